@@ -1,0 +1,23 @@
+"""The data sets that come with gvr-bench; no images live here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gvr_bench.api as gvr
+
+_ROWS = (
+    ("phantom", "phantom.dataset:Phantom", "synthetic chest radiographs with healthy twins"),
+    ("digits", "digits:Digits", "1,797 handwritten digits; come with scikit-learn"),
+    ("mnist", "mnist:Mnist", "70,000 handwritten digits; 11 MB, downloaded or --data-root"),
+    ("chestxray8", "chestxray8.dataset:ChestXray8", "NIH chest radiographs; needs --data-root"),
+)
+
+
+@gvr.hookimpl
+def gvr_plugins() -> Iterator[gvr.Plugin]:
+    """Yield the rows of the data sets."""
+    for name, target, summary in _ROWS:
+        yield gvr.Plugin(
+            api=1, kind="dataset", name=name, target=f"gvr_datasets.{target}", summary=summary
+        )

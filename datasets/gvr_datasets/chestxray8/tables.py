@@ -1,0 +1,157 @@
+"""The text files of the NIH release: labels, lists of images, boxes."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gvr_bench.api as gvr
+
+FINDINGS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+)
+RELEASE_EDGE = 1024
+_NONE = "No Finding"
+# The labels of ChestX-ray14, which share the table with the eight above.
+_OTHERS = {"Consolidation", "Edema", "Emphysema", "Fibrosis", "Hernia", "Pleural_Thickening"}
+_BOX_ALIASES = {"Infiltrate": "Infiltration"}
+_LABEL_COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
+_BOX_COLUMNS = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of the release, whose patient it shows and what was found."""
+
+    name: str
+    patient: str
+    findings: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a finding lies, in pixels of the 1024 x 1024 release."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the table of labels in its order. Raises `DataError` naming the line."""
+    rows: dict[str, Row] = {}
+    for line, (name, labels, patient) in _records(path, _LABEL_COLUMNS):
+        where = f"{path}, line {line}"
+        _check_name(name, where)
+        if name in rows:
+            raise gvr.DataError(f"{where}: {name} has a row already; one row per image expected")
+        if not patient:
+            raise gvr.DataError(f"{where}: {name} has no Patient ID")
+        try:
+            rows[name] = Row(name, patient, _findings(labels))
+        except ValueError as error:
+            raise gvr.DataError(f"{where}: {error}") from error
+    if not rows:
+        raise gvr.DataError(f"{path} has a header but no rows")
+    return list(rows.values())
+
+
+def read_names(path: Path) -> set[str]:
+    """Read a list of images, one name per line. Raises `DataError`."""
+    names = {line.strip() for line in _text(path).splitlines()} - {""}
+    for name in names:
+        _check_name(name, str(path))
+    return names
+
+
+def read_boxes(path: Path) -> dict[tuple[str, str], list[Box]]:
+    """Read the boxes of each (image, finding). Raises `DataError` naming the line."""
+    boxes: dict[tuple[str, str], list[Box]] = {}
+    for line, (name, label, *numbers) in _records(path, _BOX_COLUMNS):
+        where = f"{path}, line {line}"
+        finding = _BOX_ALIASES.get(label, label)
+        if finding not in FINDINGS:
+            raise gvr.DataError(f"{where}: unknown finding '{label}'; known: {', '.join(FINDINGS)}")
+        boxes.setdefault((name, finding), []).append(_box(numbers, where))
+    return boxes
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise gvr.DataError(f"cannot read {path}: {error}") from error
+
+
+def _records(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the fields of `columns`, by the names in the header.
+
+    Rows may end in further empty fields, so only a row too short for `columns` is an error.
+    """
+    reader = csv.reader(io.StringIO(_text(path)))
+    try:
+        lines = [(reader.line_num, fields) for fields in reader if any(fields)]
+    except csv.Error as error:
+        raise gvr.DataError(f"{path}, line {reader.line_num}: {error}") from error
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    absent = [name for name in columns if name not in header]
+    if absent:
+        raise gvr.DataError(
+            f"{path} has no column {', '.join(map(repr, absent))}; "
+            f"its first line reads '{','.join(header)[:200]}'"
+        )
+    positions = [header.index(name) for name in columns]
+    least = max(positions) + 1
+    for line, fields in lines[1:]:
+        if len(fields) < least:
+            raise gvr.DataError(
+                f"{path}, line {line}, has {len(fields)} fields, at least {least} expected"
+            )
+        yield line, [fields[position].strip() for position in positions]
+
+
+def _check_name(name: str, where: str) -> None:
+    """Refuse names that could lead out of the folder of images."""
+    if name in {"", ".", ".."} or set(name) & set('/\\:\0"'):
+        raise gvr.DataError(f"{where}: '{name}' is not the plain name of an image file")
+
+
+@functools.cache
+def _findings(cell: str) -> frozenset[str]:
+    names = frozenset(name.strip() for name in cell.split("|"))
+    if names == {_NONE}:
+        return frozenset()
+    if _NONE in names:
+        raise ValueError(f"'{cell}' joins '{_NONE}' with a finding")
+    unknown = names - _OTHERS - set(FINDINGS)
+    if unknown:
+        known = ", ".join([*FINDINGS, *sorted(_OTHERS), _NONE])
+        raise ValueError(f"unknown finding '{min(unknown)}'; known: {known}")
+    return names
+
+
+def _box(numbers: list[str], where: str) -> Box:
+    try:
+        x, y, w, h = map(float, numbers)
+    except ValueError as error:
+        raise gvr.DataError(f"{where}: {error}; a box is four numbers x, y, w, h") from error
+    inside = 0 <= x < RELEASE_EDGE and 0 <= y < RELEASE_EDGE
+    if not (inside and 0 < w < math.inf and 0 < h < math.inf):
+        raise gvr.DataError(
+            f"{where}: the box {', '.join(numbers)} lies outside of {RELEASE_EDGE} x "
+            f"{RELEASE_EDGE} pixels"
+        )
+    return Box(x, y, w, h)

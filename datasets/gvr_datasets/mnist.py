@@ -1,0 +1,172 @@
+"""MNIST: 70,000 handwritten digits of 28 x 28 (LeCun, Cortes and Burges 1998)."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gvr_bench.api as gvr
+from gvr_datasets.ten_digits import DigitSettings, digit_split, digit_task
+
+_EDGE = 28
+_VALIDATION = 5_000
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+class Mnist(gvr.Dataset):
+    """MNIST with its official test images; the last 5,000 training images are validation.
+
+    Sizes other than 28 get a black margin of 2 pixels first, so 32 shows the original pixels.
+    """
+
+    Settings = DigitSettings
+    asked = frozenset({"source", "target"})
+
+    @property
+    def task(self) -> gvr.Task:
+        """Which of the ten digits it is."""
+        return digit_task(self.settings)
+
+    @property
+    def image(self) -> gvr.ImageSpec:
+        """One grey channel."""
+        return gvr.ImageSpec(channels=1, size=self.settings.size)
+
+    def fingerprint(self) -> str:
+        """Digest of all pixels and labels, gzipped or not. Raises `DataError`."""
+        digest = hashlib.sha256()
+        for images, labels in self._parts.values():
+            digest.update(images.tobytes() + labels.tobytes())
+        return digest.hexdigest()
+
+    def split(self, name: str) -> gvr.Split:
+        """One of the official parts, validation cut from the end of train. Raises `DataError`."""
+        part = "test" if name == "test" else "train"
+        stack, labels = self._parts[part]
+        cut = len(stack) - _VALIDATION
+        first, last = {
+            "train": (0, cut),
+            "validation": (cut, len(stack)),
+            "test": (0, len(stack)),
+        }[name]
+        if self.settings.size != _EDGE:
+            stack = np.pad(stack, ((0, 0), (2, 2), (2, 2)))
+        return digit_split(np.arange(first, last), stack, labels, self.settings.size, part)
+
+    @functools.cached_property
+    def _parts(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        folder = download() if self.root is None else find(self.root)
+        return {
+            part: _read_part(
+                *(_present(folder, name) for name in names),
+                least=_VALIDATION + 1 if part == "train" else 1,
+            )
+            for part, names in _FILES.items()
+        }
+
+
+def _read_part(
+    images_file: Path, labels_file: Path, *, least: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
+    n, h, w = images.shape
+    if (h, w) != (_EDGE, _EDGE):
+        raise gvr.DataError(f"{images_file} holds images of {h} x {w} pixels, 28 x 28 expected")
+    if n != len(labels):
+        raise gvr.DataError(
+            f"{labels_file} holds {len(labels)} labels, {n} expected: one for each image of "
+            f"{images_file.name}"
+        )
+    if n < least:
+        raise gvr.DataError(f"{images_file} holds {n} images, at least {least} expected")
+    if labels.max() > 9:
+        raise gvr.DataError(f"{labels_file} holds the label {labels.max()}, 0..9 expected")
+    return images, labels
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Read an IDX file of bytes, gzipped or not, with that many dimensions.
+
+    Raises `DataError` naming the file and what was expected.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise gvr.DataError(f"cannot read {path}: {error}; a complete file is expected") from error
+    magic, header = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
+    if data[:4] != magic:
+        raise gvr.DataError(
+            f"{path} is not an IDX file of bytes with {dimensions} dimension(s): it starts with "
+            f"{data[:4].hex() or 'nothing'}, {magic.hex()} expected"
+        )
+    if len(data) < header:
+        raise gvr.DataError(f"{path} ends inside its header of {header} bytes")
+    shape = tuple(int(edge) for edge in np.frombuffer(data, ">u4", dimensions, offset=4))
+    if len(data) - header != math.prod(shape):
+        raise gvr.DataError(
+            f"{path} holds {len(data) - header:,} bytes of data, {math.prod(shape):,} expected "
+            f"for {' x '.join(map(str, shape))}"
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _present(folder: Path, name: str) -> Path:
+    plain = folder / name
+    return plain if plain.is_file() else folder / f"{name}.gz"
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        return all(_present(folder, name).is_file() for pair in _FILES.values() for name in pair)
+    except OSError as error:
+        raise gvr.DataError(f"cannot read {folder}: {error}") from error
+
+
+def find(root: Path) -> Path:
+    """Return the folder in or below `root` that holds the four files. Raises `DataError`."""
+    for folder in (root, root / "MNIST" / "raw"):
+        if _complete(folder):
+            return folder
+    names = ", ".join(name for pair in _FILES.values() for name in pair)
+    raise gvr.DataError(
+        f"MNIST was looked for in {root} and {root / 'MNIST' / 'raw'}, which needs {names} "
+        "(each as it is or with .gz); leave --data-root away to download them (11 MB), or run "
+        "now without them: gvr-bench run --dataset digits"
+    )
+
+
+def download() -> Path:
+    """Return the folder in the user's cache that holds MNIST, downloading 11 MB once.
+
+    Raises `DataError` where that fails.
+    """
+    import platformdirs
+
+    cache = platformdirs.user_cache_path("gvr-bench") / "mnist"
+    raw = cache / "MNIST" / "raw"
+    if _complete(raw):
+        return raw
+    try:
+        from torchvision.datasets import MNIST
+
+        MNIST(str(cache), download=True)
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise gvr.DataError(
+            f"MNIST is not in {raw} and could not be downloaded (11 MB): {reason}; give the "
+            "folder that holds its four IDX files with --data-root DIR, or run now without it: "
+            "gvr-bench run --dataset digits"
+        ) from error
+    return raw

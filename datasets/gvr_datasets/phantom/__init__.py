@@ -1,0 +1,1 @@
+"""The phantom: procedural chest radiographs with known disease and true counterfactuals."""

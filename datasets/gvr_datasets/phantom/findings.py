@@ -1,0 +1,170 @@
+"""What disease adds inside the lungs; heart, diaphragm and fluid are in `anatomy`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gvr_datasets.phantom.anatomy import LUNG_BASE, Lungs, lung_edges
+from gvr_datasets.phantom.draws import Draws, Floats
+from gvr_datasets.phantom.fields import Grid, bell, blobs, smooth_max, step
+from gvr_datasets.phantom.patients import (
+    ATELECTASIS,
+    INFILTRATION,
+    MASS,
+    NODULE,
+    PNEUMONIA,
+    PNEUMOTHORAX,
+    State,
+    Study,
+)
+
+
+def place(study: Study, side: Floats, across: Floats, down: Floats) -> tuple[Floats, Floats]:
+    """Points in the lungs, (n, k) each: side -1 or 1, `across` 0..1 outwards, `down` 0..1."""
+    apex = study.body["apex"][:, :, 0]
+    y = apex + (LUNG_BASE - apex) * down
+    centre, half = lung_edges(study, y[:, :, None])
+    return side * (centre + half * (2.0 * across[:, :, None] - 1.0))[:, :, 0], y
+
+
+def _side(visit: Draws, name: str) -> Floats:
+    """-1 or 1, (n, 1)."""
+    return np.where(visit.uniform(name) < 0.5, -1.0, 1.0).astype(np.float32)
+
+
+def _haze(study: Study, state: State) -> tuple[Floats, ...]:
+    """Perihilar haze of heart failure: bat wings."""
+    visit = Draws(study.visits)
+    n, k = len(study.visits), 10
+    x0 = np.array([0.20, 0.30, 0.30, 0.42, 0.40], dtype=np.float32)
+    y0 = np.array([-0.05, -0.17, 0.08, -0.06, 0.17], dtype=np.float32)
+    x = np.concatenate([-x0, x0]) + 0.03 * visit.normal("haze.x", k)
+    y = np.concatenate([y0, y0]) + 0.03 * visit.normal("haze.y", k)
+    size = np.full((n, k), 0.13, np.float32)
+    weight = 0.095 * state.severity[:, None] * (1.0 + 0.2 * visit.normal("haze.weight", k))
+    return x, y, size, size, weight
+
+
+def _infiltration(study: Study, state: State) -> tuple[Floats, ...]:
+    """Many small ill-defined patches over a zone, often on both sides."""
+    visit = Draws(study.visits)
+    k = 26
+    main = _side(visit, "infiltration.side")
+    other = visit.uniform("infiltration.other", k) < 0.3
+    side = np.where(other, -main, main)
+    down = visit.between("infiltration.down", 0.40, 0.72)
+    across = visit.between("infiltration.across", 0.15, 0.9, k)
+    x, y = place(study, side, across, down + 0.17 * visit.normal("infiltration.spread", k))
+    size = visit.between("infiltration.size", 0.022, 0.05, k)
+    weight = visit.between("infiltration.weight", 0.12, 0.26, k)
+    return x, y, size, size, weight * state.findings[:, [INFILTRATION]]
+
+
+def draw_opacity(study: Study, state: State, grid: Grid) -> Floats:
+    """Ill-defined opacity inside the lungs: the haze of heart failure and infiltration."""
+    haze = _haze(study, state)
+    opacity = blobs(grid.row, grid.column, *haze)
+    rows = np.flatnonzero(state.findings[:, INFILTRATION])
+    if len(rows):
+        patches = [part[rows] for part in _infiltration(study, state)]
+        opacity[rows] += blobs(grid.row[rows], grid.column[rows], *patches)
+    return opacity
+
+
+def _pneumonia(study: Study, x: Floats, y: Floats, grid: Grid) -> Floats:
+    """A dense consolidated zone with a sharp fissure on one side."""
+    visit = Draws(study.visits)
+    side = _side(visit, "pneumonia.side")
+    upper = visit.uniform("pneumonia.upper") < 0.35
+    down = np.where(upper, 0.33, 0.66) + visit.between("pneumonia.down", -0.04, 0.04)
+    k = 14
+    across = visit.between("pneumonia.across", 0.25, 0.85, k)
+    centre_x, centre_y = place(study, side, across, down + 0.09 * visit.normal("pneumonia.y", k))
+    size = visit.between("pneumonia.size", 0.06, 0.10, k)
+    weight = visit.between("pneumonia.weight", 0.07, 0.17, k)
+    dense = blobs(grid.row, grid.column, centre_x, centre_y, size, size, weight)
+    dense = dense / (1.0 + 1.1 * dense)
+    apex = study.body["apex"]
+    fissure = apex + (LUNG_BASE - apex) * 0.50
+    slope = visit.between("pneumonia.slope", -0.12, 0.22)[:, :, None]
+    over = fissure + slope * (np.abs(x) - 0.4) - y
+    over *= np.where(upper, 1.0, -1.0)[:, :, None]
+    return 1.25 * dense * step(over, grid.soft + 0.02) * step(x * side[:, :, None], 0.05)
+
+
+def _round(study: Study, name: str, sizes: tuple[float, float], grid: Grid) -> Floats:
+    """A round opacity with a lobulated edge: 1 inside."""
+    visit = Draws(study.visits)
+    side = _side(visit, f"{name}.side")
+    across = visit.between(f"{name}.across", 0.30, 0.72)
+    x, y = place(study, side, across, visit.between(f"{name}.down", 0.25, 0.68))
+    radius = visit.between(f"{name}.radius", *sizes)
+    lobes = 4
+    size = np.broadcast_to(0.62 * radius, (len(x), lobes))
+    shift_x = 0.38 * radius * visit.normal(f"{name}.x", lobes)
+    shift_y = 0.38 * radius * visit.normal(f"{name}.y", lobes)
+    weight = np.full((len(x), lobes), 0.42, np.float32)
+    field = blobs(grid.row, grid.column, x + shift_x, y + shift_y, size, size, weight)
+    edge = 0.28 + 0.5 * grid.soft / radius[:, :, None]
+    return step(field - 0.42, edge)
+
+
+def _atelectasis(study: Study, grid: Grid) -> Floats:
+    """Two oblique plates of collapsed lung above the raised diaphragm."""
+    visit = Draws(study.visits)
+    left = (visit.uniform("atelectasis.side") < 0.5)[:, :, None]
+    side = np.where(left, 1.0, -1.0).astype(np.float32)
+    dome = np.where(left, study.body["dome_left"], study.body["dome_right"])
+    out = grid.x * side
+    slope = visit.between("plate.slope", -0.45, 0.45)[:, :, None]
+    high = visit.between("plate.high", 0.20, 0.42)[:, :, None]
+    centre = visit.between("plate.centre", 0.34, 0.48)[:, :, None]
+    off = grid.y - (dome - high) - slope * (out - centre)
+    plate = bell(off, 0.034 + grid.soft) * step(0.21 - np.abs(out - centre), 0.06)
+    second = bell(off - 0.11, 0.026 + grid.soft) * step(0.15 - np.abs(out - centre - 0.04), 0.06)
+    return 0.34 * plate + 0.24 * second
+
+
+def draw_dense(study: Study, state: State, grid: Grid) -> Floats:
+    """Well-defined opacity inside the lungs; only images that have some are worked on."""
+    dense = np.zeros_like(grid.x)
+
+    def part(finding: int) -> tuple[np.ndarray, Study, Grid]:
+        rows = np.flatnonzero(state.findings[:, finding])
+        cut = Grid(*(getattr(grid, f)[rows] for f in ("row", "column", "x", "y", "soft")))
+        return rows, study.rows(rows), cut
+
+    rows, who, cut = part(PNEUMONIA)
+    if len(rows):
+        dense[rows] += _pneumonia(who, cut.x, cut.y, cut)
+    rows, who, cut = part(MASS)
+    if len(rows):
+        dense[rows] += 0.36 * _round(who, "mass", (0.10, 0.155), cut)
+    rows, who, cut = part(NODULE)
+    if len(rows):
+        dense[rows] += 0.34 * _round(who, "nodule", (0.036, 0.058), cut)
+    rows, who, cut = part(ATELECTASIS)
+    if len(rows):
+        dense[rows] += _atelectasis(who, cut)
+    return dense
+
+
+def collapse(study: Study, state: State, lungs: Lungs, grid: Grid) -> tuple[np.ndarray, ...]:
+    """Pneumothorax: the images that have one, its free air in [0, 1] and the pleural line."""
+    rows = np.flatnonzero(state.findings[:, PNEUMOTHORAX])
+    who = study.rows(rows)
+    visit = Draws(who.visits)
+    side = _side(visit, "pneumothorax.side")[:, :, None]
+    row = grid.row[rows]
+    apex = who.body["apex"]
+    top = np.clip(1.0 - (row - apex) / (LUNG_BASE - apex), 0.0, 1.0)
+    width = visit.between("pneumothorax.width", 0.09, 0.19)[:, :, None]
+    centre, half = lung_edges(who, row)
+    out = grid.x[rows] * side
+    # Distance from the chest wall; over the apex, the wall is above.
+    wall = -smooth_max(out - centre - half, (apex - row) * 1.1, 0.16)
+    line = wall - width * (0.55 + 0.75 * top)
+    soft = grid.soft[rows]
+    air = step(-line, soft + 0.012) * step(out - 0.10, 0.04) * lungs.mask[rows]
+    pleura = bell(line - 0.008, 0.016 + soft) * step(out - 0.14, 0.04) * lungs.mask[rows]
+    return rows, air, pleura

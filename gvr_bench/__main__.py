@@ -1,0 +1,5 @@
+"""`python -m gvr_bench`."""
+
+from gvr_bench.cli import main
+
+main()

@@ -1,0 +1,35 @@
+"""What each kind of stage computes, from the values of its inputs to files in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gvr_bench.api as gvr
+from gvr_bench.compute.bench import Bench
+from gvr_bench.compute.data import compute_cases, compute_data
+from gvr_bench.compute.explanations import compute_explanations
+from gvr_bench.compute.heads import compute_head, compute_latents, compute_prediction
+from gvr_bench.compute.networks import compute_encoder, compute_generator
+from gvr_bench.compute.scores import compute_scores
+from gvr_bench.errors import PluginError
+from gvr_bench.stages import Stage, StageKind
+from gvr_bench.store import Store
+
+COMPUTE: dict[StageKind, Callable[[Bench], None]] = {
+    "data": compute_data,
+    "cases": compute_cases,
+    "generator": compute_generator,
+    "encoder": compute_encoder,
+    "latents": compute_latents,
+    "head": compute_head,
+    "prediction": compute_prediction,
+    "explanations": compute_explanations,
+    "scores": compute_scores,
+}
+
+
+def compute(stage: Stage, store: Store, ctx: gvr.Context) -> None:
+    """Compute one stage and write its value. Raises what the plugins raise."""
+    if stage.problem:
+        raise PluginError(stage.problem)
+    COMPUTE[stage.kind](Bench(stage, store, ctx))

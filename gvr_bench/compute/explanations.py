@@ -1,0 +1,92 @@
+"""The stage that explains the cases."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import gvr_bench.api as gvr
+from gvr_bench.compute.bench import Bench, cases_query, load_model
+from gvr_bench.errors import PluginError
+from gvr_bench.formats import read_arrays, write_arrays
+from gvr_bench.images import to_float
+from gvr_bench.types import Model, Query
+
+
+def compute_explanations(bench: Bench) -> None:
+    """Explain every case, and ask the model again about each counterfactual."""
+    explainer = cast(gvr.Explainer, bench.stage.component)
+    model = load_model(bench)
+    cases = read_arrays(
+        bench.file(bench.stage.input("cases"), "cases.h5"), "image", "source", "target"
+    )
+    pixels = torch.from_numpy(cases["image"]).to(bench.ctx.device)
+    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
+    explain(explainer, model, to_float(pixels[:2]), query[:2], bench)  # warm-up, not timed
+    parts = []
+    for part in bench.ctx.batches(len(pixels)):
+        x, asked = to_float(pixels[part]), query[part]
+        started = time.perf_counter()
+        made = explain(explainer, model, x, asked, bench)
+        seconds = (time.perf_counter() - started) / len(x)
+        parts.append(gather(model, x, asked, made, seconds))
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    write_arrays(bench.out("explanations.h5"), whole)
+
+
+def explain(
+    explainer: gvr.Explainer, model: Model, x: Tensor, query: Query, bench: Bench
+) -> gvr.Explanation:
+    """Call the plugin and hold it to its contract."""
+    made = explainer.explain(model, x, query, bench.ctx)
+    name = f"explainer '{bench.stage.name}'"
+    if not isinstance(made, gvr.Explanation):
+        raise PluginError(f"{name} returned {type(made).__name__}, not an Explanation")
+    n, _, h, w = x.shape
+    shapes = {"heat": (n, h, w), "counterfactual": x.shape, "steps": (n,), "found": (n,)}
+    for field, shape in shapes.items():
+        value = getattr(made, field)
+        if value is not None and tuple(value.shape) != tuple(shape):
+            raise PluginError(f"{name}: {field} has shape {tuple(value.shape)}, not {tuple(shape)}")
+    for field in ("heat", "counterfactual", "latent"):
+        value = getattr(made, field)
+        if value is not None and not bool(value.isfinite().all()):
+            raise PluginError(f"{name}: {field} holds NaN or infinity")
+    return made
+
+
+@torch.no_grad()
+def gather(
+    model: Model, x: Tensor, query: Query, made: gvr.Explanation, seconds: float
+) -> dict[str, NDArray[Any]]:
+    """Collect a batch's arrays: the explanation, and the model's word before and after it."""
+    reconstruction = model.generator(model.encoder(x))
+    before = model(x)
+    arrays: dict[str, Tensor | None] = {
+        "heat": made.heat.float(),
+        "reconstruction": reconstruction,
+        "prediction": query.select(query.activate(before)),
+        "asked": query.asked(before),
+        "counterfactual": made.counterfactual,
+        "latent": made.latent,
+        "steps": made.steps,
+        "found": made.found,
+    }
+    if made.counterfactual is not None:
+        again = model(made.counterfactual)
+        after = again if made.latent is None else model.head(made.latent)
+        arrays |= {
+            "prediction_after": query.select(query.activate(after)),
+            "prediction_reencoded": query.select(query.activate(again)),
+            "flipped": query.flipped(after),
+            "reencoded_flipped": query.flipped(again),
+        }
+    known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
+    if made.reason is not None:
+        known["reason"] = np.asarray(made.reason, np.str_)
+    return known | {"seconds": np.full(len(x), seconds)}

@@ -1,0 +1,55 @@
+"""Stages that train the networks that make and encode images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import nn
+
+import gvr_bench.api as gvr
+from gvr_bench.compute.bench import Bench, freeze, load_generator
+from gvr_bench.formats import write_arrays, write_json, write_weights
+from gvr_bench.images import StoredImages
+
+
+def seeded(build: Callable[[], nn.Module], ctx: gvr.Context) -> nn.Module:
+    """Build a network whose first weights depend on the stage alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(gvr.seed_from(ctx.seed, "weights"))
+        return build().to(ctx.device)
+
+
+def save_network(bench: Bench, net: nn.Module) -> None:
+    """Write weights and losses."""
+    write_weights(bench.out("weights.safetensors"), net.state_dict())
+    write_json(bench.out("history.json"), bench.ctx.history)
+
+
+def compute_generator(bench: Bench) -> None:
+    """Train a generator on the training images."""
+    generator = cast(gvr.Generator, bench.stage.component)
+    net = seeded(lambda: generator.build(bench.dataset().image), bench.ctx)
+    images = StoredImages(bench.data(), "train", bench.ctx.device)
+    generator.fit(net, images, bench.ctx)
+    write_samples(bench, freeze(net))
+    save_network(bench, net)
+
+
+def write_samples(bench: Bench, net: nn.Module, count: int = 16) -> None:
+    """Decode a few draws from the prior, for people to look at."""
+    z = torch.randn(count, cast(int, net.latent_dim), generator=bench.ctx.generator("samples"))
+    with torch.no_grad():
+        images = net(z.to(bench.ctx.device))
+    write_arrays(bench.out("samples.h5"), {"samples": images.float().cpu().numpy()})
+
+
+def compute_encoder(bench: Bench) -> None:
+    """Train an encoder through the frozen generator."""
+    encoder = cast(gvr.Encoder, bench.stage.component)
+    generator = load_generator(bench)
+    net = seeded(lambda: encoder.build(bench.dataset().image, generator), bench.ctx)
+    images = StoredImages(bench.data(), "train", bench.ctx.device)
+    encoder.fit(net, generator, images, bench.ctx)
+    save_network(bench, net)

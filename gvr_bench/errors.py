@@ -1,0 +1,56 @@
+"""Everything that gvr-bench raises on purpose.
+
+```
+GvrError
+├── UsageError       what was typed cannot be done              exit 2
+├── DataError        data is missing, unreadable or unsuitable  exit 2
+├── StoreError       the store cannot be read or written        exit 2
+├── PluginError      a plugin does not load or breaks its contract
+├── TrainingError    an optimisation produced NaN or infinity
+└── Unsupported      this component does not apply here         an n/a cell
+```
+
+A message is one line: what is wrong, where, and what to type next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GvrError(Exception):
+    """Base of every error that gvr-bench raises on purpose."""
+
+
+class UsageError(GvrError):
+    """What was typed cannot be done."""
+
+
+class DataError(GvrError):
+    """Data is missing, unreadable or unsuitable."""
+
+
+class StoreError(GvrError):
+    """The store cannot be read or written."""
+
+
+class PluginError(GvrError):
+    """A plugin does not load or breaks its contract."""
+
+
+class TrainingError(GvrError):
+    """An optimisation produced NaN or infinity."""
+
+
+class Unsupported(GvrError):  # noqa: N818 - it is an answer, not a fault
+    """This component does not apply here; raise it with the reason and the cell reads n/a."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?`, or the list of what is known, to end an error message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(names)}" if names else ""

@@ -1,0 +1,186 @@
+"""How values lie on disk: safetensors for weights, HDF5 for arrays, JSON for the rest. No pickle.
+
+Every file is written under another name and renamed into place, so it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.errors import StoreError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Weights = dict[str, Tensor]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, which replaces `path` when the block ends well.
+
+    Raises `StoreError` where the file system refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; free some space, or choose another "
+            "folder with --store DIR"
+        ) from error
+
+
+def canonical(value: object) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value`, readable by people."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote. Raises `StoreError`."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], note: str = "") -> None:
+    """Write tensors as safetensors, with a text beside them."""
+    import safetensors.torch
+
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    data = safetensors.torch.save(whole, metadata={"note": note})
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def read_weights(path: Path) -> tuple[Weights, str]:
+    """Read what `write_weights` wrote. Raises `StoreError`."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return weights, (file.metadata() or {}).get("note", "")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+
+
+def write_state(path: Path, tree: object) -> None:
+    """Write nested dicts and lists of tensors and numbers, such as an optimiser's state."""
+    tensors: Weights = {}
+    skeleton = _take_tensors(tree, tensors)
+    write_weights(path, tensors, json.dumps(skeleton))
+
+
+def read_state(path: Path) -> Any:
+    """Read what `write_state` wrote. Raises `StoreError`."""
+    tensors, note = read_weights(path)
+    return _put_tensors(json.loads(note), tensors)
+
+
+def _take_tensors(value: Any, tensors: Weights) -> Any:
+    """Replace each tensor by its name, each dict by its items: JSON has neither int keys."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"items": [[key, _take_tensors(part, tensors)] for key, part in value.items()]}
+    if isinstance(value, list | tuple):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_take_tensors(part, tensors) for part in value]}
+    return value
+
+
+def _put_tensors(value: Any, tensors: Weights) -> Any:
+    """Undo `_take_tensors`."""
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "items":
+        return {key: _put_tensors(part, tensors) for key, part in content}
+    parts = [_put_tensors(part, tensors) for part in content]
+    return parts if kind == "list" else tuple(parts)
+
+
+def write_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, Any] | None = None) -> None:
+    """Write arrays to HDF5; a name may hold `/` for groups. Text arrays become UTF-8 strings."""
+    import h5py
+
+    with replacing(path) as partial, _hdf5_errors(), h5py.File(partial, "w") as file:
+        for name, array in arrays.items():
+            put_array(file, name, array)
+        file.attrs.update(attributes or {})
+
+
+def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
+    """Write one array into an open HDF5 group; images and maps are compressed."""
+    import h5py
+
+    array = np.asarray(array)
+    if array.dtype.kind in "UO":
+        group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
+    elif array.ndim >= 3 and len(array):
+        group.create_dataset(
+            name, data=array, chunks=(1, *array.shape[1:]), compression="gzip", compression_opts=1
+        )
+    else:
+        group.create_dataset(name, data=array)
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Read the arrays `names`, or all that are not in a group. Raises `StoreError`."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            wanted = names or [
+                name for name, item in file.items() if isinstance(item, h5py.Dataset)
+            ]
+            return {name: get_array(file[name]) for name in wanted}
+    except (OSError, KeyError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+
+
+def get_array(dataset: Any) -> NDArray[Any]:
+    """Read one HDF5 data set; strings come back as text."""
+    import h5py
+
+    if h5py.check_string_dtype(dataset.dtype):
+        return np.asarray(dataset.asstr()[()], dtype=np.str_)
+    return np.asarray(dataset[()])
+
+
+@contextlib.contextmanager
+def _hdf5_errors() -> Iterator[None]:
+    """h5py reports a full disk while flushing or closing as RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from error

@@ -1,0 +1,189 @@
+"""Discovery of plugins: a table of names. A class is imported when it is first used."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+import pydantic
+
+from gvr_bench import hookspecs
+from gvr_bench.api import API_VERSION, Component, Plugin, Settings
+from gvr_bench.errors import PluginError, UsageError, did_you_mean
+from gvr_bench.types import KINDS, Kind
+
+GROUP = "gvr_bench"
+PROFILES = ("quick", "standard", "paper")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a plugin, its distribution, and what is wrong with it, if anything."""
+
+    plugin: Plugin
+    distribution: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An entry point that gave no rows, and why."""
+
+    entry_point: str
+    distribution: str
+    problem: str
+
+
+class Registry:
+    """All that is installed. One broken plugin never hides another."""
+
+    def __init__(self, points: Iterable[EntryPoint]) -> None:
+        self.rows: list[Row] = []
+        self.broken: list[Broken] = []
+        self.hooks = pluggy.PluginManager(GROUP)
+        self.hooks.add_hookspecs(hookspecs)
+        for point in sorted(points, key=lambda p: (p.dist.name if p.dist else "", p.name)):
+            distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "?"
+            try:
+                rows = self._load(point)
+            except Exception as error:  # a plugin may raise anything, and is only a row
+                self.broken.append(Broken(point.name, distribution, _one_line(error)))
+                continue
+            self.rows += [Row(row, distribution, _problem(row)) for row in rows]
+        self._mark_clashes()
+
+    def _load(self, point: EntryPoint) -> list[Plugin]:
+        """Import one entry point and ask it for its rows."""
+        module = point.load()
+        self._refuse_unknown_hooks(module)
+        name = f"{point.dist.name if point.dist else '?'}:{point.name}"
+        self.hooks.register(module, name=name)
+        try:
+            implementation = getattr(module, "gvr_plugins", None)
+            rows = list(implementation()) if implementation else []
+            wrong = [row for row in rows if not isinstance(row, Plugin)]
+            if wrong:
+                raise PluginError(f"gvr_plugins() yielded {wrong[0]!r}, not a Plugin")
+        except BaseException:
+            self.hooks.unregister(name=name)
+            raise
+        return rows
+
+    def _refuse_unknown_hooks(self, module: Any) -> None:
+        """A misspelt hook would otherwise be ignored without a word."""
+        known = {name for name in vars(hookspecs) if name.startswith("gvr_")}
+        marked = [
+            name
+            for name, value in vars(module).items()
+            if inspect.isroutine(value) and hasattr(value, f"{GROUP}_impl")
+        ]
+        for name in marked:
+            if name not in known:
+                raise PluginError(f"unknown hook '{name}'{did_you_mean(name, known)}")
+        if not marked:
+            raise PluginError(f"no hook implementation; known hooks: {', '.join(sorted(known))}")
+
+    def _mark_clashes(self) -> None:
+        """Two plugins of one kind and name: neither is used, and both say so."""
+        owners: dict[tuple[str, str], list[str]] = {}
+        for row in self.rows:
+            owners.setdefault((row.plugin.kind, row.plugin.name), []).append(row.distribution)
+        self.rows = [
+            row
+            if len(both := owners[row.plugin.kind, row.plugin.name]) == 1
+            else Row(row.plugin, row.distribution, f"name clash between {' and '.join(both)}")
+            for row in self.rows
+        ]
+
+    def names(self, kind: Kind) -> list[str]:
+        """Names that can be used, in order of discovery."""
+        return [r.plugin.name for r in self.rows if r.plugin.kind == kind and not r.problem]
+
+    def component(self, kind: Kind, name: str) -> type[Component]:
+        """Import the class of a plugin. Raises `UsageError` or `PluginError` that name it."""
+        row = next((r for r in self.rows if r.plugin.kind == kind and r.plugin.name == name), None)
+        if row is None:
+            raise UsageError(f"unknown {kind} '{name}'{did_you_mean(name, self.names(kind))}")
+        whose = f"{kind} '{name}' from {row.distribution}"
+        if row.problem:
+            raise PluginError(f"{whose}: {row.problem}")
+        module, _, attribute = row.plugin.target.partition(":")
+        try:
+            cls = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a plugin's module may raise anything
+            raise PluginError(f"{whose} does not load: {_one_line(error)}") from error
+        if not (inspect.isclass(cls) and issubclass(cls, Component)):
+            raise PluginError(f"{whose}: {row.plugin.target} is not a gvr_bench.api.Component")
+        return cls
+
+    def settings(
+        self, kind: Kind, name: str, profile: str, given: dict[str, Any]
+    ) -> tuple[type[Component], Settings]:
+        """Return the class and its settings: the profile's, overridden by what was given.
+
+        Raises `UsageError` that names the setting.
+        """
+        cls = self.component(kind, name)
+        known = cls.Settings.model_fields
+        for setting in given:
+            if setting not in known:
+                hint = did_you_mean(setting, known) or "; it has no settings"
+                raise UsageError(f"{kind} '{name}' has no setting '{setting}'{hint}")
+        try:
+            return cls, cls.Settings.model_validate({**cls.profiles.get(profile, {}), **given})
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            at = f"{where}={given[where]!r}: " if where in given else f"{where}: " if where else ""
+            raise UsageError(
+                f"{kind} '{name}': {at}{first['msg'].removeprefix('Value error, ')}"
+            ) from error
+
+    def finished(self, kind: str, name: str, key: str, seconds: float, status: str) -> list[str]:
+        """Tell all plugins that a stage ended; return what went wrong in them, a line each."""
+        warnings = []
+        for hook in self.hooks.hook.gvr_stage_finished.get_hookimpls():
+            try:
+                arguments = {
+                    "kind": kind,
+                    "name": name,
+                    "key": key,
+                    "seconds": seconds,
+                    "status": status,
+                }
+                hook.function(**{a: arguments[a] for a in hook.argnames})
+            except Exception as error:  # a listener must not end the run
+                warnings.append(f"{hook.plugin_name}: gvr_stage_finished: {_one_line(error)}")
+        return warnings
+
+
+@functools.cache
+def installed() -> Registry:
+    """Return the registry of this environment."""
+    return Registry(entry_points(group=GROUP))
+
+
+def _problem(row: Plugin) -> str:
+    """Return what is wrong with a row, or an empty text."""
+    if row.api != API_VERSION:
+        return f"written for plugin API {row.api}; this is {API_VERSION}"
+    if row.kind not in KINDS:
+        return f"unknown kind '{row.kind}'{did_you_mean(row.kind, KINDS)}"
+    missing = [need for need in row.needs if importlib.util.find_spec(need) is None]
+    return f"needs {' '.join(missing)}: pip install {' '.join(missing)}" if missing else ""
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the type and the first line of an error."""
+    text = str(error).strip().splitlines()
+    name = type(error).__name__
+    if isinstance(error, PluginError):
+        return text[0]
+    return f"{name}: {text[0]}" if text else name

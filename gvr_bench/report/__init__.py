@@ -1,0 +1,43 @@
+"""Shows a finished run: in the terminal, as a page, as tables to paste. It computes nothing.
+
+Importing this package stays cheap; import `terminal`, `html` or `exports` for the work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gvr_bench.errors import DataError
+
+__all__ = ["check_run"]
+
+_FILES = ("records.jsonl", "spec.toml", "environment.json")
+
+
+def check_run(path: Path) -> Path:
+    """Return `path` if it is the folder of a finished run.
+
+    `cases.h5` may be absent: a run whose models all failed has no cases to show. Raises
+    `DataError` naming what is missing and what to type.
+    """
+    if not path.exists():
+        raise DataError(f"there is no run at {path}; make one with: gvr-bench run --out {path}")
+    if path.is_file():
+        raise DataError(
+            f"{path} is a file, not the folder of a run; type: gvr-bench report {path.parent}"
+        )
+    missing = [name for name in _FILES if not (path / name).is_file()]
+    if len(missing) == len(_FILES):
+        raise DataError(
+            f"{path} is not the folder of a run (it has no {', '.join(missing)}); "
+            "make one with: gvr-bench run"
+        )
+    if not missing:
+        return path
+    spec = path / "spec.toml"
+    again = (
+        f"gvr-bench run {spec} --out {path}" if spec.is_file() else f"gvr-bench run --out {path}"
+    )
+    raise DataError(
+        f"the run at {path} is incomplete: {', '.join(missing)} is missing; finish it with: {again}"
+    )

@@ -1,0 +1,75 @@
+"""Numbers, names and durations as people read them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+
+from gvr_bench.report.glossary import entry
+from gvr_bench.report.tables import Cell, Column, Table
+
+_BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+UP, DOWN = "↑", "↓"
+
+
+def clean(text: str) -> str:
+    """One line of `text` without control characters, which a terminal would obey."""
+    flat = " ".join(text.split())
+    return "".join(c for c in flat if c not in _BIDI and unicodedata.category(c) != "Cc")
+
+
+def digits(table: Table, index: int, significant: int = 3) -> int:
+    """Decimals for a column, so that its numbers line up: `significant` digits of the largest."""
+    values = [row.cells[index].value for row in table.rows]
+    known = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(known, default=0.0)
+    if largest == 0 or 0.1 <= largest < 2:
+        return significant
+    return min(6, max(0, significant - 1 - math.floor(math.log10(largest))))
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with so many decimals; never -0."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def interval(cell: Cell, decimals: int, between: str) -> str:
+    """`0.790 to 0.883`, or nothing where no interval is known."""
+    if cell.low is None or cell.high is None:
+        return ""
+    return f"{number(cell.low, decimals)}{between}{number(cell.high, decimals)}"
+
+
+def word(cell: Cell) -> str:
+    """What stands in a cell without a number."""
+    return cell.status or "–"
+
+
+def arrow(column: Column) -> str:
+    """The direction that is better."""
+    return {"up": UP, "down": DOWN, "-": ""}[column.better]
+
+
+def heading(column: Column) -> str:
+    """Title, unit and direction of a column."""
+    unit = f" ({column.unit})" if column.unit else ""
+    return f"{entry(column.metric).title}{unit} {arrow(column)}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `3 min 12 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def listed(items: Sequence[str], most: int = 4) -> str:
+    """`a, b, c and 3 more`."""
+    shown = ", ".join(items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"

@@ -1,0 +1,196 @@
+"""Walk the plan: reuse what is stored, compute the rest, write the run folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+import gvr_bench
+from gvr_bench.api import Context, seed_from
+from gvr_bench.compute import compute
+from gvr_bench.errors import DataError, GvrError, StoreError, Unsupported, UsageError
+from gvr_bench.formats import replacing, write_json
+from gvr_bench.gallery import write_cases
+from gvr_bench.plugins import Registry
+from gvr_bench.progress import Display
+from gvr_bench.records import write_records
+from gvr_bench.results import Outcome, collect
+from gvr_bench.spec import write_spec
+from gvr_bench.stages import Plan, Stage
+from gvr_bench.store import WORK, FileCheckpoints, Store
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run is carried out; nothing in it changes a result beyond rounding.
+
+    `fresh` names stage kinds or components to compute again, or `all`.
+    """
+
+    device: torch.device
+    batch_size: int = 128
+    checkpoint_seconds: float = 30.0
+    fresh: frozenset[str] = frozenset()
+    cached_only: bool = False
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for `auto`, `cpu` or `cuda`. Raises `UsageError` where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device here; leave --device out, or use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def gains_from_bfloat16(device: torch.device) -> bool:
+    """Whether the processor has bfloat16 units (AVX512-BF16, AMX, or a recent GPU)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    ask = getattr(torch.cpu, "get_capabilities", None)  # not in older releases
+    capabilities: dict[str, object] = ask() if ask else {}
+    return bool(capabilities.get("avx512_bf16"))
+
+
+class Runner:
+    """Runs one plan in one store."""
+
+    def __init__(self, plan: Plan, store: Store, registry: Registry, how: How) -> None:
+        self.plan = plan
+        self.store = store
+        self.registry = registry
+        self.how = how
+        self.outcomes: dict[str, Outcome] = {}
+        self.refreshed: set[str] = set()
+
+    def run(self, console: Console) -> dict[str, Outcome]:
+        """Bring every stage to an end and return how each ended, by key.
+
+        One stage failing leaves those running that do not need it. Raises `DataError` or
+        `UsageError` for data and settings that are unsuitable, `StoreError` for a full disk.
+        """
+        self.store.prepare()
+        display = Display(console, len(self.plan.stages))
+        for stage in self.plan.stages:
+            outcome = self.settle(stage, display)
+            self.outcomes[stage.key] = outcome
+            display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
+            for warning in self.registry.finished(
+                stage.kind, stage.name, stage.key, outcome.seconds, outcome.status
+            ):
+                console.print(f"warning: {warning}", style="yellow", markup=False)
+        cached = sum(outcome.status == "cached" for outcome in self.outcomes.values())
+        if cached:
+            console.print(f"{cached} of {len(self.plan.stages)} stages were in the store")
+        return self.outcomes
+
+    def settle(self, stage: Stage, display: Display) -> Outcome:
+        """Reuse, compute or give up one stage."""
+        for needed in stage.inputs:
+            if self.outcomes[needed.key].status not in ("done", "cached"):
+                display.number += 1
+                cause = self.outcomes[needed.key]
+                return Outcome("skipped", 0.0, cause.reason or f"needs {needed}", cause.not_here)
+        if self.is_fresh(stage):
+            self.store.forget(stage)
+            self.refreshed.add(stage.key)
+        if self.store.has(stage):
+            display.number += 1
+            return Outcome("cached", float(self.store.meta(stage)["seconds"]))
+        if self.how.cached_only:
+            display.number += 1
+            return Outcome("failed", 0.0, f"{stage} is not in the store (--cached-only)")
+        return self.compute(stage, display)
+
+    def is_fresh(self, stage: Stage) -> bool:
+        """Whether the user asked to compute this stage, or one it needs, again."""
+        asked = {stage.kind, stage.name, "all"} & self.how.fresh
+        return bool(asked) or any(needed.key in self.refreshed for needed in stage.inputs)
+
+    def compute(self, stage: Stage, display: Display) -> Outcome:
+        """Compute one stage under its lock."""
+        with self.store.claim(stage) as folder, display.stage(str(stage)) as progress:
+            if self.store.has(stage):  # another process was faster
+                return Outcome("cached", float(self.store.meta(stage)["seconds"]))
+            ctx = Context(
+                self.how.device,
+                seed=seed_from(stage.key),
+                batch_size=self.how.batch_size,
+                bfloat16=gains_from_bfloat16(self.how.device),
+                progress=progress,
+                checkpoints=FileCheckpoints(folder / WORK, self.how.checkpoint_seconds),
+            )
+            started = time.perf_counter()
+            try:
+                compute(stage, self.store, ctx)
+            except Exception as error:  # a plugin may raise anything
+                return self.failed(stage, error)
+            seconds = time.perf_counter() - started
+            self.store.commit(stage, {"seconds": seconds, **versions(), "device": str(ctx.device)})
+            return Outcome("done", seconds)
+
+    def failed(self, stage: Stage, error: Exception) -> Outcome:
+        """Keep the reason; pass on what only the user can mend."""
+        self.store.fail(stage, error, traceback.format_exc())
+        if isinstance(error, StoreError):
+            raise error
+        if isinstance(error, DataError | UsageError) and stage.kind not in (
+            "explanations",
+            "scores",
+        ):
+            raise error
+        if isinstance(error, Unsupported):
+            return Outcome("n/a", 0.0, str(error), not_here=True)
+        if isinstance(error, GvrError):
+            return Outcome("failed", 0.0, str(error))
+        where = self.store.folder(stage) / "error.json"
+        line = str(error).strip().splitlines()
+        text = f"{type(error).__name__}: {line[0] if line else ''}"
+        return Outcome("failed", 0.0, f"{text} (traceback in {where})")
+
+
+def versions() -> dict[str, str]:
+    """Versions that go into the provenance of every value."""
+    return {
+        "gvr_bench": gvr_bench.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
+
+
+def write_run(
+    out: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome], how: How, began: float
+) -> None:
+    """Write the run folder: spec, environment, cases and, last, the records."""
+    with replacing(out / "spec.toml") as partial:
+        partial.write_text(write_spec(plan.spec), encoding="utf-8")
+    stages = [
+        {"kind": s.kind, "name": s.name, "key": s.key, **asdict(outcomes[s.key])}
+        for s in plan.stages
+    ]
+    write_json(
+        out / "environment.json",
+        {
+            **versions(),
+            "platform": platform.platform(),
+            "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
+            "device": str(how.device),
+            "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - began, 1),
+            "command": shlex.join(["gvr-bench", *sys.argv[1:]]),
+            "stages": stages,
+        },
+    )
+    write_cases(out / "cases.h5", plan, store, outcomes)
+    write_records(out / "records.jsonl", collect(plan, store, outcomes, str(how.device)))

@@ -1,0 +1,144 @@
+"""The spec: what was asked for, from a TOML file and from flags, with every setting resolved."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pydantic
+import tomli_w
+from pydantic import Field
+
+from gvr_bench.api import Settings
+from gvr_bench.errors import UsageError, did_you_mean
+from gvr_bench.plugins import PROFILES
+from gvr_bench.types import KINDS
+
+ALL = "all"
+DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "encoder": "conv", "explainer": ALL}
+
+
+class Choice(pydantic.BaseModel):
+    """A component by name, with the settings that were given for it."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    settings: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        """Return it as it is typed on the command line."""
+        inline = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        return f"{self.name}:{inline}" if inline else self.name
+
+
+class LatentSettings(Settings):
+    """How images become the latents a head is fitted on.
+
+    `copies` translated copies of each training image are encoded beside the image itself (the
+    papers augment the labelled images; how often is left open), after the split by patient.
+    """
+
+    copies: int = Field(4, ge=0)
+    shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
+
+
+class Spec(pydantic.BaseModel):
+    """All that a run depends on. Several choices of one kind multiply out.
+
+    No head means the data set's natural one.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    profile: Literal["quick", "standard", "paper"] = "quick"
+    seeds: tuple[int, ...] = (0,)
+    limit: int = Field(100, ge=1, description="test images that are explained, at most")
+    data_root: str | None = None
+    latents: LatentSettings = LatentSettings()
+    dataset: tuple[Choice, ...] = (Choice(name=DEFAULTS["dataset"]),)
+    generator: tuple[Choice, ...] = (Choice(name=DEFAULTS["generator"]),)
+    encoder: tuple[Choice, ...] = (Choice(name=DEFAULTS["encoder"]),)
+    head: tuple[Choice, ...] = ()
+    explainer: tuple[Choice, ...] = (Choice(name=DEFAULTS["explainer"]),)
+
+
+assert get_args(Spec.model_fields["profile"].annotation) == PROFILES
+
+
+def parse_choice(text: str) -> Choice:
+    """Parse `name` or `name:setting=value,setting=value`. Raises `UsageError`."""
+    name, _, inline = text.partition(":")
+    settings: dict[str, Any] = {}
+    for part in filter(None, inline.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise UsageError(f"cannot read '{part}' in '{text}'; write {name}:setting=value")
+        if key in settings:
+            raise UsageError(f"'{text}' sets '{key}' twice")
+        settings[key] = value
+    if not name:
+        raise UsageError(f"'{text}' names no component; write name or name:setting=value")
+    return Choice(name=name, settings=settings)
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """Read a TOML spec into the fields of `Spec`. Raises `UsageError` that names the file."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"no spec {path}; leave it out to run the defaults") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the spec {path}: {error}") from error
+    for key in table:
+        if key not in Spec.model_fields:
+            hint = did_you_mean(key, Spec.model_fields)
+            raise UsageError(f"{path}: unknown key '{key}'{hint}")
+    for kind in KINDS:
+        if kind in table:
+            table[kind] = [_choice(path, kind, entry) for entry in _as_list(table[kind])]
+    return table
+
+
+def _as_list(value: Any) -> list[Any]:
+    """A single table or name stands for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _choice(path: Path, kind: str, entry: Any) -> Choice:
+    """Read `"name:setting=value"` or a table with `name` and settings."""
+    if isinstance(entry, str):
+        return parse_choice(entry)
+    if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+        return Choice(name=entry["name"], settings={k: v for k, v in entry.items() if k != "name"})
+    raise UsageError(f'{path}: every {kind} needs a name, e.g. [[{kind}]] name = "..."')
+
+
+def build_spec(
+    file: Path | None, flags: Mapping[str, Any], choices: Mapping[str, Sequence[str]]
+) -> Spec:
+    """Combine the defaults, a TOML file and the flags that were given, the last winning.
+
+    Raises `UsageError`.
+    """
+    table = read_spec(file) if file else {}
+    table |= {key: value for key, value in flags.items() if value is not None}
+    for kind, texts in choices.items():
+        if texts:
+            table[kind] = [parse_choice(text) for text in texts]
+    try:
+        return Spec.model_validate(table)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{where} = {first['input']!r}: {first['msg']}") from error
+
+
+def write_spec(spec: Spec) -> str:
+    """Return the TOML that `read_spec` reads back."""
+    table = spec.model_dump(mode="json", exclude_none=True)
+    for kind in KINDS:
+        table[kind] = [{"name": c["name"], **c["settings"]} for c in table[kind]]
+    return tomli_w.dumps(table)

@@ -1,0 +1,278 @@
+"""From what was asked to stages, each with a key that says all its value depends on.
+
+dataset -> data -> generator -> encoder -> latents -> head -> prediction
+             \\-> cases                             \\-> explanations -> scores
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from gvr_bench.api import Component, Dataset
+from gvr_bench.errors import PluginError, UsageError
+from gvr_bench.formats import canonical
+from gvr_bench.metrics import METRICS, PREDICTION_VERSION
+from gvr_bench.plugins import Registry
+from gvr_bench.spec import ALL, Choice, Spec
+from gvr_bench.types import Kind
+
+SCHEMA = 1
+StageKind = Literal[
+    "data",
+    "cases",
+    "generator",
+    "encoder",
+    "latents",
+    "head",
+    "prediction",
+    "explanations",
+    "scores",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a run. Equal keys mean equal values.
+
+    `name` is the component's; `seed` is the user's, None where nothing is drawn. `problem` says
+    why the stage cannot be computed, for a component that does not load.
+    """
+
+    kind: StageKind
+    name: str
+    version: str
+    settings: dict[str, Any]
+    inputs: tuple[Stage, ...] = ()
+    seed: int | None = None
+    fingerprint: str = ""
+    component: Component | None = None
+    problem: str = ""
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        content = [
+            SCHEMA,
+            self.kind,
+            self.name,
+            self.version,
+            self.settings,
+            self.seed,
+            self.fingerprint,
+            [stage.key for stage in self.inputs],
+        ]
+        digest = hashlib.sha256(canonical(content).encode()).hexdigest()
+        object.__setattr__(self, "key", digest)
+
+    def input(self, kind: StageKind) -> Stage:
+        """Return the stage of a kind that this one is or depends on, however far up."""
+        if self.kind == kind:
+            return self
+        for stage in self.inputs:
+            try:
+                return stage.input(kind)
+            except LookupError:
+                continue
+        raise LookupError(f"{self.kind} depends on no {kind}")
+
+    def describe(self) -> dict[str, Any]:
+        """All that the key is made of, for people."""
+        return {
+            "schema": SCHEMA,
+            "kind": self.kind,
+            "name": self.name,
+            "version": self.version,
+            "settings": self.settings,
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+            "inputs": [f"{stage.kind} {stage.key}" for stage in self.inputs],
+            "key": self.key,
+        }
+
+    def __str__(self) -> str:
+        """Return kind and name."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One data set, generator, encoder, head and seed, with the stages that belong to it."""
+
+    dataset: str
+    generator: str
+    encoder: str
+    head: str
+    seed: int
+    cases: Stage
+    generator_stage: Stage
+    encoder_stage: Stage
+    head_stage: Stage
+    prediction: Stage
+    explanations: dict[str, Stage]
+    scores: dict[str, Stage]
+
+    @property
+    def data(self) -> Stage:
+        """The stage with the images."""
+        return self.cases.input("data")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a spec comes to: combinations, and all their stages, inputs first, each once."""
+
+    spec: Spec
+    combinations: tuple[Combination, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def key(self) -> str:
+        """A key of all that the run depends on."""
+        return hashlib.sha256(canonical([s.key for s in self.stages]).encode()).hexdigest()
+
+
+class Planner:
+    """Builds the plan of one spec."""
+
+    def __init__(self, spec: Spec, registry: Registry) -> None:
+        self.spec = spec
+        self.registry = registry
+        self.stages: dict[str, Stage] = {}
+
+    def add(self, stage: Stage) -> Stage:
+        """Keep one stage per key."""
+        return self.stages.setdefault(stage.key, stage)
+
+    def stage(
+        self, kind: Kind, choice: Choice, inputs: tuple[Stage, ...], seed: int, as_kind: StageKind
+    ) -> Stage:
+        """Plan a stage that is a plugin's work."""
+        cls, settings = self.registry.settings(
+            kind, choice.name, self.spec.profile, choice.settings
+        )
+        return self.add(
+            Stage(
+                as_kind,
+                choice.name,
+                cls.version,
+                settings.model_dump(mode="json"),
+                inputs,
+                seed,
+                component=cls(settings),
+            )
+        )
+
+    def data(self, choice: Choice) -> tuple[Stage, Stage]:
+        """Plan the stages that read a data set. Raises `DataError` where it is not there."""
+        root = Path(self.spec.data_root) if self.spec.data_root else None
+        dataset = open_dataset(choice, self.spec.profile, root, self.registry)
+        settings = dataset.settings.model_dump(mode="json")
+        name, version, text = choice.name, dataset.version, dataset.fingerprint()
+        data = self.add(Stage("data", name, version, settings, fingerprint=text, component=dataset))
+        limit = {"limit": self.spec.limit}
+        return data, self.add(
+            Stage("cases", name, version, limit, (data,), fingerprint=text, component=dataset)
+        )
+
+    def explanation(self, choice: Choice, head: Stage, cases: Stage, seed: int) -> Stage:
+        """Plan one explainer; asked for as part of `all`, one that does not load is a row."""
+        try:
+            return self.stage("explainer", choice, (head, cases), seed, "explanations")
+        except PluginError as error:
+            if not self.every_explainer:
+                raise
+            broken = Stage("explanations", choice.name, "", {}, (head, cases), problem=str(error))
+            return self.add(broken)
+
+    @property
+    def every_explainer(self) -> bool:
+        """Whether `all` was asked for."""
+        return any(choice.name == ALL for choice in self.spec.explainer)
+
+    def explainers(self) -> list[Choice]:
+        """Return the choices with `all` written out, the ones given by name keeping settings."""
+        if not self.every_explainer:
+            return list(self.spec.explainer)
+        given = [choice for choice in self.spec.explainer if choice.name != ALL]
+        named = {choice.name for choice in given}
+        rows = dict.fromkeys(
+            row.plugin.name for row in self.registry.rows if row.plugin.kind == "explainer"
+        )
+        return given + [Choice(name=name) for name in rows if name not in named]
+
+    def combination(
+        self, labels: tuple[str, str, str], head: Stage, head_label: str, cases: Stage, seed: int
+    ) -> Combination:
+        """Plan what follows from a head: its own scores and every explainer's."""
+        latents = head.input("latents")
+        prediction = self.add(
+            Stage("prediction", head.name, PREDICTION_VERSION, {}, (head, latents))
+        )
+        explanations, scores = {}, {}
+        choices = self.explainers()
+        versions = {metric.name: metric.version for metric in METRICS}
+        for choice, label in zip(choices, labels_of(choices), strict=True):
+            made = self.explanation(choice, head, cases, seed)
+            explanations[label] = made
+            scores[label] = self.add(
+                Stage("scores", choice.name, "1", {"metrics": versions}, (made, cases))
+            )
+        dataset, generator, encoder = labels
+        return Combination(
+            dataset,
+            generator,
+            encoder,
+            head_label,
+            seed,
+            cases,
+            head.input("generator"),
+            head.input("encoder"),
+            head,
+            prediction,
+            explanations,
+            scores,
+        )
+
+    def plan(self) -> Plan:
+        """Multiply out all choices."""
+        spec = self.spec
+        if not spec.seeds:
+            raise UsageError("no seed given; leave --seed out for seed 0")
+        combinations = []
+        for d, d_label in zip(spec.dataset, labels_of(spec.dataset), strict=True):
+            data, cases = self.data(d)
+            dataset = cast(Dataset, data.component)
+            heads = spec.head or (Choice(name=dataset.head),)
+            for seed in spec.seeds:
+                for g, g_label in zip(spec.generator, labels_of(spec.generator), strict=True):
+                    generator = self.stage("generator", g, (data,), seed, "generator")
+                    for e, e_label in zip(spec.encoder, labels_of(spec.encoder), strict=True):
+                        encoder = self.stage("encoder", e, (generator, data), seed, "encoder")
+                        copies = spec.latents.model_dump(mode="json")
+                        latents = self.add(
+                            Stage("latents", e.name, "1", copies, (encoder, data), seed)
+                        )
+                        for h, h_label in zip(heads, labels_of(heads), strict=True):
+                            head = self.stage("head", h, (latents,), seed, "head")
+                            names = (d_label, g_label, e_label)
+                            combinations.append(self.combination(names, head, h_label, cases, seed))
+        return Plan(spec, tuple(combinations), tuple(self.stages.values()))
+
+
+def open_dataset(choice: Choice, profile: str, root: Path | None, registry: Registry) -> Dataset:
+    """Make a data set with the settings of a profile. Raises `UsageError` or `PluginError`."""
+    cls, settings = registry.settings("dataset", choice.name, profile, choice.settings)
+    return cast(type[Dataset], cls)(settings, root.expanduser() if root else None)
+
+
+def labels_of(choices: tuple[Choice, ...] | list[Choice]) -> list[str]:
+    """Name each choice as shortly as tells it from the others of its kind."""
+    names = [choice.name for choice in choices]
+    return [c.name if names.count(c.name) == 1 else str(c) for c in choices]
+
+
+def make_plan(spec: Spec, registry: Registry) -> Plan:
+    """Plan a spec. Raises `UsageError`, `PluginError` or `DataError`; computes nothing."""
+    return Planner(spec, registry).plan()

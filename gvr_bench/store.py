@@ -1,0 +1,128 @@
+"""The store: one folder per stage, addressed by its key; complete where it holds `meta.json`.
+
+```
+<store>/<kind>/<name>-<key>/   weights.safetensors, *.h5, *.json   the value
+                               meta.json      provenance, renamed into place last
+                               error.json     the last failure
+                               work/          checkpoints, until the stage is complete
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+from gvr_bench.errors import StoreError
+from gvr_bench.formats import read_json, read_state, write_json, write_state
+from gvr_bench.stages import Stage
+
+META, ERROR, WORK = "meta.json", "error.json", "work"
+
+
+def default_root() -> Path:
+    """`$GVR_BENCH_STORE`, or the user's cache folder."""
+    given = os.environ.get("GVR_BENCH_STORE")
+    return Path(given) if given else Path(platformdirs.user_cache_dir("gvr-bench"))
+
+
+class Store:
+    """Values of stages under one root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make sure that the store can be written. Raises `StoreError`."""
+        probe = self.root / f".probe-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"gvr-bench")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the store {self.root}: {error.strerror}; "
+                "choose another folder with --store DIR"
+            ) from error
+
+    def folder(self, stage: Stage) -> Path:
+        """Return where a stage's value lies, or will."""
+        return self.root / stage.kind / f"{stage.name}-{stage.key[:16]}"
+
+    def has(self, stage: Stage) -> bool:
+        """Whether the stage is complete."""
+        return (self.folder(stage) / META).is_file()
+
+    def meta(self, stage: Stage) -> dict[str, Any]:
+        """Provenance of a complete stage."""
+        meta: dict[str, Any] = read_json(self.folder(stage) / META)
+        return meta
+
+    @contextlib.contextmanager
+    def claim(self, stage: Stage) -> Iterator[Path]:
+        """Hold the stage against other processes while computing it; yields its folder.
+
+        The lock is advisory and dies with its owner: losing it costs double work only, since
+        every file is renamed into place.
+        """
+        locks = self.root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(locks / f"{stage.key[:16]}.lock"):
+            folder = self.folder(stage)
+            (folder / WORK).mkdir(parents=True, exist_ok=True)
+            yield folder
+
+    def commit(self, stage: Stage, provenance: dict[str, Any]) -> None:
+        """Declare the value whole."""
+        folder = self.folder(stage)
+        (folder / ERROR).unlink(missing_ok=True)
+        write_json(folder / META, {**stage.describe(), **provenance})
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+
+    def fail(self, stage: Stage, error: BaseException, trace: str) -> None:
+        """Keep the reason of a failure; the value stays absent."""
+        content = {"type": type(error).__name__, "message": str(error), "traceback": trace}
+        with contextlib.suppress(StoreError):
+            write_json(self.folder(stage) / ERROR, content)
+
+    def forget(self, stage: Stage) -> None:
+        """Remove a stage, so that it is computed again."""
+        folder = self.folder(stage)
+        (folder / META).unlink(missing_ok=True)  # first: a partly removed value is never whole
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class FileCheckpoints:
+    """Checkpoints of one stage, in its `work` folder, at most every `seconds`."""
+
+    def __init__(self, work: Path, seconds: float) -> None:
+        self.path = work / "checkpoint.safetensors"
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self.last >= self.seconds
+
+    def load(self) -> tuple[int, dict[str, Any], list[dict[str, float]]] | None:
+        """Return step, state and history of the last checkpoint, if there is one."""
+        if not self.path.is_file():
+            return None
+        try:
+            tree = read_state(self.path)
+        except StoreError:
+            return None  # damaged: training starts over, which gives the same result
+        return tree["step"], tree["state"], tree["history"]
+
+    def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None:
+        """Replace the last checkpoint."""
+        write_state(self.path, {"step": step, "state": state, "history": history})
+        self.last = time.monotonic()

@@ -1,0 +1,225 @@
+"""The data that passes between components. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Kind = Literal["dataset", "generator", "encoder", "head", "explainer"]
+KINDS: tuple[Kind, ...] = ("dataset", "generator", "encoder", "head", "explainer")
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Shape of every image of a data set: `channels` x `size` x `size`."""
+
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a regression target in its unit becomes the number a head predicts.
+
+    `ln/10` is the papers' scaling of BNP: the natural logarithm, divided by 10.
+    """
+
+    log: bool = False
+    divisor: float = 1.0
+
+    def apply(self, value: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Unit -> scaled. Values must be positive where `log` is set."""
+        raw = np.log(value) if self.log else value
+        return (raw / self.divisor).astype(np.float32)
+
+    def apply_one(self, value: float) -> float:
+        """Unit -> scaled, for one number."""
+        return (math.log(value) if self.log else value) / self.divisor
+
+    def invert(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scaled -> unit."""
+        raw = scaled * self.divisor
+        return (np.exp(raw) if self.log else raw).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted from an image.
+
+    - `regression`: one value per output in `unit`; at or above `threshold`, which must be given, a
+      case is positive.
+    - `binary`, `multilabel`: 0 or 1 per output.
+    - `multiclass`: one class index; `source` and `target` are the classes the rationale goes
+      from and to.
+    """
+
+    kind: Literal["binary", "multilabel", "multiclass", "regression"]
+    outputs: tuple[str, ...]
+    unit: str = ""
+    threshold: float | None = None
+    scale: Scale = field(default_factory=Scale)
+    source: int | None = None
+    target: int | None = None
+
+    @property
+    def columns(self) -> int:
+        """Number of target columns of a split: 1 for multiclass, else one per output."""
+        return 1 if self.kind == "multiclass" else len(self.outputs)
+
+    def positives(self, targets: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which (image, output) pairs show what the task looks for.
+
+        `targets` (N, columns) in units -> (N, outputs). Not labelled (NaN) is not positive.
+        """
+        with np.errstate(invalid="ignore"):
+            if self.kind == "multiclass":
+                return np.asarray(targets == np.arange(len(self.outputs), dtype=np.float32))
+            limit = 0.5 if self.threshold is None else self.threshold
+            return np.asarray(targets >= limit)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known about (image, output) pairs beyond the label; None where it is not known.
+
+    `mask` and `distractor` are (n, H, W) bool: the pixels of the finding, and of structures that
+    correlate with the label without causing it. An empty mask means "not known" for that image.
+    `counterfactual` is (n, C, H, W) uint8: the same image without the finding.
+    """
+
+    mask: NDArray[np.bool_] | None = None
+    counterfactual: NDArray[np.uint8] | None = None
+    distractor: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set; images are made or read only when asked for.
+
+    - `sample_ids`, `patient_ids`: (N,) str; a patient is in one split only.
+    - `targets`: (N, columns) float32 in the task's unit; NaN where not labelled.
+    - `images(index)`: positions (n,) -> (n, C, H, W) uint8, 0 is black (-1 for the models) and
+      255 is white (+1).
+    - `truth(index, output)`: positions (n,) and the output asked about (n,) -> `Truth`.
+    """
+
+    sample_ids: NDArray[np.str_]
+    patient_ids: NDArray[np.str_]
+    targets: NDArray[np.float32]
+    images: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+    truth: Callable[[NDArray[np.int64], NDArray[np.int64]], Truth] | None = None
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of one split with their labels, as a head reads them.
+
+    `z` (N, D) float32; `targets` (N, columns) float32 *scaled*; all rows are labelled.
+    """
+
+    z: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked of each image of a batch: move which output, past which value.
+
+    - `source` (N,) int64: the output to be lowered (for multiclass the class to leave).
+    - `target` (N,) int64: the class to reach; equal to `source` where the task has no classes.
+    - `threshold` (N,) float32: below it the prediction counts as flipped (activated output;
+      unused for multiclass, where the largest output decides).
+    - `typical` (N,) float32: the median activated prediction of training images that do not show
+      the finding, where an explainer should arrive by default.
+    """
+
+    task: Task
+    source: Tensor
+    target: Tensor
+    threshold: Tensor
+    typical: Tensor
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Tensor | slice) -> Query:
+        return Query(
+            self.task,
+            self.source[index],
+            self.target[index],
+            self.threshold[index],
+            self.typical[index],
+        )
+
+    def select(self, outputs: Tensor) -> Tensor:
+        """The output that is asked about: head outputs (N, K) -> (N,)."""
+        return outputs.gather(1, self.source[:, None]).squeeze(1)
+
+    def activate(self, outputs: Tensor) -> Tensor:
+        """Head outputs (N, K) -> probabilities, or the value itself for regression."""
+        if self.task.kind == "regression":
+            return outputs
+        return outputs.softmax(1) if self.task.kind == "multiclass" else outputs.sigmoid()
+
+    def flipped(self, outputs: Tensor) -> Tensor:
+        """Whether the prediction is on the target side: head outputs (N, K) -> (N,) bool."""
+        if self.task.kind == "multiclass":
+            return outputs.argmax(1) == self.target
+        return self.select(self.activate(outputs)) < self.threshold
+
+    def asked(self, outputs: Tensor) -> Tensor:
+        """Whether there is anything to flip: the model itself sees the finding. (N,) bool."""
+        if self.task.kind == "multiclass":
+            return outputs.argmax(1) == self.source
+        return ~self.flipped(outputs)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The explained model: pixels -> latent -> prediction, with its decoder.
+
+    Calling it maps images (N, C, H, W) in [-1, 1] to head outputs (N, K): logits, or the scaled
+    value for regression. Networks are in eval mode and frozen; gradients reach the input.
+    """
+
+    encoder: nn.Module
+    generator: nn.Module
+    head: nn.Module
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Predict from pixels."""
+        outputs: Tensor = self.head(self.encoder(x))
+        return outputs
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An explainer's answer for a batch.
+
+    - `heat` (N, H, W) float32, signed where the explainer is: positive is density that speaks for
+      the asked-for output.
+    - `counterfactual` (N, C, H, W) in [-1, 1] and `latent` (N, D) that decodes to it.
+    - `steps` (N,) int64, `found` (N,) bool, `reason` one line per image, empty where found.
+    """
+
+    heat: Tensor
+    counterfactual: Tensor | None = None
+    latent: Tensor | None = None
+    steps: Tensor | None = None
+    found: Tensor | None = None
+    reason: tuple[str, ...] | None = None

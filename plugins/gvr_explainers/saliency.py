@@ -1,0 +1,29 @@
+"""Vanilla gradient: how much each pixel moves the asked-for output (Simonyan et al. 2013)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+import gvr_bench.api as gvr
+
+
+class Saliency(gvr.Explainer):
+    """Gradient of the asked-for output by the pixels."""
+
+    class Settings(gvr.Settings):
+        """`absolute` drops the sign, as in the original."""
+
+        absolute: bool = True
+
+    settings: Settings
+
+    def explain(
+        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+    ) -> gvr.Explanation:
+        """Differentiate once per image."""
+        x = x.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(query.select(model(x)).sum(), x)
+        if self.settings.absolute:
+            return gvr.Explanation(heat=slope.abs().amax(dim=1))
+        return gvr.Explanation(heat=slope.sum(dim=1))

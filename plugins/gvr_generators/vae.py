@@ -1,0 +1,77 @@
+"""The decoder of a variational autoencoder (Kingma & Welling 2014)."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import nn
+
+import gvr_bench.api as gvr
+
+from .dcgan import Decoder, Features
+
+
+class Vae(gvr.Generator):
+    """Decoder of a VAE with a Gaussian likelihood; its own inference network is dropped.
+
+    The inference network serves the training alone: the encoder is trained afterwards through the
+    frozen decoder, as for every generator, so that generators can be compared.
+    """
+
+    class Settings(gvr.Settings):
+        """`beta` weighs the divergence from the prior against the summed squared error."""
+
+        latent_dim: int = Field(100, ge=1)
+        width: int = Field(64, ge=1, description="channels at half the image size")
+        steps: int = Field(100_000, ge=1)
+        batch: int = Field(128, ge=2)
+        learning_rate: float = Field(1e-3, gt=0, description="at the start; falls to 0 as a cosine")
+        beta: float = Field(1.0, ge=0)
+        sigma: float = Field(0.3, gt=0, description="standard deviation of the pixel noise")
+        shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
+
+    profiles = {
+        "quick": {"width": 32, "steps": 1500},
+        "standard": {"width": 32, "steps": 10_000},
+    }
+    settings: Settings
+
+    def build(self, image: gvr.ImageSpec) -> nn.Module:
+        """Return the decoder network."""
+        return Decoder(image, self.settings.latent_dim, self.settings.width)
+
+    def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
+        """Maximise the evidence lower bound."""
+        s = self.settings
+        _, c, size, _ = images[torch.arange(1)].shape
+        with torch.random.fork_rng():
+            torch.manual_seed(gvr.seed_from(ctx.seed, "inference"))
+            inference = Features(gvr.ImageSpec(c, size), 2 * s.latent_dim, s.width)
+        inference.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        adam = torch.optim.Adam(
+            [*net.parameters(), *inference.parameters()], s.learning_rate, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
+        state: dict[str, gvr.Stateful] = {
+            "decoder": net,
+            "inference": inference,
+            "optimiser": adam,
+            "schedule": schedule,
+        }
+        shift = round(s.shift * size)
+        for step in ctx.loop(s.steps, state, batch=s.batch, images=len(images)):
+            rng = ctx.generator(step)
+            x = images[torch.randint(len(images), (s.batch,), generator=rng)]
+            x = gvr.translate(x, shift, rng)
+            noise = torch.randn(s.batch, s.latent_dim, generator=rng).to(ctx.device)
+            with ctx.autocast():
+                mean, log_variance = inference(x).float().clamp(-10, 10).chunk(2, dim=1)
+                decoded = net(mean + noise * (log_variance / 2).exp()).float()
+            error = (decoded - x).square().flatten(1).sum(1).mean() / (2 * s.sigma**2)
+            divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+            adam.zero_grad(set_to_none=True)
+            (error + s.beta * divergence).backward()
+            adam.step()
+            schedule.step()
+            if step % 50 == 0 or step + 1 == s.steps:
+                ctx.log(reconstruction=error.item(), divergence=divergence.item())

@@ -1,0 +1,133 @@
+"""Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), as trained in the papers."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+
+from .dcgan import Decoder, Features
+
+
+class WganGp(gvr.Generator):
+    """DCGAN without batch norm, SELU, Tanh, 4 critic steps per generator step.
+
+    Source: generative visual rationales (2018), section 2.
+    """
+
+    class Settings(gvr.Settings):
+        """The defaults are the papers' values; what they leave open is Gulrajani et al.'s."""
+
+        latent_dim: int = Field(100, ge=1)
+        width: int = Field(64, ge=1, description="channels at half the image size")
+        iterations: int = Field(200_000, ge=1, description="generator steps")
+        batch: int = Field(64, ge=2)
+        critic_steps: int = Field(4, ge=1)
+        penalty: float = Field(10.0, ge=0, description="weight of the gradient penalty")
+        learning_rate: float = Field(5e-5, gt=0)
+        beta1: float = Field(0.5, ge=0, lt=1)
+        beta2: float = Field(0.9, ge=0, lt=1)
+        shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
+        averaging: float = Field(
+            0.0, ge=0, lt=1, description="decay of the running average of the generator's weights"
+        )
+
+    profiles = {
+        "quick": {
+            "width": 24,
+            "iterations": 1500,
+            "learning_rate": 3e-4,
+            "averaging": 0.99,
+        },
+        "standard": {
+            "width": 32,
+            "iterations": 20_000,
+            "learning_rate": 2e-4,
+            "averaging": 0.999,
+        },
+    }
+    settings: Settings
+
+    def build(self, image: gvr.ImageSpec) -> nn.Module:
+        """Return the generator network."""
+        return Decoder(image, self.settings.latent_dim, self.settings.width)
+
+    def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
+        """Train generator and critic in turn."""
+        s = self.settings
+        size = images[torch.arange(1)].shape[-1]
+        channels = images[torch.arange(1)].shape[1]
+        generator = Decoder(gvr.ImageSpec(channels, size), s.latent_dim, s.width).to(ctx.device)
+        generator.load_state_dict(net.state_dict())
+        with torch.random.fork_rng():
+            torch.manual_seed(gvr.seed_from(ctx.seed, "critic"))
+            critic = Features(gvr.ImageSpec(channels, size), 1, s.width)
+        critic.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        betas = (s.beta1, s.beta2)
+        g_step = torch.optim.Adam(generator.parameters(), s.learning_rate, betas=betas, fused=True)
+        c_step = torch.optim.Adam(critic.parameters(), s.learning_rate, betas=betas, fused=True)
+        state: dict[str, gvr.Stateful] = {
+            "average": net,
+            "generator": generator,
+            "critic": critic,
+            "generator_optimiser": g_step,
+            "critic_optimiser": c_step,
+        }
+        shift = round(s.shift * size)
+        for step in ctx.loop(
+            s.iterations, state, batch=s.batch * s.critic_steps, images=len(images)
+        ):
+            rng = ctx.generator(step)
+            n = s.batch * s.critic_steps
+            index = torch.randint(len(images), (n,), generator=rng)
+            real = gvr.translate(images[index], shift, rng)
+            noise = torch.randn(n + s.batch, s.latent_dim, generator=rng).to(ctx.device)
+            mix = torch.rand(n, 1, 1, 1, generator=rng).to(ctx.device)
+            with torch.no_grad(), ctx.autocast():
+                fake = generator(noise[:n]).float()
+            for i in range(s.critic_steps):
+                part = slice(i * s.batch, (i + 1) * s.batch)
+                c_step.zero_grad(set_to_none=True)
+                loss, distance = critic_loss(
+                    critic, real[part], fake[part], mix[part], s.penalty, ctx
+                )
+                loss.backward()  # type: ignore[no-untyped-call]
+                c_step.step()
+            g_step.zero_grad(set_to_none=True)
+            critic.requires_grad_(False)
+            with ctx.autocast():
+                score = critic(generator(noise[n:])).float().mean()
+            (-score).backward()
+            critic.requires_grad_(True)
+            g_step.step()
+            average(net, generator, min(s.averaging, step / (step + 10)))
+            if step % 50 == 0 or step + 1 == s.iterations:
+                ctx.log(wasserstein=distance.item(), critic_loss=loss.item())
+
+
+def critic_loss(
+    critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor, penalty: float, ctx: gvr.Context
+) -> tuple[Tensor, Tensor]:
+    """Return the critic's loss and its estimate of the Wasserstein distance.
+
+    The interpolated images get a pass of their own, so that only they are differentiated twice.
+    `mix` (N, 1, 1, 1) in [0, 1]. Source: Gulrajani et al. 2017, algorithm 1.
+    """
+    n = len(real)
+    between = (real + mix * (fake - real)).requires_grad_()
+    with ctx.autocast():
+        scores = critic(torch.cat([real, fake])).float()
+        total = critic(between).float().sum()
+    distance = scores[:n].mean() - scores[n:].mean()
+    (slope,) = torch.autograd.grad(total, between, create_graph=True)
+    excess = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty * excess - distance, distance.detach()
+
+
+@torch.no_grad()
+def average(net: nn.Module, latest: nn.Module, decay: float) -> None:
+    """Move the weights of `net` towards `latest`; `decay` 0 copies them."""
+    for mean, new in zip(net.parameters(), latest.parameters(), strict=True):
+        mean.lerp_(new, 1 - decay)

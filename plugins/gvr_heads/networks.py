@@ -1,0 +1,187 @@
+"""The heads of the papers. They differ in architecture alone and are fitted alike."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+
+
+class Standardise(nn.Module):
+    """Shift and scale each latent dimension by the training set's mean and deviation."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(latent_dim))
+        self.register_buffer("deviation", torch.ones(latent_dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Standardise `z` (N, D)."""
+        return (z - self.mean) / self.deviation
+
+
+class Block(nn.Module):
+    """x + SELU(Wx): one layer of the residual head."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(units, units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, units) to (N, units)."""
+        return x + F.selu(self.layer(x))
+
+
+class FittedHead(gvr.Head):
+    """Fits any head by AdamW, keeping the weights with the lowest validation loss."""
+
+    class Settings(gvr.Settings):
+        """How the head is fitted; the papers leave it open."""
+
+        steps: int = Field(5000, ge=1)
+        batch: int = Field(512, ge=1)
+        learning_rate: float = Field(2e-3, gt=0, description="at the start; falls to 0 as a cosine")
+        weight_decay: float = Field(1e-2, ge=0)
+        checks: int = Field(50, ge=1, description="how often the validation loss is looked at")
+
+    profiles = {"quick": {"steps": 2000}}
+    settings: Settings
+
+    def fit(
+        self,
+        net: nn.Module,
+        train: gvr.Latents,
+        validation: gvr.Latents,
+        task: gvr.Task,
+        ctx: gvr.Context,
+    ) -> None:
+        """Minimise squared error (regression) or cross-entropy."""
+        s = self.settings
+        set_scale(net, train, task)
+        adam = torch.optim.AdamW(net.parameters(), s.learning_rate, weight_decay=s.weight_decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
+        best = Best(net)
+        state: dict[str, gvr.Stateful] = {
+            "head": net,
+            "optimiser": adam,
+            "schedule": schedule,
+            "best": best,
+        }
+        every = max(1, s.steps // s.checks)
+        for step in ctx.loop(s.steps, state, batch=s.batch, images=len(train)):
+            index = torch.randint(len(train), (s.batch,), generator=ctx.generator(step))
+            index = index.to(train.z.device)
+            loss = task_loss(net(train.z[index]), train.targets[index], task)
+            adam.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            schedule.step()
+            if (step + 1) % every == 0 or step + 1 == s.steps:
+                with torch.no_grad():
+                    held_out = task_loss(net(validation.z), validation.targets, task).item()
+                ctx.log(loss=loss.item(), validation_loss=held_out)
+                best.offer(net, held_out)
+        best.restore(net)
+
+
+class Best:
+    """The weights with the lowest validation loss so far."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.weights = copy.deepcopy(net.state_dict())
+        self.loss = float("inf")
+
+    def offer(self, net: nn.Module, loss: float) -> None:
+        """Keep the weights of `net` if `loss` is the lowest."""
+        if loss < self.loss:
+            self.weights, self.loss = copy.deepcopy(net.state_dict()), loss
+
+    def restore(self, net: nn.Module) -> None:
+        """Give `net` the best weights."""
+        net.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, object]:
+        """Return what a checkpoint needs."""
+        return {"weights": self.weights, "loss": self.loss}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Take up where a checkpoint left off."""
+        self.__dict__.update(state)
+
+
+@torch.no_grad()
+def set_scale(net: nn.Module, train: gvr.Latents, task: gvr.Task) -> None:
+    """Standardise the input, and start regression at the mean of the targets."""
+    first, last = net[0], net[-1]  # type: ignore[index]
+    first.mean.copy_(train.z.mean(0))
+    first.deviation.copy_(train.z.std(0, correction=0).clamp_min(1e-3))
+    if task.kind == "regression":
+        last.bias.copy_(train.targets.mean(0))
+
+
+def task_loss(outputs: Tensor, targets: Tensor, task: gvr.Task) -> Tensor:
+    """Mean loss of head outputs (N, K) against targets (N, columns)."""
+    if task.kind == "multiclass":
+        return F.cross_entropy(outputs, targets[:, 0].long())
+    if task.kind == "regression":
+        return F.mse_loss(outputs, targets)
+    return F.binary_cross_entropy_with_logits(outputs, targets)
+
+
+class Linear(FittedHead):
+    """One linear layer: linear, logistic or softmax regression."""
+
+    def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
+        """Return the network."""
+        return nn.Sequential(Standardise(latent_dim), nn.Linear(latent_dim, len(task.outputs)))
+
+
+class Mlp(FittedHead):
+    """Two-layer perceptron with 256 hidden units (2018 paper, section 2)."""
+
+    class Settings(FittedHead.Settings):
+        """As every head, and its width."""
+
+        units: int = Field(256, ge=1)
+
+    settings: Settings
+
+    def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
+        """Return the network."""
+        units = self.settings.units
+        return nn.Sequential(
+            Standardise(latent_dim),
+            nn.Linear(latent_dim, units),
+            nn.SELU(),
+            nn.Linear(units, len(task.outputs)),
+        )
+
+
+class Residual(FittedHead):
+    """Six fully connected layers of 100 units with residual connections (2017 paper, Fig. 1)."""
+
+    class Settings(FittedHead.Settings):
+        """As every head, its width and its depth."""
+
+        units: int = Field(100, ge=1)
+        layers: int = Field(6, ge=1)
+
+    settings: Settings
+
+    def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
+        """Return the network."""
+        s = self.settings
+        return nn.Sequential(
+            Standardise(latent_dim),
+            nn.Linear(latent_dim, s.units),
+            *(Block(s.units) for _ in range(s.layers - 1)),
+            nn.Linear(s.units, len(task.outputs)),
+        )

@@ -1,0 +1,231 @@
+"""MNIST from files, from the cache, and from files that are not what they say."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pydantic
+import pytest
+from gvr_datasets.mnist import Mnist, read_idx
+
+import gvr_bench.api as gvr
+
+TRAIN, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+def mnist(root: Path | None, **settings: int) -> Mnist:
+    return Mnist(Mnist.Settings(**settings), root)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where downloads go."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: folder / name)
+    return folder / "gvr-bench" / "mnist"
+
+
+@pytest.fixture
+def torchvision(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], None]], None]:
+    """Let `download` play torchvision's part: no test uses the network."""
+
+    def use(download: Callable[[Path], None]) -> None:
+        module = types.ModuleType("torchvision.datasets")
+        module.MNIST = lambda root, download: act(Path(root))  # type: ignore[attr-defined]
+        act = download
+        monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+        monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
+
+    return use
+
+
+def refuse(root: Path) -> None:
+    raise RuntimeError("Error downloading t10k:\nname or service not known")
+
+
+def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, torchvision) -> None:
+    torchvision(refuse)
+    with pytest.raises(gvr.DataError) as caught:
+        mnist(None).fingerprint()
+    message = str(caught.value)
+    for part in (
+        str(cache / "MNIST" / "raw"),
+        "11 MB",
+        "name or service not known",
+        "--data-root DIR",
+        "gvr-bench run --dataset digits",
+    ):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_without_files_it_is_downloaded_once(cache, torchvision, write_mnist) -> None:
+    torchvision(lambda root: write_mnist(root / "MNIST" / "raw"))
+    first = mnist(None).fingerprint()
+    torchvision(refuse)
+    assert mnist(None).fingerprint() == first
+
+
+def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, torchvision) -> None:
+    torchvision(lambda root: pytest.fail("downloaded although a folder was given"))
+    with pytest.raises(gvr.DataError) as caught:
+        mnist(tmp_path).split("train")
+    for part in (str(tmp_path), str(tmp_path / "MNIST" / "raw"), TRAIN, "--dataset digits"):
+        assert part in str(caught.value)
+
+
+def test_a_folder_without_one_of_the_four_files_is_refused(tmp_path, write_mnist) -> None:
+    (write_mnist(tmp_path) / LABELS).unlink()
+    with pytest.raises(gvr.DataError, match=LABELS):
+        mnist(tmp_path).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        (lambda data: data[:-1], "3,935,679 bytes of data, 3,935,680 expected for 5020 x 28 x 28"),
+        (lambda data: data + b"\0", "3,935,681 bytes of data, 3,935,680 expected"),
+        (lambda data: data[:10], "ends inside its header of 16 bytes"),
+        (lambda data: b"", "starts with nothing, 00000803 expected"),
+        (lambda data: b"<html>not found</html>", "starts with 3c68746d, 00000803 expected"),
+        (lambda data: b"\0\0\x0d\3" + data[4:], "starts with 00000d03, 00000803 expected"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_was_expected(
+    tmp_path, write_mnist, mnist_files, broken, expected
+) -> None:
+    (write_mnist(tmp_path) / TRAIN).write_bytes(broken(mnist_files[TRAIN]))
+    with pytest.raises(gvr.DataError) as caught:
+        mnist(tmp_path).fingerprint()
+    assert str(tmp_path / TRAIN) in str(caught.value)
+    assert expected in str(caught.value)
+
+
+def _flip(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(lambda data: data[: len(data) // 2], id="truncated"),
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: b"<html>", id="not gzip"),
+        pytest.param(lambda data: _flip(data, len(data) - 6), id="wrong checksum"),
+        pytest.param(lambda data: data[:10] + b"\7" + data[11:], id="impossible block"),
+        pytest.param(lambda data: _flip(data, len(data) // 2), id="flipped byte"),
+    ],
+)
+def test_a_broken_gzip_file_is_named(tmp_path, write_mnist, broken) -> None:
+    path = write_mnist(tmp_path, zipped=True) / f"{TRAIN}.gz"
+    path.write_bytes(broken(path.read_bytes()))
+    with pytest.raises(gvr.DataError, match=rf"{TRAIN}\.gz"):
+        mnist(tmp_path).fingerprint()
+
+
+def test_labels_in_place_of_images_are_noticed(tmp_path, write_mnist, mnist_files) -> None:
+    (write_mnist(tmp_path) / TRAIN).write_bytes(mnist_files[LABELS])
+    with pytest.raises(gvr.DataError, match=r"3 dimension.*00000801, 00000803 expected"):
+        mnist(tmp_path).fingerprint()
+
+
+def _idx(array: np.ndarray) -> bytes:
+    shape = np.array(array.shape, ">u4").tobytes()
+    return bytes([0, 0, 8, array.ndim]) + shape + array.astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "expected"),
+    [
+        (LABELS, np.zeros(5_019), "5019 labels, 5020 expected"),
+        (LABELS, np.full(5_020, 10), "the label 10, 0..9 expected"),
+        (TRAIN, np.zeros((5_020, 8, 8)), "8 x 8 pixels, 28 x 28 expected"),
+        ("t10k-images-idx3-ubyte", np.zeros((0, 28, 28)), "30 labels, 0 expected"),
+    ],
+)
+def test_files_that_do_not_fit_each_other_are_refused(
+    tmp_path, write_mnist, name, array, expected
+) -> None:
+    (write_mnist(tmp_path) / name).write_bytes(_idx(array))
+    with pytest.raises(gvr.DataError, match=expected):
+        mnist(tmp_path).fingerprint()
+
+
+def test_too_few_images_to_cut_validation_from_are_refused(tmp_path, write_mnist) -> None:
+    folder = write_mnist(tmp_path)
+    (folder / TRAIN).write_bytes(_idx(np.zeros((60, 28, 28))))
+    (folder / LABELS).write_bytes(_idx(np.zeros(60)))
+    with pytest.raises(gvr.DataError, match="60 images, at least 5001 expected"):
+        mnist(tmp_path).split("train")
+
+
+def test_leaving_a_digit_for_itself_is_refused() -> None:
+    with pytest.raises(pydantic.ValidationError, match="source and target are both 9"):
+        mnist(None, target=9)
+
+
+def test_gzipped_or_not_and_wherever_it_lies_it_is_the_same_data(tmp_path, write_mnist) -> None:
+    write_mnist(tmp_path / "plain")
+    write_mnist(tmp_path / "zipped" / "MNIST" / "raw", zipped=True)
+    plain, zipped = mnist(tmp_path / "plain"), mnist(tmp_path / "zipped", size=64)
+    assert plain.fingerprint() == zipped.fingerprint()
+
+
+def test_one_changed_pixel_changes_the_fingerprint(tmp_path, write_mnist, mnist_files) -> None:
+    write_mnist(tmp_path)
+    before = mnist(tmp_path).fingerprint()
+    (tmp_path / TRAIN).write_bytes(_flip(mnist_files[TRAIN], 1_000))
+    assert mnist(tmp_path).fingerprint() != before
+
+
+def test_validation_is_the_last_five_thousand_training_images(tmp_path, write_mnist) -> None:
+    data = mnist(write_mnist(tmp_path))
+    train, validation, test = (data.split(name) for name in ("train", "validation", "test"))
+    assert (len(train), len(validation), len(test)) == (20, 5_000, 30)
+    assert list(train.sample_ids[[0, -1]]) == ["train-00000", "train-00019"]
+    assert list(validation.sample_ids[[0, -1]]) == ["train-00020", "train-05019"]
+    assert test.sample_ids[0] == "test-00000"
+    np.testing.assert_array_equal(validation.targets[:3, 0], [0, 1, 2])
+
+
+def test_at_32_pixels_the_original_pixels_are_framed_in_black(
+    tmp_path, write_mnist, mnist_files
+) -> None:
+    write_mnist(tmp_path)
+    original = read_idx(tmp_path / "t10k-images-idx3-ubyte", 3)
+    index = np.array([7, 3])
+    framed = mnist(tmp_path).split("test").images(index)
+    np.testing.assert_array_equal(framed[:, 0, 2:-2, 2:-2], original[index])
+    assert framed.sum() == original[index].sum()
+    plain = mnist(tmp_path, size=28).split("test").images(index)
+    np.testing.assert_array_equal(plain[:, 0], original[index])
+
+
+def test_other_sizes_keep_the_digit_where_it_is(tmp_path, write_mnist) -> None:
+    write_mnist(tmp_path)
+    small, large = (mnist(tmp_path, size=size).split("test") for size in (32, 64))
+    index = np.arange(30)
+    halved = large.images(index)[:, 0].reshape(30, 32, 2, 32, 2).mean((2, 4))
+    assert np.corrcoef(halved.ravel(), small.images(index).ravel())[0, 1] > 0.95
+
+
+def test_the_real_files_hold_the_published_counts(shared_data) -> None:
+    data = mnist(shared_data("mnist"))
+    parts = {name: data.split(name) for name in ("train", "validation", "test")}
+    assert [len(part) for part in parts.values()] == [55_000, 5_000, 10_000]
+    both = np.concatenate([parts[name].targets[:, 0] for name in ("train", "validation")])
+    assert np.bincount(both.astype(int)).tolist() == [
+        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949
+    ]  # fmt: skip
+    assert np.bincount(parts["test"].targets[:, 0].astype(int)).tolist() == [
+        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009
+    ]  # fmt: skip
+    with gzip.open(shared_data("mnist") / "t10k-images-idx3-ubyte.gz") as file:
+        first = np.frombuffer(file.read()[16 : 16 + 784], np.uint8).reshape(28, 28)
+    np.testing.assert_array_equal(parts["test"].images(np.array([0]))[0, 0, 2:30, 2:30], first)

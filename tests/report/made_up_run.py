@@ -1,0 +1,225 @@
+"""A made-up run that looks like a real one: soft chest-like images with a known change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.records import Record, write_records
+
+Float = NDArray[np.float32]
+
+CONTROLS = ("random", "edge", "intensity")
+ATTRIBUTIONS = ("saliency", "integrated_gradients", "occlusion", "lime", "layer_gradcam")
+# explainer: (pixel AP, correlation), the order of quality that the prototypes found
+QUALITY = {
+    "gvr": (0.884, 0.921), "occlusion": (0.451, 0.31), "saliency": (0.433, None),
+    "integrated_gradients": (0.342, 0.226), "layer_gradcam": (0.279, None),
+    "random": (0.158, 0.001), "edge": (0.297, -0.031), "intensity": (0.337, 0.284),
+}  # fmt: skip
+
+
+def record(**changes: object) -> Record:
+    """A record of the made-up run with some of its fields replaced."""
+    base: dict[str, object] = {
+        "dataset": "phantom", "generator": "wgan_gp", "encoder": "conv", "head": "linear",
+        "explainer": "gvr", "finding": "all", "metric": "pixel_ap", "metric_version": "1",
+        "better": "up", "value": 0.5, "low": 0.4, "high": 0.6, "n": 100, "seed": 0,
+        "seconds": 1.0, "device": "cpu", "protocol": "", "keys": ("a", "b"),
+    }  # fmt: skip
+    base |= changes
+    base["protocol"] = base["protocol"] or f"p-{base['metric']}"
+    return Record(**base)  # type: ignore[arg-type]
+
+
+def model_records(seed: int = 0) -> list[Record]:
+    scores = (
+        ("auroc", "up", 0.962, 0.031), ("accuracy", "up", 0.902, 0.03), ("mae", "down", 212.4, 31.0)
+    )  # fmt: skip
+    return [
+        record(explainer=None, finding=finding, metric=metric, better=better, seed=seed,
+               value=value - shift, low=value - shift - half, high=value - shift + half)
+        for finding, shift in (("all", 0.0), ("BNP", 0.011))
+        for metric, better, value, half in scores
+    ]  # fmt: skip
+
+
+MOVING = (("validity", "up", 0.97), ("reencoded_validity", "up", 0.91), ("steps", "down", 38.2))
+
+
+def missing(status: str, reason: str, **changes: object) -> Record:
+    return record(value=None, low=None, high=None, n=0, status=status, reason=reason, **changes)
+
+
+def explainer_records(seed: int = 0) -> list[Record]:
+    found = []
+    for name, (ap, correlation) in QUALITY.items():
+        mine = {"explainer": name, "seed": seed, "keys": (name, str(seed))}
+        for metric, better, value in MOVING:
+            it = mine | {"metric": metric, "better": better}
+            if name == "gvr":
+                found.append(record(value=value, low=value * 0.95, high=value * 1.03, **it))
+            else:
+                found.append(missing("n/a", "makes no counterfactual", **it))
+        found.append(record(value=ap, low=ap - 0.04, high=ap + 0.04, **mine))
+        it = mine | {"metric": "true_change_correlation"}
+        if correlation is None:
+            found.append(missing("n/a", "its heat has no sign", **it))
+        else:
+            low, high = correlation - 0.05, correlation + 0.05
+            found.append(record(value=correlation, low=low, high=high, **it))
+        cost = 0.081 if name == "gvr" else 0.0021 + 0.0003 * len(name)
+        it = mine | {"metric": "seconds_per_image", "better": "down"}
+        found.append(record(value=cost, low=cost * 0.9, high=cost * 1.2, **it))
+    columns = {(item.metric, item.better) for item in found}
+    return found + [
+        missing("failed", "captum is not installed", explainer="lime", metric=metric,
+                better=better, seed=seed)
+        for metric, better in sorted(columns)
+    ]  # fmt: skip
+
+
+def _blob(size: int, y: float, x: float, ry: float, rx: float, edge: float = 6.0) -> Float:
+    rows, columns = np.mgrid[0:size, 0:size] / (size - 1.0)
+    distance = np.sqrt(((rows - y) / ry) ** 2 + ((columns - x) / rx) ** 2)
+    return (1 / (1 + np.exp(edge * 2 * (distance - 1)))).astype(np.float32)
+
+
+def chest(size: int, heart: float, haze: float, rng: np.random.Generator) -> Float:
+    """A soft chest on [-1, 1]; `heart` widens the heart and `haze` whitens the hila."""
+    jitter = rng.normal(0, 0.012, 6)
+    body = _blob(size, 0.62, 0.5, 0.62, 0.47, 8)
+    lungs = _blob(size, 0.47 + jitter[0], 0.29 + jitter[1], 0.31, 0.15)
+    lungs = lungs + _blob(size, 0.47 + jitter[2], 0.71 + jitter[3], 0.31, 0.15)
+    spine = _blob(size, 0.55, 0.5, 0.6, 0.05, 3)
+    rows = np.mgrid[0:size, 0:size][0] / size
+    columns = np.mgrid[0:size, 0:size][1] / size
+    ribs = 0.5 + 0.5 * np.cos(2 * np.pi * (rows * 8 + 2.2 * (columns - 0.5) ** 2))
+    picture = 0.62 * body - 0.42 * lungs + 0.07 * ribs**3 * body + 0.10 * spine
+    picture += 0.26 * _blob(size, 0.66, 0.55 + jitter[4], 0.17, 0.13 * heart, 5)
+    for x in (0.36, 0.64):
+        picture += haze * _blob(size, 0.46, x, 0.13, 0.10, 2)
+    return np.clip(picture * 1.9 - 1, -1, 1).astype(np.float32)
+
+
+def _smooth(noise: Float, times: int) -> Float:
+    for _ in range(times):
+        for axis in (-1, -2):
+            noise = (np.roll(noise, 1, axis) + 2 * noise + np.roll(noise, -1, axis)) / 4
+    return noise
+
+
+def _bytes(pictures: Float) -> NDArray[np.uint8]:
+    return np.asarray(np.round((np.clip(pictures, -1, 1) + 1) * 127.5), dtype=np.uint8)
+
+
+def write_cases(path: Path, n: int = 12, size: int = 64, **attrs: object) -> None:
+    """Write a `cases.h5` with one combination of `n` cases."""
+    rng = np.random.default_rng(7)
+    sick, well = [], []
+    for _ in range(n):
+        seed = int(rng.integers(1 << 30))
+        severity = rng.uniform(0.3, 1)
+        widened = 1 + 0.55 * severity
+        sick.append(chest(size, widened, 0.22 * severity, np.random.default_rng(seed)))
+        well.append(chest(size, 1.0, 0.0, np.random.default_rng(seed)))
+    x, twin = np.stack(sick)[:, None], np.stack(well)[:, None]
+    grain = rng.normal(0, 0.03, x.shape).astype(np.float32)
+    change = (x - twin)[:, 0]
+    reconstruction = _smooth(x, 1)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("0")
+        about = {"dataset": "phantom", "generator": "wgan_gp", "encoder": "conv", "head": "linear",
+                 "seed": 0, "kind": "regression", "outputs": json.dumps(["BNP"]), "unit": "ng/L",
+                 "threshold": 100.0} | attrs  # fmt: skip
+        for name, value in about.items():
+            group.attrs[name] = value
+        group["input"] = _bytes(x + grain)
+        group["reconstruction"] = _bytes(reconstruction)
+        group["sample_id"] = [f"test-{i:04d}" for i in range(n)]
+        group["patient_id"] = [f"patient-{i // 2:03d}" for i in range(n)]
+        group["source"] = group["target"] = np.zeros(n, int)
+        group["label"] = rng.lognormal(6, 0.6, n)
+        group["prediction"] = rng.lognormal(6, 0.5, n)
+        group["mask"] = np.abs(change) > 0.1
+        group["true_change"] = change
+        group["samples"] = _bytes(
+            np.stack([chest(size, rng.uniform(0.9, 1.5), rng.uniform(0, 0.2), rng)
+                      for _ in range(18)])[:, None])  # fmt: skip
+        _write_explainers(group, change, reconstruction, rng)
+        steps = np.arange(0, 800, 10, dtype=float)
+        for stage, losses in (("generator", ("critic", "wasserstein")), ("encoder", ("mse",))):
+            history = group.create_group(f"history/{stage}")
+            history["step"] = steps
+            for loss in losses:
+                history[loss] = 3 * np.exp(-steps / 200) + rng.normal(0, 0.08, len(steps)) + 0.4
+
+
+def _write_explainers(
+    group: h5py.Group, change: Float, reconstruction: Float, rng: np.random.Generator
+) -> None:
+    n = len(change)
+    made = group.create_group("explainers")
+
+    def add(name: str, heat: Float) -> h5py.Group:
+        mine = made.create_group(name)
+        mine.attrs["status"], mine.attrs["reason"] = "ok", ""
+        mine["heat"] = heat.astype(np.float32)
+        return mine
+
+    difference = _smooth(change, 3) * 0.92
+    difference += 0.05 * _smooth(rng.normal(0, 1, change.shape).astype(np.float32), 4)
+    gvr = add("gvr", difference)
+    gvr["counterfactual"] = _bytes(reconstruction - difference[:, None])
+    found = np.arange(n) % 5 != 3
+    gvr["found"] = found
+    gvr["steps"] = np.where(found, rng.integers(12, 80, n), 500)
+    gvr["reason"] = ["" if ok else "500 steps were not enough: raise steps or lr" for ok in found]
+    gvr["prediction_after"] = np.where(found, rng.uniform(40, 95, n), 180)
+    gvr["prediction_reencoded"] = np.where(found, rng.uniform(60, 115, n), 212)
+    noise = rng.normal(0, 1, change.shape).astype(np.float32)
+    add("saliency", np.abs(_smooth(noise, 1) * (0.3 + 3 * _smooth(np.abs(change), 6))))
+    add("integrated_gradients", _smooth(noise, 0) * _smooth(np.abs(change), 8) + 0.1 * change)
+    add("occlusion", _smooth(change, 40) + 0.04 * _smooth(noise, 30))
+    add("layer_gradcam", np.maximum(_smooth(change, 200), 0))
+    add("random", noise)
+    add("edge", np.hypot(*np.gradient(reconstruction[:, 0], axis=(1, 2))))
+    add("intensity", reconstruction[:, 0])
+    lime = made.create_group("lime")
+    lime.attrs["status"], lime.attrs["reason"] = "failed", "captum is not installed"
+
+
+ENVIRONMENT: dict[str, object] = {
+    "gvr_bench": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "platform": "Linux x86_64",
+    "cpu": "two cores", "device": "cpu", "started": "2026-02-03T10:15:00+00:00", "seconds": 252.4,
+    "command": "gvr-bench run --dataset phantom --profile quick",
+    "stages": [
+        {"kind": kind, "name": name, "key": f"{number:02d}" + "3f9c" * 15, "status": status,
+         "seconds": seconds, "reason": reason}
+        for number, (kind, name, status, seconds, reason) in enumerate([
+            ("dataset", "phantom", "done", 2.1, ""), ("generator", "wgan_gp", "cached", 0.0, ""),
+            ("encoder", "conv", "done", 51.7, ""), ("head", "linear", "done", 0.6, ""),
+            ("explainer", "gvr", "done", 8.1, ""),
+            ("explainer", "lime", "failed", 0.0, "captum is not installed: pip install captum"),
+        ])
+    ],
+}  # fmt: skip
+
+SPEC = '[dataset]\nname = "phantom"\nsize = 64\n\n[generator]\nname = "wgan_gp"\n'
+
+
+def write_run(folder: Path, records: list[Record] | None = None, **cases: object) -> Path:
+    """Write a whole run folder; `cases` goes to `write_cases`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_records(
+        folder / "records.jsonl",
+        [*model_records(), *explainer_records()] if records is None else records,
+    )
+    (folder / "spec.toml").write_text(SPEC, encoding="utf-8")
+    (folder / "environment.json").write_text(json.dumps(ENVIRONMENT), encoding="utf-8")
+    write_cases(folder / "cases.h5", **cases)  # type: ignore[arg-type]
+    return folder

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_up_run import missing, record
+
+from gvr_bench.report.exports import export
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def small(make_run: Make) -> Path:
+    """Two explainers and a control, one of the cells failed."""
+    steps = {"metric": "steps", "better": "down"}
+    return make_run(
+        records=[
+            record(explainer="gvr", value=0.8841, low=0.844, high=0.924),
+            record(explainer="my_map", value=0.3, low=0.2, high=0.4),
+            record(explainer="edge", value=0.25, low=None, high=None),
+            record(explainer="gvr", value=38.2, low=36.0, high=40.0, **steps),
+            missing("failed", "50 % | <b> & $x_1$", explainer="my_map", **steps),
+        ],
+        n=1,
+        size=8,
+    )
+
+
+def test_markdown_of_a_small_run(small: Path) -> None:
+    assert export([small], "md") == (
+        "### Explainers of wgan\\_gp · conv · linear on phantom\n"
+        "\n"
+        "| explainer | pixel AP ↑ | steps ↓ |\n"
+        "| --- | ---: | ---: |\n"
+        "| gvr | **0.884** (0.844 to 0.924) | 38.2 (36.0 to 40.0) |\n"
+        "| my\\_map | 0.300 (0.200 to 0.400) | failed |\n"
+        "| edge (control) | 0.250 | – |\n"
+        "\n"
+        "95 % intervals in brackets; n = 100; best of a column in bold.\n"
+        "\n"
+        "- failed: my\\_map (steps): 50 % \\| &lt;b&gt; &amp; $x\\_1$\n"
+    )
+
+
+def test_latex_of_a_small_run(small: Path) -> None:
+    assert export([small], "latex") == (
+        "\\begin{table}\n"
+        "\\centering\n"
+        "\\caption{Explainers of wgan\\_gp $\\cdot$ conv $\\cdot$ linear on phantom. "
+        "95 \\% intervals in brackets; n = 100; best of a column in bold.}\n"
+        "\\begin{tabular}{lrr}\n"
+        "\\toprule\n"
+        "explainer & pixel AP $\\uparrow$ & steps $\\downarrow$ \\\\\n"
+        "\\midrule\n"
+        "gvr & \\textbf{0.884} (0.844 to 0.924) & 38.2 (36.0 to 40.0) \\\\\n"
+        "my\\_map & 0.300 (0.200 to 0.400) & failed \\\\\n"
+        "\\midrule\n"
+        "edge (control) & 0.250 & -- \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+        "\\end{table}\n"
+        "% failed: my\\_map (steps): "
+        "50 \\% \\textbar{} \\textless{}b\\textgreater{} \\& \\$x\\_1\\$\n"
+    )
+
+
+def test_csv_of_a_small_run_has_unrounded_numbers(small: Path) -> None:
+    about = "Explainers of wgan_gp · conv · linear on phantom,scoreboard,phantom"
+    about += ",wgan_gp · conv · linear,all"
+    assert export([small], "csv").splitlines() == [
+        "table,kind,dataset,model,finding,explainer,control,metric,better,unit,"
+        "value,low,high,n,seeds,best,status,reason",
+        f"{about},gvr,False,pixel_ap,up,,0.8841,0.844,0.924,100,0,True,ok,",
+        f"{about},gvr,False,steps,down,,38.2,36.0,40.0,100,0,False,ok,",
+        f"{about},my_map,False,pixel_ap,up,,0.3,0.2,0.4,100,0,False,ok,",
+        f"{about},my_map,False,steps,down,,,,,0,,False,failed,50 % | <b> & $x_1$",
+        f"{about},edge,True,pixel_ap,up,,0.25,,,100,0,False,ok,",
+    ]
+
+
+def test_json_holds_every_cell(small: Path) -> None:
+    (table,) = json.loads(export([small], "json"))["tables"]
+    assert [column["metric"] for column in table["columns"]] == ["pixel_ap", "steps"]
+    assert table["rows"][0]["cells"][0] == {
+        "value": 0.8841, "low": 0.844, "high": 0.924, "n": 100, "seeds": [0], "status": "ok",
+        "reason": "", "best": True,
+    }  # fmt: skip
+    assert table["rows"][1]["cells"][1]["status"] == "failed"
+
+
+@pytest.mark.parametrize("format_", ["md", "csv", "json", "latex"])
+def test_the_same_run_gives_the_same_bytes(run: Path, format_: str) -> None:
+    assert export([run], format_) == export([run, run], format_)  # type: ignore[arg-type]

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from made_up_run import ENVIRONMENT, missing, record, write_cases
+from PIL import Image
+
+from gvr_bench.report.html import render, write_html
+
+Make = Callable[..., Path]
+
+
+class Page(HTMLParser):
+    """All tags with their attributes, and the text that is shown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.shown = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.shown += data
+
+    def all(self, *names: str) -> list[dict[str, str | None]]:
+        return [attrs for tag, attrs in self.tags if tag in names]
+
+
+@pytest.fixture(scope="session")
+def page(run: Path) -> Page:
+    return Page(render(run))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+HOSTILE = "<script>alert('1')</script>\"&' 🫁 \u202eabc \u05d0\u05d1"
+
+
+def test_names_and_reasons_cannot_become_markup(make_run: Make) -> None:
+    folder = make_run(
+        records=[
+            record(explainer=HOSTILE, dataset=HOSTILE, head=HOSTILE),
+            missing("failed", HOSTILE, explainer="gvr", dataset=HOSTILE, head=HOSTILE),
+            record(explainer=None, metric=HOSTILE, finding=HOSTILE, dataset=HOSTILE, head=HOSTILE),
+        ],
+        n=1,
+        size=8,
+        dataset=HOSTILE,
+        head=HOSTILE,
+        unit=HOSTILE,
+        outputs=json.dumps([HOSTILE]),
+    )
+    (folder / "spec.toml").write_text(f"# {HOSTILE}", encoding="utf-8")
+    stage = {"kind": HOSTILE, "name": HOSTILE, "key": HOSTILE, "status": "failed"}
+    facts = dict.fromkeys(ENVIRONMENT, HOSTILE) | {"seconds": 1, "stages": [stage]}
+    (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
+    with h5py.File(folder / "cases.h5", "a") as file:
+        del file["0/sample_id"]
+        file["0/sample_id"] = [HOSTILE]
+        file["0/explainers/lime"].attrs["reason"] = HOSTILE
+    text = render(folder)
+    found = Page(text)
+    assert "<script" not in text
+    assert not found.all("script")
+    assert "<script>alert('1')</script>" in found.shown
+    handlers = [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
+    assert handlers == []
+
+
+def test_the_page_loads_nothing(page: Page) -> None:
+    links = [
+        attrs[name] or ""
+        for _, attrs in page.tags
+        for name in ("src", "href", "srcset", "data", "poster", "action")
+        if name in attrs
+    ]
+    assert links
+    assert {link.split(":")[0] if ":" in link else link[:1] for link in links} == {"data", "#"}
+
+
+def test_the_style_sheet_loads_nothing(run: Path) -> None:
+    style = re.findall(r"<style>(.*?)</style>", render(run), re.DOTALL)[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_allows_this_style_sheet_and_data_images_only(run: Path) -> None:
+    text = render(run)
+    style = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    assert not [attrs for _, attrs in Page(text).tags if "style" in attrs]
+
+
+def test_every_link_within_the_page_leads_somewhere(page: Page) -> None:
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    targets = {(attrs["href"] or "")[1:] for attrs in page.all("a")}
+    labels = {attrs["aria-labelledby"] for _, attrs in page.tags if "aria-labelledby" in attrs}
+    assert (targets | labels) <= set(ids)
+
+
+def test_every_picture_has_an_alternative_text(page: Page) -> None:
+    images = page.all("img")
+    assert len(images) == 12 * (3 + 3 + 4 + 3) + 18
+    assert all(image["alt"] for image in images)
+    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
+
+
+def test_what_scrolls_can_be_reached_with_the_keyboard(page: Page) -> None:
+    boxes = [attrs for _, attrs in page.tags if attrs.get("class") == "scroll"]
+    assert len(boxes) == 4
+    assert all(box["tabindex"] == "0" and box["role"] == "region" for box in boxes)
+
+
+def test_numbers_statuses_and_reasons_are_on_the_page(page: Page) -> None:
+    text = words(page.shown)
+    assert "0.884 best 0.844 to 0.924" in text
+    assert "failed: lime: captum is not installed" in text
+    assert "n/a: saliency, layer_gradcam (true change correlation): its heat has no sign" in text
+    assert "explainer lime failed: captum is not installed: pip install captum" in text
+
+
+def test_a_case_tells_what_happened_or_why_nothing_did(page: Page) -> None:
+    text = words(page.shown)
+    assert re.search(r"[\d,]+ ng/L → [\d.]+ ng/L, re-encoded [\d.]+ ng/L · \d+ steps", text)
+    assert text.count("500 steps · not found: 500 steps were not enough: raise steps or lr") == 2
+    assert "The explainers were asked what brings BNP below 100 ng/L." in text
+
+
+def test_only_the_first_dozen_of_many_cases_is_shown_and_the_page_says_so(make_run: Make) -> None:
+    folder = make_run(n=100, size=64)
+    path = write_html(folder)
+    assert "the first 12 cases of 100, not chosen by outcome" in path.read_text(encoding="utf-8")
+    assert path.stat().st_size < 15e6
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [28, 100])
+def test_images_of_any_size_in_grey_or_colour(make_run: Make, size: int, channels: int) -> None:
+    folder = make_run(n=2, size=size)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        for name in ("input", "reconstruction", "samples", "explainers/gvr/counterfactual"):
+            data = file[f"0/{name}"][:]
+            del file[f"0/{name}"]
+            file[f"0/{name}"] = np.repeat(data, channels, axis=1)
+    images = Page(render(folder)).all("img")
+    assert len(images) == 2 * 13 + 18
+    assert ("crisp" in {image.get("class") for image in images}) == (size == 28)
+
+
+def test_classes_are_named_in_a_task_of_classes(make_run: Make) -> None:
+    folder = make_run(records=[], n=2, size=8, kind="multiclass",
+                      outputs=json.dumps(["four", "nine"]), unit="", threshold=np.nan)  # fmt: skip
+    with h5py.File(folder / "cases.h5", "a") as file:
+        file["0/source"][:] = 1
+        file["0/label"][:] = 1
+        file["0/prediction"][:] = 0.93
+    text = words(Page(render(folder)).shown)
+    assert "were asked what turns nine into four." in text
+    assert "label nine prediction nine 0.93" in text
+
+
+def test_a_model_that_failed_has_no_cases_but_a_page(make_run: Make) -> None:
+    folder = make_run(n=1, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        for name in list(file["0"]):
+            if name != "explainers":
+                del file[f"0/{name}"]
+        for explainer in file["0/explainers"].values():
+            explainer.attrs["status"], explainer.attrs["reason"] = "failed", "no generator"
+            for name in list(explainer):
+                del explainer[name]
+    text = words(Page(render(folder)).shown)
+    assert "No cases: the data of this model did not load." in text
+    assert "gvr: failed: no generator" in text
+
+
+def test_cases_are_shown_where_every_explainer_failed(make_run: Make) -> None:
+    folder = make_run(n=1, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        for name in ("reconstruction", "prediction", "true_change", "mask", "explainers"):
+            del file[f"0/{name}"]
+    assert len(Page(render(folder)).all("article")) == 1
+
+
+@pytest.mark.parametrize(("after", "colour"), [(90, "purple"), (210, "orange")])
+def test_density_that_the_counterfactual_lacks_is_purple_in_the_difference(
+    make_run: Make, after: int, colour: str
+) -> None:
+    folder = make_run(n=1, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        file["0/reconstruction"][:] = 150
+        file["0/explainers/gvr/counterfactual"][:] = after
+    images = Page(render(folder)).all("img")
+    (source,) = [i["src"] or "" for i in images if "minus its counterfactual" in (i["alt"] or "")]
+    data = base64.b64decode(source.partition(",")[2])
+    r, _, b, opacity = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[4, 4].astype(int)
+    assert ("purple" if b > r else "orange") == colour
+    assert opacity > 0
+
+
+def test_heat_without_finite_numbers_is_drawn_as_nothing(make_run: Make) -> None:
+    folder = make_run(n=1, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        file["0/explainers/saliency/heat"][:] = np.nan
+        file["0/explainers/random/heat"][:] = 0
+    assert len(Page(render(folder)).all("article")) == 1
+
+
+def test_many_combinations_show_fewer_cases_each(make_run: Make, tmp_path: Path) -> None:
+    folder = make_run(n=12, size=8)
+    write_cases(tmp_path / "one.h5", n=12, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file, h5py.File(tmp_path / "one.h5") as one:
+        for number in range(1, 6):
+            one.copy("0", file, str(number))
+    assert len(Page(render(folder)).all("article")) == 6 * 4
+
+
+def test_the_same_run_gives_the_same_page(run: Path) -> None:
+    assert render(run) == render(run)
+
+
+def test_the_spec_is_shown_as_it_is(page: Page, run: Path) -> None:
+    assert (run / "spec.toml").read_text(encoding="utf-8") in page.shown
+
+
+def test_the_title_is_the_data_set(run: Path) -> None:
+    assert "<title>phantom – gvr-bench</title>" in render(run)

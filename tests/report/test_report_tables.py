@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_up_run import missing, record
+
+from gvr_bench.records import Record
+from gvr_bench.report.folder import Run, load
+from gvr_bench.report.tables import Table, model_tables, reasons, scoreboards, seeds_note
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def board(make_run: Make) -> Callable[[list[Record]], Table]:
+    """The only scoreboard of a run with these records."""
+
+    def only(records: list[Record]) -> Table:
+        (table,) = scoreboards([load(make_run(records=records, n=1, size=8))])
+        return table
+
+    return only
+
+
+def values(table: Table) -> dict[str, tuple[float | None, ...]]:
+    return {row.names[0]: tuple(cell.value for cell in row.cells) for row in table.rows}
+
+
+def runs_with(make_run: Make, *records: list[Record]) -> list[Run]:
+    return [load(make_run(f"run-{i}", records=r, n=1, size=8)) for i, r in enumerate(records)]
+
+
+def test_scores_of_two_protocols_never_share_a_table(make_run: Make) -> None:
+    runs = runs_with(
+        make_run,
+        [record(explainer="gvr", value=0.9, protocol="all-test-images")],
+        [record(explainer="lime", value=0.2, protocol="ten-test-images")],
+    )
+    tables = scoreboards(runs)
+    assert [values(table) for table in tables] == [{"gvr": (0.9,)}, {"lime": (0.2,)}]
+    assert [table.title.rpartition(", ")[2] for table in tables] == [
+        "protocol 1 of 2", "protocol 2 of 2",
+    ]  # fmt: skip
+
+
+def test_runs_of_one_protocol_share_a_table(make_run: Make) -> None:
+    runs = runs_with(make_run, [record(explainer="gvr")], [record(explainer="lime", value=0.2)])
+    (table,) = scoreboards(runs)
+    assert values(table) == {"gvr": (0.5,), "lime": (0.2,)}
+
+
+def test_the_same_result_in_two_runs_is_one_row(make_run: Make) -> None:
+    (table,) = scoreboards(runs_with(make_run, [record()], [record()]))
+    assert values(table) == {"gvr": (0.5,)}
+
+
+def test_one_explainer_with_other_settings_in_another_run_is_a_row_of_its_own(
+    make_run: Make,
+) -> None:
+    other = record(value=0.7, seed=1, keys=("other",))
+    (table,) = scoreboards(runs_with(make_run, [record()], [other]))
+    assert values(table) == {"gvr [run-1]": (0.7,), "gvr [run-0]": (0.5,)}
+
+
+def test_seeds_of_a_run_are_averaged_and_counted(board: Callable[..., Table]) -> None:
+    table = board(
+        [record(value=0.4, low=0.3, high=0.5), record(value=0.6, low=0.4, high=0.9, seed=1)]
+    )
+    (cell,) = table.rows[0].cells
+    assert (cell.value, cell.low, cell.high) == pytest.approx((0.5, 0.35, 0.7))
+    assert cell.seeds == (0, 1)
+    assert seeds_note(table) == "mean of 2 seeds, intervals likewise"
+
+
+def test_a_seed_that_failed_is_told_beside_the_mean_of_the_others(
+    board: Callable[..., Table],
+) -> None:
+    table = board([record(value=0.4), missing("failed", "out of memory", seed=1)])
+    assert table.rows[0].cells[0].value == 0.4
+    assert reasons(table) == ["in part: gvr: seed 1 failed: out of memory"]
+
+
+@pytest.mark.parametrize("status", ["failed", "n/a", "skipped"])
+def test_a_cell_without_a_number_keeps_its_status_and_reason(
+    board: Callable[..., Table], status: str
+) -> None:
+    table = board([missing(status, "it has no gradient")])
+    assert table.rows[0].cells[0].status == status
+    assert reasons(table) == [f"{status}: gvr: it has no gradient"]
+
+
+def test_one_reason_is_told_once_for_all_rows_and_columns_it_holds_for(
+    board: Callable[..., Table],
+) -> None:
+    names = ("a", "b")
+    table = board(
+        [record(explainer=name) for name in names]
+        + [
+            missing("n/a", "no latent", explainer=n, metric=m)
+            for n in names
+            for m in ("steps", "x_y")
+        ]
+    )
+    assert reasons(table) == ["n/a: a, b (steps, x y): no latent"]
+
+
+def test_controls_come_last_however_well_they_do(board: Callable[..., Table]) -> None:
+    scores = {"edge": 0.9, "weak": 0.2, "random": 0.1, "strong": 0.8, "none": None}
+    table = board(
+        [
+            record(explainer=name, value=value)
+            if value is not None
+            else missing("failed", "x", explainer=name)
+            for name, value in scores.items()
+        ]
+    )
+    assert [row.names[0] for row in table.rows] == ["strong", "weak", "none", "edge", "random"]
+    assert [row.control for row in table.rows] == [False, False, False, True, True]
+
+
+def test_a_control_that_does_best_is_marked_as_best(board: Callable[..., Table]) -> None:
+    table = board([record(value=0.3), record(explainer="edge", value=0.4)])
+    assert [row.cells[0].best for row in table.rows] == [False, True]
+
+
+def test_a_control_is_never_praised_for_being_cheap(board: Callable[..., Table]) -> None:
+    cost = {"metric": "seconds_per_image", "better": "down"}
+    table = board(
+        [
+            record(explainer=name, value=value, **cost)
+            for name, value in (("gvr", 0.3), ("lime", 0.2), ("random", 0.001))
+        ]
+    )
+    assert {row.names[0]: row.cells[0].best for row in table.rows} == {
+        "gvr": False, "lime": True, "random": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("better", "best"), [("up", "b"), ("down", "a"), ("-", None)])
+def test_the_best_follows_the_direction_of_the_metric(
+    board: Callable[..., Table], better: str, best: str | None
+) -> None:
+    table = board(
+        [
+            record(explainer=name, metric="anything", better=better, value=value)
+            for name, value in (("a", 1.0), ("b", 2.0))
+        ]
+    )
+    assert [row.names[0] for row in table.rows if row.cells[0].best] == ([best] if best else [])
+
+
+def test_columns_come_in_the_order_in_which_metrics_appear(board: Callable[..., Table]) -> None:
+    table = board([record(metric=name) for name in ("zeta", "alpha", "mid")])
+    assert [column.metric for column in table.columns] == ["zeta", "alpha", "mid"]
+
+
+def test_scores_of_single_findings_stay_out_of_the_scoreboard(board: Callable[..., Table]) -> None:
+    table = board([record(), record(finding="Effusion", value=0.9)])
+    assert values(table) == {"gvr": (0.5,)}
+
+
+def test_a_model_table_has_a_row_per_finding_with_all_first(make_run: Make) -> None:
+    records = [
+        record(explainer=None, metric=metric, better="-", finding=finding)
+        for metric in ("auroc", "mae")
+        for finding in ("Effusion", "all")
+    ]
+    (table,) = model_tables(runs_with(make_run, records))
+    assert table.headings == ("finding",)
+    assert [row.names for row in table.rows] == [("all",), ("Effusion",)]
+    assert [column.unit for column in table.columns] == ["", "ng/L"]
+
+
+def test_the_best_head_is_marked_finding_by_finding(make_run: Make) -> None:
+    records = [
+        record(explainer=None, metric="auroc", head=head, finding=finding, value=value)
+        for head, finding, value in (
+            ("linear", "a", 0.9), ("linear", "b", 0.5), ("mlp", "a", 0.8), ("mlp", "b", 0.6),
+        )
+    ]  # fmt: skip
+    (table,) = model_tables(runs_with(make_run, records))
+    best = [row.names for row in table.rows if row.cells[0].best]
+    assert best == [("wgan_gp · conv · linear", "a"), ("wgan_gp · conv · mlp", "b")]
