@@ -194,10 +194,20 @@ def carry_out(
     for word in fresh or ():
         if word not in known:
             raise UsageError(f"--fresh {word}: no such stage{did_you_mean(word, known)}")
+    if fresh and cached_only:
+        raise UsageError("--fresh computes again and --cached-only computes nothing; leave one out")
     how = How(
         choose_device(device), batch_size, checkpoint_every, frozenset(fresh or ()), cached_only
     )
-    outcomes = Runner(plan, store, installed(), how).run(Console(stderr=True))
+    runner = Runner(plan, store, installed(), how)
+    runner.prepare()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the run's folder {out}: {error.strerror}; choose another with --out DIR"
+        ) from error
+    outcomes = runner.run(Console(stderr=True))
     write_run(out, plan, store, outcomes, how, began)
     write_html(out)
     return any(outcome.status == "failed" for outcome in outcomes.values())

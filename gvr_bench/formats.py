@@ -6,6 +6,7 @@ Every file is written under another name and renamed into place, so it is whole 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; free some space, or choose another "
-            "folder with --store DIR"
+            "folder with --store or --out"
         ) from error
 
 
@@ -83,7 +84,7 @@ def read_weights(path: Path) -> tuple[Weights, str]:
         with safetensors.safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return weights, (file.metadata() or {}).get("note", "")
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:  # torch may open it
         raise StoreError(f"cannot read {path}: {error}") from error
 
 
@@ -101,13 +102,17 @@ def read_state(path: Path) -> Any:
 
 
 def _take_tensors(value: Any, tensors: Weights) -> Any:
-    """Replace each tensor by its name, each dict by its items: JSON has neither int keys."""
+    """Replace each tensor by its name and layout, each dict by its items: JSON has no int keys.
+
+    The order of the dimensions in memory is kept, for fused optimisers pair elements by address.
+    """
     import torch
 
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
-        tensors[name] = value
-        return {"tensor": name}
+        order = sorted(range(value.dim()), key=value.stride, reverse=True)
+        tensors[name] = value.permute(order)
+        return {"tensor": [name, order]}
     if isinstance(value, Mapping):
         return {"items": [[key, _take_tensors(part, tensors)] for key, part in value.items()]}
     if isinstance(value, list | tuple):
@@ -122,7 +127,8 @@ def _put_tensors(value: Any, tensors: Weights) -> Any:
         return value
     ((kind, content),) = value.items()
     if kind == "tensor":
-        return tensors[content]
+        name, order = content
+        return tensors[name].permute([order.index(i) for i in range(len(order))])
     if kind == "items":
         return {key: _put_tensors(part, tensors) for key, part in content}
     parts = [_put_tensors(part, tensors) for part in content]
@@ -131,12 +137,47 @@ def _put_tensors(value: Any, tensors: Weights) -> Any:
 
 def write_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, Any] | None = None) -> None:
     """Write arrays to HDF5; a name may hold `/` for groups. Text arrays become UTF-8 strings."""
-    import h5py
-
-    with replacing(path) as partial, _hdf5_errors(), h5py.File(partial, "w") as file:
+    with writing_arrays(path) as file:
         for name, array in arrays.items():
             put_array(file, name, array)
         file.attrs.update(attributes or {})
+
+
+@contextlib.contextmanager
+def writing_arrays(path: Path) -> Iterator[Any]:
+    """Yield an open HDF5 file that replaces `path` when the block ends well.
+
+    Raises `StoreError` where the file system refuses.
+    """
+    import h5py
+
+    with replacing(path) as partial, _Sink(partial, "w+b") as sink:
+        try:
+            with h5py.File(sink, "w") as file:
+                yield file
+        finally:
+            if sink.refusal:  # all other trouble follows from it
+                raise sink.refusal
+
+
+class _Sink(io.FileIO):
+    """A file for HDF5, which crashes the process when its own writes fail on a full disk.
+
+    The first refusal is kept, and the rest is thrown away.
+    """
+
+    refusal: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or nothing more after a refusal."""
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while done < len(view) and not self.refusal:
+                done += super().write(view[done:]) or 0
+        except OSError as error:
+            self.refusal = error
+        return len(view)
 
 
 def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
@@ -146,7 +187,7 @@ def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
     array = np.asarray(array)
     if array.dtype.kind in "UO":
         group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
-    elif array.ndim >= 3 and len(array):
+    elif array.ndim >= 3 and array.size:
         group.create_dataset(
             name, data=array, chunks=(1, *array.shape[1:]), compression="gzip", compression_opts=1
         )
@@ -175,12 +216,3 @@ def get_array(dataset: Any) -> NDArray[Any]:
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr()[()], dtype=np.str_)
     return np.asarray(dataset[()])
-
-
-@contextlib.contextmanager
-def _hdf5_errors() -> Iterator[None]:
-    """h5py reports a full disk while flushing or closing as RuntimeError."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise OSError(str(error)) from error

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.api import Dataset
-from gvr_bench.formats import get_array, put_array, read_arrays, read_json, replacing
+from gvr_bench.formats import get_array, put_array, read_arrays, read_json, writing_arrays
 from gvr_bench.results import Outcome
 from gvr_bench.stages import Combination, Plan, Stage
 from gvr_bench.store import Store
+from gvr_bench.types import Task
 
 SHOWN = 12
 BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
@@ -31,9 +32,7 @@ OF_EXPLAINER = (
 
 def write_cases(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome]) -> None:
     """Write one group per combination with inputs, explanations, samples and losses."""
-    import h5py
-
-    with replacing(path) as partial, h5py.File(partial, "w") as file:
+    with writing_arrays(path) as file:
         for number, combination in enumerate(plan.combinations):
             group = file.create_group(str(number))
             Gallery(combination, store, outcomes).write(group)
@@ -49,10 +48,15 @@ class Gallery:
         self.store = store
         self.outcomes = outcomes
 
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return cast(Dataset, self.combination.cases.component).task
+
     def write(self, group: Any) -> None:
         """Fill the combination's group with what there is."""
         c = self.combination
-        task = cast(Dataset, c.cases.component).task
+        task = self.task
         group.attrs.update(
             dataset=c.dataset,
             generator=c.generator,
@@ -91,6 +95,8 @@ class Gallery:
             for name in names:
                 if name in stored:
                     array = get_array(stored[name])[:count]
+                    if name.startswith("prediction"):
+                        array = self.task.scale.invert(array)
                     if name in BYTES:
                         array = ((array + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
                     arrays[name] = array

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -15,12 +16,29 @@ import pluggy
 import pydantic
 
 from gvr_bench import hookspecs
-from gvr_bench.api import API_VERSION, Component, Plugin, Settings
-from gvr_bench.errors import PluginError, UsageError, did_you_mean
+from gvr_bench.api import (
+    API_VERSION,
+    Component,
+    Dataset,
+    Encoder,
+    Explainer,
+    Generator,
+    Head,
+    Plugin,
+    Settings,
+)
+from gvr_bench.errors import GvrError, PluginError, UsageError, did_you_mean
 from gvr_bench.types import KINDS, Kind
 
 GROUP = "gvr_bench"
 PROFILES = ("quick", "standard", "paper")
+BASES: dict[Kind, type[Component]] = {
+    "dataset": Dataset,
+    "generator": Generator,
+    "encoder": Encoder,
+    "head": Head,
+    "explainer": Explainer,
+}
 
 
 @dataclass(frozen=True)
@@ -52,11 +70,11 @@ class Registry:
         for point in sorted(points, key=lambda p: (p.dist.name if p.dist else "", p.name)):
             distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "?"
             try:
-                rows = self._load(point)
-            except Exception as error:  # a plugin may raise anything, and is only a row
-                self.broken.append(Broken(point.name, distribution, _one_line(error)))
+                plugins = self._load(point)
+            except (Exception, SystemExit) as error:  # a plugin may do anything, and is only a row
+                self.broken.append(Broken(point.name, distribution, one_line(error)))
                 continue
-            self.rows += [Row(row, distribution, _problem(row)) for row in rows]
+            self.rows += [Row(plugin, distribution, _problem(plugin)) for plugin in plugins]
         self._mark_clashes()
 
     def _load(self, point: EntryPoint) -> list[Plugin]:
@@ -68,9 +86,8 @@ class Registry:
         try:
             implementation = getattr(module, "gvr_plugins", None)
             rows = list(implementation()) if implementation else []
-            wrong = [row for row in rows if not isinstance(row, Plugin)]
-            if wrong:
-                raise PluginError(f"gvr_plugins() yielded {wrong[0]!r}, not a Plugin")
+            for row in rows:
+                _check_row(row)
         except BaseException:
             self.hooks.unregister(name=name)
             raise
@@ -117,10 +134,15 @@ class Registry:
         module, _, attribute = row.plugin.target.partition(":")
         try:
             cls = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # a plugin's module may raise anything
-            raise PluginError(f"{whose} does not load: {_one_line(error)}") from error
-        if not (inspect.isclass(cls) and issubclass(cls, Component)):
-            raise PluginError(f"{whose}: {row.plugin.target} is not a gvr_bench.api.Component")
+        except (Exception, SystemExit) as error:  # a plugin's module may do anything
+            raise PluginError(f"{whose} does not load: {one_line(error)}") from error
+        base = BASES[kind]
+        if not (inspect.isclass(cls) and issubclass(cls, base)):
+            wanted = f"gvr_bench.api.{base.__name__}"
+            raise PluginError(f"{whose}: {row.plugin.target} is not a {wanted}")
+        lacking = sorted(getattr(cls, "__abstractmethods__", ()))
+        if lacking:
+            raise PluginError(f"{whose}: {row.plugin.target} lacks {', '.join(lacking)}")
         return cls
 
     def settings(
@@ -160,7 +182,7 @@ class Registry:
                 }
                 hook.function(**{a: arguments[a] for a in hook.argnames})
             except Exception as error:  # a listener must not end the run
-                warnings.append(f"{hook.plugin_name}: gvr_stage_finished: {_one_line(error)}")
+                warnings.append(f"{hook.plugin_name}: gvr_stage_finished: {one_line(error)}")
         return warnings
 
 
@@ -170,17 +192,51 @@ def installed() -> Registry:
     return Registry(entry_points(group=GROUP))
 
 
+def _check_row(row: object) -> None:
+    """Raise `PluginError` for what is no row at all."""
+    if not isinstance(row, Plugin):
+        raise PluginError(f"gvr_plugins() yielded {row!r}, not a Plugin")
+    for field in ("kind", "name", "target", "summary"):
+        if not isinstance(getattr(row, field), str):
+            raise PluginError(f"gvr_plugins() yielded {row!r}, whose {field} is not text")
+    needs = row.needs
+    if not (isinstance(needs, tuple) and all(isinstance(need, str) for need in needs)):
+        raise PluginError(
+            f"gvr_plugins() yielded {row!r}, whose needs is not a tuple of module names, "
+            "e.g. ('captum',)"
+        )
+
+
 def _problem(row: Plugin) -> str:
     """Return what is wrong with a row, or an empty text."""
     if row.api != API_VERSION:
         return f"written for plugin API {row.api}; this is {API_VERSION}"
     if row.kind not in KINDS:
         return f"unknown kind '{row.kind}'{did_you_mean(row.kind, KINDS)}"
-    missing = [need for need in row.needs if importlib.util.find_spec(need) is None]
+    missing = [need for need in row.needs if not _importable(need)]
     return f"needs {' '.join(missing)}: pip install {' '.join(missing)}" if missing else ""
 
 
-def _one_line(error: BaseException) -> str:
+def _importable(module: str) -> bool:
+    """Whether a module can be found; its parents are imported to know."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except Exception:  # a parent may raise anything
+        return False
+
+
+@contextlib.contextmanager
+def blaming(whose: str) -> Iterator[None]:
+    """Turn what a plugin raises unasked into a `PluginError` that names it."""
+    try:
+        yield
+    except GvrError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise PluginError(f"{whose}: {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
     """Return the type and the first line of an error."""
     text = str(error).strip().splitlines()
     name = type(error).__name__

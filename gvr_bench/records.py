@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from gvr_bench.errors import DataError
+from gvr_bench.formats import replacing
 
 Status = Literal["ok", "n/a", "failed", "skipped"]
 Better = Literal["up", "down", "-"]
@@ -48,14 +49,13 @@ class Record:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write one JSON object per line, atomically; NaN is never written."""
+    """Write one JSON object per line, atomically; NaN is never written. Raises `StoreError`."""
     lines = [
         json.dumps(dataclasses.asdict(record), ensure_ascii=False, allow_nan=False)
         for record in records
     ]
-    partial = path.with_suffix(".tmp")
-    partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
 def read_records(path: Path) -> list[Record]:

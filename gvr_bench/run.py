@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import torch
 from rich.console import Console
 
 import gvr_bench
-from gvr_bench.api import Context, seed_from
+from gvr_bench.api import Context, Dataset, Encoder, Generator, Head, seed_from
 from gvr_bench.compute import compute
 from gvr_bench.errors import DataError, GvrError, StoreError, Unsupported, UsageError
 from gvr_bench.formats import replacing, write_json
@@ -27,7 +28,7 @@ from gvr_bench.progress import Display
 from gvr_bench.records import write_records
 from gvr_bench.results import Outcome, collect
 from gvr_bench.spec import write_spec
-from gvr_bench.stages import Plan, Stage
+from gvr_bench.stages import Combination, Plan, Stage
 from gvr_bench.store import WORK, FileCheckpoints, Store
 
 
@@ -74,13 +75,25 @@ class Runner:
         self.outcomes: dict[str, Outcome] = {}
         self.refreshed: set[str] = set()
 
+    def prepare(self) -> None:
+        """Refuse what cannot end well, before anything is computed.
+
+        Builds each network that is to be trained, for an architecture may not make every size.
+        Raises `StoreError`, `UsageError` or `DataError`.
+        """
+        self.store.prepare()
+        if self.how.cached_only:
+            return
+        for combination in self.plan.combinations:
+            if not self.store.has(combination.head_stage):
+                refuse_misfits(combination)
+
     def run(self, console: Console) -> dict[str, Outcome]:
         """Bring every stage to an end and return how each ended, by key.
 
         One stage failing leaves those running that do not need it. Raises `DataError` or
         `UsageError` for data and settings that are unsuitable, `StoreError` for a full disk.
         """
-        self.store.prepare()
         display = Display(console, len(self.plan.stages))
         for stage in self.plan.stages:
             outcome = self.settle(stage, display)
@@ -158,6 +171,21 @@ class Runner:
         line = str(error).strip().splitlines()
         text = f"{type(error).__name__}: {line[0] if line else ''}"
         return Outcome("failed", 0.0, f"{text} (traceback in {where})")
+
+
+def refuse_misfits(combination: Combination) -> None:
+    """Build the networks and drop them. Raises `UsageError` or `DataError`."""
+    dataset = cast(Dataset, combination.data.component)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            generator = cast(Generator, combination.generator_stage.component).build(dataset.image)
+            cast(Encoder, combination.encoder_stage.component).build(dataset.image, generator)
+            latent_dim = cast(int, generator.latent_dim)
+            cast(Head, combination.head_stage.component).build(latent_dim, dataset.task)
+    except (DataError, UsageError):
+        raise
+    except Exception:
+        return  # a broken plugin is the outcome of its stage
 
 
 def versions() -> dict[str, str]:

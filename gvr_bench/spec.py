@@ -54,15 +54,21 @@ class Spec(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     profile: Literal["quick", "standard", "paper"] = "quick"
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
     limit: int = Field(100, ge=1, description="test images that are explained, at most")
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()
-    dataset: tuple[Choice, ...] = (Choice(name=DEFAULTS["dataset"]),)
-    generator: tuple[Choice, ...] = (Choice(name=DEFAULTS["generator"]),)
-    encoder: tuple[Choice, ...] = (Choice(name=DEFAULTS["encoder"]),)
+    dataset: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["dataset"]),), min_length=1)
+    generator: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["generator"]),), min_length=1)
+    encoder: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["encoder"]),), min_length=1)
     head: tuple[Choice, ...] = ()
-    explainer: tuple[Choice, ...] = (Choice(name=DEFAULTS["explainer"]),)
+    explainer: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["explainer"]),), min_length=1)
+
+    @pydantic.field_validator("seeds", *KINDS)
+    @classmethod
+    def _each_once(cls, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What is given twice is wanted once."""
+        return tuple(one for i, one in enumerate(given) if one not in given[:i])
 
 
 assert get_args(Spec.model_fields["profile"].annotation) == PROFILES

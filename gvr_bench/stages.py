@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from gvr_bench.api import Component, Dataset
-from gvr_bench.errors import PluginError, UsageError
+from gvr_bench.errors import PluginError
 from gvr_bench.formats import canonical
 from gvr_bench.metrics import METRICS, PREDICTION_VERSION
-from gvr_bench.plugins import Registry
+from gvr_bench.plugins import Registry, blaming
 from gvr_bench.spec import ALL, Choice, Spec
 from gvr_bench.types import Kind
 
@@ -152,16 +152,11 @@ class Planner:
         cls, settings = self.registry.settings(
             kind, choice.name, self.spec.profile, choice.settings
         )
+        with blaming(f"{kind} '{choice.name}'"):
+            component = cls(settings)
+        values = settings.model_dump(mode="json")
         return self.add(
-            Stage(
-                as_kind,
-                choice.name,
-                cls.version,
-                settings.model_dump(mode="json"),
-                inputs,
-                seed,
-                component=cls(settings),
-            )
+            Stage(as_kind, choice.name, cls.version, values, inputs, seed, component=component)
         )
 
     def data(self, choice: Choice) -> tuple[Stage, Stage]:
@@ -169,11 +164,14 @@ class Planner:
         root = Path(self.spec.data_root) if self.spec.data_root else None
         dataset = open_dataset(choice, self.spec.profile, root, self.registry)
         settings = dataset.settings.model_dump(mode="json")
-        name, version, text = choice.name, dataset.version, dataset.fingerprint()
+        asked = {setting: settings.pop(setting) for setting in sorted(dataset.asked)}
+        name, version = choice.name, dataset.version
+        with blaming(f"dataset '{name}'"):
+            text = dataset.fingerprint()
         data = self.add(Stage("data", name, version, settings, fingerprint=text, component=dataset))
-        limit = {"limit": self.spec.limit}
+        what = {"limit": self.spec.limit, "asked": asked}
         return data, self.add(
-            Stage("cases", name, version, limit, (data,), fingerprint=text, component=dataset)
+            Stage("cases", name, version, what, (data,), fingerprint=text, component=dataset)
         )
 
     def explanation(self, choice: Choice, head: Stage, cases: Stage, seed: int) -> Stage:
@@ -238,8 +236,6 @@ class Planner:
     def plan(self) -> Plan:
         """Multiply out all choices."""
         spec = self.spec
-        if not spec.seeds:
-            raise UsageError("no seed given; leave --seed out for seed 0")
         combinations = []
         for d, d_label in zip(spec.dataset, labels_of(spec.dataset), strict=True):
             data, cases = self.data(d)
@@ -264,7 +260,8 @@ class Planner:
 def open_dataset(choice: Choice, profile: str, root: Path | None, registry: Registry) -> Dataset:
     """Make a data set with the settings of a profile. Raises `UsageError` or `PluginError`."""
     cls, settings = registry.settings("dataset", choice.name, profile, choice.settings)
-    return cast(type[Dataset], cls)(settings, root.expanduser() if root else None)
+    with blaming(f"dataset '{choice.name}'"):
+        return cast(type[Dataset], cls)(settings, root.expanduser() if root else None)
 
 
 def labels_of(choices: tuple[Choice, ...] | list[Choice]) -> list[str]:

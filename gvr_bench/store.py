@@ -43,13 +43,19 @@ class Store:
     def prepare(self) -> None:
         """Make sure that the store can be written. Raises `StoreError`."""
         probe = self.root / f".probe-{os.getpid()}"
-        try:
+        with self.writing():
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"gvr-bench")
             probe.unlink()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn a refusal of the file system into a `StoreError`."""
+        try:
+            yield
         except OSError as error:
             raise StoreError(
-                f"cannot write the store {self.root}: {error.strerror}; "
+                f"cannot write the store {self.root}: {error.strerror or error}; "
                 "choose another folder with --store DIR"
             ) from error
 
@@ -73,17 +79,20 @@ class Store:
         The lock is advisory and dies with its owner: losing it costs double work only, since
         every file is renamed into place.
         """
-        locks = self.root / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(locks / f"{stage.key[:16]}.lock"):
-            folder = self.folder(stage)
-            (folder / WORK).mkdir(parents=True, exist_ok=True)
+        locks, folder = self.root / "locks", self.folder(stage)
+        lock = filelock.FileLock(locks / f"{stage.key[:16]}.lock")
+        with contextlib.ExitStack() as held:
+            with self.writing():
+                locks.mkdir(parents=True, exist_ok=True)
+                held.enter_context(lock)
+                (folder / WORK).mkdir(parents=True, exist_ok=True)
             yield folder
 
     def commit(self, stage: Stage, provenance: dict[str, Any]) -> None:
         """Declare the value whole."""
         folder = self.folder(stage)
-        (folder / ERROR).unlink(missing_ok=True)
+        with self.writing():
+            (folder / ERROR).unlink(missing_ok=True)
         write_json(folder / META, {**stage.describe(), **provenance})
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
@@ -96,7 +105,8 @@ class Store:
     def forget(self, stage: Stage) -> None:
         """Remove a stage, so that it is computed again."""
         folder = self.folder(stage)
-        (folder / META).unlink(missing_ok=True)  # first: a partly removed value is never whole
+        with self.writing():
+            (folder / META).unlink(missing_ok=True)  # first: a partly removed value is never whole
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -118,7 +128,7 @@ class FileCheckpoints:
             return None
         try:
             tree = read_state(self.path)
-        except StoreError:
+        except (StoreError, ValueError):
             return None  # damaged: training starts over, which gives the same result
         return tree["step"], tree["state"], tree["history"]
 

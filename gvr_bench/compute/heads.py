@@ -56,30 +56,37 @@ def compute_latents(bench: Bench) -> None:
     write_arrays(bench.out("latents.h5"), arrays)
 
 
-def read_latents(bench: Bench, split: str, *, copies: bool = False) -> Latents:
-    """Read the labelled latents of a split with scaled targets. Raises `DataError` if none."""
+def labelled(
+    bench: Bench, split: str, *, copies: bool = False
+) -> tuple[Tensor, NDArray[np.float32]]:
+    """Read the labelled latents (N, D) of a split with targets (N, columns) in the task's unit.
+
+    Raises `DataError` where nothing is labelled.
+    """
     file = bench.file(bench.stage.input("latents"), "latents.h5")
     arrays = read_arrays(file, f"{split}/z", f"{split}/targets", f"{split}/copy")
     targets, copy = arrays[f"{split}/targets"], arrays[f"{split}/copy"]
     rows = ~np.isnan(targets).any(axis=1) & (copies | (copy == 0))
     if not rows.any():
         raise DataError(f"no image of the split '{split}' carries a label")
-    task = bench.dataset().task
-    scaled = task.scale.apply(targets[rows])
-    device = bench.ctx.device
-    return Latents(
-        torch.from_numpy(arrays[f"{split}/z"][rows]).to(device),
-        torch.from_numpy(scaled.astype(np.float32)).to(device),
-    )
+    z = torch.from_numpy(arrays[f"{split}/z"][rows]).to(bench.ctx.device)
+    return z, targets[rows]
+
+
+def scaled(bench: Bench, split: str, *, copies: bool = False) -> Latents:
+    """Read labelled latents as a head is fitted on them."""
+    z, targets = labelled(bench, split, copies=copies)
+    values = bench.dataset().task.scale.apply(targets)
+    return Latents(z, torch.from_numpy(values).to(z.device))
 
 
 def compute_head(bench: Bench) -> None:
     """Fit a head on the latents, and find where its decision lies."""
     head = cast(gvr.Head, bench.stage.component)
     task = bench.dataset().task
-    train = read_latents(bench, "train", copies=True)
+    train = scaled(bench, "train", copies=True)
     net = seeded(lambda: head.build(train.z.shape[1], task), bench.ctx)
-    head.fit(net, train, read_latents(bench, "validation"), task, bench.ctx)
+    head.fit(net, train, scaled(bench, "validation"), task, bench.ctx)
     save_network(bench, net)
     write_json(bench.out("decision.json"), decision(bench, freeze(net), task))
 
@@ -93,9 +100,8 @@ def decision(bench: Bench, net: nn.Module, task: Task) -> dict[str, list[Any]]:
     row k, column j is the median prediction of output k among training images of class j; all
     columns are alike, those without finding k, where the task has no classes.
     """
-    train = read_latents(bench, "train")
-    outputs = net(train.z).cpu()
-    targets = task.scale.invert(train.targets.cpu().numpy())
+    z, targets = labelled(bench, "train")
+    outputs = net(z).cpu()
     positive = torch.from_numpy(task.positives(targets))
     k = len(task.outputs)
     if task.kind == "multiclass":
@@ -131,16 +137,15 @@ def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> floa
 @torch.no_grad()
 def compute_prediction(bench: Bench) -> None:
     """Score the head on the labelled test images."""
-    latents = read_latents(bench, "test")
+    z, targets = labelled(bench, "test")
     task = bench.dataset().task
-    net = load_head(bench, latents.z.shape[1])
-    outputs = net(latents.z)
+    outputs = load_head(bench, z.shape[1])(z)
     query = cases_query(bench, task, np.zeros(1, np.int64), np.zeros(1, np.int64))
     limits = read_json(bench.file(bench.stage.input("head"), "decision.json"))["threshold"]
     scores = predict_scores(
         task,
         query.activate(outputs).cpu().numpy(),
-        task.scale.invert(latents.targets.cpu().numpy()),
+        targets,
         np.asarray(limits, np.float32),
     )
     write_json(bench.out("scores.json"), [dataclasses.asdict(s) for s in scores])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from gvr_bench.metrics.base import LEVEL, RESAMPLES, Score, Values, score
 from gvr_bench.types import Task
@@ -70,6 +69,8 @@ def auroc(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> Score
 
 def macro(predictions: NDArray[np.float32], positive: NDArray[np.bool_]) -> Score:
     """Mean AUROC over the outputs (N, K) that have both classes, resampling images jointly."""
+    from sklearn.metrics import roc_auc_score
+
     n, outputs = positive.shape
     both = [k for k in range(outputs) if positive[:, k].any() and not positive[:, k].all()]
     if not both:
@@ -80,8 +81,9 @@ def macro(predictions: NDArray[np.float32], positive: NDArray[np.bool_]) -> Scor
     for _ in range(RESAMPLES // CHUNK):
         weights = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)])
         columns = [weighted_auc(predictions[:, k], positive[:, k], weights) for k in both]
-        means.append(np.nanmean(columns, axis=0))
-    low, high = np.nanquantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        known = (~np.isnan(columns)).sum(axis=0)
+        means.append(np.nansum(columns, axis=0)[known > 0] / known[known > 0])
+    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Score(float(whole), float(low), float(high), n)
 
 

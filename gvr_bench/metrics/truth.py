@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from gvr_bench.metrics.base import Evidence, Metric, Values
 
 
 def pixel_ap(evidence: Evidence) -> Values | None:
     """Average precision of |heat| against the mask; NaN where the mask is empty or full."""
+    from sklearn.metrics import average_precision_score
+
     if evidence.mask is None:
         return None
     values = np.full(len(evidence), np.nan)
@@ -32,7 +33,7 @@ def true_change_correlation(evidence: Evidence) -> Values | None:
     products = (heat * change).sum(axis=1)
     values: Values = np.divide(products, norms, out=np.zeros(n), where=norms > 0)
     values[np.linalg.norm(change, axis=1) == 0] = np.nan
-    return values
+    return np.clip(values, -1, 1)  # rounding may pass 1
 
 
 TRUTH = (

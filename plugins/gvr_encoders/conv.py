@@ -124,7 +124,7 @@ def hold_out(
         raise gvr.DataError("the encoder's validation needs images of two patients or more")
     order = torch.randperm(len(patients), generator=ctx.generator("hold out")).numpy()
     held = np.zeros(len(patients), bool)
-    held[order[: max(1, round(share * len(patients)))]] = True
+    held[order[: min(max(1, round(share * len(patients))), len(patients) - 1)]] = True
     positions = torch.arange(len(patient))
     is_held = torch.from_numpy(held[patient])
     return positions[~is_held], positions[is_held]

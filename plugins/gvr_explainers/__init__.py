@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-import gvr_bench.api as gvr
+# By name, for the submodule `gvr` would hide an alias of that name once it is imported.
+from gvr_bench.api import Plugin, hookimpl
 
 
-@gvr.hookimpl
-def gvr_plugins() -> Iterator[gvr.Plugin]:
+@hookimpl
+def gvr_plugins() -> Iterator[Plugin]:
     """Yield the rows of this package."""
     rows = (
         ("gvr", "gvr:Gvr", "generative visual rationale: latent optimisation as in the papers"),
@@ -16,7 +17,7 @@ def gvr_plugins() -> Iterator[gvr.Plugin]:
         ("intensity", "controls:Intensity", "control: the input itself"),
     )
     for name, target, summary in rows:
-        yield gvr.Plugin(
+        yield Plugin(
             api=1,
             kind="explainer",
             name=name,

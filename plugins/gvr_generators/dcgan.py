@@ -16,13 +16,13 @@ SMALLEST = 4  # the spatial size of the innermost map
 def levels(size: int) -> int:
     """Return how often 4 x 4 is doubled to reach `size`.
 
-    Raises `UsageError` where `size` is not a power of two from 8 up.
+    Raises `UsageError` where `size` is not a power of two from 8 to 512.
     """
     doublings = round(math.log2(max(size, 1) / SMALLEST))
-    if doublings < 1 or SMALLEST * 2**doublings != size:
+    if not 1 <= doublings <= 7 or SMALLEST * 2**doublings != size:
         raise gvr.UsageError(
-            f"the DCGAN architecture makes images of 8, 16, 32, 64, 128 or 256 pixels, not {size}; "
-            "set the data set's size, e.g. --dataset phantom:size=32"
+            "the DCGAN architecture makes images of 8, 16, 32, 64, 128, 256 or 512 pixels, "
+            f"not {size}; set the data set's size, e.g. --dataset phantom:size=32"
         )
     return doublings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -35,11 +37,13 @@ class WganGp(gvr.Generator):
         )
 
     profiles = {
-        "quick": {
+        "quick": {  # more, smaller and faster steps: what pays most within minutes on two cores
             "width": 24,
-            "iterations": 1500,
-            "learning_rate": 3e-4,
-            "averaging": 0.99,
+            "iterations": 5000,
+            "batch": 32,
+            "critic_steps": 2,
+            "learning_rate": 1e-3,
+            "averaging": 0.998,
         },
         "standard": {
             "width": 32,
@@ -57,10 +61,8 @@ class WganGp(gvr.Generator):
     def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
         """Train generator and critic in turn."""
         s = self.settings
-        size = images[torch.arange(1)].shape[-1]
-        channels = images[torch.arange(1)].shape[1]
-        generator = Decoder(gvr.ImageSpec(channels, size), s.latent_dim, s.width).to(ctx.device)
-        generator.load_state_dict(net.state_dict())
+        _, channels, size, _ = images[torch.arange(1)].shape
+        generator = copy.deepcopy(net)
         with torch.random.fork_rng():
             torch.manual_seed(gvr.seed_from(ctx.seed, "critic"))
             critic = Features(gvr.ImageSpec(channels, size), 1, s.width)
