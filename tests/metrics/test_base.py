@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_evidence import evidence, random_evidence
+
+from gvr_bench.metrics import METRICS, Score, score
+
+every = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
+def test_nothing_to_average_is_not_a_zero(values):
+    assert score(np.array(values)) == Score(None, None, None, 0)
+
+
+def test_images_to_which_a_metric_does_not_apply_are_left_out():
+    whole = score(np.array([1.0, 3.0, 8.0]))
+    assert (whole.value, whole.n) == (4.0, 3)
+    assert score(np.array([1.0, np.nan, 3.0, np.nan, 8.0])) == whole
+
+
+def test_one_image_has_an_interval_of_no_width():
+    assert score(np.array([0.5])) == Score(0.5, 0.5, 0.5, 1)
+
+
+def test_truth_values_are_a_share():
+    assert score(np.array([True, False, False, False])).value == 0.25
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60))
+def test_the_interval_is_ordered_and_within_the_values(values):
+    found = score(np.array(values))
+    slack = 1e-9 * (1 + max(abs(v) for v in values))
+    assert min(values) - slack <= found.low <= found.high <= max(values) + slack
+
+
+@pytest.mark.parametrize("n", [20, 200, 2000])
+def test_the_interval_holds_the_value_and_has_the_textbook_width(n):
+    values = np.random.default_rng(1).normal(5, 2, n)
+    found = score(values)
+    deviation = values.std() / n**0.5
+    assert (found.value - found.low) / deviation == pytest.approx(1.96, abs=0.2)
+    assert (found.high - found.value) / deviation == pytest.approx(1.96, abs=0.2)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(2)
+    drawn = [score(rng.normal(0, 1, 50)) for _ in range(300)]
+    assert 0.9 < np.mean([s.low <= 0 <= s.high for s in drawn]) < 0.98
+
+
+def test_the_interval_narrows_with_more_images():
+    values = np.random.default_rng(0).random(1600)
+    widths = [s.high - s.low for s in (score(values[:n]) for n in (25, 100, 400, 1600))]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < widths[0] / 4
+
+
+def test_scoring_twice_gives_the_same_interval():
+    values = np.random.default_rng(0).random(30)
+    assert score(values) == score(values.copy())
+
+
+def test_names_are_unique():
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
+
+
+@every
+def test_a_metric_is_declared_in_full(metric):
+    assert metric.better in {"up", "down"}
+    assert metric.lowest < metric.highest
+    assert metric.group
+    assert metric.definition
+    assert metric.source
+
+
+@every
+def test_a_metric_that_does_not_apply_says_why(metric):
+    if metric.function(evidence()) is None:
+        assert metric.needs
+
+
+@every
+def test_values_lie_in_the_declared_range_one_per_image(metric):
+    for seed in range(30):
+        values = metric.function(random_evidence(seed))
+        assert values.shape == (12,)
+        known = values[~np.isnan(values)]
+        assert len(known) > 0
+        assert known.min() >= metric.lowest
+        assert known.max() <= metric.highest
+
+
+@every
+def test_a_perfect_map_stays_within_the_declared_range(metric):
+    for seed in range(30):
+        change = np.random.default_rng(seed).normal(size=(4, 8, 8)).astype(np.float32)
+        seen = evidence(4, 8, heat=change, true_change=change, mask=change > 1)
+        values = metric.function(seen)
+        if values is not None:
+            assert np.nanmax(values) <= metric.highest
+            assert np.nanmin(values) >= metric.lowest

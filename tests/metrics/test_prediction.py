@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from gvr_bench.metrics import predict_scores
+from gvr_bench.metrics.prediction import DIRECTION, PredictionScore, auroc, macro, weighted_auc
+from gvr_bench.types import Scale, Task
+
+BINARY = Task("binary", ("mass",))
+TWO = Task("multilabel", ("mass", "fluid"))
+THREE = Task("multiclass", ("0", "1", "2"), source=0, target=1)
+BNP = Task("regression", ("BNP",), "ng/L", threshold=100.0, scale=Scale(log=True, divisor=10))
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)[:, None]
+
+
+def scores(
+    task: Task, predictions: Any, targets: Any, thresholds: Any
+) -> dict[tuple[str, str], PredictionScore]:
+    arrays = [np.asarray(a, np.float32) for a in (predictions, targets, thresholds)]
+    return {(row.metric, row.finding): row for row in predict_scores(task, *arrays)}
+
+
+def test_one_class_alone_has_no_auroc_but_a_reason():
+    found = scores(BINARY, column(0.1, 0.9), column(1, 1), [0.5])
+    assert found["auroc", "all"].score.value is None
+    assert found["auroc", "all"].score.n == 0
+    assert found["auroc", "all"].reason == "the test split has one class only"
+    assert found["accuracy", "all"].score.value == 0.5
+
+
+def test_an_output_with_one_class_is_left_out_of_the_mean():
+    predictions = [[0.1, 0.3], [0.4, 0.6], [0.35, 0.2], [0.8, 0.9]]
+    targets = [[0, 0], [0, 0], [1, 0], [1, 0]]
+    found = scores(TWO, predictions, targets, [0.5, 0.5])
+    assert found["auroc", "mass"].score.value == pytest.approx(0.75)
+    assert found["auroc", "fluid"].score.value is None
+    assert found["auroc", "fluid"].reason
+    assert found["auroc", "all"].score.value == pytest.approx(0.75)
+
+
+def test_where_no_output_has_both_classes_there_is_no_mean():
+    found = scores(TWO, [[0.1, 0.3], [0.4, 0.6]], [[0, 1], [0, 1]], [0.5, 0.5])
+    assert ("auroc", "all") not in found
+    assert found["auroc", "mass"].reason
+    assert found["auroc", "fluid"].reason
+
+
+@pytest.mark.parametrize(
+    ("predictions", "expected"),
+    [
+        ((0.1, 0.2, 0.8, 0.9), 1.0),
+        ((0.9, 0.8, 0.2, 0.1), 0.0),
+        ((0.5, 0.5, 0.5, 0.5), 0.5),  # constant
+        ((0.1, 0.4, 0.35, 0.8), 0.75),  # 3 of 4 pairs in order
+        ((0.1, 0.4, 0.4, 0.8), 0.875),  # a tie counts half
+    ],
+)
+def test_auroc_equals_the_one_worked_out(predictions, expected):
+    found = scores(BINARY, column(*predictions), column(0, 0, 1, 1), [0.5])
+    assert found["auroc", "all"].score.value == pytest.approx(expected)
+
+
+def test_the_mean_over_outputs_is_the_mean():
+    predictions = [[0.1, 0.9], [0.4, 0.8], [0.35, 0.2], [0.8, 0.1]]
+    targets = [[0, 0], [0, 0], [1, 1], [1, 1]]
+    found = scores(TWO, predictions, targets, [0.5, 0.5])
+    assert found["auroc", "all"].score.value == pytest.approx((0.75 + 0.0) / 2)
+
+
+def test_the_decision_threshold_is_the_one_given_and_is_itself_positive():
+    predictions, targets = column(0.1, 0.2, 0.3), column(0, 1, 1)
+    assert scores(BINARY, predictions, targets, [0.5])["accuracy", "all"].score.value == (
+        pytest.approx(1 / 3)
+    )
+    assert scores(BINARY, predictions, targets, [0.2])["accuracy", "all"].score.value == 1.0
+
+
+def test_every_output_has_its_own_threshold():
+    found = scores(TWO, [[0.3, 0.3], [0.3, 0.3]], [[1, 0], [0, 0]], [0.25, 0.5])
+    assert found["accuracy", "all"].score.value == pytest.approx(3 / 4)
+    assert found["accuracy", "all"].score.n == 2
+
+
+def test_a_class_is_right_where_it_has_the_largest_probability():
+    predictions = [[0.4, 0.3, 0.3], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]
+    found = scores(THREE, predictions, column(0, 1, 2, 0), [0.5] * 3)
+    assert found["accuracy", "all"].score.value == 0.75
+    assert found["auroc", "0"].score.value == pytest.approx(2.5 / 4)
+    assert found["auroc", "1"].score.value == pytest.approx(2 / 3)
+    assert found["auroc", "2"].score.value == 1.0
+
+
+def test_regression_is_scored_on_the_scale_of_the_head():
+    predictions = BNP.scale.apply(np.array([[50.0], [200.0], [90.0]], np.float32))
+    limit = [BNP.scale.apply_one(100.0)]
+    found = scores(BNP, predictions, column(50, 200, 400), limit)
+    assert found["mae", "all"].score.value == pytest.approx(np.log(400 / 90) / 10 / 3, rel=1e-5)
+    assert found["accuracy", "all"].score.value == pytest.approx(2 / 3)
+    assert found["auroc", "all"].score.value == 1.0  # 200 and 90 are above 50
+
+
+def test_every_metric_that_is_reported_has_a_direction():
+    made = [
+        scores(BINARY, column(0.1, 0.9), column(0, 1), [0.5]),
+        scores(BNP, column(0.1, 0.9), column(50, 200), [0.5]),
+    ]
+    assert {metric for one in made for metric, _ in one} == set(DIRECTION)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.sampled_from([2, 5, 1000]))
+def test_the_resampled_auroc_is_scikit_learns_with_weights(seed, n, distinct):
+    rng = np.random.default_rng(seed)
+    prediction = (rng.integers(0, distinct, n) / distinct).astype(np.float32)  # ties where few
+    positive = rng.random(n) < 0.5
+    weights = rng.integers(0, 3, (4, n))
+    found = weighted_auc(prediction, positive, weights)
+    assert found.shape == (4,)
+    for value, weight in zip(found, weights, strict=True):
+        if weight[positive].sum() and weight[~positive].sum():
+            expected = roc_auc_score(positive, prediction, sample_weight=weight)
+            assert value == pytest.approx(expected, abs=1e-12)
+        else:
+            assert np.isnan(value)
+
+
+def test_the_interval_holds_the_value_narrows_with_n_and_is_repeatable():
+    rng = np.random.default_rng(0)
+    positive = rng.random(900) < 0.3
+    prediction = (positive + rng.normal(0, 1.2, 900)).astype(np.float32)
+    few, many, again = (auroc(prediction[:n], positive[:n]) for n in (60, 900, 900))
+    assert few.low < few.value < few.high
+    assert many.low < many.value < many.high
+    assert many.high - many.low < (few.high - few.low) / 2
+    assert many == again
+    assert (few.n, many.n) == (60, 900)
+
+
+def test_the_mean_of_one_output_is_that_output():
+    rng = np.random.default_rng(0)
+    predictions = rng.random((50, 1)).astype(np.float32)
+    positive = rng.random((50, 1)) < 0.5
+    assert macro(predictions, positive) == auroc(predictions[:, 0], positive[:, 0])
+
+
+def test_a_single_positive_image_gives_an_interval_without_a_warning():
+    prediction, positive = np.linspace(0, 1, 10, dtype=np.float32), np.arange(10) == 7
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = auroc(prediction, positive)
+    assert found.value == pytest.approx(7 / 9)
+    assert 0 <= found.low <= found.value <= found.high <= 1

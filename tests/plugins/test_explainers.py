@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from gvr_explainers.controls import Edge, Intensity, Random
+from gvr_explainers.saliency import Saliency
+from small_parts import Painter, context, frozen, same, seeded, weights
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+from gvr_bench.plugins import installed
+
+TASKS = {
+    "binary": gvr.Task("binary", ("mass",)),
+    "multilabel": gvr.Task("multilabel", ("mass", "fluid")),
+    "multiclass": gvr.Task("multiclass", ("a", "b", "c"), source=0, target=1),
+    "regression": gvr.Task("regression", ("density",), "g/l", threshold=0.5),
+}
+SIZE = 16
+
+
+def make_model(outputs: int) -> gvr.Model:
+    """An untrained model of 3 x 16 x 16 pixels with a convolutional encoder."""
+
+    def build() -> nn.ModuleList:
+        layers = [nn.Conv2d(3, 4, 4, 2, 1), nn.SELU(), nn.Conv2d(4, 8, 4, 2, 1), nn.SELU()]
+        encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 16, 4))
+        return nn.ModuleList([encoder, Painter(3, SIZE), nn.Linear(4, outputs)])
+
+    return gvr.Model(*(frozen(net) for net in seeded(build)))
+
+
+def make_images(n: int = 3) -> Tensor:
+    rng = torch.Generator().manual_seed(4)
+    return torch.rand(n, 3, SIZE, SIZE, generator=rng) * 2 - 1
+
+
+def make_query(model: gvr.Model, x: Tensor, task: gvr.Task) -> gvr.Query:
+    """Ask each image to move a little down from where the model sees it."""
+    n = len(x)
+    source = torch.zeros(n, dtype=torch.int64)
+    target = source + (task.kind == "multiclass")
+    zeros = torch.zeros(n)
+    query = gvr.Query(task, source, target, zeros, zeros)
+    seen = query.select(query.activate(model(x)))
+    return gvr.Query(task, source, target, seen - 0.02, seen - 0.03)
+
+
+def explain(explainer: gvr.Explainer, x: Tensor, seed: int = 0) -> Tensor:
+    """The heat of a control, which asks the model nothing."""
+    model = make_model(1)
+    asked = torch.zeros(len(x), dtype=torch.int64)
+    query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
+    return explainer.explain(model, x, query, context(seed)).heat
+
+
+@pytest.fixture(params=installed().names("explainer"))
+def explainer(request: pytest.FixtureRequest) -> gvr.Explainer:
+    cls, settings = installed().settings("explainer", request.param, "quick", {})
+    return cls(settings)
+
+
+@pytest.fixture(params=TASKS)
+def case(request: pytest.FixtureRequest, explainer: gvr.Explainer):
+    """Explain with a fresh model: the explanation, and how to make it again."""
+    task = TASKS[request.param]
+    model, x = make_model(len(task.outputs)), make_images()
+    query = make_query(model, x, task)
+
+    def run(part: slice = slice(None), seed: int = 3) -> gvr.Explanation:
+        try:
+            return explainer.explain(model, x[part], query[part], context(seed))
+        except gvr.Unsupported as error:
+            if not str(error):
+                pytest.fail("an explainer that does not apply must say why")
+            pytest.skip(str(error))
+
+    return model, x, run
+
+
+def test_an_explanation_has_the_promised_shapes_and_is_finite(case):
+    model, x, run = case
+    made = run()
+    n, c, h, w = x.shape
+    assert made.heat.shape == (n, h, w)
+    assert made.heat.dtype == torch.float32
+    assert made.heat.isfinite().all()
+    assert not made.heat.requires_grad
+    assert (made.counterfactual is None) == (made.found is None)
+    if made.counterfactual is not None:
+        assert made.counterfactual.shape == (n, c, h, w)
+        assert made.counterfactual.dtype == torch.float32
+        assert made.counterfactual.abs().max() <= 1
+        assert made.found.shape == (n,)
+        assert made.found.dtype == torch.bool
+    if made.latent is not None:
+        torch.testing.assert_close(model.generator(made.latent), made.counterfactual)
+    if made.steps is not None:
+        assert made.steps.shape == (n,)
+        assert made.steps.dtype == torch.int64
+    if made.reason is not None:
+        assert [line == "" for line in made.reason] == made.found.tolist()
+
+
+def test_the_same_seed_gives_the_same_explanation(case):
+    _, _, run = case
+    assert torch.equal(run().heat, run().heat)
+
+
+def test_an_image_is_explained_alike_in_any_batch(case):
+    _, x, run = case
+    together = run()
+    scale = together.heat.abs().max().item() + 1e-12
+    for i in range(len(x)):
+        alone = run(slice(i, i + 1))
+        torch.testing.assert_close(alone.heat[0], together.heat[i], rtol=0, atol=1e-5 * scale)
+        if together.found is not None:
+            assert alone.found[0] == together.found[i]
+
+
+def test_the_model_and_the_image_are_left_as_they_were(case):
+    model, x, run = case
+    nets = (model.encoder, model.generator, model.head)
+    before, pixels = [weights(net) for net in nets], x.clone()
+    run()
+    assert torch.equal(x, pixels)
+    assert not x.requires_grad
+    for net, kept in zip(nets, before, strict=True):
+        assert same(weights(net), kept)
+        assert not any(module.training for module in net.modules())
+        for weight in net.parameters():
+            assert weight.grad is None
+            assert not weight.requires_grad
+        assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_settings_survive_being_written_down(explainer):
+    text = json.dumps(explainer.settings.model_dump(mode="json"))
+    assert type(explainer.settings).model_validate(json.loads(text)) == explainer.settings
+
+
+def linear_model(weight: list[float]) -> gvr.Model:
+    """The prediction is the weighted sum of 1 x 2 pixels of two channels."""
+    head = nn.Linear(4, 1)
+    with torch.no_grad():
+        head.weight.copy_(Tensor([weight]))
+    return gvr.Model(frozen(nn.Flatten()), frozen(nn.Identity()), frozen(head))
+
+
+@pytest.mark.parametrize(
+    ("absolute", "expected"),
+    [(True, [[3.0, 4.0]]), (False, [[-2.0, -2.0]])],
+)
+def test_the_saliency_of_a_linear_model_is_its_weights(absolute, expected):
+    x = torch.rand(2, 2, 1, 2)
+    asked = torch.zeros(2, dtype=torch.int64)
+    query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
+    made = Saliency(Saliency.Settings(absolute=absolute)).explain(
+        linear_model([1.0, 2.0, -3.0, -4.0]), x, query, context()
+    )
+    assert made.heat.tolist() == [expected, expected]
+
+
+def test_noise_depends_on_the_seed_and_on_the_image():
+    x = make_images()
+    first, again, other = (explain(Random(None), x, seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first[0], first[1])
+    assert abs(torch.corrcoef(torch.stack([first[0].ravel(), first[1].ravel()]))[0, 1]) < 0.2
+
+
+def test_noise_does_not_depend_on_the_place_in_the_batch():
+    x = make_images()
+    heat = explain(Random(None), x)
+    assert torch.equal(explain(Random(None), x.flip(0)), heat.flip(0))
+    assert torch.equal(explain(Random(None), x[1:2])[0], heat[1])
+    channels_last = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(explain(Random(None), channels_last), heat)
+
+
+def test_a_flat_image_has_no_edges_not_even_at_its_border():
+    assert torch.allclose(
+        explain(Edge(None), torch.full((1, 3, 8, 8), 0.7)), torch.zeros(1, 8, 8), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_step_has_its_edge_where_it_is(upright):
+    x = torch.full((1, 1, 8, 8), -1.0)
+    x[..., 4:] = 1.0
+    expected = torch.zeros(1, 8, 8)
+    expected[..., 3:5] = 1.0  # (1 + 2 + 1) / 8 of a step of 2
+    turned = x if upright else x.transpose(2, 3).contiguous()
+    heat = explain(Edge(None), turned)
+    assert torch.equal(heat, expected if upright else expected.transpose(1, 2))
+
+
+def test_intensity_runs_from_black_to_white():
+    x = torch.stack([torch.full((3, 4, 4), level) for level in (-1.0, 0.0, 1.0)])
+    assert explain(Intensity(None), x)[:, 0, 0].tolist() == [0.0, 0.5, 1.0]
+    heat = explain(Intensity(None), make_images())
+    assert heat.min() >= 0
+    assert heat.max() <= 1

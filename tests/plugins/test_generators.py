@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from gvr_generators.dcgan import Decoder, Features
+from gvr_generators.vae import Vae
+from gvr_generators.wgan_gp import WganGp, average, critic_loss
+from small_parts import Interrupted, Killed, Rack, context, same, seeded, weights
+from torch import nn
+
+import gvr_bench.api as gvr
+
+TINY = gvr.ImageSpec(3, 16)
+
+
+def wgan(**settings: object) -> WganGp:
+    small = {"latent_dim": 4, "width": 4, "iterations": 6, "batch": 4, "averaging": 0.5}
+    return WganGp(WganGp.Settings(**{**small, **settings}))
+
+
+def vae(**settings: object) -> Vae:
+    small = {"latent_dim": 4, "width": 4, "steps": 6, "batch": 4}
+    return Vae(Vae.Settings(**{**small, **settings}))
+
+
+both = pytest.mark.parametrize("make", [wgan, vae])
+
+
+def noise_images(n: int = 12, spec: gvr.ImageSpec = TINY) -> Rack:
+    rng = torch.Generator().manual_seed(1)
+    return Rack(torch.rand(n, spec.channels, spec.size, spec.size, generator=rng) * 2 - 1)
+
+
+def train(generator: gvr.Generator, ctx: gvr.Context, *, start: int = 0) -> nn.Module:
+    net = seeded(lambda: generator.build(TINY), start)
+    generator.fit(net, noise_images(), ctx)
+    return net
+
+
+@both
+@pytest.mark.parametrize("size", [0, 1, 4, 7, 12, 28, 100])
+def test_a_size_the_architecture_cannot_make_is_named_with_those_it_can(make, size):
+    with pytest.raises(gvr.UsageError, match=rf"8, 16, 32, 64, 128 or 256 pixels, not {size};"):
+        make().build(gvr.ImageSpec(1, size))
+
+
+@both
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+def test_images_have_the_asked_for_shape_and_range(make, size, channels):
+    net = seeded(lambda: make(latent_dim=5).build(gvr.ImageSpec(channels, size)))
+    assert net.latent_dim == 5
+    with torch.no_grad():
+        images = net(10 * torch.randn(3, 5, generator=torch.Generator().manual_seed(0)))
+    assert images.shape == (3, channels, size, size)
+    assert images.dtype == torch.float32
+    assert images.abs().max() <= 1
+    assert images.std() > 0.01
+
+
+def variances(net: nn.Sequential, x: torch.Tensor) -> list[float]:
+    """Variance of the activations after each SELU."""
+    found = []
+    with torch.no_grad():
+        for layer in net:
+            x = layer(x)
+            if isinstance(layer, nn.SELU):
+                found.append(float(x.var()))
+    return found
+
+
+def test_activations_neither_vanish_nor_explode_through_the_decoder():
+    net = seeded(lambda: Decoder(gvr.ImageSpec(1, 128), 100, 8))
+    z = torch.randn(32, 100, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first = net.first(z).unflatten(1, (-1, 4, 4))
+    found = variances(net.layers, first)
+    assert len(found) == 5
+    assert all(0.4 < variance < 2 for variance in found), found
+
+
+def test_activations_neither_vanish_nor_explode_through_the_critic():
+    net = seeded(lambda: Features(gvr.ImageSpec(1, 128), 1, 8))
+    x = torch.randn(16, 1, 128, 128, generator=torch.Generator().manual_seed(0))
+    found = variances(net.layers, x)
+    assert len(found) == 5
+    assert all(0.3 < variance < 2 for variance in found), found
+
+
+class Slope(nn.Module):
+    """A critic that is linear: score = <direction, x>."""
+
+    def __init__(self, direction: list[float]) -> None:
+        super().__init__()
+        self.direction = nn.Parameter(torch.tensor(direction))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1) @ self.direction[:, None]
+
+
+def two_pixel(*rows: tuple[float, float]) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 1, 1, 2)
+
+
+def test_the_critics_loss_on_a_linear_critic_equals_the_one_worked_out():
+    # Slope (3, 4) has norm 5: penalty 10 (5 - 1)^2 = 160. Scores: real 3 and 4, fake 7 and 0.
+    real, fake = two_pixel((1, 0), (0, 1)), two_pixel((1, 1), (0, 0))
+    mix = torch.tensor([0.25, 0.75]).reshape(2, 1, 1, 1)
+    loss, distance = critic_loss(Slope([3.0, 4.0]), real, fake, mix, 10.0, context())
+    assert distance.item() == pytest.approx((3 + 4) / 2 - (7 + 0) / 2)
+    assert loss.item() == pytest.approx(160 - 0)
+
+
+def test_the_estimated_distance_is_how_much_higher_real_images_score():
+    real, fake = two_pixel((2, 0), (4, 0)), two_pixel((-1, 9), (0, 9))
+    mix = torch.full((2, 1, 1, 1), 0.5)
+    loss, distance = critic_loss(Slope([1.0, 0.0]), real, fake, mix, 10.0, context())
+    assert distance.item() == pytest.approx(3.5)
+    assert loss.item() == pytest.approx(-3.5)  # a slope of norm 1 costs nothing
+
+
+def test_the_penalty_is_differentiated_by_the_critics_weights():
+    critic = Slope([3.0, 4.0])
+    x = two_pixel((0, 0))
+    loss, _ = critic_loss(critic, x, x, torch.zeros(1, 1, 1, 1), 10.0, context())
+    loss.backward()
+    # d/dw 10 (|w| - 1)^2 = 20 (|w| - 1) w / |w| = 80 (3, 4) / 5
+    assert critic.direction.grad.tolist() == pytest.approx([48.0, 64.0])
+
+
+class Square(nn.Module):
+    """A critic whose slope depends on where it is: score = x^2 / 2."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.square().flatten(1).sum(1, keepdim=True) / 2
+
+
+def test_the_penalty_is_taken_between_real_and_fake():
+    # The slope of x^2 / 2 is x; a quarter of the way from 2 to 6 it is 3: (3 - 1)^2 = 4.
+    real, fake = torch.full((1, 1, 1, 1), 2.0), torch.full((1, 1, 1, 1), 6.0)
+    loss, distance = critic_loss(
+        Square(), real, fake, torch.full((1, 1, 1, 1), 0.25), 1.0, context()
+    )
+    assert distance.item() == pytest.approx(2 - 18)
+    assert loss.item() == pytest.approx(4 + 16)
+
+
+def test_averaging_without_memory_copies_and_with_memory_goes_part_of_the_way():
+    mean, latest = nn.Linear(2, 1), nn.Linear(2, 1)
+    nn.init.constant_(mean.weight, 1.0)
+    nn.init.constant_(latest.weight, 5.0)
+    average(mean, latest, 0.75)
+    assert mean.weight.tolist() == [[2.0, 2.0]]
+    average(mean, latest, 0.0)
+    assert same(weights(mean), weights(latest))
+
+
+@both
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(make):
+    short = {"iterations": 3} if make is wgan else {"steps": 3}
+    nets = [weights(train(make(**short), context(seed))) for seed in (5, 5, 6)]
+    assert same(nets[0], nets[1])
+    assert not same(nets[0], nets[2])
+
+
+@both
+def test_a_training_that_was_killed_ends_as_if_it_had_not_been(make, tmp_path):
+    checkpoints = Interrupted(tmp_path, at=4)
+    whole, killed, resumed = context(), *(context(checkpoints=checkpoints) for _ in range(2))
+    expected = train(make(), whole)
+    with pytest.raises(Killed):
+        train(make(), killed)
+    again = train(make(), resumed, start=99)
+    assert resumed.history == whole.history
+    assert same(weights(again), weights(expected))
+
+
+def two_modes(n: int = 64) -> Rack:
+    """Left half white or right half white, three to one."""
+    images = torch.full((n, 1, 8, 8), -0.8)
+    for i in range(n):
+        half = slice(4, 8) if i % 4 == 0 else slice(0, 4)
+        images[i, :, :, half] = 0.8
+    return Rack(images)
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        wgan(iterations=200, batch=16, width=8, learning_rate=2e-3, shift=0.0, averaging=0.9),
+        vae(steps=500, batch=32, width=8, learning_rate=3e-3, shift=0.0, sigma=1.0),
+    ],
+    ids=["wgan-gp", "vae"],
+)
+def test_training_moves_the_mean_image_towards_the_datas(generator):
+    data = two_modes()
+    net = seeded(lambda: generator.build(gvr.ImageSpec(1, 8)))
+    z = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))
+
+    def distance() -> float:
+        with torch.no_grad():
+            return float((net(z).mean(0) - data.pixels.mean(0)).abs().mean())
+
+    before = distance()
+    generator.fit(net, data, context())
+    assert distance() < before / 2
+
+
+@both
+def test_losses_are_logged_and_finite(make):
+    ctx = context()
+    train(make(), ctx)
+    assert [row["step"] for row in ctx.history] == [0.0, 5.0]
+    assert all(math.isfinite(value) for row in ctx.history for value in row.values())

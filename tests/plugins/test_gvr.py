@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from gvr_explainers.gvr import Gvr, adam
+from small_parts import context, frozen, same, weights
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+
+DENSITY = gvr.Task("regression", ("density",), "g/l", threshold=0.5)
+BINARY = gvr.Task("binary", ("mass",))
+THREE = gvr.Task("multiclass", ("0", "7", "9"), source=0, target=1)
+BNP = gvr.Task("regression", ("BNP",), "ng/L", threshold=100.0, scale=gvr.Scale(True, 10))
+
+
+class Stripes(nn.Module):
+    """Decoder: each of three latents is the brightness of one row of 4 x 4 pixels."""
+
+    latent_dim = 3
+
+    def forward(self, z: Tensor) -> Tensor:
+        rows = torch.cat([z, torch.zeros_like(z[:, :1])], dim=1)
+        return rows[:, None, :, None].expand(-1, 1, 4, 4)
+
+
+class Brightness(nn.Module):
+    """Encoder: the inverse of `Stripes`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(1, 3))[:, :3]
+
+
+def model(rows: list[list[float]], bias: list[float] | None = None) -> gvr.Model:
+    """A model whose head has these weights, a row per output."""
+    head = nn.Linear(3, len(rows))
+    with torch.no_grad():
+        head.weight.copy_(Tensor(rows))
+        head.bias.copy_(Tensor(bias or [0.0] * len(rows)))
+    return gvr.Model(frozen(Brightness()), frozen(Stripes()), frozen(head))
+
+
+def ask(
+    task: gvr.Task, n: int = 1, *, threshold: float = 0.5, typical: float = 0.45, target: int = 0
+) -> gvr.Query:
+    zeros = torch.zeros(n, dtype=torch.int64)
+    return gvr.Query(
+        task, zeros, zeros + target, torch.full((n,), threshold), torch.full((n,), typical)
+    )
+
+
+def explain(
+    model: gvr.Model, z: list[list[float]], query: gvr.Query, **settings: object
+) -> gvr.Explanation:
+    """Explain the images that these latents decode to, without a penalty unless given."""
+    explainer = Gvr(Gvr.Settings(**{"penalty": 0.0, "steps": 100, **settings}))
+    return explainer.explain(model, Stripes()(Tensor(z)), query, context())
+
+
+def test_adam_is_torchs():
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(3, 5, generator=rng)
+    theirs = z.clone().requires_grad_()
+    optimiser = torch.optim.Adam([theirs], lr=0.05)
+    first, second = torch.zeros_like(z), torch.zeros_like(z)
+    for step in range(1, 21):
+        slope = torch.randn(3, 5, generator=rng) * 10.0 ** (step % 7 - 3)
+        theirs.grad = slope.clone()
+        optimiser.step()
+        z, first, second = adam(z, slope, first, second, step, 0.05)
+        torch.testing.assert_close(z, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_an_image_that_cannot_arrive_is_reported_with_its_reason_and_the_cap():
+    made = explain(model([[0.0, 0.0, 0.0]], [0.8]), [[1, 0, 0]], ask(DENSITY), steps=7)
+    assert made.found.tolist() == [False]
+    assert made.steps.tolist() == [7]
+    assert made.reason == ("still at 0.8 after 7 steps, cut-off 0.45",)
+
+
+def test_a_cutoff_short_of_the_decision_threshold_is_no_rationale():
+    made = explain(model([[1.0, 0.0, 0.0]]), [[3, 0, 0]], ask(BINARY), cutoff=0.7)
+    assert made.found.tolist() == [False]
+    assert made.steps.item() < 100
+    assert made.reason == ("cut-off 0.7 is not past the decision threshold",)
+
+
+def test_with_a_constant_slope_it_takes_the_steps_worked_out_by_hand():
+    # Adam moves by the learning rate: 1.0, 0.9, ... and 0.4 is the first at or below 0.45.
+    made = explain(model([[1.0, 0.0, 0.0]]), [[1, 0.3, -0.2]], ask(DENSITY))
+    assert made.steps.tolist() == [6]
+    assert made.found.tolist() == [True]
+    assert made.reason == ("",)
+    torch.testing.assert_close(made.latent, Tensor([[0.4, 0.3, -0.2]]))
+    torch.testing.assert_close(made.counterfactual, Stripes()(made.latent))
+
+
+def test_the_heat_is_positive_where_the_finding_adds_density():
+    made = explain(model([[1.0, -1.0, 0.0]]), [[1, 0, 0.5]], ask(DENSITY))
+    down, up, still = made.heat[0, :3, 0].tolist()
+    assert down == pytest.approx(0.3)  # 1.0 - 0.7: bright tissue that speaks for the finding
+    assert up == pytest.approx(-0.3)
+    assert still == 0
+    assert torch.equal(made.heat[0, 3], torch.zeros(4))
+
+
+def test_the_heat_is_measured_from_the_reconstruction_not_from_the_image():
+    x = Stripes()(Tensor([[1, 0, 0]])).clone()
+    x[0, 0, 3] = 0.9  # what the decoder cannot paint is no part of the rationale
+    made = Gvr(Gvr.Settings(penalty=0.0)).explain(
+        model([[1.0, 0.0, 0.0]]), x, ask(DENSITY), context()
+    )
+    assert torch.equal(made.heat[0, 3], torch.zeros(4))
+
+
+def test_an_image_already_past_the_cutoff_is_left_as_it_is():
+    made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 1, 1], [1, 0, 0]], ask(DENSITY, 2))
+    assert made.steps.tolist() == [0, 6]
+    assert made.found.tolist() == [True, True]
+    assert torch.equal(made.latent[0], Tensor([0.2, 1, 1]))
+    assert torch.equal(made.heat[0], torch.zeros(4, 4))
+
+
+@pytest.mark.parametrize("penalty", [1.0, 2.0, 8.0])
+def test_the_penalty_holds_the_change_where_it_balances_the_prediction(penalty):
+    # One row of four changes: z + gamma z^2 / 4 is least at z = -2 / gamma.
+    made = explain(
+        model([[1.0, 0.0, 0.0]]), [[0, 0, 0]], ask(DENSITY, typical=-9.0),
+        penalty=penalty, steps=600, learning_rate=0.05,
+    )  # fmt: skip
+    assert made.latent[0, 0].item() == pytest.approx(-2 / penalty, rel=0.02)
+    assert made.heat.abs().max().item() == pytest.approx(2 / penalty, rel=0.02)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
+def test_the_target_class_is_raised_by_its_weight(beta):
+    # Two classes alike: y0 - beta y1 = (1 + beta) y0 - beta, whose slope is (1 + beta) y0 y1.
+    task = gvr.Task("multiclass", ("a", "b"), source=0, target=1)
+    two = model([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    z = torch.zeros(1, 3)
+    explainer = Gvr(Gvr.Settings(target_weight=beta, penalty=0.0))
+    slope = explainer.slope(two, z, Stripes()(z), ask(task, target=1))
+    torch.testing.assert_close(slope, (1 + beta) / 4 * Tensor([[1.0, -1.0, 0.0]]))
+
+
+def test_a_class_is_found_only_where_the_target_was_reached():
+    # Lowering the first latent leaves class 0 for class 9; raising the second reaches class 7.
+    towards_nine = model([[1, 0, 0], [0, 0, 0], [0, 0, 0]], [0, -9, 0])
+    towards_seven = model([[1, 0, 0], [0, 1, 0], [0, 0, 0]], [0, 0, -9])
+    for one, found, reason in ((towards_nine, False, "became 9"), (towards_seven, True, "")):
+        made = explain(one, [[4, 0, 0]], ask(THREE, typical=0.1, target=1))
+        assert made.found.tolist() == [found]
+        assert made.reason == (reason,)
+        assert made.steps.item() < 100
+
+
+def test_a_cutoff_in_the_unit_is_scaled_like_the_prediction():
+    explainer = Gvr(Gvr.Settings(cutoff=10.0))
+    query = ask(BNP, 2, threshold=math.log(100) / 10)
+    assert explainer.cutoff(query).tolist() == pytest.approx([math.log(10) / 10] * 2)
+    made = explain(
+        model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], query[:1], cutoff=10.0, learning_rate=0.01
+    )
+    assert made.found.tolist() == [True]
+    assert math.log(10) / 10 - 0.01 <= made.latent[0, 0].item() <= math.log(10) / 10
+
+
+def test_by_default_it_stops_at_what_is_typical_without_the_finding():
+    query = ask(DENSITY, typical=0.125)
+    assert Gvr(Gvr.Settings()).cutoff(query).tolist() == [0.125]
+
+
+@pytest.mark.parametrize("task", [BINARY, DENSITY], ids=["binary", "regression"])
+def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(task):
+    one = model([[1.0, -0.5, 0.2]])
+    latents = [[1.0, 0.1, 0.4], [0.1, 0.9, 0.0], [3.0, -1.0, 2.0]]
+    together = explain(one, latents, ask(task, 3), penalty=0.5)
+    assert len(set(together.steps.tolist())) == 3
+    for i, z in enumerate(latents):
+        alone = explain(one, [z], ask(task), penalty=0.5)
+        torch.testing.assert_close(together.heat[i], alone.heat[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together.latent[i], alone.latent[0], rtol=0, atol=1e-5)
+        assert together.steps[i] == alone.steps[0]
+        assert together.reason[i] == alone.reason[0]
+
+
+def test_the_model_is_left_as_it_was():
+    one = model([[1.0, 0.0, 0.0]])
+    before = weights(one.head)
+    explain(one, [[1, 0, 0]], ask(DENSITY), penalty=0.1)
+    assert same(weights(one.head), before)
+    assert all(weight.grad is None for weight in one.head.parameters())
