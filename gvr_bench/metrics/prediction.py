@@ -34,7 +34,7 @@ def predict_scores(
 ) -> Iterator[PredictionScore]:
     """Score activated predictions (N, K) against targets (N, columns) in the task's unit.
 
-    Regression predictions come scaled, as the head makes them; `thresholds` (K,) are where a
+    Regression predictions come scaled, as the head makes them, and their error is in the unit; `thresholds` (K,) are where a
     prediction counts as positive.
     """
     positive = task.positives(targets)  # (N, K)
@@ -58,7 +58,7 @@ def predict_scores(
         right = (predictions >= thresholds) == positive
         yield PredictionScore("accuracy", "all", score(right.mean(axis=1)))
     if task.kind == "regression":
-        error = np.abs(predictions - task.scale.apply(targets)).mean(axis=1)
+        error = np.abs(task.scale.invert(predictions) - targets).mean(axis=1)
         yield PredictionScore("mae", "all", score(error))
 
 
