@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from gvr_bench.compute.bench import Bench
 from gvr_bench.errors import DataError
-from gvr_bench.formats import put_array, replacing, write_arrays
+from gvr_bench.formats import put_array, write_arrays, writing_arrays
+from gvr_bench.plugins import blaming
 from gvr_bench.types import SPLITS, Split, Task
 
 CHUNK = 512  # images read from a data set at a time
@@ -17,32 +18,36 @@ CHUNK = 512  # images read from a data set at a time
 
 def compute_data(bench: Bench) -> None:
     """Read every split once into one HDF5 file."""
-    import h5py
-
     dataset = bench.dataset()
-    spec = dataset.image
-    splits = {name: dataset.split(name) for name in SPLITS}
+    whose = f"data set '{bench.stage.name}'"
+    with blaming(whose):
+        splits = {name: dataset.split(name) for name in SPLITS}
     for name, split in splits.items():
         if len(split) == 0:
-            raise DataError(
-                f"data set '{bench.stage.name}': the split '{name}' is empty; give it more images"
-            )
+            raise DataError(f"{whose}: the split '{name}' is empty; give it more images")
     total = sum(len(split) for split in splits.values())
     done = 0
-    with replacing(bench.out("data.h5")) as partial, h5py.File(partial, "w") as file:
+    with writing_arrays(bench.out("data.h5")) as file:
         for name, split in splits.items():
             group = file.create_group(name)
-            shape = (len(split), spec.channels, spec.size, spec.size)
-            chunk = (min(len(split), max(1, 2**18 // int(np.prod(shape[1:])))), *shape[1:])
-            images = group.create_dataset("images", shape, np.uint8, chunks=chunk)
+            shape = (len(split), dataset.image.channels, dataset.image.size, dataset.image.size)
+            images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
             for start in range(0, len(split), CHUNK):
                 bench.ctx.progress(done + start, total, name)
                 index = np.arange(start, min(start + CHUNK, len(split)))
-                images[index[0] : index[-1] + 1] = split.images(index)
+                with blaming(whose):
+                    pixels = split.images(index)
+                images[index[0] : index[-1] + 1] = pixels
             done += len(split)
             for column in ("sample_ids", "patient_ids", "targets"):
                 put_array(group, column, getattr(split, column))
     bench.ctx.progress(total, total, "")
+
+
+def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return HDF5 chunks of whole images, of about 256 KiB."""
+    n, c, h, w = shape
+    return min(n, max(1, 2**18 // (c * h * w))), c, h, w
 
 
 def compute_cases(bench: Bench) -> None:

@@ -34,8 +34,8 @@ def predict_scores(
 ) -> Iterator[PredictionScore]:
     """Score activated predictions (N, K) against targets (N, columns) in the task's unit.
 
-    Regression predictions come scaled, as the head makes them, and their error is in the unit; `thresholds` (K,) are where a
-    prediction counts as positive.
+    Regression predictions come scaled, as the head makes them, and their error is in the unit;
+    `thresholds` (K,) are where a prediction counts as positive.
     """
     positive = task.positives(targets)  # (N, K)
     aucs = []
