@@ -19,6 +19,7 @@ from gvr_bench.types import Task
 
 SHOWN = 12
 BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
+ONCE = ("reconstruction", "prediction", "asked")  # the model's own, the same for all explainers
 OF_EXPLAINER = (
     "heat",
     "counterfactual",
@@ -107,6 +108,7 @@ class Gallery:
         """Write the inputs, and how they differ from their true counterfactuals."""
         cases = read_arrays(self.store.folder(self.combination.cases) / "cases.h5")
         image = cases["image"][:SHOWN]
+        group.attrs["total"] = len(cases["image"])
         put_array(group, "input", image)
         if "counterfactual" in cases:
             twin = cases["counterfactual"][:SHOWN].astype(np.float32)
@@ -128,5 +130,5 @@ class Gallery:
         if not outcome.whole:
             return
         self.copy(part, stage, "explanations.h5", OF_EXPLAINER, SHOWN)
-        if "reconstruction" not in group:  # the model's own, the same for every explainer
-            self.copy(group, stage, "explanations.h5", ("reconstruction", "prediction"), SHOWN)
+        if "reconstruction" not in group:
+            self.copy(group, stage, "explanations.h5", ONCE, SHOWN)

@@ -60,9 +60,6 @@ def explain(
     return made
 
 
-UNSEEN = "not scored: the model does not see the finding in the first place"
-
-
 @torch.no_grad()
 def gather(
     model: Model, x: Tensor, query: Query, made: gvr.Explanation, seconds: float
@@ -91,5 +88,5 @@ def gather(
         }
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
     if made.reason is not None:
-        known["reason"] = np.where(known["asked"], np.asarray(made.reason, np.str_), UNSEEN)
+        known["reason"] = np.asarray(made.reason, np.str_)
     return known | {"seconds": np.full(len(x), seconds)}

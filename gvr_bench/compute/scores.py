@@ -23,6 +23,7 @@ def compute_scores(bench: Bench) -> None:
     source = read_arrays(bench.file(bench.stage.input("cases"), "cases.h5"), "source")["source"]
     names = bench.dataset().task.outputs
     rows, arrays = [], {}
+    missing = "known for none of the cases" if asked.any() else "the model sees none of the cases"
     for metric in METRICS:
         values = metric.function(evidence)
         if values is None:
@@ -35,7 +36,7 @@ def compute_scores(bench: Bench) -> None:
                 {
                     "metric": metric.name,
                     "finding": finding,
-                    "reason": "" if (~np.isnan(part)).any() else "the model sees none of the cases",
+                    "reason": "" if (~np.isnan(part)).any() else missing,
                     **dataclasses.asdict(score(part)),
                 }
             )

@@ -17,6 +17,9 @@ _FEW = 320
 _LARGE, _SMALL = 192, 96
 
 
+UNSEEN = "the model does not see this finding: nothing to explain, and not scored"
+
+
 @dataclass(frozen=True)
 class Tile:
     """One picture; `kind` is `image` or `difference`, which has no background of its own."""
@@ -150,7 +153,7 @@ class _Drawing:
         ]
         return CaseView(
             title=c.sample_id[i],
-            patient=c.patient_id[i],
+            patient="" if c.patient_id[i] == c.sample_id[i] else c.patient_id[i],
             label=_label(c, i),
             prediction=f"{_named(c, i)}{_predicted(c, i)}",
             strips=tuple(strips),
@@ -198,6 +201,8 @@ class _Drawing:
                 "difference",
             ),
         )
+        if self.c.asked is not None and not self.c.asked[i]:
+            return Strip(e.name, tiles, UNSEEN, good=True)
         found = e.found is None or bool(e.found[i])
         return Strip(e.name, tiles, self._outcome(e, i, found), found)
 

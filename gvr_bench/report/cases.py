@@ -74,6 +74,7 @@ class Combination:
     target: NDArray[np.int64]
     label: Float
     prediction: Float | None
+    asked: NDArray[np.bool_] | None
     mask: NDArray[np.bool_] | None
     true_change: Float | None
     samples: NDArray[np.uint8] | None
@@ -123,7 +124,7 @@ def _combination(group: h5py.Group, most: int) -> Combination:
         outputs=tuple(json.loads(attrs["outputs"])),
         unit=str(attrs["unit"]),
         threshold=None if math.isnan(threshold) else threshold,
-        total=len(group["input"]) if k else 0,
+        total=int(attrs.get("total", len(group["input"]))) if k else 0,
         input=group["input"][:k] if k else np.zeros((0, 1, 1, 1), np.uint8),
         reconstruction=_rows(group, "reconstruction", k),
         sample_id=_strings(group["sample_id"], k) if k else (),
@@ -132,6 +133,7 @@ def _combination(group: h5py.Group, most: int) -> Combination:
         target=group["target"][:k] if k else np.zeros(0, np.int64),
         label=group["label"][:k] if k else np.zeros(0, np.float32),
         prediction=_rows(group, "prediction", k),
+        asked=_rows(group, "asked", k),
         mask=_rows(group, "mask", k),
         true_change=_rows(group, "true_change", k),
         samples=_rows(group, "samples", None),
