@@ -101,6 +101,9 @@ def run(
         ),
     ] = None,
     dataset: Annotated[Names, component_option("dataset", "phantom")] = None,
+    unlabelled: Annotated[
+        Names, component_option("unlabelled", "the data set itself; generator and encoder see it")
+    ] = None,
     generator: Annotated[Names, component_option("generator", "wgan-gp")] = None,
     encoder: Annotated[Names, component_option("encoder", "conv")] = None,
     head: Annotated[Names, component_option("head", "the data set's natural head")] = None,
@@ -155,6 +158,7 @@ def run(
         }
         choices = {
             "dataset": dataset or (),
+            "unlabelled": unlabelled or (),
             "generator": generator or (),
             "encoder": encoder or (),
             "head": head or (),

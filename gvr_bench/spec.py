@@ -19,6 +19,8 @@ from gvr_bench.types import KINDS
 ALL = "all"
 DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "encoder": "conv", "explainer": ALL}
 
+CHOICES = (*KINDS, "unlabelled")  # the fields of a spec that hold choices
+
 
 class Choice(pydantic.BaseModel):
     """A component by name, with the settings that were given for it."""
@@ -48,7 +50,8 @@ class LatentSettings(Settings):
 class Spec(pydantic.BaseModel):
     """All that a run depends on. Several choices of one kind multiply out.
 
-    No head means the data set's natural one.
+    `unlabelled` is the data set that generator and encoder are trained on; none means the data set
+    whose images are explained. No head means the data set's natural one.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -59,12 +62,13 @@ class Spec(pydantic.BaseModel):
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()
     dataset: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["dataset"]),), min_length=1)
+    unlabelled: tuple[Choice, ...] = ()
     generator: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["generator"]),), min_length=1)
     encoder: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["encoder"]),), min_length=1)
     head: tuple[Choice, ...] = ()
     explainer: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["explainer"]),), min_length=1)
 
-    @pydantic.field_validator("seeds", *KINDS)
+    @pydantic.field_validator("seeds", *CHOICES)
     @classmethod
     def _each_once(cls, given: tuple[Any, ...]) -> tuple[Any, ...]:
         """What is given twice is wanted once."""
@@ -102,7 +106,7 @@ def read_spec(path: Path) -> dict[str, Any]:
         if key not in Spec.model_fields:
             hint = did_you_mean(key, Spec.model_fields)
             raise UsageError(f"{path}: unknown key '{key}'{hint}")
-    for kind in KINDS:
+    for kind in CHOICES:
         if kind in table:
             table[kind] = [_choice(path, kind, entry) for entry in _as_list(table[kind])]
     return table
@@ -145,6 +149,6 @@ def build_spec(
 def write_spec(spec: Spec) -> str:
     """Return the TOML that `read_spec` reads back."""
     table = spec.model_dump(mode="json", exclude_none=True)
-    for kind in KINDS:
+    for kind in CHOICES:
         table[kind] = [{"name": c["name"], **c["settings"]} for c in table[kind]]
     return tomli_w.dumps(table)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from gvr_bench.api import Component, Dataset
-from gvr_bench.errors import PluginError
+from gvr_bench.errors import PluginError, UsageError
 from gvr_bench.formats import canonical
 from gvr_bench.metrics import METRICS, PREDICTION_VERSION
 from gvr_bench.plugins import Registry, blaming
@@ -159,19 +160,38 @@ class Planner:
             Stage(as_kind, choice.name, cls.version, values, inputs, seed, component=component)
         )
 
-    def data(self, choice: Choice) -> tuple[Stage, Stage]:
-        """Plan the stages that read a data set. Raises `DataError` where it is not there."""
+    def data(self, choice: Choice) -> Stage:
+        """Plan the stage that reads a data set. Raises `DataError` where it is not there."""
         root = Path(self.spec.data_root) if self.spec.data_root else None
         dataset = open_dataset(choice, self.spec.profile, root, self.registry)
-        settings = dataset.settings.model_dump(mode="json")
-        asked = {setting: settings.pop(setting) for setting in sorted(dataset.asked)}
-        name, version = choice.name, dataset.version
-        with blaming(f"dataset '{name}'"):
+        settings = dataset.settings.model_dump(mode="json", exclude=set(dataset.asked))
+        with blaming(f"dataset '{choice.name}'"):
             text = dataset.fingerprint()
-        data = self.add(Stage("data", name, version, settings, fingerprint=text, component=dataset))
-        what = {"limit": self.spec.limit, "asked": asked}
-        return data, self.add(
-            Stage("cases", name, version, what, (data,), fingerprint=text, component=dataset)
+        return self.add(
+            Stage(
+                "data",
+                choice.name,
+                dataset.version,
+                settings,
+                fingerprint=text,
+                component=dataset,
+            )
+        )
+
+    def cases(self, choice: Choice, data: Stage) -> Stage:
+        """Plan the stage that chooses what is explained; only here does it matter what is asked."""
+        root = cast(Dataset, data.component).root
+        dataset = open_dataset(choice, self.spec.profile, root, self.registry)
+        asked = dataset.settings.model_dump(mode="json", include=set(dataset.asked))
+        return self.add(
+            Stage(
+                "cases",
+                choice.name,
+                dataset.version,
+                {"limit": self.spec.limit, "asked": asked},
+                (data,),
+                component=dataset,
+            )
         )
 
     def explanation(self, choice: Choice, head: Stage, cases: Stage, seed: int) -> Stage:
@@ -211,7 +231,7 @@ class Planner:
         explanations, scores = {}, {}
         choices = self.explainers()
         versions = {metric.name: metric.version for metric in METRICS}
-        for choice, label in zip(choices, labels_of(choices), strict=True):
+        for choice, label in labelled(choices):
             made = self.explanation(choice, head, cases, seed)
             explanations[label] = made
             scores[label] = self.add(
@@ -237,24 +257,45 @@ class Planner:
         """Multiply out all choices."""
         spec = self.spec
         combinations = []
-        for d, d_label in zip(spec.dataset, labels_of(spec.dataset), strict=True):
-            data, cases = self.data(d)
-            dataset = cast(Dataset, data.component)
-            heads = spec.head or (Choice(name=dataset.head),)
-            for seed in spec.seeds:
-                for g, g_label in zip(spec.generator, labels_of(spec.generator), strict=True):
-                    generator = self.stage("generator", g, (data,), seed, "generator")
-                    for e, e_label in zip(spec.encoder, labels_of(spec.encoder), strict=True):
-                        encoder = self.stage("encoder", e, (generator, data), seed, "encoder")
-                        copies = spec.latents.model_dump(mode="json")
-                        latents = self.add(
-                            Stage("latents", e.name, "1", copies, (encoder, data), seed)
-                        )
-                        for h, h_label in zip(heads, labels_of(heads), strict=True):
-                            head = self.stage("head", h, (latents,), seed, "head")
-                            names = (d_label, g_label, e_label)
-                            combinations.append(self.combination(names, head, h_label, cases, seed))
+        for d, d_label in labelled(spec.dataset):
+            data = self.data(d)
+            cases = self.cases(d, data)
+            heads = spec.head or (Choice(name=cast(Dataset, data.component).head),)
+            for seed, (source, suffix), (g, g_label), (e, e_label), (h, h_label) in product(
+                spec.seeds,
+                self.sources(data),
+                labelled(spec.generator),
+                labelled(spec.encoder),
+                labelled(heads),
+            ):
+                generator = self.stage("generator", g, (source,), seed, "generator")
+                encoder = self.stage("encoder", e, (generator, source), seed, "encoder")
+                copies = spec.latents.model_dump(mode="json")
+                latents = self.add(Stage("latents", e.name, "1", copies, (data, encoder), seed))
+                head = self.stage("head", h, (latents,), seed, "head")
+                names = (d_label, g_label + suffix, e_label)
+                combinations.append(self.combination(names, head, h_label, cases, seed))
         return Plan(spec, tuple(combinations), tuple(self.stages.values()))
+
+    def sources(self, data: Stage) -> list[tuple[Stage, str]]:
+        """Return the images generator and encoder are trained on, and how to say so.
+
+        Raises `UsageError` where their shape differs from that of the explained images.
+        """
+        if not self.spec.unlabelled:
+            return [(data, "")]
+        sources = []
+        for choice, label in labelled(self.spec.unlabelled):
+            source = self.data(choice)
+            theirs = cast(Dataset, source.component).image
+            ours = cast(Dataset, data.component).image
+            if theirs != ours:
+                raise UsageError(
+                    f"--unlabelled {choice} has images of {theirs}, --dataset {data.name} of "
+                    f"{ours}; give both the same size, e.g. {choice.name}:size={ours.size}"
+                )
+            sources.append((source, "" if source.key == data.key else f" on {label}"))
+        return sources
 
 
 def open_dataset(choice: Choice, profile: str, root: Path | None, registry: Registry) -> Dataset:
@@ -262,6 +303,11 @@ def open_dataset(choice: Choice, profile: str, root: Path | None, registry: Regi
     cls, settings = registry.settings("dataset", choice.name, profile, choice.settings)
     with blaming(f"dataset '{choice.name}'"):
         return cast(type[Dataset], cls)(settings, root.expanduser() if root else None)
+
+
+def labelled(choices: tuple[Choice, ...] | list[Choice]) -> list[tuple[Choice, str]]:
+    """Pair each choice with its label."""
+    return list(zip(choices, labels_of(choices), strict=True))
 
 
 def labels_of(choices: tuple[Choice, ...] | list[Choice]) -> list[str]:

@@ -25,6 +25,10 @@ class ImageSpec:
     channels: int
     size: int
 
+    def __str__(self) -> str:
+        """Return the shape as people write it."""
+        return f"{self.channels} x {self.size} x {self.size}"
+
 
 @dataclass(frozen=True)
 class Scale:

@@ -22,3 +22,10 @@ def gvr_plugins() -> Iterator[gvr.Plugin]:
         target="gvr_generators.vae:Vae",
         summary="the decoder of a variational autoencoder",
     )
+    yield gvr.Plugin(
+        api=1,
+        kind="generator",
+        name="ae",
+        target="gvr_generators.ae:Ae",
+        summary="the decoder of a plain autoencoder",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
@@ -41,12 +41,12 @@ class Vae(gvr.Generator):
         return Decoder(image, self.settings.latent_dim, self.settings.width)
 
     def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
-        """Maximise the evidence lower bound."""
+        """Minimise the objective over decoder and inference network together."""
         s = self.settings
         _, c, size, _ = images[torch.arange(1)].shape
         with torch.random.fork_rng():
             torch.manual_seed(gvr.seed_from(ctx.seed, "inference"))
-            inference = Features(gvr.ImageSpec(c, size), 2 * s.latent_dim, s.width)
+            inference = self.inference(gvr.ImageSpec(c, size))
         inference.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         adam = torch.optim.Adam(
             [*net.parameters(), *inference.parameters()], s.learning_rate, fused=True
@@ -62,16 +62,32 @@ class Vae(gvr.Generator):
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(images)):
             rng = ctx.generator(step)
             x = images[torch.randint(len(images), (s.batch,), generator=rng)]
-            x = gvr.translate(x, shift, rng)
-            noise = torch.randn(s.batch, s.latent_dim, generator=rng).to(ctx.device)
-            with ctx.autocast():
-                mean, log_variance = inference(x).float().clamp(-10, 10).chunk(2, dim=1)
-                decoded = net(mean + noise * (log_variance / 2).exp()).float()
-            error = (decoded - x).square().flatten(1).sum(1).mean() / (2 * s.sigma**2)
-            divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+            losses = self.losses(net, inference, gvr.translate(x, shift, rng), rng, ctx)
             adam.zero_grad(set_to_none=True)
-            (error + s.beta * divergence).backward()
+            torch.stack(list(losses.values())).sum().backward()
             adam.step()
             schedule.step()
             if step % 50 == 0 or step + 1 == s.steps:
-                ctx.log(reconstruction=error.item(), divergence=divergence.item())
+                ctx.log(**{name: loss.item() for name, loss in losses.items()})
+
+    def inference(self, image: gvr.ImageSpec) -> nn.Module:
+        """Return a network that says mean and log-variance of an image's latent: (N, 2 D)."""
+        return Features(image, 2 * self.settings.latent_dim, self.settings.width)
+
+    def losses(
+        self,
+        net: nn.Module,
+        inference: nn.Module,
+        x: Tensor,
+        rng: torch.Generator,
+        ctx: gvr.Context,
+    ) -> dict[str, Tensor]:
+        """Return the two parts of the negative evidence lower bound, per image."""
+        s = self.settings
+        noise = torch.randn(len(x), s.latent_dim, generator=rng).to(ctx.device)
+        with ctx.autocast():
+            mean, log_variance = inference(x).float().clamp(-10, 10).chunk(2, dim=1)
+            decoded = net(mean + noise * (log_variance / 2).exp()).float()
+        error = (decoded - x).square().flatten(1).sum(1).mean() / (2 * s.sigma**2)
+        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+        return {"reconstruction": error, "divergence": s.beta * divergence}

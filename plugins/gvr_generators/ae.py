@@ -1,0 +1,52 @@
+"""The decoder of a plain autoencoder: nothing holds its latents to a prior but their scale."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+
+from .dcgan import Features
+from .vae import Vae
+
+
+class Ae(Vae):
+    """Decoder of an autoencoder trained by mean squared error.
+
+    Its codes are standardised per dimension, so that a latent has the scale it has for the other
+    generators; they are not otherwise shaped, and draws from a normal need not decode to an image.
+    """
+
+    class Settings(gvr.Settings):
+        """What the papers leave open is as for the VAE."""
+
+        latent_dim: int = Field(100, ge=1)
+        width: int = Field(64, ge=1, description="channels at half the image size")
+        steps: int = Field(100_000, ge=1)
+        batch: int = Field(128, ge=2)
+        learning_rate: float = Field(1e-3, gt=0, description="at the start; falls to 0 as a cosine")
+        shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
+
+    def inference(self, image: gvr.ImageSpec) -> nn.Module:
+        """Return a network that says the standardised latent of an image: (N, D)."""
+        latent_dim = self.settings.latent_dim
+        return nn.Sequential(
+            Features(image, latent_dim, self.settings.width),
+            nn.BatchNorm1d(latent_dim, affine=False),
+        )
+
+    def losses(
+        self,
+        net: nn.Module,
+        inference: nn.Module,
+        x: Tensor,
+        rng: torch.Generator,
+        ctx: gvr.Context,
+    ) -> dict[str, Tensor]:
+        """Return the mean squared error."""
+        with ctx.autocast():
+            decoded = net(inference(x)).float()
+        return {"mse": F.mse_loss(decoded, x)}
