@@ -183,7 +183,10 @@ class Encoder(Component, ABC):
 
 
 class Head(Component, ABC):
-    """Predicts the task from a latent."""
+    """Predicts the task from a latent.
+
+    Where its settings have a true `contaminated`, the core gives it the test images to fit.
+    """
 
     @abstractmethod
     def build(self, latent_dim: int, task: Task) -> nn.Module:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from gvr_bench import __version__
-from gvr_bench.errors import GvrError, UsageError, did_you_mean
-
-BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 1, 130
+from gvr_bench.shell import Options, carry_out, errors_in_one_line, print_table, show
 
 app = typer.Typer(
     name="gvr-bench",
@@ -28,6 +22,8 @@ app = typer.Typer(
 )
 plugins_app = typer.Typer(help="What is installed.", no_args_is_help=True)
 datasets_app = typer.Typer(help="What can be explained.", no_args_is_help=True)
+experiments_app = typer.Typer(help="The papers' experiments, by name.", no_args_is_help=True)
+app.add_typer(experiments_app, name="experiments")
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(datasets_app, name="datasets")
 
@@ -57,23 +53,21 @@ StoreRoot = Annotated[
         help="Where models and latents are kept. Default: $GVR_BENCH_STORE or the user's cache.",
     ),
 ]
-
-
-@contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Bad input ends with one line on stderr and exit code 2, never with a traceback."""
-    try:
-        yield
-    except GvrError as error:
-        leave(f"error: {' '.join(str(error).split())}", BAD_INPUT)
-    except KeyboardInterrupt:
-        leave("interrupted; the same command goes on from the last checkpoint", INTERRUPTED)
-
-
-def leave(line: str, code: int) -> NoReturn:
-    """Print one line on stderr and exit."""
-    print(line, file=sys.stderr)
-    raise typer.Exit(code)
+ProfileOption = Annotated[
+    Profile | None,
+    typer.Option(
+        help="quick: 32 px, minutes on two cores. standard: 64 px, for a GPU. paper: the "
+        "published values at 128 px.  [default: quick]",
+        show_default=False,
+    ),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The run's folder.  [default: reports/<name>-<key>]"),
+]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be computed.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def say_version(wanted: bool) -> None:
@@ -109,14 +103,7 @@ def run(
     head: Annotated[Names, component_option("head", "the data set's natural head")] = None,
     explainer: Annotated[Names, component_option("explainer", "all")] = None,
     data_root: DataRoot = None,
-    profile: Annotated[
-        Profile | None,
-        typer.Option(
-            help="quick: minutes on two cores. standard: an hour on a GPU. paper: the published "
-            "values.  [default: quick]",
-            show_default=False,
-        ),
-    ] = None,
+    profile: ProfileOption = None,
     seed: Annotated[
         list[int] | None, typer.Option(help="Repeat for several.  [default: 0]", show_default=False)
     ] = None,
@@ -124,7 +111,7 @@ def run(
         int | None,
         typer.Option(help="Test images explained, at most.  [default: 100]", show_default=False),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+    device: Device = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images explained at once.")] = 128,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often trainings are saved.")
@@ -134,21 +121,14 @@ def run(
         typer.Option(metavar="KIND|NAME|all", help="Compute again, though stored. Repeatable."),
     ] = None,
     cached_only: Annotated[bool, typer.Option(help="Compute nothing; use what is stored.")] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The run's folder.  [default: reports/<dataset>-<key>]"),
-    ] = None,
+    out: Out = None,
     store: StoreRoot = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would be computed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    plan: PlanOnly = False,
+    as_json: Json = False,
 ) -> None:
     """Train what is missing, explain the test images, score and report."""
-    began = time.time()
     with errors_in_one_line():
-        from gvr_bench.plugins import installed
         from gvr_bench.spec import build_spec
-        from gvr_bench.stages import make_plan
-        from gvr_bench.store import Store, default_root
 
         flags = {
             "profile": profile,
@@ -164,93 +144,18 @@ def run(
             "head": head or (),
             "explainer": explainer or (),
         }
-        spec = build_spec(spec_file, flags, choices)
-        planned = make_plan(spec, installed())
-        stored = Store(store or default_root())
-        if plan:
-            show_plan(planned, stored, as_json)
-            return
-        folder = out or Path("reports") / f"{spec.dataset[0].name}-{planned.key[:8]}"
-        failed = carry_out(
-            planned, stored, folder, device, batch_size, checkpoint_every, fresh, cached_only, began
+        options = Options(
+            out,
+            store,
+            device,
+            batch_size,
+            checkpoint_every,
+            tuple(fresh or ()),
+            cached_only,
+            plan,
+            as_json,
         )
-        show(folder, as_json)
-    raise typer.Exit(SOME_FAILED if failed else 0)
-
-
-def carry_out(
-    plan: Any,
-    store: Any,
-    out: Path,
-    device: str,
-    batch_size: int,
-    checkpoint_every: float,
-    fresh: Names,
-    cached_only: bool,
-    began: float,
-) -> bool:
-    """Run a plan and write its folder; return whether some stage failed."""
-    from gvr_bench.plugins import installed
-    from gvr_bench.report.html import write_html
-    from gvr_bench.run import How, Runner, choose_device, write_run
-
-    known = {s.kind for s in plan.stages} | {s.name for s in plan.stages} | {"all"}
-    for word in fresh or ():
-        if word not in known:
-            raise UsageError(f"--fresh {word}: no such stage{did_you_mean(word, known)}")
-    if fresh and cached_only:
-        raise UsageError("--fresh computes again and --cached-only computes nothing; leave one out")
-    how = How(
-        choose_device(device), batch_size, checkpoint_every, frozenset(fresh or ()), cached_only
-    )
-    runner = Runner(plan, store, installed(), how)
-    runner.prepare()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write the run's folder {out}: {error.strerror}; choose another with --out DIR"
-        ) from error
-    outcomes = runner.run(Console(stderr=True))
-    write_run(out, plan, store, outcomes, how, began)
-    write_html(out)
-    return any(outcome.status == "failed" for outcome in outcomes.values())
-
-
-def show(folder: Path, as_json: bool) -> None:
-    """Show a run folder on stdout."""
-    if as_json:
-        from gvr_bench.report.exports import export
-
-        print(export([folder], "json"), end="")
-        return
-    from gvr_bench.report.terminal import show as show_tables
-
-    show_tables(folder, Console())
-
-
-def show_plan(plan: Any, store: Any, as_json: bool) -> None:
-    """Show the stages of a plan, and which of them are stored."""
-    rows = [(s.kind, s.name, s.key[:16], "stored" if store.has(s) else "") for s in plan.stages]
-    if as_json:
-        names = ("kind", "name", "key", "state")
-        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
-        return
-    print_table(("stage", "component", "key", "state"), rows)
-    missing = sum(not row[3] for row in rows)
-    print(f"{missing} of {len(rows)} stages to compute in {store.root}")
-
-
-def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a rich table to stdout."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns, box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        carry_out(build_spec(spec_file, flags, choices), options)
 
 
 @app.command()
@@ -277,9 +182,42 @@ def report(
             show(folder, as_json=False)
 
 
+@experiments_app.command("list")
+def experiments_list() -> None:
+    """List the papers' experiments."""
+    from gvr_bench.experiments import experiments
+
+    print_table(
+        ("experiment", "", "in the papers"), [(e.name, e.title, e.figures) for e in experiments()]
+    )
+
+
+@experiments_app.command("run")
+def experiments_run(
+    name: Annotated[str, typer.Argument(help="One of: gvr-bench experiments list.")],
+    data_root: DataRoot = None,
+    profile: ProfileOption = None,
+    out: Out = None,
+    store: StoreRoot = None,
+    device: Device = "auto",
+    plan: PlanOnly = False,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment of the papers and set its numbers beside the published ones."""
+    with errors_in_one_line():
+        from gvr_bench.experiments import experiment
+        from gvr_bench.spec import check_table, spec_of_table
+
+        chosen = experiment(name)
+        flags = {"profile": profile, "data_root": str(data_root) if data_root else None}
+        spec = spec_of_table(check_table(f"experiment '{name}'", chosen.spec), flags)
+        options = Options(out, store, device, plan=plan, as_json=as_json)
+        carry_out(spec, options, chosen)
+
+
 @plugins_app.command("list")
 def plugins_list(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List every component, and every plugin that does not load, with the reason."""
     from gvr_bench.plugins import installed

@@ -19,6 +19,7 @@ from gvr_bench.types import Task
 
 SHOWN = 12
 BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
+SCALED = ("prediction", "prediction_after", "prediction_reencoded")  # shown in the unit
 ONCE = ("reconstruction", "prediction", "asked")  # the model's own, the same for all explainers
 OF_EXPLAINER = (
     "heat",
@@ -82,6 +83,10 @@ class Gallery:
             names = ("sample_id", "patient_id", "source", "target", "label", "mask")
             self.copy(group, c.cases, "cases.h5", names, SHOWN)
             self.write_truth(group)
+        if self.outcomes[c.prediction.key].whole:
+            part = group.create_group("test")
+            for name, array in read_arrays(self.store.folder(c.prediction) / "test.h5").items():
+                put_array(part, name, array)
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
 
@@ -96,7 +101,7 @@ class Gallery:
             for name in names:
                 if name in stored:
                     array = get_array(stored[name])[:count]
-                    if name.startswith("prediction"):
+                    if name in SCALED:
                         array = self.task.scale.invert(array)
                     if name in BYTES:
                         array = ((array + 1) * 127.5).round().clip(0, 255).astype(np.uint8)

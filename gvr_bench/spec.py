@@ -102,14 +102,20 @@ def read_spec(path: Path) -> dict[str, Any]:
         raise UsageError(f"no spec {path}; leave it out to run the defaults") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the spec {path}: {error}") from error
+    return check_table(str(path), table)
+
+
+def check_table(whose: str, table: dict[str, Any]) -> dict[str, Any]:
+    """Turn a TOML table into the fields of `Spec`. Raises `UsageError` that names whose it is."""
     for key in table:
         if key not in Spec.model_fields:
             hint = did_you_mean(key, Spec.model_fields)
-            raise UsageError(f"{path}: unknown key '{key}'{hint}")
+            raise UsageError(f"{whose}: unknown key '{key}'{hint}")
+    read = dict(table)
     for kind in CHOICES:
         if kind in table:
-            table[kind] = [_choice(path, kind, entry) for entry in _as_list(table[kind])]
-    return table
+            read[kind] = [_choice(whose, kind, entry) for entry in _as_list(table[kind])]
+    return read
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -117,13 +123,13 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _choice(path: Path, kind: str, entry: Any) -> Choice:
+def _choice(whose: str, kind: str, entry: Any) -> Choice:
     """Read `"name:setting=value"` or a table with `name` and settings."""
     if isinstance(entry, str):
         return parse_choice(entry)
     if isinstance(entry, dict) and isinstance(entry.get("name"), str):
         return Choice(name=entry["name"], settings={k: v for k, v in entry.items() if k != "name"})
-    raise UsageError(f'{path}: every {kind} needs a name, e.g. [[{kind}]] name = "..."')
+    raise UsageError(f'{whose}: every {kind} needs a name, e.g. [[{kind}]] name = "..."')
 
 
 def build_spec(
@@ -134,10 +140,18 @@ def build_spec(
     Raises `UsageError`.
     """
     table = read_spec(file) if file else {}
-    table |= {key: value for key, value in flags.items() if value is not None}
     for kind, texts in choices.items():
         if texts:
             table[kind] = [parse_choice(text) for text in texts]
+    return spec_of_table(table, flags)
+
+
+def spec_of_table(table: dict[str, Any], flags: Mapping[str, Any]) -> Spec:
+    """Make a spec of checked fields, overridden by the flags that are not None.
+
+    Raises `UsageError`.
+    """
+    table = table | {key: value for key, value in flags.items() if value is not None}
     try:
         return Spec.model_validate(table)
     except pydantic.ValidationError as error:

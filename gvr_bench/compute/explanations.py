@@ -84,6 +84,7 @@ def gather(
             "prediction_after": query.select(query.activate(after)),
             "prediction_reencoded": query.select(query.activate(again)),
             "flipped": query.flipped(after),
+            "stayed": query.asked(after),
             "reencoded_flipped": query.flipped(again),
         }
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}

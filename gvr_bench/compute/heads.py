@@ -81,12 +81,17 @@ def scaled(bench: Bench, split: str, *, copies: bool = False) -> Latents:
 
 
 def compute_head(bench: Bench) -> None:
-    """Fit a head on the latents, and find where its decision lies."""
+    """Fit a head on the latents, and find where its decision lies.
+
+    A contaminated head is fitted on the test images and never held back by others.
+    """
     head = cast(gvr.Head, bench.stage.component)
     task = bench.dataset().task
-    train = scaled(bench, "train", copies=True)
+    contaminated = bool(bench.stage.settings.get("contaminated"))
+    train = scaled(bench, "test" if contaminated else "train", copies=True)
+    held_out = train if contaminated else scaled(bench, "validation")
     net = seeded(lambda: head.build(train.z.shape[1], task), bench.ctx)
-    head.fit(net, train, scaled(bench, "validation"), task, bench.ctx)
+    head.fit(net, train, held_out, task, bench.ctx)
     save_network(bench, net)
     write_json(bench.out("decision.json"), decision(bench, freeze(net), task))
 
@@ -142,10 +147,11 @@ def compute_prediction(bench: Bench) -> None:
     outputs = load_head(bench, z.shape[1])(z)
     query = cases_query(bench, task, np.zeros(1, np.int64), np.zeros(1, np.int64))
     limits = read_json(bench.file(bench.stage.input("head"), "decision.json"))["threshold"]
-    scores = predict_scores(
-        task,
-        query.activate(outputs).cpu().numpy(),
-        targets,
-        np.asarray(limits, np.float32),
-    )
+    predictions = query.activate(outputs).cpu().numpy()
+    scores = predict_scores(task, predictions, targets, np.asarray(limits, np.float32))
+    arrays = {
+        "prediction": task.scale.invert(predictions),
+        "positive": task.positives(targets),
+    }
+    write_arrays(bench.out("test.h5"), arrays)
     write_json(bench.out("scores.json"), [dataclasses.asdict(s) for s in scores])

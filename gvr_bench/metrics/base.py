@@ -23,7 +23,8 @@ class Evidence:
     - `heat` (N, H, W) signed; `counterfactual`, `reconstruction`, `image` (N, C, H, W) in [-1, 1].
     - `found` (N,) bool; `steps` (N,).
     - `flipped`, `reencoded_flipped` (N,) bool: whether the head is on the target side at the
-      latent that was found, and at the encoded counterfactual image.
+      latent that was found, and at the encoded counterfactual image; `stayed` (N,) bool: whether
+      it still predicts at that latent what it did.
     - `mask` (N, H, W) bool, `true_change` (N, H, W): input minus true counterfactual.
     - `seconds` (N,): wall time per image at the batch size used.
     """
@@ -38,6 +39,7 @@ class Evidence:
     steps: NDArray[np.int64] | None = None
     flipped: NDArray[np.bool_] | None = None
     reencoded_flipped: NDArray[np.bool_] | None = None
+    stayed: NDArray[np.bool_] | None = None
     mask: NDArray[np.bool_] | None = None
     true_change: NDArray[np.float32] | None = None
 

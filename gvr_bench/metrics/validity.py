@@ -21,6 +21,18 @@ def reencoded_validity(evidence: Evidence) -> Values | None:
     return None if flipped is None else flipped.astype(np.float64)
 
 
+def became_other(evidence: Evidence) -> Values | None:
+    """1 where the head sees neither the class to leave nor the class to reach, else 0."""
+    if evidence.task.kind != "multiclass" or evidence.flipped is None or evidence.stayed is None:
+        return None
+    return (~evidence.flipped & ~evidence.stayed).astype(np.float64)
+
+
+def stayed(evidence: Evidence) -> Values | None:
+    """1 where the head still sees what it saw, else 0."""
+    return None if evidence.stayed is None else evidence.stayed.astype(np.float64)
+
+
 def steps(evidence: Evidence) -> Values | None:
     """Optimisation steps used."""
     return None if evidence.steps is None else evidence.steps.astype(np.float64)
@@ -49,6 +61,28 @@ VALIDITY = (
         "this project; guards against latent-space fooling",
         MAKES_NONE,
         reencoded_validity,
+    ),
+    Metric(
+        "became_other",
+        "validity",
+        "down",
+        0,
+        1,
+        "share of images whose prediction became a class that is neither source nor target",
+        "generative visual rationales (2018), section 3",
+        "makes no counterfactual, or there are no classes",
+        became_other,
+    ),
+    Metric(
+        "stayed",
+        "validity",
+        "down",
+        0,
+        1,
+        "share of images whose prediction is what it was",
+        "generative visual rationales (2018), section 3",
+        MAKES_NONE,
+        stayed,
     ),
     Metric(
         "steps",

@@ -51,6 +51,9 @@ class FittedHead(gvr.Head):
         learning_rate: float = Field(2e-3, gt=0, description="at the start; falls to 0 as a cosine")
         weight_decay: float = Field(1e-2, ge=0)
         checks: int = Field(50, ge=1, description="how often the validation loss is looked at")
+        contaminated: bool = Field(
+            False, description="fit on the test images, as the papers' contaminated classifier"
+        )
 
     profiles = {"quick": {"steps": 2000}}
     settings: Settings

@@ -1,0 +1,161 @@
+"""What commands share: errors in one line, carrying out a spec, showing what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from rich.console import Console
+
+from gvr_bench.errors import GvrError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from gvr_bench.experiments import Experiment
+    from gvr_bench.spec import Spec
+    from gvr_bench.stages import Plan
+    from gvr_bench.store import Store
+
+BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 1, 130
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a spec is carried out, as it was typed."""
+
+    out: Path | None = None
+    store: Path | None = None
+    device: str = "auto"
+    batch_size: int = 128
+    checkpoint_every: float = 30.0
+    fresh: tuple[str, ...] = ()
+    cached_only: bool = False
+    plan: bool = False
+    as_json: bool = False
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Bad input ends with one line on stderr and exit code 2, never with a traceback."""
+    try:
+        yield
+    except GvrError as error:
+        leave(f"error: {' '.join(str(error).split())}", BAD_INPUT)
+    except KeyboardInterrupt:
+        leave("interrupted; the same command goes on from the last checkpoint", INTERRUPTED)
+
+
+def leave(line: str, code: int) -> NoReturn:
+    """Print one line on stderr and exit."""
+    print(line, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def carry_out(spec: Spec, options: Options, experiment: Experiment | None = None) -> None:
+    """Plan a spec, run it, write its folder and show it; exit 1 where some stage failed."""
+    began = time.time()
+    from gvr_bench.plugins import installed
+    from gvr_bench.stages import make_plan
+    from gvr_bench.store import Store, default_root
+
+    plan = make_plan(spec, installed())
+    store = Store(options.store or default_root())
+    if options.plan:
+        show_plan(plan, store, options.as_json)
+        return
+    name = experiment.name if experiment else spec.dataset[0].name
+    folder = options.out or Path("reports") / f"{name}-{plan.key[:8]}"
+    failed = run_into(folder, plan, store, options, began, experiment)
+    show(folder, options.as_json)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def run_into(
+    folder: Path,
+    plan: Plan,
+    store: Store,
+    options: Options,
+    began: float,
+    experiment: Experiment | None,
+) -> bool:
+    """Run a plan and write its folder; return whether some stage failed."""
+    from gvr_bench.plugins import installed
+    from gvr_bench.report.html import write_html
+    from gvr_bench.run import How, Runner, choose_device, write_run
+
+    refuse_fresh(plan, options)
+    how = How(
+        choose_device(options.device),
+        options.batch_size,
+        options.checkpoint_every,
+        frozenset(options.fresh),
+        options.cached_only,
+    )
+    runner = Runner(plan, store, installed(), how)
+    runner.prepare()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the run's folder {folder}: {error.strerror}; choose another with "
+            "--out DIR"
+        ) from error
+    outcomes = runner.run(Console(stderr=True))
+    if experiment:
+        experiment.write(folder)
+    write_run(folder, plan, store, outcomes, how, began)
+    write_html(folder)
+    return any(outcome.status == "failed" for outcome in outcomes.values())
+
+
+def refuse_fresh(plan: Plan, options: Options) -> None:
+    """Refuse a `--fresh` that means nothing in this plan. Raises `UsageError`."""
+    known = {s.kind for s in plan.stages} | {s.name for s in plan.stages} | {"all"}
+    for word in options.fresh:
+        if word not in known:
+            raise UsageError(f"--fresh {word}: no such stage{did_you_mean(word, known)}")
+    if options.fresh and options.cached_only:
+        raise UsageError("--fresh computes again and --cached-only computes nothing; leave one out")
+
+
+def show(folder: Path, as_json: bool) -> None:
+    """Show a run folder on stdout."""
+    if as_json:
+        from gvr_bench.report.exports import export
+
+        print(export([folder], "json"), end="")
+        return
+    from gvr_bench.report.terminal import show as show_tables
+
+    show_tables(folder, Console())
+
+
+def show_plan(plan: Plan, store: Store, as_json: bool) -> None:
+    """Show the stages of a plan, and which of them are stored."""
+    rows = [(s.kind, s.name, s.key[:16], "stored" if store.has(s) else "") for s in plan.stages]
+    if as_json:
+        names = ("kind", "name", "key", "state")
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
+        return
+    print_table(("stage", "component", "key", "state"), rows)
+    missing = sum(not row[3] for row in rows)
+    print(f"{missing} of {len(rows)} stages to compute in {store.root}")
+
+
+def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a rich table to stdout."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
