@@ -1,0 +1,84 @@
+"""Class activation maps by gradients: Grad-CAM (Selvaraju et al. 2017; Zhou et al. 2016)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+from gvr_explainers.chunks import images_at_once, slices
+
+
+class Cam(gvr.Explainer):
+    """Where the encoder's last spatial map speaks for the output; never negative."""
+
+    def explain(
+        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+    ) -> gvr.Explanation:
+        """Weigh the channels by their mean gradient, rectify, and enlarge bilinearly.
+
+        Raises `Unsupported` where the encoder has no spatial map.
+        """
+        return gvr.Explanation(heat=enlarge(F.relu(grad_cam(model, x, query)), x))
+
+
+class CounterfactualCam(gvr.Explainer):
+    """Where the encoder's last spatial map speaks against the output; never positive.
+
+    Grad-CAM of the negated gradients (Selvaraju et al. 2017, counterfactual explanations), with the
+    sign turned, for a positive heat speaks for the output.
+    """
+
+    def explain(
+        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+    ) -> gvr.Explanation:
+        """As `cam`, keeping what it rectifies away.
+
+        Raises `Unsupported` where the encoder has no spatial map.
+        """
+        return gvr.Explanation(heat=-enlarge(F.relu(-grad_cam(model, x, query)), x))
+
+
+def grad_cam(model: gvr.Model, x: Tensor, query: gvr.Query) -> Tensor:
+    """Return the sum of the last map's channels, each times its mean gradient: (N, 1, h, w).
+
+    Raises `Unsupported` where the encoder has no spatial map.
+    """
+    parts = []
+    for part in slices(len(x), images_at_once(x, gradients=True)):
+        with torch.enable_grad():
+            maps, outputs = last_map(model, x[part])
+            (slope,) = torch.autograd.grad(query[part].select(outputs).sum(), maps)
+        weights = slope.mean(dim=(2, 3), keepdim=True)
+        parts.append((weights * maps.detach()).sum(dim=1, keepdim=True))
+    return torch.cat(parts)
+
+
+def last_map(model: gvr.Model, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Predict, and keep what the last convolution with more than one pixel gave.
+
+    `x` (N, C, H, W) -> (N, channels, h, w) and (N, K). Raises `Unsupported` where there is none.
+    """
+    maps: list[Tensor] = []
+
+    def keep(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if output.shape[2:].numel() > 1:
+            maps[:] = [output]
+        return output.clone()  # so that an activation in place leaves the map alone
+
+    with ExitStack() as hooks:
+        for layer in model.encoder.modules():
+            if isinstance(layer, nn.Conv2d):
+                hooks.callback(layer.register_forward_hook(keep).remove)
+        outputs = model(x.detach().requires_grad_())
+    if not maps:
+        raise gvr.Unsupported("Grad-CAM needs an encoder with a convolution that gives a map")
+    return maps[0], outputs
+
+
+def enlarge(maps: Tensor, x: Tensor) -> Tensor:
+    """Bring maps (N, 1, h, w) to the size of the images: (N, H, W)."""
+    return F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]

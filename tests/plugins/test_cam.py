@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from captum.attr import LayerGradCam
+from gvr_explainers import chunks
+from gvr_explainers.cam import Cam, CounterfactualCam
+from small_parts import context, frozen
+from test_explainers import TASKS, linear_model, make_images, make_model, make_query
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+
+
+def explain(kind: type[gvr.Explainer], model: gvr.Model, x: Tensor) -> Tensor:
+    query = make_query(model, x, TASKS["multilabel"])
+    return kind(None).explain(model, x, query, context()).heat
+
+
+def with_encoder(*layers: nn.Module) -> gvr.Model:
+    """A model of 3 x 16 x 16 pixels with these layers before a linear one."""
+    maps = nn.Sequential(*layers, nn.Flatten())
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        last = nn.Linear(maps(torch.zeros(1, 3, 16, 16)).shape[1], 2)
+    return gvr.Model(*(frozen(net) for net in (maps, nn.Identity(), last)))
+
+
+def captums(model: gvr.Model, layer: nn.Module, x: Tensor, sign: float) -> Tensor:
+    captum = LayerGradCam(lambda images: sign * model(images), layer)
+    maps = F.relu(captum.attribute(x, target=0))
+    return F.interpolate(maps, x.shape[2:], mode="bilinear")[:, 0]
+
+
+@pytest.mark.parametrize("kind", [Cam, CounterfactualCam])
+def test_an_encoder_without_a_map_is_unsupported_with_the_reason(kind):
+    query = make_query(make_model(1), make_images(2), TASKS["binary"])
+    with pytest.raises(gvr.Unsupported, match="needs an encoder with a convolution"):
+        kind(None).explain(linear_model([1.0] * 4), torch.zeros(2, 2, 1, 2), query, context())
+    with pytest.raises(gvr.Unsupported, match="needs an encoder with a convolution"):
+        explain(kind, with_encoder(nn.Conv2d(3, 8, 16)), make_images())
+
+
+@pytest.mark.parametrize(("kind", "sign"), [(Cam, 1.0), (CounterfactualCam, -1.0)])
+def test_the_map_is_captums(kind, sign):
+    model, x = make_model(2), make_images()
+    expected = captums(model, model.encoder[2], x, sign)
+    assert expected.amax() > 0
+    torch.testing.assert_close(explain(kind, model, x), sign * expected, rtol=0, atol=1e-5)
+
+
+def test_a_convolution_to_one_pixel_is_no_map():
+    model = with_encoder(nn.Conv2d(3, 4, 4, 4), nn.SELU(), nn.Conv2d(4, 5, 4))
+    x = make_images()
+    expected = captums(model, model.encoder[0], x, 1.0)
+    torch.testing.assert_close(explain(Cam, model, x), expected, rtol=0, atol=1e-5)
+
+
+def test_an_activation_in_place_leaves_the_map_alone():
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        conv = nn.Conv2d(3, 4, 4, 4)
+    x = make_images()
+    beside = explain(Cam, with_encoder(conv, nn.ReLU()), x)
+    assert torch.equal(explain(Cam, with_encoder(conv, nn.ReLU(inplace=True)), x), beside)
+    assert beside.amax() > 0
+
+
+def test_one_speaks_for_and_the_other_against_and_never_both():
+    """The one channel of the map is the brightness; the head adds it up, or subtracts it."""
+    conv = nn.Conv2d(1, 1, 4, 4, bias=False)
+    nn.init.constant_(conv.weight, 1 / 16)
+    x = torch.full((1, 1, 16, 16), 0.25)
+    x[..., 8:] = -0.5
+    query = make_query(make_model(2), make_images(1), TASKS["multilabel"])
+    sums = nn.Linear(16, 2)
+    nn.init.constant_(sums.weight, 1.0)
+    model = gvr.Model(
+        frozen(nn.Sequential(conv, nn.Flatten())), frozen(nn.Identity()), frozen(sums)
+    )
+    heats = [
+        kind(None).explain(model, x, query, context()).heat for kind in (Cam, CounterfactualCam)
+    ]
+    assert heats[0][0, 0, 0] == 0.25
+    assert heats[0][0, 0, -1] == 0
+    assert heats[1][0, 0, 0] == 0
+    assert heats[1][0, 0, -1] == -0.5
+
+
+def test_memory_changes_nothing_but_rounding(monkeypatch):
+    model, x = make_model(2), make_images()
+    whole = explain(Cam, model, x)
+    monkeypatch.setattr(chunks, "CPU_BUDGET", 1)
+    assert chunks.images_at_once(x, gradients=True) == 1
+    torch.testing.assert_close(explain(Cam, model, x), whole, rtol=0, atol=1e-6)

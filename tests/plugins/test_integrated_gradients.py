@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from gvr_explainers import chunks
+from gvr_explainers.integrated_gradients import IntegratedGradients
+from small_parts import context
+from test_explainers import TASKS, linear_model, make_images, make_model, make_query
+from torch import Tensor
+
+import gvr_bench.api as gvr
+
+
+def explain(model: gvr.Model, x: Tensor, **settings: object) -> Tensor:
+    query = make_query(model, x, TASKS["multilabel"])
+    explainer = IntegratedGradients(IntegratedGradients.Settings(**settings))
+    return explainer.explain(model, x, query, context()).heat
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"), [("black", [[-4.5, -3.0]]), ("grey", [[-1.5, -1.0]])]
+)
+def test_a_linear_model_gives_weight_times_distance_from_the_baseline(baseline, expected):
+    x = torch.full((2, 2, 1, 2), 0.5)
+    asked = torch.zeros(2, dtype=torch.int64)
+    query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
+    explainer = IntegratedGradients(IntegratedGradients.Settings(baseline=baseline))
+    made = explainer.explain(linear_model([1.0, 2.0, -4.0, -4.0]), x, query, context())
+    torch.testing.assert_close(made.heat, torch.tensor([expected, expected]))
+
+
+def test_a_map_sums_to_what_the_image_adds_to_an_empty_one():
+    model, x = make_model(2), make_images()
+    with torch.no_grad():
+        gain = model(x)[:, 0] - model(torch.full_like(x, -1.0))[:, 0]
+    assert gain.abs().min() > 0.01
+    torch.testing.assert_close(
+        explain(model, x, steps=400).sum(dim=(1, 2)), gain, rtol=0, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 17])
+def test_memory_changes_nothing_but_rounding_and_captum_does_not_complain(monkeypatch, at_once):
+    model, x = make_model(2), make_images()
+    whole = explain(model, x)
+    monkeypatch.setattr(chunks, "CPU_BUDGET", at_once * 8 * x[0].numel() * chunks.FACTOR)
+    assert chunks.images_at_once(x, gradients=True) == at_once
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.testing.assert_close(explain(model, x), whole, rtol=0, atol=1e-6)
