@@ -41,7 +41,7 @@ class Block(nn.Module):
 
 
 class FittedHead(gvr.Head):
-    """Fits any head by AdamW, keeping the weights with the lowest validation loss."""
+    """Fits any head by AdamW, keeping the weights with the lowest penalised validation loss."""
 
     class Settings(gvr.Settings):
         """How the head is fitted; the papers leave it open."""
@@ -90,9 +90,9 @@ class FittedHead(gvr.Head):
             schedule.step()
             if (step + 1) % every == 0 or step + 1 == s.steps:
                 with torch.no_grad():
-                    held_out = task_loss(net(validation.z), validation.targets, task).item()
-                ctx.log(loss=loss.item(), validation_loss=held_out)
-                best.offer(net, held_out)
+                    held_out = task_loss(net(validation.z), validation.targets, task)
+                    best.offer(net, (held_out + self.regularise(net, task)).item())
+                ctx.log(loss=loss.item(), validation_loss=held_out.item())
         best.restore(net)
 
     def regularise(self, net: nn.Module, task: gvr.Task) -> Tensor | float:
@@ -101,7 +101,7 @@ class FittedHead(gvr.Head):
 
 
 class Best:
-    """The weights with the lowest validation loss so far."""
+    """The weights with the lowest loss so far."""
 
     def __init__(self, net: nn.Module) -> None:
         self.weights = copy.deepcopy(net.state_dict())
@@ -173,8 +173,11 @@ class Linear(FittedHead):
         return ridge * weight.square().sum()
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
-        """Return the network."""
-        return nn.Sequential(Standardise(latent_dim), nn.Linear(latent_dim, len(task.outputs)))
+        """Return the network; it starts at zero, for chance weights would outlive a weak ridge."""
+        layer = nn.Linear(latent_dim, len(task.outputs))
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+        return nn.Sequential(Standardise(latent_dim), layer)
 
 
 class Mlp(FittedHead):
