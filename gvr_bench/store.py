@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import time
@@ -64,8 +65,20 @@ class Store:
         return self.root / stage.kind / f"{stage.name}-{stage.key[:16]}"
 
     def has(self, stage: Stage) -> bool:
-        """Whether the stage is complete."""
-        return (self.folder(stage) / META).is_file()
+        """Whether the stage is complete, and was made from its inputs as they are now.
+
+        Inputs that were computed again and came out differently make it stale; inputs that are
+        gone do not.
+        """
+        if not (self.folder(stage) / META).is_file():
+            return False
+        made_from = self.meta(stage)["made_from"]
+        return all(made_from[key] == now for key, now in self.digests(stage).items())
+
+    def digests(self, stage: Stage) -> dict[str, str]:
+        """Digests of those inputs of a stage that are in the store, by key."""
+        there = [i for i in stage.inputs if (self.folder(i) / META).is_file()]
+        return {needed.key: self.meta(needed)["digest"] for needed in there}
 
     def meta(self, stage: Stage) -> dict[str, Any]:
         """Provenance of a complete stage."""
@@ -89,11 +102,12 @@ class Store:
             yield folder
 
     def commit(self, stage: Stage, provenance: dict[str, Any]) -> None:
-        """Declare the value whole."""
+        """Declare the value whole, with digests of it and of what it was made from."""
         folder = self.folder(stage)
         with self.writing():
             (folder / ERROR).unlink(missing_ok=True)
-        write_json(folder / META, {**stage.describe(), **provenance})
+            value = {"digest": digest(folder), "made_from": self.digests(stage)}
+        write_json(folder / META, {**stage.describe(), **provenance, **value})
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
     def fail(self, stage: Stage, error: BaseException, trace: str) -> None:
@@ -108,6 +122,17 @@ class Store:
         with self.writing():
             (folder / META).unlink(missing_ok=True)  # first: a partly removed value is never whole
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def digest(folder: Path) -> str:
+    """Return one SHA-256 of all files of a value, by name."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name not in (META, ERROR):
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            whole.update(f"{path.name} {content}\n".encode())
+    return whole.hexdigest()
 
 
 class FileCheckpoints:

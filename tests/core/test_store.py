@@ -11,7 +11,7 @@ from tiny import stage_of
 from gvr_bench.errors import StoreError
 from gvr_bench.plugins import Registry
 from gvr_bench.stages import Stage
-from gvr_bench.store import ERROR, WORK, FileCheckpoints, Store
+from gvr_bench.store import ERROR, WORK, FileCheckpoints, Store, digest
 
 
 @pytest.fixture
@@ -43,8 +43,26 @@ def test_a_value_without_its_meta_is_absent(store: Store, stage: Stage) -> None:
 def test_a_committed_value_is_there_and_says_what_it_is(store: Store, stage: Stage) -> None:
     folder = fill(store, stage)
     assert store.has(stage)
-    assert store.meta(stage) == {**stage.describe(), "seconds": 1.5}
+    said = store.meta(stage)
+    assert said.items() >= {**stage.describe(), "seconds": 1.5}.items()
+    assert said["digest"] == digest(folder)
     assert not (folder / WORK).exists()
+
+
+def test_a_value_is_stale_when_an_input_was_made_again_and_differs(
+    store: Store, stage: Stage
+) -> None:
+    (needed,) = stage.inputs
+    fill(store, needed)
+    fill(store, stage)
+    store.forget(needed)
+    assert store.has(stage), "an input that is gone leaves the value as it is"
+    fill(store, needed)
+    assert store.has(stage), "an input that came out alike leaves the value as it is"
+    with store.claim(needed) as folder:
+        (folder / "value.bin").write_bytes(b"another value")
+        store.commit(needed, {"seconds": 1.5})
+    assert not store.has(stage)
 
 
 def test_a_failure_is_kept_until_it_is_mended(store: Store, stage: Stage) -> None:
