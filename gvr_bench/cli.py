@@ -269,9 +269,9 @@ def datasets_info(
 ) -> None:
     """Say what a data set holds: task, image size, and its splits."""
     with errors_in_one_line():
+        from gvr_bench.planner import open_dataset
         from gvr_bench.plugins import installed
         from gvr_bench.spec import parse_choice
-        from gvr_bench.stages import open_dataset
         from gvr_bench.summary import summarise
 
         dataset = open_dataset(parse_choice(name), profile, data_root, installed())

@@ -60,8 +60,8 @@ def leave(line: str, code: int) -> NoReturn:
 def carry_out(spec: Spec, options: Options, experiment: Experiment | None = None) -> None:
     """Plan a spec, run it, write its folder and show it; exit 1 where some stage failed."""
     began = time.time()
+    from gvr_bench.planner import make_plan
     from gvr_bench.plugins import installed
-    from gvr_bench.stages import make_plan
     from gvr_bench.store import Store, default_root
 
     plan = make_plan(spec, installed())

@@ -10,31 +10,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
-from gvr_datasets.ten_digits import DigitSettings, digit_split, digit_task
+from gvr_datasets.ten_digits import DigitSettings, TenDigits, digit_split
 
 _SHARES = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
 _WHITE = 16
 
 
-class Digits(gvr.Dataset):
+class Digits(TenDigits):
     """scikit-learn's digits, enlarged smoothly and split 7:1:2 within each class."""
-
-    asked = frozenset({"source", "target"})
 
     class Settings(DigitSettings):
         """`seed` decides which images are in which split."""
 
         seed: int = Field(default=0, ge=0)
 
-    @property
-    def task(self) -> gvr.Task:
-        """Which of the ten digits it is."""
-        return digit_task(self.settings)
-
-    @property
-    def image(self) -> gvr.ImageSpec:
-        """One grey channel."""
-        return gvr.ImageSpec(channels=1, size=self.settings.size)
+    settings: Settings
 
     def fingerprint(self) -> str:
         """Digest of all pixels and labels."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gvr_bench.api as gvr
-from gvr_datasets.ten_digits import DigitSettings, digit_split, digit_task
+from gvr_datasets.ten_digits import TenDigits, digit_split
 
 _EDGE = 28
 _VALIDATION = 5_000
@@ -23,24 +23,11 @@ _FILES = {
 }
 
 
-class Mnist(gvr.Dataset):
+class Mnist(TenDigits):
     """MNIST with its official test images; the last 5,000 training images are validation.
 
     Sizes other than 28 get a black margin of 2 pixels first, so 32 shows the original pixels.
     """
-
-    Settings = DigitSettings
-    asked = frozenset({"source", "target"})
-
-    @property
-    def task(self) -> gvr.Task:
-        """Which of the ten digits it is."""
-        return digit_task(self.settings)
-
-    @property
-    def image(self) -> gvr.ImageSpec:
-        """One grey channel."""
-        return gvr.ImageSpec(channels=1, size=self.settings.size)
 
     def fingerprint(self) -> str:
         """Digest of all pixels and labels, gzipped or not. Raises `DataError`."""

@@ -29,14 +29,27 @@ class DigitSettings(gvr.Settings):
         return self
 
 
-def digit_task(settings: DigitSettings) -> gvr.Task:
-    """Which of the ten digits an image shows."""
-    return gvr.Task(
-        kind="multiclass",
-        outputs=tuple(str(digit) for digit in range(10)),
-        source=settings.source,
-        target=settings.target,
-    )
+class TenDigits(gvr.Dataset):
+    """Grey images of ten digits. What is asked, a 9 or another, leaves the images alone."""
+
+    asked = frozenset({"source", "target"})
+    Settings = DigitSettings
+    settings: DigitSettings
+
+    @property
+    def task(self) -> gvr.Task:
+        """Which of the ten digits it is."""
+        return gvr.Task(
+            kind="multiclass",
+            outputs=tuple(str(digit) for digit in range(10)),
+            source=self.settings.source,
+            target=self.settings.target,
+        )
+
+    @property
+    def image(self) -> gvr.ImageSpec:
+        """One grey channel."""
+        return gvr.ImageSpec(channels=1, size=self.settings.size)
 
 
 def digit_split(

@@ -41,6 +41,17 @@ class Explained:
 
 
 @dataclass(frozen=True)
+class Test:
+    """What the model predicts for all n test images, and what they show.
+
+    `prediction` (n, K), activated and in the unit for regression; `positive` (n, K).
+    """
+
+    prediction: Float
+    positive: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Curve:
     """How one loss of one stage went: (steps,) each."""
 
@@ -78,6 +89,7 @@ class Combination:
     mask: NDArray[np.bool_] | None
     true_change: Float | None
     samples: NDArray[np.uint8] | None
+    test: Test | None
     explainers: tuple[Explained, ...]
     curves: tuple[Curve, ...]
 
@@ -115,13 +127,14 @@ def _position(name: str) -> tuple[bool, int, str]:
 def _combination(group: h5py.Group, most: int) -> Combination:
     attrs = group.attrs
     threshold = float(attrs["threshold"])
+    outputs = tuple(json.loads(attrs["outputs"]))
     k = most if "input" in group else 0
     return Combination(
         dataset=str(attrs["dataset"]),
         model=f"{attrs['generator']} · {attrs['encoder']} · {attrs['head']}",
         seed=int(attrs["seed"]),
         kind=str(attrs["kind"]),
-        outputs=tuple(json.loads(attrs["outputs"])),
+        outputs=outputs,
         unit=str(attrs["unit"]),
         threshold=None if math.isnan(threshold) else threshold,
         total=int(attrs.get("total", len(group["input"]))) if k else 0,
@@ -137,9 +150,20 @@ def _combination(group: h5py.Group, most: int) -> Combination:
         mask=_rows(group, "mask", k),
         true_change=_rows(group, "true_change", k),
         samples=_rows(group, "samples", None),
+        test=_test(group["test"], len(outputs)) if "test" in group else None,
         explainers=tuple(_explained(n, g, k) for n, g in group.get("explainers", {}).items()),
         curves=_history(group.get("history", {})),
     )
+
+
+def _test(group: h5py.Group, outputs: int) -> Test:
+    prediction, positive = group["prediction"][:], group["positive"][:].astype(bool)
+    if prediction.shape != positive.shape or prediction.shape[1:] != (outputs,):
+        raise ValueError(
+            f"test predictions of shape {prediction.shape} and findings of {positive.shape} "
+            f"for {outputs} outputs"
+        )
+    return Test(prediction, positive)
 
 
 def _explained(name: str, group: h5py.Group, k: int) -> Explained:

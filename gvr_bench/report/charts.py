@@ -59,7 +59,9 @@ def _short(value: float) -> str:
 
 
 def marks(table: Table) -> list[list[Mark | None]]:
-    """One mark per cell, or None where there is no interval."""
+    """One mark per cell, or None where there is no interval or the column has no common axis."""
+    if table.kind == "published":
+        return [[None] * len(table.columns) for _ in table.rows]
     axes = [_axis(table, index) for index in range(len(table.columns))]
     rows = []
     for row in table.rows:

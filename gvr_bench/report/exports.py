@@ -13,17 +13,9 @@ from typing import Literal
 
 from gvr_bench.report import text
 from gvr_bench.report.folder import load
-from gvr_bench.report.tables import (
-    Cell,
-    Row,
-    Table,
-    best_note,
-    images_note,
-    model_tables,
-    reasons,
-    scoreboards,
-    seeds_note,
-)
+from gvr_bench.report.notes import best_note, images_note, reasons, seeds_note, visible
+from gvr_bench.report.published import COUNT, QuotedRow, published_tables
+from gvr_bench.report.tables import Cell, Column, Row, Table, model_tables, scoreboards
 
 Format = Literal["md", "csv", "json", "latex"]
 
@@ -37,11 +29,12 @@ _LATEX = {
 def export(runs: list[Path], format: Format) -> str:  # noqa: A002 - the word of the command line
     """Return the tables of the runs; the same runs give the same bytes.
 
-    `csv` has one line per cell and `json` all that a cell holds, both with unrounded numbers.
-    LaTeX needs the package booktabs. Raises `DataError`.
+    `csv` has one line per cell and `json` all that a cell holds, both with unrounded numbers;
+    beside published numbers, `row` is the label and `source` says whose number it is. LaTeX needs
+    the package booktabs. Raises `DataError`.
     """
     loaded = [load(path) for path in runs]
-    tables = [*model_tables(loaded), *scoreboards(loaded)]
+    tables = [*published_tables(loaded), *model_tables(loaded), *scoreboards(loaded)]
     writers: dict[Format, Callable[[list[Table]], str]] = {
         "md": lambda found: "\n".join(map(_markdown, found)),
         "csv": _csv,
@@ -51,7 +44,8 @@ def export(runs: list[Path], format: Format) -> str:  # noqa: A002 - the word of
     return writers[format](tables)
 
 
-def _markdown(table: Table) -> str:
+def _markdown(whole: Table) -> str:
+    table = visible(whole)
     names, count = len(table.headings), len(table.columns)
     heads = [*table.headings, *map(text.heading, table.columns)]
     lines = [
@@ -64,7 +58,7 @@ def _markdown(table: Table) -> str:
         marks = [_md(name) for name in _names(row)]
         lines.append(_md_row([*marks, *_shown(table, row, "**{}**", _md)]))
     lines += ["", _note(table)]
-    why = reasons(table)
+    why = reasons(whole)
     lines += ["", *(f"- {_md(line)}" for line in why)] if why else []
     return "\n".join(lines) + "\n"
 
@@ -81,7 +75,8 @@ def _md(words: str) -> str:
     return safe
 
 
-def _latex(table: Table) -> str:
+def _latex(whole: Table) -> str:
+    table = visible(whole)
     heads = [*table.headings, *map(text.heading, table.columns)]
     lines = [
         r"\begin{table}",
@@ -100,7 +95,7 @@ def _latex(table: Table) -> str:
         marks = [_tex(name) for name in _names(row)]
         lines.append(_tex_row([*marks, *_shown(table, row, r"\textbf{{{}}}", _tex)]))
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-    lines += [f"% {_tex(line)}" for line in reasons(table)]
+    lines += [f"% {_tex(line)}" for line in reasons(whole)]
     return "\n".join(lines) + "\n"
 
 
@@ -123,7 +118,7 @@ def _shown(table: Table, row: Row, bold: str, escape: Callable[[str], str]) -> I
         if cell.value is None:
             yield escape(text.word(cell))
             continue
-        places = text.digits(table, index)
+        places = text.places(table, row, index)
         value = text.number(cell.value, places)
         span = text.interval(cell, places, " to ")
         yield (bold.format(value) if cell.best else value) + (f" ({span})" if span else "")
@@ -142,7 +137,7 @@ def _note(table: Table) -> str:
 
 _FIELDS = (
     "table", "kind", "dataset", "model", "finding", "explainer", "control", "metric", "better",
-    "unit", "value", "low", "high", "n", "seeds", "best", "status", "reason",
+    "unit", "value", "low", "high", "n", "seeds", "best", "status", "reason", "row", "source",
 )  # fmt: skip
 
 
@@ -154,12 +149,19 @@ def _csv(tables: list[Table]) -> str:
         about = {"table": table.title, "kind": table.kind, "dataset": table.dataset}
         about |= {"model": table.model, "finding": "all"}
         for row in table.rows:
-            names = dict(zip(table.headings, row.names, strict=True))
             for column, cell in zip(table.columns, row.cells, strict=True):
-                if cell.status is not None:
-                    score = dataclasses.asdict(column) | _plain(cell)
-                    writer.writerow(about | names | {"control": row.control} | score)
+                if cell.status is not None and column.metric != COUNT:
+                    score = _what(table, row, column) | _plain(cell)
+                    writer.writerow(about | {"control": row.control} | score)
     return buffer.getvalue()
+
+
+def _what(table: Table, row: Row, column: Column) -> dict[str, object]:
+    """What a cell is the score of."""
+    if not isinstance(row, QuotedRow):
+        return dict(zip(table.headings, row.names, strict=True)) | dataclasses.asdict(column)
+    about = {name: getattr(row, name) for name in ("finding", "explainer", "metric", "unit")}
+    return about | {"row": row.names[0], "source": column.metric}
 
 
 def _plain(cell: Cell) -> dict[str, object]:

@@ -13,6 +13,7 @@ import h5py
 from gvr_bench.errors import DataError
 from gvr_bench.records import Record, read_records
 from gvr_bench.report import check_run
+from gvr_bench.report.experiment import Experiment, read_experiment
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,17 @@ class Environment:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run; `units` maps a data set to the unit of its targets where it has one."""
+    """A finished run; `units` maps a data set to the unit of its targets where it has one.
+
+    `experiment` is the published one that it repeats, if any.
+    """
 
     path: Path
     records: tuple[Record, ...]
     spec: str
     environment: Environment
     units: Mapping[str, str]
+    experiment: Experiment | None
 
     @property
     def name(self) -> str:
@@ -67,7 +72,8 @@ def load(path: Path) -> Run:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path / 'spec.toml'}: {error}") from error
     records = tuple(read_records(path / "records.jsonl"))
-    return Run(path, records, spec, _environment(path / "environment.json"), _units(path))
+    environment = _environment(path / "environment.json")
+    return Run(path, records, spec, environment, _units(path), read_experiment(path))
 
 
 def open_cases(path: Path) -> h5py.File:

@@ -39,6 +39,11 @@ _ENTRIES = {
         "oracle validity", "share of counterfactuals that flip an independent classifier"
     ),
     "confidence_gain": Entry("confidence gain", "rise of the target prediction"),
+    "became_other": Entry(
+        "became another class",
+        "share of counterfactuals predicted as a class that is neither source nor target",
+    ),
+    "stayed": Entry("stayed", "share of counterfactuals still predicted as before"),
     "steps": Entry("steps", "optimisation steps per image", cost=True),
     "pixel_ap": Entry("pixel AP", "average precision of |heat| against the known mask", truth=True),
     "pointing_hit": Entry("pointing hit", "hottest pixel lies in the known mask", truth=True),

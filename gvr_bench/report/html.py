@@ -19,16 +19,10 @@ from gvr_bench.report.charts import chart, marks
 from gvr_bench.report.findings import cautions, headlines
 from gvr_bench.report.folder import load
 from gvr_bench.report.glossary import entry, explained
-from gvr_bench.report.tables import (
-    Column,
-    Table,
-    best_note,
-    images_note,
-    model_tables,
-    reasons,
-    scoreboards,
-    seeds_note,
-)
+from gvr_bench.report.notes import best_note, images_note, reasons, seeds_note, visible
+from gvr_bench.report.published import published_tables
+from gvr_bench.report.roc import SIDE, roc_chart
+from gvr_bench.report.tables import Column, Table, model_tables, scoreboards
 
 MOST_CASES = 24
 
@@ -60,6 +54,8 @@ def render(folder: Path) -> str:
             seeds=sorted({r.seed for r in run.records}),
             explainers=_distinct(r.explainer for r in run.records if r.explainer),
             started=_date(run.environment.started),
+            published=published_tables([run]),
+            rocs=[found for c in combinations if (found := roc_chart(c, run.records))],
             models=models,
             boards=boards,
             headlines=headlines(models, boards),
@@ -88,7 +84,9 @@ def _environment() -> jinja2.Environment:
         "name": _name,
     }
     environment.globals |= {
-        "digits": text.digits,
+        "places": text.places,
+        "side": SIDE,
+        "visible": visible,
         "number": text.number,
         "interval": text.interval,
         "word": text.word,

@@ -51,7 +51,8 @@ class Row:
 class Table:
     """Scores that may be compared: every column has one protocol.
 
-    `kind` is `models` or `scoreboard`; `model` is empty where the rows name it.
+    `kind` is `models`, `scoreboard` or `published`, whose columns are sources, not metrics, and
+    whose rows are in units of their own; `model` is empty where the rows name it.
     """
 
     kind: str
@@ -70,7 +71,7 @@ def model_tables(runs: Sequence[Run]) -> list[Table]:
     tables = []
     for dataset, groups in comparable(entries, lambda record: record.dataset):
         for number, group in enumerate(groups, start=1):
-            models = list(dict.fromkeys(_model(item.record) for item in group))
+            models = list(dict.fromkeys(model_of(item.record) for item in group))
             several = len(models) > 1 or len({item.run for item in group}) > 1
             title = f"Models on {dataset}" if several else f"{models[0]} on {dataset}"
             rows, columns = _grid(group, _model_and_finding, units.get(dataset, ""))
@@ -102,7 +103,7 @@ def scoreboards(runs: Sequence[Run]) -> list[Table]:
     entries = entries_of(runs, lambda record: bool(record.explainer) and record.finding == "all")
     units = _units(runs)
     tables = []
-    scopes = comparable(entries, lambda record: (record.dataset, _model(record)))
+    scopes = comparable(entries, lambda record: (record.dataset, model_of(record)))
     for (dataset, model), groups in scopes:
         for number, group in enumerate(groups, start=1):
             rows, columns = _grid(group, _explainer, units.get(dataset, ""))
@@ -114,62 +115,13 @@ def scoreboards(runs: Sequence[Run]) -> list[Table]:
     return tables
 
 
-def seeds_note(table: Table) -> str:
-    """`mean of k seeds`, where numbers are one."""
-    counts = {len(cell.seeds) for row in table.rows for cell in row.cells if cell.value is not None}
-    most = max(counts, default=1)
-    if most <= 1:
-        return ""
-    fewest = min(counts)
-    number = str(most) if fewest == most else f"{fewest} to {most}"
-    return f"mean of {number} seeds, intervals likewise"
-
-
-def best_note(table: Table) -> str:
-    """Among which numbers the marked ones are best, where any is marked."""
-    if not any(cell.best for row in table.rows for cell in row.cells):
-        return ""
-    return "best of a finding" if table.kind == "models" else "best of a column"
-
-
-def images_note(table: Table) -> str:
-    """`n = 100 images`, or the range."""
-    counts = {cell.n for row in table.rows for cell in row.cells if cell.value is not None}
-    if not counts:
-        return ""
-    low, high = min(counts), max(counts)
-    return f"n = {low}" if low == high else f"n = {low} to {high}"
-
-
-def reasons(table: Table) -> list[str]:
-    """Why cells of the table hold no number: one line per reason, with the rows it holds for."""
-    told: dict[tuple[str, str, str], list[str]] = {}
-    for row in table.rows:
-        for (word, reason), titles in _gaps(table, row).items():
-            scope = "" if len(titles) == len(table.columns) else f" ({', '.join(titles)})"
-            told.setdefault((word, reason, scope), []).append(" ".join(row.names))
-    return [
-        f"{word}: {', '.join(names)}{scope}: {reason or 'no reason given'}"
-        for (word, reason, scope), names in told.items()
-    ]
-
-
-def _gaps(table: Table, row: Row) -> dict[tuple[str, str], list[str]]:
-    """(status, reason) -> titles of the columns it is the reason for."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for column, cell in zip(table.columns, row.cells, strict=True):
-        if cell.status is not None and (cell.status != "ok" or cell.reason):
-            word = "in part" if cell.status == "ok" else cell.status
-            found.setdefault((word, cell.reason), []).append(entry(column.metric).title)
-    return found
-
-
-def _model(record: Record) -> str:
+def model_of(record: Record) -> str:
+    """How a model is called."""
     return f"{record.generator} · {record.encoder} · {record.head}"
 
 
 def _model_and_finding(record: Record) -> tuple[str, ...]:
-    return _model(record), record.finding
+    return model_of(record), record.finding
 
 
 def _explainer(record: Record) -> tuple[str, ...]:
@@ -193,7 +145,7 @@ def _grid(
     rows = []
     for names, cells in rows_of(group, name).items():
         control = is_control(next(iter(cells.values()))[0].explainer or "")
-        rows.append(Row(names, control, tuple(_cell(cells.get(c.metric, [])) for c in columns)))
+        rows.append(Row(names, control, tuple(cell_of(cells.get(c.metric, [])) for c in columns)))
     return rows, columns
 
 
@@ -202,8 +154,8 @@ def _unit(metric: str, task_unit: str) -> str:
     return task_unit if unit == TASK_UNIT else unit
 
 
-def _cell(records: list[Record]) -> Cell:
-    """One record, or the mean over seeds of those that have a value."""
+def cell_of(records: list[Record]) -> Cell:
+    """Make a cell of one record, or of the mean over seeds of those that have a value."""
     valued = [record for record in records if record.status == "ok" and record.value is not None]
     missing = [record for record in records if record not in valued]
     if not valued:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +15,9 @@ from rich.text import Text
 
 from gvr_bench.report import text
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.tables import (
-    Cell,
-    Row,
-    Table,
-    best_note,
-    images_note,
-    model_tables,
-    reasons,
-    scoreboards,
-    seeds_note,
-)
+from gvr_bench.report.notes import best_note, images_note, reasons, seeds_note, visible
+from gvr_bench.report.published import published_tables
+from gvr_bench.report.tables import Row, Table, model_tables, scoreboards
 
 _DIGITS = 2
 _WIDEST_NAME = 22
@@ -35,7 +28,8 @@ def show(run: Path, console: Console) -> None:
     """Print what was run, the scores and what went wrong. Raises `DataError`."""
     loaded = load(run)
     _print(console, _header(loaded), "bold")
-    tables = [*model_tables([loaded]), *scoreboards([loaded])]
+    runs = [loaded]
+    tables = [*published_tables(runs), *model_tables(runs), *scoreboards(runs)]
     for table in tables:
         _table(table, console)
     if not tables:
@@ -65,7 +59,7 @@ def _header(run: Run) -> str:
 def _table(table: Table, console: Console) -> None:
     console.print()
     _print(console, table.title, "bold")
-    for block in _blocks(table, console.width):
+    for block in _blocks(visible(table), console.width):
         console.print(_drawn(block, console))
     best = best_note(table)
     notes = (
@@ -112,21 +106,22 @@ def _cut(table: Table, start: int, stop: int) -> Table:
 
 
 def _name_width(table: Table, index: int) -> int:
-    """Names break at spaces and underscores, since every row has two lines anyway."""
+    """Names break at spaces, underscores and hyphens, since every row has two lines anyway."""
     names = [table.headings[index], *(row.names[index] for row in table.rows)]
     words = [word for name in names for word in _words(name)]
-    return min(_WIDEST_NAME, max(cell_len(word) for word in words))
+    return min(_WIDEST_NAME, max(cell_len(word.rstrip()) for word in words))
 
 
 def _words(name: str) -> list[str]:
-    return text.clean(name).replace("_", "_ ").split() or [""]
+    """Pieces of a name between which a line may break; those before a space end in it."""
+    return re.findall(r"\S+?(?:[-_]+(?=\w)|\s+|$)", text.clean(name)) or [""]
 
 
 def _column_width(table: Table, index: int) -> int:
     """Width of the widest word, number or interval of a column."""
     lines = text.heading(table.columns[index]).split()
     for row in table.rows:
-        lines += _lines(table, row.cells[index], index)
+        lines += _lines(table, row, index)
     return max(map(cell_len, lines))
 
 
@@ -167,12 +162,11 @@ def _names(row: Row, drawn: RichTable, console: Console) -> list[Text]:
     for name, column in zip(row.names, drawn.columns, strict=False):
         lines = [""]
         for word in _words(name):
-            gap = "" if lines[-1].endswith("_") or not lines[-1] else " "
-            if cell_len(lines[-1] + gap + word) > (column.width or 0) and lines[-1]:
+            if lines[-1] and cell_len((lines[-1] + word).rstrip()) > (column.width or 0):
                 lines.append(word)
             else:
-                lines[-1] += gap + word
-        shown.append(Text(_plain("\n".join(lines), console)))
+                lines[-1] += word
+        shown.append(Text(_plain("\n".join(line.rstrip() for line in lines), console)))
     if row.control:
         shown[0].append("\ncontrol", style="dim")
     return shown
@@ -181,7 +175,7 @@ def _names(row: Row, drawn: RichTable, console: Console) -> list[Text]:
 def _cells(table: Table, row: Row, console: Console) -> list[Text]:
     cells = []
     for index, cell in enumerate(row.cells):
-        first, *rest = _lines(table, cell, index)
+        first, *rest = _lines(table, row, index)
         style = "bold green" if cell.best else _STYLES[cell.status]
         shown = Text(_plain(first, console), style=style)
         for line in rest:
@@ -190,11 +184,12 @@ def _cells(table: Table, row: Row, console: Console) -> list[Text]:
     return cells
 
 
-def _lines(table: Table, cell: Cell, index: int) -> list[str]:
+def _lines(table: Table, row: Row, index: int) -> list[str]:
     """A value and beneath it the interval; two dots where a dash would look like a minus."""
+    cell = row.cells[index]
     if cell.value is None:
         return [text.word(cell)]
-    places = text.digits(table, index, _DIGITS)
+    places = text.places(table, row, index, _DIGITS)
     lows = [row.cells[index].low for row in table.rows]
     between = ".." if any(low is not None and low < 0 for low in lows) else "–"
     first = text.number(cell.value, places) + ("*" if cell.best else "")

@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from gvr_bench.report.glossary import entry
-from gvr_bench.report.tables import Cell, Column, Table
+from gvr_bench.report.published import OURS, QuotedRow, decimals_of
+from gvr_bench.report.tables import Cell, Column, Row, Table
 
 _BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 UP, DOWN = "↑", "↓"
@@ -23,10 +24,26 @@ def digits(table: Table, index: int, significant: int = 3) -> int:
     """Decimals for a column, so that its numbers line up: `significant` digits of the largest."""
     values = [row.cells[index].value for row in table.rows]
     known = [abs(value) for value in values if value is not None and math.isfinite(value)]
-    largest = max(known, default=0.0)
+    return _significant(max(known, default=0.0), significant)
+
+
+def _significant(largest: float, significant: int = 3) -> int:
     if largest == 0 or 0.1 <= largest < 2:
         return significant
     return min(6, max(0, significant - 1 - math.floor(math.log10(largest))))
+
+
+def places(table: Table, row: Row, index: int, significant: int = 3) -> int:
+    """Decimals for a cell: its column's, or, beside published numbers, its own.
+
+    Ours gets as many as were printed there, so that the two can be compared.
+    """
+    if not isinstance(row, QuotedRow):
+        return digits(table, index, significant)
+    value = row.cells[index].value or 0.0
+    if table.columns[index].metric == OURS:
+        return max(_significant(abs(value), significant), row.decimals)
+    return decimals_of(value)
 
 
 def number(value: float, decimals: int) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
 from .dcgan import Features
-from .vae import Vae
+from .vae import AutoencoderSettings, Vae
 
 
 class Ae(Vae):
@@ -20,15 +19,7 @@ class Ae(Vae):
     generators; they are not otherwise shaped, and draws from a normal need not decode to an image.
     """
 
-    class Settings(gvr.Settings):
-        """What the papers leave open is as for the VAE."""
-
-        latent_dim: int = Field(100, ge=1)
-        width: int = Field(64, ge=1, description="channels at half the image size")
-        steps: int = Field(100_000, ge=1)
-        batch: int = Field(128, ge=2)
-        learning_rate: float = Field(1e-3, gt=0, description="at the start; falls to 0 as a cosine")
-        shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
+    Settings = AutoencoderSettings
 
     def inference(self, image: gvr.ImageSpec) -> nn.Module:
         """Return a network that says the standardised latent of an image: (N, D)."""

@@ -11,6 +11,17 @@ import gvr_bench.api as gvr
 from .dcgan import Decoder, Features
 
 
+class AutoencoderSettings(gvr.Settings):
+    """How an autoencoder is trained; the papers leave it open."""
+
+    latent_dim: int = Field(100, ge=1)
+    width: int = Field(64, ge=1, description="channels at half the image size")
+    steps: int = Field(100_000, ge=1)
+    batch: int = Field(128, ge=2)
+    learning_rate: float = Field(1e-3, gt=0, description="at the start; falls to 0 as a cosine")
+    shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
+
+
 class Vae(gvr.Generator):
     """Decoder of a VAE with a Gaussian likelihood; its own inference network is dropped.
 
@@ -18,17 +29,11 @@ class Vae(gvr.Generator):
     frozen decoder, as for every generator, so that generators can be compared.
     """
 
-    class Settings(gvr.Settings):
+    class Settings(AutoencoderSettings):
         """`beta` weighs the divergence from the prior against the summed squared error."""
 
-        latent_dim: int = Field(100, ge=1)
-        width: int = Field(64, ge=1, description="channels at half the image size")
-        steps: int = Field(100_000, ge=1)
-        batch: int = Field(128, ge=2)
-        learning_rate: float = Field(1e-3, gt=0, description="at the start; falls to 0 as a cosine")
         beta: float = Field(1.0, ge=0)
         sigma: float = Field(0.3, gt=0, description="standard deviation of the pixel noise")
-        shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
 
     profiles = {
         "quick": {"width": 32, "steps": 1500},

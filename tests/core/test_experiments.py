@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from gvr_bench.cli import app
 from gvr_bench.errors import UsageError
 from gvr_bench.experiments import experiment, experiments
+from gvr_bench.planner import make_plan
 from gvr_bench.plugins import installed
 from gvr_bench.spec import check_table, spec_of_table
-from gvr_bench.stages import make_plan
 
 NAMES = {
     "chestxray8", "contaminated", "decoders", "explainer-comparison", "heads", "heart-failure",

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from gvr_bench.planner import make_plan
 from gvr_bench.plugins import GROUP, Registry
 from gvr_bench.spec import build_spec
-from gvr_bench.stages import Plan, Stage, make_plan
+from gvr_bench.stages import Plan, Stage
 
 CHOICES = {
     "dataset": ["phantom:size=32,train=64,validation=16,test=32"],

@@ -151,6 +151,10 @@ def write_cases(path: Path, n: int = 12, size: int = 64, **attrs: object) -> Non
             np.stack([chest(size, rng.uniform(0.9, 1.5), rng.uniform(0, 0.2), rng)
                       for _ in range(18)])[:, None])  # fmt: skip
         _write_explainers(group, change, reconstruction, rng)
+        k = len(json.loads(str(about["outputs"])))
+        sick_or_well = np.tile(np.arange(200)[:, None] % 2 == 0, (1, k))
+        group["test/positive"] = sick_or_well
+        group["test/prediction"] = np.exp(5 + sick_or_well + rng.normal(0, 0.5, (200, k)))
         steps = np.arange(0, 800, 10, dtype=float)
         for stage, losses in (("generator", ("critic", "wasserstein")), ("encoder", ("mse",))):
             history = group.create_group(f"history/{stage}")

@@ -72,12 +72,12 @@ def test_csv_of_a_small_run_has_unrounded_numbers(small: Path) -> None:
     about += ",wgan_gp · conv · linear,all"
     assert export([small], "csv").splitlines() == [
         "table,kind,dataset,model,finding,explainer,control,metric,better,unit,"
-        "value,low,high,n,seeds,best,status,reason",
-        f"{about},gvr,False,pixel_ap,up,,0.8841,0.844,0.924,100,0,True,ok,",
-        f"{about},gvr,False,steps,down,,38.2,36.0,40.0,100,0,False,ok,",
-        f"{about},my_map,False,pixel_ap,up,,0.3,0.2,0.4,100,0,False,ok,",
-        f"{about},my_map,False,steps,down,,,,,0,,False,failed,50 % | <b> & $x_1$",
-        f"{about},edge,True,pixel_ap,up,,0.25,,,100,0,False,ok,",
+        "value,low,high,n,seeds,best,status,reason,row,source",
+        f"{about},gvr,False,pixel_ap,up,,0.8841,0.844,0.924,100,0,True,ok,,,",
+        f"{about},gvr,False,steps,down,,38.2,36.0,40.0,100,0,False,ok,,,",
+        f"{about},my_map,False,pixel_ap,up,,0.3,0.2,0.4,100,0,False,ok,,,",
+        f"{about},my_map,False,steps,down,,,,,0,,False,failed,50 % | <b> & $x_1$,,",
+        f"{about},edge,True,pixel_ap,up,,0.25,,,100,0,False,ok,,,",
     ]
 
 
@@ -94,3 +94,23 @@ def test_json_holds_every_cell(small: Path) -> None:
 @pytest.mark.parametrize("format_", ["md", "csv", "json", "latex"])
 def test_the_same_run_gives_the_same_bytes(run: Path, format_: str) -> None:
     assert export([run], format_) == export([run, run], format_)  # type: ignore[arg-type]
+
+
+def test_a_column_that_applies_to_nobody_is_in_csv_and_json_only(make_run: Make) -> None:
+    missed = missing("n/a", "no masks are known", metric="iou_otsu")
+    folder = make_run(records=[record(), missed], n=1, size=8)
+    for format_, heading in (("md", "| explainer | pixel AP ↑ |"), ("latex", "explainer & pixel")):
+        text = export([folder], format_)  # type: ignore[arg-type]
+        assert heading in text
+        assert text.count("IoU, Otsu") == 1
+        assert "not shown: IoU, Otsu (no masks are known)" in text
+    (table,) = json.loads(export([folder], "json"))["tables"]
+    assert [column["metric"] for column in table["columns"]] == ["pixel_ap", "iou_otsu"]
+    assert ",iou_otsu,up,,,,,0,,False,n/a,no masks are known,," in export([folder], "csv")
+
+
+def test_a_time_that_was_taken_once_keeps_its_interval_in_csv_only(make_run: Make) -> None:
+    once = record(metric="seconds_per_image", better="down", value=0.25, low=0.25, high=0.25)
+    folder = make_run(records=[once], n=1, size=8)
+    assert "| gvr | 0.250 |" in export([folder], "md")
+    assert ",0.25,0.25,0.25," in export([folder], "csv")

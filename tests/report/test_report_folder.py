@@ -90,11 +90,6 @@ def test_a_run_without_cases_still_has_tables(make_run: Make) -> None:
     assert "This run kept no cases" in write_html(folder).read_text(encoding="utf-8")
 
 
-def printed(code: str) -> str:
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 def test_a_report_loads_no_torch() -> None:
     code = (
         "import sys, gvr_bench.report.html, gvr_bench.report.terminal, gvr_bench.report.exports;"

@@ -8,7 +8,9 @@ from made_up_run import missing, record
 
 from gvr_bench.records import Record
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.tables import Table, model_tables, reasons, scoreboards, seeds_note
+from gvr_bench.report.glossary import entry
+from gvr_bench.report.notes import reasons, seeds_note, visible
+from gvr_bench.report.tables import Table, model_tables, scoreboards
 
 Make = Callable[..., Path]
 
@@ -98,12 +100,68 @@ def test_one_reason_is_told_once_for_all_rows_and_columns_it_holds_for(
     table = board(
         [record(explainer=name) for name in names]
         + [
-            missing("n/a", "no latent", explainer=n, metric=m)
+            missing("failed", "no latent", explainer=n, metric=m)
             for n in names
             for m in ("steps", "x_y")
         ]
     )
-    assert reasons(table) == ["n/a: a, b (steps, x y): no latent"]
+    assert reasons(table) == ["failed: a, b (steps, x y): no latent"]
+
+
+def test_a_column_that_is_nowhere_applicable_is_told_beneath_instead(
+    board: Callable[..., Table],
+) -> None:
+    why = {"iou_otsu": "no masks are known", "stayed": "no classes", "steps": "no classes"}
+    table = board(
+        [record(explainer=name) for name in ("a", "b")]
+        + [
+            missing("n/a", reason, explainer=name, metric=metric)
+            for name in ("a", "b")
+            for metric, reason in why.items()
+        ]
+    )
+    assert [column.metric for column in visible(table).columns] == ["pixel_ap"]
+    assert [len(row.cells) for row in visible(table).rows] == [1, 1]
+    assert reasons(table) == [
+        "not shown: IoU, Otsu (no masks are known); stayed, steps (no classes)"
+    ]
+
+
+def test_a_column_in_which_somebody_failed_stays(board: Callable[..., Table]) -> None:
+    table = board(
+        [record(explainer=name) for name in ("a", "b")]
+        + [missing("n/a", "no steps", explainer="a", metric="steps")]
+        + [missing("failed", "out of memory", explainer="b", metric="steps")]
+    )
+    assert visible(table) == table
+
+
+@pytest.mark.parametrize("status", ["failed", "n/a"])
+def test_one_that_has_no_score_at_all_keeps_no_column_alive(
+    board: Callable[..., Table], status: str
+) -> None:
+    table = board(
+        [record(explainer="a"), missing("n/a", "no steps", explainer="a", metric="steps")]
+        + [missing(status, "broken", explainer="b", metric=m) for m in ("pixel_ap", "steps")]
+    )
+    assert [column.metric for column in visible(table).columns] == ["pixel_ap"]
+    assert reasons(table) == [f"{status}: b: broken", "not shown: steps (no steps)"]
+
+
+def test_a_table_without_any_score_keeps_its_columns(board: Callable[..., Table]) -> None:
+    table = board([missing("n/a", "no masks are known")])
+    assert visible(table) == table
+
+
+def test_a_score_whose_interval_is_a_point_keeps_it_but_a_cost_does_not(
+    board: Callable[..., Table],
+) -> None:
+    point = {"value": 1.0, "low": 1.0, "high": 1.0}
+    table = board(
+        [record(metric=metric, **point) for metric in ("validity", "seconds_per_image")]
+        + [record(metric="steps", value=1.0, low=0.9, high=1.1)]
+    )
+    assert [cell.low for cell in visible(table).rows[0].cells] == [1.0, None, 0.9]
 
 
 def test_controls_come_last_however_well_they_do(board: Callable[..., Table]) -> None:
@@ -183,3 +241,11 @@ def test_the_best_head_is_marked_finding_by_finding(make_run: Make) -> None:
     (table,) = model_tables(runs_with(make_run, records))
     best = [row.names for row in table.rows if row.cells[0].best]
     assert best == [("wgan_gp · conv · linear", "a"), ("wgan_gp · conv · mlp", "b")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "title"), [("became_other", "became another class"), ("stayed", "stayed")]
+)
+def test_what_a_failed_conversion_became_has_a_name_and_a_sentence(metric: str, title: str) -> None:
+    assert entry(metric).title == title
+    assert "share of counterfactuals" in entry(metric).text

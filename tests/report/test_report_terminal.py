@@ -48,6 +48,36 @@ def test_more_scores_than_fit_go_into_a_second_block(make_run: Make) -> None:
     assert max(map(cell_len, lines[:-1])) <= 80
 
 
+NAMES = (
+    "gvr", "saliency", "integrated-gradients", "occlusion", "lime", "cam", "counterfactual-cam",
+    "latent-shift", "random", "edge", "intensity",
+)  # fmt: skip
+
+
+def test_eleven_explainers_and_six_scores_fit_80_columns_side_by_side(make_run: Make) -> None:
+    scores = {
+        "pixel_ap": (0.62, 0.58, 0.66), "true_change_correlation": (0.01, -0.02, 0.04),
+        "validity": (1.0, 1.0, 1.0), "reencoded_validity": (0.83, 0.75, 0.9),
+        "steps": (30.1, 28.4, 31.8), "seconds_per_image": (0.0055, 0.0055, 0.0055),
+    }  # fmt: skip
+    records = [
+        record(explainer=name, metric=metric, value=value, low=low, high=high)
+        for name in NAMES
+        for metric, (value, low, high) in scores.items()
+    ]
+    lines = shown(make_run(records=records, n=1, size=8)).splitlines()
+    assert max(map(cell_len, lines[:-1])) <= 80
+    assert sum(line.startswith("explainer ") for line in lines) == 1
+    row = next(i for i, line in enumerate(lines) if line.startswith("counterfactual- "))
+    assert [len(lines[i].split()) for i in (row, row + 1)] == [7, 6]
+    assert lines[row + 1].split()[0] == "cam"
+
+
+def test_a_dash_between_words_is_no_place_where_a_name_loses_its_space(make_run: Make) -> None:
+    text = shown(make_run(records=[record(explainer="map - of mine")], n=1, size=8))
+    assert "map - of mine" in text
+
+
 def test_wide_signs_in_names_do_not_break_the_columns(make_run: Make) -> None:
     records = [record(explainer=name) for name in ("解释器" * 12, "🫁" * 30, "x" * 90)]
     lines = shown(make_run(records=records, n=1, size=8)).splitlines()

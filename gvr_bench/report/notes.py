@@ -1,0 +1,118 @@
+"""What is said beneath a table, and which of its columns are worth showing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gvr_bench.report.glossary import entry
+from gvr_bench.report.published import QuotedRow
+from gvr_bench.report.tables import Cell, Column, Row, Table
+
+
+def visible(table: Table) -> Table:
+    """Return the table without columns that apply to no explainer, and without empty intervals.
+
+    A cost measured once has no spread; its interval would only repeat the number.
+    """
+    hidden = _hidden(table)
+    keep = [index for index in range(len(table.columns)) if index not in hidden]
+    return replace(
+        table,
+        columns=tuple(table.columns[i] for i in keep),
+        rows=tuple(
+            replace(row, cells=tuple(_measured(row, table.columns[i], row.cells[i]) for i in keep))
+            for row in table.rows
+        ),
+    )
+
+
+def _hidden(table: Table) -> list[int]:
+    """Positions of columns that are n/a for every explainer that has any score."""
+    if table.kind != "scoreboard":
+        return []
+    return [
+        index
+        for index in range(len(table.columns))
+        if {row.cells[index].status for row in _scored(table)} - {None} == {"n/a"}
+    ]
+
+
+def _scored(table: Table) -> list[Row]:
+    return [row for row in table.rows if any(cell.value is not None for cell in row.cells)]
+
+
+def _measured(row: Row, column: Column, cell: Cell) -> Cell:
+    metric = row.metric if isinstance(row, QuotedRow) else column.metric
+    once = entry(metric).cost and cell.low == cell.high == cell.value
+    return replace(cell, low=None, high=None) if once else cell
+
+
+def seeds_note(table: Table) -> str:
+    """`mean of k seeds`, where numbers are one."""
+    counts = {len(cell.seeds) for row in table.rows for cell in row.cells if cell.seeds}
+    most = max(counts, default=1)
+    if most <= 1:
+        return ""
+    fewest = min(counts)
+    number = str(most) if fewest == most else f"{fewest} to {most}"
+    return f"mean of {number} seeds, intervals likewise"
+
+
+def best_note(table: Table) -> str:
+    """Among which numbers the marked ones are best, where any is marked."""
+    if not any(cell.best for row in table.rows for cell in row.cells):
+        return ""
+    return "best of a finding" if table.kind == "models" else "best of a column"
+
+
+def images_note(table: Table) -> str:
+    """`n = 100`, or the range; nothing where a column says it."""
+    if table.kind == "published":
+        return ""
+    counts = {cell.n for row in table.rows for cell in row.cells if cell.value is not None}
+    if not counts:
+        return ""
+    low, high = min(counts), max(counts)
+    return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+
+def reasons(table: Table) -> list[str]:
+    """Why cells of the whole table hold no number, and why columns are not visible.
+
+    One line per reason, with the rows it holds for.
+    """
+    hidden, scored = _hidden(table), _scored(table)
+    told: dict[tuple[str, str, str], list[str]] = {}
+    for row in table.rows:
+        for (word, reason), titles in _gaps(table, row, hidden if row in scored else []).items():
+            everywhere = len(titles) == len(table.columns) or table.kind == "published"
+            scope = "" if everywhere else f" ({', '.join(titles)})"
+            told.setdefault((word, reason, scope), []).append(" ".join(row.names))
+    lines = [
+        f"{word}: {', '.join(names)}{scope}: {reason or 'no reason given'}"
+        for (word, reason, scope), names in told.items()
+    ]
+    return [*lines, _not_shown(table, hidden, scored)] if hidden else lines
+
+
+def _not_shown(table: Table, hidden: list[int], scored: list[Row]) -> str:
+    """`not shown: validity, steps (makes no counterfactual); pixel AP (no masks are known)`."""
+    told: dict[str, list[str]] = {}
+    for index in hidden:
+        why = dict.fromkeys(
+            row.cells[index].reason or "no reason given"
+            for row in scored
+            if row.cells[index].status
+        )
+        told.setdefault(", ".join(why), []).append(entry(table.columns[index].metric).title)
+    return "not shown: " + "; ".join(f"{', '.join(t)} ({why})" for why, t in told.items())
+
+
+def _gaps(table: Table, row: Row, apart: list[int]) -> dict[tuple[str, str], list[str]]:
+    """(status, reason) -> titles of the columns it is the reason for, some columns `apart`."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+        if index not in apart and cell.status is not None and (cell.status != "ok" or cell.reason):
+            word = "in part" if cell.status == "ok" else cell.status
+            found.setdefault((word, cell.reason), []).append(entry(column.metric).title)
+    return found
