@@ -10,6 +10,7 @@ from gvr_bench.metrics import Evidence
 from gvr_bench.types import Task
 
 BINARY = Task("binary", ("mass",))
+DIGITS = Task("multiclass", ("4", "7", "9"), source=2, target=0)
 
 
 def evidence(n: int = 2, size: int = 2, **known: Any) -> Evidence:
@@ -36,6 +37,6 @@ def random_evidence(seed: int, n: int = 12, size: int = 8) -> Evidence:
         true_change=(images[0] - images[3])[:, 0],
         mask=rng.random((n, size, size)) < rng.random((n, 1, 1)),
         found=rng.random(n) < 0.5, flipped=rng.random(n) < 0.5,
-        reencoded_flipped=rng.random(n) < 0.5,
+        reencoded_flipped=rng.random(n) < 0.5, stayed=rng.random(n) < 0.5, task=DIGITS,
         steps=rng.integers(0, 500, n), seconds=rng.exponential(1, n),
     )  # fmt: skip

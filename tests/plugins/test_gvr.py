@@ -55,7 +55,8 @@ def explain(
     model: gvr.Model, z: list[list[float]], query: gvr.Query, **settings: object
 ) -> gvr.Explanation:
     """Explain the images that these latents decode to, without a penalty unless given."""
-    explainer = Gvr(Gvr.Settings(**{"penalty": 0.0, "steps": 100, **settings}))
+    given = {"penalty": 0.0, "steps": 100, "learning_rate": 0.1, "target_weight": 1.0, **settings}
+    explainer = Gvr(Gvr.Settings(**given))
     return explainer.explain(model, Stripes()(Tensor(z)), query, context())
 
 
