@@ -61,7 +61,7 @@ __all__ = [
     "API_VERSION", "Component", "Context", "DataError", "Dataset", "Encoder", "Explainer",
     "Explanation", "Generator", "GvrError", "Head", "ImageSpec", "Images", "Latents", "Model",
     "Plugin", "PluginError", "Query", "Scale", "Settings", "Split", "Task", "TrainingError",
-    "Truth", "Unsupported", "UsageError", "hookimpl", "seed_from", "translate",
+    "Truth", "Unsupported", "UsageError", "hookimpl", "seed_from", "task_loss", "translate",
 ]  # fmt: skip
 
 API_VERSION = 1
@@ -146,8 +146,16 @@ class Images(Protocol):
     """Images as a trainer reads them: by position, as float32 in [-1, 1] on the device."""
 
     @property
+    def task(self) -> Task:
+        """What `targets` mean."""
+
+    @property
     def patient_ids(self) -> NDArray[np.str_]:
         """(N,) str."""
+
+    @property
+    def targets(self) -> Tensor:
+        """(N, columns) float32, scaled as the task says; NaN where not labelled. On the device."""
 
     def __len__(self) -> int: ...
 
@@ -171,7 +179,13 @@ class Generator(Component, ABC):
 
 
 class Encoder(Component, ABC):
-    """Finds the latent of an image, trained with the frozen generator as its decoder."""
+    """Finds the latent of an image, trained with the frozen generator as its decoder.
+
+    One that learns from labels says so by `supervised` and is trained on the data set whose images
+    are explained, even where the generator saw another.
+    """
+
+    supervised: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, image: ImageSpec, generator: nn.Module) -> nn.Module:
@@ -242,6 +256,20 @@ def seed_from(*parts: object) -> int:
     """Derive a 63-bit seed from anything with a stable `repr`, e.g. `seed_from(seed, step)`."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def task_loss(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+    """Return the mean loss of outputs (N, K) against scaled targets (N, columns).
+
+    Squared error for regression, cross-entropy otherwise.
+    """
+    import torch.nn.functional as F
+
+    if task.kind == "multiclass":
+        return F.cross_entropy(outputs, targets[:, 0].long())
+    if task.kind == "regression":
+        return F.mse_loss(outputs, targets)
+    return F.binary_cross_entropy_with_logits(outputs, targets)
 
 
 def translate(x: Tensor, shift: int, rng: torch.Generator) -> Tensor:

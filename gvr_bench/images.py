@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.formats import read_arrays
+from gvr_bench.types import Task
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -18,17 +19,14 @@ def to_float(pixels: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def to_bytes(x: Tensor) -> NDArray[np.uint8]:
-    """Map float images in [-1, 1] to uint8."""
-    pixels = x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.asarray(pixels.cpu().contiguous().numpy())
-
-
 class StoredImages:
     """One split of a `data` stage, held as bytes on the device."""
 
-    def __init__(self, file: Path, split: str, device: torch.device) -> None:
-        arrays = read_arrays(file, f"{split}/images", f"{split}/patient_ids")
+    def __init__(self, file: Path, split: str, task: Task, device: torch.device) -> None:
+        names = ("images", "patient_ids", "targets")
+        arrays = read_arrays(file, *(f"{split}/{name}" for name in names))
+        self.task = task
+        self.targets = torch.from_numpy(task.scale.apply(arrays[f"{split}/targets"])).to(device)
         self.pixels = torch.from_numpy(arrays[f"{split}/images"]).to(device)
         self.patient_ids: NDArray[np.str_] = arrays[f"{split}/patient_ids"]
 

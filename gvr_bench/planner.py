@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import cast
 
-from gvr_bench.api import Dataset
+from gvr_bench.api import Dataset, Encoder
 from gvr_bench.errors import PluginError, UsageError
 from gvr_bench.metrics import METRICS, PREDICTION_VERSION
 from gvr_bench.plugins import Registry, blaming
@@ -150,13 +150,21 @@ class Planner:
                 labelled(heads),
             ):
                 generator = self.stage("generator", g, (source,), seed, "generator")
-                encoder = self.stage("encoder", e, (generator, source), seed, "encoder")
+                encoder = self.encoder(e, generator, source, data, seed)
                 copies = spec.latents.model_dump(mode="json")
                 latents = self.add(Stage("latents", e.name, "1", copies, (data, encoder), seed))
                 head = self.stage("head", h, (latents,), seed, "head")
                 names = (d_label, g_label + suffix, e_label)
                 combinations.append(self.combination(names, head, h_label, cases, seed))
         return Plan(spec, tuple(combinations), tuple(self.stages.values()))
+
+    def encoder(
+        self, choice: Choice, generator: Stage, source: Stage, data: Stage, seed: int
+    ) -> Stage:
+        """Plan an encoder, on the images the generator saw unless it needs labels."""
+        cls = cast(type[Encoder], self.registry.component("encoder", choice.name))
+        seen = data if cls.supervised else source
+        return self.stage("encoder", choice, (generator, seen), seed, "encoder")
 
     def sources(self, data: Stage) -> list[tuple[Stage, str]]:
         """Return the images generator and encoder are trained on, and how to say so.

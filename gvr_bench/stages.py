@@ -63,8 +63,9 @@ class Stage:
 
     def input(self, kind: StageKind) -> Stage:
         """Return the stage of a kind that this one is or depends on, however far up."""
-        if self.kind == kind:
-            return self
+        direct = [stage for stage in (self, *self.inputs) if stage.kind == kind]
+        if direct:
+            return direct[0]
         for stage in self.inputs:
             try:
                 return stage.input(kind)

@@ -13,6 +13,7 @@ from torch import nn
 
 import gvr_bench.api as gvr
 from gvr_bench.formats import read_json, read_weights
+from gvr_bench.images import StoredImages
 from gvr_bench.stages import Stage
 from gvr_bench.store import Store
 from gvr_bench.types import Model, Query, Task
@@ -37,6 +38,10 @@ class Bench:
     def data(self) -> Path:
         """Return the file with all images."""
         return self.file(self.stage.input("data"), "data.h5")
+
+    def images(self, split: str) -> StoredImages:
+        """Read the images of a split."""
+        return StoredImages(self.data(), split, self.dataset().task, self.ctx.device)
 
     def dataset(self) -> gvr.Dataset:
         """Return the data set, with what is asked of its test images where that matters."""

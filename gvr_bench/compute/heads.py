@@ -22,7 +22,6 @@ from gvr_bench.compute.bench import (
 from gvr_bench.compute.networks import save_network, seeded
 from gvr_bench.errors import DataError
 from gvr_bench.formats import read_arrays, read_json, write_arrays, write_json
-from gvr_bench.images import StoredImages
 from gvr_bench.metrics import predict_scores
 from gvr_bench.types import SPLITS, Latents, Task
 
@@ -35,7 +34,7 @@ def compute_latents(bench: Bench) -> None:
     copies, share = bench.stage.settings["copies"], bench.stage.settings["shift"]
     arrays: dict[str, NDArray[Any]] = {}
     for split in SPLITS:
-        images = StoredImages(bench.data(), split, bench.ctx.device)
+        images = bench.images(split)
         columns = read_arrays(
             bench.data(), f"{split}/targets", f"{split}/sample_ids", f"{split}/patient_ids"
         )

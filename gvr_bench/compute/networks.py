@@ -11,7 +11,6 @@ from torch import nn
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, freeze, load_generator
 from gvr_bench.formats import write_arrays, write_json, write_weights
-from gvr_bench.images import StoredImages
 
 
 def seeded(build: Callable[[], nn.Module], ctx: gvr.Context) -> nn.Module:
@@ -31,7 +30,7 @@ def compute_generator(bench: Bench) -> None:
     """Train a generator on the training images."""
     generator = cast(gvr.Generator, bench.stage.component)
     net = seeded(lambda: generator.build(bench.dataset().image), bench.ctx)
-    images = StoredImages(bench.data(), "train", bench.ctx.device)
+    images = bench.images("train")
     generator.fit(net, images, bench.ctx)
     write_samples(bench, freeze(net))
     save_network(bench, net)
@@ -50,6 +49,6 @@ def compute_encoder(bench: Bench) -> None:
     encoder = cast(gvr.Encoder, bench.stage.component)
     generator = load_generator(bench)
     net = seeded(lambda: encoder.build(bench.dataset().image, generator), bench.ctx)
-    images = StoredImages(bench.data(), "train", bench.ctx.device)
+    images = bench.images("train")
     encoder.fit(net, generator, images, bench.ctx)
     save_network(bench, net)

@@ -15,3 +15,10 @@ def gvr_plugins() -> Iterator[gvr.Plugin]:
         target="gvr_encoders.conv:Conv",
         summary="convolutional encoder trained through the frozen generator (the papers')",
     )
+    yield gvr.Plugin(
+        api=1,
+        kind="encoder",
+        name="supervised",
+        target="gvr_encoders.supervised:Supervised",
+        summary="the same network trained from scratch on the labelled images",
+    )

@@ -82,7 +82,7 @@ class FittedHead(gvr.Head):
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(train)):
             index = torch.randint(len(train), (s.batch,), generator=ctx.generator(step))
             index = index.to(train.z.device)
-            loss = task_loss(net(train.z[index]), train.targets[index], task)
+            loss = gvr.task_loss(net(train.z[index]), train.targets[index], task)
             loss = loss + self.regularise(net, task)
             adam.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ class FittedHead(gvr.Head):
             schedule.step()
             if (step + 1) % every == 0 or step + 1 == s.steps:
                 with torch.no_grad():
-                    held_out = task_loss(net(validation.z), validation.targets, task)
+                    held_out = gvr.task_loss(net(validation.z), validation.targets, task)
                     best.offer(net, (held_out + self.regularise(net, task)).item())
                 ctx.log(loss=loss.item(), validation_loss=held_out.item())
         best.restore(net)
@@ -133,15 +133,6 @@ def set_scale(net: nn.Module, train: gvr.Latents, task: gvr.Task) -> None:
     first.deviation.copy_(train.z.std(0, correction=0).clamp_min(1e-3))
     if task.kind == "regression":
         last.bias.copy_(train.targets.mean(0))
-
-
-def task_loss(outputs: Tensor, targets: Tensor, task: gvr.Task) -> Tensor:
-    """Mean loss of head outputs (N, K) against targets (N, columns)."""
-    if task.kind == "multiclass":
-        return F.cross_entropy(outputs, targets[:, 0].long())
-    if task.kind == "regression":
-        return F.mse_loss(outputs, targets)
-    return F.binary_cross_entropy_with_logits(outputs, targets)
 
 
 class Linear(FittedHead):

@@ -17,7 +17,7 @@ from gvr_bench.spec import check_table, spec_of_table
 
 NAMES = {
     "chestxray8", "contaminated", "decoders", "explainer-comparison", "heads", "heart-failure",
-    "mnist-9-to-4", "reconstructions",
+    "labels", "mnist-9-to-4", "reconstructions",
 }  # fmt: skip
 PAPER = [  # kind, name, setting, value as published
     ("dataset", "phantom", "size", 128),

@@ -15,10 +15,15 @@ from gvr_bench.store import FileCheckpoints
 
 
 class Rack:
-    """Images in memory; two per patient unless told otherwise."""
+    """Images in memory; two per patient unless told otherwise, and no labels unless given."""
 
-    def __init__(self, pixels: Tensor, patients: list[str] | None = None) -> None:
+    task = gvr.Task("binary", ("bright",))
+
+    def __init__(
+        self, pixels: Tensor, patients: list[str] | None = None, targets: Tensor | None = None
+    ) -> None:
         self.pixels = pixels
+        self.targets = torch.full((len(pixels), 1), torch.nan) if targets is None else targets
         names = patients or [f"p{i // 2}" for i in range(len(pixels))]
         self.patient_ids = np.asarray(names, np.str_)
 

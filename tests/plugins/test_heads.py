@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gvr_heads.networks import Best, FittedHead, Linear, Mlp, Residual, set_scale, task_loss
+from gvr_heads.networks import Best, FittedHead, Linear, Mlp, Residual, set_scale
 from sklearn.metrics import roc_auc_score
 from small_parts import Interrupted, Killed, context, same, seeded, weights
 from torch import Tensor, nn
@@ -103,7 +103,7 @@ def test_the_weights_kept_are_those_with_the_lowest_validation_loss(kind):
     assert len(losses) == 6
     assert losses[-1] > 1.2 * min(losses)
     with torch.no_grad():
-        assert task_loss(net(held.z), held.targets, BINARY).item() == pytest.approx(min(losses))
+        assert gvr.task_loss(net(held.z), held.targets, BINARY).item() == pytest.approx(min(losses))
 
 
 def test_best_ignores_what_is_no_better_and_what_happens_to_the_network_later():
@@ -181,5 +181,5 @@ def test_a_head_has_as_many_weights_as_the_papers_say(kind, expected):
     ids=["binary", "multilabel", "multiclass", "regression"],
 )
 def test_the_loss_equals_the_one_worked_out(task, outputs, targets, expected):
-    found = task_loss(Tensor(outputs), Tensor(targets), task)
+    found = gvr.task_loss(Tensor(outputs), Tensor(targets), task)
     assert found.item() == pytest.approx(expected, rel=1e-5)
