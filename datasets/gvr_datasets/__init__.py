@@ -11,6 +11,11 @@ _ROWS = (
     ("digits", "digits:Digits", "1,797 handwritten digits; come with scikit-learn"),
     ("mnist", "mnist:Mnist", "70,000 handwritten digits; 11 MB, downloaded or --data-root"),
     ("chestxray8", "chestxray8.dataset:ChestXray8", "NIH chest radiographs; needs --data-root"),
+    (
+        "radiographs",
+        "radiographs:Radiographs",
+        "your own radiographs with a table of BNP; needs --data-root",
+    ),
 )
 
 

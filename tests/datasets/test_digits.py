@@ -83,7 +83,8 @@ def test_images_come_in_the_order_asked_for() -> None:
 
 def test_the_table_lists_the_data_sets() -> None:
     rows = list(gvr_plugins())
-    assert [row.name for row in rows] == ["phantom", "digits", "mnist", "chestxray8"]
+    names = ["phantom", "digits", "mnist", "chestxray8", "radiographs"]
+    assert [row.name for row in rows] == names
     assert {(row.kind, row.api) for row in rows} == {("dataset", 1)}
     assert all(row.summary and "\n" not in row.summary for row in rows)
 
@@ -91,7 +92,7 @@ def test_the_table_lists_the_data_sets() -> None:
 def test_listing_and_importing_data_sets_loads_nothing_heavy() -> None:
     code = (
         "import sys, gvr_datasets, gvr_datasets.digits, gvr_datasets.mnist\n"
-        "import gvr_datasets.chestxray8.dataset\n"
+        "import gvr_datasets.chestxray8.dataset, gvr_datasets.radiographs\n"
         "list(gvr_datasets.gvr_plugins())\n"
         "print([m for m in ('torch', 'torchvision', 'sklearn', 'PIL') if m in sys.modules])"
     )

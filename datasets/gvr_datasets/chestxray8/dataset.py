@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,7 +13,8 @@ from pydantic import Field
 import gvr_bench.api as gvr
 from gvr_datasets.chestxray8.release import Release, open_release
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
-from gvr_datasets.pixels import Placement, letterbox, place, read_extent, read_grey
+from gvr_datasets.parts import split_patients
+from gvr_datasets.pixels import Placement, place, read_extent, read_squares
 
 _TEST_SHARE = 0.2
 
@@ -69,7 +66,7 @@ class ChestXray8(gvr.Dataset):
         files = [release.file(row) for row in rows]
 
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return _decode([files[position] for position in index], size)
+            return read_squares([files[position] for position in index], size)
 
         def truth(index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.Truth:
             asked = [(rows[i], FINDINGS[k]) for i, k in zip(index, output, strict=True)]
@@ -94,52 +91,13 @@ class ChestXray8(gvr.Dataset):
 
     @functools.cached_property
     def _parts(self) -> dict[str, str]:
-        return split_patients(self._release, self.settings.seed, self.settings.validation)
-
-
-def split_patients(release: Release, seed: int, validation: float) -> dict[str, str]:
-    """Return the split of each patient.
-
-    Patients are ordered by a hash, so their order in the table plays no role. Raises `DataError`
-    where a split would be empty.
-    """
-    patients = sorted(
-        {row.patient for row in release.rows},
-        key=lambda patient: hashlib.sha256(f"{seed} {patient}".encode()).digest(),
-    )
-    if release.test is None:
-        tested = set(patients[: _share(_TEST_SHARE, len(patients))])
-    else:
-        tested = {row.patient for row in release.rows if row.name in release.test}
-    rest = [patient for patient in patients if patient not in tested]
-    validated = set(rest[: _share(validation, len(rest))])
-    if not tested or len(rest) < 2:
-        raise gvr.DataError(
-            f"{len(tested)} patient(s) to test on and {len(rest)} for the rest are too few: train, "
-            "validation and test need images of at least one patient each"
+        rows, listed = self._release.rows, self._release.test
+        return split_patients(
+            [row.patient for row in rows],
+            self.settings.seed,
+            test=_TEST_SHARE if listed is None else {r.patient for r in rows if r.name in listed},
+            validation=self.settings.validation,
         )
-    return {
-        patient: "test" if patient in tested else "validation" if patient in validated else "train"
-        for patient in patients
-    }
-
-
-def _share(share: float, n: int) -> int:
-    """At least one, and at least one left."""
-    return min(max(round(share * n), 1), n - 1)
-
-
-def _decode(files: list[Path], size: int) -> NDArray[np.uint8]:
-    """Read images in parallel: Pillow decodes without the interpreter's lock."""
-    out = np.empty((len(files), 1, size, size), dtype=np.uint8)
-
-    def read(position: int) -> None:
-        out[position, 0] = letterbox(read_grey(files[position]), size)
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(read, range(len(files))):
-            pass
-    return out
 
 
 def _masks(release: Release, asked: list[tuple[Row, str]], size: int) -> NDArray[np.bool_]:

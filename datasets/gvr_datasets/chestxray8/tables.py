@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import gvr_bench.api as gvr
+from gvr_datasets.text_files import read_records, read_text
 
 FINDINGS = (
     "Atelectasis",
@@ -53,7 +51,7 @@ class Box:
 def read_rows(path: Path) -> list[Row]:
     """Read the table of labels in its order. Raises `DataError` naming the line."""
     rows: dict[str, Row] = {}
-    for line, (name, labels, patient) in _records(path, _LABEL_COLUMNS):
+    for line, (name, labels, patient) in read_records(path, _LABEL_COLUMNS):
         where = f"{path}, line {line}"
         _check_name(name, where)
         if name in rows:
@@ -71,7 +69,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def read_names(path: Path) -> set[str]:
     """Read a list of images, one name per line. Raises `DataError`."""
-    names = {line.strip() for line in _text(path).splitlines()} - {""}
+    names = {line.strip() for line in read_text(path).splitlines()} - {""}
     for name in names:
         _check_name(name, str(path))
     return names
@@ -80,47 +78,13 @@ def read_names(path: Path) -> set[str]:
 def read_boxes(path: Path) -> dict[tuple[str, str], list[Box]]:
     """Read the boxes of each (image, finding). Raises `DataError` naming the line."""
     boxes: dict[tuple[str, str], list[Box]] = {}
-    for line, (name, label, *numbers) in _records(path, _BOX_COLUMNS):
+    for line, (name, label, *numbers) in read_records(path, _BOX_COLUMNS):
         where = f"{path}, line {line}"
         finding = _BOX_ALIASES.get(label, label)
         if finding not in FINDINGS:
             raise gvr.DataError(f"{where}: unknown finding '{label}'; known: {', '.join(FINDINGS)}")
         boxes.setdefault((name, finding), []).append(_box(numbers, where))
     return boxes
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise gvr.DataError(f"cannot read {path}: {error}") from error
-
-
-def _records(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the fields of `columns`, by the names in the header.
-
-    Rows may end in further empty fields, so only a row too short for `columns` is an error.
-    """
-    reader = csv.reader(io.StringIO(_text(path)))
-    try:
-        lines = [(reader.line_num, fields) for fields in reader if any(fields)]
-    except csv.Error as error:
-        raise gvr.DataError(f"{path}, line {reader.line_num}: {error}") from error
-    header = [name.strip() for name in lines[0][1]] if lines else []
-    absent = [name for name in columns if name not in header]
-    if absent:
-        raise gvr.DataError(
-            f"{path} has no column {', '.join(map(repr, absent))}; "
-            f"its first line reads '{','.join(header)[:200]}'"
-        )
-    positions = [header.index(name) for name in columns]
-    least = max(positions) + 1
-    for line, fields in lines[1:]:
-        if len(fields) < least:
-            raise gvr.DataError(
-                f"{path}, line {line}, has {len(fields)} fields, at least {least} expected"
-            )
-        yield line, [fields[position].strip() for position in positions]
 
 
 def _check_name(name: str, where: str) -> None:

@@ -16,6 +16,7 @@ from pydantic import Field
 from threadpoolctl import ThreadpoolController
 
 import gvr_bench.api as gvr
+from gvr_datasets.bnp import BNP
 from gvr_datasets.phantom import patients, render
 from gvr_datasets.phantom.draws import Draws
 from gvr_datasets.phantom.patients import FINDINGS, Population, State, Study
@@ -71,10 +72,7 @@ class Phantom(gvr.Dataset):
         """BNP with the usual cut-off of 100 ng/L, or the eight findings."""
         if self.settings.task == "findings":
             return gvr.Task(kind="multilabel", outputs=FINDINGS)
-        return gvr.Task(
-            kind="regression", outputs=("BNP",), unit="ng/L",
-            threshold=patients.BNP_THRESHOLD, scale=gvr.Scale(log=True, divisor=10.0),
-        )  # fmt: skip
+        return BNP
 
     @property
     def image(self) -> gvr.ImageSpec:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_datasets.bnp import THRESHOLD
 from gvr_datasets.phantom.draws import Draws, Floats, Keys, derive
 
 FINDINGS = (
@@ -27,7 +28,6 @@ DEVICES = (
 SIDE_MARKER = DEVICES.index("side marker")
 
 BNP_HEALTHY, BNP_SEVERE, BNP_LOG_SD = 25.0, 2500.0, 0.35  # ng/L, ng/L, natural logarithm
-BNP_THRESHOLD = 100.0  # ng/L
 CONFOUNDER_PREVALENCE, FINDING_PREVALENCE = 0.03, 0.15
 
 # Mean and standard deviation over patients; half the picture's width is 1.
@@ -137,7 +137,7 @@ def draw_state(patients: Keys, visits: Keys, population: Population) -> State:
     findings = visit.uniform("findings", len(FINDINGS)) < prevalence
     strength = population.distractor_correlation
     if population.task == "bnp":
-        shown = _copied(bnp[:, None] >= BNP_THRESHOLD, visit, strength, 0.5)
+        shown = _copied(bnp[:, None] >= THRESHOLD, visit, strength, 0.5)
         devices = shown & (visit.uniform("device.kinds", len(DEVICES)) < 0.4)
         devices[:, SIDE_MARKER] = shown[:, 0]
     else:

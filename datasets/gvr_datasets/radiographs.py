@@ -1,0 +1,203 @@
+"""Radiographs of your own with a table of BNP: the papers' heart failure on private data."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+import gvr_bench.api as gvr
+from gvr_datasets.bnp import BNP
+from gvr_datasets.parts import split_patients
+from gvr_datasets.pixels import read_squares
+from gvr_datasets.text_files import read_records
+
+_TABLE, _COLUMNS = "table.csv", ("file", "patient", "bnp")
+# What float32 targets can hold, in ng/L.
+_LEAST, _MOST = map(float, (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+_NEEDS = (
+    f"it needs {_TABLE} with the columns {', '.join(_COLUMNS)} (ng/L, empty where not known) and "
+    "the PNG or JPEG images it names; then add --data-root DIR, or run now without them: "
+    "gvr-bench run --dataset phantom"
+)
+
+
+class Radiographs(gvr.Dataset):
+    """Your own frontal radiographs, labelled with BNP in ng/L where it is known.
+
+    The folder holds `table.csv` with the columns `file` (a path in the folder), `patient` and
+    `bnp`. What `file` and `patient` say is shown in reports: use pseudonyms.
+    """
+
+    head = "linear"
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"size": 32},
+        "standard": {"size": 64},
+        "paper": {"size": 128},
+    }
+
+    class Settings(gvr.Settings):
+        """How the images are read and split.
+
+        `test` is a share of the patients, `validation` of those not used for testing; `seed`
+        decides which.
+        """
+
+        size: int = Field(default=128, ge=8, le=1024)
+        seed: int = Field(default=0, ge=0)
+        test: float = Field(default=0.2, gt=0, lt=1)
+        validation: float = Field(default=0.1, gt=0, lt=1)
+
+    @property
+    def task(self) -> gvr.Task:
+        """BNP with the usual cut-off of 100 ng/L."""
+        return BNP
+
+    @property
+    def image(self) -> gvr.ImageSpec:
+        """One grey channel, letterboxed to a square."""
+        return gvr.ImageSpec(channels=1, size=self.settings.size)
+
+    def fingerprint(self) -> str:
+        """Digest of the table, and of the names and sizes of the images."""
+        return self._collection.digest
+
+    def split(self, name: str) -> gvr.Split:
+        """The images of that split in the order of the table. Raises `DataError`."""
+        rows = [row for row in self._collection.rows if self._parts[row.patient] == name]
+        files = [self._collection.root / row.name for row in rows]
+
+        def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
+            return read_squares([files[position] for position in index], self.settings.size)
+
+        return gvr.Split(
+            sample_ids=np.array([row.name for row in rows], dtype=np.str_),
+            patient_ids=np.array([row.patient for row in rows], dtype=np.str_),
+            targets=np.array([[row.bnp] for row in rows], np.float32),
+            images=images,
+        )
+
+    @functools.cached_property
+    def _collection(self) -> Collection:
+        try:
+            return open_collection(self.root)
+        except OSError as error:
+            raise gvr.DataError(f"cannot read {self.root}: {error}") from error
+
+    @functools.cached_property
+    def _parts(self) -> dict[str, str]:
+        rows, settings = self._collection.rows, self.settings
+        parts = split_patients(
+            [row.patient for row in rows],
+            settings.seed,
+            test=settings.test,
+            validation=settings.validation,
+        )
+        # Without labels a head could not be fitted, which shows only after hours of training.
+        empty = set(parts.values()) - {parts[row.patient] for row in rows if not np.isnan(row.bnp)}
+        if empty:
+            raise gvr.DataError(
+                f"no image of the {' and '.join(sorted(empty))} split is labelled: fill in bnp for "
+                f"more patients in {self._collection.root / _TABLE}, or split them otherwise with "
+                f"--dataset radiographs:seed={settings.seed + 1}"
+            )
+        return parts
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image, whose patient it shows, and BNP in ng/L; NaN where it is not known."""
+
+    name: str
+    patient: str
+    bnp: float
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The images in the order of the table, and a digest that does not depend on `root`."""
+
+    root: Path
+    rows: list[Row]
+    digest: str
+
+
+def open_collection(root: Path | None) -> Collection:
+    """Read everything but the images. Raises `DataError`."""
+    if root is None:
+        raise gvr.DataError(f"radiographs was given no folder to look in; {_NEEDS}")
+    table = root / _TABLE
+    if not table.is_file():
+        raise gvr.DataError(f"no {_TABLE} in {root}; {_NEEDS}")
+    rows = read_rows(table)
+    sizes = {row.name: _size(root / row.name) for row in rows}
+    absent = [name for name, size in sizes.items() if size is None]
+    if absent:
+        raise gvr.DataError(
+            f"{len(absent):,} of the {len(rows):,} images named in {table} are not on disk, the "
+            f"first is {str(root / absent[0])!r}; add them, or remove their rows"
+        )
+    digest = hashlib.sha256(table.read_bytes())
+    for name in sorted(sizes):
+        digest.update(f"\n{name} {sizes[name]}".encode())
+    return Collection(root, rows, digest.hexdigest())
+
+
+def read_rows(table: Path) -> list[Row]:
+    """Read the table in its order. Raises `DataError` naming the line."""
+    rows: dict[str, Row] = {}
+    for line, (cell, patient, bnp) in read_records(table, _COLUMNS):
+        where = f"{table}, line {line}"
+        name = _name(cell, where)
+        if name in rows:
+            raise gvr.DataError(f"{where}: {name!r} has a row already; one row per image expected")
+        if not patient:
+            raise gvr.DataError(f"{where}: {name!r} has no patient")
+        rows[name] = Row(name, patient, _bnp(bnp, where))
+    if not rows:
+        raise gvr.DataError(f"{table} has a header but no rows")
+    if all(np.isnan(row.bnp) for row in rows.values()):
+        raise gvr.DataError(f"no row of {table} has a bnp; at least one patient per split needs it")
+    return list(rows.values())
+
+
+def _name(cell: str, where: str) -> str:
+    """Return one spelling of a path that stays in the folder."""
+    path = PurePosixPath(cell)
+    if not path.parts or path.is_absolute() or ".." in path.parts or set(cell) & set("\\:\0"):
+        raise gvr.DataError(
+            f"{where}: {cell!r} is not the path of an image inside the folder, like images/1.png"
+        )
+    return str(path)
+
+
+def _bnp(cell: str, where: str) -> float:
+    if not cell:
+        return float("nan")
+    try:
+        value = float(cell)
+    except ValueError:
+        value = 0.0
+    if not _LEAST <= value <= _MOST:
+        raise gvr.DataError(
+            f"{where}: bnp {cell!r} is not a positive number of ng/L; leave the cell empty where "
+            "it is not known"
+        )
+    return value
+
+
+def _size(path: Path) -> int | None:
+    """Size in bytes; None where there is no such file."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
