@@ -154,8 +154,8 @@ class _Drawing:
         return CaseView(
             title=c.sample_id[i],
             patient="" if c.patient_id[i] == c.sample_id[i] else c.patient_id[i],
-            label=_label(c, i),
-            prediction=f"{_named(c, i)}{_predicted(c, i)}",
+            label=label_of(c, i),
+            prediction=f"{named(c, i)}{predicted(c, i)}",
             strips=tuple(strips),
         )
 
@@ -166,16 +166,7 @@ class _Drawing:
             picture = pictures.plain(c.reconstruction[i], self.edge)
             alt = f"Image {name} as the generator makes it from its latent"
             tiles.append(Tile(picture, alt, "reconstruction"))
-        change = None if c.true_change is None else c.true_change[i]
-        mask = None if c.mask is None or not c.mask[i].any() else c.mask[i]
-        if change is not None or mask is not None:
-            known = [
-                "true change" if change is not None else "",
-                "outline of the finding" if mask is not None else "",
-            ]
-            caption = " and ".join(word for word in known if word)
-            picture = pictures.outlined(c.input[i], change, mask, self.scale, self.edge)
-            tiles.append(Tile(picture, f"{caption} on image {name}".capitalize(), caption))
+        tiles += known(c, i, self.scale, self.edge)
         return tuple(tiles)
 
     def _heat(self, e: Explained, i: int, caption: str) -> Tile:
@@ -208,16 +199,31 @@ class _Drawing:
 
     def _outcome(self, e: Explained, i: int, found: bool) -> str:
         c = self.c
-        path = [_predicted(c, i)]
+        path = [predicted(c, i)]
         if e.after is not None and math.isfinite(e.after[i]):
-            path.append(_amount(c, e.after[i]))
+            path.append(amount(c, e.after[i]))
         line = " → ".join(path)
         if e.reencoded is not None and math.isfinite(e.reencoded[i]):
-            line += f", re-encoded {_amount(c, e.reencoded[i])}"
+            line += f", re-encoded {amount(c, e.reencoded[i])}"
         if e.steps is not None:
             line += f" · {e.steps[i]} steps"
         why = e.reasons[i] if e.reasons is not None else ""
         return line if found else f"{line} · not found: {why or 'no reason given'}"
+
+
+def known(c: Combination, i: int, scale: float, edge: int) -> list[Tile]:
+    """What is known to be true of case `i`, as no tile or one; full colour is `scale`."""
+    change = None if c.true_change is None else c.true_change[i]
+    mask = None if c.mask is None or not c.mask[i].any() else c.mask[i]
+    words = [
+        "true change" if change is not None else "",
+        "outline of the finding" if mask is not None else "",
+    ]
+    caption = " and ".join(word for word in words if word)
+    if not caption:
+        return []
+    picture = pictures.outlined(c.input[i], change, mask, scale, edge)
+    return [Tile(picture, f"{caption} on image {c.sample_id[i]}".capitalize(), caption)]
 
 
 def _samples(c: Combination, edge: int) -> tuple[Tile, ...]:
@@ -229,32 +235,39 @@ def _samples(c: Combination, edge: int) -> tuple[Tile, ...]:
     )
 
 
-def _amount(c: Combination, value: float) -> str:
+def amount(c: Combination, value: float) -> str:
     """A prediction with its unit, or as a probability."""
+    known_unit = c.unit if c.kind == "regression" and math.isfinite(value) else ""
+    return f"{bare(c, value)} {known_unit}".strip()
+
+
+def bare(c: Combination, value: float) -> str:
+    """A prediction without its unit."""
     if not math.isfinite(value):
         return "–"
     if c.kind != "regression":
         return f"{value:.2f}"
     size = abs(value)
-    text = f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-    return f"{text} {c.unit}".strip()
+    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
 
 
-def _predicted(c: Combination, i: int) -> str:
-    return "–" if c.prediction is None else _amount(c, c.prediction[i])
+def predicted(c: Combination, i: int) -> str:
+    """What the model says of case `i` before anything is changed."""
+    return "–" if c.prediction is None else amount(c, c.prediction[i])
 
 
-def _named(c: Combination, i: int) -> str:
+def named(c: Combination, i: int) -> str:
     """Which output it is, where there are several."""
     return f"{c.outputs[int(c.source[i])]} " if len(c.outputs) > 1 else ""
 
 
-def _label(c: Combination, i: int) -> str:
+def label_of(c: Combination, i: int) -> str:
+    """The label of case `i` in words or with its unit."""
     value = float(c.label[i])
     if not math.isfinite(value):
         return "not labelled"
     if c.kind == "regression":
-        return _amount(c, value)
+        return amount(c, value)
     if c.kind == "multiclass":
         return c.outputs[int(value)]
     return f"{c.outputs[int(c.source[i])]} {'present' if value >= 0.5 else 'absent'}"
@@ -268,4 +281,4 @@ def _asked(c: Combination) -> str:
     names = ", ".join(dict.fromkeys(c.outputs[k] for k in c.source.tolist()))
     if c.threshold is None:
         return f"what lowers the prediction of {names}"
-    return f"what brings {names} below {_amount(c, c.threshold)}"
+    return f"what brings {names} below {amount(c, c.threshold)}"

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gvr_bench.report import text
 from gvr_bench.report.cases import Curve
 from gvr_bench.report.tables import Table
 
 _WIDTH, _HEIGHT = 240.0, 90.0
 _MOST_POINTS = 240
+_HELD_OUT = "validation_"
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A loss over steps; `points` is the attribute of an SVG polyline on 240 x 90."""
+    """A loss over steps; `points` is the attribute of an SVG polyline on 240 x 90.
+
+    `held_out` is a second polyline and `gap` what the two lines come to, where there are two.
+    """
 
     title: str
     points: str
@@ -24,6 +33,8 @@ class Chart:
     first: str
     last: str
     final: str
+    held_out: str = ""
+    gap: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,22 +47,75 @@ class Mark:
     zero: float | None
 
 
-def chart(curve: Curve) -> Chart | None:
-    """A chart of the finite points, thinned evenly; None where there are fewer than two."""
-    good = np.isfinite(curve.step) & np.isfinite(curve.value)
-    step, value = curve.step[good], curve.value[good]
-    if len(step) < 2:
-        return None
-    keep = np.unique(np.linspace(0, len(step) - 1, _MOST_POINTS).round().astype(int))
-    x = (step - step[0]) / (max(float(step[-1] - step[0]), 1e-12)) * _WIDTH
-    low, high = float(value.min()), float(value.max())
-    y = _HEIGHT - (value - low) / (high - low if high > low else 1.0) * _HEIGHT
-    points = " ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in keep)
-    title = f"{curve.stage}: {curve.loss.replace('_', ' ')}"
+def charts(curves: Sequence[Curve]) -> list[Chart]:
+    """A chart per curve with two finite points; `x` and `validation_x` of a stage share one."""
+    usable = {(c.stage, c.loss): c for c in curves if _good(c).sum() >= 2}
+    drawn = []
+    for (stage, loss), curve in usable.items():
+        if (stage, loss.removeprefix(_HELD_OUT)) in usable and loss.startswith(_HELD_OUT):
+            continue
+        drawn.append(_chart(curve, usable.get((stage, _HELD_OUT + loss))))
+    return drawn
+
+
+def _chart(curve: Curve, held_out: Curve | None) -> Chart:
+    lines = [_finite(c) for c in (curve, held_out) if c is not None]
+    steps, values = (np.concatenate(parts) for parts in zip(*lines, strict=True))
+    x_ends = float(steps.min()), float(steps.max())
+    y_ends = float(values.min()), float(values.max())
+    points = [_points(step, value, x_ends, y_ends) for step, value in lines]
     return Chart(
-        title, points, _short(low), _short(high), f"{step[0]:g}", f"{step[-1]:g}",
-        _short(float(value[-1])),
-    )  # fmt: skip
+        title=f"{curve.stage}: {curve.loss.replace('_', ' ')}",
+        points=points[0],
+        lowest=_short(y_ends[0]),
+        highest=_short(y_ends[1]),
+        first=f"{x_ends[0]:g}",
+        last=f"{x_ends[1]:g}",
+        final=_short(float(lines[0][1][-1])),
+        held_out=points[1] if len(points) > 1 else "",
+        gap="" if held_out is None else _gap(curve, held_out),
+    )
+
+
+def _good(curve: Curve) -> NDArray[np.bool_]:
+    return np.isfinite(curve.step) & np.isfinite(curve.value)
+
+
+def _finite(curve: Curve) -> tuple[Floats, Floats]:
+    good = _good(curve)
+    return curve.step[good], curve.value[good]
+
+
+def _points(
+    step: Floats, value: Floats, x_ends: tuple[float, float], y_ends: tuple[float, float]
+) -> str:
+    """A line thinned evenly, on axes that both lines of a chart share."""
+    keep = np.unique(np.linspace(0, len(step) - 1, _MOST_POINTS).round().astype(int))
+    (left, right), (low, high) = x_ends, y_ends
+    x = (step - left) / max(right - left, 1e-12) * _WIDTH
+    y = _HEIGHT - (value - low) / (high - low if high > low else 1.0) * _HEIGHT
+    return " ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in keep)
+
+
+def _gap(training: Curve, held_out: Curve) -> str:
+    """What both come to over the last tenth of the logged steps, and how far they are apart.
+
+    Nothing where either has no finite value there; no share of a training loss of 0.
+    """
+    ends = []
+    for curve in (training, held_out):
+        tail = curve.value[-max(1, round(len(curve.value) / 10)) :]
+        tail = tail[np.isfinite(tail)]
+        if not len(tail):
+            return ""
+        ends.append(float(tail.mean()))
+    seen, unseen = ends
+    told = f"training {_short(seen)}, held out {_short(unseen)}"
+    if seen == 0:
+        return told
+    share = 100 * (unseen - seen) / abs(seen)
+    signed = text.number(share, 1)
+    return f"{told}: gap {'+' if float(signed) > 0 else ''}{signed} %"
 
 
 def _short(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from importlib import resources
@@ -15,16 +16,18 @@ from markupsafe import Markup, escape
 from gvr_bench.report import text
 from gvr_bench.report.case_views import images_in, view
 from gvr_bench.report.cases import Combination, read_cases
-from gvr_bench.report.charts import chart, marks
+from gvr_bench.report.charts import Chart, charts, marks
 from gvr_bench.report.findings import cautions, headlines
 from gvr_bench.report.folder import load
 from gvr_bench.report.glossary import entry, explained
 from gvr_bench.report.notes import best_note, images_note, reasons, seeds_note, visible
 from gvr_bench.report.published import published_tables
 from gvr_bench.report.roc import SIDE, roc_chart
+from gvr_bench.report.side_by_side import side_by_side
 from gvr_bench.report.tables import Column, Table, model_tables, scoreboards
 
 MOST_CASES = 24
+_WORD_END = re.compile(r"_|[,:=](?=[^\W\d])")
 
 
 def write_html(run: Path) -> Path:
@@ -43,6 +46,7 @@ def render(folder: Path) -> str:
     combinations = read_cases(folder, MOST_CASES)
     models, boards = model_tables([run]), scoreboards([run])
     images = images_in(combinations)
+    drawn = _charts(combinations)
     style = (resources.files(__package__) / "templates" / "report.css").read_text("utf-8")
     return (
         _environment()
@@ -61,7 +65,9 @@ def render(folder: Path) -> str:
             headlines=headlines(models, boards),
             cautions=cautions(run, models, boards),
             combinations=[view(combination, images) for combination in combinations],
-            charts=_charts(combinations),
+            beside=side_by_side(combinations),
+            charts=drawn,
+            held_out=any(item.gap for _, group in drawn for item in group),
             style=Markup(style),  # noqa: S704 - our own file
             style_hash=_hash(style),
         )
@@ -106,9 +112,9 @@ def _title(column: Column) -> str:
 
 
 def _name(name: object) -> Markup:
-    """A name in its own direction of writing, which may break after an underscore."""
-    parts = str(escape(name)).split("_")
-    return Markup(f"<bdi>{'_<wbr>'.join(parts)}</bdi>")  # noqa: S704 - escaped above
+    """A name in its own direction of writing, which may break where its words end."""
+    shown = _WORD_END.sub(r"\g<0><wbr>", str(escape(name)))
+    return Markup(f"<bdi>{shown}</bdi>")  # noqa: S704 - escaped above
 
 
 def _notes(table: Table) -> str:
@@ -122,15 +128,15 @@ def _notes(table: Table) -> str:
     return "; ".join(note for note in notes if note) + "."
 
 
-def _charts(combinations: Sequence[Combination]) -> list[tuple[str, list[object]]]:
+def _charts(combinations: Sequence[Combination]) -> list[tuple[str, list[Chart]]]:
     """Charts per model; what two combinations share is drawn once."""
-    seen = set()
+    seen: set[Chart] = set()
     shown = []
     for combination in combinations:
-        drawn = [found for found in map(chart, combination.curves) if found and found not in seen]
+        drawn = [found for found in charts(combination.curves) if found not in seen]
         seen.update(drawn)
         if drawn:
-            shown.append((f"{combination.model}, seed {combination.seed}", list[object](drawn)))
+            shown.append((f"{combination.model}, seed {combination.seed}", drawn))
     return shown
 
 

@@ -83,9 +83,8 @@ class FittedHead(gvr.Head):
             index = torch.randint(len(train), (s.batch,), generator=ctx.generator(step))
             index = index.to(train.z.device)
             loss = gvr.task_loss(net(train.z[index]), train.targets[index], task)
-            loss = loss + self.regularise(net, task)
             adam.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss + self.regularise(net, task)).backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
             if (step + 1) % every == 0 or step + 1 == s.steps:
