@@ -42,7 +42,17 @@ class ConvNet(nn.Module):
         return z
 
 
-class Conv(gvr.Encoder):
+class ConvEncoder(gvr.Encoder):
+    """An encoder whose network is `ConvNet`, of the width its settings say."""
+
+    def build(self, image: gvr.ImageSpec, generator: nn.Module) -> nn.Module:
+        """Return the encoder network."""
+        latent_dim = generator.latent_dim
+        assert isinstance(latent_dim, int)
+        return ConvNet(image, latent_dim, self.settings.width)
+
+
+class Conv(ConvEncoder):
     """Encoder trained with the Laplacian-pyramid loss through the frozen generator.
 
     Source: generative visual rationales (2018), section 2; the loss is Bojanowski et al. 2017.
@@ -68,12 +78,6 @@ class Conv(gvr.Encoder):
         "standard": {"width": 32, "steps": 20_000},
     }
     settings: Settings
-
-    def build(self, image: gvr.ImageSpec, generator: nn.Module) -> nn.Module:
-        """Return the encoder network."""
-        latent_dim = generator.latent_dim
-        assert isinstance(latent_dim, int)
-        return ConvNet(image, latent_dim, self.settings.width)
 
     def fit(
         self, net: nn.Module, generator: nn.Module, images: gvr.Images, ctx: gvr.Context

@@ -8,10 +8,10 @@ from torch import nn
 
 import gvr_bench.api as gvr
 
-from .conv import ConvNet
+from .conv import ConvEncoder
 
 
-class Supervised(gvr.Encoder):
+class Supervised(ConvEncoder):
     """The network of `conv` with a linear layer on top, trained end to end by the task's loss.
 
     The yardstick for small labelled sets: it ignores the generator, so its latents do not decode
@@ -32,12 +32,6 @@ class Supervised(gvr.Encoder):
 
     profiles = {"quick": {"width": 32, "steps": 1000}, "standard": {"width": 32}}
     settings: Settings
-
-    def build(self, image: gvr.ImageSpec, generator: nn.Module) -> nn.Module:
-        """Return the encoder network."""
-        latent_dim = generator.latent_dim
-        assert isinstance(latent_dim, int)
-        return ConvNet(image, latent_dim, self.settings.width)
 
     def fit(
         self, net: nn.Module, generator: nn.Module, images: gvr.Images, ctx: gvr.Context
