@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from gvr_bench import __version__
-from gvr_bench.shell import Options, carry_out, errors_in_one_line, print_table, show
+from gvr_bench.shell import Options, carry_out, errors_in_one_line, print_table, show_runs
 
 app = typer.Typer(
     name="gvr-bench",
@@ -66,6 +66,9 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The run's folder.  [default: reports/<name>-<key>]"),
 ]
+Every = Annotated[
+    bool, typer.Option("--all", help="Print every score, not one of each group but the first.")
+]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be computed.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -102,6 +105,15 @@ def run(
     encoder: Annotated[Names, component_option("encoder", "conv")] = None,
     head: Annotated[Names, component_option("head", "the data set's natural head")] = None,
     explainer: Annotated[Names, component_option("explainer", "all")] = None,
+    metrics: Annotated[
+        Names,
+        typer.Option(
+            metavar="GROUP",
+            help="Groups of metrics: default, all, or one of the scoreboard's. Repeatable.  "
+            "[default: default, which is all but repeatability and usefulness]",
+            show_default=False,
+        ),
+    ] = None,
     data_root: DataRoot = None,
     profile: ProfileOption = None,
     seed: Annotated[
@@ -123,6 +135,7 @@ def run(
     cached_only: Annotated[bool, typer.Option(help="Compute nothing; use what is stored.")] = False,
     out: Out = None,
     store: StoreRoot = None,
+    every: Every = False,
     plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
@@ -134,6 +147,7 @@ def run(
             "profile": profile,
             "seeds": seed or None,
             "limit": limit,
+            "metrics": metrics or None,
             "data_root": str(data_root) if data_root else None,
         }
         choices = {
@@ -154,6 +168,7 @@ def run(
             cached_only,
             plan,
             as_json,
+            every,
         )
         carry_out(build_spec(spec_file, flags, choices), options)
 
@@ -162,10 +177,19 @@ def run(
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
     format: Annotated[  # noqa: A002 - the word on the command line
-        Format, typer.Option("--format", help="html rewrites each page; others print tables.")
+        Format, typer.Option("--format", help="html writes the page; others print tables.")
     ] = "html",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The page of several runs.  [default: comparison.html beside the first]",
+        ),
+    ] = None,
+    every: Every = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Show finished runs again: tables here, or in another format."""
+    """Show finished runs again; several share one table where their scores can be compared."""
     with errors_in_one_line():
         from gvr_bench.report import check_run
 
@@ -175,11 +199,9 @@ def report(
 
             print(export(folders, format), end="")
             return
-        from gvr_bench.report.html import write_html
-
-        for folder in folders:
-            write_html(folder)
-            show(folder, as_json=False)
+        page = show_runs(folders, out, every)
+        if open_page:
+            typer.launch(str(page))
 
 
 @experiments_app.command("list")
@@ -200,6 +222,7 @@ def experiments_run(
     out: Out = None,
     store: StoreRoot = None,
     device: Device = "auto",
+    every: Every = False,
     plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
@@ -211,7 +234,7 @@ def experiments_run(
         chosen = experiment(name)
         flags = {"profile": profile, "data_root": str(data_root) if data_root else None}
         spec = spec_of_table(check_table(f"experiment '{name}'", chosen.spec), flags)
-        options = Options(out, store, device, plan=plan, as_json=as_json)
+        options = Options(out, store, device, plan=plan, as_json=as_json, every=every)
         carry_out(spec, options, chosen)
 
 

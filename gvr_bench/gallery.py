@@ -87,6 +87,7 @@ class Gallery:
             part = group.create_group("test")
             for name, array in read_arrays(self.store.folder(c.prediction) / "test.h5").items():
                 put_array(part, name, array)
+        group.create_group("explainers", track_order=True)  # read in the order asked for
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
 

@@ -7,39 +7,17 @@ from pathlib import Path
 from typing import cast
 
 from gvr_bench.api import Dataset, Encoder
-from gvr_bench.errors import PluginError, UsageError
-from gvr_bench.metrics import METRICS, PREDICTION_VERSION
+from gvr_bench.errors import UsageError
 from gvr_bench.plugins import Registry, blaming
+from gvr_bench.scoring import Scoring, Shelf
 from gvr_bench.spec import ALL, Choice, Spec
-from gvr_bench.stages import Combination, Plan, Stage, StageKind
-from gvr_bench.types import Kind
+from gvr_bench.stages import Combination, Plan, Stage
+
+CONTAMINATED = "contaminated"  # the setting of a head that is fitted on the test images
 
 
-class Planner:
+class Planner(Shelf):
     """Builds the plan of one spec."""
-
-    def __init__(self, spec: Spec, registry: Registry) -> None:
-        self.spec = spec
-        self.registry = registry
-        self.stages: dict[str, Stage] = {}
-
-    def add(self, stage: Stage) -> Stage:
-        """Keep one stage per key."""
-        return self.stages.setdefault(stage.key, stage)
-
-    def stage(
-        self, kind: Kind, choice: Choice, inputs: tuple[Stage, ...], seed: int, as_kind: StageKind
-    ) -> Stage:
-        """Plan a stage that is a plugin's work."""
-        cls, settings = self.registry.settings(
-            kind, choice.name, self.spec.profile, choice.settings
-        )
-        with blaming(f"{kind} '{choice.name}'"):
-            component = cls(settings)
-        values = settings.model_dump(mode="json")
-        return self.add(
-            Stage(as_kind, choice.name, cls.version, values, inputs, seed, component=component)
-        )
 
     def data(self, choice: Choice) -> Stage:
         """Plan the stage that reads a data set. Raises `DataError` where it is not there."""
@@ -75,64 +53,16 @@ class Planner:
             )
         )
 
-    def explanation(self, choice: Choice, head: Stage, cases: Stage, seed: int) -> Stage:
-        """Plan one explainer; asked for as part of `all`, one that does not load is a row."""
-        try:
-            return self.stage("explainer", choice, (head, cases), seed, "explanations")
-        except PluginError as error:
-            if not self.every_explainer:
-                raise
-            broken = Stage("explanations", choice.name, "", {}, (head, cases), problem=str(error))
-            return self.add(broken)
-
-    @property
-    def every_explainer(self) -> bool:
-        """Whether `all` was asked for."""
-        return any(choice.name == ALL for choice in self.spec.explainer)
-
     def explainers(self) -> list[Choice]:
         """Return the choices with `all` written out, the ones given by name keeping settings."""
-        if not self.every_explainer:
-            return list(self.spec.explainer)
         given = [choice for choice in self.spec.explainer if choice.name != ALL]
+        if len(given) == len(self.spec.explainer):
+            return given
         named = {choice.name for choice in given}
         rows = dict.fromkeys(
             row.plugin.name for row in self.registry.rows if row.plugin.kind == "explainer"
         )
         return given + [Choice(name=name) for name in rows if name not in named]
-
-    def combination(
-        self, labels: tuple[str, str, str], head: Stage, head_label: str, cases: Stage, seed: int
-    ) -> Combination:
-        """Plan what follows from a head: its own scores and every explainer's."""
-        latents = head.input("latents")
-        prediction = self.add(
-            Stage("prediction", head.name, PREDICTION_VERSION, {}, (head, latents))
-        )
-        explanations, scores = {}, {}
-        choices = self.explainers()
-        versions = {metric.name: metric.version for metric in METRICS}
-        for choice, label in labelled(choices):
-            made = self.explanation(choice, head, cases, seed)
-            explanations[label] = made
-            scores[label] = self.add(
-                Stage("scores", choice.name, "1", {"metrics": versions}, (made, cases))
-            )
-        dataset, generator, encoder = labels
-        return Combination(
-            dataset,
-            generator,
-            encoder,
-            head_label,
-            seed,
-            cases,
-            head.input("generator"),
-            head.input("encoder"),
-            head,
-            prediction,
-            explanations,
-            scores,
-        )
 
     def plan(self) -> Plan:
         """Multiply out all choices."""
@@ -149,22 +79,40 @@ class Planner:
                 labelled(spec.encoder),
                 labelled(heads),
             ):
-                generator = self.stage("generator", g, (source,), seed, "generator")
-                encoder = self.encoder(e, generator, source, data, seed)
-                copies = spec.latents.model_dump(mode="json")
-                latents = self.add(Stage("latents", e.name, "1", copies, (data, encoder), seed))
-                head = self.stage("head", h, (latents,), seed, "head")
-                names = (d_label, g_label + suffix, e_label)
-                combinations.append(self.combination(names, head, h_label, cases, seed))
+                chain = Chain(self, data, source, g, e, h)
+                labels = (d_label, g_label + suffix, e_label, h_label)
+                combinations.append(self.combination(labels, chain, cases, seed))
         return Plan(spec, tuple(combinations), tuple(self.stages.values()))
 
-    def encoder(
-        self, choice: Choice, generator: Stage, source: Stage, data: Stage, seed: int
-    ) -> Stage:
-        """Plan an encoder, on the images the generator saw unless it needs labels."""
-        cls = cast(type[Encoder], self.registry.component("encoder", choice.name))
-        seen = data if cls.supervised else source
-        return self.stage("encoder", choice, (generator, seen), seed, "encoder")
+    def combination(
+        self, labels: tuple[str, str, str, str], chain: Chain, cases: Stage, seed: int
+    ) -> Combination:
+        """Plan a model, its own scores, and every explainer's."""
+        head = chain.head(seed)
+        scoring = Scoring(
+            self,
+            head,
+            cases,
+            seed,
+            chain.contaminated(seed) if "contamination" in self.spec.groups else None,
+            lambda: chain.head(another(seed, self.spec.seeds)),
+        )
+        explanations, scores = {}, {}
+        judging = scoring.judging()
+        for choice, label in labelled(self.explainers()):
+            made = explanations[label] = self.explanation(choice, head, cases, seed)
+            scores[label] = scoring.scores(choice, made)
+        return Combination(
+            *labels,
+            seed,
+            cases,
+            head.input("generator"),
+            head.input("encoder"),
+            head,
+            judging,
+            explanations,
+            scores,
+        )
 
     def sources(self, data: Stage) -> list[tuple[Stage, str]]:
         """Return the images generator and encoder are trained on, and how to say so.
@@ -185,6 +133,51 @@ class Planner:
                 )
             sources.append((source, "" if source.key == data.key else f" on {label}"))
         return sources
+
+
+class Chain:
+    """The stages from the images to a head, for any seed."""
+
+    def __init__(
+        self, shelf: Shelf, data: Stage, source: Stage, g: Choice, e: Choice, h: Choice
+    ) -> None:
+        self.shelf = shelf
+        self.data = data
+        self.source = source
+        self.choices = g, e, h
+
+    def latents(self, seed: int) -> Stage:
+        """Plan generator, encoder and latents.
+
+        An encoder sees the images that the generator saw, unless it needs labels.
+        """
+        g, e, _ = self.choices
+        shelf = self.shelf
+        generator = shelf.stage("generator", g, (self.source,), seed, "generator")
+        cls = cast(type[Encoder], shelf.registry.component("encoder", e.name))
+        seen = self.data if cls.supervised else self.source
+        encoder = shelf.stage("encoder", e, (generator, seen), seed, "encoder")
+        copies = shelf.spec.latents.model_dump(mode="json")
+        return shelf.add(Stage("latents", e.name, "1", copies, (self.data, encoder), seed))
+
+    def head(self, seed: int) -> Stage:
+        """Plan the head."""
+        return self.shelf.stage("head", self.choices[2], (self.latents(seed),), seed, "head")
+
+    def contaminated(self, seed: int) -> Stage | None:
+        """Plan the same head fitted on the test images, where it can be and is not anyway."""
+        h = self.choices[2]
+        spec = self.shelf.spec
+        _, settings = self.shelf.registry.settings("head", h.name, spec.profile, h.settings)
+        if getattr(settings, CONTAMINATED, None) is not False:
+            return None
+        spoilt = Choice(name=h.name, settings={**h.settings, CONTAMINATED: True})
+        return self.shelf.stage("head", spoilt, (self.latents(seed),), seed, "head")
+
+
+def another(seed: int, seeds: tuple[int, ...]) -> int:
+    """Return the next seed of a spec, or one more where there is no other."""
+    return seeds[(seeds.index(seed) + 1) % len(seeds)] if len(seeds) > 1 else seed + 1
 
 
 def open_dataset(choice: Choice, profile: str, root: Path | None, registry: Registry) -> Dataset:

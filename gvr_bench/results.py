@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from gvr_bench.formats import canonical, read_json
-from gvr_bench.metrics import METRICS
-from gvr_bench.metrics.prediction import DIRECTION
-from gvr_bench.records import Better, Record, Status
+from gvr_bench.metrics import DECLARED, METRICS
+from gvr_bench.records import Record, Status
 from gvr_bench.stages import Combination, Plan, Stage
 from gvr_bench.store import Store
 
@@ -38,9 +37,11 @@ def collect(plan: Plan, store: Store, outcomes: Mapping[str, Outcome], device: s
     records: list[Record] = []
     for combination in plan.combinations:
         maker = Maker(combination, store, outcomes, device)
-        records += maker.prediction()
-        for label, stage in combination.scores.items():
-            records += maker.explainer(label, stage)
+        for stage in combination.judging:
+            records += maker.model(stage)
+        for label, groups in combination.scores.items():
+            for stage in groups.values():
+                records += maker.explainer(label, stage)
     return records
 
 
@@ -53,31 +54,31 @@ class Maker:
     outcomes: Mapping[str, Outcome]
     device: str
 
-    def prediction(self) -> Iterator[Record]:
-        """Scores of the model itself."""
-        stage = self.combination.prediction
+    def model(self, stage: Stage) -> Iterator[Record]:
+        """Scores of the model itself, its oracle or its decoder."""
         outcome = self.outcomes[stage.key]
-        if not outcome.whole:
-            row = {"metric": "auroc", "finding": "all", "reason": outcome.reason}
-            yield self.record(None, stage, self.combination.data, row, "up", "failed")
+        data = self.combination.data
+        if outcome.whole:
+            for row in read_json(self.store.folder(stage) / "scores.json"):
+                yield self.record(None, stage, data, {**row, **row["score"]})
             return
-        for row in read_json(self.store.folder(stage) / "scores.json"):
-            flat = {**row, **row.pop("score")}
-            yield self.record(None, stage, self.combination.data, flat, DIRECTION[row["metric"]])
+        for name in stage.settings.get("metrics", ("auroc",)):
+            row = {"metric": name, "finding": "all", "reason": outcome.reason}
+            yield self.record(None, stage, data, row, "failed")
 
     def explainer(self, label: str, stage: Stage) -> Iterator[Record]:
-        """Scores of one explainer."""
+        """Scores of one explainer in one group of metrics."""
         outcome = self.outcomes[stage.key]
-        better = {metric.name: metric.better for metric in METRICS}
         cases = self.combination.cases
-        if not outcome.whole:
-            status: Status = "n/a" if outcome.not_here else "failed"
-            for metric in METRICS:
-                row = {"metric": metric.name, "finding": "all", "reason": outcome.reason}
-                yield self.record(label, stage, cases, row, metric.better, status)
+        if outcome.whole:
+            for row in read_json(self.store.folder(stage) / "scores.json"):
+                yield self.record(label, stage, cases, row)
             return
-        for row in read_json(self.store.folder(stage) / "scores.json"):
-            yield self.record(label, stage, cases, row, better[row["metric"]])
+        status: Status = "n/a" if outcome.not_here else "failed"
+        for metric in METRICS:
+            if metric.group == stage.settings["group"]:
+                row = {"metric": metric.name, "finding": "all", "reason": outcome.reason}
+                yield self.record(label, stage, cases, row, status)
 
     def record(
         self,
@@ -85,13 +86,12 @@ class Maker:
         stage: Stage,
         asked_of: Stage,
         row: Mapping[str, Any],
-        better: str,
         status: Status | None = None,
     ) -> Record:
         """Make one record; `asked_of` is the stage whose images and questions it is about."""
         c = self.combination
         value = row.get("value")
-        version = next((m.version for m in METRICS if m.name == row["metric"]), stage.version)
+        declared = DECLARED[row["metric"]]
         return Record(
             dataset=c.dataset,
             generator=c.generator,
@@ -100,8 +100,8 @@ class Maker:
             explainer=explainer,
             finding=row["finding"],
             metric=row["metric"],
-            metric_version=version,
-            better=cast(Better, better),
+            metric_version=declared.version,
+            better=declared.better,
             value=value,
             low=row.get("low"),
             high=row.get("high"),
@@ -109,7 +109,7 @@ class Maker:
             seed=c.seed,
             seconds=round(self.outcomes[stage.inputs[0].key].seconds, 3),
             device=self.device,
-            protocol=protocol(asked_of, row["metric"], version, row["finding"]),
+            protocol=protocol(asked_of, row["metric"], declared.version, row["finding"]),
             keys=(stage.key, *(needed.key for needed in stage.inputs)),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),

@@ -28,8 +28,9 @@ from gvr_bench.progress import Display
 from gvr_bench.records import write_records
 from gvr_bench.results import Outcome, collect
 from gvr_bench.spec import write_spec
-from gvr_bench.stages import Combination, Plan, Stage
+from gvr_bench.stages import MAIN, Combination, Plan, Stage
 from gvr_bench.store import WORK, FileCheckpoints, Store
+from gvr_bench.values import write_protocols, write_values
 
 
 @dataclass(frozen=True)
@@ -158,16 +159,13 @@ class Runner:
         self.store.fail(stage, error, traceback.format_exc())
         if isinstance(error, StoreError):
             raise error
-        if isinstance(error, DataError | UsageError) and stage.kind not in (
-            "explanations",
-            "scores",
-        ):
+        if isinstance(error, DataError | UsageError) and stage.kind in MAIN:
             raise error
         if isinstance(error, Unsupported):
             return Outcome("n/a", 0.0, str(error), not_here=True)
         if isinstance(error, GvrError):
             return Outcome("failed", 0.0, str(error))
-        where = self.store.folder(stage) / "error.json"
+        where = self.store.place(stage) / "error.json"
         line = str(error).strip().splitlines()
         text = f"{type(error).__name__}: {line[0] if line else ''}"
         return Outcome("failed", 0.0, f"{text} (traceback in {where})")
@@ -200,7 +198,7 @@ def versions() -> dict[str, str]:
 def write_run(
     out: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome], how: How, began: float
 ) -> None:
-    """Write the run folder: spec, environment, cases and, last, the records."""
+    """Write the run folder: spec, environment, cases, values and, last, the records."""
     with replacing(out / "spec.toml") as partial:
         partial.write_text(write_spec(plan.spec), encoding="utf-8")
     stages = [
@@ -221,4 +219,7 @@ def write_run(
         },
     )
     write_cases(out / "cases.h5", plan, store, outcomes)
-    write_records(out / "records.jsonl", collect(plan, store, outcomes, str(how.device)))
+    records = collect(plan, store, outcomes, str(how.device))
+    write_values(out / "values.h5", plan, store, outcomes)
+    write_protocols(out / "protocols.json", plan, records)
+    write_records(out / "records.jsonl", records)

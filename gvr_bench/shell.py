@@ -38,6 +38,7 @@ class Options:
     cached_only: bool = False
     plan: bool = False
     as_json: bool = False
+    every: bool = False
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def carry_out(spec: Spec, options: Options, experiment: Experiment | None = None
     name = experiment.name if experiment else spec.dataset[0].name
     folder = options.out or Path("reports") / f"{name}-{plan.key[:8]}"
     failed = run_into(folder, plan, store, options, began, experiment)
-    show(folder, options.as_json)
+    show(folder, options)
     if failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -125,16 +126,33 @@ def refuse_fresh(plan: Plan, options: Options) -> None:
         raise UsageError("--fresh computes again and --cached-only computes nothing; leave one out")
 
 
-def show(folder: Path, as_json: bool) -> None:
+def show(folder: Path, options: Options) -> None:
     """Show a run folder on stdout."""
-    if as_json:
+    if options.as_json:
         from gvr_bench.report.exports import export
 
         print(export([folder], "json"), end="")
         return
-    from gvr_bench.report.terminal import show as show_tables
+    from gvr_bench.report import terminal
 
-    show_tables(folder, Console())
+    terminal.show(folder, Console(), options.every)
+
+
+def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
+    """Write the page of one run, or of several together, and show it; return its path.
+
+    Raises `DataError`, or `UsageError` where the page cannot be written.
+    """
+    from gvr_bench.report import html, terminal
+
+    if len(folders) == 1 and out is None:
+        page = html.write_html(folders[0])
+        terminal.show(folders[0], Console(), every)
+        return page
+    page = html.write_shared_html(folders, out or folders[0].parent / "comparison.html")
+    terminal.show_shared(folders, Console(), every)
+    print(f"\nReport: {page}")
+    return page
 
 
 def show_plan(plan: Plan, store: Store, as_json: bool) -> None:

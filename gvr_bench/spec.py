@@ -13,6 +13,7 @@ from pydantic import Field
 
 from gvr_bench.api import Settings
 from gvr_bench.errors import UsageError, did_you_mean
+from gvr_bench.metrics import GROUPS
 from gvr_bench.plugins import PROFILES
 from gvr_bench.types import KINDS
 
@@ -20,6 +21,7 @@ ALL = "all"
 DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "encoder": "conv", "explainer": ALL}
 
 CHOICES = (*KINDS, "unlabelled")  # the fields of a spec that hold choices
+ALWAYS = "prediction"  # the group of metrics that no run goes without
 
 
 class Choice(pydantic.BaseModel):
@@ -61,6 +63,9 @@ class Spec(pydantic.BaseModel):
     limit: int = Field(100, ge=1, description="test images that are explained, at most")
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()
+    metrics: tuple[str, ...] = Field(
+        ("default",), min_length=1, description="groups of metrics; default, or all"
+    )
     dataset: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["dataset"]),), min_length=1)
     unlabelled: tuple[Choice, ...] = ()
     generator: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["generator"]),), min_length=1)
@@ -68,7 +73,27 @@ class Spec(pydantic.BaseModel):
     head: tuple[Choice, ...] = ()
     explainer: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["explainer"]),), min_length=1)
 
-    @pydantic.field_validator("seeds", *CHOICES)
+    @pydantic.field_validator("metrics")
+    @classmethod
+    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Every name is a group's, or stands for several."""
+        known = ["default", ALL, *(group.name for group in GROUPS if group.name != ALWAYS)]
+        for name in given:
+            if name not in known:
+                raise ValueError(f"'{name}' is no group of metrics{did_you_mean(name, known)}")
+        return given
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of metrics that are computed, in the scoreboard's order."""
+        wanted = set(self.metrics) | {ALWAYS}
+        return tuple(
+            group.name
+            for group in GROUPS
+            if group.name in wanted or ALL in wanted or (group.default and "default" in wanted)
+        )
+
+    @pydantic.field_validator("seeds", "metrics", *CHOICES)
     @classmethod
     def _each_once(cls, given: tuple[Any, ...]) -> tuple[Any, ...]:
         """What is given twice is wanted once."""
@@ -157,7 +182,8 @@ def spec_of_table(table: dict[str, Any], flags: Mapping[str, Any]) -> Spec:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where} = {first['input']!r}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where} = {first['input']!r}: {message}") from error
 
 
 def write_spec(spec: Spec) -> str:

@@ -1,7 +1,8 @@
 """Stages, each with a key that says all its value depends on, and plans made of them.
 
 dataset -> data -> generator -> encoder -> latents -> head -> prediction
-             \\-> cases                             \\-> explanations -> scores
+             |-> cases                                  |-> explanations -> probe -> scores
+             |-> oracle, judges -> decoding, scores     |-> lessons -> student -> scores
 """
 
 from __future__ import annotations
@@ -24,8 +25,17 @@ StageKind = Literal[
     "head",
     "prediction",
     "explanations",
+    "oracle",  # an independent model of the same task, trained on pixels
+    "judges",  # autoencoders of one side of the task each
+    "decoding",  # how good the decoder is
+    "probe",  # the same cases explained again, with one thing changed
+    "lessons",  # training images explained, for a student
+    "student",
     "scores",
 ]
+MAIN: tuple[StageKind, ...] = (
+    "data", "cases", "generator", "encoder", "latents", "head", "prediction",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +98,18 @@ class Stage:
         }
 
     def __str__(self) -> str:
-        """Return kind and name."""
-        return f"{self.kind} {self.name}"
+        """Return kind and name, and which part of several."""
+        part = self.settings.get("group") or self.settings.get("changed")
+        return f"{self.kind} {self.name}" + (f", {part}" if part else "")
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One data set, generator, encoder, head and seed, with the stages that belong to it."""
+    """One data set, generator, encoder, head and seed, with the stages that belong to it.
+
+    `judging` are the stages with scores of the model itself, that of the head first;
+    `explanations` go by explainer, `scores` by explainer and group of metrics.
+    """
 
     dataset: str
     generator: str
@@ -105,9 +120,14 @@ class Combination:
     generator_stage: Stage
     encoder_stage: Stage
     head_stage: Stage
-    prediction: Stage
+    judging: tuple[Stage, ...]
     explanations: dict[str, Stage]
-    scores: dict[str, Stage]
+    scores: dict[str, dict[str, Stage]]
+
+    @property
+    def prediction(self) -> Stage:
+        """The stage that scores the head."""
+        return self.judging[0]
 
     @property
     def data(self) -> Stage:

@@ -6,6 +6,9 @@
                                error.json     the last failure
                                work/          checkpoints, until the stage is complete
 ```
+
+Trained networks that come with the package lie in a folder of the same layout beside this module;
+they are read where the store holds no value of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from gvr_bench.formats import read_json, read_state, write_json, write_state
 from gvr_bench.stages import Stage
 
 META, ERROR, WORK = "meta.json", "error.json", "work"
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 def default_root() -> Path:
@@ -36,10 +40,12 @@ def default_root() -> Path:
 
 
 class Store:
-    """Values of stages under one root folder."""
+    """Values of stages under one root folder, and those that come with the package."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shipped: Path = SHIPPED) -> None:
         self.root = root
+        self.shipped = shipped
+        self.forgotten: set[str] = set()
 
     def prepare(self) -> None:
         """Make sure that the store can be written. Raises `StoreError`."""
@@ -60,25 +66,37 @@ class Store:
                 "choose another folder with --store DIR"
             ) from error
 
+    def place(self, stage: Stage) -> Path:
+        """Return where a stage's value is computed."""
+        return self.root / subfolder(stage)
+
     def folder(self, stage: Stage) -> Path:
         """Return where a stage's value lies, or will."""
-        return self.root / stage.kind / f"{stage.name}-{stage.key[:16]}"
+        own = self.place(stage)
+        if (own / META).is_file() or stage.key in self.forgotten:
+            return own
+        shipped = self.shipped / subfolder(stage)
+        return shipped if (shipped / META).is_file() else own
 
     def has(self, stage: Stage) -> bool:
         """Whether the stage is complete, and was made from its inputs as they are now.
 
         Inputs that were computed again and came out differently make it stale; inputs that are
-        gone do not.
+        gone do not. Of a value that came with the package only its networks count: images are
+        written here, by other releases of the libraries, and their key vouches for them.
         """
-        if not (self.folder(stage) / META).is_file():
+        folder = self.folder(stage)
+        if not (folder / META).is_file():
             return False
         made_from = self.meta(stage)["made_from"]
-        return all(made_from[key] == now for key, now in self.digests(stage).items())
+        own = folder == self.place(stage)
+        inputs = [i for i in stage.inputs if own or i.kind != "data"]
+        return all(made_from[key] == now for key, now in self.digests(inputs).items())
 
-    def digests(self, stage: Stage) -> dict[str, str]:
-        """Digests of those inputs of a stage that are in the store, by key."""
-        there = [i for i in stage.inputs if (self.folder(i) / META).is_file()]
-        return {needed.key: self.meta(needed)["digest"] for needed in there}
+    def digests(self, stages: Iterable[Stage]) -> dict[str, str]:
+        """Digests of those stages that are in the store, by key."""
+        there = [stage for stage in stages if (self.folder(stage) / META).is_file()]
+        return {stage.key: self.meta(stage)["digest"] for stage in there}
 
     def meta(self, stage: Stage) -> dict[str, Any]:
         """Provenance of a complete stage."""
@@ -92,7 +110,7 @@ class Store:
         The lock is advisory and dies with its owner: losing it costs double work only, since
         every file is renamed into place.
         """
-        locks, folder = self.root / "locks", self.folder(stage)
+        locks, folder = self.root / "locks", self.place(stage)
         lock = filelock.FileLock(locks / f"{stage.key[:16]}.lock")
         with contextlib.ExitStack() as held:
             with self.writing():
@@ -103,10 +121,10 @@ class Store:
 
     def commit(self, stage: Stage, provenance: dict[str, Any]) -> None:
         """Declare the value whole, with digests of it and of what it was made from."""
-        folder = self.folder(stage)
+        folder = self.place(stage)
         with self.writing():
             (folder / ERROR).unlink(missing_ok=True)
-            value = {"digest": digest(folder), "made_from": self.digests(stage)}
+            value = {"digest": digest(folder), "made_from": self.digests(stage.inputs)}
         write_json(folder / META, {**stage.describe(), **provenance, **value})
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
@@ -114,14 +132,20 @@ class Store:
         """Keep the reason of a failure; the value stays absent."""
         content = {"type": type(error).__name__, "message": str(error), "traceback": trace}
         with contextlib.suppress(StoreError):
-            write_json(self.folder(stage) / ERROR, content)
+            write_json(self.place(stage) / ERROR, content)
 
     def forget(self, stage: Stage) -> None:
         """Remove a stage, so that it is computed again."""
-        folder = self.folder(stage)
+        self.forgotten.add(stage.key)
+        folder = self.place(stage)
         with self.writing():
             (folder / META).unlink(missing_ok=True)  # first: a partly removed value is never whole
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def subfolder(stage: Stage) -> Path:
+    """Return where a stage lies in any store."""
+    return Path(stage.kind) / f"{stage.name}-{stage.key[:16]}"
 
 
 def digest(folder: Path) -> str:

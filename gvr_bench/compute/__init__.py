@@ -7,10 +7,15 @@ from collections.abc import Callable
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench
 from gvr_bench.compute.data import compute_cases, compute_data
+from gvr_bench.compute.decoding import compute_decoding
 from gvr_bench.compute.explanations import compute_explanations
 from gvr_bench.compute.heads import compute_head, compute_latents, compute_prediction
+from gvr_bench.compute.judges import compute_judges
 from gvr_bench.compute.networks import compute_encoder, compute_generator
+from gvr_bench.compute.oracle import compute_oracle
+from gvr_bench.compute.probes import compute_probe
 from gvr_bench.compute.scores import compute_scores
+from gvr_bench.compute.student import compute_lessons, compute_student
 from gvr_bench.errors import PluginError
 from gvr_bench.stages import Stage, StageKind
 from gvr_bench.store import Store
@@ -24,6 +29,12 @@ COMPUTE: dict[StageKind, Callable[[Bench], None]] = {
     "head": compute_head,
     "prediction": compute_prediction,
     "explanations": compute_explanations,
+    "oracle": compute_oracle,
+    "judges": compute_judges,
+    "decoding": compute_decoding,
+    "probe": compute_probe,
+    "lessons": compute_lessons,
+    "student": compute_student,
     "scores": compute_scores,
 }
 

@@ -29,7 +29,7 @@ class Bench:
 
     def out(self, name: str) -> Path:
         """Return a file of this stage."""
-        return self.store.folder(self.stage) / name
+        return self.store.place(self.stage) / name
 
     def file(self, stage: Stage, name: str) -> Path:
         """Return a file of an input."""

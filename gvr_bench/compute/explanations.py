@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, cases_query, load_model
+from gvr_bench.compute.cost import Cost, measuring
 from gvr_bench.errors import PluginError
 from gvr_bench.formats import read_arrays, write_arrays
 from gvr_bench.images import to_float
@@ -31,10 +31,9 @@ def compute_explanations(bench: Bench) -> None:
     parts = []
     for part in bench.ctx.batches(len(pixels)):
         x, asked = to_float(pixels[part]), query[part]
-        started = time.perf_counter()
-        made = explain(explainer, model, x, asked, bench)
-        seconds = (time.perf_counter() - started) / len(x)
-        parts.append(gather(model, x, asked, made, seconds))
+        with measuring(model, bench.ctx.device) as cost:
+            made = explain(explainer, model, x, asked, bench)
+        parts.append(gather(model, x, asked, made) | per_image(cost, len(x)))
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     write_arrays(bench.out("explanations.h5"), whole)
 
@@ -61,14 +60,13 @@ def explain(
 
 
 @torch.no_grad()
-def gather(
-    model: Model, x: Tensor, query: Query, made: gvr.Explanation, seconds: float
-) -> dict[str, NDArray[Any]]:
+def gather(model: Model, x: Tensor, query: Query, made: gvr.Explanation) -> dict[str, NDArray[Any]]:
     """Collect a batch's arrays: the explanation, and the model's word before and after it."""
-    reconstruction = model.generator(model.encoder(x))
-    before = model(x)
+    start = model.encoder(x)
+    reconstruction, before = model.generator(start), model.head(start)
     arrays: dict[str, Tensor | None] = {
         "heat": made.heat.float(),
+        "start": start,
         "reconstruction": reconstruction,
         "prediction": query.select(query.activate(before)),
         "asked": query.asked(before),
@@ -90,4 +88,12 @@ def gather(
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
     if made.reason is not None:
         known["reason"] = np.asarray(made.reason, np.str_)
-    return known | {"seconds": np.full(len(x), seconds)}
+    return known
+
+
+def per_image(cost: Cost, n: int) -> dict[str, NDArray[Any]]:
+    """Share a batch's time and passes among its n images; memory is that of the whole batch."""
+    shares = {"seconds": cost.seconds / n, "evaluations": cost.evaluations / n}
+    if cost.memory is not None:
+        shares["memory"] = cost.memory
+    return {name: np.full(n, value) for name, value in shares.items()}

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import (
@@ -92,20 +92,21 @@ def compute_head(bench: Bench) -> None:
     net = seeded(lambda: head.build(train.z.shape[1], task), bench.ctx)
     head.fit(net, train, held_out, task, bench.ctx)
     save_network(bench, net)
-    write_json(bench.out("decision.json"), decision(bench, freeze(net), task))
+    z, targets = labelled(bench, "train")
+    with torch.no_grad():
+        outputs = freeze(net)(z).cpu()
+    write_json(bench.out("decision.json"), decide(outputs, targets, task))
 
 
-@torch.no_grad()
-def decision(bench: Bench, net: nn.Module, task: Task) -> dict[str, list[Any]]:
+def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[str, list[Any]]:
     """Say where a prediction counts as positive, and what it typically is without the finding.
 
+    Outputs (N, K) of training images with their targets (N, columns) in the task's unit ->
     `threshold` (K,): the task's for regression; otherwise the training images' prediction with
     the highest Youden index, for findings are rare and 0.5 would call none. `typical` (K, K):
     row k, column j is the median prediction of output k among training images of class j; all
     columns are alike, those without finding k, where the task has no classes.
     """
-    z, targets = labelled(bench, "train")
-    outputs = net(z).cpu()
     positive = torch.from_numpy(task.positives(targets))
     k = len(task.outputs)
     if task.kind == "multiclass":

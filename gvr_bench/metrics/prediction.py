@@ -2,18 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.metrics.base import LEVEL, RESAMPLES, Score, Values, score
+from gvr_bench.metrics.base import INFINITE, LEVEL, RESAMPLES, Declaration, Score, Values, score
 from gvr_bench.types import Task
 
-PREDICTION_VERSION = "1"
+PREDICTION_VERSION = "2"
 CHUNK = 100  # resamples at a time, to bound memory
-DIRECTION = {"auroc": "up", "accuracy": "up", "mae": "down"}
+ONE_CLASS = "the test split has one class only"
+
+PREDICTION = (
+    Declaration(
+        "auroc",
+        "prediction",
+        "AUROC",
+        "up",
+        0,
+        1,
+        "area under the receiver operating curve; 0.5 is chance",
+        "share of (positive, negative) pairs that the prediction puts in order, ties counting half",
+        "Rare findings: a high area goes with many false alarms per true one.",
+        "scikit-learn, roc_auc_score",
+        ONE_CLASS,
+        version=PREDICTION_VERSION,
+    ),
+    Declaration(
+        "average_precision",
+        "prediction",
+        "average precision",
+        "up",
+        0,
+        1,
+        "area under precision and recall; chance is the share of positives",
+        "sum of precision at each positive, by falling prediction, over the positives",
+        "The share of positives: compare on one split only.",
+        "scikit-learn, average_precision_score",
+        ONE_CLASS,
+        version=PREDICTION_VERSION,
+    ),
+    Declaration(
+        "accuracy",
+        "prediction",
+        "accuracy",
+        "up",
+        0,
+        1,
+        "share of predictions that are right",
+        "share of images whose largest output is their class, or whose prediction lies on the "
+        "right side of the threshold, averaged over findings",
+        "Rare findings: calling none is right most of the time.",
+        "scikit-learn, accuracy_score",
+        version=PREDICTION_VERSION,
+    ),
+    Declaration(
+        "mae",
+        "prediction",
+        "MAE",
+        "down",
+        0,
+        INFINITE,
+        "mean absolute error of the prediction",
+        "mean of |f(x) - y|, in the unit of the task",
+        "Skewed targets: a few large values make most of it.",
+        "scikit-learn, mean_absolute_error",
+        unit="task",
+        version=PREDICTION_VERSION,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +83,14 @@ class PredictionScore:
     finding: str
     score: Score
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number made of predictions and classes: of all images, and under weights (R, N)."""
+
+    whole: Callable[[NDArray[np.bool_], NDArray[np.float32]], float]
+    weighted: Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], Values]
 
 
 def predict_scores(
@@ -38,19 +105,12 @@ def predict_scores(
     `thresholds` (K,) are where a prediction counts as positive.
     """
     positive = task.positives(targets)  # (N, K)
-    aucs = []
-    for k, name in enumerate(task.outputs):
-        one = auroc(predictions[:, k], positive[:, k])
-        aucs.append(one)
-        reason = "" if one.n else "the test split has one class only"
-        if len(task.outputs) > 1:
-            yield PredictionScore("auroc", name, one, reason)
-    known = [auc for auc in aucs if auc.value is not None]
-    if len(task.outputs) == 1:
-        reason = "" if known else "the test split has one class only"
-        yield PredictionScore("auroc", "all", aucs[0], reason)
-    elif known:
-        yield PredictionScore("auroc", "all", macro(predictions, positive))
+    for metric, statistic in (("auroc", AUROC), ("average_precision", AVERAGE_PRECISION)):
+        for k, name in enumerate(task.outputs if len(task.outputs) > 1 else ()):
+            one = macro(predictions[:, [k]], positive[:, [k]], statistic)
+            yield PredictionScore(metric, name, one, "" if one.n else ONE_CLASS)
+        whole = macro(predictions, positive, statistic)
+        yield PredictionScore(metric, "all", whole, "" if whole.n else ONE_CLASS)
     if task.kind == "multiclass":
         right = predictions.argmax(axis=1) == targets[:, 0]
         yield PredictionScore("accuracy", "all", score(right))
@@ -62,25 +122,23 @@ def predict_scores(
         yield PredictionScore("mae", "all", score(error))
 
 
-def auroc(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> Score:
-    """Area under the ROC curve of one output with a bootstrap interval over images."""
-    return macro(prediction[:, None], positive[:, None])
+def macro(
+    predictions: NDArray[np.float32], positive: NDArray[np.bool_], statistic: Statistic
+) -> Score:
+    """Mean of a statistic over the outputs (N, K) that have both classes, with its interval.
 
-
-def macro(predictions: NDArray[np.float32], positive: NDArray[np.bool_]) -> Score:
-    """Mean AUROC over the outputs (N, K) that have both classes, resampling images jointly."""
-    from sklearn.metrics import roc_auc_score
-
+    Images are resampled jointly.
+    """
     n, outputs = positive.shape
     both = [k for k in range(outputs) if positive[:, k].any() and not positive[:, k].all()]
     if not both:
         return Score(None, None, None, 0)
-    whole = np.mean([roc_auc_score(positive[:, k], predictions[:, k]) for k in both])
+    whole = np.mean([statistic.whole(positive[:, k], predictions[:, k]) for k in both])
     rng = np.random.default_rng(0)
     means = []
     for _ in range(RESAMPLES // CHUNK):
         weights = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)])
-        columns = [weighted_auc(predictions[:, k], positive[:, k], weights) for k in both]
+        columns = [statistic.weighted(predictions[:, k], positive[:, k], weights) for k in both]
         known = (~np.isnan(columns)).sum(axis=0)
         means.append(np.nansum(columns, axis=0)[known > 0] / known[known > 0])
     low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -104,3 +162,37 @@ def weighted_auc(
     right = (hits * below).sum(axis=1)
     auc: Values = np.divide(right, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
     return auc
+
+
+def weighted_precision(
+    prediction: NDArray[np.float32], positive: NDArray[np.bool_], weights: NDArray[np.int64]
+) -> Values:
+    """Average precision under each row of `weights` (R, N); NaN without positives. (R,)."""
+    order = np.argsort(-prediction, kind="stable")
+    starts = np.flatnonzero(np.diff(-prediction[order], prepend=-np.inf))  # of runs of ties
+    sorted_weights = weights[:, order].astype(np.float64)
+    hits = np.add.reduceat(sorted_weights * positive[order], starts, axis=1)
+    seen = np.cumsum(np.add.reduceat(sorted_weights, starts, axis=1), axis=1)
+    precision = np.divide(np.cumsum(hits, axis=1), seen, out=np.zeros_like(seen), where=seen > 0)
+    total = hits.sum(axis=1)
+    area = (hits * precision).sum(axis=1)
+    average: Values = np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0)
+    return average
+
+
+def sklearn_auroc(positive: NDArray[np.bool_], prediction: NDArray[np.float32]) -> float:
+    """Area under the ROC curve."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(positive, prediction))
+
+
+def sklearn_precision(positive: NDArray[np.bool_], prediction: NDArray[np.float32]) -> float:
+    """Average precision."""
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(positive, prediction))
+
+
+AUROC = Statistic(sklearn_auroc, weighted_auc)
+AVERAGE_PRECISION = Statistic(sklearn_precision, weighted_precision)

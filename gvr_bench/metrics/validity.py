@@ -2,97 +2,127 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.base import Evidence, Metric, Values
+from gvr_bench.metrics.base import INFINITE, Evidence, metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gvr_bench.types import Query
 
 MAKES_NONE = "makes no counterfactual"
+CHUNK = 128  # images per call of the model
 
 
-def validity(evidence: Evidence) -> Values | None:
-    """1 where the head is on the target side at the latent found, else 0."""
-    flipped = evidence.flipped
-    return None if flipped is None else flipped.astype(np.float64)
+def share(flags: Tensor | None) -> Tensor | None:
+    """1 where a flag is set, else 0."""
+    return None if flags is None else flags.double()
 
 
-def reencoded_validity(evidence: Evidence) -> Values | None:
-    """1 where the head is on the target side at the encoded counterfactual image, else 0."""
-    flipped = evidence.reencoded_flipped
-    return None if flipped is None else flipped.astype(np.float64)
+@metric(
+    "validity",
+    "validity",
+    formula="share of cases with h(z') on the target side; not found counts as a failure",
+    fooled_by="Adversarial latents: h may flip where the decoded image hardly changes.",
+    source="Wachter et al. 2017",
+    needs=MAKES_NONE,
+)
+def validity(evidence: Evidence) -> Tensor | None:
+    """Share of counterfactuals whose latent flips the head."""
+    return share(evidence.flipped)
 
 
-def became_other(evidence: Evidence) -> Values | None:
-    """1 where the head sees neither the class to leave nor the class to reach, else 0."""
+@metric(
+    "validity",
+    "re-encoded validity",
+    formula="share of cases with h(E(x')) on the target side",
+    fooled_by="Adversarial pixels, which flip the model itself: read it beside the oracle's.",
+    source="this project",
+    needs=MAKES_NONE,
+)
+def reencoded_validity(evidence: Evidence) -> Tensor | None:
+    """Share of counterfactual images that still flip the model when they are encoded again."""
+    return share(evidence.reencoded_flipped)
+
+
+@metric(
+    "validity",
+    "confidence gain",
+    lowest=-1,
+    formula="f(x')_t - f(x)_t through pixels; f_t is the probability of the target class, or "
+    "that the finding is absent where there are no classes",
+    fooled_by="Adversarial pixels; a decoder that loses the finding; probabilities near 0 or 1.",
+    source="this project",
+    needs="makes no counterfactual, or the prediction is a value and no probability",
+)
+def confidence_gain(evidence: Evidence) -> Tensor | None:
+    """How much more the model believes in the target at the counterfactual image."""
+    import torch
+
+    model, query, made = evidence.model, evidence.query, evidence.counterfactual
+    if model is None or query is None or made is None or evidence.task.kind == "regression":
+        return None
+    gains = []
+    with torch.no_grad():
+        for start in range(0, len(evidence), CHUNK):
+            part = slice(start, start + CHUNK)
+            before, after = (model(x[part]).double() for x in (evidence.image, made))
+            gains.append(belief(query[part], after) - belief(query[part], before))
+    return torch.cat(gains)
+
+
+def belief(query: Query, outputs: Tensor) -> Tensor:
+    """Probability of the target side: head outputs (N, K) -> (N,)."""
+    probabilities = query.activate(outputs)
+    if query.task.kind == "multiclass":
+        return probabilities.gather(1, query.target[:, None]).squeeze(1)
+    return 1 - query.select(probabilities)
+
+
+@metric(
+    "validity",
+    "became another class",
+    better="down",
+    formula="share of cases where h(z') predicts neither the source nor the target class",
+    fooled_by="An explainer that does nothing: read it beside the share that stayed.",
+    source="generative visual rationales (2018), section 3",
+    needs="makes no counterfactual, or there are no classes",
+)
+def became_other(evidence: Evidence) -> Tensor | None:
+    """Share of counterfactuals predicted as a class that is neither source nor target."""
     if evidence.task.kind != "multiclass" or evidence.flipped is None or evidence.stayed is None:
         return None
-    return (~evidence.flipped & ~evidence.stayed).astype(np.float64)
+    return share(~evidence.flipped & ~evidence.stayed)
 
 
-def stayed(evidence: Evidence) -> Values | None:
-    """1 where the head still sees what it saw, else 0."""
-    return None if evidence.stayed is None else evidence.stayed.astype(np.float64)
-
-
-def steps(evidence: Evidence) -> Values | None:
-    """Optimisation steps used."""
-    return None if evidence.steps is None else evidence.steps.astype(np.float64)
-
-
-VALIDITY = (
-    Metric(
-        "validity",
-        "validity",
-        "up",
-        0,
-        1,
-        "share of images whose prediction h(z') is on the target side",
-        "Wachter et al. 2017",
-        MAKES_NONE,
-        validity,
-    ),
-    Metric(
-        "reencoded_validity",
-        "validity",
-        "up",
-        0,
-        1,
-        "share of images whose prediction h(E(x')) is on the target side: the counterfactual "
-        "image, not only its latent, flips the model",
-        "this project; guards against latent-space fooling",
-        MAKES_NONE,
-        reencoded_validity,
-    ),
-    Metric(
-        "became_other",
-        "validity",
-        "down",
-        0,
-        1,
-        "share of images whose prediction became a class that is neither source nor target",
-        "generative visual rationales (2018), section 3",
-        "makes no counterfactual, or there are no classes",
-        became_other,
-    ),
-    Metric(
-        "stayed",
-        "validity",
-        "down",
-        0,
-        1,
-        "share of images whose prediction is what it was",
-        "generative visual rationales (2018), section 3",
-        MAKES_NONE,
-        stayed,
-    ),
-    Metric(
-        "steps",
-        "validity",
-        "down",
-        0,
-        float("inf"),
-        "optimisation steps used",
-        "generative visual rationales (2018)",
-        "takes no steps",
-        steps,
-    ),
+@metric(
+    "validity",
+    "stayed",
+    better="down",
+    formula="share of cases where h(z') predicts what it did",
+    fooled_by="Adversarial latents, as validity.",
+    source="generative visual rationales (2018), section 3",
+    needs=MAKES_NONE,
 )
+def stayed(evidence: Evidence) -> Tensor | None:
+    """Share of counterfactuals still predicted as before."""
+    return share(evidence.stayed)
+
+
+@metric(
+    "validity",
+    "steps",
+    better="down",
+    highest=INFINITE,
+    formula="optimisation steps until the explainer stopped, at most its cap",
+    fooled_by="Stopping early: few steps are worth nothing where the picture does not change.",
+    source="generative visual rationales (2018)",
+    needs="takes no steps",
+)
+def steps(evidence: Evidence) -> Tensor | None:
+    """Optimisation steps used per image."""
+    return None if evidence.steps is None else evidence.steps.double()
+
+
+VALIDITY = (validity, reencoded_validity, confidence_gain, became_other, stayed, steps)

@@ -72,8 +72,8 @@ def view(combination: Combination, images: int) -> CombinationView:
     """Draw one combination; `images` is how many the whole page will hold, which sets the size."""
     edge = _LARGE if images <= _FEW else max(_SMALL, min(_LARGE, combination.size))
     c = combination
-    scale = _change_scale(c)
-    drawn = _Drawing(c, edge, scale, {e.name: _heat_scale(e, scale) for e in _ordered(c)})
+    scale = change_scale(c)
+    drawn = _Drawing(c, edge, scale, {e.name: heat_scale(e, scale) for e in shown(c)})
     return CombinationView(
         title=f"{c.model}, seed {c.seed}",
         cases=tuple(drawn.case(i) for i in range(len(c))),
@@ -82,11 +82,7 @@ def view(combination: Combination, images: int) -> CombinationView:
         scale=f"{scale:.2g}",
         counterfactuals=any(e.counterfactual is not None for e in c.explainers),
         mask=c.mask is not None and bool(c.mask.any()),
-        absent=tuple(
-            f"{e.name}: {e.status}: {e.reason or 'no reason given'}"
-            for e in c.explainers
-            if e.heat is None
-        ),
+        absent=absent(c),
         samples=_samples(c, min(edge, 128)),
         crisp=pictures.is_crisp(c.size),
     )
@@ -100,13 +96,25 @@ def images_in(combinations: Iterable[Combination]) -> int:
     )
 
 
-def _ordered(c: Combination) -> list[Explained]:
-    """Those that make counterfactuals, then attribution maps, then controls; failed ones not."""
+def absent(c: Combination) -> tuple[str, ...]:
+    """The explainers without a map, and why there is none."""
+    return tuple(
+        f"{e.name}: {e.status}: {e.reason or 'no reason given'}"
+        for e in c.explainers
+        if e.heat is None
+    )
+
+
+def shown(c: Combination) -> list[Explained]:
+    """Those that make counterfactuals, then attribution maps, then controls; failed ones not.
+
+    Among themselves they keep the order in which they were asked for.
+    """
     usable = [e for e in c.explainers if e.heat is not None]
-    return sorted(usable, key=lambda e: (is_control(e.name), e.counterfactual is None, e.name))
+    return sorted(usable, key=lambda e: (is_control(e.name), e.counterfactual is None))
 
 
-def _change_scale(c: Combination) -> float:
+def change_scale(c: Combination) -> float:
     """One scale for all that is measured in intensity: the true change, where it is known."""
     if c.true_change is not None and np.any(c.true_change):
         return pictures.symmetric_scale(c.true_change)
@@ -114,9 +122,10 @@ def _change_scale(c: Combination) -> float:
     return pictures.symmetric_scale(np.stack(changes)) if changes else 1.0
 
 
-def _heat_scale(explainer: Explained, change_scale: float) -> float:
+def heat_scale(explainer: Explained, change: float) -> float:
+    """What full colour is in a map: `change` for changes of intensity, else its own."""
     if explainer.counterfactual is not None or explainer.heat is None:
-        return change_scale
+        return change
     return pictures.symmetric_scale(explainer.heat)
 
 
@@ -140,7 +149,7 @@ class _Drawing:
 
     def case(self, i: int) -> CaseView:
         c = self.c
-        explainers = _ordered(c)
+        explainers = shown(c)
         moving = [e for e in explainers if e.counterfactual is not None]
         maps = [e for e in explainers if e.counterfactual is None and not is_control(e.name)]
         controls = [e for e in explainers if e.counterfactual is None and is_control(e.name)]

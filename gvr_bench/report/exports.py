@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Literal
 
 from gvr_bench.report import text
+from gvr_bench.report.blocks import Block, blocks
 from gvr_bench.report.folder import load
-from gvr_bench.report.notes import best_note, images_note, reasons, seeds_note, visible
+from gvr_bench.report.notes import (
+    best_note,
+    images_note,
+    interval_note,
+    level_note,
+    not_shown,
+    rank_note,
+    reasons,
+    seeds_note,
+)
 from gvr_bench.report.published import COUNT, QuotedRow, published_tables
 from gvr_bench.report.tables import Cell, Column, Row, Table, model_tables, scoreboards
 
@@ -21,7 +31,7 @@ Format = Literal["md", "csv", "json", "latex"]
 
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "·": r"$\cdot$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--",
+    "·": r"$\cdot$", "†": r"$\dagger$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
 } | {sign: "\\" + sign for sign in "&%$#_{}"}  # fmt: skip
 
@@ -45,22 +55,25 @@ def export(runs: list[Path], format: Format) -> str:  # noqa: A002 - the word of
 
 
 def _markdown(whole: Table) -> str:
-    table = visible(whole)
+    lines = [f"### {_md(whole.title)}", ""]
+    lines += [line for told in whole.apart for line in (_md(told), "")]
+    for block in blocks(whole):
+        lines += _markdown_block(block)
+    return "\n".join([*lines, *(f"- {_md(line)}\n" for line in not_shown(whole))])
+
+
+def _markdown_block(block: Block) -> list[str]:
+    table = block.table
     names, count = len(table.headings), len(table.columns)
     heads = [*table.headings, *map(text.heading, table.columns)]
-    lines = [
-        f"### {_md(table.title)}",
-        "",
-        _md_row([_md(head) for head in heads]),
-        _md_row(["---"] * names + ["---:"] * count),
-    ]
+    lines = [f"#### {_md(block.group.title)}", ""] if block.titled else []
+    lines += [_md_row([_md(head) for head in heads]), _md_row(["---"] * names + ["---:"] * count)]
     for row in table.rows:
         marks = [_md(name) for name in _names(row)]
         lines.append(_md_row([*marks, *_shown(table, row, "**{}**", _md)]))
-    lines += ["", _note(table)]
-    why = reasons(whole)
-    lines += ["", *(f"- {_md(line)}" for line in why)] if why else []
-    return "\n".join(lines) + "\n"
+    lines += ["", _note(table), ""]
+    why = [f"- {_md(line)}" for line in (*block.left_out, *reasons(table))]
+    return [*lines, *why, ""] if why else lines
 
 
 def _md_row(cells: list[str]) -> str:
@@ -76,12 +89,19 @@ def _md(words: str) -> str:
 
 
 def _latex(whole: Table) -> str:
-    table = visible(whole)
+    lines = [line for block in blocks(whole) for line in _latex_block(block)]
+    lines += [f"% {_tex(line)}" for line in (*whole.apart, *not_shown(whole))]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_block(block: Block) -> list[str]:
+    table = block.table
     heads = [*table.headings, *map(text.heading, table.columns)]
+    title = f"{table.title}: {block.group.title}" if block.titled else table.title
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(table.title)}. {_tex(_note(table))}}}",
+        rf"\caption{{{_tex(title)}. {_tex(_note(table))}}}",
         rf"\begin{{tabular}}{{{'l' * len(table.headings)}{'r' * len(table.columns)}}}",
         r"\toprule",
         _tex_row([_tex(head) for head in heads]),
@@ -95,8 +115,7 @@ def _latex(whole: Table) -> str:
         marks = [_tex(name) for name in _names(row)]
         lines.append(_tex_row([*marks, *_shown(table, row, r"\textbf{{{}}}", _tex)]))
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-    lines += [f"% {_tex(line)}" for line in reasons(whole)]
-    return "\n".join(lines) + "\n"
+    return lines + [f"% {_tex(line)}" for line in (*block.left_out, *reasons(table))]
 
 
 def _tex_row(cells: list[str]) -> str:
@@ -113,31 +132,37 @@ def _names(row: Row) -> list[str]:
 
 
 def _shown(table: Table, row: Row, bold: str, escape: Callable[[str], str]) -> Iterator[str]:
-    """Cells as `0.884 (0.844 to 0.924)`, the best in bold."""
+    """Cells as `0.884 #1 (0.844 to 0.924)`, the best in bold."""
     for index, cell in enumerate(row.cells):
         if cell.value is None:
             yield escape(text.word(cell))
             continue
         places = text.places(table, row, index)
         value = text.number(cell.value, places)
+        rank = "" if cell.rank is None else f" {escape(f'#{cell.rank}')}"
         span = text.interval(cell, places, " to ")
-        yield (bold.format(value) if cell.best else value) + (f" ({span})" if span else "")
+        yield (bold.format(value) if cell.best else value) + rank + (f" ({span})" if span else "")
 
 
 def _note(table: Table) -> str:
-    best = best_note(table)
+    span, best, rank, level = (
+        note(table) for note in (interval_note, best_note, rank_note, level_note)
+    )
     notes = (
-        "95 % intervals in brackets",
+        f"{span}s in brackets" if span else "",
         images_note(table),
         seeds_note(table),
         f"{best} in bold" if best else "",
+        f"# {rank}" if rank else "",
+        f"{text.LEVEL} {level}" if level else "",
     )
     return "; ".join(note for note in notes if note) + "."
 
 
 _FIELDS = (
-    "table", "kind", "dataset", "model", "finding", "explainer", "control", "metric", "better",
-    "unit", "value", "low", "high", "n", "seeds", "best", "status", "reason", "row", "source",
+    "table", "kind", "dataset", "model", "finding", "explainer", "control", "group", "metric",
+    "better", "unit", "value", "low", "high", "n", "seeds", "rank", "clear", "separated", "best",
+    "status", "reason", "row", "source",
 )  # fmt: skip
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gvr_bench.report import text
+from gvr_bench.report.blocks import telling
 from gvr_bench.report.folder import Run
-from gvr_bench.report.glossary import Entry, entry
-from gvr_bench.report.tables import Cell, Table
+from gvr_bench.report.glossary import entry, is_cost, is_truth
+from gvr_bench.report.tables import Cell, Row, Table
 
 _MOST = 5
 
@@ -32,8 +33,7 @@ def headlines(models: Sequence[Table], boards: Sequence[Table]) -> list[Headline
             about = table.rows[0].names[0] if "model" in table.headings else "the model"
             found.append(_headline(table, 0, cell, about))
     for table in boards[:1]:
-        order = sorted(range(len(table.columns)), key=lambda i: not _entry(table, i).truth)
-        for index in [i for i in order if not _entry(table, i).cost]:
+        for index in _worth_telling(table):
             rows = [row for row in table.rows if row.cells[index].value is not None]
             leaders = [row for row in rows if row.cells[index].best] or rows[: len(rows) == 1]
             if leaders:
@@ -43,8 +43,16 @@ def headlines(models: Sequence[Table], boards: Sequence[Table]) -> list[Headline
     return found[:_MOST]
 
 
-def _entry(table: Table, index: int) -> Entry:
-    return entry(table.columns[index].metric)
+def _worth_telling(table: Table) -> list[int]:
+    """Positions of quality scores: two of ground truth, one of each other group, then the rest."""
+    order = [i for i in telling(table) if not is_cost(table.columns[i].metric)]
+    most = {"truth": 2}
+    first: list[int] = []
+    for index in order:
+        group = table.columns[index].group
+        if sum(table.columns[i].group == group for i in first) < most.get(group, 1):
+            first.append(index)
+    return first + [index for index in order if index not in first]
 
 
 def _headline(table: Table, index: int, cell: Cell, about: str) -> Headline:
@@ -84,39 +92,37 @@ def _near_chance(table: Table) -> Iterable[str]:
 
 
 def _against_controls(table: Table) -> Iterable[str]:
-    """Explainers whose interval does not clear the best control, per score against truth."""
+    """Explainers that do not do better than every control, per score against ground truth."""
     if not any(row.control for row in table.rows):
         yield "No control explainer was run, so there is nothing to beat."
         return
+    weak: dict[tuple[str, ...], list[str]] = {}
+    rivals = [row for row in table.rows if not row.control]
     for index, column in enumerate(table.columns):
-        sign = {"up": 1.0, "down": -1.0, "-": 0.0}[column.better]
-        rivals = [
-            (sign * row.cells[index].value, row.names[0])  # type: ignore[operator]
-            for row in table.rows
-            if row.control and row.cells[index].value is not None
-        ]
-        if not entry(column.metric).truth or not sign or not rivals:
-            continue
-        bar, control = max(rivals)
-        weak = [
-            row.names[0]
-            for row in table.rows
-            if not row.control and _worst(row.cells[index], sign, bar)
-        ]
-        if weak:
-            verb = "does" if len(weak) == 1 else "do"
+        if is_truth(column.metric) and column.better != "-":
+            names = tuple(row.names[0] for row in rivals if _weak(table, row, index))
+            weak.setdefault(names, []).append(entry(column.metric).title)
+    for names, titles in weak.items():
+        if names:
+            verb = "does" if len(names) == 1 else "do"
             yield (
-                f"{text.listed(weak)} {verb} not clearly beat the control {control} "
-                f"on {entry(column.metric).title}."
+                f"{text.listed(names)} {verb} not clearly beat the controls "
+                f"on {text.listed(titles)}."
             )
 
 
-def _worst(cell: Cell, sign: float, bar: float) -> bool:
-    """Whether the bad end of the interval is no better than the bar."""
-    if cell.value is None:
-        return False
+def _weak(table: Table, row: Row, index: int) -> bool:
+    """Whether a row is not told apart from a control: by a paired test, else by its interval."""
+    cell, sign = row.cells[index], 1.0 if table.columns[index].better == "up" else -1.0
+    if cell.clear is not None:
+        return not cell.clear
+    bars = [
+        sign * control.cells[index].value  # type: ignore[operator]
+        for control in table.rows
+        if control.control and control.cells[index].value is not None
+    ]
     ends = [sign * end for end in (cell.low, cell.high, cell.value) if end is not None]
-    return min(ends) <= bar
+    return bool(bars) and bool(ends) and min(ends) <= max(bars)
 
 
 def _fooled(table: Table) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Reads the folder of a run: records, spec, environment."""
+"""Reads the folder of a run: records, spec, environment, values and protocols."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import h5py
 
-from gvr_bench.errors import DataError
+from gvr_bench.errors import DataError, StoreError
 from gvr_bench.records import Record, read_records
 from gvr_bench.report import check_run
 from gvr_bench.report.experiment import Experiment, read_experiment
+from gvr_bench.values import Fact, RunValues, read_protocols, read_values
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Environment:
 class Run:
     """A finished run; `units` maps a data set to the unit of its targets where it has one.
 
-    `experiment` is the published one that it repeats, if any.
+    `experiment` is the published one that it repeats, if any. `values` and `protocols`, what each
+    protocol consists of, are empty for runs of older versions.
     """
 
     path: Path
@@ -57,6 +59,8 @@ class Run:
     environment: Environment
     units: Mapping[str, str]
     experiment: Experiment | None
+    values: RunValues
+    protocols: Mapping[str, Mapping[str, Fact]]
 
     @property
     def name(self) -> str:
@@ -73,7 +77,9 @@ def load(path: Path) -> Run:
         raise DataError(f"cannot read {path / 'spec.toml'}: {error}") from error
     records = tuple(read_records(path / "records.jsonl"))
     environment = _environment(path / "environment.json")
-    return Run(path, records, spec, environment, _units(path), read_experiment(path))
+    values, protocols = _values(path)
+    experiment = read_experiment(path)
+    return Run(path, records, spec, environment, _units(path), experiment, values, protocols)
 
 
 def open_cases(path: Path) -> h5py.File:
@@ -84,6 +90,19 @@ def open_cases(path: Path) -> h5py.File:
         raise DataError(
             f"cannot read {path / 'cases.h5'}: {error}; "
             f"write it again with: gvr-bench run {path / 'spec.toml'} --out {path}"
+        ) from error
+
+
+def _values(path: Path) -> tuple[RunValues, Mapping[str, Mapping[str, Fact]]]:
+    values, protocols = path / "values.h5", path / "protocols.json"
+    try:
+        return (
+            read_values(values) if values.is_file() else RunValues(),
+            read_protocols(protocols) if protocols.is_file() else {},
+        )
+    except StoreError as error:
+        raise DataError(
+            f"{error}; write it again with: gvr-bench run {path / 'spec.toml'} --out {path}"
         ) from error
 
 

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from gvr_bench.records import Record
 from gvr_bench.report.folder import Run
+from gvr_bench.report.glossary import entry as declared
+from gvr_bench.values import EXPLANATIONS, Whose
 
 Scope = TypeVar("Scope", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A record with the name of its run."""
+    """A record with the name of its run, and the value of each of its cases (N,) where known.
+
+    Entries with the same `maker` and `recipe` differ by nothing but their seeds; both are empty
+    where that is not known.
+    """
 
     run: str
     record: Record
+    values: NDArray[Any] | None = field(default=None, compare=False)
+    maker: str = ""
+    recipe: str = ""
 
     @property
     def column(self) -> tuple[str, str]:
@@ -49,11 +60,21 @@ def entries_of(runs: Sequence[Run], wanted: Callable[[Record], bool]) -> list[En
     names = [run.name for run in runs]
     unique = len(set(names)) == len(names)
     return [
-        Entry(run.name if unique else str(run.path), record)
+        _entry(run, run.name if unique else str(run.path), record)
         for run in runs
         for record in run.records
         if wanted(record)
     ]
+
+
+def _entry(run: Run, name: str, record: Record) -> Entry:
+    whose, group = Whose.of(record), declared(record.metric).group
+    recipes = run.values.recipes
+    values = run.values.values.get((whose, record.metric)) if record.finding == "all" else None
+    made = "prediction" if record.explainer is None else EXPLANATIONS
+    return Entry(
+        name, record, values, recipes.get((whose, made), ""), recipes.get((whose, group), "")
+    )
 
 
 def comparable(
@@ -91,29 +112,55 @@ def _place(batch: list[Entry], groups: list[_Group]) -> None:
         group.add(entry)
 
 
+@dataclass
+class _Slot:
+    """One row in the making: the entries of each metric, and the runs and recipes they are of."""
+
+    runs: list[str]
+    maker: str
+    cells: dict[str, list[Entry]] = field(default_factory=dict)
+    recipes: dict[str, str] = field(default_factory=dict)
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether an entry is another seed, or another score, of what is in the row."""
+        metric, seed = entry.record.metric, entry.record.seed
+        if any(other.record.seed == seed for other in self.cells.get(metric, ())):
+            return False
+        at_home = entry.run in self.runs or (bool(entry.maker) and entry.maker == self.maker)
+        recipes = {self.recipes.get(metric, ""), entry.recipe} - {""}
+        return at_home and len(recipes) <= 1
+
+    def add(self, entry: Entry) -> None:
+        if entry.run not in self.runs:
+            self.runs.append(entry.run)
+        if entry.recipe:
+            self.recipes[entry.record.metric] = entry.recipe
+        self.cells.setdefault(entry.record.metric, []).append(entry)
+
+
 def rows_of(
     group: Iterable[Entry], name: Callable[[Record], tuple[str, ...]]
-) -> dict[tuple[str, ...], dict[str, list[Record]]]:
-    """Rows by name, each with the records of its metrics, one per seed.
+) -> dict[tuple[str, ...], dict[str, list[Entry]]]:
+    """Rows by name, each with the entries of its metrics, one per seed.
 
-    What two runs share is shown once. Where they differ, or one run holds two variants of an
-    explainer, each is a row: other settings are never averaged as if they were other seeds.
+    What two runs share is shown once. Where they differ by the seed alone they are one row; where
+    they differ otherwise, or one run holds two variants of an explainer, each is a row: other
+    settings are never averaged as if they were other seeds.
     """
     seen: set[Hashable] = set()
-    slots: dict[tuple[tuple[str, ...], str, int], dict[str, list[Record]]] = {}
+    slots: dict[tuple[str, ...], list[_Slot]] = {}
     for entry in group:
-        record = entry.record
-        label = name(record)
-        fact = (label, *_identity(record))
-        if record.keys and fact in seen:
+        label = name(entry.record)
+        fact = (label, *_identity(entry.record))
+        if entry.record.keys and fact in seen:
             continue
         seen.add(fact)
-        variant = 1
-        while _taken(slots.get((label, entry.run, variant), {}), record):
-            variant += 1
-        slots.setdefault((label, entry.run, variant), {}).setdefault(record.metric, []).append(
-            record
-        )
+        mine = slots.setdefault(label, [])
+        slot = next((slot for slot in mine if slot.takes(entry)), None)
+        if slot is None:
+            slot = _Slot([entry.run], entry.maker)
+            mine.append(slot)
+        slot.add(entry)
     return _named(slots)
 
 
@@ -121,20 +168,16 @@ def _identity(record: Record) -> tuple[Hashable, ...]:
     return record.metric, record.seed, record.keys, record.value, record.status, record.reason
 
 
-def _taken(slot: dict[str, list[Record]], record: Record) -> bool:
-    return any(other.seed == record.seed for other in slot.get(record.metric, ()))
-
-
 def _named(
-    slots: dict[tuple[tuple[str, ...], str, int], dict[str, list[Record]]],
-) -> dict[tuple[str, ...], dict[str, list[Record]]]:
-    """Add the run's name and the variant's number to labels that need them."""
-    runs: dict[tuple[str, ...], set[str]] = {}
-    for label, run, _ in slots:
-        runs.setdefault(label, set()).add(run)
+    slots: dict[tuple[str, ...], list[_Slot]],
+) -> dict[tuple[str, ...], dict[str, list[Entry]]]:
+    """Add the names of runs and the variant's number to labels that need them."""
     named = {}
-    for (label, run, variant), cells in slots.items():
-        suffix = f" [{run}]" if len(runs[label]) > 1 else ""
-        suffix += f" ({variant})" if variant > 1 else ""
-        named[(label[0] + suffix, *label[1:])] = cells
+    for label, mine in slots.items():
+        several = len({tuple(slot.runs) for slot in mine}) > 1
+        for number, slot in enumerate(mine):
+            earlier = sum(slot.runs == other.runs for other in mine[:number])
+            suffix = f" [{', '.join(slot.runs)}]" if several else ""
+            suffix += f" ({earlier + 1})" if earlier else ""
+            named[(label[0] + suffix, *label[1:])] = slot.cells
     return named

@@ -13,18 +13,33 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
+from gvr_bench import __version__
+from gvr_bench.formats import replacing
+from gvr_bench.metrics import DECLARED, Declaration, Group
 from gvr_bench.report import text
+from gvr_bench.report.blocks import blocks
 from gvr_bench.report.case_views import images_in, view
 from gvr_bench.report.cases import Combination, read_cases
 from gvr_bench.report.charts import Chart, charts, marks
 from gvr_bench.report.findings import cautions, headlines
-from gvr_bench.report.folder import load
-from gvr_bench.report.glossary import entry, explained
-from gvr_bench.report.notes import best_note, images_note, reasons, seeds_note, visible
+from gvr_bench.report.folder import Run, load
+from gvr_bench.report.glossary import entry, in_order
+from gvr_bench.report.maps import maps
+from gvr_bench.report.notes import (
+    best_note,
+    images_note,
+    interval_note,
+    level_note,
+    not_shown,
+    rank_note,
+    reasons,
+    seeds_note,
+)
 from gvr_bench.report.published import published_tables
 from gvr_bench.report.roc import SIDE, roc_chart
 from gvr_bench.report.side_by_side import side_by_side
 from gvr_bench.report.tables import Column, Table, model_tables, scoreboards
+from gvr_bench.report.tradeoff import HEIGHT, WIDTH, tradeoffs
 
 MOST_CASES = 24
 _WORD_END = re.compile(r"_|[,:=](?=[^\W\d])")
@@ -32,11 +47,17 @@ _WORD_END = re.compile(r"_|[,:=](?=[^\W\d])")
 
 def write_html(run: Path) -> Path:
     """Write `index.html` into the folder of a run and return its path. Raises `DataError`."""
-    page = render(run)
-    path = run / "index.html"
-    partial = path.with_suffix(".tmp")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    return _write(run / "index.html", render(run))
+
+
+def write_shared_html(folders: Sequence[Path], out: Path) -> Path:
+    """Write a page with the scores of several runs in shared tables. Raises `DataError`."""
+    return _write(out, render_shared(folders))
+
+
+def _write(path: Path, page: str) -> Path:
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return path
 
 
@@ -47,31 +68,67 @@ def render(folder: Path) -> str:
     models, boards = model_tables([run]), scoreboards([run])
     images = images_in(combinations)
     drawn = _charts(combinations)
+    return _page(
+        "index.html.j2",
+        version=run.environment.gvr_bench,
+        run=run,
+        datasets=_distinct(r.dataset for r in run.records),
+        models_named=_distinct(f"{r.generator} · {r.encoder} · {r.head}" for r in run.records),
+        seeds=_seeds(run),
+        explainers=_distinct(r.explainer for r in run.records if r.explainer),
+        started=_date(run.environment.started),
+        published=published_tables([run]),
+        rocs=[found for c in combinations if (found := roc_chart(c, run.records))],
+        models=models,
+        boards=boards,
+        declared=declared_in([*models, *boards]),
+        headlines=headlines(models, boards),
+        cautions=cautions(run, models, boards),
+        combinations=[view(combination, images) for combination in combinations],
+        beside=side_by_side(combinations),
+        maps=maps(combinations),
+        charts=drawn,
+        held_out=any(item.gap for _, group in drawn for item in group),
+    )
+
+
+def render_shared(folders: Sequence[Path]) -> str:
+    """The page of several runs as text. Raises `DataError`."""
+    runs = [load(folder) for folder in folders]
+    models, boards = model_tables(runs), scoreboards(runs)
+    return _page(
+        "shared.html.j2",
+        version=__version__,
+        runs=runs,
+        datasets=_distinct(r.dataset for run in runs for r in run.records),
+        published=published_tables(runs),
+        models=models,
+        boards=boards,
+        declared=declared_in([*models, *boards]),
+    )
+
+
+def _page(template: str, **content: object) -> str:
     style = (resources.files(__package__) / "templates" / "report.css").read_text("utf-8")
     return (
         _environment()
-        .get_template("index.html.j2")
+        .get_template(template)
         .render(
-            run=run,
-            datasets=_distinct(r.dataset for r in run.records),
-            models_named=_distinct(f"{r.generator} · {r.encoder} · {r.head}" for r in run.records),
-            seeds=sorted({r.seed for r in run.records}),
-            explainers=_distinct(r.explainer for r in run.records if r.explainer),
-            started=_date(run.environment.started),
-            published=published_tables([run]),
-            rocs=[found for c in combinations if (found := roc_chart(c, run.records))],
-            models=models,
-            boards=boards,
-            headlines=headlines(models, boards),
-            cautions=cautions(run, models, boards),
-            combinations=[view(combination, images) for combination in combinations],
-            beside=side_by_side(combinations),
-            charts=drawn,
-            held_out=any(item.gap for _, group in drawn for item in group),
+            **content,
             style=Markup(style),  # noqa: S704 - our own file
             style_hash=_hash(style),
         )
     )
+
+
+def declared_in(tables: Iterable[Table]) -> list[tuple[Group, list[Declaration]]]:
+    """The declared metrics of all columns, by group."""
+    names = dict.fromkeys(column.metric for table in tables for column in table.columns)
+    found = [DECLARED[name] for name in names if name in DECLARED]
+    return [
+        (group, [metric for metric in found if metric.group == group.name])
+        for group in in_order({metric.group for metric in found})
+    ]
 
 
 def _environment() -> jinja2.Environment:
@@ -84,21 +141,30 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "duration": text.duration,
+        "hover": text.hover,
+        "is_declared": DECLARED.__contains__,
         "minus": _minus,
-        "title_of": _title,
-        "explained": explained,
         "name": _name,
+        "range": text.value_range,
+        "seeds": _seeds,
+        "sentence": text.sentence,
+        "title_of": _title,
     }
     environment.globals |= {
-        "places": text.places,
-        "side": SIDE,
-        "visible": visible,
-        "number": text.number,
+        "blocks": blocks,
         "interval": text.interval,
-        "word": text.word,
+        "level_note": level_note,
         "marks": marks,
-        "reasons": reasons,
+        "not_shown": not_shown,
         "notes": _notes,
+        "number": text.number,
+        "places": text.places,
+        "plot_height": HEIGHT,
+        "plot_width": WIDTH,
+        "reasons": reasons,
+        "side": SIDE,
+        "tradeoffs": tradeoffs,
+        "word": text.word,
     }
     return environment
 
@@ -118,14 +184,17 @@ def _name(name: object) -> Markup:
 
 
 def _notes(table: Table) -> str:
-    best = best_note(table)
+    span, best, level = interval_note(table), best_note(table), level_note(table)
     notes = (
-        "Beneath each value its 95 % interval",
+        f"Beneath each value its {span}" if span else "",
         images_note(table),
         seeds_note(table),
         f"{best} in bold" if best else "",
+        "raised the rank, the first in bold" if rank_note(table) else "",
+        f"in grey: {level}" if level else "",
     )
-    return "; ".join(note for note in notes if note) + "."
+    line = "; ".join(note for note in notes if note)
+    return f"{line}." if line else ""
 
 
 def _charts(combinations: Sequence[Combination]) -> list[tuple[str, list[Chart]]]:
@@ -138,6 +207,10 @@ def _charts(combinations: Sequence[Combination]) -> list[tuple[str, list[Chart]]
         if drawn:
             shown.append((f"{combination.model}, seed {combination.seed}", drawn))
     return shown
+
+
+def _seeds(run: Run) -> list[int]:
+    return sorted({record.seed for record in run.records})
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

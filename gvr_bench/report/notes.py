@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gvr_bench.report.glossary import entry
+from gvr_bench.report.glossary import entry, is_cost
 from gvr_bench.report.published import QuotedRow
 from gvr_bench.report.tables import Cell, Column, Row, Table
 
@@ -43,26 +43,49 @@ def _scored(table: Table) -> list[Row]:
 
 def _measured(row: Row, column: Column, cell: Cell) -> Cell:
     metric = row.metric if isinstance(row, QuotedRow) else column.metric
-    once = entry(metric).cost and cell.low == cell.high == cell.value
+    once = is_cost(metric) and cell.low == cell.high == cell.value
     return replace(cell, low=None, high=None) if once else cell
 
 
 def seeds_note(table: Table) -> str:
-    """`mean of k seeds`, where numbers are one."""
+    """`mean of k seeds`, where numbers are one, and what stands beneath them."""
     counts = {len(cell.seeds) for row in table.rows for cell in row.cells if cell.seeds}
     most = max(counts, default=1)
     if most <= 1:
         return ""
     fewest = min(counts)
     number = str(most) if fewest == most else f"{fewest} to {most}"
-    return f"mean of {number} seeds, intervals likewise"
+    return f"mean of {number} seeds, with the lowest and highest of them"
+
+
+def interval_note(table: Table) -> str:
+    """What the numbers beneath a value are, where any is an interval."""
+    cells = [cell for row in table.rows for cell in row.cells if cell.low is not None]
+    return "95 % interval" if any(len(cell.seeds) <= 1 for cell in cells) else ""
 
 
 def best_note(table: Table) -> str:
     """Among which numbers the marked ones are best, where any is marked."""
-    if not any(cell.best for row in table.rows for cell in row.cells):
+    if not any(cell.best and cell.rank is None for row in table.rows for cell in row.cells):
         return ""
     return "best of a finding" if table.kind == "models" else "best of a column"
+
+
+def rank_note(table: Table) -> str:
+    """What a rank means, where there are any."""
+    if not any(cell.rank for row in table.rows for cell in row.cells):
+        return ""
+    return (
+        "the rank: 1 + how many are better by a paired Wilcoxon test over the same images "
+        "(5 %, Holm-corrected over the column)"
+    )
+
+
+def level_note(table: Table) -> str:
+    """What the mark of a column means that tells no explainer from the controls."""
+    if not any(column.separated is False for column in table.columns):
+        return ""
+    return "no explainer does better than every control (same test): a good value proves nothing"
 
 
 def images_note(table: Table) -> str:
@@ -77,10 +100,7 @@ def images_note(table: Table) -> str:
 
 
 def reasons(table: Table) -> list[str]:
-    """Why cells of the whole table hold no number, and why columns are not visible.
-
-    One line per reason, with the rows it holds for.
-    """
+    """Why cells of columns that are visible hold no number: one line per reason, with its rows."""
     hidden, scored = _hidden(table), _scored(table)
     told: dict[tuple[str, str, str], list[str]] = {}
     for row in table.rows:
@@ -88,24 +108,24 @@ def reasons(table: Table) -> list[str]:
             everywhere = len(titles) == len(table.columns) or table.kind == "published"
             scope = "" if everywhere else f" ({', '.join(titles)})"
             told.setdefault((word, reason, scope), []).append(" ".join(row.names))
-    lines = [
+    return [
         f"{word}: {', '.join(names)}{scope}: {reason or 'no reason given'}"
         for (word, reason, scope), names in told.items()
     ]
-    return [*lines, _not_shown(table, hidden, scored)] if hidden else lines
 
 
-def _not_shown(table: Table, hidden: list[int], scored: list[Row]) -> str:
-    """`not shown: validity, steps (makes no counterfactual); pixel AP (no masks are known)`."""
+def not_shown(table: Table) -> list[str]:
+    """Why columns are not visible: `pixel AP, IoU, Otsu (no masks are known)`; one line or none."""
     told: dict[str, list[str]] = {}
-    for index in hidden:
+    for index in _hidden(table):
         why = dict.fromkeys(
             row.cells[index].reason or "no reason given"
-            for row in scored
+            for row in _scored(table)
             if row.cells[index].status
         )
         told.setdefault(", ".join(why), []).append(entry(table.columns[index].metric).title)
-    return "not shown: " + "; ".join(f"{', '.join(t)} ({why})" for why, t in told.items())
+    line = "; ".join(f"{', '.join(titles)} ({why})" for why, titles in told.items())
+    return [f"not shown: {line}"] if line else []
 
 
 def _gaps(table: Table, row: Row, apart: list[int]) -> dict[tuple[str, str], list[str]]:

@@ -1,45 +1,60 @@
-"""A finished run in the terminal."""
+"""Finished runs in the terminal."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich import box
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
+from gvr_bench.metrics import Group
 from gvr_bench.report import text
+from gvr_bench.report.blocks import Block, blocks, cut, without_intervals
+from gvr_bench.report.drawing import Screen
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.notes import best_note, images_note, reasons, seeds_note, visible
+from gvr_bench.report.notes import (
+    best_note,
+    images_note,
+    interval_note,
+    level_note,
+    not_shown,
+    rank_note,
+    reasons,
+    seeds_note,
+    visible,
+)
 from gvr_bench.report.published import published_tables
-from gvr_bench.report.tables import Row, Table, model_tables, scoreboards
+from gvr_bench.report.tables import Table, model_tables, scoreboards
 
-_DIGITS = 2
-_WIDEST_NAME = 22
-_STYLES = {"failed": "red", "ok": "", "n/a": "dim", "skipped": "yellow", None: "dim"}
+_GLANCE = Group("", "One score of each other group", "")
+_FEW = 8  # scores that are all shown, however they are grouped
 
 
-def show(run: Path, console: Console) -> None:
-    """Print what was run, the scores and what went wrong. Raises `DataError`."""
-    loaded = load(run)
-    _print(console, _header(loaded), "bold")
-    runs = [loaded]
-    tables = [*published_tables(runs), *model_tables(runs), *scoreboards(runs)]
-    for table in tables:
-        _table(table, console)
-    if not tables:
-        _print(console, "No scores were recorded.", "yellow")
-    _stages(loaded, console)
+def show(run: Path, console: Console, every: bool = False) -> None:
+    """Print what was run, the scores and what went wrong. Raises `DataError`.
+
+    Of a large scoreboard the leading group is shown and one score of each other group, unless
+    `every` score is wanted.
+    """
+    loaded, screen = load(run), Screen(console)
+    screen.print(_header(loaded), "bold")
+    _tables([loaded], screen, every)
+    _stages(loaded, screen)
     page = run / "index.html"
     last = f"Report: {page}" if page.is_file() else f"Records: {run / 'records.jsonl'}"
     console.print()
     # A path is never folded: a terminal wraps it, and it can still be copied.
     console.print(Text(text.clean(last)), soft_wrap=True)
+
+
+def show_shared(folders: Sequence[Path], console: Console, every: bool = False) -> None:
+    """Print the scores of several runs in shared tables, one per protocol. Raises `DataError`."""
+    runs, screen = [load(folder) for folder in folders], Screen(console)
+    for run in runs:
+        screen.print(f"{run.name}: {_header(run)}", "bold")
+    _tables(runs, screen, every)
 
 
 def _header(run: Run) -> str:
@@ -56,152 +71,84 @@ def _header(run: Run) -> str:
     return " | ".join(part for part in parts if part)
 
 
-def _table(table: Table, console: Console) -> None:
-    console.print()
-    _print(console, table.title, "bold")
-    for block in _blocks(visible(table), console.width):
-        console.print(_drawn(block, console))
-    best = best_note(table)
-    notes = (
-        "beneath each value its 95 % interval",
-        images_note(table),
-        seeds_note(table),
-        f"* {best}" if best else "",
+def _tables(runs: Sequence[Run], screen: Screen, every: bool) -> None:
+    tables = [*published_tables(runs), *model_tables(runs), *scoreboards(runs)]
+    for table in tables:
+        _table(table, screen, every)
+    if not tables:
+        screen.print("No scores were recorded.", "yellow")
+
+
+def _table(whole: Table, screen: Screen, every: bool) -> None:
+    screen.print()
+    screen.print(whole.title, "bold")
+    for line in whole.apart:
+        screen.print(line, "yellow")
+    found = blocks(whole)
+    scores = sum(len(block.table.columns) for block in found)
+    brief = whole.kind == "scoreboard" and not every and scores > _FEW
+    shown = _brief(whole, found, screen) if brief else found
+    for block in shown:
+        _block(block, screen)
+    _legend([block.table for block in shown], screen)
+    if brief:
+        hidden = scores - sum(len(block.table.columns) for block in shown)
+        screen.print(f"{hidden} more scores: in the page, or here with --all", "dim")
+    else:
+        for line in not_shown(whole):
+            screen.print(f"- {line}")
+
+
+def _brief(whole: Table, found: Sequence[Block], screen: Screen) -> list[Block]:
+    """As much of the leading group as fits side by side, and one score of each other group."""
+    first, rest = found[0], found[1:]
+    front = next(screen.pieces(first.table))
+    names = [block.table.columns[0].metric for block in rest]
+    table = visible(whole)
+    at = {column.metric: index for index, column in enumerate(table.columns)}
+    glance = without_intervals(cut(table, [at[name] for name in names]))
+    return [
+        replace(first, table=front),
+        *([Block(_GLANCE, glance, (), titled=True)] if names else []),
+    ]
+
+
+def _block(block: Block, screen: Screen) -> None:
+    if block.titled:
+        screen.print()
+        about = f": {block.group.text}" if block.group.text else ""
+        screen.print(f"{block.group.title}{about}", "italic")
+    screen.table(block.table)
+    for line in (*block.left_out, *reasons(block.table)):
+        screen.print(f"- {line}")
+
+
+def _legend(shown: Sequence[Table], screen: Screen) -> None:
+    """What the marks of the tables mean, told once for all of them."""
+    merged = replace(
+        shown[0],
+        columns=tuple(column for table in shown for column in table.columns),
+        rows=tuple(row for table in shown for row in table.rows),
     )
-    _print(console, "; ".join(note for note in notes if note), "dim")
-    for line in reasons(table):
-        _print(console, f"- {line}")
-
-
-def _print(console: Console, line: str, style: str = "") -> None:
-    console.print(Text(_plain(text.clean(line), console), style=style, overflow="fold"))
-
-
-def _plain(line: str, console: Console) -> str:
-    """Arrows and dashes as ASCII where the terminal knows no others."""
-    if console.encoding.lower().startswith("utf"):
-        return line
-    for sign, ascii_sign in (("↑", "^"), ("↓", "v"), ("–", "-"), ("·", "/")):
-        line = line.replace(sign, ascii_sign)
-    return line.encode("ascii", "replace").decode()
-
-
-def _blocks(table: Table, width: int) -> Iterable[Table]:
-    """The table cut into pieces that fit the width, each with the names of all rows."""
-    names = sum(_name_width(table, i) for i in range(len(table.headings)))
-    start, used = 0, names
-    for index in range(len(table.columns)):
-        need = _column_width(table, index) + 1
-        if index > start and used + need > width:
-            yield _cut(table, start, index)
-            start, used = index, names
-        used += need
-    if table.columns:
-        yield _cut(table, start, len(table.columns))
-
-
-def _cut(table: Table, start: int, stop: int) -> Table:
-    rows = tuple(replace(row, cells=row.cells[start:stop]) for row in table.rows)
-    return replace(table, columns=table.columns[start:stop], rows=rows)
-
-
-def _name_width(table: Table, index: int) -> int:
-    """Names break at spaces, underscores and hyphens, since every row has two lines anyway."""
-    names = [table.headings[index], *(row.names[index] for row in table.rows)]
-    words = [word for name in names for word in _words(name)]
-    return min(_WIDEST_NAME, max(cell_len(word.rstrip()) for word in words))
-
-
-def _words(name: str) -> list[str]:
-    """Pieces of a name between which a line may break; those before a space end in it."""
-    return re.findall(r"\S+?(?:[-_]+(?=\w)|\s+|$)", text.clean(name)) or [""]
-
-
-def _column_width(table: Table, index: int) -> int:
-    """Width of the widest word, number or interval of a column."""
-    lines = text.heading(table.columns[index]).split()
-    for row in table.rows:
-        lines += _lines(table, row, index)
-    return max(map(cell_len, lines))
-
-
-def _drawn(table: Table, console: Console) -> RichTable:
-    """One space between columns where that saves a block, else two; headings whole if they fit."""
-    names = [_name_width(table, i) for i in range(len(table.headings))]
-    widths = [_column_width(table, i) for i in range(len(table.columns))]
-    whole = [max(w, cell_len(text.heading(c))) for w, c in zip(widths, table.columns, strict=True)]
-    gaps = 2 * (len(widths) + len(names) - 1)
-    if sum(names) + sum(whole) + gaps <= console.width:
-        widths = whole
-    roomy = sum(names) + sum(widths) + gaps <= console.width
-    drawn = RichTable(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        collapse_padding=True,
-        padding=(0, 1 if roomy else 0, 0, 0),
+    span = interval_note(merged)
+    about = (f"beneath each value its {span}" if span else "", images_note(merged))
+    screen.print("; ".join(note for note in (*about, seeds_note(merged)) if note), "dim")
+    marks = (
+        ("*", best_note(merged)),
+        (screen.rank(1), rank_note(merged)),
+        (text.LEVEL, level_note(merged)),
     )
-    spare = max(0, console.width - sum(names) - sum(widths) - gaps)
-    for index, name in enumerate(table.headings):
-        longest = max(cell_len(n) for n in (name, *(row.names[index] for row in table.rows)))
-        drawn.add_column(name, overflow="fold", width=min(longest, names[index] + spare))
-    for index, column in enumerate(table.columns):
-        head = Text(_plain(text.clean(text.heading(column)), console))
-        drawn.add_column(head, justify="right", width=widths[index])
-    controls = False
-    for row in table.rows:
-        if row.control and not controls:
-            drawn.add_section()
-        controls = row.control
-        drawn.add_row(*_names(row, drawn, console), *_cells(table, row, console))
-    return drawn
+    for mark, note in marks:
+        if note:
+            screen.print(f"{mark} {note}", "dim")
 
 
-def _names(row: Row, drawn: RichTable, console: Console) -> list[Text]:
-    shown = []
-    for name, column in zip(row.names, drawn.columns, strict=False):
-        lines = [""]
-        for word in _words(name):
-            if lines[-1] and cell_len((lines[-1] + word).rstrip()) > (column.width or 0):
-                lines.append(word)
-            else:
-                lines[-1] += word
-        shown.append(Text(_plain("\n".join(line.rstrip() for line in lines), console)))
-    if row.control:
-        shown[0].append("\ncontrol", style="dim")
-    return shown
-
-
-def _cells(table: Table, row: Row, console: Console) -> list[Text]:
-    cells = []
-    for index, cell in enumerate(row.cells):
-        first, *rest = _lines(table, row, index)
-        style = "bold green" if cell.best else _STYLES[cell.status]
-        shown = Text(_plain(first, console), style=style)
-        for line in rest:
-            shown.append(f"\n{_plain(line, console)}", style="not bold dim default")
-        cells.append(shown)
-    return cells
-
-
-def _lines(table: Table, row: Row, index: int) -> list[str]:
-    """A value and beneath it the interval; two dots where a dash would look like a minus."""
-    cell = row.cells[index]
-    if cell.value is None:
-        return [text.word(cell)]
-    places = text.places(table, row, index, _DIGITS)
-    lows = [row.cells[index].low for row in table.rows]
-    between = ".." if any(low is not None and low < 0 for low in lows) else "–"
-    first = text.number(cell.value, places) + ("*" if cell.best else "")
-    return [line for line in (first, text.interval(cell, places, between)) if line]
-
-
-def _stages(run: Run, console: Console) -> None:
+def _stages(run: Run, screen: Screen) -> None:
     wrong = [s for s in run.environment.stages if s.status in ("failed", "skipped")]
     if wrong:
-        console.print()
-        _print(console, "Stages that did not finish", "bold")
+        screen.print()
+        screen.print("Stages that did not finish", "bold")
     for stage in wrong:
         why = stage.reason or "no reason given"
         line = f"- {stage.kind} {stage.name}: {stage.status}: {why}"
-        _print(console, line, _STYLES[stage.status])
+        screen.print(line, "red" if stage.status == "failed" else "yellow")

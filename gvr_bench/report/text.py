@@ -6,12 +6,17 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from gvr_bench.metrics import Declaration
 from gvr_bench.report.glossary import entry
 from gvr_bench.report.published import OURS, QuotedRow, decimals_of
 from gvr_bench.report.tables import Cell, Column, Row, Table
 
 _BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 UP, DOWN = "↑", "↓"
+LEVEL = "†"
+"""Marks a column that tells no explainer from the controls."""
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def clean(text: str) -> str:
@@ -70,9 +75,41 @@ def arrow(column: Column) -> str:
 
 
 def heading(column: Column) -> str:
-    """Title, unit and direction of a column."""
+    """Title, unit and direction of a column, with a mark where it tells nothing apart."""
     unit = f" ({column.unit})" if column.unit else ""
-    return f"{entry(column.metric).title}{unit} {arrow(column)}".rstrip()
+    mark = LEVEL if column.separated is False else ""
+    return " ".join(f"{entry(column.metric).title}{unit} {arrow(column)} {mark}".split())
+
+
+def raised(rank: int) -> str:
+    """A rank as it follows a number: `¹`."""
+    return str(rank).translate(_RAISED)
+
+
+def sentence(words: str) -> str:
+    """A clause as a sentence: with a capital, and one full stop."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
+
+
+def value_range(metric: Declaration) -> str:
+    """`0 to 1; higher is better.`"""
+    low, high = metric.lowest, metric.highest
+    if math.isinf(low) and math.isinf(high):
+        ends = "Any number"
+    elif math.isinf(high):
+        ends = f"From {low:g} up"
+    else:
+        ends = f"Up to {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+    way = {"up": "higher is better", "down": "lower is better", "-": "neither end is better"}
+    return f"{ends}; {way[metric.better]}."
+
+
+def hover(metric: str) -> str:
+    """All that is to be known of a metric, as a tooltip."""
+    it = entry(metric)
+    fooled = f"Fooled by: {it.fooled_by}" if it.fooled_by else ""
+    lines = (sentence(it.meaning), it.formula, value_range(it), fooled, f"Source: {it.source}")
+    return "\n".join(filter(None, lines))
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
+from gvr_explainers.chunks import images_at_once, slices
+from gvr_explainers.optimiser import Descent, Look, descend
 
 LEFT = 0.02  # probability at which a class counts as left behind
 
@@ -40,14 +42,16 @@ class Gvr(gvr.Explainer):
     def explain(
         self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
     ) -> gvr.Explanation:
-        """Optimise all latents of the batch at once."""
-        with torch.no_grad():
-            start = model.encoder(x)
-            before = model.generator(start)
-        latent, steps, arrived = self.optimise(model, start, before, query)
-        with torch.no_grad():
-            after = model.generator(latent)
-            outputs = model.head(latent)
+        """Optimise as many latents at once as fit in memory."""
+        parts = []
+        for part in slices(len(x), images_at_once(x, gradients=True)):
+            with torch.no_grad():
+                start = model.encoder(x[part])
+                before = model.generator(start)
+            made = self.optimise(model, start, before, query[part])
+            with torch.no_grad():
+                parts.append((*made, before, model.generator(made.latent), model.head(made.latent)))
+        latent, steps, arrived, before, after, outputs = map(torch.cat, zip(*parts, strict=True))
         found = arrived & query.flipped(outputs)
         return gvr.Explanation(
             heat=(before - after).mean(dim=1),
@@ -60,50 +64,33 @@ class Gvr(gvr.Explainer):
 
     def optimise(
         self, model: gvr.Model, start: Tensor, before: Tensor, query: gvr.Query
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Run Adam on every latent until it arrives; return latents, steps used, arrived.
+    ) -> Descent:
+        """Run Adam on every latent until it arrives.
 
-        `start` (N, D), `before` (N, C, H, W) = g(start). An image that has arrived leaves the
-        batch, so that the rest goes on faster.
+        `start` (N, D), `before` (N, C, H, W) = g(start).
         """
         s = self.settings
         cutoff = self.cutoff(query)
-        latent = start.clone()
-        steps = torch.full((len(start),), s.steps, device=start.device)
-        going = torch.arange(len(start), device=start.device)  # positions still in the batch
-        z, first, second = start, torch.zeros_like(start), torch.zeros_like(start)
-        for step in range(s.steps + 1):
-            with torch.no_grad():
-                asked = query[going]
-                there = asked.select(asked.activate(model.head(z))) <= cutoff[going]
-            if bool(there.any()):
-                latent[going[there]] = z[there]
-                steps[going[there]] = step
-                going, z, first, second = (t[~there] for t in (going, z, first, second))
-            if len(going) == 0 or step == s.steps:
-                break
-            slope = self.slope(model, z, before[going], query[going])
-            z, first, second = adam(z, slope, first, second, step + 1, s.learning_rate)
-        latent[going] = z
-        arrived = torch.ones(len(start), dtype=torch.bool, device=start.device)
-        arrived[going] = False
-        return latent, steps, arrived
 
-    def slope(self, model: gvr.Model, z: Tensor, before: Tensor, query: gvr.Query) -> Tensor:
-        """Return the objective's gradient by each latent: y + gamma d, or y_m - beta y_t + gamma d.
+        def look(z: Tensor, positions: Tensor, step: int) -> Look:
+            asked = query[positions]
+            prediction = asked.activate(model.head(z))
+            there = asked.select(prediction) <= cutoff[positions]
+            change = (model.generator(z) - before[positions]).square().flatten(1).mean(1)
+            return Look(self.value(prediction, change, asked), there, change)
 
-        `z` (N, D), `before` (N, C, H, W) -> (N, D).
+        return descend(start, look, steps=s.steps, learning_rate=s.learning_rate)
+
+    def value(self, prediction: Tensor, change: Tensor, query: gvr.Query) -> Tensor:
+        """Return the objective: y + gamma d, or y_m - beta y_t + gamma d.
+
+        Activated `prediction` (N, K), `change` (N,) -> (N,).
         """
         s = self.settings
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            prediction = query.activate(model.head(z))
-            value = query.select(prediction)
-            if query.task.kind == "multiclass":
-                value = value - s.target_weight * prediction.gather(1, query.target[:, None])[:, 0]
-            change = (model.generator(z) - before).square().flatten(1).mean(1)
-            (slope,) = torch.autograd.grad((value + s.penalty * change).sum(), z)
-        return slope
+        value = query.select(prediction)
+        if query.task.kind == "multiclass":
+            value = value - s.target_weight * prediction.gather(1, query.target[:, None])[:, 0]
+        return value + s.penalty * change
 
     def cutoff(self, query: gvr.Query) -> Tensor:
         """Where each image stops, on the scale of the activated prediction. (N,)."""
@@ -136,14 +123,3 @@ class Gvr(gvr.Explainer):
             else:
                 lines.append(f"cut-off {cutoffs[i]:.3g} is not past the decision threshold")
         return tuple(lines)
-
-
-def adam(
-    z: Tensor, slope: Tensor, first: Tensor, second: Tensor, step: int, learning_rate: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return latents and moments after one step of Adam (Kingma & Ba 2015), per element."""
-    first = first.lerp(slope, 0.1)
-    second = second.lerp(slope.square(), 0.001)
-    mean = first / (1 - 0.9**step)
-    deviation = (second / (1 - 0.999**step)).sqrt()
-    return z.detach() - learning_rate * mean / (deviation + 1e-8), first, second

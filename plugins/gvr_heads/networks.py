@@ -91,7 +91,9 @@ class FittedHead(gvr.Head):
                 with torch.no_grad():
                     held_out = gvr.task_loss(net(validation.z), validation.targets, task)
                     best.offer(net, (held_out + self.regularise(net, task)).item())
-                ctx.log(loss=loss.item(), validation_loss=held_out.item())
+                # A contaminated head is validated on the very images it is fitted on.
+                unseen = {} if s.contaminated else {"validation_loss": held_out.item()}
+                ctx.log(loss=loss.item(), **unseen)
         best.restore(net)
 
     def regularise(self, net: nn.Module, task: gvr.Task) -> Tensor | float:

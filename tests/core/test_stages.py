@@ -16,12 +16,18 @@ from gvr_bench.errors import DataError, PluginError, UsageError
 from gvr_bench.plugins import Registry
 from gvr_bench.stages import Plan
 
-AFTER_DATA = {"generator", "encoder", "latents", "head", "prediction", "explanations", "scores"}
+EXPLAINED = {"explanations", "probe", "scores"}
+AFTER_LATENTS = {"head", "prediction", *EXPLAINED}
+AFTER_DATA = {"generator", "encoder", "decoding", "latents", *AFTER_LATENTS}
+OF_DATA = {"data", "cases", "oracle", "judges"}
 DIGITS = "digits:size=16"
 
 
-def keys(plan: Plan) -> dict[tuple[str, str], str]:
-    return {(stage.kind, stage.name): stage.key for stage in plan.stages}
+def keys(plan: Plan) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for stage in plan.stages:
+        found.setdefault((stage.kind, stage.name), set()).add(stage.key)
+    return found
 
 
 def changed(before: Plan, after: Plan) -> set[str]:
@@ -34,11 +40,11 @@ def changed(before: Plan, after: Plan) -> set[str]:
 @pytest.mark.parametrize(
     ("choices", "kinds"),
     [
-        ({"explainer": "saliency:absolute=false"}, {"explanations", "scores"}),
-        ({"head": "linear:steps=21"}, {"head", "prediction", "explanations", "scores"}),
+        ({"explainer": "saliency:absolute=false"}, EXPLAINED),
+        ({"head": "linear:steps=21"}, AFTER_LATENTS),
         ({"encoder": "conv:steps=4,width=4"}, AFTER_DATA - {"generator"}),
         ({"generator": "wgan-gp:iterations=4,width=4,batch=8"}, AFTER_DATA),
-        ({"dataset": "phantom:size=32,train=65,test=32"}, AFTER_DATA | {"data", "cases"}),
+        ({"dataset": "phantom:size=32,train=65,test=32"}, AFTER_DATA | OF_DATA),
         ({"explainer": "saliency:absolute=true"}, set()),
     ],
 )  # fmt: skip
@@ -52,14 +58,15 @@ def test_a_setting_of_one_explainer_leaves_the_others_alone(registry: Registry) 
     before = keys(plan_of(registry, explainer=["saliency", "edge", "gvr:steps=1"]))
     after = keys(plan_of(registry, explainer=["saliency", "edge", "gvr:steps=2"]))
     moved = {name for name, key in before.items() if after[name] != key}
-    assert moved == {("explanations", "gvr"), ("scores", "gvr")}
+    assert moved == {(kind, "gvr") for kind in EXPLAINED}
 
 
 @pytest.mark.parametrize("explainers", [["saliency", "edge"], ["edge", "saliency"], ["all"]])
 def test_another_explainer_changes_no_key(registry: Registry, explainers: list[str]) -> None:
     before = keys(plan_of(registry))
     after = keys(plan_of(registry, explainer=explainers))
-    assert before.items() < after.items()
+    assert all(before[name] <= after[name] for name in before)
+    assert len(after) > len(before)
 
 
 def test_another_head_changes_no_key(registry: Registry) -> None:
@@ -71,10 +78,10 @@ def test_another_head_changes_no_key(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("flags", "kinds"),
     [
-        ({"seeds": [1]}, AFTER_DATA),
-        ({"limit": 5}, {"cases", "explanations", "scores"}),
+        ({"seeds": [1]}, AFTER_DATA | {"oracle", "judges"}),
+        ({"limit": 5}, {"cases", "judges", *EXPLAINED}),
         ({"data_root": "/another/folder"}, set()),
-        ({"latents": {"copies": 1}}, AFTER_DATA - {"generator", "encoder"}),
+        ({"latents": {"copies": 1}}, {"latents", *AFTER_LATENTS}),
         ({"profile": "paper"}, AFTER_DATA),  # the data's settings are all given
     ],
 )
@@ -89,7 +96,7 @@ def test_a_flag_changes_what_depends_on_it(
 def test_asking_for_other_digits_retrains_nothing(registry: Registry, asked: str) -> None:
     before = plan_of(registry, dataset=DIGITS)
     after = plan_of(registry, dataset=f"{DIGITS},{asked}")
-    assert changed(before, after) == {"cases", "explanations", "scores"}
+    assert changed(before, after) == {"cases", "judges", *EXPLAINED}
 
 
 def test_each_question_is_asked_by_its_own_data_set(registry: Registry) -> None:
@@ -104,7 +111,7 @@ def test_the_data_itself_is_in_the_key(registry: Registry, monkeypatch: pytest.M
     before = plan_of(registry)
     phantom = registry.component("dataset", "phantom")
     monkeypatch.setattr(phantom, "fingerprint", lambda self: "other pictures")
-    assert changed(before, plan_of(registry)) == AFTER_DATA | {"data", "cases"}
+    assert changed(before, plan_of(registry)) == AFTER_DATA | OF_DATA
 
 
 def test_a_component_that_changed_its_version_is_computed_again(
@@ -143,6 +150,42 @@ def test_inputs_come_before_what_needs_them(registry: Registry) -> None:
     for stage in plan_of(registry, {"seeds": [0, 1]}, explainer=["all"]).stages:
         assert {needed.key for needed in stage.inputs} <= seen
         seen.add(stage.key)
+
+
+def test_only_the_groups_that_are_asked_for_are_planned(registry: Registry) -> None:
+    few = plan_of(registry, {"metrics": ["truth", "cost"]})
+    assert {s.kind for s in few.stages} == AFTER_DATA - {"probe", "decoding"} | {"data", "cases"}
+    assert [set(groups) for c in few.combinations for groups in c.scores.values()] == [
+        {"truth", "cost"}
+    ]
+
+
+def test_the_expensive_groups_are_planned_only_when_asked_for(registry: Registry) -> None:
+    (usual,) = plan_of(registry).combinations
+    (every,) = plan_of(registry, {"metrics": ["all"]}).combinations
+    more = set(every.scores["saliency"]) - set(usual.scores["saliency"])
+    assert more == {"repeatability", "usefulness"}
+
+
+def test_another_seed_of_the_pipeline_is_the_next_of_the_run(registry: Registry) -> None:
+    plan = plan_of(registry, {"metrics": ["repeatability"], "seeds": [3, 5]})
+    assert {s.seed for s in plan.stages if s.kind == "generator"} == {3, 5}
+    alone = plan_of(registry, {"metrics": ["repeatability"], "seeds": [3]})
+    assert {s.seed for s in alone.stages if s.kind == "generator"} == {3, 4}
+
+
+def test_a_head_that_is_contaminated_already_has_no_contaminated_twin(registry: Registry) -> None:
+    flags = {"metrics": ["contamination"]}
+    clean, spoilt = (
+        [s for s in plan_of(registry, flags, head=head).stages if s.kind == "head"]
+        for head in ("linear:steps=20", "linear:steps=20,contaminated=true")
+    )
+    assert (len(clean), len(spoilt)) == (2, 1)
+
+
+def test_a_group_that_does_not_exist_is_named(registry: Registry) -> None:
+    with pytest.raises(UsageError, match="'thruth' is no group of metrics; did you mean 'truth'"):
+        plan_of(registry, {"metrics": ["thruth"]})
 
 
 def test_choices_multiply_out(registry: Registry) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from textwrap import dedent
@@ -26,6 +26,7 @@ CHOICES = {
     "explainer": ["saliency"],
 }
 FLAGS = {"limit": 4}
+FAST = ("truth", "validity", "cost")  # groups of metrics that train nothing
 
 ROWS = """
 import gvr_bench.api as gvr
@@ -37,10 +38,11 @@ def gvr_plugins():
 """
 
 
-def command(*more: str, **choices: str | list[str]) -> list[str]:
+def command(*more: str, metrics: Sequence[str] = FAST, **choices: str | list[str]) -> list[str]:
     """Arguments of a tiny `gvr-bench run`; `choices` replace those of a kind."""
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
     typed = [[f"--{kind}", text] for kind, texts in wanted.items() for text in texts]
+    typed += [["--metrics", group] for group in metrics]
     return ["run", *itertools.chain(*typed), "--limit", "4", "--device", "cpu", *more]
 
 

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from gvr_bench.metrics import predict_scores
-from gvr_bench.metrics.prediction import DIRECTION, PredictionScore, auroc, macro, weighted_auc
+from gvr_bench.metrics import Score, predict_scores
+from gvr_bench.metrics.prediction import (
+    AUROC,
+    AVERAGE_PRECISION,
+    PREDICTION,
+    PredictionScore,
+    macro,
+    weighted_auc,
+    weighted_precision,
+)
 from gvr_bench.types import Scale, Task
 
 BINARY = Task("binary", ("mass",))
@@ -21,6 +29,11 @@ BNP = Task("regression", ("BNP",), "ng/L", threshold=100.0, scale=Scale(log=True
 
 def column(*values: float) -> np.ndarray:
     return np.array(values, np.float32)[:, None]
+
+
+def auroc(prediction: np.ndarray, positive: np.ndarray) -> Score:
+    """AUROC of one output."""
+    return macro(prediction[:, None], positive[:, None], AUROC)
 
 
 def scores(
@@ -50,7 +63,8 @@ def test_an_output_with_one_class_is_left_out_of_the_mean():
 
 def test_where_no_output_has_both_classes_there_is_no_mean():
     found = scores(TWO, [[0.1, 0.3], [0.4, 0.6]], [[0, 1], [0, 1]], [0.5, 0.5])
-    assert ("auroc", "all") not in found
+    assert found["auroc", "all"].score.value is None
+    assert found["auroc", "all"].reason
     assert found["auroc", "mass"].reason
     assert found["auroc", "fluid"].reason
 
@@ -114,7 +128,7 @@ def test_every_metric_that_is_reported_has_a_direction():
         scores(BINARY, column(0.1, 0.9), column(0, 1), [0.5]),
         scores(BNP, column(0.1, 0.9), column(50, 200), [0.5]),
     ]
-    assert {metric for one in made for metric, _ in one} == set(DIRECTION)
+    assert {metric for one in made for metric, _ in one} <= {one.name for one in PREDICTION}
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.sampled_from([2, 5, 1000]))
@@ -149,7 +163,31 @@ def test_the_mean_of_one_output_is_that_output():
     rng = np.random.default_rng(0)
     predictions = rng.random((50, 1)).astype(np.float32)
     positive = rng.random((50, 1)) < 0.5
-    assert macro(predictions, positive) == auroc(predictions[:, 0], positive[:, 0])
+    twice = macro(predictions[:, [0, 0]], positive[:, [0, 0]], AUROC)
+    assert twice == macro(predictions, positive, AUROC)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.sampled_from([2, 5, 1000]))
+def test_the_resampled_average_precision_is_scikit_learns_with_weights(seed, n, distinct):
+    rng = np.random.default_rng(seed)
+    prediction = (rng.integers(0, distinct, n) / distinct).astype(np.float32)
+    positive = rng.random(n) < 0.5
+    weights = rng.integers(0, 3, (4, n))
+    for value, weight in zip(
+        weighted_precision(prediction, positive, weights), weights, strict=True
+    ):
+        if weight[positive].sum():
+            expected = average_precision_score(positive, prediction, sample_weight=weight)
+            assert value == pytest.approx(expected, abs=1e-12)
+        else:
+            assert np.isnan(value)
+
+
+def test_average_precision_of_four_images_is_the_one_worked_out():
+    prediction, positive = column(0.9, 0.8, 0.7, 0.6), column(1, 0, 1, 0) > 0
+    found = macro(prediction, positive, AVERAGE_PRECISION)
+    assert found.value == pytest.approx((1 + 2 / 3) / 2)
+    assert found.low <= found.value <= found.high
 
 
 def test_a_single_positive_image_gives_an_interval_without_a_warning():

@@ -1,42 +1,93 @@
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_evidence import evidence
+from skimage.filters import threshold_otsu
 from sklearn.metrics import average_precision_score
 
-from gvr_bench.metrics.truth import pixel_ap, true_change_correlation
+from gvr_bench.metrics import Metric
+from gvr_bench.metrics.truth import (
+    TRUTH,
+    distractor_mass,
+    emd_score,
+    iou_area_matched,
+    iou_otsu,
+    mass_accuracy,
+    pixel_ap,
+    pointing_hit,
+    rank_accuracy,
+    sign_accuracy,
+    true_change_amplitude,
+    true_change_correlation,
+    true_change_mae,
+)
+
+OF_MASKS = (
+    pixel_ap,
+    pointing_hit,
+    iou_area_matched,
+    iou_otsu,
+    mass_accuracy,
+    rank_accuracy,
+    emd_score,
+)
+
+
+def of(metric: Metric, heat: Any, **known: Any) -> float:
+    """Score a map of one image of 2 x 2 pixels."""
+    maps = {
+        name: np.array(value, bool if name in {"mask", "distractor"} else np.float32)
+        for name, value in {"heat": heat, **known}.items()
+    }
+    seen = evidence(1, **{name: array.reshape(1, 2, 2) for name, array in maps.items()})
+    return float(metric(seen)[0])
 
 
 def ap(heat: list[float], mask: list[int]) -> float:
-    """Average precision of one image of 2 x 2 pixels."""
-    seen = evidence(
-        1,
-        heat=np.array(heat, np.float32).reshape(1, 2, 2),
-        mask=np.array(mask, bool).reshape(1, 2, 2),
-    )
-    return float(pixel_ap(seen)[0])
+    return of(pixel_ap, heat, mask=mask)
 
 
-def correlation(heat: object, change: object) -> float:
-    """Correlation of one image of 2 x 2 pixels."""
-    maps = [np.asarray(m, np.float32).reshape(1, 2, 2) for m in (heat, change)]
-    return float(true_change_correlation(evidence(1, heat=maps[0], true_change=maps[1]))[0])
+def correlation(heat: Any, change: Any) -> float:
+    return of(true_change_correlation, heat, true_change=change)
 
 
-def test_without_masks_nothing_is_claimed():
-    assert pixel_ap(evidence()) is None
+@pytest.mark.parametrize("metric", TRUTH)
+def test_without_the_truth_nothing_is_claimed(metric):
+    assert metric(evidence(counterfactual=np.zeros((2, 1, 2, 2)))) is None
 
 
-def test_without_true_counterfactuals_nothing_is_claimed():
-    assert true_change_correlation(evidence()) is None
-
-
+@pytest.mark.parametrize("metric", OF_MASKS)
 @pytest.mark.parametrize("mask", [[0, 0, 0, 0], [1, 1, 1, 1]])
-def test_a_mask_with_nothing_to_tell_apart_leaves_the_image_out(mask):
-    assert np.isnan(ap([4, 3, 2, 1], mask))
+def test_a_mask_with_nothing_to_tell_apart_leaves_the_image_out(metric, mask):
+    for heat in ([4, 3, 2, 1], [5, 5, 5, 5], [0, 0, 0, 0]):
+        assert np.isnan(of(metric, heat, mask=mask))
+
+
+@pytest.mark.parametrize("metric", OF_MASKS)
+@pytest.mark.parametrize("scale", [1, -1, 1e-20, 1e20])
+def test_a_perfect_map_scores_one_whatever_its_scale(metric, scale):
+    assert of(metric, [scale, 0, scale, 0], mask=[1, 0, 1, 0]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("metric", OF_MASKS)
+@pytest.mark.parametrize("level", [0.0, 0.1, -1e6])
+@pytest.mark.parametrize("corner", [16, 9])
+def test_a_constant_map_gets_what_chance_gets(metric, level, corner):
+    n = 30 if metric is emd_score else 300
+    rng = np.random.default_rng(0)
+    mask = np.zeros((n, 32, 32), bool)
+    mask[:, :corner, :corner] = True
+    noise = rng.random(mask.shape).astype(np.float32)
+    constant = np.full((1, 32, 32), level, np.float32)
+    by_chance = float(metric(evidence(n, 32, heat=noise, mask=mask)).mean())
+    found = float(metric(evidence(1, 32, heat=constant, mask=mask[:1]))[0])
+    assert found == pytest.approx(by_chance, abs=0.05 if metric is pointing_hit else 0.01)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +116,7 @@ def test_random_heat_has_the_masks_prevalence_on_average():
     mask = np.zeros((40, 32, 32), bool)
     mask[:, :16, :16] = True
     seen = evidence(40, 32, heat=rng.normal(size=mask.shape).astype(np.float32), mask=mask)
-    assert np.mean(pixel_ap(seen)) == pytest.approx(0.25, abs=0.02)
+    assert pixel_ap(seen).mean() == pytest.approx(0.25, abs=0.02)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -83,8 +134,119 @@ def test_each_image_is_scored_on_its_own():
     heat = np.array([[[1, 0], [0, 0]]] * 3, np.float32)
     found = pixel_ap(evidence(3, heat=heat, mask=mask))
     assert found[0] == 1.0
-    assert np.isnan(found[1])
+    assert found[1].isnan()
     assert found[2] == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize(
+    ("heat", "mask", "pointing", "matched", "mass", "rank"),
+    [
+        ([9, 8, 1, 0], [1, 1, 0, 0], 1, 1, 17 / 18, 1),
+        ([-9, 8, 1, 0], [1, 0, 0, 0], 1, 1, 9 / 18, 1),  # the sign is not seen
+        ([-9, 8, 1, 0], [0, 1, 0, 0], 0, 0, 8 / 18, 0),
+        ([9, 8, 7, 0], [1, 0, 1, 0], 1, 1 / 3, 16 / 24, 1 / 2),  # one of the two hottest
+        ([9, 8, 7, 6], [0, 0, 1, 1], 0, 0, 13 / 30, 0),
+        ([5, 5, 0, 0], [1, 0, 0, 0], 1 / 2, 1 / 2, 1 / 2, 1 / 2),  # tied with one other
+        ([5, 5, 5, 0], [1, 1, 0, 0], 2 / 3, (1 + 1 / 3 + 1 / 3) / 3, 2 / 3, 2 / 3),
+        ([9, 5, 5, 0], [1, 1, 0, 0], 1, (1 + 1 / 3) / 2, 14 / 19, 3 / 4),
+        ([5, 5, 5, 5], [1, 0, 0, 0], 1 / 4, 1 / 4, 1 / 4, 1 / 4),
+        ([0, 0, 0, 0], [1, 1, 0, 0], 1 / 2, (1 + 4 / 3) / 6, 1 / 2, 1 / 2),
+    ],
+)
+def test_shares_and_overlaps_equal_those_worked_out(heat, mask, pointing, matched, mass, rank):
+    assert of(pointing_hit, heat, mask=mask) == pytest.approx(pointing)
+    assert of(iou_area_matched, heat, mask=mask) == pytest.approx(matched)
+    assert of(mass_accuracy, heat, mask=mask) == pytest.approx(mass)
+    assert of(rank_accuracy, heat, mask=mask) == pytest.approx(rank)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_ties_count_as_the_mean_over_all_ways_to_break_them(seed, levels):
+    rng = np.random.default_rng(seed)
+    heat, mask = rng.integers(0, levels, 9), rng.random(9) < 0.4
+    mask[0], mask[8] = True, False
+    k = int(mask.sum())
+    cut = np.sort(heat)[-k]
+    above, tied = np.flatnonzero(heat > cut), np.flatnonzero(heat == cut)
+    ways = [set(above) | set(w) for w in itertools.combinations(tied, k - len(above))]
+    inside = [len(way & set(np.flatnonzero(mask))) for way in ways]
+    maps = {"heat": heat.astype(np.float32), "mask": mask}
+    seen = evidence(1, 3, **{name: array.reshape(1, 3, 3) for name, array in maps.items()})
+    assert float(rank_accuracy(seen)) == pytest.approx(np.mean(inside) / k)
+    expected = np.mean([i / (2 * k - i) for i in inside])
+    assert float(iou_area_matched(seen)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("heat", "mask", "expected"),
+    [
+        ([10, 9, 2, 0], [1, 1, 0, 0], 1.0),
+        ([10, -9, 2, 0], [1, 0, 0, 0], 1 / 2),  # two are set apart
+        ([10, 9, 2, 0], [0, 0, 1, 1], 0.0),
+        ([10, 9, 8, 0], [1, 0, 0, 1], 1 / 4),
+        ([1e4 + 1, 1e4 + 1, 1e4, 1e4], [1, 1, 0, 0], 1.0),
+        ([5, 5, 5, 5], [1, 0, 0, 0], 1 / 4),  # half are drawn: one half, half of the time
+        ([0, 0, 0, 0], [1, 1, 0, 0], (4 / 3 + 1) / 6),
+    ],
+)
+def test_overlap_past_otsus_threshold_equals_the_one_worked_out(heat, mask, expected):
+    assert of(iou_otsu, heat, mask=mask) == pytest.approx(expected)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_threshold_is_scikit_images(seed):
+    rng = np.random.default_rng(seed)
+    heat = rng.normal(0, 3, (3, 8, 8)).astype(np.float32)
+    mask = rng.random((3, 8, 8)) < 0.4
+    mask[:, 0, 0], mask[:, 7, 7] = True, False
+    hot = [size > threshold_otsu(size) for size in np.abs(heat.astype(np.float64))]
+    expected = [(h & m).sum() / (h | m).sum() for h, m in zip(hot, mask, strict=True)]
+    assert iou_otsu(evidence(3, 8, heat=heat, mask=mask)).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("heat", "mask", "expected"),
+    [
+        ([7, 0, 0, 0], [0, 0, 0, 1], 0.0),  # across the whole image
+        ([-7, 0, 0, 0], [0, 1, 0, 0], 1 - 0.5**0.5),
+        ([7, 0, 0, 7], [0, 0, 0, 1], 0.5),  # half of it
+        ([1, 1, 0, 0], [0, 0, 1, 1], 1 - 0.5**0.5),
+        ([0, 0, 0, 0], [1, 1, 0, 0], 1 - 0.5 * 0.5**0.5),  # half of it one pixel down
+    ],
+)
+def test_the_earth_movers_score_equals_the_one_worked_out(heat, mask, expected):
+    assert of(emd_score, heat, mask=mask) == pytest.approx(expected)
+
+
+def test_heat_nearer_to_the_finding_scores_higher():
+    mask = np.zeros((16, 16), bool)
+    mask[2:5, 2:5] = True
+    heats = np.zeros((13, 16, 16), np.float32)
+    heats[range(13), 3, range(3, 16)] = 1
+    found = emd_score(evidence(13, 16, heat=heats, mask=np.stack([mask] * 13)))
+    assert found.tolist() == sorted(found.tolist(), reverse=True)
+    assert found[0] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("heat", "known", "expected"),
+    [
+        ([1, -1, 2, 0], {"distractor": [1, 1, 0, 0]}, 1 / 2),
+        ([1, -1, 2, 0], {"distractor": [1, 1, 0, 0], "mask": [1, 0, 0, 0]}, 1 / 4),
+        ([5, 0, 0, 0], {"distractor": [1, 1, 0, 0], "mask": [1, 0, 0, 0]}, 0.0),
+        ([0, 5, 0, 0], {"distractor": [1, 1, 0, 0], "mask": [0, 0, 0, 0]}, 1.0),
+        ([3, 3, 3, 3], {"distractor": [1, 1, 0, 0]}, 1 / 2),
+        ([0, 0, 0, 0], {"distractor": [1, 0, 0, 0]}, 1 / 4),
+    ],
+)
+def test_heat_on_distractors_equals_the_share_worked_out(heat, known, expected):
+    assert of(distractor_mass, heat, **known) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("mask", [[0, 0, 0, 0], [1, 1, 0, 0]])
+def test_an_image_without_a_distractor_beside_the_finding_is_left_out(mask):
+    distractor = [0, 0, 0, 0] if not any(mask) else [1, 0, 0, 0]
+    assert np.isnan(of(distractor_mass, [1, 2, 3, 4], distractor=distractor, mask=mask))
 
 
 @pytest.mark.parametrize("level", [0.0, 0.1, -1e6])
@@ -125,3 +287,68 @@ def test_random_heat_is_not_correlated_on_average():
     heat, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
     found = true_change_correlation(evidence(40, 32, heat=heat, true_change=change))
     assert abs(found.mean()) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("heat", "change", "expected"),
+    [
+        ([1, -1, 1, -1], [0.5, -0.5, 0, 0], 1.0),
+        ([-1, 1, 1, -1], [0.5, -0.5, 0, 0], 0.0),
+        ([1, 1, -1, -1], [0.5, -0.5, 0.05, 0], 1 / 2),  # the third is hardly changed
+        ([1, 1, -1, -1], [0.5, -0.5, 0.2, 0], 1 / 3),
+        ([1, 0, -1, 5], [0.5, -0.5, 0.05, 0], 3 / 4),  # no heat is half right
+        ([1, -1, -1, -1], [0.08, -0.05, 0.03, 0], 1.0),  # a faint finding: from half its largest
+        ([0, 0, 0, 0], [0.5, 0.5, 0.5, 0], 1 / 2),
+        ([7, 7, 7, 7], [0.5, 0.5, 0.5, 0], 1 / 2),  # constant: no sign to tell
+    ],
+)
+def test_the_share_of_right_signs_equals_the_one_worked_out(heat, change, expected):
+    assert of(sign_accuracy, heat, true_change=change) == pytest.approx(expected)
+
+
+def test_random_heat_has_half_of_the_signs_right():
+    rng = np.random.default_rng(0)
+    heat, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
+    found = sign_accuracy(evidence(40, 32, heat=heat, true_change=change))
+    assert found.mean() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("metric", [sign_accuracy, true_change_amplitude])
+def test_where_the_truth_changes_nothing_the_image_is_left_out(metric):
+    seen = evidence(1, true_change=np.zeros((1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2)))
+    assert metric(seen).isnan().all()
+
+
+@pytest.mark.parametrize("metric", [true_change_mae, true_change_amplitude])
+def test_a_map_alone_has_no_amplitude(metric):
+    seen = evidence(true_change=np.ones((2, 2, 2)), decoded_twin=np.ones((2, 1, 2, 2)))
+    assert metric(seen) is None
+
+
+def test_the_distance_from_the_decoded_truth_equals_the_one_worked_out():
+    twin = np.array([[[[0.5, 0.0], [0.0, -0.5]]]] * 2, np.float32)
+    seen = evidence(counterfactual=np.stack([twin[0], twin[0] * -1]), decoded_twin=twin)
+    assert true_change_mae(seen).tolist() == pytest.approx([0.0, 0.5])
+
+
+def test_the_amplitude_is_right_at_one_half_where_half_is_shown_and_zero_where_nothing_is():
+    change = np.array([[[0.4, -0.2], [0.0, 0.0]]], np.float32)
+    x = np.array([[[[0.9, 0.1], [-0.5, 0.2]]]], np.float32)
+    made = [x - share * change[:, None] for share in (1.0, 0.5, 0.0, -1.0)]
+    found = [
+        float(
+            true_change_amplitude(
+                evidence(1, image=x, reconstruction=x, counterfactual=m, true_change=change)
+            )
+        )
+        for m in made
+    ]
+    assert found == pytest.approx([1.0, 0.5, 0.0, 1.0], abs=1e-6)
+
+
+def test_the_amplitude_of_colours_is_that_of_their_mean():
+    made = np.zeros((1, 3, 2, 2), np.float32)
+    made[0, :, 0, 0] = [-0.3, -0.6, 0.0]
+    change = np.array([[[0.3, 0.0], [0.0, 0.0]]], np.float32)
+    seen = evidence(1, reconstruction=np.zeros_like(made), counterfactual=made, true_change=change)
+    assert float(true_change_amplitude(seen)) == pytest.approx(1.0)

@@ -1,13 +1,40 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from made_up_evidence import DIGITS, evidence
+import torch
+from made_up_evidence import BINARY, DIGITS, evidence, question
+from torch import nn
 
-from gvr_bench.metrics.validity import became_other, reencoded_validity, stayed, steps, validity
+from gvr_bench.metrics.validity import (
+    VALIDITY,
+    became_other,
+    confidence_gain,
+    reencoded_validity,
+    stayed,
+    steps,
+    validity,
+)
+from gvr_bench.types import Model, Task
+
+TWO = Task("multilabel", ("mass", "fluid"))
+BNP = Task("regression", ("BNP",), "ng/L", threshold=100.0)
+FOUR = Task("multiclass", ("a", "b", "c", "d"), source=0, target=1)
 
 
-@pytest.mark.parametrize("metric", [validity, reencoded_validity, became_other, stayed, steps])
+def gains(task: Task, before: Any, after: Any, **asked: int) -> torch.Tensor | None:
+    """Score images of 2 x 2 pixels that are the outputs of the model themselves."""
+    images = [np.array(x, np.float32).reshape(-1, 1, 2, 2) for x in (before, after)]
+    n = len(images[0])
+    model = Model(nn.Flatten(), nn.Identity(), nn.Identity())
+    query = question(task, n, **asked)
+    known = {"model": model, "query": query, "image": images[0], "counterfactual": images[1]}
+    return confidence_gain(evidence(n, task=task, **known))
+
+
+@pytest.mark.parametrize("metric", VALIDITY)
 def test_without_a_counterfactual_nothing_is_claimed(metric):
     assert metric(evidence()) is None
 
@@ -31,7 +58,7 @@ def test_the_latent_and_the_image_are_judged_apart():
 def test_steps_are_counted_per_image():
     found = steps(evidence(steps=np.array([0, 500])))
     assert found.tolist() == [0.0, 500.0]
-    assert found.dtype == np.float64
+    assert found.dtype == torch.float64
 
 
 def test_a_nine_became_a_four_stayed_a_nine_or_became_something_else():
@@ -50,3 +77,49 @@ def test_without_classes_nothing_becomes_another_class():
     seen = evidence(flipped=np.array([True, False]), stayed=np.array([False, True]))
     assert became_other(seen) is None
     assert stayed(seen).tolist() == [0.0, 1.0]
+
+
+def test_the_model_must_be_there_to_be_asked_for_its_confidence():
+    assert confidence_gain(evidence(counterfactual=np.zeros((2, 1, 2, 2)))) is None
+
+
+def test_a_value_is_no_confidence():
+    assert gains(BNP, [[5, 0, 0, 0]], [[0, 0, 0, 0]]) is None
+    assert confidence_gain.needs.endswith("the prediction is a value and no probability")
+
+
+def test_an_image_that_stays_as_it_was_gains_nothing():
+    assert gains(FOUR, [[1, 2, 3, 4]], [[1, 2, 3, 4]]).tolist() == [0.0]
+
+
+def test_the_gain_is_in_the_probability_of_the_target_class():
+    three = float(np.log(3))
+    found = gains(FOUR, [[0] * 4, [three, 0, 0, 0]], [[0, three, 0, 0], [0] * 4], target=1)
+    assert found.tolist() == pytest.approx([1 / 2 - 1 / 4, 1 / 4 - 1 / 6])
+
+
+def test_without_classes_the_gain_is_in_the_probability_that_the_finding_is_absent():
+    three = float(np.log(3))
+    before, after = [[9, three, 0, 0]], [[9, -three, 0, 0]]
+    assert gains(TWO, before, after, source=1, target=1).tolist() == pytest.approx([0.5])
+    assert gains(TWO, after, before, source=1, target=1).tolist() == pytest.approx([-0.5])
+    assert gains(BINARY, before, after).tolist() == [0.0]
+
+
+def test_the_model_sees_a_bounded_number_of_images_at_a_time():
+    seen = []
+
+    class Watched(nn.Flatten):
+        def forward(self, x):
+            seen.append(len(x))
+            assert not torch.is_grad_enabled()
+            return super().forward(x)
+
+    n = 300
+    known = {"image": torch.zeros(n, 1, 2, 2), "counterfactual": torch.ones(n, 1, 2, 2)}
+    model = Model(Watched(), nn.Identity(), nn.Identity())
+    query = question(FOUR, n)
+    found = confidence_gain(evidence(n, task=FOUR, model=model, query=query, **known))
+    assert found.tolist() == [0.0] * n
+    assert max(seen) <= 128
+    assert sum(seen) == 2 * n

@@ -106,6 +106,14 @@ def test_the_weights_kept_are_those_with_the_lowest_validation_loss(kind):
         assert gvr.task_loss(net(held.z), held.targets, BINARY).item() == pytest.approx(min(losses))
 
 
+@every
+def test_a_contaminated_head_claims_no_held_out_loss(kind):
+    ctx = context()
+    made, seen = head(kind, contaminated=True, steps=20, checks=4), latents(BINARY, 200, 1)
+    made.fit(seeded(lambda: made.build(DIM, BINARY)), seen, seen, BINARY, ctx)
+    assert [set(row) for row in ctx.history] == [{"step", "loss"}] * 4
+
+
 def test_best_ignores_what_is_no_better_and_what_happens_to_the_network_later():
     net = nn.Linear(1, 1, bias=False)
     best = Best(net)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.formats import write_json
+from gvr_bench.metrics import METRICS, Metric, score
 from gvr_bench.records import Record, write_records
+from gvr_bench.values import EXPLANATIONS, RunValues, Whose, save_values
 
 Float = NDArray[np.float32]
 
@@ -226,4 +230,80 @@ def write_run(folder: Path, records: list[Record] | None = None, **cases: object
     (folder / "spec.toml").write_text(SPEC, encoding="utf-8")
     (folder / "environment.json").write_text(json.dumps(ENVIRONMENT), encoding="utf-8")
     write_cases(folder / "cases.h5", **cases)  # type: ignore[arg-type]
+    return folder
+
+
+EXPLAINERS = {  # how good each is, from 0 to 1
+    "gvr": 0.92, "latent-shift": 0.7, "counterfactual-cam": 0.5, "occlusion": 0.45,
+    "saliency": 0.43, "integrated-gradients": 0.34, "lime": 0.3, "cam": 0.28, "gifsplanation": 0.69,
+    "edge": 0.3, "intensity": 0.34, "random": 0.1,
+}  # fmt: skip
+MAKE_COUNTERFACTUALS = ("gvr", "latent-shift", "gifsplanation", "counterfactual-cam")
+NEEDS_ONE = ("validity", "oracle", "proximity", "realism")
+MODEL = ("phantom", "wgan_gp", "conv", "linear")
+SOME = tuple(
+    metric
+    for metric in METRICS
+    if metric.name in (
+        "pixel_ap", "true_change_correlation", "rank_accuracy", "validity", "reencoded_validity",
+        "oracle_validity", "rationale_l1", "seconds_per_image",
+    )
+)  # fmt: skip
+
+
+Board = tuple[list[Record], RunValues, dict[str, object]]
+LEVEL = "rank_accuracy"  # a score on which nobody differs
+
+
+def case_values(metric: Metric, quality: float, n: int, seed: int) -> Float:
+    """Made-up values (n,) of one explainer: images differ in difficulty, which all share."""
+    difficulty = np.random.default_rng([n, len(metric.name)]).normal(0, 0.08, n)
+    own = np.random.default_rng([seed, round(1000 * quality), len(metric.name)]).normal(0, 0.1, n)
+    quality = 0.5 if metric.name == LEVEL else quality
+    good = np.clip(0.1 + 0.85 * quality + difficulty + own, 0, 1)
+    if metric.highest == np.inf:
+        return (0.002 + (1 - good) * (0.1 if metric.group == "cost" else 30)).astype(np.float32)
+    share = good if metric.better != "down" else 1 - good
+    return (metric.lowest + share * (metric.highest - metric.lowest)).astype(np.float32)
+
+
+def whole_scoreboard(
+    seed: int = 0, n: int = 100, limit: int = 100, metrics: Iterable[Metric] = METRICS
+) -> Board:
+    """Records of metrics, their values, and what their protocols consist of."""
+    records, values, protocols = model_records(seed), {}, {}
+    recipes = {(Whose(*MODEL, seed, None), "prediction"): "model"}
+    for name in EXPLAINERS:
+        whose = Whose(*MODEL, seed, name)
+        recipes[whose, EXPLANATIONS] = f"makes-{name}"
+        for metric in metrics:
+            protocol = f"p-{metric.name}-{limit}"
+            protocols[protocol] = {"asked": str(limit), "metric": metric.name}
+            about = {"explainer": name, "metric": metric.name, "better": metric.better,
+                     "seed": seed, "keys": (name, metric.group, str(seed)),
+                     "protocol": protocol}  # fmt: skip
+            recipes[whose, metric.group] = f"scores-{name}-{metric.group}"
+            if metric.group in NEEDS_ONE and name not in MAKE_COUNTERFACTUALS:
+                records.append(missing("n/a", "makes no counterfactual", **about))
+                continue
+            found = case_values(metric, EXPLAINERS[name], n, seed)
+            records.append(record(**about, **vars(score(found))))
+            if metric.of_cases:
+                values[whose, metric.name] = found
+    facts: dict[str, object] = {"dataset": "phantom", "dataset.size": 64, "limit": limit}
+    return records, RunValues(values, recipes), {"asked": {str(limit): facts},
+                                                 "protocols": protocols}  # fmt: skip
+
+
+def write_whole_run(folder: Path, *parts: Board) -> Path:
+    """Write a run folder with the parts of `whole_scoreboard`, one per seed."""
+    write_run(folder, [r for records, _, _ in parts for r in records], n=2, size=32)
+    save_values(
+        folder / "values.h5",
+        RunValues(
+            {key: found for _, run, _ in parts for key, found in run.values.items()},
+            {key: found for _, run, _ in parts for key, found in run.recipes.items()},
+        ),
+    )
+    write_json(folder / "protocols.json", parts[0][2])
     return folder

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,36 +35,60 @@ def test_markdown_of_a_small_run(small: Path) -> None:
     assert export([small], "md") == (
         "### Explainers of wgan\\_gp · conv · linear on phantom\n"
         "\n"
-        "| explainer | pixel AP ↑ | steps ↓ |\n"
-        "| --- | ---: | ---: |\n"
-        "| gvr | **0.884** (0.844 to 0.924) | 38.2 (36.0 to 40.0) |\n"
-        "| my\\_map | 0.300 (0.200 to 0.400) | failed |\n"
-        "| edge (control) | 0.250 | – |\n"
+        "#### Ground truth\n"
+        "\n"
+        "| explainer | pixel AP ↑ |\n"
+        "| --- | ---: |\n"
+        "| gvr | **0.884** (0.844 to 0.924) |\n"
+        "| my\\_map | 0.300 (0.200 to 0.400) |\n"
+        "| edge (control) | 0.250 |\n"
         "\n"
         "95 % intervals in brackets; n = 100; best of a column in bold.\n"
         "\n"
-        "- failed: my\\_map (steps): 50 % \\| &lt;b&gt; &amp; $x\\_1$\n"
+        "#### Validity\n"
+        "\n"
+        "| explainer | steps ↓ |\n"
+        "| --- | ---: |\n"
+        "| gvr | 38.2 (36.0 to 40.0) |\n"
+        "| my\\_map | failed |\n"
+        "\n"
+        "95 % intervals in brackets; n = 100.\n"
+        "\n"
+        "- failed: my\\_map: 50 % \\| &lt;b&gt; &amp; $x\\_1$\n"
     )
 
 
 def test_latex_of_a_small_run(small: Path) -> None:
+    caption = "\\caption{Explainers of wgan\\_gp $\\cdot$ conv $\\cdot$ linear on phantom: "
     assert export([small], "latex") == (
         "\\begin{table}\n"
         "\\centering\n"
-        "\\caption{Explainers of wgan\\_gp $\\cdot$ conv $\\cdot$ linear on phantom. "
+        f"{caption}Ground truth. "
         "95 \\% intervals in brackets; n = 100; best of a column in bold.}\n"
-        "\\begin{tabular}{lrr}\n"
+        "\\begin{tabular}{lr}\n"
         "\\toprule\n"
-        "explainer & pixel AP $\\uparrow$ & steps $\\downarrow$ \\\\\n"
+        "explainer & pixel AP $\\uparrow$ \\\\\n"
         "\\midrule\n"
-        "gvr & \\textbf{0.884} (0.844 to 0.924) & 38.2 (36.0 to 40.0) \\\\\n"
-        "my\\_map & 0.300 (0.200 to 0.400) & failed \\\\\n"
+        "gvr & \\textbf{0.884} (0.844 to 0.924) \\\\\n"
+        "my\\_map & 0.300 (0.200 to 0.400) \\\\\n"
         "\\midrule\n"
-        "edge (control) & 0.250 & -- \\\\\n"
+        "edge (control) & 0.250 \\\\\n"
         "\\bottomrule\n"
         "\\end{tabular}\n"
         "\\end{table}\n"
-        "% failed: my\\_map (steps): "
+        "\\begin{table}\n"
+        "\\centering\n"
+        f"{caption}Validity. 95 \\% intervals in brackets; n = 100.}}\n"
+        "\\begin{tabular}{lr}\n"
+        "\\toprule\n"
+        "explainer & steps $\\downarrow$ \\\\\n"
+        "\\midrule\n"
+        "gvr & 38.2 (36.0 to 40.0) \\\\\n"
+        "my\\_map & failed \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+        "\\end{table}\n"
+        "% failed: my\\_map: "
         "50 \\% \\textbar{} \\textless{}b\\textgreater{} \\& \\$x\\_1\\$\n"
     )
 
@@ -71,24 +97,41 @@ def test_csv_of_a_small_run_has_unrounded_numbers(small: Path) -> None:
     about = "Explainers of wgan_gp · conv · linear on phantom,scoreboard,phantom"
     about += ",wgan_gp · conv · linear,all"
     assert export([small], "csv").splitlines() == [
-        "table,kind,dataset,model,finding,explainer,control,metric,better,unit,"
-        "value,low,high,n,seeds,best,status,reason,row,source",
-        f"{about},gvr,False,pixel_ap,up,,0.8841,0.844,0.924,100,0,True,ok,,,",
-        f"{about},gvr,False,steps,down,,38.2,36.0,40.0,100,0,False,ok,,,",
-        f"{about},my_map,False,pixel_ap,up,,0.3,0.2,0.4,100,0,False,ok,,,",
-        f"{about},my_map,False,steps,down,,,,,0,,False,failed,50 % | <b> & $x_1$,,",
-        f"{about},edge,True,pixel_ap,up,,0.25,,,100,0,False,ok,,,",
+        "table,kind,dataset,model,finding,explainer,control,group,metric,better,unit,"
+        "value,low,high,n,seeds,rank,clear,separated,best,status,reason,row,source",
+        f"{about},gvr,False,truth,pixel_ap,up,,0.8841,0.844,0.924,100,0,,,,True,ok,,,",
+        f"{about},gvr,False,validity,steps,down,,38.2,36.0,40.0,100,0,,,,False,ok,,,",
+        f"{about},my_map,False,truth,pixel_ap,up,,0.3,0.2,0.4,100,0,,,,False,ok,,,",
+        f"{about},my_map,False,validity,steps,down,,,,,0,,,,,False,failed,50 % | <b> & $x_1$,,",
+        f"{about},edge,True,truth,pixel_ap,up,,0.25,,,100,0,,,,False,ok,,,",
     ]
 
 
 def test_json_holds_every_cell(small: Path) -> None:
     (table,) = json.loads(export([small], "json"))["tables"]
-    assert [column["metric"] for column in table["columns"]] == ["pixel_ap", "steps"]
+    assert [(c["metric"], c["group"]) for c in table["columns"]] == [
+        ("pixel_ap", "truth"), ("steps", "validity"),
+    ]  # fmt: skip
     assert table["rows"][0]["cells"][0] == {
         "value": 0.8841, "low": 0.844, "high": 0.924, "n": 100, "seeds": [0], "status": "ok",
-        "reason": "", "best": True,
+        "reason": "", "best": True, "rank": None, "clear": None,
     }  # fmt: skip
     assert table["rows"][1]["cells"][1]["status"] == "failed"
+
+
+def test_ranks_and_what_they_are_worth_are_in_every_format(ranked: Path) -> None:
+    markdown = export([ranked], "md")
+    assert "| gvr | **0.853** #1 (0.831 to 0.876) |" in markdown
+    assert "| rank accuracy ↑ † |" in markdown
+    assert "† no explainer does better than every control" in markdown
+    assert "\\textbf{0.853} \\#1 (0.831 to 0.876)" in export([ranked], "latex")
+    rows = list(csv.DictReader(io.StringIO(export([ranked], "csv"))))
+    found = {(r["explainer"], r["metric"]): r for r in rows}
+    told = found["gvr", "pixel_ap"]
+    assert (told["rank"], told["clear"], told["separated"]) == ("1", "True", "True")
+    assert found["edge", "pixel_ap"]["clear"] == ""
+    table = json.loads(export([ranked], "json"))["tables"][1]
+    assert table["rows"][0]["cells"][0]["rank"] == 1
 
 
 @pytest.mark.parametrize("format_", ["md", "csv", "json", "latex"])
@@ -106,7 +149,7 @@ def test_a_column_that_applies_to_nobody_is_in_csv_and_json_only(make_run: Make)
         assert "not shown: IoU, Otsu (no masks are known)" in text
     (table,) = json.loads(export([folder], "json"))["tables"]
     assert [column["metric"] for column in table["columns"]] == ["pixel_ap", "iou_otsu"]
-    assert ",iou_otsu,up,,,,,0,,False,n/a,no masks are known,," in export([folder], "csv")
+    assert ",iou_otsu,up,,,,,0,,,,,False,n/a,no masks are known,," in export([folder], "csv")
 
 
 def test_a_time_that_was_taken_once_keeps_its_interval_in_csv_only(make_run: Make) -> None:

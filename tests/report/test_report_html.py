@@ -12,10 +12,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from made_up_run import ENVIRONMENT, missing, record, write_cases
+from made_up_run import (
+    ENVIRONMENT,
+    SOME,
+    missing,
+    record,
+    whole_scoreboard,
+    write_cases,
+    write_whole_run,
+)
 from PIL import Image
 
-from gvr_bench.report.html import render, write_html
+from gvr_bench.metrics import DECLARED
+from gvr_bench.report.html import render, write_html, write_shared_html
+from gvr_bench.report.text import sentence
 
 Make = Callable[..., Path]
 
@@ -122,14 +132,14 @@ def test_every_link_within_the_page_leads_somewhere(page: Page) -> None:
 
 def test_every_picture_has_an_alternative_text(page: Page) -> None:
     images = page.all("img")
-    assert len(images) == 12 * (3 + 3 + 4 + 3) + 18
+    assert len(images) == 12 * (3 + 3 + 4 + 3) + 18 + 12 * (1 + 2 * 6)
     assert all(image["alt"] for image in images)
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
 
 
 def test_what_scrolls_can_be_reached_with_the_keyboard(page: Page) -> None:
     boxes = [attrs for _, attrs in page.tags if attrs.get("class") == "scroll"]
-    assert len(boxes) == 4
+    assert {"m1", "e1-1", "e1-2", "e1-3"} <= {box["aria-labelledby"] for box in boxes}
     assert all(box["tabindex"] == "0" and box["role"] == "region" for box in boxes)
 
 
@@ -137,7 +147,8 @@ def test_numbers_statuses_and_reasons_are_on_the_page(page: Page) -> None:
     text = words(page.shown)
     assert "0.884 best 0.844 to 0.924" in text
     assert "failed: lime: captum is not installed" in text
-    assert "n/a: saliency, layer_gradcam (true change correlation): its heat has no sign" in text
+    assert "n/a: saliency, layer_gradcam (true-change correlation): its heat has no sign" in text
+    assert "makes no counterfactual: occlusion, saliency, integrated_gradients" in text
     assert "explainer lime failed: captum is not installed: pip install captum" in text
 
 
@@ -165,7 +176,7 @@ def test_images_of_any_size_in_grey_or_colour(make_run: Make, size: int, channel
             del file[f"0/{name}"]
             file[f"0/{name}"] = np.repeat(data, channels, axis=1)
     images = Page(render(folder)).all("img")
-    assert len(images) == 2 * 13 + 18
+    assert len(images) == 2 * (13 + 13) + 18
     assert ("crisp" in {image.get("class") for image in images}) == (size == 28)
 
 
@@ -247,3 +258,49 @@ def test_the_spec_is_shown_as_it_is(page: Page, run: Path) -> None:
 
 def test_the_title_is_the_data_set(run: Path) -> None:
     assert "<title>phantom – gvr-bench</title>" in render(run)
+
+
+def test_every_column_says_what_it_means_on_hover_and_beneath(ranked: Path) -> None:
+    text = render(ranked)
+    heads = [a.get("title") or "" for a in Page(text).all("th") if "title" in a]
+    (pixel_ap,) = [title for title in heads if title.startswith("Average precision of |heat|")]
+    metric = DECLARED["pixel_ap"]
+    for part in (metric.formula, "0 to 1; higher is better", metric.fooled_by, metric.source):
+        assert part in pixel_ap
+    shown = words(Page(text).shown.partition("What the scores mean")[2])
+    assert f"pixel AP pixel_ap {sentence(metric.meaning)}" in shown
+    assert words(metric.formula) in shown
+
+
+def test_groups_ranks_and_columns_that_prove_nothing_are_on_the_page(ranked: Path) -> None:
+    page = Page(render(ranked))
+    text = words(page.shown)
+    assert "Ground truth does the map show what is truly there?" in text
+    assert "0.692 rank 2 0.667 to 0.715" in text
+    assert text.count("controls do as well") == 1
+    assert len([a for a in page.all("th") if a.get("class") == "level"]) == 1
+    assert "makes no counterfactual: occlusion, saliency" in text
+
+
+def test_quality_is_drawn_against_time_with_a_text_for_those_who_do_not_see_it(
+    ranked: Path,
+) -> None:
+    page = Page(render(ranked))
+    assert len(page.all("circle")) == 12 + 4
+    text = words(page.shown)
+    assert "Quality against time" in text
+    assert "gvr: pixel AP ↑ 0.853, time per image (s) ↓ 0.0160" in text
+
+
+def test_several_runs_share_a_page_that_loads_nothing(ranked: Path, tmp_path: Path) -> None:
+    board = whole_scoreboard(1, n=30, limit=30, metrics=SOME)
+    other = write_whole_run(tmp_path / HOSTILE.replace("/", ""), board)
+    path = write_shared_html([ranked, other], tmp_path / "shared.html")
+    page = Page(path.read_text(encoding="utf-8"))
+    text = words(page.shown)
+    assert "2 runs in shared tables" in text
+    assert "not comparable with protocol 2: limit: 100 here, 30 there" in text
+    assert not page.all("script", "img")
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {(a["href"] or "")[1:] for a in page.all("a")} <= set(ids)

@@ -88,7 +88,8 @@ def test_a_column_is_named_by_what_differs_and_the_intro_names_the_explainer(two
     assert headings in text
     assert "the answer of gvr over the input" in text
     assert "These are the first 3 cases, not chosen by outcome." in text
-    assert text.index("Side by side Cases") < text.index("Each column is another model")
+    links = [attrs["href"] for attrs in page.all("a")]
+    assert links.index("#beside") < links.index("#cases")
 
 
 def test_seeds_name_the_columns_where_only_they_differ(make_run: Make) -> None:

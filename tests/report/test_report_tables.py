@@ -9,7 +9,7 @@ from made_up_run import missing, record
 from gvr_bench.records import Record
 from gvr_bench.report.folder import Run, load
 from gvr_bench.report.glossary import entry
-from gvr_bench.report.notes import reasons, seeds_note, visible
+from gvr_bench.report.notes import interval_note, not_shown, reasons, seeds_note, visible
 from gvr_bench.report.tables import Table, model_tables, scoreboards
 
 Make = Callable[..., Path]
@@ -71,9 +71,10 @@ def test_seeds_of_a_run_are_averaged_and_counted(board: Callable[..., Table]) ->
         [record(value=0.4, low=0.3, high=0.5), record(value=0.6, low=0.4, high=0.9, seed=1)]
     )
     (cell,) = table.rows[0].cells
-    assert (cell.value, cell.low, cell.high) == pytest.approx((0.5, 0.35, 0.7))
+    assert (cell.value, cell.low, cell.high) == pytest.approx((0.5, 0.4, 0.6))
     assert cell.seeds == (0, 1)
-    assert seeds_note(table) == "mean of 2 seeds, intervals likewise"
+    assert seeds_note(table) == "mean of 2 seeds, with the lowest and highest of them"
+    assert interval_note(table) == ""
 
 
 def test_a_seed_that_failed_is_told_beside_the_mean_of_the_others(
@@ -122,7 +123,8 @@ def test_a_column_that_is_nowhere_applicable_is_told_beneath_instead(
     )
     assert [column.metric for column in visible(table).columns] == ["pixel_ap"]
     assert [len(row.cells) for row in visible(table).rows] == [1, 1]
-    assert reasons(table) == [
+    assert reasons(table) == []
+    assert not_shown(table) == [
         "not shown: IoU, Otsu (no masks are known); stayed, steps (no classes)"
     ]
 
@@ -145,7 +147,8 @@ def test_one_that_has_no_score_at_all_keeps_no_column_alive(
         + [missing(status, "broken", explainer="b", metric=m) for m in ("pixel_ap", "steps")]
     )
     assert [column.metric for column in visible(table).columns] == ["pixel_ap"]
-    assert reasons(table) == [f"{status}: b: broken", "not shown: steps (no steps)"]
+    assert reasons(table) == [f"{status}: b: broken"]
+    assert not_shown(table) == ["not shown: steps (no steps)"]
 
 
 def test_a_table_without_any_score_keeps_its_columns(board: Callable[..., Table]) -> None:
@@ -243,9 +246,7 @@ def test_the_best_head_is_marked_finding_by_finding(make_run: Make) -> None:
     assert best == [("wgan_gp · conv · linear", "a"), ("wgan_gp · conv · mlp", "b")]
 
 
-@pytest.mark.parametrize(
-    ("metric", "title"), [("became_other", "became another class"), ("stayed", "stayed")]
-)
-def test_what_a_failed_conversion_became_has_a_name_and_a_sentence(metric: str, title: str) -> None:
-    assert entry(metric).title == title
-    assert "share of counterfactuals" in entry(metric).text
+def test_a_score_that_nobody_declares_goes_by_its_name() -> None:
+    assert (entry("my_own").title, entry("my_own").group) == ("my own", "")
+    assert entry("stayed").title == "stayed"
+    assert "share of counterfactuals" in entry("stayed").meaning

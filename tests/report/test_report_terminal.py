@@ -5,22 +5,38 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_up_run import explainer_records, missing, model_records, record
+from made_up_run import (
+    SOME,
+    explainer_records,
+    missing,
+    model_records,
+    record,
+    whole_scoreboard,
+    write_whole_run,
+)
 from rich.cells import cell_len
 from rich.console import Console
 
 from gvr_bench.report.html import write_html
-from gvr_bench.report.terminal import show
+from gvr_bench.report.terminal import show, show_shared
 
 Make = Callable[..., Path]
 
 
-def shown(run: Path, width: int = 80, encoding: str = "utf-8", terminal: bool = False) -> str:
+def shown(
+    run: Path, width: int = 80, encoding: str = "utf-8", terminal: bool = False, every: bool = False
+) -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
-    show(run, Console(file=stream, width=width, force_terminal=terminal, _environ={}))
+    show(run, Console(file=stream, width=width, force_terminal=terminal, _environ={}), every)
     stream.flush()
     return raw.getvalue().decode(encoding)
+
+
+def shown_shared(runs: list[Path]) -> str:
+    stream = io.StringIO()
+    show_shared(runs, Console(file=stream, width=80, _environ={}))
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [50, 80, 132])
@@ -30,22 +46,99 @@ def test_no_line_is_wider_than_the_terminal(run: Path, width: int) -> None:
     assert max(map(cell_len, lines)) <= width
 
 
-def test_six_scores_with_intervals_fit_80_columns_side_by_side(run: Path) -> None:
+def test_each_group_of_scores_is_a_block_with_the_rows_it_applies_to(run: Path) -> None:
     lines = shown(run).splitlines()
-    assert sum(line.startswith("explainer ") for line in lines) == 1
-    row = next(i for i, line in enumerate(lines) if line.startswith("gvr "))
-    assert lines[row].split() == ["gvr", "0.97", "0.91", "38", "0.88*", "0.92*", "0.081"]
-    assert lines[row + 1].split() == [
-        "0.92–1.00", "0.86–0.94", "36–39", "0.84–0.92", "0.87..0.97", "0.073–0.097",
+    titles = [line for line in lines if line.endswith("?")]
+    assert titles == [
+        "Ground truth: does the map show what is truly there?",
+        "Validity: does the counterfactual flip the model?",
+        "Cost: what does it take?",
+    ]
+    rows = [line.split() for line in lines if line.startswith("gvr ")]
+    assert rows == [
+        ["gvr", "0.88*", "0.92*"], ["gvr", "0.91", "0.97", "38"], ["gvr", "0.081"],
     ]  # fmt: skip
+    validity = lines.index(titles[1])
+    cost = lines.index(titles[2])
+    assert not any(line.startswith("saliency") for line in lines[validity:cost])
+    left_out = " ".join(" ".join(lines[validity:cost]).split())
+    assert "- makes no counterfactual: occlusion, saliency, integrated_gradients" in left_out
 
 
-def test_more_scores_than_fit_go_into_a_second_block(make_run: Make) -> None:
+def test_a_group_that_does_not_fit_goes_into_a_second_piece(make_run: Make) -> None:
     records = [record(metric=f"score_number_{i}") for i in range(12)]
-    lines = shown(make_run(records=records, n=1, size=8)).splitlines()
+    folder = make_run(records=records, n=1, size=8)
+    lines = shown(folder, every=True).splitlines()
     assert sum(line.startswith("gvr ") for line in lines) == 2
     assert sum(line.count("0.50") for line in lines) == 12
     assert max(map(cell_len, lines[:-1])) <= 80
+
+
+def test_of_many_scores_the_leading_group_is_shown_and_one_of_each_other(make_run: Make) -> None:
+    metrics = ("validity", "reencoded_validity", "pixel_ap", "iou_otsu", "rationale_l1",
+               "rationale_l2", "rationale_ssim", "changed_area", "steps")  # fmt: skip
+    folder = make_run(records=[record(metric=metric) for metric in metrics], n=1, size=8)
+    text = shown(folder)
+    heads = [line.split() for line in text.splitlines() if line.startswith("explainer")]
+    assert [word for head in heads for word in head if word not in "↑↓-"] == [
+        "explainer", "pixel", "AP", "IoU,", "Otsu",
+        "explainer", "re-encoded", "validity", "rationale", "L1",
+    ]  # fmt: skip
+    assert "5 more scores: in the page, or here with --all" in text
+    whole = shown(folder, every=True)
+    assert sum(whole.count(word) for word in ("rationale L2", "changed area", "steps")) == 3
+    assert "more scores" not in whole
+
+
+def test_a_dozen_explainers_and_every_score_stay_readable(tmp_path: Path) -> None:
+    folder = write_whole_run(tmp_path / "run", whole_scoreboard(n=20))
+    assert len(shown(folder).splitlines()) < 110
+    lines = shown(folder, every=True, width=160).splitlines()
+    assert max(map(cell_len, lines[:-1])) <= 160
+
+
+def test_ranks_follow_the_numbers_and_shared_ones_are_all_first(ranked: Path) -> None:
+    lines = shown(ranked, every=True).splitlines()
+    row = next(line for line in lines if line.startswith("latent-shift"))
+    assert row.split()[1:5] == ["0.69", "²", "0.38", "²"]
+    assert any(line.startswith("¹ the rank: 1 + how many are better") for line in lines)
+    assert any(line.startswith("* best of a column") for line in lines)  # of the cost
+
+
+def test_a_column_that_tells_nobody_from_the_controls_is_marked(ranked: Path) -> None:
+    text = shown(ranked, 160)
+    assert "rank accuracy ↑ †" in text
+    assert "pixel AP ↑ †" not in text
+    assert "† no explainer does better than every control" in text
+
+
+def test_ranks_and_marks_have_an_ascii_form(ranked: Path) -> None:
+    text = shown(ranked, 160, encoding="ascii")
+    assert "0.69 #2" in text
+    assert "rank accuracy ^ !" in text
+    assert [line for line in text.splitlines() if "?" in line[:-1]] == []
+
+
+def test_runs_of_two_protocols_are_shown_apart_with_what_differs(tmp_path: Path) -> None:
+    folders = [
+        write_whole_run(tmp_path / name, whole_scoreboard(n=limit, limit=limit, metrics=SOME))
+        for name, limit in (("all", 100), ("half", 50))
+    ]
+    text = shown_shared(folders)
+    assert "not comparable with protocol 2: limit: 100 here, 50 there" in text
+    assert "not comparable with protocol 1: limit: 50 here, 100 there" in text
+
+
+def test_seeds_of_several_runs_are_one_row(tmp_path: Path) -> None:
+    folders = [
+        write_whole_run(tmp_path / f"seed-{seed}", whole_scoreboard(seed, metrics=SOME))
+        for seed in (0, 1, 2)
+    ]
+    text = shown_shared(folders)
+    assert text.splitlines()[0].startswith("seed-0: phantom | ")
+    rows = [line.split()[0] for line in text.splitlines() if line.startswith("gvr")]
+    assert rows == ["gvr"] * 5  # one in each group
+    assert "mean of 3 seeds, with the lowest and highest of them" in text
 
 
 NAMES = (
@@ -57,8 +150,8 @@ NAMES = (
 def test_eleven_explainers_and_six_scores_fit_80_columns_side_by_side(make_run: Make) -> None:
     scores = {
         "pixel_ap": (0.62, 0.58, 0.66), "true_change_correlation": (0.01, -0.02, 0.04),
-        "validity": (1.0, 1.0, 1.0), "reencoded_validity": (0.83, 0.75, 0.9),
-        "steps": (30.1, 28.4, 31.8), "seconds_per_image": (0.0055, 0.0055, 0.0055),
+        "pointing_hit": (1.0, 1.0, 1.0), "iou_otsu": (0.83, 0.75, 0.9),
+        "mass_accuracy": (0.3, 0.28, 0.32), "sign_accuracy": (0.55, 0.5, 0.6),
     }  # fmt: skip
     records = [
         record(explainer=name, metric=metric, value=value, low=low, high=high)
@@ -69,7 +162,7 @@ def test_eleven_explainers_and_six_scores_fit_80_columns_side_by_side(make_run: 
     assert max(map(cell_len, lines[:-1])) <= 80
     assert sum(line.startswith("explainer ") for line in lines) == 1
     row = next(i for i, line in enumerate(lines) if line.startswith("counterfactual- "))
-    assert [len(lines[i].split()) for i in (row, row + 1)] == [7, 6]
+    assert [len(lines[i].split()) for i in (row, row + 1)] == [7, 7]
     assert lines[row + 1].split()[0] == "cam"
 
 
@@ -88,8 +181,8 @@ def test_what_failed_is_a_cell_and_a_reason(run: Path) -> None:
     text = shown(run)
     assert "- failed: lime: captum is not installed" in text
     assert "- explainer lime: failed: captum is not installed: pip install captum" in text
-    row = next(line for line in text.splitlines() if line.startswith("lime"))
-    assert row.split() == ["lime"] + ["failed"] * 6
+    rows = [line.split() for line in text.splitlines() if line.startswith("lime")]
+    assert rows == [["lime", "failed", "failed"]]  # in the first block, which stands for all
 
 
 def test_directions_and_units_are_shown(run: Path) -> None:

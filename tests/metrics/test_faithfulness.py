@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+import torch
+from captum.metrics import infidelity as captum_infidelity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_evidence import BINARY, evidence, one_case
+from made_up_model import BNP, CLASSES, about, convolving, query_of, sum_of
+from torch import Tensor
+
+from gvr_bench.metrics.asking import CHUNK, STEPS, answers, normals, ranks
+from gvr_bench.metrics.faithfulness import (
+    DRAWS,
+    FAITHFULNESS,
+    cout,
+    deletion_auc,
+    infidelity,
+    insertion_auc,
+    unforetold,
+)
+from gvr_bench.metrics.robustness import invalidation
+
+FOUR = ((0, 0), (3, 7), (5, 5), (9, 1))
+WHITE = torch.ones(1, 1, 10, 10)
+# 100 pixels in 25 steps are 4 a step: the four pixels go in the first, a fall from 1 to 0.
+FIRST_STEP = 1 / (2 * STEPS)
+
+
+def test_without_a_model_to_ask_nothing_is_claimed():
+    assert all(metric(evidence()) is None for metric in FAITHFULNESS)
+
+
+def test_without_a_counterfactual_there_is_no_cout():
+    assert cout(about(sum_of(*FOUR), WHITE, torch.zeros(1, 10, 10))) is None
+
+
+def test_deleting_the_pixels_that_count_first_is_best_and_last_is_worst():
+    weights = sum_of(*FOUR)
+    best = about(weights, WHITE, weights[0])
+    worst = about(weights, WHITE, -weights[0])
+    assert deletion_auc(best).tolist() == pytest.approx([FIRST_STEP])
+    assert deletion_auc(worst).tolist() == pytest.approx([1 - FIRST_STEP])
+    assert insertion_auc(best).tolist() == pytest.approx([1 - FIRST_STEP])
+    assert insertion_auc(worst).tolist() == pytest.approx([FIRST_STEP])
+
+
+def test_a_map_that_says_nothing_does_as_chance_does():
+    whole = torch.full((1, 1, 10, 10), 0.01)
+    constant = about(whole, WHITE, torch.full((1, 10, 10), 3.0))
+    assert deletion_auc(constant).tolist() == pytest.approx([0.5])
+    assert insertion_auc(constant).tolist() == pytest.approx([0.5])
+
+
+@pytest.mark.parametrize("half", ["top", "bottom", "left", "right"])
+def test_ties_favour_no_part_of_the_image(half):
+    n = 20
+    in_half = torch.zeros(n, n)
+    {"top": in_half[:10], "bottom": in_half[10:], "left": in_half[:, :10],
+     "right": in_half[:, 10:]}[half].fill_(1 / 200)  # fmt: skip
+    seen = about(in_half[None, None], torch.ones(1, 1, n, n), torch.zeros(1, n, n))
+    assert deletion_auc(seen).item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_is_not_tied_is_ranked_by_heat_and_every_pixel_once():
+    heat = torch.tensor([[0.0, 2.0, -1.0, 0.0, 5.0]])
+    ranked = ranks(heat)[0].tolist()
+    assert [ranked[4], ranked[1], ranked[2]] == [0, 1, 4]
+    assert sorted(ranked) == [0, 1, 2, 3, 4]
+
+
+def test_negative_heat_speaks_against_and_goes_last():
+    weights = sum_of((0, 0), size=10)
+    against = torch.zeros(1, 10, 10)
+    against[0, 5, 5] = -9  # the largest of |heat|
+    against[0, 0, 0] = 1
+    assert deletion_auc(about(weights, WHITE, against)).item() == pytest.approx(FIRST_STEP)
+
+
+def test_a_regression_is_placed_between_typical_and_what_it_was():
+    weights = 3 * sum_of(*FOUR)  # predicts 3, and typical is 1: black is beyond it
+    seen = about(weights, WHITE, weights[0], typical=1.0)
+    assert deletion_auc(seen).item() == pytest.approx(FIRST_STEP)
+    for level in (3.0, 4.0):  # nothing lies between
+        typical = about(weights, WHITE, weights[0], typical=level)
+        assert deletion_auc(typical).isnan().all()
+        assert insertion_auc(typical).isnan().all()
+
+
+def test_a_probability_is_taken_as_it_is():
+    nothing = torch.zeros(1, 1, 10, 10)  # a model that always says one half
+    seen = about(nothing, WHITE, torch.zeros(1, 10, 10), BINARY)
+    assert deletion_auc(seen).tolist() == pytest.approx([0.5])
+    assert infidelity(seen).isnan().all()
+
+
+def test_a_slope_foretells_a_linear_model_and_nothing_else_does():
+    weights = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    image = torch.zeros(3, 2, 16, 16)
+    slope = weights.sum(dim=1).expand(3, -1, -1)
+    assert infidelity(about(weights, image, 1e4 * slope)).tolist() == pytest.approx(
+        [0] * 3, abs=1e-9
+    )
+    assert infidelity(about(weights, image, -slope)).tolist() == [1, 1, 1]
+    assert infidelity(about(weights, image, torch.zeros(3, 16, 16))).tolist() == [1, 1, 1]
+    noise = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert (infidelity(about(weights, image, noise)) > 0.7).all()
+
+
+def test_infidelity_is_captums_over_what_is_to_be_foretold():
+    seen = convolving(3, 16, channels=3)
+    image, query = seen.image, seen.query
+
+    def ask(x: Tensor) -> Tensor:
+        return answers(seen.model, query[torch.zeros(len(x), dtype=torch.int64)], x)[:, 0]
+
+    noise = 0.2 * torch.nn.functional.interpolate(
+        normals(image, (DRAWS, 8, 8)), size=(16, 16), mode="bilinear"
+    )
+    noise = noise[:, :, None].expand(-1, -1, 3, -1, -1).flatten(0, 1)
+    change = ask(image).repeat_interleave(DRAWS) - ask(image.repeat_interleave(DRAWS, 0) - noise)
+    change = change.view(3, DRAWS)
+    heat = torch.stack([seen.heat[0], *(-seen.heat[1:])])  # of either sign
+    captums = captum_infidelity(
+        ask, lambda x: (noise, x - noise), image,
+        heat[:, None].expand(-1, 3, -1, -1), n_perturb_samples=DRAWS, normalize=True,
+    )  # fmt: skip
+    ours = torch.minimum(*(infidelity(dataclasses.replace(seen, heat=h)) for h in (heat, -heat)))
+    theirs = captums / change.square().mean(dim=1)
+    assert ours.tolist() == pytest.approx(theirs.tolist(), abs=1e-6)
+    assert (ours < 1).all()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.floats(-30, 30))
+def test_what_is_foretold_does_not_depend_on_the_size_of_the_map(seed, power):
+    rng = torch.Generator().manual_seed(seed)
+    foretold, change = torch.randn(2, 4, 9, generator=rng, dtype=torch.float64)
+    share = unforetold(foretold, change)
+    assert ((share >= 0) & (share <= 1)).all()
+    torch.testing.assert_close(unforetold(10**power * foretold, change), share)
+
+
+def test_a_counterfactual_that_changes_what_counts_most_has_the_best_cout():
+    weights = sum_of(*FOUR)
+    counts = weights[0, 0] > 0
+    made = torch.where(counts, -1.0, 0.9)[None, None]
+    seen = about(weights, WHITE, torch.zeros(1, 10, 10), counterfactual=made)
+    assert cout(seen).tolist() == pytest.approx([1 - 2 * FIRST_STEP])
+    made = torch.where(counts, 0.9, -1.0)[None, None]  # what counts comes last, and stays
+    seen = about(weights, WHITE, torch.zeros(1, 10, 10), counterfactual=made)
+    assert cout(seen).item() < -0.9
+
+
+def test_a_counterfactual_that_changes_nothing_stays_on_the_source_side():
+    seen = about(sum_of(*FOUR), WHITE, torch.zeros(1, 10, 10), counterfactual=WHITE)
+    assert cout(seen).tolist() == pytest.approx([-1])
+
+
+def test_cout_of_classes_weighs_the_target_against_the_source():
+    red, blue = torch.zeros(2, 2, 10, 10)
+    red[0], blue[1] = 1, 1  # class 0 is red, class 1 is blue
+    image = torch.stack([-torch.ones(10, 10), torch.ones(10, 10)])[None]
+    made = -image
+    seen = about(
+        torch.stack([red, blue]), image, torch.zeros(1, 10, 10), CLASSES, counterfactual=made
+    )
+    # All pixels change alike: from blue to red along a straight line that softmax makes a step.
+    assert cout(seen).item() == pytest.approx(0, abs=1e-6)
+    back = dataclasses.replace(seen, image=made)
+    assert cout(back).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_colours_weigh_alike_in_what_has_changed_most():
+    weights = torch.zeros(1, 2, 10, 10)
+    weights[0, :, 0, 0] = 0.5
+    image = torch.ones(1, 2, 10, 10)
+    made = image.clone()
+    made[0, 0] = 0.8  # 0.2 in one colour is less than
+    made[0, :, 0, 0] = 0.85  # 0.15 in both, which takes the output from 1 to 0.925
+    heat = torch.zeros(1, 10, 10)
+    seen = about(weights, image, heat, counterfactual=made, typical=0.925)
+    assert cout(seen).item() == pytest.approx(1 - 2 * FIRST_STEP, abs=1e-4)
+
+
+@pytest.mark.parametrize("task", [BNP, BINARY, CLASSES], ids=lambda task: task.kind)
+def test_an_image_scores_the_same_in_any_company(task):
+    seen = convolving(3, 16, task, channels=2)
+    for metric in (*FAITHFULNESS, invalidation):
+        alone = torch.cat([metric(one_case(seen, i)) for i in range(3)])
+        torch.testing.assert_close(metric(seen), alone, rtol=0, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("task", [BNP, BINARY, CLASSES], ids=lambda task: task.kind)
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 10_000))
+def test_scores_lie_in_the_declared_range(task, seed):
+    seen = convolving(4, 8, task, seed=seed)
+    for metric in FAITHFULNESS:
+        values = metric(seen)
+        assert values.shape == (4,)
+        assert values.dtype == torch.float64
+        assert ((values >= metric.lowest) & (values <= metric.highest)).all(), metric.name
+
+
+def test_the_same_question_gets_the_same_answer():
+    seen = convolving(2, 16)
+    for metric in (*FAITHFULNESS, invalidation):
+        assert torch.equal(*(torch.nan_to_num(metric(seen)) for _ in range(2)))
+
+
+def test_noise_belongs_to_the_image_and_is_normal():
+    images = torch.full((2, 1, 8, 8), 128 / 127.5 - 1)
+    images[1, 0, 0, 0] = 1
+    one, other = normals(images, (4, 50, 50))
+    assert not torch.equal(one, other)
+    for rounding in (-1e-6, 1e-6):
+        assert torch.equal(normals(images[1:] + rounding, (4, 50, 50))[0], other)
+    assert one.mean().item() == pytest.approx(0, abs=0.05)
+    assert one.std().item() == pytest.approx(1, abs=0.05)
+
+
+def test_no_more_images_are_asked_about_at_once_than_a_pass_may_hold():
+    seen = about(sum_of(*FOUR), WHITE.expand(300, -1, -1, -1), torch.zeros(300, 10, 10))
+    seen = dataclasses.replace(seen, counterfactual=seen.image)
+    for metric in (*FAITHFULNESS, invalidation):
+        metric(seen)
+    assert seen.model.encoder.largest_batch == CHUNK
+
+
+def test_answers_carry_no_gradient():
+    seen = convolving(2, 8)
+    assert not answers(seen.model, query_of(BINARY, 2), seen.image).requires_grad
+
+
+def test_asking_about_a_hundred_images_takes_seconds():
+    seen = convolving(100, 32)
+    started = time.process_time()
+    for metric in (*FAITHFULNESS, invalidation):
+        metric(seen)
+    assert time.process_time() - started < 6  # 1.5 s on one thread

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from made_up_evidence import evidence
+from scipy.linalg import sqrtm
+
+from gvr_bench.metrics.oracle import domain_fid, oracle_base, oracle_validity
+
+
+def fid(made: np.ndarray, real: np.ndarray) -> float:
+    return domain_fid(evidence(features=made, real_features=real)).value
+
+
+def by_definition(made: np.ndarray, real: np.ndarray) -> float:
+    """The distance as it is written down, by scipy's matrix root."""
+    a, b = np.cov(made, rowvar=False), np.cov(real, rowvar=False)
+    shift = made.mean(0) - real.mean(0)
+    return float(shift @ shift + np.trace(a + b - 2 * sqrtm(a @ b).real))
+
+
+@pytest.mark.parametrize("metric", [oracle_validity, domain_fid])
+def test_without_a_counterfactual_the_oracle_is_not_asked(metric):
+    assert metric(evidence()) is None
+
+
+def test_a_finding_that_the_oracle_overlooks_is_no_success():
+    seen = evidence(
+        n=4,
+        oracle_sees=np.array([True, True, False, False]),
+        oracle_flipped=np.array([True, False, True, False]),
+    )
+    found = oracle_validity(seen)
+    assert found[:2].tolist() == [1.0, 0.0]
+    assert found[2:].isnan().all()
+
+
+@pytest.mark.parametrize(("made", "real"), [(1, 5), (5, 1), (5, 0)])
+def test_a_single_image_has_no_distribution(made, real):
+    score = domain_fid(evidence(features=np.ones((made, 2)), real_features=np.ones((real, 2))))
+    assert (score.value, score.n) == (None, 0)
+
+
+def test_images_are_at_no_distance_from_themselves():
+    features = np.random.default_rng(0).normal(size=(40, 8))
+    assert fid(features, features[::-1].copy()) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_distance_equals_the_one_worked_out():
+    low, high = np.array([[-1.0], [1.0]]), np.array([[-3.0], [3.0]])  # deviations: root 2, root 18
+    assert fid(low, high) == pytest.approx((18**0.5 - 2**0.5) ** 2)
+    assert fid(low, high + 5) == pytest.approx(25 + (18**0.5 - 2**0.5) ** 2)
+
+
+@pytest.mark.parametrize(("n", "m", "features"), [(50, 80, 6), (300, 40, 12)])
+def test_the_distance_is_the_one_by_scipys_matrix_root(n, m, features):
+    rng = np.random.default_rng(n)
+    mixed = rng.normal(size=(features, features))
+    made, real = rng.normal(size=(n, features)) @ mixed, rng.normal(1, 2, size=(m, features))
+    assert fid(made, real) == pytest.approx(by_definition(made, real), rel=1e-6)
+
+
+def test_many_samples_of_two_gaussians_come_near_their_closed_form():
+    rng = np.random.default_rng(0)
+    made = rng.normal([0, 0], [1, 2], (4000, 2))
+    real = rng.normal([3, 4], [2, 2], (4000, 2))
+    assert fid(made, real) == pytest.approx(25 + 1, rel=0.03)
+
+
+def test_the_interval_holds_the_value_covers_the_fewer_images_and_is_repeatable():
+    rng = np.random.default_rng(0)
+    seen = evidence(features=rng.normal(size=(60, 4)), real_features=rng.normal(1, 1, (90, 4)))
+    score = domain_fid(seen)
+    assert 0 <= score.low < score.value < score.high
+    assert score.n == 60
+    assert domain_fid(seen) == score
+
+
+def test_the_base_rate_counts_reconstructions_of_findings_that_the_oracle_sees():
+    seen = evidence(
+        3,
+        oracle_base=torch.tensor([True, False, True]),
+        oracle_sees=torch.tensor([True, True, False]),
+    )
+    assert oracle_base(seen)[:2].tolist() == [1.0, 0.0]
+    assert oracle_base(seen)[2].isnan()
+    assert oracle_base(evidence(3)) is None
