@@ -16,6 +16,7 @@ from gvr_bench.formats import canonical
 from gvr_bench.spec import Spec
 
 SCHEMA = 1
+REVISIONS = {"explanations": 2}  # kinds whose values hold other files than at first
 StageKind = Literal[
     "data",
     "cases",
@@ -67,6 +68,7 @@ class Stage:
             self.seed,
             self.fingerprint,
             [stage.key for stage in self.inputs],
+            *([REVISIONS[self.kind]] if self.kind in REVISIONS else []),
         ]
         digest = hashlib.sha256(canonical(content).encode()).hexdigest()
         object.__setattr__(self, "key", digest)

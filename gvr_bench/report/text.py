@@ -39,13 +39,15 @@ def _significant(largest: float, significant: int = 3) -> int:
 
 
 def places(table: Table, row: Row, index: int, significant: int = 3) -> int:
-    """Decimals for a cell: its column's, or, beside published numbers, its own.
+    """Decimals for a cell: its column's, or its own where a column spans orders of magnitude.
 
-    Ours gets as many as were printed there, so that the two can be compared.
+    Costs do, and so do published numbers; ours gets as many as were printed there, so that the two
+    can be compared.
     """
-    if not isinstance(row, QuotedRow):
-        return digits(table, index, significant)
     value = row.cells[index].value or 0.0
+    if not isinstance(row, QuotedRow):
+        costs = table.columns[index].group == "cost"
+        return _significant(abs(value), 2) if costs else digits(table, index, significant)
     if table.columns[index].metric == OURS:
         return max(_significant(abs(value), significant), row.decimals)
     return decimals_of(value)

@@ -12,6 +12,12 @@ def gvr_plugins() -> Iterator[Plugin]:
     rows: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("gvr", "gvr:Gvr", "generative visual rationale: latent optimisation as in the papers", ()),
         (
+            "gvr-robust",
+            "robust:GvrRobust",
+            "generative visual rationale that holds in the picture, jittered and encoded again",
+            (),
+        ),
+        (
             "latent-shift",
             "latent_shift:LatentShift",
             "counterfactual along one gradient in latent space (gifsplanation)",

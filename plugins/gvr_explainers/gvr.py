@@ -72,12 +72,12 @@ class Gvr(gvr.Explainer):
         s = self.settings
         cutoff = self.cutoff(query)
 
-        def look(z: Tensor, positions: Tensor, step: int) -> Look:
+        def look(z: Tensor, positions: Tensor, _: int) -> Look:
             asked = query[positions]
             prediction = asked.activate(model.head(z))
             there = asked.select(prediction) <= cutoff[positions]
             change = (model.generator(z) - before[positions]).square().flatten(1).mean(1)
-            return Look(self.value(prediction, change, asked), there, change)
+            return Look(self.value(prediction, change, asked), there)
 
         return descend(start, look, steps=s.steps, learning_rate=s.learning_rate)
 

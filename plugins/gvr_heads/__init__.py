@@ -9,11 +9,12 @@ import gvr_bench.api as gvr
 def gvr_plugins() -> Iterator[gvr.Plugin]:
     """Yield the rows of this package."""
     rows = (
-        ("linear", "Linear", "linear or logistic regression on the latent"),
-        ("mlp", "Mlp", "two-layer perceptron with 256 hidden units"),
-        ("residual", "Residual", "six layers of 100 units with residual connections"),
+        ("linear", "networks:Linear", "linear or logistic regression on the latent"),
+        ("mlp", "networks:Mlp", "two-layer perceptron with 256 hidden units"),
+        ("residual", "networks:Residual", "six layers of 100 units with residual connections"),
+        ("robust-mlp", "robust:RobustMlp", "mlp fitted on latents that are moved against it"),
     )
-    for name, cls, summary in rows:
+    for name, target, summary in rows:
         yield gvr.Plugin(
-            api=1, kind="head", name=name, target=f"gvr_heads.networks:{cls}", summary=summary
+            api=1, kind="head", name=name, target=f"gvr_heads.{target}", summary=summary
         )

@@ -82,19 +82,23 @@ class FittedHead(gvr.Head):
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(train)):
             index = torch.randint(len(train), (s.batch,), generator=ctx.generator(step))
             index = index.to(train.z.device)
-            loss = gvr.task_loss(net(train.z[index]), train.targets[index], task)
+            loss = self.loss(net, train.z[index], train.targets[index], task)
             adam.zero_grad(set_to_none=True)
             (loss + self.regularise(net, task)).backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
             if (step + 1) % every == 0 or step + 1 == s.steps:
                 with torch.no_grad():
-                    held_out = gvr.task_loss(net(validation.z), validation.targets, task)
+                    held_out = self.loss(net, validation.z, validation.targets, task)
                     best.offer(net, (held_out + self.regularise(net, task)).item())
                 # A contaminated head is validated on the very images it is fitted on.
                 unseen = {} if s.contaminated else {"validation_loss": held_out.item()}
                 ctx.log(loss=loss.item(), **unseen)
         best.restore(net)
+
+    def loss(self, net: nn.Module, z: Tensor, targets: Tensor, task: gvr.Task) -> Tensor:
+        """Return the loss for latents (N, D) with scaled targets (N, columns)."""
+        return gvr.task_loss(net(z), targets, task)
 
     def regularise(self, net: nn.Module, task: gvr.Task) -> Tensor | float:
         """Return what is added to the training loss."""

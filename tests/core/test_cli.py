@@ -103,7 +103,7 @@ def test_fresh_with_cached_only_forgets_nothing(cli, tmp_path: Path) -> None:
 def test_a_plan_computes_nothing(cli, tmp_path: Path) -> None:
     done = cli(*command("--plan"))
     assert (done.code, done.err) == (0, "")
-    assert "9 of 9 stages to compute" in " ".join(done.out.split())
+    assert "11 of 11 stages to compute" in " ".join(done.out.split())
     assert not (tmp_path / "store").exists()
     assert list(Path().iterdir()) == []
 
@@ -112,7 +112,7 @@ def test_a_plan_is_one_json_document(cli) -> None:
     stages = json.loads(cli(*command("--plan", "--json")).out)
     assert [stage["kind"] for stage in stages] == [
         "data", "cases", "generator", "encoder", "latents", "head", "prediction", "explanations",
-        "scores",
+        "scores", "scores", "scores",
     ]  # fmt: skip
     assert {stage["state"] for stage in stages} == {""}
 

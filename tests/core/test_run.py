@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import Packages, command, outcomes_of, records_of
+from tiny import FAST, Packages, command, outcomes_of, records_of
 from typer.testing import CliRunner
 
 from gvr_bench.cli import app
-from gvr_bench.metrics import METRICS
+from gvr_bench.metrics import METRICS as EVERY
+from gvr_bench.metrics import Evidence
 from gvr_bench.plugins import installed
 from gvr_bench.records import Record
+
+METRICS = [metric for metric in EVERY if metric.group in FAST]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,7 @@ def test_the_spec_of_a_run_repeats_it(home: Path, cli) -> None:
 def test_fresh_computes_one_explainer_again_and_nothing_else(home: Path, again) -> None:
     before = times(home / "store")
     run = again("--fresh", "saliency", explainer=["saliency", "edge"])
-    assert outcomes_of(run)["done"] == ["explanations saliency", "scores saliency"]
+    assert outcomes_of(run)["done"] == ["explanations saliency", *["scores saliency"] * len(FAST)]
     moved = {path.parent.name.split("-")[0] for path, t in times(home / "store").items()
              if before.get(path) != t}  # fmt: skip
     assert moved == {"saliency"}
@@ -108,7 +111,8 @@ def test_fresh_computes_one_explainer_again_and_nothing_else(home: Path, again) 
 def test_fresh_of_a_kind_computes_all_that_follows(again) -> None:
     run = again("--fresh", "head")
     assert outcomes_of(run)["done"] == [
-        "head linear", "prediction linear", "explanations saliency", "scores saliency",
+        "head linear", "prediction linear", "explanations saliency",
+        *["scores saliency"] * len(FAST),
     ]  # fmt: skip
 
 
@@ -129,9 +133,9 @@ def test_another_batch_size_changes_nothing_but_rounding(home: Path, again) -> N
     run = again("--batch-size", "1", "--fresh", "explanations", explainer=["saliency", "random"])
     old = {(r["explainer"], r["metric"]): r for r in records_of(home / "first")}
     for r in records_of(run):
-        if r["status"] == "ok" and r["metric"] != "seconds_per_image":
+        if r["status"] == "ok" and r["metric"] not in {"seconds_per_image", "peak_memory_mb"}:
             expected = old[r["explainer"], r["metric"]]["value"]
-            assert r["value"] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+            assert r["value"] == pytest.approx(expected, rel=1e-5, abs=1e-5), r["metric"]
 
 
 def test_json_is_one_document_on_stdout(home: Path, cli) -> None:
@@ -146,7 +150,7 @@ def test_seeds_and_heads_multiply_out(home: Path, again) -> None:
     records = records_of(run)
     found = {(r["head"], r["seed"]) for r in records}
     assert found == {(head, seed) for head in ("linear", "mlp") for seed in (0, 1)}
-    assert len(outcomes_of(run)["cached"]) == 9  # seed 0 with the linear head was there
+    assert len(outcomes_of(run)["cached"]) == 8 + len(FAST)  # seed 0 with the linear head was there
     auroc = {(r["head"], r["seed"]): r["value"] for r in records if r["metric"] == "auroc"}
     assert len(set(auroc.values())) > 2
 
@@ -188,6 +192,37 @@ def test_an_explainer_that_fails_is_a_row_and_the_others_are_scored(
     assert all(r["reason"].startswith(reason) and "\n" not in r["reason"] for r in rows)
     other = [r for r in records_of(run) if r["explainer"] == "saliency"]
     assert "ok" in {r["status"] for r in other}
+
+
+def broken(evidence: Evidence) -> None:
+    raise RuntimeError("no idea")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (broken, "pixel_ap: RuntimeError: no idea"),
+        (lambda evidence: evidence.heat, "pixel_ap: ValueError: returned shape (4, 32, 32), not"),
+        (lambda evidence: "0.9", "pixel_ap: AttributeError"),
+    ],
+)
+def test_a_metric_that_fails_is_a_cell_and_every_other_number_stays(
+    again, monkeypatch: pytest.MonkeyPatch, function, reason: str
+) -> None:
+    spoilt = [
+        dataclasses.replace(m, function=function) if m.name == "pixel_ap" else m for m in EVERY
+    ]
+    before = {r["metric"]: r["value"] for r in records_of(again()) if r["explainer"]}
+    with monkeypatch.context() as patch:
+        patch.setattr("gvr_bench.compute.scores.METRICS", spoilt)
+        rows = {r["metric"]: r for r in records_of(again("--fresh", "scores")) if r["explainer"]}
+    (cell,) = (rows.pop("pixel_ap"),)
+    assert (cell["status"], cell["value"]) == ("n/a", None)
+    assert cell["reason"].startswith(reason)
+    assert {metric: row["value"] for metric, row in rows.items()} == {
+        metric: before[metric] for metric in rows
+    }
+    again("--fresh", "scores")  # the store is shared with other tests
 
 
 def test_a_failure_is_tried_again_next_time(again, packages: Packages, use_packages) -> None:

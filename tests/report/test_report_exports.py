@@ -155,5 +155,5 @@ def test_a_column_that_applies_to_nobody_is_in_csv_and_json_only(make_run: Make)
 def test_a_time_that_was_taken_once_keeps_its_interval_in_csv_only(make_run: Make) -> None:
     once = record(metric="seconds_per_image", better="down", value=0.25, low=0.25, high=0.25)
     folder = make_run(records=[once], n=1, size=8)
-    assert "| gvr | 0.250 |" in export([folder], "md")
+    assert "| gvr | 0.25 |" in export([folder], "md")
     assert ",0.25,0.25,0.25," in export([folder], "csv")
