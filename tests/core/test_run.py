@@ -155,6 +155,34 @@ def test_seeds_and_heads_multiply_out(home: Path, again) -> None:
     assert len(set(auroc.values())) > 2
 
 
+def test_runs_of_two_seeds_share_one_table_and_one_page(home: Path, cli) -> None:
+    for seed in ("0", "1"):
+        out = command("--store", f"{home}/store", "--out", f"run-{seed}", "--seed", seed)
+        assert cli(*out).code == 0
+    done = cli("report", "run-0", "run-1", "--out", "both.html")
+    assert done.code == 0
+    assert "mean of 2 seeds" in done.out
+    assert "protocol 1" not in done.out
+    assert "mean of 2 seeds" in Path("both.html").read_text(encoding="utf-8")
+
+
+def test_runs_that_asked_something_else_are_never_mixed(home: Path, cli) -> None:
+    for limit in ("4", "3"):
+        typed = command("--store", f"{home}/store", "--out", f"run-{limit}")
+        typed[typed.index("--limit") + 1] = limit
+        assert cli(*typed).code == 0
+    done = cli("report", "run-4", "run-3")
+    assert "limit: 4 here, 3 there" in done.out
+    assert Path("comparison.html").is_file()
+
+
+def test_every_score_is_printed_on_demand(home: Path, cli) -> None:
+    brief = cli("report", home / "first").out
+    whole = cli("report", home / "first", "--all").out
+    assert len(whole) > len(brief)
+    assert "steps" in whole
+
+
 def test_two_settings_of_one_explainer_are_two_rows(again) -> None:
     run = again(explainer=["saliency", "saliency:absolute=false"])
     named = {r["explainer"] for r in records_of(run)} - {None}
