@@ -61,7 +61,7 @@ def descend(
         arrived[going[there]] = True
         if step == steps or bool(there.all()):
             break
-        (slope,) = torch.autograd.grad(value.sum(), z)
+        (slope,) = torch.autograd.grad(value, z, torch.ones_like(value))
         if bool(there.any()):
             going, z, slope, mean, square = (t[~there] for t in (going, z, slope, mean, square))
         z, mean, square = adam(z, slope, mean, square, step + 1, learning_rate, isotropic)

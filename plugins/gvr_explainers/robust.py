@@ -40,7 +40,7 @@ class GvrRobust(gvr.Explainer):
         )
         logits: bool = Field(True, description="ask for logits, otherwise for probabilities")
         confidence: float = Field(
-            0.97, ge=0.5, lt=1, description="probability of the target class to reach"
+            0.99, ge=0.5, lt=1, description="probability of the target class to reach"
         )
         penalty: float = Field(
             20.0, ge=0, description="weight of the image's mean square change beside the way to go"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
-from gvr_explainers.gvr import Gvr, adam
+from gvr_explainers import chunks
+from gvr_explainers.gvr import Gvr
 from small_parts import context, frozen, same, weights
 from torch import Tensor, nn
 
@@ -58,20 +60,6 @@ def explain(
     given = {"penalty": 0.0, "steps": 100, "learning_rate": 0.1, "target_weight": 1.0, **settings}
     explainer = Gvr(Gvr.Settings(**given))
     return explainer.explain(model, Stripes()(Tensor(z)), query, context())
-
-
-def test_adam_is_torchs():
-    rng = torch.Generator().manual_seed(0)
-    z = torch.randn(3, 5, generator=rng)
-    theirs = z.clone().requires_grad_()
-    optimiser = torch.optim.Adam([theirs], lr=0.05)
-    first, second = torch.zeros_like(z), torch.zeros_like(z)
-    for step in range(1, 21):
-        slope = torch.randn(3, 5, generator=rng) * 10.0 ** (step % 7 - 3)
-        theirs.grad = slope.clone()
-        optimiser.step()
-        z, first, second = adam(z, slope, first, second, step, 0.05)
-        torch.testing.assert_close(z, theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_an_image_that_cannot_arrive_is_reported_with_its_reason_and_the_cap():
@@ -139,11 +127,12 @@ def test_the_penalty_holds_the_change_where_it_balances_the_prediction(penalty):
 def test_the_target_class_is_raised_by_its_weight(beta):
     # Two classes alike: y0 - beta y1 = (1 + beta) y0 - beta, whose slope is (1 + beta) y0 y1.
     task = gvr.Task("multiclass", ("a", "b"), source=0, target=1)
-    two = model([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    z = torch.zeros(1, 3)
+    z = torch.zeros(1, 3, requires_grad=True)
+    head = model([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).head
+    query = ask(task, target=1)
     explainer = Gvr(Gvr.Settings(target_weight=beta, penalty=0.0))
-    slope = explainer.slope(two, z, Stripes()(z), ask(task, target=1))
-    torch.testing.assert_close(slope, (1 + beta) / 4 * Tensor([[1.0, -1.0, 0.0]]))
+    explainer.value(query.activate(head(z)), torch.zeros(1), query).sum().backward()
+    torch.testing.assert_close(z.grad, (1 + beta) / 4 * Tensor([[1.0, -1.0, 0.0]]))
 
 
 def test_a_class_is_found_only_where_the_target_was_reached():
@@ -193,3 +182,46 @@ def test_the_model_is_left_as_it_was():
     explain(one, [[1, 0, 0]], ask(DENSITY), penalty=0.1)
     assert same(weights(one.head), before)
     assert all(weight.grad is None for weight in one.head.parameters())
+
+
+def one_by_one(
+    model: gvr.Model, x: Tensor, query: gvr.Query, settings: Gvr.Settings
+) -> tuple[Tensor, list[int]]:
+    """Algorithms 1 and 2 as they are printed: a loop over one image with torch's optimiser."""
+    latents, steps = [], []
+    for i in range(len(x)):
+        asked = query[i : i + 1]
+        z = model.encoder(x[i : i + 1]).clone().requires_grad_()
+        before = model.generator(z).detach()
+        adam = torch.optim.Adam([z], settings.learning_rate)
+        cutoff = Gvr(settings).cutoff(asked)
+        for step in range(settings.steps + 1):
+            y = asked.activate(model.head(z))
+            loss = asked.select(y)
+            if loss <= cutoff or step == settings.steps:
+                break
+            if asked.task.kind == "multiclass":
+                loss = loss - settings.target_weight * y[:, int(asked.target)]
+            loss = loss + settings.penalty * (model.generator(z) - before).square().mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        latents.append(z.detach())
+        steps.append(step)
+    return torch.cat(latents), steps
+
+
+@pytest.mark.parametrize("task", [BINARY, DENSITY, THREE], ids=lambda task: task.kind)
+def test_a_batch_gives_what_the_papers_loop_over_single_images_gives(task, monkeypatch):
+    monkeypatch.setattr(chunks, "CPU_BUDGET", 4 * 4 * 16 * 128)  # four images at once
+    rng = torch.Generator().manual_seed(0)
+    rows = [[2.0, 0.5, -0.3], [-0.5, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)]
+    x = Stripes()(torch.rand(9, 3, generator=rng) * 2)
+    asked, query = model(rows), ask(task, 9, target=int(task == THREE))
+    query = dataclasses.replace(query, typical=torch.linspace(0.1, 0.4, 9))
+    settings = Gvr.Settings(learning_rate=0.05, penalty=0.3, target_weight=2.0, steps=150)
+    made = Gvr(settings).explain(asked, x, query, context())
+    latents, steps = one_by_one(asked, x, query, settings)
+    torch.testing.assert_close(made.latent, latents, rtol=0, atol=1e-4)
+    assert made.steps.tolist() == steps
+    assert len(set(steps)) > 3

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from gvr_explainers.optimiser import Look, adam, descend
+from torch import Tensor
+
+
+def bowl(z: Tensor, _positions: Tensor, _step: int) -> Look:
+    """Half the squared distance from the origin; within 0.15 of it is there."""
+    return Look(z.square().sum(1) / 2, z.norm(dim=1) <= 0.15)
+
+
+def test_what_cannot_arrive_ends_with_its_last_latent_after_all_steps():
+    start = Tensor([[0.05, 0.0], [9.0, 9.0]])
+    made = descend(start, bowl, steps=5, learning_rate=0.1)
+    assert made.arrived.tolist() == [True, False]
+    assert made.steps.tolist() == [0, 5]
+    torch.testing.assert_close(made.latent[1], Tensor([8.5, 8.5]), rtol=0, atol=1e-2)
+
+
+def test_one_that_is_there_after_the_last_step_has_arrived():
+    made = descend(Tensor([[0.3]]), bowl, steps=2, learning_rate=0.1)
+    assert (made.arrived.tolist(), made.steps.tolist()) == ([True], [2])
+
+
+def test_what_has_arrived_is_not_looked_at_again():
+    seen = []
+
+    def watched(z: Tensor, positions: Tensor, step: int) -> Look:
+        seen.append((step, positions.tolist()))
+        return bowl(z, positions, step)
+
+    made = descend(Tensor([[0.0], [0.3], [0.2]]), watched, steps=9, learning_rate=0.1)
+    assert seen == [(0, [0, 1, 2]), (1, [1, 2]), (2, [1])]
+    assert made.steps.tolist() == [0, 2, 1]
+    assert made.latent[0].item() == 0.0
+
+
+def test_start_and_gradients_are_left_as_they_were():
+    start = Tensor([[1.0, 2.0]])
+    with torch.no_grad():
+        made = descend(start, bowl, steps=3, learning_rate=0.1)
+        assert not torch.is_grad_enabled()
+    assert start.tolist() == [[1.0, 2.0]]
+    assert not start.requires_grad
+    assert not made.latent.requires_grad
+
+
+@pytest.mark.parametrize("isotropic", [False, True])
+def test_each_latent_of_a_batch_goes_its_own_way(isotropic):
+    start = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    how = {"steps": 60, "learning_rate": 0.05, "isotropic": isotropic}
+    together = descend(start, bowl, **how)
+    assert len(set(together.steps.tolist())) > 2
+    for i in range(5):
+        alone = descend(start[i : i + 1], bowl, **how)
+        torch.testing.assert_close(together.latent[i], alone.latent[0], rtol=0, atol=1e-6)
+        assert together.steps[i] == alone.steps[0]
+
+
+def test_adam_is_torchs():
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(3, 5, generator=rng)
+    theirs = z.clone().requires_grad_()
+    optimiser = torch.optim.Adam([theirs], lr=0.05)
+    first, second = torch.zeros_like(z), torch.zeros_like(z)
+    for step in range(1, 21):
+        slope = torch.randn(3, 5, generator=rng) * 10.0 ** (step % 7 - 3)
+        theirs.grad = slope.clone()
+        optimiser.step()
+        z, first, second = adam(z, slope, first, second, step, 0.05)
+        torch.testing.assert_close(z, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_an_isotropic_step_goes_along_the_gradient_and_a_plain_one_along_its_signs():
+    z, slope = torch.zeros(1, 2), Tensor([[3.0, 4.0]])
+    zeros = torch.zeros_like(z)
+    plain, *_ = adam(z, slope, zeros, zeros, 1, 0.1)
+    torch.testing.assert_close(plain, Tensor([[-0.1, -0.1]]))
+    along, *_ = adam(z, slope, zeros, zeros, 1, 0.1, isotropic=True)
+    # of the same length as the plain step
+    torch.testing.assert_close(along, -0.1 * 2**0.5 * Tensor([[0.6, 0.8]]))
