@@ -1,0 +1,301 @@
+"""Rationales by the thousand: `python scripts/bench/rationales.py --dataset mnist --data-root DIR`.
+
+With the networks of a finished run, the images that the model sees the finding in are explained,
+again where there are too few. Beside stand, in the same process and round, one image after another,
+and the floor: the networks called bare for the same images, steps and shrinking batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from gvr_explainers.chunks import images_at_once, slices
+from gvr_explainers.gvr import Gvr
+from rich.console import Console
+from timing import growth_of, ratio, say, seconds_of, spread, table
+from torch import Tensor
+
+import gvr_bench.api as gvr
+from gvr_bench.compute.bench import Bench, cases_query, load_model
+from gvr_bench.compute.cost import MEBI
+from gvr_bench.errors import GvrError
+from gvr_bench.formats import read_arrays
+from gvr_bench.images import to_float
+from gvr_bench.planner import make_plan
+from gvr_bench.plugins import installed
+from gvr_bench.run import How, Runner, choose_device
+from gvr_bench.spec import DEFAULTS, build_spec
+from gvr_bench.stages import Plan, Stage
+from gvr_bench.store import Store, default_root
+
+THROUGH_IMAGE = {"gvr": False, "gvr-robust": True}  # whether it asks the encoder at each step
+CASES = 1000  # test images asked about, at most
+SIZES, LARGE = (250, 1000, 4000), 16_000
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A model, and the images that it sees the finding in."""
+
+    model: gvr.Model
+    pixels: Tensor
+    query: gvr.Query
+    explainers: dict[str, gvr.Explainer]
+    device: torch.device
+
+    def explain(
+        self, name: str, index: Tensor, batch_size: int = gvr.Context.batch_size
+    ) -> list[gvr.Explanation]:
+        """Explain the images at `index` as a run does, which takes them in batches."""
+        ctx = gvr.Context(self.device, batch_size=batch_size)
+        return [
+            self.explainers[name].explain(
+                self.model, to_float(self.pixels[index[part]]), self.query[index[part]], ctx
+            )
+            for part in ctx.batches(len(index))
+        ]
+
+    def cycle(self, n: int) -> Tensor:
+        """Return positions of n images, beginning again where there are too few."""
+        return torch.arange(n) % len(self.pixels)
+
+    def sample(self, n: int) -> Tensor:
+        """Return positions of n images from everywhere among them."""
+        return torch.linspace(0, len(self.pixels) - 1, min(n, len(self.pixels))).long()
+
+
+def find(given: argparse.Namespace) -> Setup:
+    """Load the networks from the store, fitting the head where it is missing."""
+    choices = {
+        "dataset": [given.dataset],
+        "generator": [given.generator],
+        "encoder": [given.encoder],
+        "head": [given.head] if given.head else [],
+        "explainer": list(THROUGH_IMAGE),
+    }
+    plan = make_plan(
+        build_spec(None, {"limit": CASES, "data_root": given.data_root}, choices), installed()
+    )
+    (combination,) = plan.combinations
+    store, device = Store(given.store), choose_device(given.device)
+    for stage in (combination.generator_stage, combination.encoder_stage):
+        if not store.has(stage):
+            flags = [("dataset", given.dataset), ("data-root", given.data_root)]
+            flags += [("generator", given.generator), ("encoder", given.encoder)]
+            typed = " ".join(f"--{flag} {value}" for flag, value in flags if value)
+            raise SystemExit(
+                f"error: {stage} is neither in the store {store.root} nor in the package; train "
+                f"it: gvr-bench run {typed} --store {store.root}"
+            )
+    complete(plan, (combination.head_stage, combination.cases), How(device), store)
+    return load(combination.explanations, store, device)
+
+
+def complete(plan: Plan, stages: tuple[Stage, ...], how: How, store: Store) -> None:
+    """Compute of a plan what these stages lack."""
+    keys = {stage.key for stage in ancestry(*stages)}
+    part = Plan(plan.spec, plan.combinations, tuple(s for s in plan.stages if s.key in keys))
+    runner = Runner(part, store, installed(), how)
+    runner.prepare()
+    for outcome in runner.run(Console(stderr=True)).values():
+        if outcome.status not in ("done", "cached"):
+            raise SystemExit(f"error: {outcome.reason}")
+
+
+def ancestry(*stages: Stage) -> Iterator[Stage]:
+    """Yield stages and all that they depend on."""
+    for stage in stages:
+        yield stage
+        yield from ancestry(*stage.inputs)
+
+
+def load(explanations: dict[str, Stage], store: Store, device: torch.device) -> Setup:
+    """Load the model and the images that it sees the finding in."""
+    stage = next(iter(explanations.values()))
+    bench = Bench(stage, store, gvr.Context(device))
+    model = load_model(bench)
+    cases = read_arrays(bench.file(stage.input("cases"), "cases.h5"), "image", "source", "target")
+    pixels = torch.from_numpy(cases["image"]).to(device)
+    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
+    with torch.no_grad():
+        seen = query.asked(model(to_float(pixels)))
+    if not bool(seen.any()):
+        raise SystemExit("error: the model sees the finding in no test image")
+    explainers = {name: cast(gvr.Explainer, s.component) for name, s in explanations.items()}
+    return Setup(model, pixels[seen], query[seen], explainers, device)
+
+
+def one_by_one(setup: Setup, explainer: Gvr, index: Tensor) -> list[int]:
+    """Run the papers' algorithm on one image after another; return the steps each took."""
+    model, s, steps = setup.model, explainer.settings, []
+    for i in index.tolist():
+        query = setup.query[i : i + 1]
+        with torch.no_grad():
+            z = model.encoder(to_float(setup.pixels[i : i + 1]))
+            before = model.generator(z)
+        cutoff = explainer.cutoff(query)
+        adam = torch.optim.Adam([z.requires_grad_()], s.learning_rate)
+        for step in range(s.steps + 1):
+            prediction = query.activate(model.head(z))
+            if step == s.steps or query.select(prediction) <= cutoff:
+                break
+            change = (model.generator(z) - before).square().mean()
+            adam.zero_grad()
+            explainer.value(prediction, change, query).sum().backward()
+            adam.step()
+        steps.append(step)
+    return steps
+
+
+def bare(setup: Setup, name: str, steps: Tensor) -> None:
+    """Pass latents that stay for `steps` (N,) forward and backward, in the explainer's batches."""
+    model = setup.model
+    x = to_float(setup.pixels[:1])
+    latents = torch.randn(len(steps), model.encoder(x).shape[1], device=setup.device)
+    size = images_at_once(x, gradients=True)
+    for batch in gvr.Context(setup.device).batches(len(steps)):
+        for part in slices(len(steps[batch]), size):
+            taken = steps[batch][part]
+            last = int(taken.max())
+            going = (taken[:, None] >= torch.arange(last + 1, device=taken.device)).sum(0).tolist()
+            for step, n in enumerate(going):
+                z = latents[:n].requires_grad_()
+                picture = outputs = model.generator(z)
+                if THROUGH_IMAGE[name]:  # its clean picture, and one with gradients
+                    with torch.no_grad():
+                        model.encoder(picture)
+                    outputs = model.encoder(picture)
+                if step < last:
+                    torch.autograd.grad(outputs, z, torch.ones_like(outputs))
+
+
+class Times:
+    """What the rounds of one explainer came to."""
+
+    def __init__(self, setup: Setup, name: str, images: int, sample: int) -> None:
+        self.setup, self.name = setup, name
+        self.index, self.sample = setup.cycle(images), setup.sample(sample)
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.time = partial(seconds_of, device=setup.device)
+        made = self.setup.explain(name, self.sample)  # a warm-up, too
+        self.sample_steps = torch.cat([part.steps for part in made if part.steps is not None])
+
+    def round(self) -> None:
+        """Time ours, the floor and one image after another, in turn."""
+        setup, name = self.setup, self.name
+        timed, made, alone = {}, list[gvr.Explanation](), list[int]()
+        timed["ours"] = self.time(lambda: made.extend(setup.explain(name, self.index)))
+        self.steps = torch.cat([part.steps for part in made if part.steps is not None])
+        self.found = torch.cat([part.found for part in made if part.found is not None])
+        timed["floor"] = self.time(lambda: bare(setup, name, self.steps))
+        timed["alone"] = self.time(lambda: alone.extend(self.alone()))
+        self.agree = int((torch.tensor(alone) == self.sample_steps.cpu()).sum())
+        # Scaled up by steps, not by images: a few slow ones would make the sample unlike the rest.
+        timed["alone"] *= float((self.steps + 1).sum()) / sum(steps + 1 for steps in alone)
+        for what, taken in timed.items():
+            self.seconds[what].append(taken)
+
+    def alone(self) -> list[int]:
+        """Explain the sample, one image after another; return the steps each took."""
+        explainer = self.setup.explainers[self.name]
+        if isinstance(explainer, Gvr):
+            return one_by_one(self.setup, explainer, self.sample)
+        made = self.setup.explain(self.name, self.sample, batch_size=1)
+        return [int(part.steps) for part in made if part.steps is not None]
+
+    def row(self) -> list[str]:
+        """Return the row of a table."""
+        ours, floor, alone = (self.seconds[what] for what in ("ours", "floor", "alone"))
+        way = "the algorithm" if self.name == "gvr" else "the explainer"
+        return [
+            f"`{self.name}`",
+            f"{len(self.index)}",
+            spread(ours),
+            f"{self.found.float().mean():.1%}",
+            f"{self.steps.float().mean():.1f}, {int(self.steps.max())} at most",
+            spread(floor),
+            ratio(ours, floor),
+            f"{spread(alone)}, {way}",
+            ratio(alone, ours),
+            f"{self.agree} of {len(self.sample)}",
+        ]
+
+
+HEAD = (
+    "explainer", "rationales", "seconds", "found", "steps", "floor, s", "times the floor",
+    "one by one, s", "times faster", "of the sample with equal steps",
+)  # fmt: skip
+
+
+def speed(setup: Setup, images: int, sample: int, rounds: int) -> str:
+    """Return a table of seconds beside the floor and one image after another."""
+    times = [Times(setup, name, images, sample) for name in THROUGH_IMAGE]
+    for number in range(rounds):
+        for one in times:
+            one.round()
+            say(f"rationales: {one.name}, round {number + 1} of {rounds}")
+    return table(HEAD, [one.row() for one in times])
+
+
+def growth(setup: Setup, sizes: tuple[int, ...], rounds: int) -> str:
+    """Return a table of seconds per image and memory beyond what was in use, by size."""
+    found: dict[tuple[str, int], list[tuple[float, float, float]]] = defaultdict(list)
+    for number in range(rounds):
+        for n in sizes:
+            for name in THROUGH_IMAGE:
+                found[name, n].append(costs(setup, name, n))
+            say(f"rationales: {n} images, round {number + 1} of {rounds}")
+    rows = [
+        (f"`{name}`", n, *map(spread, zip(*found[name, n], strict=True)))
+        for name in THROUGH_IMAGE
+        for n in sizes
+    ]
+    return table(("explainer", "images", "ms per image", "peak, MiB", "results, MiB"), rows)
+
+
+def costs(setup: Setup, name: str, n: int) -> tuple[float, float, float]:
+    """Return ms per image, MiB at the peak beyond what was in use, and MiB of results."""
+    made: list[gvr.Explanation] = []
+    index = setup.cycle(n)
+    seconds, grown = growth_of(lambda: made.extend(setup.explain(name, index)), setup.device)
+    held = (value for part in made for value in vars(part).values())
+    kept = sum(value.nbytes for value in held if isinstance(value, Tensor)) / MEBI
+    return 1000 * seconds / n, grown, kept
+
+
+def main() -> None:
+    """Measure and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, default=default_root())
+    parser.add_argument("--data-root")
+    for kind in ("dataset", "generator", "encoder"):
+        parser.add_argument(f"--{kind}", default=DEFAULTS[kind])
+    parser.add_argument("--head", help="by default the data set's natural one")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--sample", type=int, default=20, help="images explained one by one")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--large", action="store_true", help=f"measure {LARGE} images, too")
+    given = parser.parse_args()
+    try:
+        setup = find(given)
+    except GvrError as error:
+        raise SystemExit(f"error: {error}") from error
+    print(
+        f"{given.dataset}, {given.generator}, {given.encoder}: the model sees the finding in "
+        f"{len(setup.pixels)} images.\n"
+    )
+    print(speed(setup, given.images, given.sample, given.rounds))
+    print(growth(setup, (*given.sizes, *([LARGE] * given.large)), given.rounds))
+
+
+if __name__ == "__main__":
+    main()

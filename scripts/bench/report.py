@@ -1,0 +1,66 @@
+"""Run benchmarks one after another and write what they print to `reports/performance.md`.
+
+    python scripts/bench/report.py
+    python scripts/bench/report.py training "rationales --store DIR --dataset mnist --data-root DIR"
+
+Each argument is a script of this folder with its own arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from timing import machine, say
+
+HERE = Path(__file__).parent
+FAILED = "stopped early with code"
+DEFAULT = ["training", "rationales", "explainers", "phantom"]
+INTRODUCTION = """# Performance
+
+Medians, with the smallest and the largest value in brackets. What is compared took turns in one
+process, and ratios are taken round by round. To measure again: `python scripts/bench/report.py`.
+"""
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("benchmark", nargs="*", default=DEFAULT)
+    parser.add_argument("--out", type=Path, default=Path("reports/performance.md"))
+    given = parser.parse_args()
+    jobs = [shlex.split(job) for job in given.benchmark]
+    for name, *_ in jobs:
+        if not (HERE / f"{name}.py").is_file():
+            raise SystemExit(
+                f"error: no benchmark '{name}' in {HERE}; one of: {', '.join(DEFAULT)}"
+            )
+    sections = [INTRODUCTION, machine(), *(section(*job) for job in jobs)]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text("\n".join(sections), encoding="utf-8")
+    say(f"wrote {given.out}")
+    if any(FAILED in part for part in sections):
+        raise SystemExit("error: not all of it could be measured; see the page")
+
+
+def section(name: str, *arguments: str) -> str:
+    """Run one benchmark; return its heading, the command that repeats it, and its output."""
+    say(f"{name} {shlex.join(arguments)}")
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(HERE / f"{name}.py"), *arguments], stdout=subprocess.PIPE, text=True
+    )
+    shown = shlex.join("DIR" if Path(word).is_absolute() else word for word in arguments)
+    command = f"python scripts/bench/{name}.py {shown}".strip()
+    text = done.stdout.strip("\n")
+    body = text if "| --- |" in text else f"```\n{text}\n```"
+    failed = f"\n\nIt {FAILED} {done.returncode}." if done.returncode else ""
+    return f"## {name}\n\n`{command}`\n\n{body}{failed}\n"
+
+
+if __name__ == "__main__":
+    main()
