@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, freeze, load_network
@@ -82,10 +81,13 @@ class ResidualNet(nn.Module):
         return outputs * self.deviation + self.mean
 
 
-def halving(channels: int, wider: int) -> BasicBlock:
+def halving(channels: int, wider: int) -> nn.Module:
     """Return a residual block that halves the map."""
+    from torchvision.models.resnet import BasicBlock  # here, for torchvision is slow to import
+
     shortcut = nn.Sequential(nn.Conv2d(channels, wider, 1, 2, bias=False), nn.BatchNorm2d(wider))
-    return BasicBlock(channels, wider, 2, shortcut)
+    block: nn.Module = BasicBlock(channels, wider, 2, shortcut)
+    return block
 
 
 class Best(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from captum.attr import IntegratedGradients as Captum
 from pydantic import Field
 
 import gvr_bench.api as gvr
@@ -32,7 +31,9 @@ class IntegratedGradients(gvr.Explainer):
         self, model: gvr.Model, x: torch.Tensor, query: gvr.Query, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Integrate numerically, several steps of several images at once."""
-        captum = Captum(model)
+        from captum import attr  # here, for it is slow to import and a plan needs only the class
+
+        captum = attr.IntegratedGradients(model)
         limit = images_at_once(x, gradients=True)
         parts = [
             captum.attribute(

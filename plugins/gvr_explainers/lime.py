@@ -7,7 +7,6 @@ import zlib
 import numpy as np
 import torch
 from pydantic import Field
-from skimage.segmentation import slic
 from torch import Tensor
 
 import gvr_bench.api as gvr
@@ -58,6 +57,8 @@ class Lime(gvr.Explainer):
 
 def superpixels(x: Tensor, segments: int, compactness: float, smoothing: float) -> Tensor:
     """Cut each image (N, C, H, W) into about `segments` pieces: (N, H, W) int64, from 0."""
+    from skimage.segmentation import slic  # here, for a plan needs only the class
+
     labels = []
     for image in x.mean(dim=1).cpu().numpy():
         found = slic(
