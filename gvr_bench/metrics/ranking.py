@@ -66,8 +66,9 @@ def signed_ranks(differences: Sequence[Values]) -> tuple[Values, NDArray[np.bool
     Returns two-sided p values, 1 where no pair differs, and whether the differences tend to be
     positive; one of each per test.
     """
-    from scipy.stats import wilcoxon
+    from scipy import stats
 
+    wilcoxon: Any = stats.wilcoxon  # its stubs know few of the methods
     p_values, positive = np.ones(len(differences)), np.zeros(len(differences), np.bool_)
     plain = [distinct(row) for row in differences]
     # Counting out ties takes scipy seconds a pair; the normal approximation errs to larger p.
