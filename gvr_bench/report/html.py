@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -109,16 +110,26 @@ def render_shared(folders: Sequence[Path]) -> str:
 
 
 def _page(template: str, **content: object) -> str:
-    style = (resources.files(__package__) / "templates" / "report.css").read_text("utf-8")
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **content,
-            style=Markup(style),  # noqa: S704 - our own file
-            style_hash=_hash(style),
-        )
-    )
+    page = _environment().get_template(template)
+    return page.render(**content, styles=_inlined(".css"), scripts=_inlined(".js"))
+
+
+@dataclass(frozen=True)
+class Inlined:
+    """Text of our own inside the page, and the hash by which the page lets it alone act."""
+
+    text: Markup
+    hash: str
+
+
+def _inlined(suffix: str) -> list[Inlined]:
+    """The assets of a kind in the order of their names."""
+    files = sorted((resources.files(__package__) / "assets").iterdir(), key=lambda file: file.name)
+    texts = [file.read_text("utf-8") for file in files if file.name.endswith(suffix)]
+    return [
+        Inlined(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())  # noqa: S704
+        for text in texts
+    ]
 
 
 def declared_in(tables: Iterable[Table]) -> list[tuple[Group, list[Declaration]]]:
@@ -223,8 +234,3 @@ def _date(iso: str) -> str:
     except ValueError:
         return iso
     return f"{moment.day} {moment:%B %Y, %H:%M}"
-
-
-def _hash(style: str) -> str:
-    """What the content security policy allows: this style sheet and nothing else."""
-    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")

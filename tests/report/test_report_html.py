@@ -109,15 +109,24 @@ def test_the_style_sheet_loads_nothing(run: Path) -> None:
     assert "@import" not in style
 
 
-def test_the_policy_allows_this_style_sheet_and_data_images_only(run: Path) -> None:
+def test_the_policy_allows_our_own_styles_and_scripts_and_data_images_only(run: Path) -> None:
     text = render(run)
-    style = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    allowed = {
+        kind: "".join(f" 'sha256-{_digest(own)}'" for own in re.findall(pattern, text, re.DOTALL))
+        for kind, pattern in (
+            ("style", r"<style>(.*?)</style>"),
+            ("script", r'<script type="module">(.*?)</script>'),
+        )
+    }
     assert policy == (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src{allowed['style']}; "
+        f"script-src{allowed['script']}; base-uri 'none'; form-action 'none'"
     )
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     assert not [attrs for _, attrs in Page(text).tags if "style" in attrs]
 
 
