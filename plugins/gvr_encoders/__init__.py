@@ -4,21 +4,24 @@ from collections.abc import Iterator
 
 import gvr_bench.api as gvr
 
+_ROWS = (
+    (
+        "conv",
+        "conv:Conv",
+        "convolutional encoder trained through the frozen generator (the papers')",
+    ),
+    (
+        "supervised",
+        "supervised:Supervised",
+        "the same network trained from scratch on the labelled images",
+    ),
+)
+
 
 @gvr.hookimpl
 def gvr_plugins() -> Iterator[gvr.Plugin]:
     """Yield the rows of this package."""
-    yield gvr.Plugin(
-        api=1,
-        kind="encoder",
-        name="conv",
-        target="gvr_encoders.conv:Conv",
-        summary="convolutional encoder trained through the frozen generator (the papers')",
-    )
-    yield gvr.Plugin(
-        api=1,
-        kind="encoder",
-        name="supervised",
-        target="gvr_encoders.supervised:Supervised",
-        summary="the same network trained from scratch on the labelled images",
-    )
+    for name, target, summary in _ROWS:
+        yield gvr.Plugin(
+            api=1, kind="encoder", name=name, target=f"gvr_encoders.{target}", summary=summary
+        )

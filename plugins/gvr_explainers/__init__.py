@@ -5,55 +5,48 @@ from collections.abc import Iterator
 # By name, for the submodule `gvr` would hide an alias of that name once it is imported.
 from gvr_bench.api import Plugin, hookimpl
 
+_ROWS = (
+    ("gvr", "gvr:Gvr", "generative visual rationale: latent optimisation as in the papers"),
+    (
+        "gvr-robust",
+        "robust:GvrRobust",
+        "generative visual rationale that holds in the picture, jittered and encoded again",
+    ),
+    (
+        "latent-shift",
+        "latent_shift:LatentShift",
+        "counterfactual along one gradient in latent space (gifsplanation)",
+    ),
+    ("saliency", "saliency:Saliency", "gradient of the asked-for output by the pixels"),
+    (
+        "integrated-gradients",
+        "integrated_gradients:IntegratedGradients",
+        "gradient integrated from an empty image to this one",
+    ),
+    ("occlusion", "occlusion:Occlusion", "fall of the output under a sliding grey square"),
+    ("lime", "lime:Lime", "linear model of the output by superpixels, fitted around the image"),
+    ("cam", "cam:Cam", "Grad-CAM: where the last spatial map speaks for the output"),
+    (
+        "counterfactual-cam",
+        "cam:CounterfactualCam",
+        "Grad-CAM of the negated output: where the last map speaks against it",
+    ),
+    ("random", "controls:Random", "control: noise"),
+    ("edge", "controls:Edge", "control: Sobel magnitude of the input"),
+    ("intensity", "controls:Intensity", "control: the input itself"),
+)
+_NEEDS = {"integrated-gradients": ("captum",), "lime": ("skimage",)}
+
 
 @hookimpl
 def gvr_plugins() -> Iterator[Plugin]:
     """Yield the rows of this package."""
-    rows: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-        ("gvr", "gvr:Gvr", "generative visual rationale: latent optimisation as in the papers", ()),
-        (
-            "gvr-robust",
-            "robust:GvrRobust",
-            "generative visual rationale that holds in the picture, jittered and encoded again",
-            (),
-        ),
-        (
-            "latent-shift",
-            "latent_shift:LatentShift",
-            "counterfactual along one gradient in latent space (gifsplanation)",
-            (),
-        ),
-        ("saliency", "saliency:Saliency", "gradient of the asked-for output by the pixels", ()),
-        (
-            "integrated-gradients",
-            "integrated_gradients:IntegratedGradients",
-            "gradient integrated from an empty image to this one",
-            ("captum",),
-        ),
-        ("occlusion", "occlusion:Occlusion", "fall of the output under a sliding grey square", ()),
-        (
-            "lime",
-            "lime:Lime",
-            "linear model of the output by superpixels, fitted around the image",
-            ("skimage",),
-        ),
-        ("cam", "cam:Cam", "Grad-CAM: where the last spatial map speaks for the output", ()),
-        (
-            "counterfactual-cam",
-            "cam:CounterfactualCam",
-            "Grad-CAM of the negated output: where the last map speaks against it",
-            (),
-        ),
-        ("random", "controls:Random", "control: noise", ()),
-        ("edge", "controls:Edge", "control: Sobel magnitude of the input", ()),
-        ("intensity", "controls:Intensity", "control: the input itself", ()),
-    )
-    for name, target, summary, needs in rows:
+    for name, target, summary in _ROWS:
         yield Plugin(
             api=1,
             kind="explainer",
             name=name,
             target=f"gvr_explainers.{target}",
             summary=summary,
-            needs=needs,
+            needs=_NEEDS.get(name, ()),
         )

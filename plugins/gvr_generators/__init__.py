@@ -1,31 +1,24 @@
-"""Generators: WGAN-GP as in the papers, and a variational autoencoder's decoder."""
+"""Generators: WGAN-GP as in the papers, and the decoders of two autoencoders."""
 
 from collections.abc import Iterator
 
 import gvr_bench.api as gvr
 
+_ROWS = (
+    (
+        "wgan-gp",
+        "wgan_gp:WganGp",
+        "DCGAN with SELU, trained as Wasserstein GAN with gradient penalty (the papers')",
+    ),
+    ("vae", "vae:Vae", "the decoder of a variational autoencoder"),
+    ("ae", "ae:Ae", "the decoder of a plain autoencoder"),
+)
+
 
 @gvr.hookimpl
 def gvr_plugins() -> Iterator[gvr.Plugin]:
     """Yield the rows of this package."""
-    yield gvr.Plugin(
-        api=1,
-        kind="generator",
-        name="wgan-gp",
-        target="gvr_generators.wgan_gp:WganGp",
-        summary="DCGAN with SELU, trained as Wasserstein GAN with gradient penalty (the papers')",
-    )
-    yield gvr.Plugin(
-        api=1,
-        kind="generator",
-        name="vae",
-        target="gvr_generators.vae:Vae",
-        summary="the decoder of a variational autoencoder",
-    )
-    yield gvr.Plugin(
-        api=1,
-        kind="generator",
-        name="ae",
-        target="gvr_generators.ae:Ae",
-        summary="the decoder of a plain autoencoder",
-    )
+    for name, target, summary in _ROWS:
+        yield gvr.Plugin(
+            api=1, kind="generator", name=name, target=f"gvr_generators.{target}", summary=summary
+        )
