@@ -63,9 +63,7 @@ class WganGp(gvr.Generator):
         s = self.settings
         _, channels, size, _ = images[torch.arange(1)].shape
         generator = copy.deepcopy(net)
-        with torch.random.fork_rng():
-            torch.manual_seed(gvr.seed_from(ctx.seed, "critic"))
-            critic = Features(gvr.ImageSpec(channels, size), 1, s.width)
+        critic = self.critic(gvr.ImageSpec(channels, size), ctx.seed)
         critic.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         betas = (s.beta1, s.beta2)
         g_step = torch.optim.Adam(generator.parameters(), s.learning_rate, betas=betas, fused=True)
@@ -77,24 +75,18 @@ class WganGp(gvr.Generator):
             "generator_optimiser": g_step,
             "critic_optimiser": c_step,
         }
-        shift = round(s.shift * size)
-        for step in ctx.loop(
-            s.iterations, state, batch=s.batch * s.critic_steps, images=len(images)
-        ):
+        shift, n = round(s.shift * size), s.batch * s.critic_steps
+        for step in ctx.loop(s.iterations, state, batch=n, images=len(images)):
             rng = ctx.generator(step)
-            n = s.batch * s.critic_steps
             index = torch.randint(len(images), (n,), generator=rng)
             real = gvr.translate(images[index], shift, rng)
             noise = torch.randn(n + s.batch, s.latent_dim, generator=rng).to(ctx.device)
             mix = torch.rand(n, 1, 1, 1, generator=rng).to(ctx.device)
             with torch.no_grad(), ctx.autocast():
                 fake = generator(noise[:n]).float()
-            for i in range(s.critic_steps):
-                part = slice(i * s.batch, (i + 1) * s.batch)
+            for parts in zip(*(t.split(s.batch) for t in (real, fake, mix)), strict=True):
                 c_step.zero_grad(set_to_none=True)
-                loss, distance = critic_loss(
-                    critic, real[part], fake[part], mix[part], s.penalty, ctx
-                )
+                loss, distance = critic_loss(critic, *parts, s.penalty, ctx)
                 loss.backward()  # type: ignore[no-untyped-call]
                 c_step.step()
             g_step.zero_grad(set_to_none=True)
@@ -107,6 +99,12 @@ class WganGp(gvr.Generator):
             average(net, generator, min(s.averaging, step / (step + 10)))
             if step % 50 == 0 or step + 1 == s.iterations:
                 ctx.log(wasserstein=distance.item(), critic_loss=loss.item())
+
+    def critic(self, image: gvr.ImageSpec, seed: int) -> nn.Module:
+        """Return the critic that a training with this seed begins with."""
+        with torch.random.fork_rng():
+            torch.manual_seed(gvr.seed_from(seed, "critic"))
+            return Features(image, 1, self.settings.width)
 
 
 def critic_loss(

@@ -19,7 +19,7 @@ from typing import cast
 import numpy as np
 import torch
 from gvr_datasets.phantom.dataset import Phantom
-from gvr_generators.dcgan import SMALLEST, Decoder, Features
+from gvr_generators.dcgan import SMALLEST, Decoder
 from gvr_generators.wgan_gp import WganGp
 from sklearn.decomposition import PCA
 from timing import finish, ratio, say, spread, table
@@ -74,16 +74,9 @@ def plain_decoder(ours: Decoder) -> nn.Module:
     return nn.Sequential(copy.deepcopy(ours.first), unflatten, *copy.deepcopy(ours.layers))
 
 
-def first_critic(s: WganGp.Settings, seed: int) -> Features:
-    """Return the critic that `WganGp.fit` begins with."""
-    with torch.random.fork_rng():
-        torch.manual_seed(gvr.seed_from(seed, "critic"))
-        return Features(SPEC, 1, s.width)
-
-
 def plain_fit(s: WganGp.Settings, net: nn.Module, images: Pixels, ctx: gvr.Context) -> None:
     """Train as algorithm 1 of Gulrajani et al. (2017) reads; else as `WganGp.fit`."""
-    generator, critic = copy.deepcopy(net), first_critic(s, ctx.seed).to(ctx.device)
+    generator, critic = copy.deepcopy(net), WganGp(s).critic(SPEC, ctx.seed).to(ctx.device)
     betas = (s.beta1, s.beta2)
     g_adam = torch.optim.Adam(generator.parameters(), s.learning_rate, betas=betas)
     c_adam = torch.optim.Adam(critic.parameters(), s.learning_rate, betas=betas)
