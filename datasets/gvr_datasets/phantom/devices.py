@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from gvr_datasets.phantom.draws import Draws, Floats
-from gvr_datasets.phantom.fields import Grid, blobs, step
+from gvr_datasets.phantom.fields import Grid, blobs, pixel_centres, step
 from gvr_datasets.phantom.patients import DEVICES, SIDE_MARKER, Study
 
 ELECTRODES = {
@@ -71,7 +71,6 @@ def _marker(study: Study, shown: Floats, institution_b: np.ndarray, size: int) -
     Institution a writes R beside the patient's right shoulder, b a larger L low on the left.
     """
     visit = Draws(study.visits)
-    line = ((2 * np.arange(size, dtype=np.float32) + 1) / size - 1).astype(np.float32)
     alpha = np.zeros((len(shown), size, size), np.float32)
     jitter = 0.02 * visit.normal("marker", 2)
     for at_b, glyph, corner, cell in (
@@ -85,7 +84,7 @@ def _marker(study: Study, shown: Floats, institution_b: np.ndarray, size: int) -
         y = (corner[1] + cell * down.astype(np.float32)) + jitter[rows, 1:]
         width = np.full(x.shape, np.hypot(0.5 * cell, 0.5 / size), np.float32)
         weight = np.full(x.shape, 0.95, np.float32)
-        rule = np.broadcast_to(line, (len(rows), size))
+        rule = np.broadcast_to(pixel_centres(size), (len(rows), size))
         spots = blobs(rule[:, :, None], rule[:, None, :], x, y, width, width, weight)
         alpha[rows] = np.minimum(spots, 0.95)
     return alpha
@@ -100,7 +99,6 @@ def draw_devices(study: Study, devices: np.ndarray, b: np.ndarray, grid: Grid) -
     for draw, names in ((_lines, LINES), (_electrodes, ELECTRODES)):
         rows = np.flatnonzero(devices[:, [DEVICES.index(name) for name in names]].any(axis=1))
         if len(rows):
-            cut = Grid(*(getattr(grid, f)[rows] for f in ("row", "column", "x", "y", "soft")))
-            part = draw(study.rows(rows), shown[rows], cut)
+            part = draw(study.rows(rows), shown[rows], grid.rows(rows))
             alpha[rows] = np.maximum(alpha[rows], part)
     return alpha

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvr_datasets.phantom.draws import Floats
 from gvr_datasets.phantom.patients import Study
@@ -26,11 +28,20 @@ class Grid:
     y: Floats
     soft: Floats
 
+    def rows(self, rows: NDArray[np.int64]) -> Self:
+        """The grid of some of the images."""
+        return type(self)(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def pixel_centres(size: int) -> Floats:
+    """Where pixels lie on a side of the picture, from -1 to 1: (size,)."""
+    return ((2 * np.arange(size, dtype=np.float32) + 1) / size - 1).astype(np.float32)
+
 
 def make_grid(study: Study, size: int) -> Grid:
     """The grid of each image, from its pose and blur."""
     pose = study.pose
-    line = ((2 * np.arange(size, dtype=np.float32) + 1) / size - 1).astype(np.float32)
+    line = pixel_centres(size)
     column = (line[None, None, :] - pose["shift_x"]) / pose["zoom"]
     row = (line[None, :, None] - pose["shift_y"]) / pose["zoom"]
     x = column - pose["tilt"] * row

@@ -66,12 +66,12 @@ def draw_opacity(study: Study, state: State, grid: Grid) -> Floats:
     opacity = blobs(grid.row, grid.column, *haze)
     rows = np.flatnonzero(state.findings[:, INFILTRATION])
     if len(rows):
-        patches = [part[rows] for part in _infiltration(study, state)]
+        patches = _infiltration(study.rows(rows), state.rows(rows))
         opacity[rows] += blobs(grid.row[rows], grid.column[rows], *patches)
     return opacity
 
 
-def _pneumonia(study: Study, x: Floats, y: Floats, grid: Grid) -> Floats:
+def _pneumonia(study: Study, grid: Grid) -> Floats:
     """A dense consolidated zone with a sharp fissure on one side."""
     visit = Draws(study.visits)
     side = _side(visit, "pneumonia.side")
@@ -87,9 +87,9 @@ def _pneumonia(study: Study, x: Floats, y: Floats, grid: Grid) -> Floats:
     apex = study.body["apex"]
     fissure = apex + (LUNG_BASE - apex) * 0.50
     slope = visit.between("pneumonia.slope", -0.12, 0.22)[:, :, None]
-    over = fissure + slope * (np.abs(x) - 0.4) - y
+    over = fissure + slope * (np.abs(grid.x) - 0.4) - grid.y
     over *= np.where(upper, 1.0, -1.0)[:, :, None]
-    return 1.25 * dense * step(over, grid.soft + 0.02) * step(x * side[:, :, None], 0.05)
+    return 1.25 * dense * step(over, grid.soft + 0.02) * step(grid.x * side[:, :, None], 0.05)
 
 
 def _round(study: Study, name: str, sizes: tuple[float, float], grid: Grid) -> Floats:
@@ -107,6 +107,16 @@ def _round(study: Study, name: str, sizes: tuple[float, float], grid: Grid) -> F
     field = blobs(grid.row, grid.column, x + shift_x, y + shift_y, size, size, weight)
     edge = 0.28 + 0.5 * grid.soft / radius[:, :, None]
     return step(field - 0.42, edge)
+
+
+def _mass(study: Study, grid: Grid) -> Floats:
+    """A large round opacity."""
+    return 0.36 * _round(study, "mass", (0.10, 0.155), grid)
+
+
+def _nodule(study: Study, grid: Grid) -> Floats:
+    """A small round opacity."""
+    return 0.34 * _round(study, "nodule", (0.036, 0.058), grid)
 
 
 def _atelectasis(study: Study, grid: Grid) -> Floats:
@@ -128,24 +138,15 @@ def _atelectasis(study: Study, grid: Grid) -> Floats:
 def draw_dense(study: Study, state: State, grid: Grid) -> Floats:
     """Well-defined opacity inside the lungs; only images that have some are worked on."""
     dense = np.zeros_like(grid.x)
-
-    def part(finding: int) -> tuple[np.ndarray, Study, Grid]:
+    for finding, draw in (
+        (PNEUMONIA, _pneumonia),
+        (MASS, _mass),
+        (NODULE, _nodule),
+        (ATELECTASIS, _atelectasis),
+    ):
         rows = np.flatnonzero(state.findings[:, finding])
-        cut = Grid(*(getattr(grid, f)[rows] for f in ("row", "column", "x", "y", "soft")))
-        return rows, study.rows(rows), cut
-
-    rows, who, cut = part(PNEUMONIA)
-    if len(rows):
-        dense[rows] += _pneumonia(who, cut.x, cut.y, cut)
-    rows, who, cut = part(MASS)
-    if len(rows):
-        dense[rows] += 0.36 * _round(who, "mass", (0.10, 0.155), cut)
-    rows, who, cut = part(NODULE)
-    if len(rows):
-        dense[rows] += 0.34 * _round(who, "nodule", (0.036, 0.058), cut)
-    rows, who, cut = part(ATELECTASIS)
-    if len(rows):
-        dense[rows] += _atelectasis(who, cut)
+        if len(rows):
+            dense[rows] += draw(study.rows(rows), grid.rows(rows))
     return dense
 
 

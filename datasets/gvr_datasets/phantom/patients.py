@@ -164,8 +164,8 @@ class Study:
 
     def rows(self, rows: slice | NDArray[np.int64]) -> Study:
         """Some of the images."""
-        cut = ({k: v[rows] for k, v in part.items()} for part in (
-            self.body, self.pose, self.exposure))  # fmt: skip
+        tables = (self.body, self.pose, self.exposure)
+        cut = ({name: values[rows] for name, values in table.items()} for table in tables)
         return Study(self.patients[rows], self.visits[rows], *cut)
 
 
@@ -190,7 +190,7 @@ def roster(key: int, images: int, mean: float) -> tuple[NDArray[np.int64], Keys,
     Patients have 1, 2, 3, ... images with geometric frequencies and this `mean`; a longer split
     begins with the shorter one.
     """
-    root = mix_root(key)
+    root = derive(np.array([key], dtype=np.uint64), 0)  # all keys of the split come from it
     everyone = derive(root, np.arange(images))
     share = Draws(everyone).uniform("images")[:, 0].astype(np.float64)
     more = np.log(share) / np.log1p(-1.0 / mean) if mean > 1 else np.zeros(images)
@@ -199,8 +199,3 @@ def roster(key: int, images: int, mean: float) -> tuple[NDArray[np.int64], Keys,
     begins = np.concatenate([[0], first])[patient]
     patients = everyone[patient]
     return patient, patients, derive(patients, np.arange(images) - begins)
-
-
-def mix_root(key: int) -> Keys:
-    """The key (1,) that all keys of a split come from."""
-    return derive(np.array([key], dtype=np.uint64), 0)
