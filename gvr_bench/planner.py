@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import cast
 
-from gvr_bench.api import Dataset, Encoder
+from gvr_bench.api import Dataset, Encoder, ImageSpec
 from gvr_bench.errors import UsageError
 from gvr_bench.plugins import Registry, blaming
 from gvr_bench.scoring import Scoring, Shelf
@@ -19,10 +19,13 @@ CONTAMINATED = "contaminated"  # the setting of a head that is fitted on the tes
 class Planner(Shelf):
     """Builds the plan of one spec."""
 
-    def data(self, choice: Choice) -> Stage:
-        """Plan the stage that reads a data set. Raises `DataError` where it is not there."""
+    def open(self, choice: Choice) -> Dataset:
+        """Make a data set, looking in the spec's folder."""
         root = Path(self.spec.data_root) if self.spec.data_root else None
-        dataset = open_dataset(choice, self.spec.profile, root, self.registry)
+        return open_dataset(choice, self.spec.profile, root, self.registry)
+
+    def data(self, choice: Choice, dataset: Dataset) -> Stage:
+        """Plan the stage that reads a data set. Raises `DataError` where it is not there."""
         settings = dataset.settings.model_dump(mode="json", exclude=set(dataset.asked))
         with blaming(f"dataset '{choice.name}'"):
             text = dataset.fingerprint()
@@ -37,10 +40,8 @@ class Planner(Shelf):
             )
         )
 
-    def cases(self, choice: Choice, data: Stage) -> Stage:
+    def cases(self, choice: Choice, dataset: Dataset, data: Stage) -> Stage:
         """Plan the stage that chooses what is explained; only here does it matter what is asked."""
-        root = cast(Dataset, data.component).root
-        dataset = open_dataset(choice, self.spec.profile, root, self.registry)
         asked = dataset.settings.model_dump(mode="json", include=set(dataset.asked))
         return self.add(
             Stage(
@@ -69,12 +70,13 @@ class Planner(Shelf):
         spec = self.spec
         combinations = []
         for d, d_label in labelled(spec.dataset):
-            data = self.data(d)
-            cases = self.cases(d, data)
-            heads = spec.head or (Choice(name=cast(Dataset, data.component).head),)
+            dataset = self.open(d)
+            data = self.data(d, dataset)
+            cases = self.cases(d, dataset, data)
+            heads = spec.head or (Choice(name=dataset.head),)
             for seed, (source, suffix), (g, g_label), (e, e_label), (h, h_label) in product(
                 spec.seeds,
-                self.sources(data),
+                self.sources(data, dataset.image),
                 labelled(spec.generator),
                 labelled(spec.encoder),
                 labelled(heads),
@@ -114,18 +116,17 @@ class Planner(Shelf):
             scores,
         )
 
-    def sources(self, data: Stage) -> list[tuple[Stage, str]]:
+    def sources(self, data: Stage, ours: ImageSpec) -> list[tuple[Stage, str]]:
         """Return the images generator and encoder are trained on, and how to say so.
 
-        Raises `UsageError` where their shape differs from that of the explained images.
+        Raises `UsageError` where their shape differs from that of the explained images, `ours`.
         """
         if not self.spec.unlabelled:
             return [(data, "")]
         sources = []
         for choice, label in labelled(self.spec.unlabelled):
-            source = self.data(choice)
-            theirs = cast(Dataset, source.component).image
-            ours = cast(Dataset, data.component).image
+            dataset = self.open(choice)
+            source, theirs = self.data(choice, dataset), dataset.image
             if theirs != ours:
                 raise UsageError(
                     f"--unlabelled {choice} has images of {theirs}, --dataset {data.name} of "
