@@ -7,7 +7,6 @@ once per image with its defaults, and gets windows, superpixels and the number o
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import captum.attr
@@ -17,6 +16,7 @@ from gvr_explainers.lime import Lime, segment_means, superpixels
 from gvr_explainers.occlusion import Occlusion
 from gvr_generators.wgan_gp import WganGp
 from gvr_heads.networks import Linear
+from timing import seconds_of
 from torch import nn
 
 import gvr_bench.api as gvr
@@ -57,15 +57,18 @@ class Bench:
         """Time both in turns and print medians and their ratio."""
         ctx = gvr.Context(torch.device("cpu"))
         seconds: tuple[list[float], list[float]] = ([], [])
-        explainer.explain(self.model, self.x, self.query, ctx)
-        for _ in range(REPEATS):
-            start = time.perf_counter()
+
+        def explain_all() -> None:
             explainer.explain(self.model, self.x, self.query, ctx)
-            seconds[0].append(time.perf_counter() - start)
-            start = time.perf_counter()
+
+        def captum_all() -> None:
             for i in range(IMAGES):
                 captum_once(slice(i, i + 1))
-            seconds[1].append(time.perf_counter() - start)
+
+        explain_all()
+        for _ in range(REPEATS):
+            seconds[0].append(seconds_of(explain_all, ctx.device))
+            seconds[1].append(seconds_of(captum_all, ctx.device))
         ours, captums = (statistics.median(taken) for taken in seconds)
         print(
             f"{self.name}, {name:17s} ours {ours:6.3f} s  captum {captums:6.3f} s  "

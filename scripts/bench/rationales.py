@@ -9,127 +9,25 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from gvr_explainers.chunks import images_at_once, slices
 from gvr_explainers.gvr import Gvr
-from rich.console import Console
 from timing import growth_of, ratio, say, seconds_of, spread, table
 from torch import Tensor
+from trained import Setup, find
 
 import gvr_bench.api as gvr
-from gvr_bench.compute.bench import Bench, cases_query, load_model
 from gvr_bench.compute.cost import MEBI
 from gvr_bench.errors import GvrError
-from gvr_bench.formats import read_arrays
 from gvr_bench.images import to_float
-from gvr_bench.planner import make_plan
-from gvr_bench.plugins import installed
-from gvr_bench.run import How, Runner, choose_device
-from gvr_bench.spec import DEFAULTS, build_spec
-from gvr_bench.stages import Plan, Stage
-from gvr_bench.store import Store, default_root
+from gvr_bench.spec import DEFAULTS
+from gvr_bench.store import default_root
 
 THROUGH_IMAGE = {"gvr": False, "gvr-robust": True}  # whether it asks the encoder at each step
-CASES = 1000  # test images asked about, at most
 SIZES, LARGE = (250, 1000, 4000), 16_000
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A model, and the images that it sees the finding in."""
-
-    model: gvr.Model
-    pixels: Tensor
-    query: gvr.Query
-    explainers: dict[str, gvr.Explainer]
-    device: torch.device
-
-    def explain(
-        self, name: str, index: Tensor, batch_size: int = gvr.Context.batch_size
-    ) -> list[gvr.Explanation]:
-        """Explain the images at `index` as a run does, which takes them in batches."""
-        ctx = gvr.Context(self.device, batch_size=batch_size)
-        return [
-            self.explainers[name].explain(
-                self.model, to_float(self.pixels[index[part]]), self.query[index[part]], ctx
-            )
-            for part in ctx.batches(len(index))
-        ]
-
-    def cycle(self, n: int) -> Tensor:
-        """Return positions of n images, beginning again where there are too few."""
-        return torch.arange(n) % len(self.pixels)
-
-    def sample(self, n: int) -> Tensor:
-        """Return positions of n images from everywhere among them."""
-        return torch.linspace(0, len(self.pixels) - 1, min(n, len(self.pixels))).long()
-
-
-def find(given: argparse.Namespace) -> Setup:
-    """Load the networks from the store, fitting the head where it is missing."""
-    choices = {
-        "dataset": [given.dataset],
-        "generator": [given.generator],
-        "encoder": [given.encoder],
-        "head": [given.head] if given.head else [],
-        "explainer": list(THROUGH_IMAGE),
-    }
-    plan = make_plan(
-        build_spec(None, {"limit": CASES, "data_root": given.data_root}, choices), installed()
-    )
-    (combination,) = plan.combinations
-    store, device = Store(given.store), choose_device(given.device)
-    for stage in (combination.generator_stage, combination.encoder_stage):
-        if not store.has(stage):
-            flags = [("dataset", given.dataset), ("data-root", given.data_root)]
-            flags += [("generator", given.generator), ("encoder", given.encoder)]
-            typed = " ".join(f"--{flag} {value}" for flag, value in flags if value)
-            raise SystemExit(
-                f"error: {stage} is neither in the store {store.root} nor in the package; train "
-                f"it: gvr-bench run {typed} --store {store.root}"
-            )
-    complete(plan, (combination.head_stage, combination.cases), How(device), store)
-    return load(combination.explanations, store, device)
-
-
-def complete(plan: Plan, stages: tuple[Stage, ...], how: How, store: Store) -> None:
-    """Compute of a plan what these stages lack."""
-    keys = {stage.key for stage in ancestry(*stages)}
-    part = Plan(plan.spec, plan.combinations, tuple(s for s in plan.stages if s.key in keys))
-    runner = Runner(part, store, installed(), how)
-    runner.prepare()
-    for outcome in runner.run(Console(stderr=True)).values():
-        if outcome.status not in ("done", "cached"):
-            raise SystemExit(f"error: {outcome.reason}")
-
-
-def ancestry(*stages: Stage) -> Iterator[Stage]:
-    """Yield stages and all that they depend on."""
-    for stage in stages:
-        yield stage
-        yield from ancestry(*stage.inputs)
-
-
-def load(explanations: dict[str, Stage], store: Store, device: torch.device) -> Setup:
-    """Load the model and the images that it sees the finding in."""
-    stage = next(iter(explanations.values()))
-    bench = Bench(stage, store, gvr.Context(device))
-    model = load_model(bench)
-    cases = read_arrays(bench.file(stage.input("cases"), "cases.h5"), "image", "source", "target")
-    pixels = torch.from_numpy(cases["image"]).to(device)
-    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
-    with torch.no_grad():
-        seen = query.asked(model(to_float(pixels)))
-    if not bool(seen.any()):
-        raise SystemExit("error: the model sees the finding in no test image")
-    explainers = {name: cast(gvr.Explainer, s.component) for name, s in explanations.items()}
-    return Setup(model, pixels[seen], query[seen], explainers, device)
 
 
 def one_by_one(setup: Setup, explainer: Gvr, index: Tensor) -> list[int]:
@@ -286,7 +184,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help=f"measure {LARGE} images, too")
     given = parser.parse_args()
     try:
-        setup = find(given)
+        setup = find(given, list(THROUGH_IMAGE))
     except GvrError as error:
         raise SystemExit(f"error: {error}") from error
     print(
