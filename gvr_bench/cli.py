@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from gvr_bench import __version__
-from gvr_bench.shell import Options, carry_out, errors_in_one_line, print_table, show_runs
+from gvr_bench.shell import (
+    Options,
+    carry_out,
+    errors_in_one_line,
+    print_table,
+    show_plugins,
+    show_runs,
+)
 
 app = typer.Typer(
     name="gvr-bench",
@@ -32,10 +37,9 @@ Profile = Literal["quick", "standard", "paper"]
 Format = Literal["html", "md", "csv", "json", "latex"]
 
 
-def component_option(kind: str, default: str) -> Any:
+def component_option(default: str) -> Any:
     """Declare the repeatable option of one kind of component."""
     return typer.Option(
-        f"--{kind}",
         metavar="NAME[:SETTING=VALUE,...]",
         help=f"Repeat to compare several. Default: {default}.",
         show_default=False,
@@ -97,14 +101,14 @@ def run(
             metavar="[SPEC.toml]", help="A spec; flags override it.", show_default=False
         ),
     ] = None,
-    dataset: Annotated[Names, component_option("dataset", "phantom")] = None,
+    dataset: Annotated[Names, component_option("phantom")] = None,
     unlabelled: Annotated[
-        Names, component_option("unlabelled", "the data set itself; generator and encoder see it")
+        Names, component_option("the data set itself; generator and encoder see it")
     ] = None,
-    generator: Annotated[Names, component_option("generator", "wgan-gp")] = None,
-    encoder: Annotated[Names, component_option("encoder", "conv")] = None,
-    head: Annotated[Names, component_option("head", "the data set's natural head")] = None,
-    explainer: Annotated[Names, component_option("explainer", "all")] = None,
+    generator: Annotated[Names, component_option("wgan-gp")] = None,
+    encoder: Annotated[Names, component_option("conv")] = None,
+    head: Annotated[Names, component_option("the data set's natural head")] = None,
+    explainer: Annotated[Names, component_option("all")] = None,
     metrics: Annotated[
         Names,
         typer.Option(
@@ -151,12 +155,12 @@ def run(
             "data_root": str(data_root) if data_root else None,
         }
         choices = {
-            "dataset": dataset or (),
-            "unlabelled": unlabelled or (),
-            "generator": generator or (),
-            "encoder": encoder or (),
-            "head": head or (),
-            "explainer": explainer or (),
+            "dataset": dataset,
+            "unlabelled": unlabelled,
+            "generator": generator,
+            "encoder": encoder,
+            "head": head,
+            "explainer": explainer,
         }
         options = Options(
             out,
@@ -239,37 +243,9 @@ def experiments_run(
 
 
 @plugins_app.command("list")
-def plugins_list(
-    as_json: Json = False,
-) -> None:
+def plugins_list(as_json: Json = False) -> None:
     """List every component, and every plugin that does not load, with the reason."""
-    from gvr_bench.plugins import installed
-
-    registry = installed()
-    rows = [
-        (
-            r.plugin.kind,
-            r.plugin.name,
-            r.distribution,
-            r.problem or r.plugin.summary,
-            bool(r.problem),
-        )
-        for r in registry.rows
-    ] + [("?", b.entry_point, b.distribution, b.problem, True) for b in registry.broken]
-    if as_json:
-        names = ("kind", "name", "distribution", "text", "broken")
-        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
-        return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("kind", "name", "from", "", box=box.SIMPLE_HEAD)
-    for kind, name, distribution, text, broken in rows:
-        style = "red" if broken else ""
-        cells = (kind, name, distribution, f"broken: {text}" if broken else text)
-        table.add_row(*(Text(cell, style=style) for cell in cells))
-    Console().print(table)
+    show_plugins(as_json)
 
 
 @datasets_app.command("list")

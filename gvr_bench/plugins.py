@@ -27,7 +27,7 @@ from gvr_bench.api import (
     Plugin,
     Settings,
 )
-from gvr_bench.errors import GvrError, PluginError, UsageError, did_you_mean
+from gvr_bench.errors import GvrError, PluginError, UsageError, did_you_mean, first_fault
 from gvr_bench.types import KINDS, Kind
 
 GROUP = "gvr_bench"
@@ -161,25 +161,16 @@ class Registry:
         try:
             return cls, cls.Settings.model_validate({**cls.profiles.get(profile, {}), **given})
         except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where, what, _ = first_fault(error)
             at = f"{where}={given[where]!r}: " if where in given else f"{where}: " if where else ""
-            raise UsageError(
-                f"{kind} '{name}': {at}{first['msg'].removeprefix('Value error, ')}"
-            ) from error
+            raise UsageError(f"{kind} '{name}': {at}{what}") from error
 
     def finished(self, kind: str, name: str, key: str, seconds: float, status: str) -> list[str]:
         """Tell all plugins that a stage ended; return what went wrong in them, a line each."""
+        arguments = {"kind": kind, "name": name, "key": key, "seconds": seconds, "status": status}
         warnings = []
         for hook in self.hooks.hook.gvr_stage_finished.get_hookimpls():
             try:
-                arguments = {
-                    "kind": kind,
-                    "name": name,
-                    "key": key,
-                    "seconds": seconds,
-                    "status": status,
-                }
                 hook.function(**{a: arguments[a] for a in hook.argnames})
             except Exception as error:  # a listener must not end the run
                 warnings.append(f"{hook.plugin_name}: gvr_stage_finished: {one_line(error)}")

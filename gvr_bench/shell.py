@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from rich.console import Console
 from gvr_bench.errors import GvrError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from gvr_bench.experiments import Experiment
     from gvr_bench.spec import Spec
     from gvr_bench.stages import Plan
@@ -159,15 +161,46 @@ def show_plan(plan: Plan, store: Store, as_json: bool) -> None:
     """Show the stages of a plan, and which of them are stored."""
     rows = [(s.kind, s.name, s.key[:16], "stored" if store.has(s) else "") for s in plan.stages]
     if as_json:
-        names = ("kind", "name", "key", "state")
-        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
+        print_json(("kind", "name", "key", "state"), rows)
         return
     print_table(("stage", "component", "key", "state"), rows)
     missing = sum(not row[3] for row in rows)
     print(f"{missing} of {len(rows)} stages to compute in {store.root}")
 
 
-def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def show_plugins(as_json: bool) -> None:
+    """Show every component, and every plugin that does not load, with the reason."""
+    from rich.text import Text
+
+    from gvr_bench.plugins import installed
+
+    registry = installed()
+    rows = [
+        (
+            r.plugin.kind,
+            r.plugin.name,
+            r.distribution,
+            r.problem or r.plugin.summary,
+            bool(r.problem),
+        )
+        for r in registry.rows
+    ] + [("?", b.entry_point, b.distribution, b.problem, True) for b in registry.broken]
+    if as_json:
+        print_json(("kind", "name", "distribution", "text", "broken"), rows)
+        return
+    cells = []
+    for *whose, text, broken in rows:
+        line, style = (f"broken: {text}", "red") if broken else (text, "")
+        cells.append([Text(cell, style=style) for cell in (*whose, line)])
+    print_table(("kind", "name", "from", ""), cells)
+
+
+def print_json(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as one JSON document on stdout."""
+    print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """Print a rich table to stdout."""
     from rich import box
     from rich.table import Table
@@ -175,5 +208,5 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
 
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     Console().print(table)

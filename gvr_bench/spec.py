@@ -12,7 +12,7 @@ import tomli_w
 from pydantic import Field
 
 from gvr_bench.api import Settings
-from gvr_bench.errors import UsageError, did_you_mean
+from gvr_bench.errors import UsageError, did_you_mean, first_fault
 from gvr_bench.metrics import GROUPS
 from gvr_bench.plugins import PROFILES
 from gvr_bench.types import KINDS
@@ -158,7 +158,7 @@ def _choice(whose: str, kind: str, entry: Any) -> Choice:
 
 
 def build_spec(
-    file: Path | None, flags: Mapping[str, Any], choices: Mapping[str, Sequence[str]]
+    file: Path | None, flags: Mapping[str, Any], choices: Mapping[str, Sequence[str] | None]
 ) -> Spec:
     """Combine the defaults, a TOML file and the flags that were given, the last winning.
 
@@ -180,10 +180,8 @@ def spec_of_table(table: dict[str, Any], flags: Mapping[str, Any]) -> Spec:
     try:
         return Spec.model_validate(table)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where} = {first['input']!r}: {message}") from error
+        where, what, given = first_fault(error)
+        raise UsageError(f"{where} = {given!r}: {what}") from error
 
 
 def write_spec(spec: Spec) -> str:
