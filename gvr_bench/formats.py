@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Weights = dict[str, Tensor]
 
 Arrays = Mapping[str, NDArray[Any]]
+SLASH = "\u2215"  # stands for "/" in a label that names an HDF5 group: it would nest groups
 
 
 @contextlib.contextmanager

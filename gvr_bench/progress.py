@@ -27,13 +27,12 @@ class Display:
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
         self.total = total
-        self.number = 0
+        self.number = 0  # of stages that ended
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[StageDisplay]:
         """Show one stage while it is computed."""
-        self.number += 1
-        title = f"[{self.number}/{self.total}] {name}"
+        title = f"[{self.number + 1}/{self.total}] {name}"
         if not self.console.is_terminal:
             yield PlainDisplay(self.console, title)
             return
@@ -53,6 +52,7 @@ class Display:
 
     def ended(self, name: str, status: str, seconds: float, reason: str) -> None:
         """Say how a stage ended; what was reused is summed up at the end instead."""
+        self.number += 1
         if status == "cached":
             return
         mark = MARK.get(status, f"[yellow]{status}[/]")

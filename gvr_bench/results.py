@@ -118,6 +118,5 @@ class Maker:
 
 def protocol(asked_of: Stage, metric: str, version: str, finding: str) -> str:
     """Numbers with the same protocol are about the same images, questions and definition."""
-    return hashlib.sha256(canonical([asked_of.key, metric, version, finding]).encode()).hexdigest()[
-        :16
-    ]
+    content = canonical([asked_of.key, metric, version, finding])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

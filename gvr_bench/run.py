@@ -23,13 +23,13 @@ from gvr_bench.compute import compute
 from gvr_bench.errors import DataError, GvrError, StoreError, Unsupported, UsageError
 from gvr_bench.formats import replacing, write_json
 from gvr_bench.gallery import write_cases
-from gvr_bench.plugins import Registry
+from gvr_bench.plugins import Registry, one_line
 from gvr_bench.progress import Display
 from gvr_bench.records import write_records
 from gvr_bench.results import Outcome, collect
 from gvr_bench.spec import write_spec
 from gvr_bench.stages import MAIN, Combination, Plan, Stage
-from gvr_bench.store import WORK, FileCheckpoints, Store
+from gvr_bench.store import ERROR, WORK, FileCheckpoints, Store
 from gvr_bench.values import write_protocols, write_values
 
 
@@ -112,18 +112,15 @@ class Runner:
     def settle(self, stage: Stage, display: Display) -> Outcome:
         """Reuse, compute or give up one stage."""
         for needed in stage.inputs:
-            if self.outcomes[needed.key].status not in ("done", "cached"):
-                display.number += 1
-                cause = self.outcomes[needed.key]
+            cause = self.outcomes[needed.key]
+            if not cause.whole:
                 return Outcome("skipped", 0.0, cause.reason or f"needs {needed}", cause.not_here)
         if self.is_fresh(stage):
             self.store.forget(stage)
             self.refreshed.add(stage.key)
         if self.store.has(stage):
-            display.number += 1
             return Outcome("cached", float(self.store.meta(stage)["seconds"]))
         if self.how.cached_only:
-            display.number += 1
             return Outcome("failed", 0.0, f"{stage} is not in the store (--cached-only)")
         return self.compute(stage, display)
 
@@ -157,18 +154,15 @@ class Runner:
     def failed(self, stage: Stage, error: Exception) -> Outcome:
         """Keep the reason; pass on what only the user can mend."""
         self.store.fail(stage, error, traceback.format_exc())
-        if isinstance(error, StoreError):
-            raise error
-        if isinstance(error, DataError | UsageError) and stage.kind in MAIN:
+        unsuitable = isinstance(error, DataError | UsageError) and stage.kind in MAIN
+        if unsuitable or isinstance(error, StoreError):
             raise error
         if isinstance(error, Unsupported):
             return Outcome("n/a", 0.0, str(error), not_here=True)
         if isinstance(error, GvrError):
             return Outcome("failed", 0.0, str(error))
-        where = self.store.place(stage) / "error.json"
-        line = str(error).strip().splitlines()
-        text = f"{type(error).__name__}: {line[0] if line else ''}"
-        return Outcome("failed", 0.0, f"{text} (traceback in {where})")
+        where = self.store.place(stage) / ERROR
+        return Outcome("failed", 0.0, f"{one_line(error)} (traceback in {where})")
 
 
 def refuse_misfits(combination: Combination) -> None:

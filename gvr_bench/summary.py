@@ -18,7 +18,7 @@ def summarise(dataset: Dataset) -> tuple[list[tuple[str, str]], Row, list[Row]]:
     task, image = dataset.task, dataset.image
     facts = [
         ("task", f"{task.kind} of {', '.join(task.outputs)}"),
-        ("images", f"{image.channels} x {image.size} x {image.size}"),
+        ("images", str(image)),
     ]
     if task.threshold is not None:
         facts.append(("positive", f"from {task.threshold:g} {task.unit} up"))
