@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.metrics.base import INFINITE, LEVEL, RESAMPLES, Declaration, Score, Values, score
+from gvr_bench.metrics.base import (
+    ENDS,
+    INFINITE,
+    NO_SCORE,
+    RESAMPLES,
+    Declaration,
+    Score,
+    Values,
+    score,
+)
 from gvr_bench.types import Task
 
 PREDICTION_VERSION = "2"
@@ -93,6 +102,27 @@ class Statistic:
     weighted: Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], Values]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A statistic of outputs: of all n images (K,), and of resamples (K, R); NaN for one class."""
+
+    n: int
+    whole: Values
+    resamples: Values
+
+    def mean(self, outputs: slice = slice(None)) -> Score:
+        """Average over those of the outputs that have both classes, with its interval."""
+        both = ~np.isnan(self.whole[outputs])
+        if not both.any():
+            return NO_SCORE
+        columns = self.resamples[outputs][both]
+        known = (~np.isnan(columns)).sum(axis=0)
+        means = np.nansum(columns, axis=0)[known > 0] / known[known > 0]
+        low, high = np.quantile(means, ENDS)
+        whole = float(self.whole[outputs][both].mean())
+        return Score(whole, float(low), float(high), self.n)
+
+
 def predict_scores(
     task: Task,
     predictions: NDArray[np.float32],
@@ -106,11 +136,11 @@ def predict_scores(
     """
     positive = task.positives(targets)  # (N, K)
     for metric, statistic in (("auroc", AUROC), ("average_precision", AVERAGE_PRECISION)):
-        for k, name in enumerate(task.outputs if len(task.outputs) > 1 else ()):
-            one = macro(predictions[:, [k]], positive[:, [k]], statistic)
-            yield PredictionScore(metric, name, one, "" if one.n else ONE_CLASS)
-        whole = macro(predictions, positive, statistic)
-        yield PredictionScore(metric, "all", whole, "" if whole.n else ONE_CLASS)
+        drawn = draw(predictions, positive, statistic)
+        several = task.outputs if len(task.outputs) > 1 else ()
+        means = {name: drawn.mean(slice(k, k + 1)) for k, name in enumerate(several)}
+        for finding, mean in (*means.items(), ("all", drawn.mean())):
+            yield PredictionScore(metric, finding, mean, "" if mean.n else ONE_CLASS)
     if task.kind == "multiclass":
         right = predictions.argmax(axis=1) == targets[:, 0]
         yield PredictionScore("accuracy", "all", score(right))
@@ -122,27 +152,22 @@ def predict_scores(
         yield PredictionScore("mae", "all", score(error))
 
 
-def macro(
+def draw(
     predictions: NDArray[np.float32], positive: NDArray[np.bool_], statistic: Statistic
-) -> Score:
-    """Mean of a statistic over the outputs (N, K) that have both classes, with its interval.
-
-    Images are resampled jointly.
-    """
+) -> Drawn:
+    """Take a statistic of each output (N, K), and again of images resampled for all jointly."""
     n, outputs = positive.shape
-    both = [k for k in range(outputs) if positive[:, k].any() and not positive[:, k].all()]
-    if not both:
-        return Score(None, None, None, 0)
-    whole = np.mean([statistic.whole(positive[:, k], predictions[:, k]) for k in both])
+    both = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
+    whole, resamples = np.full(outputs, np.nan), np.full((outputs, RESAMPLES), np.nan)
     rng = np.random.default_rng(0)
-    means = []
-    for _ in range(RESAMPLES // CHUNK):
+    for k in both:
+        whole[k] = statistic.whole(positive[:, k], predictions[:, k])
+    for start in range(0, RESAMPLES if len(both) else 0, CHUNK):
         weights = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)])
-        columns = [statistic.weighted(predictions[:, k], positive[:, k], weights) for k in both]
-        known = (~np.isnan(columns)).sum(axis=0)
-        means.append(np.nansum(columns, axis=0)[known > 0] / known[known > 0])
-    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Score(float(whole), float(low), float(high), n)
+        for k in both:
+            column = statistic.weighted(predictions[:, k], positive[:, k], weights)
+            resamples[k, start : start + CHUNK] = column
+    return Drawn(n, whole, resamples)
 
 
 def weighted_auc(

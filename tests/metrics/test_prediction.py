@@ -15,7 +15,8 @@ from gvr_bench.metrics.prediction import (
     AVERAGE_PRECISION,
     PREDICTION,
     PredictionScore,
-    macro,
+    Statistic,
+    draw,
     weighted_auc,
     weighted_precision,
 )
@@ -29,6 +30,11 @@ BNP = Task("regression", ("BNP",), "ng/L", threshold=100.0, scale=Scale(log=True
 
 def column(*values: float) -> np.ndarray:
     return np.array(values, np.float32)[:, None]
+
+
+def macro(predictions: np.ndarray, positive: np.ndarray, statistic: Statistic) -> Score:
+    """Mean of a statistic over outputs."""
+    return draw(predictions, positive, statistic).mean()
 
 
 def auroc(prediction: np.ndarray, positive: np.ndarray) -> Score:
