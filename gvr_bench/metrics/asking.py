@@ -18,12 +18,17 @@ NO_MODEL = "the model cannot be asked again"
 BETWEEN = "(f - typical) / (f(x) - typical) for regression, cut to 0..1"
 
 
-def answers(model: Model, query: Query, images: Tensor) -> Tensor:
-    """Ask for activated outputs: images (M, C, H, W) -> (M, K)."""
+def ask(model: Model, images: Tensor) -> Tensor:
+    """Ask for outputs: images (M, C, H, W) -> (M, K)."""
     import torch
 
     with torch.no_grad():
-        return query.activate(torch.cat([model(part) for part in torch.split(images, CHUNK)]))
+        return torch.cat([model(part) for part in torch.split(images, CHUNK)])
+
+
+def answers(model: Model, query: Query, images: Tensor) -> Tensor:
+    """Ask for activated outputs: images (M, C, H, W) -> (M, K)."""
+    return query.activate(ask(model, images))
 
 
 def exchange(model: Model, query: Query, start: Tensor, end: Tensor, first: Tensor) -> Tensor:

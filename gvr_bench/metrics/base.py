@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Values = NDArray[np.float64]
 RESAMPLES = 1000
 LEVEL = 0.95
+ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles at which an interval begins and ends
 INFINITE = float("inf")
+MAKES_NONE = "makes no counterfactual"
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,9 @@ class Metric(Declaration):
     function: Function = field(kw_only=True)
 
     def __call__(self, evidence: Evidence) -> Tensor | Score | None:
-        """Return what the function returns."""
-        return self.function(evidence)
+        """Return what the function returns, values in float64."""
+        found = self.function(evidence)
+        return found if found is None or isinstance(found, Score) else found.double()
 
 
 def metric(
@@ -209,13 +212,16 @@ class Score:
     n: int
 
 
+NO_SCORE = Score(None, None, None, 0)
+
+
 def score(values: NDArray[Any]) -> Score:
     """Average one value per image, leaving out NaN, with a percentile bootstrap over images."""
     kept = np.asarray(values, np.float64)
     kept = kept[~np.isnan(kept)]
     n = len(kept)
     if n == 0:
-        return Score(None, None, None, 0)
+        return NO_SCORE
     draws = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
-    low, high = np.quantile(kept[draws].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(kept[draws].mean(axis=1), ENDS)
     return Score(float(kept.mean()), float(low), float(high), n)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 def seconds_per_image(evidence: Evidence) -> Tensor:
     """Wall time per image at the batch size used."""
-    return evidence.seconds.double()
+    return evidence.seconds
 
 
 @metric(
@@ -37,7 +37,7 @@ def seconds_per_image(evidence: Evidence) -> Tensor:
 )
 def model_evaluations(evidence: Evidence) -> Tensor | None:
     """Passes of encoder and decoder per image, forward and backward."""
-    return None if evidence.evaluations is None else evidence.evaluations.double()
+    return evidence.evaluations
 
 
 @metric(
@@ -53,7 +53,7 @@ def model_evaluations(evidence: Evidence) -> Tensor | None:
 )
 def peak_memory_mb(evidence: Evidence) -> Tensor | None:
     """Largest memory in use while explaining a batch."""
-    return None if evidence.memory is None else evidence.memory.double()
+    return evidence.memory
 
 
 COST = (seconds_per_image, model_evaluations, peak_memory_mb)

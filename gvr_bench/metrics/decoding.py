@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvr_bench.metrics.base import INFINITE, LEVEL, RESAMPLES, Declaration, Score, score
+from gvr_bench.metrics.base import ENDS, INFINITE, NO_SCORE, RESAMPLES, Declaration, Score, score
 from gvr_bench.metrics.frechet import frechet_distance, frechet_distances
 from gvr_bench.metrics.prediction import ONE_CLASS, PredictionScore
 
@@ -39,10 +39,11 @@ DECODING = (
         -1,
         1,
         "structural similarity of an image and its reconstruction",
-        "mean SSIM of x and r = G(E(x)) over windows of 7 x 7 pixels, averaged over channels",
+        f"mean SSIM of x and r = G(E(x)) over windows of {WINDOW} x {WINDOW} pixels, averaged over "
+        "channels",
         "Empty background, which is always alike: compare on one data set only.",
         "Wang et al. 2004; scikit-image, structural_similarity",
-        "images are smaller than 7 x 7 pixels",
+        f"images are smaller than {WINDOW} x {WINDOW} pixels",
     ),
     Declaration(
         "composition_10",
@@ -170,13 +171,13 @@ def fid(a: Tensor, b: Tensor) -> Score:
     import torch
 
     if min(len(a), len(b)) < 2:
-        return Score(None, None, None, 0)
+        return NO_SCORE
     value = frechet_distance(a, b)
     rng = torch.Generator().manual_seed(0)
     drawn = []
     for _ in range(RESAMPLES // CHUNK):
         rows = (torch.randint(len(t), (CHUNK, len(t)), generator=rng) for t in (a, b))
         drawn.append(frechet_distances(*(t[r] for t, r in zip((a, b), rows, strict=True))))
-    low, middle, high = np.quantile(torch.cat(drawn).cpu(), [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
+    low, middle, high = np.quantile(torch.cat(drawn).cpu(), [ENDS[0], 0.5, ENDS[1]])
     shift = value - middle
     return Score(value, max(0.0, float(low + shift)), float(high + shift), min(len(a), len(b)))

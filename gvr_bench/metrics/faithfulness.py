@@ -15,7 +15,7 @@ from gvr_bench.metrics.asking import (
     presence,
     repeated,
 )
-from gvr_bench.metrics.base import Evidence, metric
+from gvr_bench.metrics.base import MAKES_NONE, Evidence, metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +29,11 @@ SPREAD = 0.2  # of the noise, on the [-1, 1] scale
 # (on the phantom even the map of the true change left 80 % open, against 62 %).
 GRID = 8
 SILENT = 1e-5  # a change of the output that rounding may have made
+
+
+def black(image: Tensor) -> Tensor:
+    """Return as many black images."""
+    return image.new_full((), BLACK).expand_as(image)
 
 
 @metric(
@@ -48,9 +53,7 @@ def deletion_auc(evidence: Evidence) -> Tensor | None:
     if model is None or query is None:
         return None
     image = evidence.image
-    outputs = exchange(
-        model, query, image, image.new_full((), BLACK).expand_as(image), evidence.heat
-    )
+    outputs = exchange(model, query, image, black(image), evidence.heat)
     return area(presence(query, outputs, outputs[0]))
 
 
@@ -70,9 +73,7 @@ def insertion_auc(evidence: Evidence) -> Tensor | None:
     if model is None or query is None:
         return None
     image = evidence.image
-    outputs = exchange(
-        model, query, image.new_full((), BLACK).expand_as(image), image, evidence.heat
-    )
+    outputs = exchange(model, query, black(image), image, evidence.heat)
     return area(presence(query, outputs, outputs[-1]))
 
 
@@ -134,7 +135,7 @@ def unforetold(foretold: Tensor, change: Tensor) -> Tensor:
     fooled_by="Adversarial pixels: a few that flip the model score best. A weak decoder is blamed "
     "too, for x' differs from x also where it decodes badly.",
     source="Khorram and Fuxin 2022",
-    needs="makes no counterfactual",
+    needs=MAKES_NONE,
 )
 def cout(evidence: Evidence) -> Tensor | None:
     """How soon the counterfactual's most changed pixels bring the model to the target side."""

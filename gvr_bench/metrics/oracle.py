@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.base import INFINITE, Evidence, Score, metric
+from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, Score, metric
 from gvr_bench.metrics.decoding import fid
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SEES_NONE = f"{MAKES_NONE}, or the oracle sees none of the findings"
+
+
+def where_seen(evidence: Evidence, flags: Tensor | None) -> Tensor | None:
+    """Return flags (N,) as 1 and 0, NaN where the oracle does not see the finding."""
+    import torch
+
+    if flags is None or evidence.oracle_sees is None:
+        return None
+    return torch.where(evidence.oracle_sees, flags.double(), torch.nan)
 
 
 @metric(
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
     "those whose finding o sees in x",
     fooled_by="A decoder that blurs the finding away by itself: read it beside its base rate.",
     source="Hvilshoj et al. 2021",
-    needs="makes no counterfactual, or the oracle sees none of the findings",
+    needs=SEES_NONE,
 )
 def oracle_validity(evidence: Evidence) -> Tensor | None:
     """Share of counterfactual images that an independent model puts on the target side.
@@ -26,11 +37,7 @@ def oracle_validity(evidence: Evidence) -> Tensor | None:
     Where it did not see the finding in the image it has no say: a finding that it overlooks would
     be a success without any change.
     """
-    import torch
-
-    if evidence.oracle_flipped is None or evidence.oracle_sees is None:
-        return None
-    return torch.where(evidence.oracle_sees, evidence.oracle_flipped.double(), torch.nan)
+    return where_seen(evidence, evidence.oracle_flipped)
 
 
 @metric(
@@ -41,15 +48,11 @@ def oracle_validity(evidence: Evidence) -> Tensor | None:
     fooled_by="Nothing: it says what oracle validity is worth. It is the decoder's, not the "
     "explainer's.",
     source="this project",
-    needs="makes no counterfactual, or the oracle sees none of the findings",
+    needs=SEES_NONE,
 )
 def oracle_base(evidence: Evidence) -> Tensor | None:
     """Share of reconstructions that the oracle puts on the target side before anything is done."""
-    import torch
-
-    if evidence.oracle_base is None or evidence.oracle_sees is None:
-        return None
-    return torch.where(evidence.oracle_sees, evidence.oracle_base.double(), torch.nan)
+    return where_seen(evidence, evidence.oracle_base)
 
 
 @metric(
@@ -62,7 +65,7 @@ def oracle_base(evidence: Evidence) -> Tensor | None:
     fooled_by="Few cases or few real images raise it: compare explainers on the same cases only. "
     "A weak decoder raises it for all.",
     source="Heusel et al. 2017; Hvilshoj et al. 2021; Jeanneret et al. 2023 (sFID)",
-    needs="makes no counterfactual, or fewer than two real images of the target side are known",
+    needs=f"{MAKES_NONE}, or fewer than two real images of the target side are known",
     of_cases=False,
 )
 def domain_fid(evidence: Evidence) -> Score | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.base import INFINITE, Evidence, metric
+from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
 from gvr_bench.metrics.decoding import RANGE, WINDOW, ssim
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAKES_NONE = "makes no counterfactual"
 NO_LATENT = "moves no latent"
 CHANGED = 0.1  # on the [-1, 1] scale: what a reader can see
 
@@ -77,7 +76,7 @@ def rationale_linf(evidence: Evidence) -> Tensor | None:
     formula=f"mean SSIM of x' and r over windows of {WINDOW} x {WINDOW} pixels, range {RANGE:g}",
     fooled_by="Changing nothing gets 1. Flat regions weigh as much as anatomy.",
     source="Wang et al. 2004; scikit-image, structural_similarity",
-    needs="makes no counterfactual, or images are smaller than the window",
+    needs=f"{MAKES_NONE}, or images are smaller than the window",
 )
 def rationale_ssim(evidence: Evidence) -> Tensor | None:
     """Structural similarity of the counterfactual and the reconstruction."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.base import INFINITE, Evidence, metric
+from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ EPSILON = 1e-6  # keeps a perfect reconstruction from dividing by zero, and chan
     "of real images of the target and source side; below 1 is nearer to the target side",
     fooled_by="Autoencoders that reconstruct anything give 1; adversarial pixels may lower it.",
     source="Van Looveren and Klaise 2019",
-    needs="makes no counterfactual, or a side has too few images for an autoencoder",
+    needs=f"{MAKES_NONE}, or a side has too few images for an autoencoder",
 )
 def im1(evidence: Evidence) -> Tensor | None:
     """How much better an autoencoder of the target side knows it than one of the source side."""

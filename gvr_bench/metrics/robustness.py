@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.asking import normals, repeated
-from gvr_bench.metrics.base import INFINITE, Evidence, metric
+from gvr_bench.metrics.asking import ask, normals, repeated
+from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ def max_sensitivity(evidence: Evidence) -> Tensor | None:
     fooled_by="Flipping far past the threshold. Counterfactual images that never flipped do not "
     "count: read it beside re-encoded validity.",
     source="after Pawelczyk et al. 2023 (recourse invalidation rate)",
-    needs="makes no counterfactual",
+    needs=MAKES_NONE,
 )
 def invalidation(evidence: Evidence) -> Tensor | None:
     """How often faint noise on the counterfactual image undoes its flip.
@@ -62,13 +62,12 @@ def invalidation(evidence: Evidence) -> Tensor | None:
     if model is None or query is None or made is None:
         return None
     values = made.new_empty(len(made), dtype=torch.float64)
-    with torch.no_grad():
-        for cases, again in repeated(len(made), DRAWS):
-            noise = SPREAD * normals(evidence.image[cases], (DRAWS, *made.shape[1:]))
-            flips = query[again].flipped(model(made[again] + noise.flatten(0, 1)))
-            lost = 1 - flips.view(-1, DRAWS).double().mean(dim=1)
-            clean = query[cases].flipped(model(made[cases]))
-            values[cases] = torch.where(clean, lost, torch.nan)
+    for cases, again in repeated(len(made), DRAWS):
+        noise = SPREAD * normals(evidence.image[cases], (DRAWS, *made.shape[1:]))
+        flips = query[again].flipped(ask(model, made[again] + noise.flatten(0, 1)))
+        lost = 1 - flips.view(-1, DRAWS).double().mean(dim=1)
+        clean = query[cases].flipped(ask(model, made[cases]))
+        values[cases] = torch.where(clean, lost, torch.nan)
     return values
 
 

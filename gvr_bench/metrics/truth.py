@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvr_bench.metrics.base import INFINITE, Evidence, metric
+from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
 from gvr_bench.metrics.decoding import RANGE, l1
 from gvr_bench.metrics.pixels import expected_iou, hottest_pixels, shares, sizes, where_known
 from gvr_bench.metrics.proximity import CHANGED
-from gvr_bench.metrics.transport import transport_cost
+from gvr_bench.metrics.transport import PARCELS, transport_cost
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 NO_MASKS = "no masks are known"
 NO_TWINS = "no true counterfactuals are known"
-NO_CHANGE = "makes no counterfactual, or no true counterfactuals are known"
+NO_CHANGE = f"{MAKES_NONE}, or {NO_TWINS}"
 
 
 @metric(
@@ -150,7 +150,8 @@ def rank_accuracy(evidence: Evidence) -> Tensor | None:
     "truth",
     "earth mover's score",
     formula="1 - W1(|a|, m) / D, both scaled to mass 1, D the image's diagonal; W1 by optimal "
-    "matching of 128 equal parcels of the mass they do not share; zeros count as a constant map",
+    f"matching of {PARCELS} equal parcels of the mass they do not share; zeros count as a constant "
+    "map",
     fooled_by="A constant map, which often gets 0.6 or more: read it beside the controls.",
     source="Clark et al. 2024 (XAI-TRIS)",
     needs=NO_MASKS,

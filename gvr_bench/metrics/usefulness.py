@@ -18,8 +18,7 @@ def agreement_with(images: int) -> Metric:
     """Declare the agreement of students that learnt from a number of images."""
 
     def agreement(evidence: Evidence) -> Tensor | None:
-        found = evidence.agreement.get(images)
-        return None if found is None else found.double()
+        return evidence.agreement.get(images)
 
     agreement.__name__ = f"student_agreement_{images}"
     agreement.__doc__ = (
@@ -84,7 +83,7 @@ def student_n90(evidence: Evidence) -> Tensor | None:
     needed = evidence.needed
     if needed is None or bool(needed.isnan().any()):
         return None  # a mean over those that came there would flatter the explainer
-    return needed.double()
+    return needed
 
 
 USEFULNESS = (

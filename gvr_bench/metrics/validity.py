@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.base import INFINITE, Evidence, metric
+from gvr_bench.metrics.asking import ask
+from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gvr_bench.types import Query
-
-MAKES_NONE = "makes no counterfactual"
-CHUNK = 128  # images per call of the model
-
-
-def share(flags: Tensor | None) -> Tensor | None:
-    """1 where a flag is set, else 0."""
-    return None if flags is None else flags.double()
 
 
 @metric(
@@ -30,7 +23,7 @@ def share(flags: Tensor | None) -> Tensor | None:
 )
 def validity(evidence: Evidence) -> Tensor | None:
     """Share of counterfactuals whose latent flips the head."""
-    return share(evidence.flipped)
+    return evidence.flipped
 
 
 @metric(
@@ -43,7 +36,7 @@ def validity(evidence: Evidence) -> Tensor | None:
 )
 def reencoded_validity(evidence: Evidence) -> Tensor | None:
     """Share of counterfactual images that still flip the model when they are encoded again."""
-    return share(evidence.reencoded_flipped)
+    return evidence.reencoded_flipped
 
 
 @metric(
@@ -54,22 +47,15 @@ def reencoded_validity(evidence: Evidence) -> Tensor | None:
     "that the finding is absent where there are no classes",
     fooled_by="Adversarial pixels; a decoder that loses the finding; probabilities near 0 or 1.",
     source="this project",
-    needs="makes no counterfactual, or the prediction is a value and no probability",
+    needs=f"{MAKES_NONE}, or the prediction is a value and no probability",
 )
 def confidence_gain(evidence: Evidence) -> Tensor | None:
     """How much more the model believes in the target at the counterfactual image."""
-    import torch
-
     model, query, made = evidence.model, evidence.query, evidence.counterfactual
     if model is None or query is None or made is None or evidence.task.kind == "regression":
         return None
-    gains = []
-    with torch.no_grad():
-        for start in range(0, len(evidence), CHUNK):
-            part = slice(start, start + CHUNK)
-            before, after = (model(x[part]).double() for x in (evidence.image, made))
-            gains.append(belief(query[part], after) - belief(query[part], before))
-    return torch.cat(gains)
+    before, after = (belief(query, ask(model, x).double()) for x in (evidence.image, made))
+    return after - before
 
 
 def belief(query: Query, outputs: Tensor) -> Tensor:
@@ -87,13 +73,13 @@ def belief(query: Query, outputs: Tensor) -> Tensor:
     formula="share of cases where h(z') predicts neither the source nor the target class",
     fooled_by="An explainer that does nothing: read it beside the share that stayed.",
     source="generative visual rationales (2018), section 3",
-    needs="makes no counterfactual, or there are no classes",
+    needs=f"{MAKES_NONE}, or there are no classes",
 )
 def became_other(evidence: Evidence) -> Tensor | None:
     """Share of counterfactuals predicted as a class that is neither source nor target."""
     if evidence.task.kind != "multiclass" or evidence.flipped is None or evidence.stayed is None:
         return None
-    return share(~evidence.flipped & ~evidence.stayed)
+    return ~evidence.flipped & ~evidence.stayed
 
 
 @metric(
@@ -107,7 +93,7 @@ def became_other(evidence: Evidence) -> Tensor | None:
 )
 def stayed(evidence: Evidence) -> Tensor | None:
     """Share of counterfactuals still predicted as before."""
-    return share(evidence.stayed)
+    return evidence.stayed
 
 
 @metric(
@@ -122,7 +108,7 @@ def stayed(evidence: Evidence) -> Tensor | None:
 )
 def steps(evidence: Evidence) -> Tensor | None:
     """Optimisation steps used per image."""
-    return None if evidence.steps is None else evidence.steps.double()
+    return evidence.steps
 
 
 VALIDITY = (validity, reencoded_validity, confidence_gain, became_other, stayed, steps)
