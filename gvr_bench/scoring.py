@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from gvr_bench.errors import PluginError
-from gvr_bench.metrics import DECLARED, METRICS
+from gvr_bench.metrics import METRICS, Declaration
 from gvr_bench.metrics.decoding import DECODING, ORACLE_PREDICTION
+from gvr_bench.metrics.prediction import PREDICTION_VERSION
 from gvr_bench.plugins import Registry, blaming
 from gvr_bench.spec import ALL, Choice, Spec
 from gvr_bench.stages import Stage, StageKind
@@ -61,6 +62,11 @@ class Shelf:
             return self.add(Stage(as_kind, choice.name, "", {}, (head, cases), problem=str(error)))
 
 
+def versions(metrics: Iterable[Declaration]) -> dict[str, str]:
+    """Return the version of each metric: what a value depends on."""
+    return {metric.name: metric.version for metric in metrics}
+
+
 @dataclass(frozen=True)
 class Scoring:
     """Plans the scores of one head.
@@ -78,22 +84,21 @@ class Scoring:
 
     def judging(self) -> tuple[Stage, ...]:
         """Plan the scores of the model itself."""
-        version = DECLARED["auroc"].version
-        latents = self.head.input("latents")
         add, groups = self.shelf.add, self.shelf.spec.groups
-        planned = [add(Stage("prediction", self.head.name, version, {}, (self.head, latents)))]
+        inputs = self.head, self.head.input("latents")
+        planned = [add(Stage("prediction", self.head.name, PREDICTION_VERSION, {}, inputs))]
         if "oracle" in groups:
             planned.append(self.oracle())
         if "decoding" in groups:
             encoder = self.head.input("encoder")
-            inputs = (encoder, self.head.input("data"), self.oracle())
-            settings = {"metrics": {m.name: m.version for m in DECODING}}
-            planned.append(add(Stage("decoding", encoder.name, "1", settings, inputs, self.seed)))
+            judged = encoder, self.head.input("data"), self.oracle()
+            settings = {"metrics": versions(DECODING)}
+            planned.append(add(Stage("decoding", encoder.name, "1", settings, judged, self.seed)))
         return tuple(planned)
 
     def oracle(self) -> Stage:
         """Plan the independent model."""
-        settings = {"metrics": {m.name: m.version for m in ORACLE_PREDICTION}}
+        settings = {"metrics": versions(ORACLE_PREDICTION)}
         data = self.head.input("data")
         return self.shelf.add(Stage("oracle", "oracle", "1", settings, (data,), self.seed))
 
@@ -101,15 +106,15 @@ class Scoring:
         """Plan the scores of one explainer, by group; `made` are its explanations."""
         planned: dict[str, Stage] = {}
         for group in self.shelf.spec.groups:
-            versions = {m.name: m.version for m in METRICS if m.group == group}
-            if not versions:
+            metrics = versions(m for m in METRICS if m.group == group)
+            if not metrics:
                 continue
             planned[group] = self.shelf.add(
                 Stage(
                     "scores",
                     choice.name,
                     "1",
-                    {"group": group, "metrics": versions},
+                    {"group": group, "metrics": metrics},
                     self.evidence(group, choice, made),
                 )
             )
