@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.formats import read_json, read_weights
+from gvr_bench.errors import DataError
+from gvr_bench.formats import read_arrays, read_json, read_weights, write_json
 from gvr_bench.images import StoredImages
-from gvr_bench.stages import Stage
+from gvr_bench.metrics.prediction import PredictionScore
+from gvr_bench.stages import Stage, StageKind
 from gvr_bench.store import Store
 from gvr_bench.types import Model, Query, Task
 
@@ -38,6 +41,10 @@ class Bench:
     def data(self) -> Path:
         """Return the file with all images."""
         return self.file(self.stage.input("data"), "data.h5")
+
+    def arrays(self, kind: StageKind, *names: str) -> dict[str, NDArray[Any]]:
+        """Read arrays of the input of a kind, which lie in a file of that name."""
+        return read_arrays(self.file(self.stage.input(kind), f"{kind}.h5"), *names)
 
     def images(self, split: str) -> StoredImages:
         """Read the images of a split."""
@@ -92,18 +99,56 @@ def load_model(bench: Bench) -> Model:
     return Model(encoder, generator, load_head(bench, cast(int, generator.latent_dim)))
 
 
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Where a prediction counts as positive (K,), and what is typical without the finding (K, K).
+
+    See `decide` for what they are.
+    """
+
+    threshold: NDArray[np.float32]
+    typical: NDArray[np.float32]
+
+    def query(
+        self, task: Task, source: NDArray[np.int64], target: NDArray[np.int64], device: torch.device
+    ) -> Query:
+        """Ask about cases (N,)."""
+        columns = source, target, self.threshold[source], self.typical[source, target]
+        return Query(task, *(torch.from_numpy(column).to(device) for column in columns))
+
+
+def read_decision(bench: Bench, stage: Stage) -> Decision:
+    """Read how a head or the oracle decides."""
+    found = read_json(bench.file(stage, "decision.json"))
+    return Decision(*(np.asarray(found[name], np.float32) for name in ("threshold", "typical")))
+
+
 def cases_query(
     bench: Bench, task: Task, source: NDArray[np.int64], target: NDArray[np.int64]
 ) -> Query:
     """Return what is asked of cases, with the head's own decision thresholds."""
-    found = read_json(bench.file(bench.stage.input("head"), "decision.json"))
-    device = bench.ctx.device
-    threshold = np.asarray(found["threshold"], np.float32)[source]
-    typical = np.asarray(found["typical"], np.float32)[source, target]
-    return Query(
-        task,
-        torch.from_numpy(source).to(device),
-        torch.from_numpy(target).to(device),
-        torch.from_numpy(threshold).to(device),
-        torch.from_numpy(typical).to(device),
-    )
+    decision = read_decision(bench, bench.stage.input("head"))
+    return decision.query(task, source, target, bench.ctx.device)
+
+
+@torch.no_grad()
+def batched(function: Callable[[Tensor], Tensor], x: Tensor, ctx: gvr.Context) -> Tensor:
+    """Apply networks to images (N, C, H, W) wherever they lie, a batch at a time."""
+    parts = torch.split(x, ctx.batch_size)
+    return torch.cat([function(part.to(ctx.device)) for part in parts])
+
+
+def labelled_rows(targets: NDArray[np.float32], split: str) -> NDArray[np.bool_]:
+    """Say which rows of a split's targets (N, columns) are labelled: (N,).
+
+    Raises `DataError` where none is.
+    """
+    rows = np.asarray(~np.isnan(targets).any(axis=1))
+    if not rows.any():
+        raise DataError(f"no image of the split '{split}' carries a label")
+    return rows
+
+
+def write_scores(bench: Bench, scores: Iterable[PredictionScore]) -> None:
+    """Write scores of a network."""
+    write_json(bench.out("scores.json"), [dataclasses.asdict(score) for score in scores])

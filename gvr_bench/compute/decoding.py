@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import cast
 
 import torch
 
-from gvr_bench.compute.bench import Bench, load_encoder, load_generator
+from gvr_bench.compute.bench import Bench, load_encoder, load_generator, write_scores
 from gvr_bench.compute.oracle import load_oracle, spread
-from gvr_bench.formats import write_json
 from gvr_bench.metrics.decoding import decoding_scores
 
 IMAGES = 1000  # at most
@@ -35,5 +33,4 @@ def compute_decoding(bench: Bench) -> None:
         drawn = generator(z[part].to(bench.ctx.device))
         parts.append((x, rounds[1], rounds[-1], oracle.features(x), oracle.features(drawn)))
     columns = (torch.cat(column) for column in zip(*parts, strict=True))
-    scores = decoding_scores(*columns)
-    write_json(bench.out("scores.json"), [dataclasses.asdict(s) for s in scores])
+    write_scores(bench, decoding_scores(*columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -13,17 +13,19 @@ from torch import Tensor
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import (
     Bench,
-    cases_query,
     freeze,
+    labelled_rows,
     load_encoder,
     load_generator,
     load_head,
+    read_decision,
+    write_scores,
 )
 from gvr_bench.compute.networks import save_network, seeded
-from gvr_bench.errors import DataError
-from gvr_bench.formats import read_arrays, read_json, write_arrays, write_json
+from gvr_bench.formats import write_arrays, write_json
 from gvr_bench.metrics import predict_scores
-from gvr_bench.types import SPLITS, Latents, Task
+from gvr_bench.metrics.prediction import PredictionScore
+from gvr_bench.types import SPLITS, Latents, Query, Task
 
 
 @torch.no_grad()
@@ -35,11 +37,10 @@ def compute_latents(bench: Bench) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     for split in SPLITS:
         images = bench.images(split)
-        columns = read_arrays(
-            bench.data(), f"{split}/targets", f"{split}/sample_ids", f"{split}/patient_ids"
-        )
+        names = ("targets", "sample_ids", "patient_ids")
+        columns = bench.arrays("data", *(f"{split}/{name}" for name in names))
         rounds = 1 + (copies if split == "train" else 0)
-        n, shift = len(images), round(share * images[torch.arange(1)].shape[-1])
+        n, shift = len(images), round(share * bench.dataset().image.size)
         z = np.empty((rounds * n, cast(int, generator.latent_dim)), np.float32)
         for part in bench.ctx.batches(rounds * n, 512):
             index = torch.arange(part.start, part.stop)
@@ -62,12 +63,9 @@ def labelled(
 
     Raises `DataError` where nothing is labelled.
     """
-    file = bench.file(bench.stage.input("latents"), "latents.h5")
-    arrays = read_arrays(file, f"{split}/z", f"{split}/targets", f"{split}/copy")
+    arrays = bench.arrays("latents", f"{split}/z", f"{split}/targets", f"{split}/copy")
     targets, copy = arrays[f"{split}/targets"], arrays[f"{split}/copy"]
-    rows = ~np.isnan(targets).any(axis=1) & (copies | (copy == 0))
-    if not rows.any():
-        raise DataError(f"no image of the split '{split}' carries a label")
+    rows = labelled_rows(targets, split) & (copies | (copy == 0))
     z = torch.from_numpy(arrays[f"{split}/z"][rows]).to(bench.ctx.device)
     return z, targets[rows]
 
@@ -108,13 +106,10 @@ def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[st
     columns are alike, those without finding k, where the task has no classes.
     """
     positive = torch.from_numpy(task.positives(targets))
-    k = len(task.outputs)
+    k, values = len(task.outputs), activated(task, outputs)
     if task.kind == "multiclass":
-        typical = [
-            [_median(outputs.softmax(1)[positive[:, j], i]) for j in range(k)] for i in range(k)
-        ]
+        typical = [[_median(values[positive[:, j], i]) for j in range(k)] for i in range(k)]
         return {"threshold": [0.5] * k, "typical": typical}
-    values = outputs if task.kind == "regression" else outputs.sigmoid()
     rest = [_median(values[~positive[:, i], i]) for i in range(k)]
     if task.kind == "regression":
         limits = [task.scale.apply_one(cast(float, task.threshold))] * k
@@ -122,6 +117,11 @@ def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[st
         limits = [youden(values[:, i].numpy(), positive[:, i].numpy()) for i in range(k)]
     typical = [[min(rest[i], limits[i])] * k for i in range(k)]
     return {"threshold": limits, "typical": typical}
+
+
+def activated(task: Task, outputs: Tensor) -> Tensor:
+    """Head outputs (N, K) -> probabilities, or values for regression, whatever is asked."""
+    return Query(task, *(torch.empty(0),) * 4).activate(outputs)
 
 
 def _median(values: Tensor) -> float:
@@ -143,15 +143,20 @@ def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> floa
 def compute_prediction(bench: Bench) -> None:
     """Score the head on the labelled test images."""
     z, targets = labelled(bench, "test")
-    task = bench.dataset().task
     outputs = load_head(bench, z.shape[1])(z)
-    query = cases_query(bench, task, np.zeros(1, np.int64), np.zeros(1, np.int64))
-    limits = read_json(bench.file(bench.stage.input("head"), "decision.json"))["threshold"]
-    predictions = query.activate(outputs).cpu().numpy()
-    scores = predict_scores(task, predictions, targets, np.asarray(limits, np.float32))
+    threshold = read_decision(bench, bench.stage.input("head")).threshold
+    write_scores(bench, score_outputs(bench, outputs, targets, threshold))
+
+
+def score_outputs(
+    bench: Bench, outputs: Tensor, targets: NDArray[np.float32], threshold: NDArray[np.float32]
+) -> Iterator[PredictionScore]:
+    """Score outputs (N, K) for test images with their targets (N, columns), and keep them."""
+    task = bench.dataset().task
+    predictions = activated(task, outputs).cpu().numpy()
     arrays = {
         "prediction": task.scale.invert(predictions),
         "positive": task.positives(targets),
     }
     write_arrays(bench.out("test.h5"), arrays)
-    write_json(bench.out("scores.json"), [dataclasses.asdict(s) for s in scores])
+    return predict_scores(task, predictions, targets, threshold)

@@ -6,6 +6,7 @@ the target side. Source: Van Looveren and Klaise 2019 (IM1).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.compute.bench import Bench, load_network
+from gvr_bench.compute.bench import Bench, batched, load_network
 from gvr_bench.compute.networks import save_network, seeded
-from gvr_bench.formats import read_arrays, read_json, write_json
+from gvr_bench.formats import read_json, write_json
 from gvr_bench.types import ImageSpec, Task
 
 FEWEST = 20  # images of a side; fewer teach nothing
@@ -102,7 +103,7 @@ def compute_judges(bench: Bench) -> None:
 
 def asked_sides(bench: Bench) -> list[Side]:
     """Return both sides of every question, each once."""
-    cases = read_arrays(bench.file(bench.stage.input("cases"), "cases.h5"), "source", "target")
+    cases = bench.arrays("cases", "source", "target")
     asked = zip(cases["source"].tolist(), cases["target"].tolist(), strict=True)
     task = bench.dataset().task
     return sorted({side for pair in asked for side in sides(task, *pair)})
@@ -110,7 +111,7 @@ def asked_sides(bench: Bench) -> list[Side]:
 
 def rows_of(bench: Bench, side: Side) -> Tensor:
     """Positions of the labelled training images of a side."""
-    targets = read_arrays(bench.data(), "train/targets")["train/targets"]
+    targets = bench.arrays("data", "train/targets")["train/targets"]
     positive = bench.dataset().task.positives(targets)[:, side.output]
     labelled = ~np.isnan(targets).any(axis=1)
     return torch.from_numpy(np.flatnonzero(labelled & (positive == side.present)))
@@ -161,11 +162,8 @@ def reconstruction_errors(
     both = [sides(task, *pair) for pair in zip(source.tolist(), target.tolist(), strict=True)]
     errors = torch.full((2, len(x)), torch.nan, device=bench.ctx.device)
     for name in names:
-        judge = judges.get_submodule(name)
+        error = functools.partial(squared_error, judges.get_submodule(name))
         for row, column in zip(errors, zip(*both, strict=True), strict=True):
             at = [i for i, side in enumerate(column) if str(side) == name]
-            index = torch.tensor(at, dtype=torch.long)
-            for part in torch.split(index, bench.ctx.batch_size):
-                judged = x[part.to(x.device)].to(bench.ctx.device)
-                row[part.to(row.device)] = squared_error(judge, judged)
+            row[at] = batched(error, x[at], bench.ctx)
     return errors[0], errors[1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -18,13 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.compute.bench import Bench, freeze, load_network
-from gvr_bench.compute.heads import decide
+from gvr_bench.compute.bench import (
+    Bench,
+    Decision,
+    batched,
+    freeze,
+    labelled_rows,
+    load_network,
+    read_decision,
+    write_scores,
+)
+from gvr_bench.compute.heads import decide, score_outputs
 from gvr_bench.compute.networks import save_network, seeded
-from gvr_bench.errors import DataError
-from gvr_bench.formats import read_arrays, read_json, write_arrays, write_json
+from gvr_bench.formats import write_json
 from gvr_bench.images import StoredImages
-from gvr_bench.metrics import predict_scores
 from gvr_bench.metrics.decoding import ORACLE_PREDICTION
 from gvr_bench.types import ImageSpec, Query, Task
 
@@ -132,28 +138,18 @@ def spread(n: int, count: int) -> Tensor:
 
 def read_examples(bench: Bench, split: str) -> Examples:
     """Read the labelled images of a split. Raises `DataError` where nothing is labelled."""
-    targets = read_arrays(bench.data(), f"{split}/targets")[f"{split}/targets"]
-    rows = np.flatnonzero(~np.isnan(targets).any(axis=1))
-    if len(rows) == 0:
-        raise DataError(f"no image of the split '{split}' carries a label")
+    targets = bench.arrays("data", f"{split}/targets")[f"{split}/targets"]
+    rows = np.flatnonzero(labelled_rows(targets, split))
     return Examples(bench.images(split), torch.from_numpy(rows), targets[rows])
-
-
-@torch.no_grad()
-def batched(function: Callable[[Tensor], Tensor], x: Tensor, ctx: gvr.Context) -> Tensor:
-    """Apply a network to images (N, C, H, W) wherever they lie, a batch at a time."""
-    parts = torch.split(x, ctx.batch_size)
-    return torch.cat([function(part.to(ctx.device)) for part in parts])
 
 
 @dataclasses.dataclass(frozen=True)
 class Oracle:
-    """A trained oracle with its own decision thresholds; see `decide` for what they are."""
+    """A trained oracle with a decision of its own."""
 
     net: ResidualNet
     task: Task
-    threshold: NDArray[np.float32]
-    typical: NDArray[np.float32]
+    decision: Decision
     ctx: gvr.Context
 
     def features(self, x: Tensor) -> Tensor:
@@ -166,22 +162,14 @@ class Oracle:
 
     def query(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> Query:
         """Ask cases (N,) of the oracle: its `asked` and `flipped` judge its own outputs."""
-        columns = source, target, self.threshold[source], self.typical[source, target]
-        return Query(self.task, *(torch.from_numpy(c).to(self.ctx.device) for c in columns))
+        return self.decision.query(self.task, source, target, self.ctx.device)
 
 
 def load_oracle(bench: Bench) -> Oracle:
     """Load the oracle this stage depends on."""
     stage, dataset = bench.stage.input("oracle"), bench.dataset()
     net = load_network(bench, stage, ResidualNet(dataset.image, len(dataset.task.outputs)))
-    found = read_json(bench.file(stage, "decision.json"))
-    return Oracle(
-        cast(ResidualNet, net),
-        dataset.task,
-        np.asarray(found["threshold"], np.float32),
-        np.asarray(found["typical"], np.float32),
-        bench.ctx,
-    )
+    return Oracle(cast(ResidualNet, net), dataset.task, read_decision(bench, stage), bench.ctx)
 
 
 def compute_oracle(bench: Bench) -> None:
@@ -251,21 +239,13 @@ def outputs_of(net: nn.Module, examples: Examples, index: Tensor, bench: Bench) 
     return torch.cat([net(examples.take(part)[0]).float().cpu() for part in parts])
 
 
-def score_oracle(bench: Bench, net: nn.Module, thresholds: NDArray[np.float32]) -> None:
+def score_oracle(bench: Bench, net: nn.Module, threshold: NDArray[np.float32]) -> None:
     """Score the oracle on the labelled test images, as a head is."""
-    task, test = bench.dataset().task, read_examples(bench, "test")
+    test = read_examples(bench, "test")
     outputs = outputs_of(net, test, torch.arange(len(test)), bench)
-    nothing = torch.zeros(0)
-    predictions = Query(task, *(nothing,) * 4).activate(outputs).numpy()
     declared = {declaration.name for declaration in ORACLE_PREDICTION}
-    rows = [
-        {**dataclasses.asdict(row), "metric": f"oracle_{row.metric}"}
-        for row in predict_scores(task, predictions, test.targets, thresholds)
-        if f"oracle_{row.metric}" in declared
-    ]
-    arrays = {
-        "prediction": task.scale.invert(predictions),
-        "positive": task.positives(test.targets),
-    }
-    write_arrays(bench.out("test.h5"), arrays)
-    write_json(bench.out("scores.json"), rows)
+    rows = (
+        dataclasses.replace(row, metric=f"oracle_{row.metric}")
+        for row in score_outputs(bench, outputs, test.targets, threshold)
+    )
+    write_scores(bench, (row for row in rows if row.metric in declared))

@@ -13,7 +13,7 @@ import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, cases_query, freeze, load_model
 from gvr_bench.compute.explanations import explain
 from gvr_bench.compute.networks import seeded
-from gvr_bench.formats import read_arrays, write_arrays
+from gvr_bench.formats import write_arrays
 from gvr_bench.images import to_float
 from gvr_bench.scoring import PERTURBED
 from gvr_bench.stages import Stage
@@ -30,8 +30,7 @@ def compute_probe(bench: Bench) -> None:
     """
     changed = bench.stage.settings["changed"]
     same_draws = seeded_by(bench, bench.stage.inputs[0])
-    file = bench.file(bench.stage.input("cases"), "cases.h5")
-    cases = read_arrays(file, "image", "source", "target")
+    cases = bench.arrays("cases", "image", "source", "target")
     x = to_float(torch.from_numpy(cases["image"]).to(bench.ctx.device))
     query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
     explainer = cast(gvr.Explainer, bench.stage.component)

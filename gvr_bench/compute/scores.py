@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from gvr_bench.compute.bench import Bench
 from gvr_bench.compute.evidence import gather_evidence
-from gvr_bench.formats import read_arrays, write_arrays, write_json
+from gvr_bench.formats import write_arrays, write_json
 from gvr_bench.metrics import METRICS, Evidence, Metric, Score, score
+from gvr_bench.metrics.base import NO_SCORE
 from gvr_bench.plugins import one_line
 
 Row = dict[str, Any]
@@ -27,7 +28,7 @@ def compute_scores(bench: Bench) -> None:
     """
     group = bench.stage.settings["group"]
     evidence, asked = gather_evidence(bench, group)
-    source = read_arrays(bench.file(bench.stage.input("cases"), "cases.h5"), "source")["source"]
+    source = bench.arrays("cases", "source")["source"]
     names = bench.dataset().task.outputs
     rows: list[Row] = []
     arrays = {}
@@ -60,16 +61,15 @@ def values_of(metric: Metric, evidence: Evidence) -> NDArray[np.float64] | Score
     found = metric(evidence)
     if found is None or isinstance(found, Score):
         return found
-    values = found.detach().cpu().double().numpy()
+    values = found.detach().cpu().numpy()
     expected = (len(evidence),) if metric.of_cases else (values.size,)
     if values.shape != expected:
         raise ValueError(f"returned shape {values.shape}, not {expected}")
     return values
 
 
-def row(metric: Metric, finding: str, found: Score | None = None, reason: str = "") -> Row:
+def row(metric: Metric, finding: str, found: Score = NO_SCORE, reason: str = "") -> Row:
     """Describe one score, or why there is none."""
-    found = found or Score(None, None, None, 0)
     reason = reason if found.value is None else ""
     return {
         "metric": metric.name,

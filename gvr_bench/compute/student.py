@@ -20,7 +20,7 @@ import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, cases_query, load_head, load_model
 from gvr_bench.compute.explanations import explain
 from gvr_bench.errors import Unsupported
-from gvr_bench.formats import read_arrays, write_arrays
+from gvr_bench.formats import write_arrays
 from gvr_bench.types import Query
 
 SIZES = (10, 20, 40, 80, 160, 320)  # images a student learns from
@@ -55,7 +55,7 @@ def compute_student(bench: Bench) -> None:
     `agreement` (S, K, M) bool: S students for each of K numbers of images `n` (K,), on M unseen
     images; `needed` (S,): images at which a student agrees on 90 %, NaN where it never does.
     """
-    made = read_arrays(bench.file(bench.stage.input("lessons"), "lessons.h5"))
+    made = bench.arrays("lessons")
     device = bench.ctx.device
     images = bench.images("train")[torch.from_numpy(made["position"])]
     heat = torch.from_numpy(made["heat"]).to(device) if "heat" in made else None
@@ -81,8 +81,7 @@ def generator(bench: Bench, use: str) -> torch.Generator:
 
 def question(bench: Bench, n: int) -> Query:
     """Ask of each of n images what is asked of most cases."""
-    file = bench.file(bench.stage.input("cases"), "cases.h5")
-    cases = read_arrays(file, "source", "target")
+    cases = bench.arrays("cases", "source", "target")
     source = np.bincount(cases["source"]).argmax()
     target = cases["target"][cases["source"] == source][0]
     task = bench.dataset().task
@@ -96,8 +95,7 @@ def decisions(bench: Bench, split: str) -> NDArray[np.int64]:
     1 where it sees the finding or the source class, 0 where not or where it sees the target
     class, -1 for any other class.
     """
-    file = bench.file(bench.stage.input("latents"), "latents.h5")
-    arrays = read_arrays(file, f"{split}/z", f"{split}/copy")
+    arrays = bench.arrays("latents", f"{split}/z", f"{split}/copy")
     z = torch.from_numpy(arrays[f"{split}/z"][arrays[f"{split}/copy"] == 0]).to(bench.ctx.device)
     outputs = load_head(bench, z.shape[1])(z)
     query = question(bench, len(z))
