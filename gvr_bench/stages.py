@@ -7,6 +7,7 @@ dataset -> data -> generator -> encoder -> latents -> head -> prediction
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from gvr_bench.formats import canonical
 from gvr_bench.spec import Spec
 
 SCHEMA = 1
-REVISIONS = {"explanations": 2}  # kinds whose values hold other files than at first
+REVISIONS = {"explanations": 3}  # kinds whose values hold other files than at first
 StageKind = Literal[
     "data",
     "cases",
@@ -72,6 +73,20 @@ class Stage:
         ]
         digest = hashlib.sha256(canonical(content).encode()).hexdigest()
         object.__setattr__(self, "key", digest)
+
+    @functools.cached_property
+    def recipe(self) -> str:
+        """A key of all that the value depends on but seeds: equal recipes differ by seeds alone."""
+        content = [
+            SCHEMA,
+            self.kind,
+            self.name,
+            self.version,
+            self.settings,
+            self.fingerprint,
+            [stage.recipe for stage in self.inputs],
+        ]
+        return hashlib.sha256(canonical(content).encode()).hexdigest()[:16]
 
     def input(self, kind: StageKind) -> Stage:
         """Return the stage of a kind that this one is or depends on, however far up."""
@@ -130,6 +145,11 @@ class Combination:
     def prediction(self) -> Stage:
         """The stage that scores the head."""
         return self.judging[0]
+
+    @property
+    def latents(self) -> Stage:
+        """The stage with the latents of all images."""
+        return self.head_stage.input("latents")
 
     @property
     def data(self) -> Stage:

@@ -1,23 +1,24 @@
 """What a report needs beyond records: the value of each case, and what each protocol consists of.
 
 `values.h5` holds one group per combination with one per explainer: its `metrics` (M,) and their
-`values` (M, N). A recipe is a key without the seed: what has one recipe differs by its seed alone.
+`values` (M, N), and the recipes of the stages they are of.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import (
+    SLASH,
     canonical,
     get_array,
     put_array,
@@ -28,13 +29,13 @@ from gvr_bench.formats import (
 )
 from gvr_bench.records import Record
 from gvr_bench.results import Outcome, protocol
-from gvr_bench.stages import SCHEMA, Combination, Plan, Stage
+from gvr_bench.stages import Combination, Plan, Stage
 from gvr_bench.store import Store
 
 MODEL = ("dataset", "generator", "encoder", "head", "seed")
-SLASH = "\u2215"  # stands for "/" in a label, which would nest groups
 EXPLANATIONS = "explanations"  # the recipe of what an explainer's scores are of
 Fact = str | int | float | bool | None
+T = TypeVar("T")
 
 
 class Whose(NamedTuple):
@@ -66,32 +67,18 @@ class RunValues:
     recipes: Mapping[tuple[Whose, str], str] = field(default_factory=dict)
 
 
-def recipe(stage: Stage) -> str:
-    """A key like the stage's own, of all that its value depends on but seeds."""
-    content = [
-        SCHEMA,
-        stage.kind,
-        stage.name,
-        stage.version,
-        stage.settings,
-        stage.fingerprint,
-        [recipe(needed) for needed in stage.inputs],
-    ]
-    return hashlib.sha256(canonical(content).encode()).hexdigest()[:16]
-
-
 def write_values(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome]) -> None:
     """Copy the values of all cases from the store into one file. Raises `StoreError`."""
     values: dict[tuple[Whose, str], NDArray[Any]] = {}
     recipes: dict[tuple[Whose, str], str] = {}
     for c in plan.combinations:
         model = Whose(c.dataset, c.generator, c.encoder, c.head, c.seed, None)
-        recipes |= {(model, stage.kind): recipe(stage) for stage in c.judging}
+        recipes |= {(model, stage.kind): stage.recipe for stage in c.judging}
         for label, stages in c.scores.items():
             whose = model._replace(explainer=label)
-            recipes[whose, EXPLANATIONS] = recipe(c.explanations[label])
+            recipes[whose, EXPLANATIONS] = c.explanations[label].recipe
             for name, stage in stages.items():
-                recipes[whose, name] = recipe(stage)
+                recipes[whose, name] = stage.recipe
                 file = store.folder(stage) / "values.h5"
                 if outcomes[stage.key].whole and file.is_file():
                     values |= {(whose, m): of for m, of in read_arrays(file).items()}
@@ -100,9 +87,10 @@ def write_values(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Ou
 
 def save_values(path: Path, run: RunValues) -> None:
     """Write what `read_values` reads. Raises `StoreError`."""
+    recipes, values = _by_whose(run.recipes), _by_whose(run.values)
     groups: dict[Whose, Any] = {}
     with writing_arrays(path) as file:
-        for whose in dict.fromkeys(whose for whose, _ in (*run.recipes, *run.values)):
+        for whose in dict.fromkeys((*recipes, *values)):
             model = whose._replace(explainer=None)
             if model not in groups:
                 groups[model] = file.create_group(str(len(groups)), track_order=True)
@@ -110,13 +98,20 @@ def save_values(path: Path, run: RunValues) -> None:
             part = groups[model]
             if whose.explainer is not None:
                 part = part.create_group(whose.explainer.replace("/", SLASH))
-            mine = {name: found for (of, name), found in run.recipes.items() if of == whose}
-            part.attrs["recipes"] = json.dumps(mine)
-            values = {name: found for (of, name), found in run.values.items() if of == whose}
-            if values:  # as one array: many small ones take several times the space
-                put_array(part, "metrics", np.array(list(values), np.str_))
-                stacked = np.stack(list(values.values())).astype(np.float32)
+            part.attrs["recipes"] = json.dumps(recipes.get(whose, {}))
+            if whose in values:  # as one array: many small ones take several times the space
+                names, arrays = zip(*values[whose].items(), strict=True)
+                put_array(part, "metrics", np.array(names, np.str_))
+                stacked = np.stack(arrays).astype(np.float32)
                 part.create_dataset("values", data=stacked, compression="gzip", shuffle=True)
+
+
+def _by_whose(found: Mapping[tuple[Whose, str], T]) -> dict[Whose, dict[str, T]]:
+    """Group by whose it is, in the order of first appearance."""
+    grouped: dict[Whose, dict[str, T]] = defaultdict(dict)
+    for (whose, name), one in found.items():
+        grouped[whose][name] = one
+    return dict(grouped)
 
 
 def read_values(path: Path) -> RunValues:

@@ -23,7 +23,6 @@ from gvr_bench.values import (
     facts,
     read_protocols,
     read_values,
-    recipe,
     save_values,
     write_protocols,
     write_values,
@@ -135,8 +134,8 @@ def test_seeds_are_kept_apart_and_share_their_recipes(tmp_path: Path, store: Sto
 @pytest.mark.parametrize("changed", [{"steps": 301}, {"limit": 5}])
 def test_any_other_setting_is_another_recipe(changed: dict[str, int]) -> None:
     ours, theirs = combination(), combination(**changed)
-    assert recipe(ours.explanations[GVR]) != recipe(theirs.explanations[GVR])
-    assert recipe(ours.judging[0]) == recipe(theirs.judging[0])
+    assert ours.explanations[GVR].recipe != theirs.explanations[GVR].recipe
+    assert ours.judging[0].recipe == theirs.judging[0].recipe
 
 
 def test_a_scoreboard_of_a_thousand_cases_takes_less_than_two_bytes_more_than_its_numbers(
