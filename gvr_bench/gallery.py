@@ -1,9 +1,10 @@
-"""The cases a report shows: a dozen per combination, copied from the store into the run folder."""
+"""What a report shows of each model: cases, samples, losses, latents; copied from the store."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,15 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.api import Dataset
-from gvr_bench.formats import get_array, put_array, read_arrays, read_json, writing_arrays
+from gvr_bench.compute.explanations import SHOWN
+from gvr_bench.formats import (
+    SLASH,
+    get_array,
+    put_array,
+    read_arrays,
+    read_json,
+    writing_arrays,
+)
 from gvr_bench.results import Outcome
 from gvr_bench.stages import Combination, Plan, Stage
 from gvr_bench.store import Store
 from gvr_bench.types import Task
 
-SHOWN = 12
+POINTS = 2000  # test images whose latents are shown, at most
 BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
-SCALED = ("prediction", "prediction_after", "prediction_reencoded")  # shown in the unit
+ORACLE = ("oracle", "oracle_target")  # what it says of the image, the same for all explainers
+ORACLE_AFTER = ("oracle_after", "oracle_target_after")
+SCALED = (  # shown in the unit
+    "prediction",
+    "prediction_after",
+    "prediction_reencoded",
+    "path_prediction",
+    *ORACLE,
+    *ORACLE_AFTER,
+)
 ONCE = ("reconstruction", "prediction", "asked")  # the model's own, the same for all explainers
 OF_EXPLAINER = (
     "heat",
@@ -90,15 +108,16 @@ class Gallery:
         group.create_group("explainers", track_order=True)  # read in the order asked for
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
+        if self.outcomes[c.latents.key].whole:
+            self.write_latents(group)
 
     def copy(
         self, group: Any, stage: Stage, file: str, names: tuple[str, ...], count: int | None
-    ) -> dict[str, NDArray[Any]]:
+    ) -> None:
         """Copy the first `count` rows of those arrays that exist."""
-        import h5py
-
-        arrays = {}
-        with h5py.File(self.store.folder(stage) / file, "r") as stored:
+        if not (self.store.folder(stage) / file).is_file():
+            return
+        with self.open(stage, file) as stored:
             for name in names:
                 if name in stored:
                     array = get_array(stored[name])[:count]
@@ -106,9 +125,13 @@ class Gallery:
                         array = self.task.scale.invert(array)
                     if name in BYTES:
                         array = ((array + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
-                    arrays[name] = array
                     put_array(group, name, array)
-        return arrays
+
+    def open(self, stage: Stage, file: str) -> Any:
+        """Open a file of the store for reading."""
+        import h5py
+
+        return h5py.File(self.store.folder(stage) / file, "r")
 
     def write_truth(self, group: Any) -> None:
         """Write the inputs, and how they differ from their true counterfactuals."""
@@ -130,11 +153,69 @@ class Gallery:
     def write_explainer(self, group: Any, label: str, stage: Stage) -> None:
         """Write one explainer's part, or why there is none."""
         outcome = self.outcomes[stage.key]
-        part = group.create_group("explainers/" + label.replace("/", "\u2215"))  # "/" would nest
+        part = group.create_group("explainers/" + label.replace("/", SLASH))
         status = "ok" if outcome.whole else "n/a" if outcome.not_here else "failed"
         part.attrs.update(status=status, reason=outcome.reason)
         if not outcome.whole:
             return
         self.copy(part, stage, "explanations.h5", OF_EXPLAINER, SHOWN)
+        self.copy(part, stage, "films.h5", ("path", "path_prediction"), SHOWN)
         if "reconstruction" not in group:
             self.copy(group, stage, "explanations.h5", ONCE, SHOWN)
+        judged = self.combination.scores.get(label, {}).get("oracle")
+        if judged is not None and self.outcomes[judged.key].whole:
+            self.copy(part, judged, "verdicts.h5", ORACLE_AFTER, SHOWN)
+            if "oracle" not in group:
+                self.copy(group, judged, "verdicts.h5", ORACLE, SHOWN)
+
+    def write_latents(self, group: Any) -> None:
+        """Write labels of test images, and where these lie in the plane of most variance."""
+        c = self.combination
+        names = "test/z", "test/targets", "test/copy"
+        z, targets, copy = read_arrays(self.store.folder(c.latents) / "latents.h5", *names).values()
+        z, targets = z[copy == 0], targets[copy == 0]
+        if "test" in group:
+            put_array(group, "test/target", targets[~np.isnan(targets).any(axis=1)])
+        rows = np.linspace(0, len(z) - 1, min(POINTS, len(z))).astype(int)
+        plane = Plane.of(z[rows])
+        put_array(group, "space/points", plane.place(z[rows]))
+        put_array(group, "space/shares", plane.shares)
+        put_array(group, "space/positive", self.task.positives(targets[rows]))
+        for label, stage in c.explanations.items():
+            if self.outcomes[stage.key].whole:
+                part = group["explainers"][label.replace("/", SLASH)]
+                self.write_places(group, part, stage, plane)
+
+    def write_places(self, group: Any, part: Any, stage: Stage, plane: Plane) -> None:
+        """Write where cases and their counterfactuals lie."""
+        with self.open(stage, "explanations.h5") as made:
+            if "space/start" not in group:
+                put_array(group, "space/start", plane.place(made["start"][:SHOWN]))
+            if "latent" in made:
+                put_array(part, "end", plane.place(made["latent"][:SHOWN]))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The first two principal components of latents: `axes` (2, D), `shares` of variance (2,)."""
+
+    middle: NDArray[np.float32]
+    axes: NDArray[np.float32]
+    shares: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, latents: NDArray[np.float32]) -> Plane:
+        """Fit to latents (N, D); a direction that there is not is one of zeros."""
+        middle = latents.mean(axis=0)
+        _, sizes, rows = np.linalg.svd(latents - middle, full_matrices=False)
+        axes = np.zeros((2, latents.shape[1]), np.float32)
+        shares = np.zeros(2, np.float32)
+        count = min(2, len(sizes))
+        signs = np.where(rows[:count].sum(axis=1, keepdims=True) < 0, -1, 1)  # else arbitrary
+        axes[:count] = rows[:count] * signs
+        shares[:count] = sizes[:count] ** 2 / max(float((sizes**2).sum()), 1e-12)
+        return cls(middle, axes, shares)
+
+    def place(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents (N, D) -> (N, 2)."""
+        return np.asarray((latents - self.middle) @ self.axes.T, np.float32)

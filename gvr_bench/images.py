@@ -19,6 +19,11 @@ def to_float(pixels: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def to_bytes(images: Tensor) -> Tensor:
+    """Map images in [-1, 1] to uint8, of the same shape."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 class StoredImages:
     """One split of a `data` stage, held as bytes on the device."""
 

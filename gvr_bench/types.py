@@ -218,12 +218,15 @@ class Explanation:
     - `heat` (N, H, W) float32, signed where the explainer is: positive is density that speaks for
       the asked-for output.
     - `counterfactual` (N, C, H, W) in [-1, 1] and `latent` (N, D) that decodes to it.
+    - `path` (N, P, D): latents on the way, evenly spaced in steps; the first is the image's own,
+      the last is `latent`. It is shown, not scored.
     - `steps` (N,) int64, `found` (N,) bool, `reason` one line per image, empty where found.
     """
 
     heat: Tensor
     counterfactual: Tensor | None = None
     latent: Tensor | None = None
+    path: Tensor | None = None
     steps: Tensor | None = None
     found: Tensor | None = None
     reason: tuple[str, ...] | None = None

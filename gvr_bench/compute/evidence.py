@@ -11,71 +11,57 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvr_bench.compute.bench import Bench, cases_query, load_model
+from gvr_bench.compute.bench import Bench, batched, cases_query, load_model
 from gvr_bench.compute.judges import reconstruction_errors
 from gvr_bench.compute.oracle import load_oracle
-from gvr_bench.formats import read_arrays
+from gvr_bench.formats import read_arrays, write_arrays
 from gvr_bench.images import to_float
 from gvr_bench.metrics import Evidence
 from gvr_bench.metrics.truth import pixel_ap
-from gvr_bench.stages import Stage
+from gvr_bench.types import Query
 
 More = dict[str, Any]
 
 
 def gather_evidence(bench: Bench, group: str) -> tuple[Evidence, NDArray[np.bool_]]:
     """Read what a group of metrics looks at, and which cases were asked."""
-    made, _ = bench.stage.inputs[:2]
-    evidence, asked = basic_evidence(bench, made)
+    evidence, asked = basic_evidence(bench)
     more = MORE[group](bench, evidence) if group in MORE else {}
     return dataclasses.replace(evidence, **more), asked
 
 
-def basic_evidence(bench: Bench, made: Stage) -> tuple[Evidence, NDArray[np.bool_]]:
+def basic_evidence(bench: Bench) -> tuple[Evidence, NDArray[np.bool_]]:
     """Read explanations, cases and the truth about them."""
-    device = bench.ctx.device
-    arrays = read_arrays(bench.file(made, "explanations.h5"))
-    cases = read_arrays(bench.file(bench.stage.input("cases"), "cases.h5"))
-    image = to_float(torch.from_numpy(cases["image"]).to(device))
+    device, task = bench.ctx.device, bench.dataset().task
+    made, cases = bench.arrays("explanations"), bench.arrays("cases")
+    query = cases_query(bench, task, cases["source"], cases["target"])
+    image = to_float(torch.from_numpy(cases.pop("image")).to(device))
+    twin = cases.pop("counterfactual", None)  # the true one
     fields = {field.name for field in dataclasses.fields(Evidence)}
     known: More = {
         name: torch.from_numpy(array).to(device)
-        for name, array in (*arrays.items(), *cases.items())
-        if name in fields - {"image", "counterfactual"}
+        for name, array in (made | cases).items()
+        if name in fields
     }
-    if "counterfactual" in arrays:
-        known["counterfactual"] = torch.from_numpy(arrays["counterfactual"]).to(device)
-    if "counterfactual" in cases:
-        twin = to_float(torch.from_numpy(cases["counterfactual"]).to(device))
-        known["true_change"] = (image - twin).mean(dim=1)
-    task = bench.dataset().task
-    return Evidence(
-        task=task,
-        image=image,
-        model=load_model(bench),
-        query=cases_query(bench, task, cases["source"], cases["target"]),
-        **known,
-    ), arrays["asked"]
+    if twin is not None:
+        known["true_change"] = (image - to_float(torch.from_numpy(twin).to(device))).mean(dim=1)
+    evidence = Evidence(task=task, image=image, model=load_model(bench), query=query, **known)
+    return evidence, made["asked"]
 
 
-@torch.no_grad()
 def of_truth(bench: Bench, evidence: Evidence) -> More:
     """The true counterfactuals as the decoder can show them."""
-    cases = read_arrays(bench.file(bench.stage.input("cases"), "cases.h5"))
-    if "counterfactual" not in cases or evidence.model is None:
+    model = evidence.model
+    if evidence.true_change is None or model is None:
         return {}
-    twin = to_float(torch.from_numpy(cases["counterfactual"]).to(bench.ctx.device))
-    parts = [
-        evidence.model.generator(evidence.model.encoder(part))
-        for part in torch.split(twin, bench.ctx.batch_size)
-    ]
-    return {"decoded_twin": torch.cat(parts)}
+    pixels = bench.arrays("cases", "counterfactual")["counterfactual"]
+    twin = to_float(torch.from_numpy(pixels).to(bench.ctx.device))
+    return {"decoded_twin": batched(lambda x: model.generator(model.encoder(x)), twin, bench.ctx)}
 
 
 def of_proximity(bench: Bench, _: Evidence) -> More:
     """How long a latent usually is."""
-    file = bench.file(bench.stage.input("latents"), "latents.h5")
-    z = read_arrays(file, "train/z")["train/z"]
+    z = bench.arrays("latents", "train/z")["train/z"]
     return {"norm": float(np.median(np.linalg.norm(z, axis=1)))}
 
 
@@ -84,27 +70,41 @@ def of_oracle(bench: Bench, evidence: Evidence) -> More:
     if evidence.counterfactual is None:
         return {}
     oracle = load_oracle(bench)
-    cases = read_arrays(bench.file(bench.stage.input("cases"), "cases.h5"))
+    cases = bench.arrays("cases", "source", "target", "patient_id")
     query = oracle.query(cases["source"], cases["target"])
     images = bench.images("test")
     real = images[real_targets(bench, cases)]
-    asked = read_arrays(bench.file(bench.stage.inputs[0], "explanations.h5"), "asked")["asked"]
+    asked = bench.arrays("explanations", "asked")["asked"]
     made = evidence.counterfactual[torch.from_numpy(asked)]
     known = len(made) and len(real)
+    before, after = oracle.outputs(evidence.image), oracle.outputs(evidence.counterfactual)
+    told = verdicts(query, before) | verdicts(query, after, "_after")
+    write_arrays(bench.out("verdicts.h5"), told)
     return {
-        "oracle_sees": query.asked(oracle.outputs(evidence.image)),
-        "oracle_flipped": query.flipped(oracle.outputs(evidence.counterfactual)),
+        "oracle_sees": query.asked(before),
+        "oracle_flipped": query.flipped(after),
         "oracle_base": query.flipped(oracle.outputs(evidence.reconstruction)),
         "features": oracle.features(made) if known else None,
         "real_features": oracle.features(real) if known else None,
     }
 
 
+def verdicts(query: Query, outputs: Tensor, when: str = "") -> dict[str, NDArray[Any]]:
+    """What the oracle says of each case's finding, and of the class it is to become: (N,) each."""
+    activated = query.activate(outputs)
+    columns = {"oracle": query.source}
+    if query.task.kind == "multiclass":
+        columns["oracle_target"] = query.target
+    return {
+        name + when: activated.gather(1, column[:, None])[:, 0].cpu().numpy()
+        for name, column in columns.items()
+    }
+
+
 def real_targets(bench: Bench, cases: dict[str, NDArray[Any]]) -> Tensor:
     """Positions of the test images of the target side, none of a patient that is explained."""
     task = bench.dataset().task
-    names = ("test/targets", "test/patient_ids")
-    targets, patients = read_arrays(bench.data(), *names).values()
+    targets, patients = bench.arrays("data", "test/targets", "test/patient_ids").values()
     positive = task.positives(targets)
     labelled = ~np.isnan(targets).any(axis=1)
     if task.kind == "multiclass":
@@ -119,7 +119,7 @@ def of_realism(bench: Bench, evidence: Evidence) -> More:
     """How well autoencoders of either side know each counterfactual."""
     if evidence.counterfactual is None:
         return {}
-    cases = read_arrays(bench.file(bench.stage.input("cases"), "cases.h5"), "source", "target")
+    cases = bench.arrays("cases", "source", "target")
     errors = reconstruction_errors(bench, evidence.counterfactual, cases["source"], cases["target"])
     return dict(zip(("target_error", "source_error"), errors, strict=True))
 
@@ -138,18 +138,19 @@ def of_contamination(bench: Bench, evidence: Evidence) -> More:
     """Ground-truth scores with the clean head, and with one fitted on the test images."""
     if len(bench.stage.inputs) < 3 or evidence.mask is None:
         return {}
-    spoilt, asked = basic_evidence(bench, bench.stage.inputs[2])
-    contaminated = pixel_ap(spoilt)
+    spoilt = read_arrays(bench.file(bench.stage.inputs[2], "explanations.h5"), "heat", "asked")
+    heat = torch.from_numpy(spoilt["heat"]).to(bench.ctx.device)
+    contaminated = pixel_ap(dataclasses.replace(evidence, heat=heat))
     assert isinstance(contaminated, Tensor)
-    contaminated[~torch.from_numpy(asked)] = torch.nan
+    contaminated[~torch.from_numpy(spoilt["asked"])] = torch.nan
     return {"clean": pixel_ap(evidence), "contaminated": contaminated}
 
 
 def of_repeatability(bench: Bench, _: Evidence) -> More:
     """The maps that another seed of the whole pipeline leads to."""
-    other = read_arrays(bench.file(bench.stage.inputs[2], "explanations.h5"), "heat", "asked")
-    heat = torch.from_numpy(other["heat"])
-    return {"again": {"other_seed": heat.to(bench.ctx.device)}}
+    other = read_arrays(bench.file(bench.stage.inputs[2], "explanations.h5"), "heat")
+    heat = torch.from_numpy(other["heat"]).to(bench.ctx.device)
+    return {"again": {"other_seed": heat}}
 
 
 def of_usefulness(bench: Bench, _: Evidence) -> More:

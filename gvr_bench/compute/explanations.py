@@ -13,29 +13,37 @@ import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, cases_query, load_model
 from gvr_bench.compute.cost import Cost, measuring
 from gvr_bench.errors import PluginError
-from gvr_bench.formats import read_arrays, write_arrays
-from gvr_bench.images import to_float
+from gvr_bench.formats import write_arrays
+from gvr_bench.images import to_bytes, to_float
 from gvr_bench.types import Model, Query
+
+SHOWN = 500  # cases that a report shows, at most
 
 
 def compute_explanations(bench: Bench) -> None:
     """Explain every case, and ask the model again about each counterfactual."""
     explainer = cast(gvr.Explainer, bench.stage.component)
     model = load_model(bench)
-    cases = read_arrays(
-        bench.file(bench.stage.input("cases"), "cases.h5"), "image", "source", "target"
-    )
+    cases = bench.arrays("cases", "image", "source", "target")
     pixels = torch.from_numpy(cases["image"]).to(bench.ctx.device)
     query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
     explain(explainer, model, to_float(pixels[:2]), query[:2], bench)  # warm-up, not timed
-    parts = []
+    parts, films = [], []
     for part in bench.ctx.batches(len(pixels)):
         x, asked = to_float(pixels[part]), query[part]
         with measuring(model, bench.ctx.device) as cost:
             made = explain(explainer, model, x, asked, bench)
         parts.append(gather(model, x, asked, made) | per_image(cost, len(x)))
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    write_arrays(bench.out("explanations.h5"), whole)
+        if made.path is not None and part.start < SHOWN:
+            films.append(film(model, made.path[: SHOWN - part.start], asked))
+    write_arrays(bench.out("explanations.h5"), joined(parts))
+    if films:
+        write_arrays(bench.out("films.h5"), joined(films))
+
+
+def joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Put the arrays of batches together."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def explain(
@@ -48,11 +56,13 @@ def explain(
         raise PluginError(f"{name} returned {type(made).__name__}, not an Explanation")
     n, _, h, w = x.shape
     shapes = {"heat": (n, h, w), "counterfactual": x.shape, "steps": (n,), "found": (n,)}
+    if made.path is not None and made.latent is not None:
+        shapes["path"] = (n, made.path.shape[1], made.latent.shape[1])
     for field, shape in shapes.items():
         value = getattr(made, field)
         if value is not None and tuple(value.shape) != tuple(shape):
             raise PluginError(f"{name}: {field} has shape {tuple(value.shape)}, not {tuple(shape)}")
-    for field in ("heat", "counterfactual", "latent"):
+    for field in ("heat", "counterfactual", "latent", "path"):
         value = getattr(made, field)
         if value is not None and not bool(value.isfinite().all()):
             raise PluginError(f"{name}: {field} holds NaN or infinity")
@@ -89,6 +99,20 @@ def gather(model: Model, x: Tensor, query: Query, made: gvr.Explanation) -> dict
     if made.reason is not None:
         known["reason"] = np.asarray(made.reason, np.str_)
     return known
+
+
+@torch.no_grad()
+def film(model: Model, path: Tensor, query: Query) -> dict[str, NDArray[Any]]:
+    """Show the way of latents (N, P, D): `path` (N, P, C, H, W) uint8, `path_prediction` (N, P)."""
+    n = len(path)
+    pictures, predictions = [], []
+    for z in path.unbind(1):
+        pictures.append(to_bytes(model.generator(z)))
+        predictions.append(query[:n].select(query.activate(model.head(z))))
+    return {
+        "path": torch.stack(pictures, 1).cpu().numpy(),
+        "path_prediction": torch.stack(predictions, 1).cpu().numpy(),
+    }
 
 
 def per_image(cost: Cost, n: int) -> dict[str, NDArray[Any]]:

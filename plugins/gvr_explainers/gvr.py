@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.chunks import images_at_once, slices
 from gvr_explainers.optimiser import Descent, Look, descend
+from gvr_explainers.rationale import Rationale
 
 LEFT = 0.02  # probability at which a class counts as left behind
 
 
-class Gvr(gvr.Explainer):
+class Gvr(Rationale):
     """Algorithm 1, and Algorithm 2 for classes, over a batch of which each image stops alone.
 
-    The heat is `g(z0) - g(z)`: positive where the finding adds density. Source: generative visual
-    rationales (2018), section 2.
+    The heat is positive where the finding adds density. Source: generative visual rationales
+    (2018), section 2.
     """
 
     class Settings(gvr.Settings):
@@ -39,36 +41,10 @@ class Gvr(gvr.Explainer):
     profiles = {"quick": {"steps": 500, "penalty": 1.0}}
     settings: Settings
 
-    def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
-    ) -> gvr.Explanation:
-        """Optimise as many latents at once as fit in memory."""
-        parts = []
-        for part in slices(len(x), images_at_once(x, gradients=True)):
-            with torch.no_grad():
-                start = model.encoder(x[part])
-                before = model.generator(start)
-            made = self.optimise(model, start, before, query[part])
-            with torch.no_grad():
-                parts.append((*made, before, model.generator(made.latent), model.head(made.latent)))
-        latent, steps, arrived, before, after, outputs = map(torch.cat, zip(*parts, strict=True))
-        found = arrived & query.flipped(outputs)
-        return gvr.Explanation(
-            heat=(before - after).mean(dim=1),
-            counterfactual=after,
-            latent=latent,
-            steps=steps,
-            found=found,
-            reason=self.reasons(outputs, query, arrived, found),
-        )
-
     def optimise(
-        self, model: gvr.Model, start: Tensor, before: Tensor, query: gvr.Query
+        self, model: gvr.Model, start: Tensor, before: Tensor, query: gvr.Query, ctx: gvr.Context
     ) -> Descent:
-        """Run Adam on every latent until it arrives.
-
-        `start` (N, D), `before` (N, C, H, W) = g(start).
-        """
+        """Run Adam on every latent until it reaches the cut-off."""
         s = self.settings
         cutoff = self.cutoff(query)
 
@@ -101,6 +77,20 @@ class Gvr(gvr.Explainer):
         if task.kind == "regression":
             return torch.full_like(query.typical, task.scale.apply_one(self.settings.cutoff))
         return torch.full_like(query.typical, self.settings.cutoff)
+
+    def ask(
+        self, model: gvr.Model, latent: Tensor, after: Tensor, query: gvr.Query
+    ) -> tuple[Tensor, ...]:
+        """Ask the head about the latent, as it was asked on the way."""
+        return (model.head(latent),)
+
+    def judge(
+        self, said: Sequence[Tensor], arrived: Tensor, query: gvr.Query
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """Accept what is past the cut-off and past the decision threshold."""
+        (outputs,) = said
+        found = arrived & query.flipped(outputs)
+        return found, self.reasons(outputs, query, arrived, found)
 
     def reasons(
         self, outputs: Tensor, query: gvr.Query, arrived: Tensor, found: Tensor

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_explainers.chunks import images_at_once, slices
+from gvr_explainers.optimiser import straight
 
 LENGTHS = 16  # tried at once for an image; most arrive early, and the rest of these is for nothing
 
@@ -39,14 +40,16 @@ class LatentShift(gvr.Explainer):
         for part in slices(len(x), limit):
             latent, steps, found = self.shift(model, x[part], query[part], limit)
             with torch.no_grad():
-                after = model.generator(latent)
-                heat = (model.generator(model.encoder(x[part])) - after).mean(dim=1)
-                parts.append((heat, after, latent, steps, found, model(after)))
-        heat, after, latent, steps, found, outputs = map(torch.cat, zip(*parts, strict=True))
+                start, after = model.encoder(x[part]), model.generator(latent)
+                heat = (model.generator(start) - after).mean(dim=1)
+                path = straight(start, latent)
+                parts.append((heat, after, latent, path, steps, found, model(after)))
+        heat, after, latent, path, steps, found, outputs = map(torch.cat, zip(*parts, strict=True))
         return gvr.Explanation(
             heat=heat,
             counterfactual=after,
             latent=latent,
+            path=path,
             steps=steps,
             found=found,
             reason=self.reasons(outputs, query, found),

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 DECAYS = 0.9, 0.999  # of the gradient's mean and of its square, as published
+PATH = 8  # latents that tell the way
+SPACING = 1.1  # from one step that is remembered to the next
 
 
 class Look(NamedTuple):
@@ -22,9 +24,13 @@ class Look(NamedTuple):
 
 
 class Descent(NamedTuple):
-    """Where latents ended: `latent` (N, D), `steps` taken (N,) int64, `arrived` (N,) bool."""
+    """Where latents ended: `latent` (N, D), `steps` taken (N,) int64, `arrived` (N,) bool.
+
+    `path` (N, P, D) is the way there.
+    """
 
     latent: Tensor
+    path: Tensor
     steps: Tensor
     arrived: Tensor
 
@@ -52,7 +58,10 @@ def descend(
     arrived = torch.zeros(n, dtype=torch.bool, device=start.device)
     going = torch.arange(n, device=start.device)  # positions still in the batch
     z, mean, square = start.detach(), torch.zeros_like(start), torch.zeros_like(start)
+    trail = Trail()
     for step in range(steps + 1):
+        if trail.due(step):
+            trail.keep(step, latent.index_copy(0, going, z.detach()))
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             value, there = objective(z, going, step)
@@ -66,7 +75,50 @@ def descend(
             going, z, slope, mean, square = (t[~there] for t in (going, z, slope, mean, square))
         z, mean, square = adam(z, slope, mean, square, step + 1, learning_rate, isotropic)
     latent[going] = z.detach()
-    return Descent(latent, taken, arrived)
+    return Descent(latent, trail.path(latent, taken), taken, arrived)
+
+
+class Trail:
+    """Remembers latents at fewer and fewer steps, for a path may be long.
+
+    Between those it remembers a path is taken to be straight.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.latents: list[Tensor] = []
+
+    def due(self, step: int) -> bool:
+        """Whether a step is to be kept: the first few, then each a tenth farther than the last."""
+        return not self.steps or step >= self.steps[-1] * SPACING
+
+    def keep(self, step: int, latent: Tensor) -> None:
+        """Remember where all images (N, D) are at a step."""
+        self.steps.append(step)
+        self.latents.append(latent)
+
+    def path(self, latent: Tensor, taken: Tensor) -> Tensor:
+        """Return `PATH` latents per image, evenly spaced in steps, from step 0 to `taken` (N,).
+
+        `latent` (N, D) is where the path ends: -> (N, PATH, D).
+        """
+        n, d = latent.shape
+        end = taken[:, None].to(latent.dtype)  # (N, 1)
+        known = torch.tensor(self.steps, dtype=latent.dtype, device=latent.device).expand(n, -1)
+        times = torch.cat([known.minimum(end), end], dim=1)  # (N, S), ascending
+        places = torch.stack([*self.latents, latent], dim=1)  # (N, S, D)
+        wanted = end * torch.linspace(0, 1, PATH, dtype=latent.dtype, device=latent.device)
+        right = torch.searchsorted(times, wanted).clamp(1, times.shape[1] - 1)  # (N, PATH)
+        before, after = times.gather(1, right - 1), times.gather(1, right)
+        part = ((wanted - before) / (after - before).clamp_min(1)).clamp(0, 1)[..., None]
+        left, right = (i[..., None].expand(-1, -1, d) for i in (right - 1, right))
+        return places.gather(1, left).lerp(places.gather(1, right), part)
+
+
+def straight(start: Tensor, end: Tensor) -> Tensor:
+    """Return `PATH` latents evenly spaced between two, ends included: (N, D) -> (N, PATH, D)."""
+    part = torch.linspace(0, 1, PATH, dtype=start.dtype, device=start.device)
+    return start[:, None].lerp(end[:, None], part[:, None])
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,13 +11,13 @@ from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.chunks import images_at_once, slices
 from gvr_explainers.optimiser import Descent, Look, descend
+from gvr_explainers.rationale import Rationale
 
 NEARLY = 1e-4  # probabilities closer to 0 or 1 than this, and ways to go below it, count as this
 
 
-class GvrRobust(gvr.Explainer):
+class GvrRobust(Rationale):
     """A visual rationale whose picture is predicted as wanted, also when it is shifted and noisy.
 
     A latent can move so that the head flips while its picture hardly changes. So each step decodes
@@ -54,45 +55,10 @@ class GvrRobust(gvr.Explainer):
     profiles = {"quick": {"learning_rate": 0.07, "relax": 0.93}}
     settings: Settings
 
-    def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
-    ) -> gvr.Explanation:
-        """Optimise as many latents at once as fit in memory."""
-        parts = []
-        for part in slices(len(x), images_at_once(x, gradients=True)):
-            with torch.no_grad():
-                start = model.encoder(x[part])
-                before = model.generator(start)
-            made = self.optimise(model, start, before, query[part], ctx)
-            with torch.no_grad():
-                after = model.generator(made.latent)
-                gap = self.farthest(model, made.latent, after, query[part])
-                convinced = query[part].flipped(model(after))
-            parts.append((*made, before, after, gap, convinced))
-        latent, steps, arrived, before, after, gap, convinced = map(
-            torch.cat, zip(*parts, strict=True)
-        )
-        return gvr.Explanation(
-            heat=(before - after).mean(dim=1),
-            counterfactual=after,
-            latent=latent,
-            steps=steps,
-            found=arrived & convinced,
-            reason=self.reasons(gap, arrived, convinced),
-        )
-
     def optimise(
-        self,
-        model: gvr.Model,
-        start: Tensor,
-        before: Tensor,
-        query: gvr.Query,
-        ctx: gvr.Context,
+        self, model: gvr.Model, start: Tensor, before: Tensor, query: gvr.Query, ctx: gvr.Context
     ) -> Descent:
-        """Move every latent until it and its picture are predicted as wanted.
-
-        `start` (N, D), `before` (N, C, H, W) = g(start).
-        """
+        """Move every latent until it and its picture are predicted as wanted."""
         s = self.settings
         with torch.no_grad():
             way = self.farthest(model, start, before, query).clamp_min(NEARLY)
@@ -144,6 +110,20 @@ class GvrRobust(gvr.Explainer):
         else:
             value, aim = query.select(outputs), query.typical.logit(NEARLY)
         return value - aim if self.settings.logits else value.sigmoid() - aim.sigmoid()
+
+    def ask(
+        self, model: gvr.Model, latent: Tensor, after: Tensor, query: gvr.Query
+    ) -> tuple[Tensor, ...]:
+        """Ask how far from the goal it is, and whether the model is convinced by the picture."""
+        gap = self.farthest(model, latent, after, query)
+        return gap, query.flipped(model(after))
+
+    def judge(
+        self, said: Sequence[Tensor], arrived: Tensor, query: gvr.Query
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """Accept what has reached the goal with a picture that convinces the model."""
+        gap, convinced = said
+        return arrived & convinced, self.reasons(gap, arrived, convinced)
 
     def reasons(self, gap: Tensor, arrived: Tensor, convinced: Tensor) -> tuple[str, ...]:
         """Say of each image why no rationale was found; empty where it was."""
