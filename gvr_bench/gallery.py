@@ -181,18 +181,15 @@ class Gallery:
         put_array(group, "space/points", plane.place(z[rows]))
         put_array(group, "space/shares", plane.shares)
         put_array(group, "space/positive", self.task.positives(targets[rows]))
+        if self.outcomes[c.cases.key].whole:
+            with self.open(c.cases, "cases.h5") as cases:
+                put_array(group, "space/start", plane.place(z[cases["position"][:SHOWN]]))
         for label, stage in c.explanations.items():
             if self.outcomes[stage.key].whole:
-                part = group["explainers"][label.replace("/", SLASH)]
-                self.write_places(group, part, stage, plane)
-
-    def write_places(self, group: Any, part: Any, stage: Stage, plane: Plane) -> None:
-        """Write where cases and their counterfactuals lie."""
-        with self.open(stage, "explanations.h5") as made:
-            if "space/start" not in group:
-                put_array(group, "space/start", plane.place(made["start"][:SHOWN]))
-            if "latent" in made:
-                put_array(part, "end", plane.place(made["latent"][:SHOWN]))
+                with self.open(stage, "explanations.h5") as made:
+                    if "latent" in made:
+                        part = group["explainers"][label.replace("/", SLASH)]
+                        put_array(part, "end", plane.place(made["latent"][:SHOWN]))
 
 
 @dataclass(frozen=True)

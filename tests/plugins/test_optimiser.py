@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gvr_explainers.optimiser import Look, adam, descend
+from gvr_explainers.optimiser import PATH, Look, Trail, adam, descend, straight
 from torch import Tensor
 
 
@@ -81,3 +81,37 @@ def test_an_isotropic_step_goes_along_the_gradient_and_a_plain_one_along_its_sig
     along, *_ = adam(z, slope, zeros, zeros, 1, 0.1, isotropic=True)
     # of the same length as the plain step
     torch.testing.assert_close(along, -0.1 * 2**0.5 * Tensor([[0.6, 0.8]]))
+
+
+def test_a_path_leads_from_the_start_to_the_end_in_equal_parts_of_each_images_own_steps():
+    start = Tensor([[0.0], [1.0], [9.0]])
+    made = descend(start, bowl, steps=60, learning_rate=0.1)
+    assert made.steps.tolist() == [0, 10, 60]
+    n, frames, _ = made.path.shape
+    assert (n, frames) == (3, PATH)
+    torch.testing.assert_close(made.path[:, 0], start, rtol=0, atol=0)
+    torch.testing.assert_close(made.path[:, -1], made.latent, rtol=0, atol=0)
+    assert made.path[0].unique().tolist() == [0.0]
+    ways = made.path[1:, :, 0]
+    assert bool((ways.diff() < 0).all())
+    # Adam's steps are about equal here, so equal parts of the steps are equal parts of the way.
+    even = torch.stack([straight(a, b)[0, :, 0] for a, b in zip(start[1:, None], made.latent[1:, None], strict=True)])  # fmt: skip
+    torch.testing.assert_close(ways, even, rtol=0.06, atol=0.06)
+
+
+def test_a_path_takes_places_between_two_that_it_remembers_from_the_line_between_them():
+    trail = Trail()
+    trail.keep(0, Tensor([[0.0], [0.0]]))
+    trail.keep(7, Tensor([[7.0], [2.0]]))
+    path = trail.path(Tensor([[7.0], [2.0]]), torch.tensor([7, 2]))
+    torch.testing.assert_close(path[0, :, 0], torch.arange(8.0), rtol=0, atol=1e-6)
+    torch.testing.assert_close(path[1, :, 0], torch.arange(8.0) * 2 / 7, rtol=0, atol=1e-6)
+
+
+def test_a_long_path_is_remembered_at_few_steps():
+    trail = Trail()
+    for step in range(5001):
+        if trail.due(step):
+            trail.keep(step, torch.zeros(1, 1))
+    assert trail.steps[:5] == [0, 1, 2, 3, 4]
+    assert len(trail.steps) < 90
