@@ -8,10 +8,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gvr_bench.errors import DataError
 from gvr_bench.formats import replacing
+
+if TYPE_CHECKING:
+    import pydantic
+
+_AGAIN = "repeat the run with: gvr-bench run SPEC.toml"
 
 Status = Literal["ok", "n/a", "failed", "skipped"]
 Better = Literal["up", "down", "-"]
@@ -63,19 +68,29 @@ def read_records(path: Path) -> list[Record]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {error}; {_AGAIN}") from error
+    import pydantic
+
+    strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+    record = pydantic.TypeAdapter(pydantic.with_config(strict)(Record))
     records = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.removesuffix("\n").split("\n") if text else []  # a name may hold other line ends
+    for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-            record = Record(**{**row, "keys": tuple(row["keys"])})
-        except (ValueError, TypeError, KeyError) as error:
+            records.append(record.validate_json(line))
+        except pydantic.ValidationError as error:
             raise DataError(
-                f"{path}, line {number}, is not a record of this version ({error}); "
-                "repeat the run with: gvr-bench run SPEC.toml"
+                f"{path}, line {number}, is not a record of this version ({_first(error)}); "
+                f"{_AGAIN}"
             ) from error
-        records.append(record)
     return records
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    """The first thing that is wrong, with the field it is in."""
+    problem = error.errors(include_input=False)[0]
+    field = ".".join(map(str, problem["loc"]))
+    return f"{field}: {problem['msg']}" if field else problem["msg"]
 
 
 def finite(value: float) -> float | None:

@@ -75,6 +75,26 @@ def _left_out(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(f"{why}: {', '.join(names)}" for why, names in told.items())
 
 
+def kinds(table: Table) -> dict[tuple[str, ...], str]:
+    """Rows by what they make: `counterfactual`, `attribution` or `control`.
+
+    Only what makes counterfactuals has scores of them; of a row without scores nothing is known.
+    """
+    found = {}
+    for row in table.rows:
+        scored = {
+            column.group
+            for column, cell in zip(table.columns, row.cells, strict=True)
+            if cell.value is not None
+        }
+        if row.control:
+            found[row.names] = "control"
+        elif scored:
+            moves = scored & {"validity", "proximity"}
+            found[row.names] = "counterfactual" if moves else "attribution"
+    return found
+
+
 def cut(table: Table, keep: Sequence[int]) -> Table:
     """The table with some of its columns."""
     columns: tuple[Column, ...] = tuple(table.columns[i] for i in keep)

@@ -1,9 +1,8 @@
-"""Cases as a page shows them: tiles with pictures, captions and what happened."""
+"""Cases as a page shows them: who they are, what was predicted, and what each explainer did."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,6 @@ from gvr_bench.report import pictures
 from gvr_bench.report.cases import Combination, Explained
 from gvr_bench.report.glossary import is_control
 from gvr_bench.report.pictures import Float
-
-_FEW = 320
-_LARGE, _SMALL = 192, 96
-
 
 UNSEEN = "the model does not see this finding: nothing to explain, and not scored"
 
@@ -31,30 +26,29 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Tiles that belong together, with a line on what happened and whether it went well."""
+class Line:
+    """What one explainer that makes counterfactuals did with a case, and whether it went well."""
 
-    title: str
-    tiles: tuple[Tile, ...]
-    line: str = ""
+    explainer: str
+    text: str
     good: bool = True
-    small: bool = False
 
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case: who it is, what was predicted, its pictures."""
+    """One case in words; `oracle` is what an independent judge says of it, where one was asked."""
 
     title: str
     patient: str
     label: str
     prediction: str
-    strips: tuple[Strip, ...]
+    oracle: str
+    lines: tuple[Line, ...]
 
 
 @dataclass(frozen=True)
 class CombinationView:
-    """The cases of one model, with the scales that their colours share."""
+    """The cases of one model, with the scale that changes of intensity share."""
 
     title: str
     cases: tuple[CaseView, ...]
@@ -64,35 +58,19 @@ class CombinationView:
     counterfactuals: bool
     mask: bool
     absent: tuple[str, ...]
-    samples: tuple[Tile, ...]
-    crisp: bool
 
 
-def view(combination: Combination, images: int) -> CombinationView:
-    """Draw one combination; `images` is how many the whole page will hold, which sets the size."""
-    edge = _LARGE if images <= _FEW else max(_SMALL, min(_LARGE, combination.size))
-    c = combination
-    scale = change_scale(c)
-    drawn = _Drawing(c, edge, scale, {e.name: heat_scale(e, scale) for e in shown(c)})
+def view(c: Combination) -> CombinationView:
+    """Tell what there is of one combination; its pictures lie in `sprites`."""
     return CombinationView(
         title=f"{c.model}, seed {c.seed}",
-        cases=tuple(drawn.case(i) for i in range(len(c))),
+        cases=tuple(_case(c, i) for i in range(len(c))),
         total=c.total,
         asked=_asked(c),
-        scale=f"{scale:.2g}",
+        scale=f"{change_scale(c):.2g}",
         counterfactuals=any(e.counterfactual is not None for e in c.explainers),
         mask=c.mask is not None and bool(c.mask.any()),
         absent=absent(c),
-        samples=_samples(c, min(edge, 128)),
-        crisp=pictures.is_crisp(c.size),
-    )
-
-
-def images_in(combinations: Iterable[Combination]) -> int:
-    """About how many pictures the cases take."""
-    return sum(
-        len(c) * (3 + sum(1 if e.counterfactual is None else 3 for e in c.explainers))
-        for c in combinations
     )
 
 
@@ -138,110 +116,98 @@ def _change(c: Combination, explainer: Explained) -> Float:
     return np.asarray((before - after).mean(axis=1) / 127.5, dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """What all cases of a combination share."""
+def moving(c: Combination) -> list[Explained]:
+    """The explainers that make counterfactuals, in the order in which they are shown."""
+    return [e for e in shown(c) if e.counterfactual is not None]
 
-    c: Combination
-    edge: int
-    scale: float
-    heat_scales: dict[str, float]
 
-    def case(self, i: int) -> CaseView:
-        c = self.c
-        explainers = shown(c)
-        moving = [e for e in explainers if e.counterfactual is not None]
-        maps = [e for e in explainers if e.counterfactual is None and not is_control(e.name)]
-        controls = [e for e in explainers if e.counterfactual is None and is_control(e.name)]
-        strips = [Strip("image", self._image(i))]
-        strips += [self._moved(e, i) for e in moving]
-        strips += [
-            Strip(title, tuple(self._heat(e, i, e.name) for e in group), small=True)
-            for title, group in (("attribution maps", maps), ("controls", controls))
-            if group
-        ]
-        return CaseView(
-            title=c.sample_id[i],
-            patient="" if c.patient_id[i] == c.sample_id[i] else c.patient_id[i],
-            label=label_of(c, i),
-            prediction=f"{named(c, i)}{predicted(c, i)}",
-            strips=tuple(strips),
-        )
+def outcome(c: Combination, e: Explained, i: int) -> str:
+    """`found`, `lost` where no counterfactual was, or `unseen` where there was nothing to find."""
+    if c.asked is not None and not c.asked[i]:
+        return "unseen"
+    return "found" if e.found is None or e.found[i] else "lost"
 
-    def _image(self, i: int) -> tuple[Tile, ...]:
-        c, name = self.c, self.c.sample_id[i]
-        tiles = [Tile(pictures.plain(c.input[i], self.edge), f"Input image {name}", "input")]
-        if c.reconstruction is not None:
-            picture = pictures.plain(c.reconstruction[i], self.edge)
-            alt = f"Image {name} as the generator makes it from its latent"
-            tiles.append(Tile(picture, alt, "reconstruction"))
-        tiles += known(c, i, self.scale, self.edge)
-        return tuple(tiles)
 
-    def _heat(self, e: Explained, i: int, caption: str) -> Tile:
-        assert e.heat is not None
-        scale = self.heat_scales[e.name]
-        picture = pictures.overlay(self.c.input[i], e.heat[i], scale, self.edge)
-        return Tile(picture, f"Heat of {e.name} over image {self.c.sample_id[i]}", caption)
+def _case(c: Combination, i: int) -> CaseView:
+    return CaseView(
+        title=c.sample_id[i],
+        patient="" if c.patient_id[i] == c.sample_id[i] else c.patient_id[i],
+        label=label_of(c, i),
+        prediction=f"{named(c, i)}{predicted(c, i)}",
+        oracle=_judged(c, i),
+        lines=tuple(_line(c, e, i) for e in moving(c)),
+    )
 
-    def _moved(self, e: Explained, i: int) -> Strip:
-        assert e.counterfactual is not None
-        name = self.c.sample_id[i]
-        tiles = (
-            self._heat(e, i, "rationale over the input"),
-            Tile(
-                pictures.plain(e.counterfactual[i], self.edge),
-                f"Counterfactual of image {name} by {e.name}",
-                "counterfactual",
-            ),
-            Tile(
-                pictures.difference(_change(self.c, e)[i], self.scale, self.edge),
-                f"Reconstruction of {name} minus its counterfactual by {e.name}",
-                "difference",
-                "difference",
-            ),
-        )
-        if self.c.asked is not None and not self.c.asked[i]:
-            return Strip(e.name, tiles, UNSEEN, good=True)
-        found = e.found is None or bool(e.found[i])
-        return Strip(e.name, tiles, self._outcome(e, i, found), found)
 
-    def _outcome(self, e: Explained, i: int, found: bool) -> str:
-        c = self.c
-        path = [predicted(c, i)]
-        if e.after is not None and math.isfinite(e.after[i]):
-            path.append(amount(c, e.after[i]))
-        line = " → ".join(path)
-        if e.reencoded is not None and math.isfinite(e.reencoded[i]):
-            line += f", re-encoded {amount(c, e.reencoded[i])}"
-        if e.steps is not None:
-            line += f" · {e.steps[i]} steps"
-        why = e.reasons[i] if e.reasons is not None else ""
-        return line if found else f"{line} · not found: {why or 'no reason given'}"
+def _judged(c: Combination, i: int) -> str:
+    """What the oracle says of case `i`, where one was asked."""
+    if c.oracle is None or not math.isfinite(c.oracle[i]):
+        return ""
+    return f"{named(c, i)}{amount(c, c.oracle[i])}"
+
+
+def _line(c: Combination, e: Explained, i: int) -> Line:
+    came = outcome(c, e, i)
+    if came == "unseen":
+        return Line(e.name, UNSEEN)
+    text = " · ".join(part for part in (_head(c, e, i), _oracle(c, e, i), _steps(e, i)) if part)
+    if came == "found":
+        return Line(e.name, text)
+    why = e.reasons[i] if e.reasons is not None else ""
+    return Line(e.name, f"{text} · not found: {why or 'no reason given'}", good=False)
+
+
+def _head(c: Combination, e: Explained, i: int) -> str:
+    """What the model itself says before and after, and of the counterfactual as a picture."""
+    path = [predicted(c, i)]
+    if e.after is not None and math.isfinite(e.after[i]):
+        path.append(amount(c, e.after[i]))
+    line = _of_class(c, i) + " → ".join(path)
+    if e.reencoded is not None and math.isfinite(e.reencoded[i]):
+        line += f", re-encoded {amount(c, e.reencoded[i])}"
+    return line
+
+
+def _oracle(c: Combination, e: Explained, i: int) -> str:
+    """What the oracle says before and after; among classes, of the one to be reached as well."""
+    if c.oracle is None or e.oracle_after is None or not math.isfinite(e.oracle_after[i]):
+        return ""
+    line = f"oracle {_of_class(c, i)}{amount(c, c.oracle[i])} → {amount(c, e.oracle_after[i])}"
+    if c.kind != "multiclass" or c.oracle_target is None or e.oracle_target_after is None:
+        return line
+    reached = f"{amount(c, c.oracle_target[i])} → {amount(c, e.oracle_target_after[i])}"
+    return f"{line}, {c.outputs[int(c.target[i])]}: {reached}"
+
+
+def _of_class(c: Combination, i: int) -> str:
+    """Which class a probability is of."""
+    return f"{c.outputs[int(c.source[i])]}: " if c.kind == "multiclass" else ""
+
+
+def _steps(e: Explained, i: int) -> str:
+    if e.steps is None:
+        return ""
+    return f"{e.steps[i]} step{'' if e.steps[i] == 1 else 's'}"
 
 
 def known(c: Combination, i: int, scale: float, edge: int) -> list[Tile]:
     """What is known to be true of case `i`, as no tile or one; full colour is `scale`."""
-    change = None if c.true_change is None else c.true_change[i]
-    mask = None if c.mask is None or not c.mask[i].any() else c.mask[i]
-    words = [
-        "true change" if change is not None else "",
-        "outline of the finding" if mask is not None else "",
-    ]
-    caption = " and ".join(word for word in words if word)
+    caption = truth_of(c, i)
     if not caption:
         return []
+    change = None if c.true_change is None else c.true_change[i]
+    mask = None if c.mask is None else c.mask[i]
     picture = pictures.outlined(c.input[i], change, mask, scale, edge)
     return [Tile(picture, f"{caption} on image {c.sample_id[i]}".capitalize(), caption)]
 
 
-def _samples(c: Combination, edge: int) -> tuple[Tile, ...]:
-    if c.samples is None:
-        return ()
-    return tuple(
-        Tile(pictures.plain(image, edge), f"Generated image {number}", "")
-        for number, image in enumerate(c.samples, start=1)
+def truth_of(c: Combination, i: int) -> str:
+    """What is known to be true of case `i`, in words, or nothing."""
+    words = (
+        "true change" if c.true_change is not None else "",
+        "outline of the finding" if c.mask is not None and c.mask[i].any() else "",
     )
+    return " and ".join(word for word in words if word)
 
 
 def amount(c: Combination, value: float) -> str:

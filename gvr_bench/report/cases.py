@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.errors import DataError
-from gvr_bench.report.folder import open_cases
+from gvr_bench.report.case_checks import checked
+from gvr_bench.report.folder import open_cases, reading
 from gvr_bench.types import KINDS
 
 Float = NDArray[np.float32]
@@ -25,7 +25,9 @@ class Explained:
     """One explainer's answers for the cases that are shown, k of them.
 
     `heat` (k, H, W) is None unless `status` is ok; the rest is None for explainers that make no
-    counterfactual.
+    counterfactual. `path` (k, T, C, H, W) are images at equal fractions of the way from the
+    reconstruction to the counterfactual, and `path_prediction` (k, T) what the model says of them;
+    `oracle_after` and `oracle_target_after` (k,) are the oracle's answers for the counterfactual.
     """
 
     name: str
@@ -38,17 +40,38 @@ class Explained:
     reasons: tuple[str, ...] | None = None
     after: Float | None = None
     reencoded: Float | None = None
+    path: NDArray[np.uint8] | None = None
+    path_prediction: Float | None = None
+    oracle_after: Float | None = None
+    oracle_target_after: Float | None = None
+    end: Float | None = None
 
 
 @dataclass(frozen=True)
 class Test:
     """What the model predicts for all n test images, and what they show.
 
-    `prediction` (n, K), activated and in the unit for regression; `positive` (n, K).
+    `prediction` (n, K), activated and in the unit for regression; `positive` (n, K); `target`
+    (n, columns), in the unit and NaN where not labelled, None in runs that did not keep it.
     """
 
     prediction: Float
     positive: NDArray[np.bool_]
+    target: Float | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Latents of m test images on their first two principal components.
+
+    `points` (m, 2), `positive` (m, K), `shares` (2,) of the variance, and `start` (k, 2), where
+    the cases lie; where their counterfactuals lie is `Explained.end`.
+    """
+
+    points: Float
+    positive: NDArray[np.bool_]
+    shares: Float
+    start: Float
 
 
 @dataclass(frozen=True)
@@ -66,7 +89,9 @@ class Combination:
     """One explained model with the first k of its `total` cases.
 
     Arrays are as in `cases.h5`; `threshold` is None where the task has none. There are no cases
-    where the data failed, and no reconstruction or prediction where every explainer did.
+    where the data failed, and no reconstruction or prediction where every explainer did. `oracle`
+    and `oracle_target` (k,) are what an independent judge says of the input, for the output to be
+    lowered and, among classes, for the one to be reached.
     """
 
     dataset: str
@@ -92,6 +117,9 @@ class Combination:
     test: Test | None
     explainers: tuple[Explained, ...]
     curves: tuple[Curve, ...]
+    space: Space | None = None
+    oracle: Float | None = None
+    oracle_target: Float | None = None
 
     def __len__(self) -> int:
         return len(self.input)
@@ -102,33 +130,29 @@ class Combination:
         return int((self.input if self.samples is None else self.samples).shape[-1])
 
 
-def read_cases(path: Path, most: int) -> list[Combination]:
-    """Read the first cases of every combination, about `most` in all but at least 3 of each.
+def read_cases(path: Path, most: int | None = None) -> list[Combination]:
+    """Read the cases of every combination: all, or the first, about `most` in all.
 
-    Raises `DataError` where the file is damaged; a run without the file has no cases.
+    Of each at least 3 then and at most 12. Raises `DataError` where the file is damaged; a run
+    without the file has no cases.
     """
     if not (path / "cases.h5").is_file():
         return []
-    with open_cases(path) as file:
-        each = max(3, min(12, most // max(1, len(file))))
-        try:
-            return [_combination(file[name], each) for name in sorted(file, key=_position)]
-        except (KeyError, ValueError, TypeError, OSError) as error:
-            raise DataError(
-                f"{path / 'cases.h5'} is not the cases of a run ({error}); "
-                f"write it again with: gvr-bench run {path / 'spec.toml'} --out {path}"
-            ) from error
+    with open_cases(path) as file, reading(path, "cases.h5", "the cases"):
+        each = None if most is None else max(3, min(12, most // max(1, len(file))))
+        names = sorted(file, key=_position)
+        return [checked(_combination(file[name], each)) for name in names]
 
 
 def _position(name: str) -> tuple[bool, int, str]:
     return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
 
 
-def _combination(group: h5py.Group, most: int) -> Combination:
+def _combination(group: h5py.Group, most: int | None) -> Combination:
     attrs = group.attrs
     threshold = float(attrs["threshold"])
     outputs = tuple(json.loads(attrs["outputs"]))
-    k = most if "input" in group else 0
+    k = _count(group, most)
     return Combination(
         dataset=str(attrs["dataset"]),
         model=f"{attrs['generator']} · {attrs['encoder']} · {attrs['head']}",
@@ -153,7 +177,16 @@ def _combination(group: h5py.Group, most: int) -> Combination:
         test=_test(group["test"], len(outputs)) if "test" in group else None,
         explainers=tuple(_explained(n, g, k) for n, g in group.get("explainers", {}).items()),
         curves=_history(group.get("history", {})),
+        space=_space(group["space"], k) if "space" in group else None,
+        oracle=_rows(group, "oracle", k),
+        oracle_target=_rows(group, "oracle_target", k),
     )
+
+
+def _count(group: h5py.Group, most: int | None) -> int:
+    """How many of the cases are read."""
+    there = len(group["input"]) if "input" in group else 0
+    return there if most is None else min(there, most)
 
 
 def _test(group: h5py.Group, outputs: int) -> Test:
@@ -163,10 +196,23 @@ def _test(group: h5py.Group, outputs: int) -> Test:
             f"test predictions of shape {prediction.shape} and findings of {positive.shape} "
             f"for {outputs} outputs"
         )
-    return Test(prediction, positive)
+    target = _rows(group, "target", None)
+    if target is not None and len(target) != len(prediction):
+        raise ValueError(f"{len(target)} test labels for {len(prediction)} predictions")
+    return Test(prediction, positive, target)
+
+
+def _space(group: h5py.Group, k: int) -> Space:
+    points, positive = group["points"][:], group["positive"][:].astype(bool)
+    if points.shape[1:] != (2,) or len(points) != len(positive):
+        raise ValueError(f"latents of shape {points.shape} with findings of shape {positive.shape}")
+    return Space(points, positive, group["shares"][:], group["start"][:k])
 
 
 def _explained(name: str, group: h5py.Group, k: int) -> Explained:
+    path = _rows(group, "path", k)
+    if path is not None and (path.ndim != 5 or path.shape[1] < 2):
+        raise ValueError(f"the path of {name} has shape {path.shape}")
     return Explained(
         name=name,
         status=str(group.attrs["status"]),
@@ -178,6 +224,11 @@ def _explained(name: str, group: h5py.Group, k: int) -> Explained:
         reasons=_strings(group["reason"], k) if "reason" in group else None,
         after=_rows(group, "prediction_after", k),
         reencoded=_rows(group, "prediction_reencoded", k),
+        path=path,
+        path_prediction=_rows(group, "path_prediction", k) if path is not None else None,
+        oracle_after=_rows(group, "oracle_after", k),
+        oracle_target_after=_rows(group, "oracle_target_after", k),
+        end=_rows(group, "end", k),
     )
 
 

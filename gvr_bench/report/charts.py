@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report import text
-from gvr_bench.report.cases import Curve
+from gvr_bench.report.cases import Combination, Curve
+from gvr_bench.report.naming import whose
 from gvr_bench.report.tables import Table
 
 _WIDTH, _HEIGHT = 240.0, 90.0
@@ -45,6 +46,18 @@ class Mark:
     value: float
     high: float
     zero: float | None
+
+
+def training(combinations: Sequence[Combination]) -> list[tuple[str, list[Chart]]]:
+    """Charts per model; what two combinations share is drawn once."""
+    seen: set[Chart] = set()
+    shown = []
+    for combination in combinations:
+        drawn = [found for found in charts(combination.curves) if found not in seen]
+        seen.update(drawn)
+        if drawn:
+            shown.append((whose(combination), drawn))
+    return shown
 
 
 def charts(curves: Sequence[Curve]) -> list[Chart]:

@@ -1,15 +1,14 @@
-"""What a reader should know first: headline numbers, and what to be wary of."""
+"""What a reader should know first: the headline numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gvr_bench.report import text
 from gvr_bench.report.blocks import telling
-from gvr_bench.report.folder import Run
-from gvr_bench.report.glossary import entry, is_cost, is_truth
-from gvr_bench.report.tables import Cell, Row, Table
+from gvr_bench.report.glossary import entry, is_cost
+from gvr_bench.report.tables import Cell, Table
 
 _MOST = 5
 
@@ -61,80 +60,3 @@ def _headline(table: Table, index: int, cell: Cell, about: str) -> Headline:
     unit = f" {column.unit}" if column.unit else ""
     span = text.interval(cell, places, " to ")
     return Headline(entry(column.metric).title, value + unit, span, about)
-
-
-def cautions(run: Run, models: Sequence[Table], boards: Sequence[Table]) -> list[str]:
-    """What the numbers do not support, and what did not finish."""
-    found = [
-        f"{stage.kind} {stage.name} {stage.status}: {stage.reason or 'no reason given'}"
-        for stage in run.environment.stages
-        if stage.status in ("failed", "skipped")
-    ]
-    for tables, checks in ((models, (_near_chance,)), (boards, (_against_controls, _fooled))):
-        for table in tables:
-            lines = [line for check in checks for line in check(table)]
-            found += [f"{table.title}: {line}" for line in lines] if len(tables) > 1 else lines
-    return found
-
-
-def _near_chance(table: Table) -> Iterable[str]:
-    for index, column in enumerate(table.columns):
-        if column.metric != "auroc":
-            continue
-        for row in table.rows:
-            cell = row.cells[index]
-            if cell.low is not None and cell.high is not None and cell.low <= 0.5 <= cell.high:
-                span = text.interval(cell, 2, " to ")
-                yield (
-                    f"The AUROC of {' '.join(row.names)}, {span}, includes chance (0.5): "
-                    "what is explained may be noise."
-                )
-
-
-def _against_controls(table: Table) -> Iterable[str]:
-    """Explainers that do not do better than every control, per score against ground truth."""
-    if not any(row.control for row in table.rows):
-        yield "No control explainer was run, so there is nothing to beat."
-        return
-    weak: dict[tuple[str, ...], list[str]] = {}
-    rivals = [row for row in table.rows if not row.control]
-    for index, column in enumerate(table.columns):
-        if is_truth(column.metric) and column.better != "-":
-            names = tuple(row.names[0] for row in rivals if _weak(table, row, index))
-            weak.setdefault(names, []).append(entry(column.metric).title)
-    for names, titles in weak.items():
-        if names:
-            verb = "does" if len(names) == 1 else "do"
-            yield (
-                f"{text.listed(names)} {verb} not clearly beat the controls "
-                f"on {text.listed(titles)}."
-            )
-
-
-def _weak(table: Table, row: Row, index: int) -> bool:
-    """Whether a row is not told apart from a control: by a paired test, else by its interval."""
-    cell, sign = row.cells[index], 1.0 if table.columns[index].better == "up" else -1.0
-    if cell.clear is not None:
-        return not cell.clear
-    bars = [
-        sign * control.cells[index].value  # type: ignore[operator]
-        for control in table.rows
-        if control.control and control.cells[index].value is not None
-    ]
-    ends = [sign * end for end in (cell.low, cell.high, cell.value) if end is not None]
-    return bool(bars) and bool(ends) and min(ends) <= max(bars)
-
-
-def _fooled(table: Table) -> Iterable[str]:
-    """Explainers that flip the latent but not the image: their intervals do not even touch."""
-    at = {column.metric: index for index, column in enumerate(table.columns)}
-    if "validity" not in at or "reencoded_validity" not in at:
-        return
-    for row in table.rows:
-        latent, image = row.cells[at["validity"]], row.cells[at["reencoded_validity"]]
-        if latent.low is not None and image.high is not None and image.high < latent.low:
-            yield (
-                f"{row.names[0]} flips {latent.value:.0%} of latents but only "
-                f"{image.value:.0%} of the decoded images. It may move the latent where the "
-                "picture does not follow."
-            )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 
@@ -15,6 +17,10 @@ from gvr_bench.records import Record, read_records
 from gvr_bench.report import check_run
 from gvr_bench.report.experiment import Experiment, read_experiment
 from gvr_bench.values import Fact, RunValues, read_protocols, read_values
+
+T = TypeVar("T")
+
+_LONGEST = 200  # characters of an error that a user is shown
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,31 @@ def load(path: Path) -> Run:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path / 'spec.toml'}: {error}") from error
     records = tuple(read_records(path / "records.jsonl"))
-    environment = _environment(path / "environment.json")
+    environment = _environment(path)
     values, protocols = _values(path)
     experiment = read_experiment(path)
     return Run(path, records, spec, environment, _units(path), experiment, values, protocols)
+
+
+@contextmanager
+def reading(path: Path, name: str, what: str) -> Iterator[None]:
+    """Turn all that a damaged file of the run at `path` may raise into one `DataError`."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise DataError(
+            f"{path / name} is not {what} of a run ({_first_line(error)}); {_again(path)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, at a length that can be read."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= _LONGEST else f"{lines[0][:_LONGEST]}…"
+
+
+def _again(path: Path) -> str:
+    return f"write it again with: gvr-bench run {path / 'spec.toml'} --out {path}"
 
 
 def open_cases(path: Path) -> h5py.File:
@@ -87,37 +114,45 @@ def open_cases(path: Path) -> h5py.File:
     try:
         return h5py.File(path / "cases.h5", "r")
     except OSError as error:
-        raise DataError(
-            f"cannot read {path / 'cases.h5'}: {error}; "
-            f"write it again with: gvr-bench run {path / 'spec.toml'} --out {path}"
-        ) from error
+        raise DataError(f"cannot read {path / 'cases.h5'}: {error}; {_again(path)}") from error
 
 
 def _values(path: Path) -> tuple[RunValues, Mapping[str, Mapping[str, Fact]]]:
     values, protocols = path / "values.h5", path / "protocols.json"
     try:
-        return (
-            read_values(values) if values.is_file() else RunValues(),
-            read_protocols(protocols) if protocols.is_file() else {},
-        )
+        with reading(path, "values.h5", "the values"):
+            found = _checked(read_values(values) if values.is_file() else RunValues())
+        with reading(path, "protocols.json", "the protocols"):
+            return found, _writable(read_protocols(protocols) if protocols.is_file() else {})
     except StoreError as error:
-        raise DataError(
-            f"{error}; write it again with: gvr-bench run {path / 'spec.toml'} --out {path}"
-        ) from error
+        raise DataError(f"{error}; {_again(path)}") from error
+
+
+def _checked(found: RunValues) -> RunValues:
+    """Values as they were, if they are one number per case. Raises `ValueError`."""
+    for (_, metric), values in found.values.items():
+        if not isinstance(metric, str) or values.ndim != 1 or values.dtype.kind != "f":
+            raise ValueError(f"{metric} has values of shape {values.shape} and {values.dtype}")
+    for (_, name), recipe in found.recipes.items():
+        if not isinstance(recipe, str):
+            raise ValueError(f"the recipe of {name} is {recipe!r}")
+    return found
+
+
+def _writable(content: T) -> T:
+    """Content as it was, if it has no half characters, which nothing can write. Else raises."""
+    json.dumps(content, ensure_ascii=False).encode()
+    return content
 
 
 def _environment(path: Path) -> Environment:
-    try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        stages = tuple(_stage(row) for row in raw.get("stages", ()))
+    with reading(path, "environment.json", "the environment"):
+        text = (path / "environment.json").read_text(encoding="utf-8")
+        raw: dict[str, Any] = _writable(json.loads(text))
         words = ("gvr_bench", "python", "torch", "platform", "cpu", "device", "started", "command")
         texts = {word: str(raw.get(word) or "") for word in words}
-        return Environment(**texts, seconds=float(raw.get("seconds") or 0), stages=stages)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DataError(
-            f"{path} is not the environment of a run ({error}); "
-            f"write it again with: gvr-bench run {path.parent / 'spec.toml'} --out {path.parent}"
-        ) from error
+        stages = tuple(_stage(row) for row in raw.get("stages", ()))
+        return Environment(**texts, seconds=_seconds(raw), stages=stages)
 
 
 def _stage(row: Mapping[str, Any]) -> Stage:
@@ -126,14 +161,22 @@ def _stage(row: Mapping[str, Any]) -> Stage:
         name=str(row["name"]),
         key=str(row.get("key") or ""),
         status=str(row["status"]),
-        seconds=float(row.get("seconds") or 0),
+        seconds=_seconds(row),
         reason=str(row.get("reason") or ""),
     )
+
+
+def _seconds(row: Mapping[str, Any]) -> float:
+    seconds = float(row.get("seconds") or 0)
+    if not math.isfinite(seconds):
+        raise ValueError(f"it took {seconds} seconds")
+    return seconds
 
 
 def _units(path: Path) -> dict[str, str]:
     if not (path / "cases.h5").is_file():
         return {}
-    with open_cases(path) as file:
+    with open_cases(path) as file, reading(path, "cases.h5", "the cases"):
         groups = [group.attrs for group in file.values()]
-        return {str(attrs["dataset"]): str(attrs["unit"]) for attrs in groups if "unit" in attrs}
+        units = {str(attrs["dataset"]): str(attrs["unit"]) for attrs in groups if "unit" in attrs}
+        return _writable(units)

@@ -8,12 +8,16 @@ from gvr_bench.report.glossary import entry, is_cost
 from gvr_bench.report.published import QuotedRow
 from gvr_bench.report.tables import Cell, Column, Row, Table
 
+_OR = ", or "  # between the reasons of which a metric cannot tell
+
 
 def visible(table: Table) -> Table:
-    """Return the table without columns that apply to no explainer, and without empty intervals.
+    """Return the table as it is worth showing.
 
-    A cost measured once has no spread; its interval would only repeat the number.
+    Without columns that apply to no explainer, without empty intervals (a cost measured once has
+    no spread; its interval would only repeat the number), and with reasons cut to what is known.
     """
+    table = _settled(table)
     hidden = _hidden(table)
     keep = [index for index in range(len(table.columns)) if index not in hidden]
     return replace(
@@ -22,6 +26,24 @@ def visible(table: Table) -> Table:
         rows=tuple(
             replace(row, cells=tuple(_measured(row, table.columns[i], row.cells[i]) for i in keep))
             for row in table.rows
+        ),
+    )
+
+
+def _settled(table: Table) -> Table:
+    """`A, or B` as `A` in the rows that give `A` alone as the reason of another score."""
+    return replace(table, rows=tuple(map(_settled_row, table.rows)))
+
+
+def _settled_row(row: Row) -> Row:
+    known = {cell.reason for cell in row.cells if cell.status not in (None, "ok")}
+    return replace(
+        row,
+        cells=tuple(
+            replace(
+                cell, reason=next((r for r in cell.reason.split(_OR) if r in known), cell.reason)
+            )
+            for cell in row.cells
         ),
     )
 
@@ -116,6 +138,7 @@ def reasons(table: Table) -> list[str]:
 
 def not_shown(table: Table) -> list[str]:
     """Why columns are not visible: `pixel AP, IoU, Otsu (no masks are known)`; one line or none."""
+    table = _settled(table)
     told: dict[str, list[str]] = {}
     for index in _hidden(table):
         why = dict.fromkeys(

@@ -18,6 +18,19 @@ CRISP = 32
 _MORE = np.array((148, 70, 250), dtype=np.float32)  # purple: density added
 _LESS = np.array((255, 138, 12), dtype=np.float32)  # orange: density removed
 _CONTOUR = np.array((20, 214, 190), dtype=np.float32)
+_OPACITY = 0.85  # of full colour over an image
+_EXPONENT = 0.8  # below 1, weak values stay visible
+
+
+def palette() -> dict[str, object]:
+    """What a script needs to draw like `overlay`, `difference` and `outlined`."""
+    return {
+        "more": _MORE.tolist(),
+        "less": _LESS.tolist(),
+        "contour": _CONTOUR.tolist(),
+        "opacity": _OPACITY,
+        "exponent": _EXPONENT,
+    }
 
 
 def symmetric_scale(values: Float) -> float:
@@ -66,7 +79,7 @@ def difference(change: Float, scale: float, edge: int) -> str:
     levels = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32) / 127
     colours = np.where(levels[:, None] >= 0, _MORE, _LESS).astype(np.uint8)
     picture.putpalette(colours.tobytes(), "RGB")
-    opacity = (255 * np.minimum(np.abs(levels), 1) ** 0.8).round().astype(np.uint8)
+    opacity = (255 * np.minimum(np.abs(levels), 1) ** _EXPONENT).round().astype(np.uint8)
     return _uri(picture, transparency=opacity.tobytes())
 
 
@@ -78,7 +91,7 @@ def is_crisp(size: int) -> bool:
 def _overlaid(image: Bytes, heat: Float, scale: float, size: int) -> Float:
     grey = _resized(_channels_last(image).reshape(*image.shape[-2:], -1).mean(2), size)[..., None]
     signed = _resized(_unit(heat, scale), size)[..., None]
-    opacity = 0.85 * np.abs(signed) ** 0.8
+    opacity = _OPACITY * np.abs(signed) ** _EXPONENT
     colour = np.where(signed >= 0, _MORE, _LESS)
     blended: Float = (grey * (1 - opacity) + colour * opacity).astype(np.float32)
     return blended

@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 
 from gvr_bench.records import Record
 from gvr_bench.report import text
+from gvr_bench.report.axis import Frame, Tick, turned
 from gvr_bench.report.cases import Combination
+from gvr_bench.report.naming import finding_of, whose
 from gvr_bench.report.tables import Cell, cell_of, model_of
 
-SIDE = 300
+SIDE = 300.0
 """Width and height of the square between the axes, in units of the SVG."""
+
+SHARES = (Tick(0.0, "0"), Tick(SIDE / 2, "0.5"), Tick(SIDE, "1"))
+"""Ticks of an axis of shares."""
 
 _RESAMPLES, _CHUNK = 500, 50
 _GRID = np.linspace(0, 1, 101)
@@ -40,6 +45,7 @@ class RocChart:
     title: str
     caption: str
     description: str
+    frame: Frame
     lines: tuple[Line, ...]
     band: str
     left_out: tuple[str, ...]
@@ -69,10 +75,13 @@ def roc_chart(combination: Combination, records: Sequence[Record]) -> RocChart |
         told.append(f"{name}: {_area(scores.get('all' if single else name))}")
         lines.append(Line(told[-1], _points(*curve(prediction[:, k], positive[:, k]))))
     whole = _area(scores.get("all"))
+    n = f"n = {len(positive):,} test images"
+    axes = ("false positive rate", "true positive rate", SHARES, turned(SHARES, SIDE))
     return RocChart(
-        title=f"{c.model} on {c.dataset}, seed {c.seed}",
-        caption=f"{_single_output(c)}: {whole}" if single else f"macro {whole}",
+        title=whose(c),
+        caption=f"{finding_of(c, 0)}: {whole}, {n}" if single else f"macro {whole}, {n}",
         description="; ".join(told),
+        frame=Frame(SIDE, SIDE, *axes),
         lines=tuple(lines),
         band=_band(prediction[:, 0], positive[:, 0]) if single and lines else "",
         left_out=tuple(n for n, drawn in zip(c.outputs, both, strict=True) if not drawn),
@@ -136,9 +145,3 @@ def _area(cell: Cell | None) -> str:
         return "AUC not recorded"
     span = text.interval(cell, 3, " to ")
     return f"AUC {text.number(cell.value, 3)}" + (f" ({span})" if span else "")
-
-
-def _single_output(c: Combination) -> str:
-    if c.kind != "regression" or c.threshold is None:
-        return c.outputs[0]
-    return f"{c.outputs[0]} of at least {c.threshold:g} {c.unit}".strip()

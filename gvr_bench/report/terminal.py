@@ -13,7 +13,8 @@ from gvr_bench.metrics import Group
 from gvr_bench.report import text
 from gvr_bench.report.blocks import Block, blocks, cut, without_intervals
 from gvr_bench.report.drawing import Screen
-from gvr_bench.report.folder import Run, load
+from gvr_bench.report.folder import Run
+from gvr_bench.report.loaded import Loaded, load_all
 from gvr_bench.report.notes import (
     best_note,
     images_note,
@@ -25,23 +26,22 @@ from gvr_bench.report.notes import (
     seeds_note,
     visible,
 )
-from gvr_bench.report.published import published_tables
-from gvr_bench.report.tables import Table, model_tables, scoreboards
+from gvr_bench.report.tables import Table
 
 _GLANCE = Group("", "One score of each other group", "")
 _FEW = 8  # scores that are all shown, however they are grouped
 
 
-def show(run: Path, console: Console, every: bool = False) -> None:
+def show(run: Path, console: Console, every: bool = False, loaded: Loaded | None = None) -> None:
     """Print what was run, the scores and what went wrong. Raises `DataError`.
 
     Of a large scoreboard the leading group is shown and one score of each other group, unless
-    `every` score is wanted.
+    `every` score is wanted. `loaded` is the run where it was read already.
     """
-    loaded, screen = load(run), Screen(console)
-    screen.print(_header(loaded), "bold")
-    _tables([loaded], screen, every)
-    _stages(loaded, screen)
+    loaded, screen = loaded or load_all([run]), Screen(console)
+    screen.print(_header(loaded.runs[0]), "bold")
+    _tables(loaded, screen, every)
+    _stages(loaded.runs[0], screen)
     page = run / "index.html"
     last = f"Report: {page}" if page.is_file() else f"Records: {run / 'records.jsonl'}"
     console.print()
@@ -49,12 +49,14 @@ def show(run: Path, console: Console, every: bool = False) -> None:
     console.print(Text(text.clean(last)), soft_wrap=True)
 
 
-def show_shared(folders: Sequence[Path], console: Console, every: bool = False) -> None:
+def show_shared(
+    folders: Sequence[Path], console: Console, every: bool = False, loaded: Loaded | None = None
+) -> None:
     """Print the scores of several runs in shared tables, one per protocol. Raises `DataError`."""
-    runs, screen = [load(folder) for folder in folders], Screen(console)
-    for run in runs:
+    loaded, screen = loaded or load_all(folders), Screen(console)
+    for run in loaded.runs:
         screen.print(f"{run.name}: {_header(run)}", "bold")
-    _tables(runs, screen, every)
+    _tables(loaded, screen, every)
 
 
 def _header(run: Run) -> str:
@@ -71,8 +73,8 @@ def _header(run: Run) -> str:
     return " | ".join(part for part in parts if part)
 
 
-def _tables(runs: Sequence[Run], screen: Screen, every: bool) -> None:
-    tables = [*published_tables(runs), *model_tables(runs), *scoreboards(runs)]
+def _tables(loaded: Loaded, screen: Screen, every: bool) -> None:
+    tables = [*loaded.published, *loaded.models, *loaded.boards]
     for table in tables:
         _table(table, screen, every)
     if not tables:

@@ -7,22 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gvr_bench.report import text
+from gvr_bench.report.axis import Axis, Frame, framed
 from gvr_bench.report.tables import Cell, Column, Row, Table, leading_column
 
 WIDTH, HEIGHT = 480.0, 290.0
 """The area between the axes, in units of the SVG."""
 
 _COST, _CHANGE, _JUDGE = "seconds_per_image", "rationale_l1", "oracle_validity"
-_DOT, _LINE, _LETTER = 5.0, 14.0, 6.4  # radius, and size of the labels' font, as drawn
-_STEPS = (1, 2, 5)
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A labelled place on an axis."""
-
-    at: float
-    label: str
+_DOT, _LINE, _LETTER = 5.0, 14.0, 7.0  # radius, and size of the labels' font, as drawn
 
 
 @dataclass(frozen=True)
@@ -53,47 +45,10 @@ class Scatter:
     """Two scores of all explainers that have both."""
 
     title: str
-    x_title: str
-    y_title: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
+    caption: str
+    frame: Frame
     points: tuple[Point, ...]
     description: str
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Maps a score onto 0..`length`; `low` and `high` are its ends."""
-
-    low: float
-    high: float
-    length: float
-    log: bool = False
-
-    def place(self, value: float) -> float:
-        """Where a value lies, held within the ends."""
-        low, high, at = (
-            (math.log10(max(v, self.low)) if self.log else v) for v in (self.low, self.high, value)
-        )
-        return round(self.length * min(max((at - low) / (high - low), 0.0), 1.0), 1)
-
-    def ticks(self) -> tuple[Tick, ...]:
-        """Round values between the ends, at least two."""
-        values = [v for v in self._round() if self.low <= v <= self.high * (1 + 1e-9)]
-        return tuple(Tick(self.place(value), f"{value:g}") for value in values)
-
-    def _round(self) -> Iterator[float]:
-        if self.log:
-            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            few = self.high / self.low < 300
-            for decade in decades:
-                yield from (m * 10.0**decade for m in (_STEPS if few else (1,)))
-            return
-        rough = (self.high - self.low) / 5
-        unit = 10.0 ** math.floor(math.log10(rough))
-        step = min((m * unit for m in (*_STEPS, 10)), key=lambda s: abs(s - rough))
-        first = math.ceil(self.low / step - 1e-9)
-        yield from (round(n * step, 10) for n in range(first, first + 12))
 
 
 def tradeoffs(board: Table) -> list[Scatter]:
@@ -125,14 +80,27 @@ def _scatter(board: Table, title: str, quality: int, cost: int, log: bool) -> Sc
     x_column, y_column = board.columns[cost], board.columns[quality]
     return Scatter(
         title=title,
-        x_title=text.heading(x_column) + (", logarithmic" if log else ""),
-        y_title=text.heading(y_column),
-        x_ticks=x_axis.ticks(),
-        y_ticks=tuple(Tick(HEIGHT - tick.at, tick.label) for tick in y_axis.ticks()),
+        caption=_caption(shown),
+        frame=framed(
+            x_axis,
+            y_axis,
+            text.heading(x_column) + (", logarithmic" if log else ""),
+            text.heading(y_column),
+        ),
         points=_points(shown, x_axis, y_axis),
         description="; ".join(_told(board, row, (y_column, quality), (x_column, cost))
                               for row, _, _ in shown),
     )  # fmt: skip
+
+
+def _caption(shown: Sequence[tuple[Row, Cell, Cell]]) -> str:
+    """Over how many images the scores of how many explainers are."""
+    counts = [cell.n for _, *cells in shown for cell in cells if cell.n]
+    if not counts:
+        return f"{len(shown)} explainers"
+    low, high = min(counts), max(counts)
+    n = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{len(shown)} explainers, n = {n} images"
 
 
 def _drawable(cell: Cell, log: bool) -> bool:

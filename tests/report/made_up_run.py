@@ -159,12 +159,33 @@ def write_cases(path: Path, n: int = 12, size: int = 64, **attrs: object) -> Non
         sick_or_well = np.tile(np.arange(200)[:, None] % 2 == 0, (1, k))
         group["test/positive"] = sick_or_well
         group["test/prediction"] = np.exp(5 + sick_or_well + rng.normal(0, 0.5, (200, k)))
+        write_latents(group)
         steps = np.arange(0, 800, 10, dtype=float)
         for stage, losses in (("generator", ("critic", "wasserstein")), ("encoder", ("mse",))):
             history = group.create_group(f"history/{stage}")
             history["step"] = steps
             for loss in losses:
                 history[loss] = 3 * np.exp(-steps / 200) + rng.normal(0, 0.08, len(steps)) + 0.4
+
+
+def write_latents(group: h5py.Group, n: int = 150) -> None:
+    """Write what a run knows of labels and latents: two clouds, and cases that cross over."""
+    rng = np.random.default_rng(11)
+    tested, outputs = group["test/prediction"].shape
+    labels = np.exp(4.2 + 1.6 * group["test/positive"][:] + rng.normal(0, 0.4, (tested, outputs)))
+    group["test/target"] = labels.astype(np.float32)
+    positive = np.tile(np.arange(n)[:, None] % 2 == 0, (1, outputs))
+    group["space/points"] = _cloud(rng, positive[:, 0])
+    group["space/positive"] = positive
+    group["space/shares"] = np.array([0.41, 0.13], dtype=np.float32)
+    k = len(group["input"])
+    group["space/start"] = _cloud(rng, np.ones(k, dtype=bool))
+    group["explainers/gvr/end"] = _cloud(rng, np.zeros(k, dtype=bool))
+
+
+def _cloud(rng: np.random.Generator, sick: NDArray[np.bool_]) -> Float:
+    middle = np.where(sick[:, None], (2.0, 0.5), (-2.0, -0.5))
+    return (middle + rng.normal(0, (1.1, 0.8), (len(sick), 2))).astype(np.float32)
 
 
 def _write_explainers(
@@ -199,6 +220,30 @@ def _write_explainers(
     add("intensity", reconstruction[:, 0])
     lime = made.create_group("lime")
     lime.attrs["status"], lime.attrs["reason"] = "failed", "captum is not installed"
+
+
+def add_ways(folder: Path, moments: int = 8, twins: Iterable[str] = ()) -> Path:
+    """Add to a run what older ones lack: how `gvr` went to its counterfactuals, and an oracle.
+
+    `twins` are names of further explainers that went the same way.
+    """
+    with h5py.File(folder / "cases.h5", "a") as file:
+        for group in file.values():
+            gvr, before = group["explainers/gvr"], group["prediction"][:]
+            start = group["reconstruction"][:].astype(np.float32)
+            end = gvr["counterfactual"][:].astype(np.float32)
+            shares = (np.arange(moments) / (moments - 1)) ** 0.6
+            shape = (1, moments, *(1 for _ in start.shape[1:]))
+            way = start[:, None] + shares.reshape(shape) * (end - start)[:, None]
+            gvr["path"] = np.round(way).astype(np.uint8)
+            after = gvr["prediction_after"][:]
+            told = before[:, None] * (after / before)[:, None] ** shares
+            gvr["path_prediction"] = told.astype(np.float32)
+            group["oracle"] = (0.9 * before).astype(np.float32)
+            gvr["oracle_after"] = (1.2 * after).astype(np.float32)
+            for name in twins:
+                file.copy(gvr, group["explainers"], name)
+    return folder
 
 
 ENVIRONMENT: dict[str, object] = {
@@ -293,6 +338,21 @@ def whole_scoreboard(
     facts: dict[str, object] = {"dataset": "phantom", "dataset.size": 64, "limit": limit}
     return records, RunValues(values, recipes), {"asked": {str(limit): facts},
                                                  "protocols": protocols}  # fmt: skip
+
+
+def add_values(folder: Path, n: int, seed: int = 0) -> Path:
+    """Write the values of all cases of the explainers of `write_cases`, with cases not known."""
+    values = {}
+    for name, quality in EXPLAINERS.items():
+        whose = Whose(*MODEL, seed, name.replace("-", "_"))
+        for metric in SOME:
+            if metric.group in NEEDS_ONE and name != "gvr":
+                continue
+            found = case_values(metric, quality, n, seed)
+            values[whose, metric.name] = np.round(found) if "validity" in metric.name else found
+        values[whose, "pixel_ap"][-1] = np.nan
+    save_values(folder / "values.h5", RunValues(values, {}))
+    return folder
 
 
 def write_whole_run(folder: Path, *parts: Board) -> Path:

@@ -91,7 +91,7 @@ def test_the_area_is_that_of_the_records(three: Path) -> None:
     other = record(explainer=None, metric="auroc", value=0.999, seed=5)
     chart = drawn(three, [*scores, other])
     assert chart is not None
-    assert chart.caption == "macro AUC 0.321 (0.100 to 0.900)"
+    assert chart.caption == "macro AUC 0.321 (0.100 to 0.900), n = 50 test images"
     assert chart.description == ("Effusion: AUC not recorded; Mass: AUC 0.123 (0.100 to 0.900)")
 
 
@@ -101,7 +101,7 @@ def test_only_a_single_output_has_a_band(make_run: Make, three: Path) -> None:
     assert several is not None
     assert single.band
     assert not several.band
-    assert single.caption == "BNP of at least 100 ng/L: AUC not recorded"
+    assert single.caption == ("BNP of at least 100 ng/L: AUC not recorded, n = 200 test images")
 
 
 def points(text: str) -> np.ndarray:

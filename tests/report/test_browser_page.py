@@ -1,0 +1,326 @@
+"""The page as it behaves in a browser: of one run and of several, without a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from made_up_run import SOME, whole_scoreboard, write_whole_run
+
+from gvr_bench.report.html import write_html, write_shared_html
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'& 🫁 אב"
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of one run, and that of several."""
+    folder = tmp_path_factory.mktemp("pages")
+    one = write_whole_run(folder / "phantom-1c3d", whole_scoreboard(metrics=SOME))
+    other = write_whole_run(folder / "phantom-99ab", whole_scoreboard(1, metrics=SOME))
+    return {
+        "one": write_html(one),
+        "several": write_shared_html([one, other], folder / "comparison.html"),
+    }
+
+
+@contextmanager
+def opened(browser: Browser, path: Path, **options: Any) -> Iterator[Page]:
+    """A page that asks for nothing but itself, and whose scripts complain of nothing."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda asked: (
+            None if re.match(r"(file|data|blob):", asked.url) else wrong.append(asked.url)
+        ),
+    )
+    page.goto(path.as_uri())
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def page(browser: Browser, pages: dict[str, Path]) -> Iterator[Page]:
+    with opened(browser, pages["one"]) as page:
+        yield page
+
+
+def names(page: Page, block: int = 0) -> list[str]:
+    """The explainers of a block of the scoreboard that can be seen, from the top."""
+    return page.locator(f"#scoreboard table >> nth={block} >> tbody tr:visible").evaluate_all(
+        "rows => rows.map(row => row.dataset.name)"
+    )
+
+
+def heading(page: Page, title: str) -> Any:
+    return page.locator("#scoreboard").get_by_role("button", name=title, exact=True)
+
+
+@pytest.mark.parametrize("which", ["one", "several"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_scrolls_sideways(
+    browser: Browser, pages: dict[str, Path], which: str, width: int
+) -> None:
+    with opened(browser, pages[which], viewport={"width": width, "height": 800}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("which", ["one", "several"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(
+    browser: Browser, pages: dict[str, Path], which: str, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with opened(browser, pages[which], color_scheme=scheme) as page:
+        page.locator(".columns summary").first.click()
+        page.locator("#scoreboard .ask").first.click()
+        found = axe.run(page).response["violations"]
+    assert [
+        (fault["id"], [node["target"] for node in fault["nodes"]][:5])
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ] == []
+
+
+def test_a_hostile_name_is_text_in_the_browser_too(browser: Browser, tmp_path: Path) -> None:
+    board = whole_scoreboard(n=10, metrics=SOME)
+    folder = write_whole_run(tmp_path / "run", board)
+    lines = (folder / "records.jsonl").read_text(encoding="utf-8")
+    name = HOSTILE.replace('"', '\\"')
+    text = lines.replace('"saliency"', f'"{name}"')
+    (folder / "records.jsonl").write_text(text, encoding="utf-8")
+    with opened(browser, write_html(folder)) as page:
+        assert HOSTILE in names(page)
+        page.get_by_role("searchbox", name="Filter").fill("אב")
+        assert names(page) == [HOSTILE]
+
+
+def test_a_heading_sorts_best_first_then_worst_first_then_not_at_all(page: Page) -> None:
+    original = names(page)
+    button = heading(page, "true-change correlation")
+    head = page.locator("#scoreboard th[data-metric=true_change_correlation]")
+    seen = []
+    for _ in range(3):
+        button.click()
+        seen.append((head.get_attribute("aria-sort"), names(page)))
+    (first, best), (second, worst), (third, back) = seen
+    assert (first, second, third) == ("descending", "ascending", None)
+    assert best[0] == worst[-1] == "gvr"
+    assert original[-3:] != best[-3:]
+    assert best.index("intensity") < best.index("cam")  # controls stand where their scores are
+    assert back == original
+
+
+def test_where_less_is_better_the_least_comes_first(page: Page) -> None:
+    heading(page, "time per image").click()
+    head = page.locator("#scoreboard th[data-metric=seconds_per_image]")
+    assert head.get_attribute("aria-sort") == "ascending"
+    values = head.locator("xpath=ancestor::table//tbody/tr/td").evaluate_all(
+        "cells => cells.map(cell => Number(cell.dataset.value))"
+    )
+    assert values == sorted(values)
+
+
+def test_enter_sorts_as_a_click_does_and_what_has_no_value_comes_last(
+    browser: Browser, run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    for file in run.iterdir():
+        (tmp_path / "run" / file.name).write_bytes(file.read_bytes())
+    with opened(browser, write_html(tmp_path / "run")) as page:
+        for order in ("descending", "ascending"):
+            heading(page, "true-change correlation").press("Enter")
+            head = page.locator("#scoreboard th[data-metric=true_change_correlation]")
+            assert head.get_attribute("aria-sort") == order
+            assert set(names(page)[-3:]) == {"saliency", "layer_gradcam", "lime"}
+
+
+def test_the_filter_is_for_all_blocks_of_a_board_and_says_how_many_are_left(page: Page) -> None:
+    page.get_by_role("searchbox", name="Filter").fill("SHIFT")
+    tables = page.locator("#scoreboard table:visible")
+    assert {tuple(names(page, i)) for i in range(tables.count())} == {("latent-shift",)}
+    assert page.locator("#scoreboard [role=status]").inner_text() == "1 of 12 explainers"
+    page.get_by_role("searchbox", name="Filter").fill("nobody")
+    assert tables.count() == 0
+    page.get_by_role("searchbox", name="Filter").fill("")
+    assert len(names(page)) == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("counterfactual", {"gvr", "latent-shift", "gifsplanation", "counterfactual-cam"}),
+        ("controls", {"edge", "intensity", "random"}),
+        ("attribution", {"occlusion", "saliency", "integrated-gradients", "lime", "cam"}),
+    ],
+)
+def test_a_kind_of_explainer_can_be_shown_alone(page: Page, kind: str, shown: set[str]) -> None:
+    page.locator("#scoreboard").get_by_label(kind, exact=True).check(force=True)
+    assert set(names(page)) == shown
+
+
+def test_a_column_that_is_not_ticked_is_gone_and_comes_back(page: Page) -> None:
+    page.locator(".columns summary").click()
+    box = page.locator(".columns").get_by_label("pixel AP")
+    cells = page.locator("#scoreboard th[data-metric=pixel_ap]")
+    box.uncheck()
+    assert not cells.is_visible()
+    assert heading(page, "true-change correlation").is_visible()
+    box.check()
+    assert cells.is_visible()
+
+
+def test_a_block_without_columns_is_gone(page: Page) -> None:
+    page.locator(".columns summary").click()
+    page.locator(".columns").get_by_label("time per image").uncheck()
+    assert not page.locator("#scoreboard").get_by_role("heading", name="Cost").is_visible()
+
+
+def test_the_keyboard_alone_gets_the_meaning_of_a_score(page: Page) -> None:
+    tip = page.get_by_role("tooltip")
+    assert not tip.is_visible()
+    page.locator("#scoreboard .scroll").first.focus()
+    page.keyboard.press("Tab")  # the names
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "pixel AP"
+    text = tip.inner_text()
+    for part in (
+        "pixel AP",
+        "Average precision",
+        "0 to 1; higher is better",
+        "Fooled by",
+        "Source",
+    ):
+        assert part in text
+    assert page.evaluate("document.activeElement.getAttribute('aria-describedby')") == "tip"
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()
+
+
+def test_a_tooltip_stays_while_the_pointer_is_on_it_and_goes_when_it_leaves(page: Page) -> None:
+    tip = page.get_by_role("tooltip")
+    heading(page, "true-change correlation").hover()
+    tip.wait_for(state="visible")
+    tip.hover()
+    page.wait_for_timeout(400)
+    assert tip.is_visible()
+    page.mouse.move(2, 500)
+    tip.wait_for(state="hidden")
+
+
+def test_a_tap_opens_the_meaning_of_a_score_and_another_closes_it(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    options = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
+    with opened(browser, pages["one"], **options) as page:
+        page.get_by_role("button", name="What pixel AP means").first.tap()
+        tip = page.get_by_role("tooltip")
+        assert "pixel AP" in tip.inner_text()
+        box = tip.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        page.locator("#scoreboard h2").tap()
+        assert not tip.is_visible()
+
+
+def paper(page: Page) -> str:
+    return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+def test_a_theme_is_chosen_against_the_system_and_is_remembered(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["one"], color_scheme="light") as page:
+        light = paper(page)
+        page.get_by_label("dark", exact=True).check(force=True)
+        dark = paper(page)
+        assert dark != light
+        page.reload()
+        assert paper(page) == dark
+        assert page.get_by_label("dark", exact=True).is_checked()
+        page.get_by_label("auto", exact=True).check(force=True)
+        assert paper(page) == light
+        page.emulate_media(color_scheme="dark")
+        assert paper(page) == dark
+
+
+def test_a_theme_can_be_chosen_where_the_browser_remembers_nothing(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["one"], color_scheme="light") as page:
+        light = paper(page)
+        page.add_init_script(
+            "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
+        )
+        page.reload()
+        page.get_by_label("dark", exact=True).check(force=True)
+        assert paper(page) != light
+
+
+@pytest.mark.parametrize("which", ["one", "several"])
+@pytest.mark.parametrize("width", [1600, 1280, 390])
+def test_the_navigation_stays_and_marks_the_section_that_is_read(
+    browser: Browser, pages: dict[str, Path], which: str, width: int
+) -> None:
+    with opened(browser, pages[which], viewport={"width": width, "height": 800}) as page:
+        links = page.get_by_role("navigation", name="Sections").get_by_role("link")
+        marked = page.locator(".contents [aria-current]")
+        assert links.count() >= 5
+        for link in links.all():
+            link.click()
+            page.wait_for_timeout(100)
+            assert marked.count() == 1
+            assert marked.get_attribute("href") == link.get_attribute("href")
+            assert page.locator(".contents").evaluate("one => one.getBoundingClientRect().y") < 20
+
+
+def test_reading_on_marks_the_next_section(page: Page) -> None:
+    marked = page.locator(".contents [aria-current]")
+    assert marked.inner_text() == "Overview"
+    page.locator("#cases").evaluate("one => scrollTo(0, one.offsetTop)")
+    page.wait_for_timeout(200)
+    assert marked.inner_text() == "Cases"
+
+
+def test_on_paper_the_controls_are_gone_the_colours_light_and_no_table_is_cut(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    sheet = {"width": 1032, "height": 703}  # A4 across, less the margins
+    with opened(browser, pages["one"], viewport=sheet, color_scheme="dark") as page:
+        page.emulate_media(media="print")
+        assert paper(page) == "rgb(255, 255, 255)"
+        for gone in (".contents", ".theme", ".tools", ".ask", ".skip"):
+            assert not page.locator(gone).first.is_visible()
+        right = page.locator("table").evaluate_all(
+            "tables => Math.max(...tables.map(one => one.getBoundingClientRect().right))"
+        )
+        assert right <= sheet["width"]
+
+
+def test_without_scripts_the_page_can_be_read(browser: Browser, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["one"], java_script_enabled=False) as page:
+        assert not page.locator(".tools").first.is_visible()
+        assert not page.locator(".theme").is_visible()
+        assert page.locator("#scoreboard table").first.is_visible()
+        page.locator("#scoreboard").get_by_role("link", name="pixel AP").click()
+        assert page.url.endswith("#metric-pixel_ap")
+
+
+def test_the_skip_link_is_the_first_stop_and_leads_past_the_navigation(page: Page) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"

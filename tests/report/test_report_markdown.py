@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_up_run import SOME, record
+
+from gvr_bench.report.exports import export
+
+Make = Callable[..., Path]
+HOSTILE = (
+    "a | b", "<script>alert(1)</script>", "**bold** _it_ ~~out~~", "[x](javascript:1)", "`code`",
+    "![](//x.y)", "$x_1$", "&lt;b&gt;", "שלום 😀", "\\| end", "- # 1. >", "<http://x.y>",
+)  # fmt: skip
+
+
+def parsed(markdown: str) -> list[tuple[str, str]]:
+    """Every open tag, and the text of every inline part, as (tag, text)."""
+    reader = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    return [
+        (token.tag if token.nesting == 1 else token.type, token.content)
+        for outer in reader.parse(markdown)
+        for token in (outer, *(outer.children or ()))
+    ]
+
+
+def test_hostile_names_stay_text(make_run: Make) -> None:
+    folder = make_run(
+        records=[record(explainer=name, low=None, high=None) for name in HOSTILE], n=1, size=8
+    )
+    found = parsed(export([folder], "md"))
+    assert [text for _, text in found if text in HOSTILE] == list(HOSTILE)
+    tags = {tag for tag, _ in found}
+    assert not tags & {"html_inline", "html_block", "a", "image", "em", "code_inline", "s", "ul"}
+
+
+def test_every_row_and_cell_of_a_run_is_there(ranked: Path) -> None:
+    found = parsed(export([ranked], "md"))
+    tags = [tag for tag, _ in found]
+    rows = [line for line in export([ranked], "md").splitlines() if line.startswith("|")]
+    rules = [line for line in rows if line.startswith("| --- |")]
+    groups = {metric.group for metric in SOME}
+    assert tags.count("table") == len(rules) > len(groups) - 1
+    assert tags.count("tr") == len(rows) - len(rules)
+    assert tags.count("td") + tags.count("th") == sum(
+        line.count(" | ") + 1 for line in rows if line not in rules
+    )
+
+
+def test_gvr_leads_with_its_value_in_bold(ranked: Path) -> None:
+    found = parsed(export([ranked], "md"))
+    at = next(place for place, (_, text) in enumerate(found) if text.startswith("**0.853**"))
+    assert found[at - 3 : at].count(("td", "")) == 1
+    assert ("strong", "") in found[at : at + 4]
