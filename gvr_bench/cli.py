@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gvr_bench import __version__
+from gvr_bench.cache_commands import cache_app
+from gvr_bench.export_command import export
 from gvr_bench.shell import (
     Options,
     carry_out,
     errors_in_one_line,
+    leave_if_stopped,
     print_table,
     show_plugins,
     show_runs,
@@ -31,6 +34,7 @@ experiments_app = typer.Typer(help="The papers' experiments, by name.", no_args_
 app.add_typer(experiments_app, name="experiments")
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(cache_app, name="cache")
 
 Names = list[str] | None
 Profile = Literal["quick", "standard", "paper"]
@@ -199,13 +203,16 @@ def report(
 
         folders = [check_run(folder) for folder in runs]
         if format != "html":
-            from gvr_bench.report.exports import export
+            from gvr_bench.report import exports
 
-            print(export(folders, format), end="")
+            print(exports.export(folders, format), end="")
             return
         page = show_runs(folders, out, every)
         if open_page:
             typer.launch(str(page))
+
+
+app.command()(export)
 
 
 @experiments_app.command("list")
@@ -282,4 +289,8 @@ def datasets_info(
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave_if_stopped(end.code)
+        raise

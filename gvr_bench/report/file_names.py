@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._=+,-]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows keeps
 _LONGEST = 80
 
@@ -29,14 +29,15 @@ def file_names(words: Sequence[str], reserved: Collection[str] = ()) -> list[str
     found = []
     for word, base in zip(words, bases, strict=True):
         alone = base and met[base.casefold()] == 1 and len(of_base[base]) == 1
-        name = base if alone and not _DEVICE.fullmatch(base) else _hashed(word, base)
+        name = base if alone else _hashed(word, base)
         found.append(_numbered(name, taken))
         taken.add(found[-1].casefold())
     return found
 
 
 def _base(word: str) -> str:
-    return _UNSAFE.sub("-", word)[:_LONGEST].strip("-. ")
+    base = _UNSAFE.sub("-", word)[:_LONGEST].strip("-.")
+    return f"_{base}" if _DEVICE.fullmatch(base) else base
 
 
 def _hashed(word: str, base: str) -> str:

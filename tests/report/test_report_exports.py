@@ -54,36 +54,45 @@ def test_markdown_of_a_small_run(small: Path) -> None:
         "\n"
         "95 % intervals in brackets; n = 100.\n"
         "\n"
-        "- failed: my\\_map: 50 % \\| &lt;b&gt; &amp; $x\\_1$\n"
+        "- failed: my\\_map: 50 % \\| &lt;b&gt; &amp; \\$x\\_1\\$\n"
     )
 
 
 def test_latex_of_a_small_run(small: Path) -> None:
     caption = "\\caption{Explainers of wgan\\_gp $\\cdot$ conv $\\cdot$ linear on phantom: "
+    begin = "\\begin{table}\n\\centering\n\\setlength{\\belowcaptionskip}{6pt}\n"
+    sizes = "\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
     assert export([small], "latex") == (
-        "\\begin{table}\n"
-        "\\centering\n"
+        f"{begin}"
         f"{caption}Ground truth. "
         "95 \\% intervals in brackets; n = 100; best of a column in bold.}\n"
+        "\\label{tab:scoreboard-truth}\n"
+        f"{sizes}"
         "\\begin{tabular}{lr}\n"
         "\\toprule\n"
         "explainer & pixel AP $\\uparrow$ \\\\\n"
         "\\midrule\n"
-        "gvr & \\textbf{0.884} (0.844 to 0.924) \\\\\n"
-        "my\\_map & 0.300 (0.200 to 0.400) \\\\\n"
+        "gvr & \\textbf{0.884} \\\\\n"
+        " & {\\scriptsize [0.844, 0.924]} \\\\\n"
+        "\\addlinespace\n"
+        "my\\_map & 0.300 \\\\\n"
+        " & {\\scriptsize [0.200, 0.400]} \\\\\n"
         "\\midrule\n"
         "edge (control) & 0.250 \\\\\n"
         "\\bottomrule\n"
         "\\end{tabular}\n"
         "\\end{table}\n"
-        "\\begin{table}\n"
-        "\\centering\n"
+        f"{begin}"
         f"{caption}Validity. 95 \\% intervals in brackets; n = 100.}}\n"
+        "\\label{tab:scoreboard-validity}\n"
+        f"{sizes}"
         "\\begin{tabular}{lr}\n"
         "\\toprule\n"
         "explainer & steps $\\downarrow$ \\\\\n"
         "\\midrule\n"
-        "gvr & 38.2 (36.0 to 40.0) \\\\\n"
+        "gvr & 38.2 \\\\\n"
+        " & {\\scriptsize [36.0, 40.0]} \\\\\n"
+        "\\addlinespace\n"
         "my\\_map & failed \\\\\n"
         "\\bottomrule\n"
         "\\end{tabular}\n"
@@ -124,7 +133,9 @@ def test_ranks_and_what_they_are_worth_are_in_every_format(ranked: Path) -> None
     assert "| gvr | **0.853** #1 (0.831 to 0.876) |" in markdown
     assert "| rank accuracy ↑ † |" in markdown
     assert "† no explainer does better than every control" in markdown
-    assert "\\textbf{0.853} \\#1 (0.831 to 0.876)" in export([ranked], "latex")
+    latex = export([ranked], "latex")
+    assert "\\textbf{0.853}\\textsuperscript{1}" in latex
+    assert "{\\scriptsize [0.831, 0.876]}" in latex
     rows = list(csv.DictReader(io.StringIO(export([ranked], "csv"))))
     found = {(r["explainer"], r["metric"]): r for r in rows}
     told = found["gvr", "pixel_ap"]

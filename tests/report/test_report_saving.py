@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from made_up_run import add_ways
+from PIL import Image
+from typer.testing import CliRunner
+
+from gvr_bench.cli import app
+from gvr_bench.report.saving import Wanted, save
+
+Make = Callable[..., Path]
+RATIONALES = ("rationales",)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def typed(*words: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["export", *map(str, words)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def renamed(folder: Path, ids: list[str], explainers: dict[str, str] | None = None) -> Path:
+    """Give the cases of a run other ids, and its explainers other names."""
+    with h5py.File(folder / "cases.h5", "a") as file:
+        del file["0/sample_id"]
+        file["0/sample_id"] = ids
+        for old, new in (explainers or {}).items():
+            file.move(f"0/explainers/{old}", f"0/explainers/{new}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("--case", "test-002"),
+            "there is no case 'test-002' to export; did you mean 'test-0002'?",
+        ),
+        (("--case", "?"), "there is no case '?' to export; known: test-0000, test-0001, test-0002"),
+        (("--explainer", "grv"), "there is no explainer 'grv' to export; did you mean 'gvr'?"),
+        (("--explainer", "lime"), "has no rationales: failed: captum is not installed"),
+        (("--only", "table"), "there is no part 'table' to export; did you mean 'tables'?"),
+        (("--only", "tables", "--case", "test-0000"), "--case and --explainer choose among"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_one_line(
+    make_run: Make, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    code, _, error = typed(make_run(n=3, size=8), "--out", tmp_path / "out", *words)
+    assert code == 2
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(make_run: Make, tmp_path: Path) -> None:
+    run, file = make_run(n=1, size=8), tmp_path / "file"
+    file.touch()
+    for out in (file, file / "below"):
+        code, _, error = typed(run, "--out", out)
+        assert code == 2
+        assert f"cannot write into {out}" in error
+        assert error.count("\n") == 1
+    (tmp_path / "out" / "tables").mkdir(parents=True)
+    (tmp_path / "out" / "tables" / "models.csv").mkdir()
+    code, _, error = typed(run, "--out", tmp_path / "out")
+    assert code == 2
+    assert "cannot write" in error
+    assert "models.csv" in error
+
+
+def test_hostile_ids_and_names_stay_inside_of_the_folder(make_run: Make, tmp_path: Path) -> None:
+    ids = ["../../../up", "/etc/x", "..", "😀", "שלום", "a/b", "a-b", "a\\b", "twice", "twice"]
+    names = {"gvr": "..∕..∕gvr", "saliency": "input", "edge": "😀", "random": "gvr-counterfactual"}
+    run = renamed(make_run(n=len(ids), size=8), ids, names)
+    out = tmp_path / "deep" / "out"
+    before = set(tmp_path.rglob("*"))
+    saved = save([run], out, Wanted(RATIONALES))
+    assert saved.cases == len(ids)
+    assert all(path.is_relative_to(tmp_path / "deep") for path in set(tmp_path.rglob("*")) - before)
+    folders = sorted((out / "rationales").iterdir())
+    told = {json.loads((folder / "case.json").read_text("utf-8"))["case"] for folder in folders}
+    assert len(folders) == len(ids)
+    assert told == set(ids)
+    for folder in folders:
+        facts = json.loads((folder / "case.json").read_text("utf-8"))["explainers"]
+        assert facts.keys() >= {"../../gvr", "input", "😀", "gvr-counterfactual"}
+        assert len({about["file"] for about in facts.values()}) == len(facts)
+        assert all((folder / f"{about['file']}.png").is_file() for about in facts.values())
+        assert len(list(folder.glob("*.png"))) == len(facts) + 5  # 4 known, 1 counterfactual
+        with np.load(folder / "rationales.npz", allow_pickle=False) as arrays:
+            assert not any(sign in name for name in arrays for sign in "/\\:")
+
+
+def test_a_name_with_a_slash_is_typed_as_it_was_given(make_run: Make, tmp_path: Path) -> None:
+    run = renamed(make_run(n=1, size=8), ["a/b"], {"gvr": "mine∕gvr"})
+    code, told, _ = typed(run, "--out", tmp_path, "--only", "rationales", "--case", "a/b",
+                          "--explainer", "mine/gvr")  # fmt: skip
+    assert code == 0
+    assert "the rationales of 1 case" in told
+    assert (tmp_path / "rationales" / "a-b" / "mine-gvr-counterfactual.png").is_file()
+
+
+def test_a_whole_export(make_run: Make, tmp_path: Path) -> None:
+    run = add_ways(make_run(n=2, size=32))
+    code, told, _ = typed(run, "--out", tmp_path / "out")
+    assert code == 0
+    found = files_of(tmp_path / "out")
+    assert {"tables/scoreboard.csv", "tables/scoreboard.json", "tables/scoreboard.md",
+            "tables/scoreboard.tex", "tables/scoreboard-truth.tex", "tables/models.csv",
+            "figures/roc.svg", "figures/roc.png"} <= set(found)  # fmt: skip
+    case = {name.split("/")[2] for name in found if name.startswith("rationales/test-0001/")}
+    assert case == {
+        "case.json", "rationales.npz", "input.png", "reconstruction.png", "true-change.png",
+        "outline.png", "gvr.png", "gvr-counterfactual.png", "saliency.png", "occlusion.png",
+        "integrated_gradients.png", "layer_gradcam.png", "random.png", "edge.png", "intensity.png",
+    }  # fmt: skip
+    drawn = [name for name in found if name.endswith(".svg")]
+    assert drawn
+    assert {f"{name[:-4]}.png" for name in drawn} <= set(found)
+    last = told.splitlines()[-1]
+    assert f"2 tables, {len(drawn)} figures and the rationales of 2 cases" in last
+    assert f"({len(found)} files, " in last
+    assert last.endswith(str(tmp_path / "out"))
+
+
+def test_one_group_of_scores_is_a_file_to_put_into_a_paper(ranked: Path, tmp_path: Path) -> None:
+    save([ranked], tmp_path, Wanted(("tables",)))
+    part = (tmp_path / "tables" / "scoreboard-truth.tex").read_text("ascii")
+    assert part.startswith("\\begin{table}")
+    assert "\\label{tab:scoreboard-truth}" in part
+    assert "validity" not in part
+    assert part.removesuffix("\n") in (tmp_path / "tables" / "scoreboard.tex").read_text("ascii")
+
+
+def test_exported_twice_every_byte_is_the_same(
+    make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(n=2, size=16)
+    save([run], tmp_path / "a", Wanted())
+    (tmp_path / "b" / "tables").mkdir(parents=True)
+    (tmp_path / "b" / "tables" / "models.csv").write_text("old")
+    (tmp_path / "b" / "mine.txt").write_text("kept")
+    later = time.time() + 1e6
+    monkeypatch.setattr(time, "time", lambda: later)
+    save([run], tmp_path / "b", Wanted())
+    first, second = files_of(tmp_path / "a"), files_of(tmp_path / "b")
+    assert second.pop("mine.txt") == b"kept"
+    assert first == second
+
+
+@pytest.mark.parametrize(("size", "wide"), [(8, 512), (28, 504), (64, 512), (128, 512), (600, 600)])
+def test_pictures_are_enlarged_by_a_whole_number(
+    make_run: Make, tmp_path: Path, size: int, wide: int
+) -> None:
+    save([make_run(n=1, size=size)], tmp_path, Wanted(RATIONALES))
+    for path in (tmp_path / "rationales" / "test-0000").glob("*.png"):
+        assert Image.open(path).size == (wide, wide)
+
+
+def test_small_pictures_keep_their_pixels(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(n=1, size=8)
+    save([run], tmp_path, Wanted(RATIONALES))
+    shown = np.asarray(Image.open(tmp_path / "rationales" / "test-0000" / "input.png"))
+    with h5py.File(run / "cases.h5") as file:
+        image = file["0/input"][0, 0]
+    assert np.array_equal(shown, image.repeat(64, axis=0).repeat(64, axis=1))
+
+
+def test_arrays_are_what_the_run_holds(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(n=2, size=8)
+    save([run], tmp_path, Wanted(RATIONALES, cases=["test-0001"], explainers=["gvr"]))
+    (folder,) = (tmp_path / "rationales").iterdir()
+    with np.load(folder / "rationales.npz", allow_pickle=False) as arrays:
+        found = dict(arrays)
+    assert set(found) == {"input", "reconstruction", "true_change", "mask", "heat_gvr",
+                          "counterfactual_gvr"}  # fmt: skip
+    assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+    with h5py.File(run / "cases.h5") as file:
+        group = file["0"]
+        assert np.array_equal(found["heat_gvr"], group["explainers/gvr/heat"][1])
+        assert np.array_equal(found["mask"], group["mask"][1])
+        assert np.allclose((found["input"] + 1) * 127.5, group["input"][1], atol=1e-4)
+    assert found["input"].shape == (1, 8, 8)
+
+
+def test_of_several_runs_and_models_each_has_its_folder(make_run: Make, tmp_path: Path) -> None:
+    runs = [make_run("one", n=1, size=8), make_run("two", n=1, size=8)]
+    with h5py.File(runs[1] / "cases.h5", "a") as file:
+        file.copy("0", "1")
+        file["1"].attrs["seed"] = 1
+    save(runs, tmp_path / "out", Wanted())
+    found = {path.parent.as_posix() for path in (tmp_path / "out").rglob("case.json")}
+    below = (tmp_path / "out" / "rationales").as_posix()
+    model = "wgan_gp-conv-linear-on-phantom-seed"
+    assert found == {
+        f"{below}/one/test-0000",
+        *(f"{below}/two/{model}-{seed}/test-0000" for seed in (0, 1)),
+    }
+    assert (tmp_path / "out" / "figures" / "two").is_dir()
+
+
+def test_a_run_without_cases_exports_its_tables(make_run: Make) -> None:
+    run = make_run(n=1, size=8)
+    (run / "cases.h5").unlink()
+    code, told, _ = typed(run)
+    assert code == 0
+    assert told.startswith("Exported 2 tables")
+    assert not (run / "export" / "rationales").exists()
+    code, told, _ = typed(run, "--only", "rationales", "--out", run.parent / "out")
+    assert told.startswith("Exported nothing, for there is nothing to export")
+
+
+def test_nothing_is_left_half_written(make_run: Make, tmp_path: Path) -> None:
+    save([make_run(n=1, size=8)], tmp_path / "out", Wanted())
+    assert not [name for name in files_of(tmp_path / "out") if "/." in name]
