@@ -65,14 +65,14 @@ ProfileOption = Annotated[
     Profile | None,
     typer.Option(
         help="quick: 32 px, minutes on two cores. standard: 64 px, for a GPU. paper: the "
-        "published values at 128 px.  [default: quick]",
+        "published values at 128 px.  \\[default: quick]",
         show_default=False,
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
 Out = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="The run's folder.  [default: reports/<name>-<key>]"),
+    typer.Option(metavar="DIR", help="The run's folder.  \\[default: reports/<name>-<key>]"),
 ]
 Every = Annotated[
     bool, typer.Option("--all", help="Print every score, not one of each group but the first.")
@@ -118,18 +118,19 @@ def run(
         typer.Option(
             metavar="GROUP",
             help="Groups of metrics: default, all, or one of the scoreboard's. Repeatable.  "
-            "[default: default, which is all but repeatability and usefulness]",
+            "\\[default: default, which is all but repeatability and usefulness]",
             show_default=False,
         ),
     ] = None,
     data_root: DataRoot = None,
     profile: ProfileOption = None,
     seed: Annotated[
-        list[int] | None, typer.Option(help="Repeat for several.  [default: 0]", show_default=False)
+        list[int] | None,
+        typer.Option(help="Repeat for several.  \\[default: 0]", show_default=False),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="Test images explained, at most.  [default: 100]", show_default=False),
+        typer.Option(help="Test images explained, at most.  \\[default: 100]", show_default=False),
     ] = None,
     device: Device = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images explained at once.")] = 128,
@@ -191,7 +192,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The page of several runs.  [default: comparison.html beside the first]",
+            help="The page of several runs.  \\[default: comparison.html beside the first]",
         ),
     ] = None,
     every: Every = False,
@@ -203,9 +204,9 @@ def report(
 
         folders = [check_run(folder) for folder in runs]
         if format != "html":
-            from gvr_bench.report import exports
+            from gvr_bench.report.exports.tables import export as printed
 
-            print(exports.export(folders, format), end="")
+            print(printed(folders, format), end="")
             return
         page = show_runs(folders, out, every)
         if open_page:

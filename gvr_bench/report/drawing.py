@@ -12,8 +12,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gvr_bench.report import text
-from gvr_bench.report.blocks import cut
-from gvr_bench.report.tables import Cell, Row, Table
+from gvr_bench.report.scores.blocks import cut
+from gvr_bench.report.scores.tables import Cell, Row, Table
 
 _DIGITS = 2
 _WIDEST_NAME = 22

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.published import published_tables
-from gvr_bench.report.tables import Table, model_tables, scoreboards
+from gvr_bench.report.scores.published import published_tables
+from gvr_bench.report.scores.tables import Table, model_tables, scoreboards
 
 
 @dataclass(frozen=True)

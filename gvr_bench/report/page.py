@@ -14,11 +14,12 @@ from markupsafe import Markup, escape
 
 from gvr_bench.metrics import DECLARED
 from gvr_bench.report import text
-from gvr_bench.report.blocks import blocks, kinds
-from gvr_bench.report.charts import marks
+from gvr_bench.report.charts.tradeoff import tradeoffs
+from gvr_bench.report.charts.training import marks
 from gvr_bench.report.folder import Run
 from gvr_bench.report.glossary import entry
-from gvr_bench.report.notes import (
+from gvr_bench.report.scores.blocks import blocks, kinds
+from gvr_bench.report.scores.notes import (
     best_note,
     images_note,
     interval_note,
@@ -28,8 +29,7 @@ from gvr_bench.report.notes import (
     reasons,
     seeds_note,
 )
-from gvr_bench.report.tables import Column, Table
-from gvr_bench.report.tradeoff import tradeoffs
+from gvr_bench.report.scores.tables import Column, Table
 
 _WORD_END = re.compile(r"_|[,:=](?=[^\W\d])")
 

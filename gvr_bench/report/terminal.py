@@ -11,11 +11,11 @@ from rich.text import Text
 
 from gvr_bench.metrics import Group
 from gvr_bench.report import text
-from gvr_bench.report.blocks import Block, blocks, cut, without_intervals
 from gvr_bench.report.drawing import Screen
 from gvr_bench.report.folder import Run
 from gvr_bench.report.loaded import Loaded, load_all
-from gvr_bench.report.notes import (
+from gvr_bench.report.scores.blocks import Block, blocks, cut, without_intervals
+from gvr_bench.report.scores.notes import (
     best_note,
     images_note,
     interval_note,
@@ -26,7 +26,7 @@ from gvr_bench.report.notes import (
     seeds_note,
     visible,
 )
-from gvr_bench.report.tables import Table
+from gvr_bench.report.scores.tables import Table
 
 _GLANCE = Group("", "One score of each other group", "")
 _FEW = 8  # scores that are all shown, however they are grouped

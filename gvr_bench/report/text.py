@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from gvr_bench.metrics import Declaration
 from gvr_bench.report.glossary import entry
-from gvr_bench.report.published import OURS, QuotedRow, decimals_of
-from gvr_bench.report.tables import Cell, Column, Row, Table
+from gvr_bench.report.scores.published import OURS, QuotedRow, decimals_of
+from gvr_bench.report.scores.tables import Cell, Column, Row, Table
 
 _BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 UP, DOWN = "↑", "↓"

@@ -18,9 +18,9 @@ from PIL import Image
 from test_browser_page import opened
 from test_report_html import HOSTILE
 
-from gvr_bench.report import pictures
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases.sprites import Encoding
 from gvr_bench.report.html import write_html
-from gvr_bench.report.sprites import Encoding
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -142,7 +142,7 @@ def test_the_script_draws_what_the_tables_show(page: Page, gallery: Path) -> Non
 def test_pictures_in_colour_that_were_compressed_are_drawn_alike(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gvr_bench.report.sprites.LADDER", (Encoding(90),))
+    monkeypatch.setattr("gvr_bench.report.cases.sprites.LADDER", (Encoding(90),))
     folder = write_run(tmp_path / "run", n=2, size=48)
     with h5py.File(folder / "cases.h5", "a") as file:
         for name in ("input", "reconstruction", "samples", "explainers/gvr/counterfactual"):

@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 from test_report_html import Page, words
 
-from gvr_bench.report.agreement import Agreement, agreement, alike, rank_correlations, ranks
-from gvr_bench.report.cases import read_cases
+from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.charts.agreement import Agreement, agreement, alike, rank_correlations, ranks
 from gvr_bench.report.html import render
 
 Make = Callable[..., Path]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gvr_bench.report.axis import Axis, Tick, framed
+from gvr_bench.report.charts.axis import Axis, Tick, framed
 
 
 @pytest.mark.parametrize(

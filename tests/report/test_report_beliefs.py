@@ -7,9 +7,9 @@ import pytest
 from made_up_run import record
 
 from gvr_bench.records import Record
-from gvr_bench.report.beliefs import beliefs
 from gvr_bench.report.folder import load
-from gvr_bench.report.tables import scoreboards
+from gvr_bench.report.scores.beliefs import beliefs
+from gvr_bench.report.scores.tables import scoreboards
 
 Told = Callable[[list[Record]], dict[str, str]]
 

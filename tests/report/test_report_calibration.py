@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, r2_score
 
-from gvr_bench.report.calibration import (
+from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.charts.calibration import (
     Predicted,
     Reliability,
     binned,
@@ -21,9 +22,8 @@ from gvr_bench.report.calibration import (
     reliability,
     wilson,
 )
-from gvr_bench.report.cases import read_cases
+from gvr_bench.report.charts.roc import SIDE
 from gvr_bench.report.html import render
-from gvr_bench.report.roc import SIDE
 
 Make = Callable[..., Path]
 

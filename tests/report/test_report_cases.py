@@ -12,12 +12,12 @@ from made_up_run import add_values, add_ways
 from test_report_html import HOSTILE, Page, words
 
 from gvr_bench.errors import DataError
-from gvr_bench.report.case_data import galleries
-from gvr_bench.report.case_views import UNSEEN, Line, view
-from gvr_bench.report.cases import Combination, read_cases
+from gvr_bench.report.cases.gallery import galleries
+from gvr_bench.report.cases.maps import maps
+from gvr_bench.report.cases.reading import Combination, read_cases
+from gvr_bench.report.cases.views import UNSEEN, Line, view
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
-from gvr_bench.report.maps import maps
 
 Make = Callable[..., Path]
 
@@ -207,7 +207,7 @@ def test_a_page_of_reduced_pictures_says_so(
 ) -> None:
     folder = make_run(n=2, size=32)
     assert "So that this page stays small" not in words(Page(render(folder)).shown)
-    monkeypatch.setattr("gvr_bench.report.sprites.PER_CASE", 40)
+    monkeypatch.setattr("gvr_bench.report.cases.sprites.PER_CASE", 40)
     shown = words(Page(render(folder)).shown)
     assert "So that this page stays small, the pictures of its cases are" in shown
     assert "compressed with loss (WebP, quality" in shown

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_report_html import Page, words
 
-from gvr_bench.report.cases import Curve
-from gvr_bench.report.charts import Chart, charts
+from gvr_bench.report.cases.reading import Curve
+from gvr_bench.report.charts.training import Chart, charts
 from gvr_bench.report.html import render
 
 

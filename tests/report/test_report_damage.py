@@ -16,7 +16,7 @@ from made_up_run import SOME, whole_scoreboard, write_whole_run
 from rich.console import Console
 
 from gvr_bench.errors import DataError, GvrError
-from gvr_bench.report.exports import export
+from gvr_bench.report.exports.tables import export
 from gvr_bench.report.html import render
 from gvr_bench.report.terminal import show
 

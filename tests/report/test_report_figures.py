@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from made_up_run import record, write_cases
 
-from gvr_bench.report.cases import read_cases
-from gvr_bench.report.figures import Figure, figures, slug, standalone
+from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.charts.figures import Figure, figures, slug, standalone
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
-from gvr_bench.report.tables import scoreboards
+from gvr_bench.report.scores.tables import scoreboards
 
 Make = Callable[..., Path]
 SVG = "{http://www.w3.org/2000/svg}"

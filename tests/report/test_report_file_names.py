@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gvr_bench.report.file_names import file_names
+from gvr_bench.report.exports.file_names import file_names
 
 SAFE = re.compile(r"[A-Za-z0-9_=+][A-Za-z0-9._=+-]*")
 HOSTILE = [

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gvr_bench.report.findings import headlines
 from gvr_bench.report.folder import load
-from gvr_bench.report.tables import model_tables, scoreboards
+from gvr_bench.report.scores.findings import headlines
+from gvr_bench.report.scores.tables import model_tables, scoreboards
 
 
 def test_the_headlines_are_the_model_then_ground_truth_then_the_rest(run: Path) -> None:

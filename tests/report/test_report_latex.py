@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from made_up_run import missing, record, whole_scoreboard, write_whole_run
 
-from gvr_bench.report.exports import export
-from gvr_bench.report.tex import tex
+from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports.tex import tex
 
 Make = Callable[..., Path]
 

@@ -11,10 +11,10 @@ from made_up_run import write_cases
 from test_report_html import Page, words
 from test_report_pictures import pixels
 
-from gvr_bench.report import pictures
-from gvr_bench.report.cases import read_cases
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases.maps import Maps, maps
+from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.html import render
-from gvr_bench.report.maps import Maps, maps
 
 Make = Callable[..., Path]
 NAMES = ["gvr", "integrated_gradients", "layer_gradcam", "occlusion", "saliency"]

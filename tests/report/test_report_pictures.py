@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gvr_bench.report import pictures
+from gvr_bench.report.cases import pictures
 
 
 def pixels(uri: str, mode: str = "RGB") -> np.ndarray:

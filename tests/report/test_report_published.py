@@ -11,10 +11,10 @@ from made_up_run import missing, record
 from rich.console import Console
 
 from gvr_bench.errors import DataError
-from gvr_bench.report.exports import export
+from gvr_bench.report.exports.tables import export
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
-from gvr_bench.report.published import published_tables
+from gvr_bench.report.scores.published import published_tables
 from gvr_bench.report.terminal import show
 
 Make = Callable[..., Path]

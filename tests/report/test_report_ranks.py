@@ -9,11 +9,11 @@ import pytest
 from made_up_run import SOME, Board, record, whole_scoreboard, write_whole_run
 
 from gvr_bench.errors import DataError
-from gvr_bench.report.blocks import blocks
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.grouping import Entry
-from gvr_bench.report.ranks import ranking
-from gvr_bench.report.tables import Cell, Table, scoreboards
+from gvr_bench.report.scores.blocks import blocks
+from gvr_bench.report.scores.grouping import Entry
+from gvr_bench.report.scores.ranks import ranking
+from gvr_bench.report.scores.tables import Cell, Table, scoreboards
 from gvr_bench.values import RunValues
 
 Make = Callable[..., Run]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gvr_bench.report import raster
-from gvr_bench.report.raster import png_of
+from gvr_bench.report.exports import raster
+from gvr_bench.report.exports.raster import png_of
 
 CHART = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'

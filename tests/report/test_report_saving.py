@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gvr_bench.cli import app
-from gvr_bench.report.saving import Wanted, save
+from gvr_bench.report.exports.saving import Wanted, save
 
 Make = Callable[..., Path]
 RATIONALES = ("rationales",)

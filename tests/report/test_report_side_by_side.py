@@ -11,10 +11,10 @@ import pytest
 from made_up_run import write_cases
 from test_report_html import Page, words
 
-from gvr_bench.report import pictures
-from gvr_bench.report.cases import read_cases
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.side_by_side import SideBySide, short_names, side_by_side
 from gvr_bench.report.html import render
-from gvr_bench.report.side_by_side import SideBySide, short_names, side_by_side
 
 Make = Callable[..., Path]
 MLP = "mlp:contaminated=true,steps=6000"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from gvr_bench.errors import DataError
-from gvr_bench.report.cases import read_cases
+from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.charts.space import HEIGHT, WIDTH, SpaceChart, space_chart
 from gvr_bench.report.html import render, write_html
-from gvr_bench.report.space import HEIGHT, WIDTH, SpaceChart, space_chart
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -10,9 +10,9 @@ import pytest
 from made_up_run import add_ways
 from PIL import Image
 
-from gvr_bench.report import sprites
-from gvr_bench.report.cases import Combination, read_cases
-from gvr_bench.report.sprites import (
+from gvr_bench.report.cases import sprites
+from gvr_bench.report.cases.reading import Combination, read_cases
+from gvr_bench.report.cases.sprites import (
     Bytes,
     Encoding,
     Sheet,

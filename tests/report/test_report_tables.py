@@ -9,8 +9,8 @@ from made_up_run import missing, record
 from gvr_bench.records import Record
 from gvr_bench.report.folder import Run, load
 from gvr_bench.report.glossary import entry
-from gvr_bench.report.notes import interval_note, not_shown, reasons, seeds_note, visible
-from gvr_bench.report.tables import Table, model_tables, scoreboards
+from gvr_bench.report.scores.notes import interval_note, not_shown, reasons, seeds_note, visible
+from gvr_bench.report.scores.tables import Table, model_tables, scoreboards
 
 Make = Callable[..., Path]
 

@@ -6,8 +6,8 @@ import random
 import pytest
 from made_up_run import EXPLAINERS
 
-from gvr_bench.report.tables import Cell, Column, Row, Table
-from gvr_bench.report.tradeoff import HEIGHT, WIDTH, Label, Scatter, labels_of, tradeoffs
+from gvr_bench.report.charts.tradeoff import HEIGHT, WIDTH, Label, Scatter, labels_of, tradeoffs
+from gvr_bench.report.scores.tables import Cell, Column, Row, Table
 
 LETTER, LINE = 7.0, 14.0
 

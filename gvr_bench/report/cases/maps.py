@@ -1,0 +1,121 @@
+"""All maps of one model in one table: alone, and over the image that they explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases.reading import Combination, Explained
+from gvr_bench.report.cases.views import (
+    UNSEEN,
+    Tile,
+    absent,
+    change_scale,
+    heat_scale,
+    known,
+    label_of,
+    named,
+    predicted,
+    shown,
+)
+from gvr_bench.report.glossary import is_control
+
+FEWEST = 3
+"""Fewer explainers are compared as easily in the cases themselves."""
+
+_EDGE = 128
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column shows; `scale` is the value in full colour."""
+
+    name: str
+    scale: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case; each cell holds the map alone, where there is one, and over the image."""
+
+    title: str
+    label: str
+    prediction: str
+    note: str
+    input: Tile
+    cells: tuple[tuple[Tile, ...], ...]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One model's maps: a row per case, a column per explainer, behind the truth if it is known."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    total: int
+    absent: tuple[str, ...]
+    mask: bool
+    crisp: bool
+
+
+def maps(combinations: Sequence[Combination]) -> list[Maps]:
+    """One view per model with cases and at least `FEWEST` explainers that are no controls."""
+    compared = [(c, [e for e in shown(c) if not is_control(e.name)]) for c in combinations]
+    return [_view(c, explainers) for c, explainers in compared if len(explainers) >= FEWEST]
+
+
+def _view(c: Combination, explainers: Sequence[Explained]) -> Maps:
+    change = change_scale(c)
+    scales = [heat_scale(e, change) for e in explainers]
+    truths = [known(c, i, change, _EDGE) for i in range(len(c))]
+    heading = max((tile.caption for truth in truths for tile in truth), key=len, default="")
+    columns = [Column(e.name, f"{s:.2g}") for e, s in zip(explainers, scales, strict=True)]
+    rows = []
+    for i, truth in enumerate(truths):
+        cells = [_cell(c, e, i, s) for e, s in zip(explainers, scales, strict=True)]
+        if heading:
+            cells.insert(0, (*_true_change(c, i, change), *truth))
+        rows.append(_row(c, i, cells))
+    if heading:
+        columns.insert(0, Column(heading, "" if c.true_change is None else f"{change:.2g}"))
+    return Maps(
+        title=f"{c.model}, seed {c.seed}",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        total=c.total,
+        absent=absent(c),
+        mask=c.mask is not None and bool(c.mask.any()),
+        crisp=pictures.is_crisp(c.size),
+    )
+
+
+def _row(c: Combination, i: int, cells: Sequence[tuple[Tile, ...]]) -> Row:
+    title = c.sample_id[i]
+    return Row(
+        title=title,
+        label=label_of(c, i),
+        prediction=f"{named(c, i)}{predicted(c, i)}",
+        note=UNSEEN if c.asked is not None and not c.asked[i] else "",
+        input=Tile(pictures.plain(c.input[i], _EDGE), f"Input image {title}", ""),
+        cells=tuple(cells),
+    )
+
+
+def _cell(c: Combination, e: Explained, i: int, scale: float) -> tuple[Tile, ...]:
+    assert e.heat is not None
+    name = c.sample_id[i]
+    alone = pictures.difference(e.heat[i], scale, _EDGE)
+    over = pictures.overlay(c.input[i], e.heat[i], scale, _EDGE)
+    return (
+        Tile(alone, f"Map of {e.name} alone, for image {name}", "", "difference"),
+        Tile(over, f"Map of {e.name} over image {name}", ""),
+    )
+
+
+def _true_change(c: Combination, i: int, scale: float) -> tuple[Tile, ...]:
+    if c.true_change is None:
+        return ()
+    alone = pictures.difference(c.true_change[i], scale, _EDGE)
+    return (Tile(alone, f"True change of image {c.sample_id[i]} alone", "", "difference"),)

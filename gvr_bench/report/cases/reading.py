@@ -1,0 +1,256 @@
+"""Reads the pictures of a run from `cases.h5`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.report.cases.checks import checked
+from gvr_bench.report.folder import open_cases, reading
+from gvr_bench.types import KINDS
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One explainer's answers for the cases that are shown, k of them.
+
+    `heat` (k, H, W) is None unless `status` is ok; the rest is None for explainers that make no
+    counterfactual. `path` (k, T, C, H, W) are images at equal fractions of the way from the
+    reconstruction to the counterfactual, and `path_prediction` (k, T) what the model says of them;
+    `oracle_after` and `oracle_target_after` (k,) are the oracle's answers for the counterfactual.
+    """
+
+    name: str
+    status: str
+    reason: str
+    heat: Float | None = None
+    counterfactual: NDArray[np.uint8] | None = None
+    found: NDArray[np.bool_] | None = None
+    steps: NDArray[np.int64] | None = None
+    reasons: tuple[str, ...] | None = None
+    after: Float | None = None
+    reencoded: Float | None = None
+    path: NDArray[np.uint8] | None = None
+    path_prediction: Float | None = None
+    oracle_after: Float | None = None
+    oracle_target_after: Float | None = None
+    end: Float | None = None
+
+
+@dataclass(frozen=True)
+class Test:
+    """What the model predicts for all n test images, and what they show.
+
+    `prediction` (n, K), activated and in the unit for regression; `positive` (n, K); `target`
+    (n, columns), in the unit and NaN where not labelled, None in runs that did not keep it.
+    """
+
+    prediction: Float
+    positive: NDArray[np.bool_]
+    target: Float | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Latents of m test images on their first two principal components.
+
+    `points` (m, 2), `positive` (m, K), `shares` (2,) of the variance, and `start` (k, 2), where
+    the cases lie; where their counterfactuals lie is `Explained.end`.
+    """
+
+    points: Float
+    positive: NDArray[np.bool_]
+    shares: Float
+    start: Float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one loss of one stage went: (steps,) each."""
+
+    stage: str
+    loss: str
+    step: NDArray[np.float64]
+    value: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One explained model with the first k of its `total` cases.
+
+    Arrays are as in `cases.h5`; `threshold` is None where the task has none. There are no cases
+    where the data failed, and no reconstruction or prediction where every explainer did. `oracle`
+    and `oracle_target` (k,) are what an independent judge says of the input, for the output to be
+    lowered and, among classes, for the one to be reached.
+    """
+
+    dataset: str
+    model: str
+    seed: int
+    kind: str
+    outputs: tuple[str, ...]
+    unit: str
+    threshold: float | None
+    total: int
+    input: NDArray[np.uint8]
+    reconstruction: NDArray[np.uint8] | None
+    sample_id: tuple[str, ...]
+    patient_id: tuple[str, ...]
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    label: Float
+    prediction: Float | None
+    asked: NDArray[np.bool_] | None
+    mask: NDArray[np.bool_] | None
+    true_change: Float | None
+    samples: NDArray[np.uint8] | None
+    test: Test | None
+    explainers: tuple[Explained, ...]
+    curves: tuple[Curve, ...]
+    space: Space | None = None
+    oracle: Float | None = None
+    oracle_target: Float | None = None
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+    @property
+    def size(self) -> int:
+        """Width of the images in pixels."""
+        return int((self.input if self.samples is None else self.samples).shape[-1])
+
+
+def read_cases(path: Path, most: int | None = None) -> list[Combination]:
+    """Read the cases of every combination: all, or the first, about `most` in all.
+
+    Of each at least 3 then and at most 12. Raises `DataError` where the file is damaged; a run
+    without the file has no cases.
+    """
+    if not (path / "cases.h5").is_file():
+        return []
+    with open_cases(path) as file, reading(path, "cases.h5", "the cases"):
+        each = None if most is None else max(3, min(12, most // max(1, len(file))))
+        names = sorted(file, key=_position)
+        return [checked(_combination(file[name], each)) for name in names]
+
+
+def _position(name: str) -> tuple[bool, int, str]:
+    return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+
+
+def _combination(group: h5py.Group, most: int | None) -> Combination:
+    attrs = group.attrs
+    threshold = float(attrs["threshold"])
+    outputs = tuple(json.loads(attrs["outputs"]))
+    k = _count(group, most)
+    return Combination(
+        dataset=str(attrs["dataset"]),
+        model=f"{attrs['generator']} · {attrs['encoder']} · {attrs['head']}",
+        seed=int(attrs["seed"]),
+        kind=str(attrs["kind"]),
+        outputs=outputs,
+        unit=str(attrs["unit"]),
+        threshold=None if math.isnan(threshold) else threshold,
+        total=int(attrs.get("total", len(group["input"]))) if k else 0,
+        input=group["input"][:k] if k else np.zeros((0, 1, 1, 1), np.uint8),
+        reconstruction=_rows(group, "reconstruction", k),
+        sample_id=_strings(group["sample_id"], k) if k else (),
+        patient_id=_strings(group["patient_id"], k) if k else (),
+        source=group["source"][:k] if k else np.zeros(0, np.int64),
+        target=group["target"][:k] if k else np.zeros(0, np.int64),
+        label=group["label"][:k] if k else np.zeros(0, np.float32),
+        prediction=_rows(group, "prediction", k),
+        asked=_rows(group, "asked", k),
+        mask=_rows(group, "mask", k),
+        true_change=_rows(group, "true_change", k),
+        samples=_rows(group, "samples", None),
+        test=_test(group["test"], len(outputs)) if "test" in group else None,
+        explainers=tuple(_explained(n, g, k) for n, g in group.get("explainers", {}).items()),
+        curves=_history(group.get("history", {})),
+        space=_space(group["space"], k) if "space" in group else None,
+        oracle=_rows(group, "oracle", k),
+        oracle_target=_rows(group, "oracle_target", k),
+    )
+
+
+def _count(group: h5py.Group, most: int | None) -> int:
+    """How many of the cases are read."""
+    there = len(group["input"]) if "input" in group else 0
+    return there if most is None else min(there, most)
+
+
+def _test(group: h5py.Group, outputs: int) -> Test:
+    prediction, positive = group["prediction"][:], group["positive"][:].astype(bool)
+    if prediction.shape != positive.shape or prediction.shape[1:] != (outputs,):
+        raise ValueError(
+            f"test predictions of shape {prediction.shape} and findings of {positive.shape} "
+            f"for {outputs} outputs"
+        )
+    target = _rows(group, "target", None)
+    if target is not None and len(target) != len(prediction):
+        raise ValueError(f"{len(target)} test labels for {len(prediction)} predictions")
+    return Test(prediction, positive, target)
+
+
+def _space(group: h5py.Group, k: int) -> Space:
+    points, positive = group["points"][:], group["positive"][:].astype(bool)
+    if points.shape[1:] != (2,) or len(points) != len(positive):
+        raise ValueError(f"latents of shape {points.shape} with findings of shape {positive.shape}")
+    return Space(points, positive, group["shares"][:], group["start"][:k])
+
+
+def _explained(name: str, group: h5py.Group, k: int) -> Explained:
+    path = _rows(group, "path", k)
+    if path is not None and (path.ndim != 5 or path.shape[1] < 2):
+        raise ValueError(f"the path of {name} has shape {path.shape}")
+    return Explained(
+        name=name,
+        status=str(group.attrs["status"]),
+        reason=str(group.attrs["reason"]),
+        heat=_rows(group, "heat", k),
+        counterfactual=_rows(group, "counterfactual", k),
+        found=_rows(group, "found", k),
+        steps=_rows(group, "steps", k),
+        reasons=_strings(group["reason"], k) if "reason" in group else None,
+        after=_rows(group, "prediction_after", k),
+        reencoded=_rows(group, "prediction_reencoded", k),
+        path=path,
+        path_prediction=_rows(group, "path_prediction", k) if path is not None else None,
+        oracle_after=_rows(group, "oracle_after", k),
+        oracle_target_after=_rows(group, "oracle_target_after", k),
+        end=_rows(group, "end", k),
+    )
+
+
+def _history(group: Mapping[str, h5py.Group]) -> tuple[Curve, ...]:
+    """Curves in the order in which the stages were trained."""
+    order = [*(kind for kind in KINDS if kind in group), *(n for n in group if n not in KINDS)]
+    return tuple(
+        Curve(stage, loss, _floats(group[stage]["step"]), _floats(group[stage][loss]))
+        for stage in order
+        for loss in group[stage]
+        if loss != "step"
+    )
+
+
+def _floats(data: h5py.Dataset) -> NDArray[np.float64]:
+    return np.asarray(data[:], dtype=np.float64)
+
+
+def _rows(group: h5py.Group, name: str, k: int | None) -> Any:
+    """The first `k` rows of an array, or None where it does not exist."""
+    return group[name][:k] if name in group else None
+
+
+def _strings(data: h5py.Dataset, most: int) -> tuple[str, ...]:
+    return tuple(str(text) for text in data.asstr()[:most])

@@ -1,0 +1,259 @@
+"""Cases as a page shows them: who they are, what was predicted, and what each explainer did."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases.pictures import Float
+from gvr_bench.report.cases.reading import Combination, Explained
+from gvr_bench.report.glossary import is_control
+
+UNSEEN = "the model does not see this finding: nothing to explain, and not scored"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture; `kind` is `image` or `difference`, which has no background of its own."""
+
+    source: str
+    alt: str
+    caption: str
+    kind: str = "image"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one explainer that makes counterfactuals did with a case, and whether it went well."""
+
+    explainer: str
+    text: str
+    good: bool = True
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """One case in words; `oracle` is what an independent judge says of it, where one was asked."""
+
+    title: str
+    patient: str
+    label: str
+    prediction: str
+    oracle: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class CombinationView:
+    """The cases of one model, with the scale that changes of intensity share."""
+
+    title: str
+    cases: tuple[CaseView, ...]
+    total: int
+    asked: str
+    scale: str
+    counterfactuals: bool
+    mask: bool
+    absent: tuple[str, ...]
+
+
+def view(c: Combination) -> CombinationView:
+    """Tell what there is of one combination; its pictures lie in `sprites`."""
+    return CombinationView(
+        title=f"{c.model}, seed {c.seed}",
+        cases=tuple(_case(c, i) for i in range(len(c))),
+        total=c.total,
+        asked=_asked(c),
+        scale=f"{change_scale(c):.2g}",
+        counterfactuals=any(e.counterfactual is not None for e in c.explainers),
+        mask=c.mask is not None and bool(c.mask.any()),
+        absent=absent(c),
+    )
+
+
+def absent(c: Combination) -> tuple[str, ...]:
+    """The explainers without a map, and why there is none."""
+    return tuple(
+        f"{e.name}: {e.status}: {e.reason or 'no reason given'}"
+        for e in c.explainers
+        if e.heat is None
+    )
+
+
+def shown(c: Combination) -> list[Explained]:
+    """Those that make counterfactuals, then attribution maps, then controls; failed ones not.
+
+    Among themselves they keep the order in which they were asked for.
+    """
+    usable = [e for e in c.explainers if e.heat is not None]
+    return sorted(usable, key=lambda e: (is_control(e.name), e.counterfactual is None))
+
+
+def change_scale(c: Combination) -> float:
+    """One scale for all that is measured in intensity: the true change, where it is known."""
+    if c.true_change is not None and np.any(c.true_change):
+        return pictures.symmetric_scale(c.true_change)
+    changes = [_change(c, e) for e in c.explainers if e.counterfactual is not None and len(c)]
+    return pictures.symmetric_scale(np.stack(changes)) if changes else 1.0
+
+
+def heat_scale(explainer: Explained, change: float) -> float:
+    """What full colour is in a map: `change` for changes of intensity, else its own."""
+    if explainer.counterfactual is not None or explainer.heat is None:
+        return change
+    return pictures.symmetric_scale(explainer.heat)
+
+
+def _change(c: Combination, explainer: Explained) -> Float:
+    """Reconstruction - counterfactual on [-1, 1], mean over channels: (k, H, W)."""
+    assert explainer.counterfactual is not None
+    assert c.reconstruction is not None
+    before = c.reconstruction.astype(np.float32)
+    after = explainer.counterfactual.astype(np.float32)
+    return np.asarray((before - after).mean(axis=1) / 127.5, dtype=np.float32)
+
+
+def moving(c: Combination) -> list[Explained]:
+    """The explainers that make counterfactuals, in the order in which they are shown."""
+    return [e for e in shown(c) if e.counterfactual is not None]
+
+
+def outcome(c: Combination, e: Explained, i: int) -> str:
+    """`found`, `lost` where no counterfactual was, or `unseen` where there was nothing to find."""
+    if c.asked is not None and not c.asked[i]:
+        return "unseen"
+    return "found" if e.found is None or e.found[i] else "lost"
+
+
+def _case(c: Combination, i: int) -> CaseView:
+    return CaseView(
+        title=c.sample_id[i],
+        patient="" if c.patient_id[i] == c.sample_id[i] else c.patient_id[i],
+        label=label_of(c, i),
+        prediction=f"{named(c, i)}{predicted(c, i)}",
+        oracle=_judged(c, i),
+        lines=tuple(_line(c, e, i) for e in moving(c)),
+    )
+
+
+def _judged(c: Combination, i: int) -> str:
+    """What the oracle says of case `i`, where one was asked."""
+    if c.oracle is None or not math.isfinite(c.oracle[i]):
+        return ""
+    return f"{named(c, i)}{amount(c, c.oracle[i])}"
+
+
+def _line(c: Combination, e: Explained, i: int) -> Line:
+    came = outcome(c, e, i)
+    if came == "unseen":
+        return Line(e.name, UNSEEN)
+    text = " · ".join(part for part in (_head(c, e, i), _oracle(c, e, i), _steps(e, i)) if part)
+    if came == "found":
+        return Line(e.name, text)
+    why = e.reasons[i] if e.reasons is not None else ""
+    return Line(e.name, f"{text} · not found: {why or 'no reason given'}", good=False)
+
+
+def _head(c: Combination, e: Explained, i: int) -> str:
+    """What the model itself says before and after, and of the counterfactual as a picture."""
+    path = [predicted(c, i)]
+    if e.after is not None and math.isfinite(e.after[i]):
+        path.append(amount(c, e.after[i]))
+    line = _of_class(c, i) + " → ".join(path)
+    if e.reencoded is not None and math.isfinite(e.reencoded[i]):
+        line += f", re-encoded {amount(c, e.reencoded[i])}"
+    return line
+
+
+def _oracle(c: Combination, e: Explained, i: int) -> str:
+    """What the oracle says before and after; among classes, of the one to be reached as well."""
+    if c.oracle is None or e.oracle_after is None or not math.isfinite(e.oracle_after[i]):
+        return ""
+    line = f"oracle {_of_class(c, i)}{amount(c, c.oracle[i])} → {amount(c, e.oracle_after[i])}"
+    if c.kind != "multiclass" or c.oracle_target is None or e.oracle_target_after is None:
+        return line
+    reached = f"{amount(c, c.oracle_target[i])} → {amount(c, e.oracle_target_after[i])}"
+    return f"{line}, {c.outputs[int(c.target[i])]}: {reached}"
+
+
+def _of_class(c: Combination, i: int) -> str:
+    """Which class a probability is of."""
+    return f"{c.outputs[int(c.source[i])]}: " if c.kind == "multiclass" else ""
+
+
+def _steps(e: Explained, i: int) -> str:
+    if e.steps is None:
+        return ""
+    return f"{e.steps[i]} step{'' if e.steps[i] == 1 else 's'}"
+
+
+def known(c: Combination, i: int, scale: float, edge: int) -> list[Tile]:
+    """What is known to be true of case `i`, as no tile or one; full colour is `scale`."""
+    caption = truth_of(c, i)
+    if not caption:
+        return []
+    change = None if c.true_change is None else c.true_change[i]
+    mask = None if c.mask is None else c.mask[i]
+    picture = pictures.outlined(c.input[i], change, mask, scale, edge)
+    return [Tile(picture, f"{caption} on image {c.sample_id[i]}".capitalize(), caption)]
+
+
+def truth_of(c: Combination, i: int) -> str:
+    """What is known to be true of case `i`, in words, or nothing."""
+    words = (
+        "true change" if c.true_change is not None else "",
+        "outline of the finding" if c.mask is not None and c.mask[i].any() else "",
+    )
+    return " and ".join(word for word in words if word)
+
+
+def amount(c: Combination, value: float) -> str:
+    """A prediction with its unit, or as a probability."""
+    known_unit = c.unit if c.kind == "regression" and math.isfinite(value) else ""
+    return f"{bare(c, value)} {known_unit}".strip()
+
+
+def bare(c: Combination, value: float) -> str:
+    """A prediction without its unit."""
+    if not math.isfinite(value):
+        return "–"
+    if c.kind != "regression":
+        return f"{value:.2f}"
+    size = abs(value)
+    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def predicted(c: Combination, i: int) -> str:
+    """What the model says of case `i` before anything is changed."""
+    return "–" if c.prediction is None else amount(c, c.prediction[i])
+
+
+def named(c: Combination, i: int) -> str:
+    """Which output it is, where there are several."""
+    return f"{c.outputs[int(c.source[i])]} " if len(c.outputs) > 1 else ""
+
+
+def label_of(c: Combination, i: int) -> str:
+    """The label of case `i` in words or with its unit."""
+    value = float(c.label[i])
+    if not math.isfinite(value):
+        return "not labelled"
+    if c.kind == "regression":
+        return amount(c, value)
+    if c.kind == "multiclass":
+        return c.outputs[int(value)]
+    return f"{c.outputs[int(c.source[i])]} {'present' if value >= 0.5 else 'absent'}"
+
+
+def _asked(c: Combination) -> str:
+    """What the explainers were asked, as a clause."""
+    if c.kind == "multiclass":
+        pairs = dict.fromkeys(zip(c.source.tolist(), c.target.tolist(), strict=True))
+        return "what turns " + ", ".join(f"{c.outputs[a]} into {c.outputs[b]}" for a, b in pairs)
+    names = ", ".join(dict.fromkeys(c.outputs[k] for k in c.source.tolist()))
+    if c.threshold is None:
+        return f"what lowers the prediction of {names}"
+    return f"what brings {names} below {amount(c, c.threshold)}"

@@ -1,0 +1,1 @@
+"""What a report draws: coordinates for inline SVG, and the figures that can be saved."""

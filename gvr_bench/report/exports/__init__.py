@@ -1,0 +1,1 @@
+"""What can be taken out of a report: tables, figures, rationales."""

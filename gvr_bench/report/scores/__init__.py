@@ -1,0 +1,1 @@
+"""What a report says of explainers and models in numbers and words."""

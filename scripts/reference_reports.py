@@ -1,0 +1,83 @@
+"""Make the reference reports: the page, tables, spec and main picture of three runs.
+
+    scripts/reference_reports.py --mnist DIR [--store DIR] [NAME...]
+
+The runs use the networks that come with the package, so that anybody gets the same reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from gvr_bench.report.cases.maps import Maps, maps
+from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.exports.tables import export
+
+REPORTS = Path(__file__).parents[1] / "reports"
+RUNS = {
+    "phantom": (),
+    "mnist": ("--dataset", "mnist", "--head", "robust-mlp"),
+    "digits": ("--dataset", "digits"),
+}
+CASES = 3  # rows of the picture
+TILE, GAP, LINE = 128, 8, 20  # pixels
+
+
+def main() -> None:
+    """Run what is asked for, all by default, and keep what people look at."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RUNS)}")
+    parser.add_argument("--mnist", type=Path, help="folder with MNIST's files")
+    parser.add_argument("--store", type=Path, help="where results are kept")
+    given = parser.parse_args()
+    for name in given.names or RUNS:
+        if name not in RUNS:
+            parser.error(f"no report '{name}'; choose of {', '.join(RUNS)}")
+        more = ["--store", str(given.store)] if given.store else []
+        if name == "mnist" and given.mnist:
+            more += ["--data-root", str(given.mnist)]
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / name
+            command = ["gvr_bench", "run", *RUNS[name], *more, "--out", str(run)]
+            subprocess.run([sys.executable, "-m", *command], check=True)  # noqa: S603 - our own
+            keep(run, name)
+
+
+def keep(run: Path, name: str) -> None:
+    """Copy a run's page and spec, and write its tables and picture."""
+    shutil.copy(run / "index.html", REPORTS / f"{name}.html")
+    shutil.copy(run / "spec.toml", REPORTS / f"{name}.toml")
+    (REPORTS / f"{name}.md").write_text(export([run], "md"), encoding="utf-8")
+    (view,) = maps(read_cases(run, CASES))
+    picture(view).save(REPORTS / f"{name}.png", optimize=True)
+
+
+def picture(view: Maps) -> Image.Image:
+    """Draw a row per case: the input, what truly differs where it is known, every explainer."""
+    names = ["input", *(column.name for column in view.columns)]
+    width = len(names) * (TILE + GAP) - GAP
+    whole = Image.new("RGB", (width, LINE + len(view.rows) * (TILE + GAP) - GAP), "white")
+    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(11)
+    for x, name in enumerate(names):
+        draw.text((x * (TILE + GAP), 2), name.partition(" and ")[0], "black", font)
+    for y, row in enumerate(view.rows):
+        tiles = [row.input, *(cell[-1] for cell in row.cells)]
+        for x, tile in enumerate(tiles):
+            drawn = Image.open(io.BytesIO(base64.b64decode(tile.source.partition(",")[2])))
+            smooth = Image.Resampling.NEAREST if view.crisp else Image.Resampling.LANCZOS
+            at = x * (TILE + GAP), LINE + y * (TILE + GAP)
+            whole.paste(drawn.convert("RGB").resize((TILE, TILE), smooth), at)
+    return whole
+
+
+if __name__ == "__main__":
+    main()
