@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -42,14 +43,22 @@ def main() -> None:
     for name in given.names or RUNS:
         if name not in RUNS:
             parser.error(f"no report '{name}'; choose of {', '.join(RUNS)}")
-        more = ["--store", str(given.store)] if given.store else []
-        if name == "mnist" and given.mnist:
-            more += ["--data-root", str(given.mnist)]
         with tempfile.TemporaryDirectory() as folder:
-            run = Path(folder) / name
-            command = ["gvr_bench", "run", *RUNS[name], *more, "--out", str(run)]
-            subprocess.run([sys.executable, "-m", *command], check=True)  # noqa: S603 - our own
-            keep(run, name)
+            keep(run(Path(folder), name, given.mnist, given.store), name)
+
+
+def run(folder: Path, name: str, mnist: Path | None, store: Path | None) -> Path:
+    """Run in a folder, so that the report names no other place of this machine."""
+    more = []
+    if name == "mnist" and mnist:
+        (folder / "mnist").symlink_to(mnist.resolve())
+        more = ["--data-root", "mnist"]
+    environment = os.environ | ({"GVR_BENCH_STORE": str(store.resolve())} if store else {})
+    command = ["gvr_bench", "run", *RUNS[name], *more, "--out", "run"]
+    subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", *command], check=True, cwd=folder, env=environment
+    )
+    return folder / "run"
 
 
 def keep(run: Path, name: str) -> None:
