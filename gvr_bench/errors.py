@@ -16,7 +16,7 @@ A message is one line: what is wrong, where, and what to type next.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,7 +32,15 @@ class UsageError(GvrError):
 
 
 class DataError(GvrError):
-    """Data is missing, unreadable or unsuitable."""
+    """Data is missing, unreadable or unsuitable.
+
+    Where single images of a split cannot be read, `unreadable` says which, by position in what was
+    asked for, and why: a data set whose settings have a `skip` can go without that share of them.
+    """
+
+    def __init__(self, message: str, unreadable: Mapping[int, str] | None = None) -> None:
+        super().__init__(message)
+        self.unreadable = dict(unreadable or {})
 
 
 class StoreError(GvrError):

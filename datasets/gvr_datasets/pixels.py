@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ import gvr_bench.api as gvr
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG")  # others of Pillow's are too many to trust, and one runs programs
+MOST_PIXELS = 2**26  # of one image; the largest detectors make half as many
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Read an image file of any common mode as one grey channel (h, w), 0..255.
+    """Read a PNG or JPEG of any mode as one grey channel (h, w), 0..255, whatever it is called.
 
     16-bit files are scaled by their full range; transparency is ignored. Raises `DataError`
     naming the file.
@@ -66,16 +69,25 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def read_squares(files: Sequence[Path], size: int) -> NDArray[np.uint8]:
-    """Read image files, letterboxed, as (n, 1, size, size). Raises `DataError` naming the file."""
+    """Read image files, letterboxed, as (n, 1, size, size).
+
+    Raises `DataError` naming the first that cannot be read, with all of them as `unreadable`.
+    """
     out = np.empty((len(files), 1, size, size), dtype=np.uint8)
 
-    def read(position: int) -> None:
-        out[position, 0] = letterbox(read_grey(files[position]), size)
+    def read(position: int) -> str:
+        try:
+            out[position, 0] = letterbox(read_grey(files[position]), size)
+        except gvr.DataError as error:
+            return error.unreadable[0]
+        return ""
 
     # Pillow decodes without the interpreter's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(read, range(len(files))):
-            pass
+        reasons = list(pool.map(read, range(len(files))))
+    unreadable = {position: reason for position, reason in enumerate(reasons) if reason}
+    for position, reason in unreadable.items():
+        raise _fault(files[position], reason, unreadable)
     return out
 
 
@@ -87,21 +99,42 @@ def read_extent(path: Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image]:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            _check(image)
             yield image
+    except UnidentifiedImageError as error:
+        raise _fault(path, "it is neither a PNG nor a JPEG, or ends in its first bytes") from error
     # A broken file makes Pillow raise OSError, ValueError, SyntaxError, IndexError and others.
     except Exception as error:
-        raise gvr.DataError(f"cannot read the image {path}: {error}; replace the file") from error
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _fault(path, said or type(error).__name__) from error
+
+
+def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None) -> gvr.DataError:
+    return gvr.DataError(
+        f"cannot read the image {path}: {reason}; replace the file", unreadable or {0: reason}
+    )
+
+
+def _check(image: Image) -> None:
+    """Refuse, from the header alone, what would take the machine's memory or is no one picture."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"it says it has {width:,} x {height:,} pixels, too many")
+    if image.format == "PNG" and getattr(image, "is_animated", False):
+        raise ValueError("it is animated, and one picture is expected")
 
 
 def _grey(image: Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
         # Rounding to 65535 / 255 = 257 makes a 16-bit copy of an 8-bit image equal to it.
-        wide = np.asarray(image, dtype=np.int64)
-        return np.clip((wide + 128) // 257, 0, 255).astype(np.uint8)
+        wide = np.asarray(image).clip(0, 65535 - 128).astype(np.uint16)
+        wide += 128
+        wide //= 257
+        return wide.astype(np.uint8)
     return np.array(image.convert("L"), dtype=np.uint8)
 
 

@@ -18,7 +18,7 @@ import gvr_bench.api as gvr
 from gvr_datasets.bnp import BNP
 from gvr_datasets.parts import split_patients
 from gvr_datasets.pixels import read_squares
-from gvr_datasets.text_files import read_records
+from gvr_datasets.text_files import is_plain, read_records, stay_inside
 
 _TABLE, _COLUMNS = "table.csv", ("file", "patient", "bnp")
 # What float32 targets can hold, in ng/L.
@@ -48,13 +48,15 @@ class Radiographs(gvr.Dataset):
         """How the images are read and split.
 
         `test` is a share of the patients, `validation` of those not used for testing; `seed`
-        decides which.
+        decides which. `skip` is the share of the images that may be left out because their files
+        cannot be read.
         """
 
         size: int = Field(default=128, ge=8, le=1024)
         seed: int = Field(default=0, ge=0)
         test: float = Field(default=0.2, gt=0, lt=1)
         validation: float = Field(default=0.1, gt=0, lt=1)
+        skip: float = Field(default=0.01, ge=0, lt=1)
 
     @property
     def task(self) -> gvr.Task:
@@ -137,8 +139,10 @@ def open_collection(root: Path | None) -> Collection:
     table = root / _TABLE
     if not table.is_file():
         raise gvr.DataError(f"no {_TABLE} in {root}; {_NEEDS}")
-    rows = read_rows(table)
-    sizes = {row.name: _size(root / row.name) for row in rows}
+    rows = read_rows(table, root)
+    for folder in {(root / row.name).parent for row in rows}:
+        stay_inside(folder, root)
+    sizes = {row.name: _size(root / row.name, root) for row in rows}
     absent = [name for name, size in sizes.items() if size is None]
     if absent:
         raise gvr.DataError(
@@ -151,16 +155,18 @@ def open_collection(root: Path | None) -> Collection:
     return Collection(root, rows, digest.hexdigest())
 
 
-def read_rows(table: Path) -> list[Row]:
+def read_rows(table: Path, root: Path) -> list[Row]:
     """Read the table in its order. Raises `DataError` naming the line."""
     rows: dict[str, Row] = {}
-    for line, (cell, patient, bnp) in read_records(table, _COLUMNS):
+    for line, (cell, patient, bnp) in read_records(table, root, _COLUMNS):
         where = f"{table}, line {line}"
         name = _name(cell, where)
         if name in rows:
             raise gvr.DataError(f"{where}: {name!r} has a row already; one row per image expected")
         if not patient:
             raise gvr.DataError(f"{where}: {name!r} has no patient")
+        if not is_plain(patient):
+            raise gvr.DataError(f"{where}: patient {patient!r} holds signs that cannot be shown")
         rows[name] = Row(name, patient, _bnp(bnp, where))
     if not rows:
         raise gvr.DataError(f"{table} has a header but no rows")
@@ -172,7 +178,8 @@ def read_rows(table: Path) -> list[Row]:
 def _name(cell: str, where: str) -> str:
     """Return one spelling of a path that stays in the folder."""
     path = PurePosixPath(cell)
-    if not path.parts or path.is_absolute() or ".." in path.parts or set(cell) & set("\\:\0"):
+    leaves = not path.parts or path.is_absolute() or ".." in path.parts or set(cell) & set("\\:")
+    if leaves or not is_plain(cell):
         raise gvr.DataError(
             f"{where}: {cell!r} is not the path of an image inside the folder, like images/1.png"
         )
@@ -183,7 +190,7 @@ def _bnp(cell: str, where: str) -> float:
     if not cell:
         return float("nan")
     try:
-        value = float(cell)
+        value = 0.0 if "_" in cell else float(cell)
     except ValueError:
         value = 0.0
     if not _LEAST <= value <= _MOST:
@@ -194,10 +201,12 @@ def _bnp(cell: str, where: str) -> float:
     return value
 
 
-def _size(path: Path) -> int | None:
+def _size(path: Path, root: Path) -> int | None:
     """Size in bytes; None where there is no such file."""
     try:
-        found = path.stat()
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            found = stay_inside(path, root).stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -16,11 +16,11 @@ from gvr_bench.compute.oracle import compute_oracle
 from gvr_bench.compute.probes import compute_probe
 from gvr_bench.compute.scores import compute_scores
 from gvr_bench.compute.student import compute_lessons, compute_student
-from gvr_bench.errors import PluginError
+from gvr_bench.errors import PluginError, TrainingError
 from gvr_bench.stages import Stage, StageKind
 from gvr_bench.store import Store
 
-COMPUTE: dict[StageKind, Callable[[Bench], None]] = {
+COMPUTE: dict[StageKind, Callable[[Bench], str | None]] = {
     "data": compute_data,
     "cases": compute_cases,
     "generator": compute_generator,
@@ -39,8 +39,16 @@ COMPUTE: dict[StageKind, Callable[[Bench], None]] = {
 }
 
 
-def compute(stage: Stage, store: Store, ctx: gvr.Context) -> None:
-    """Compute one stage and write its value. Raises what the plugins raise."""
+def compute(stage: Stage, store: Store, ctx: gvr.Context) -> str:
+    """Compute one stage and write its value; return what the user should know of it, if anything.
+
+    Raises what the plugins raise.
+    """
     if stage.problem:
         raise PluginError(stage.problem)
-    COMPUTE[stage.kind](Bench(stage, store, ctx))
+    try:
+        return COMPUTE[stage.kind](Bench(stage, store, ctx)) or ""
+    except TrainingError as error:
+        found = ctx.checkpoints.load() if ctx.checkpoints else None
+        kept = f"the last checkpoint, of step {found[0]}, is kept" if found else "nothing is kept"
+        raise TrainingError(f"{error}; {kept}; try other settings of {stage.name}") from error

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.compute.bench import Bench
 from gvr_bench.errors import DataError
-from gvr_bench.formats import put_array, write_arrays, writing_arrays
+from gvr_bench.formats import put_array, write_arrays, write_json, writing_arrays
 from gvr_bench.plugins import blaming
-from gvr_bench.types import SPLITS, Split, Task
+from gvr_bench.types import SPLITS, ImageSpec, Split, Task
 
 CHUNK = 512  # images read from a data set at a time
 
 
-def compute_data(bench: Bench) -> None:
-    """Read every split once into one HDF5 file."""
+def compute_data(bench: Bench) -> str:
+    """Read every split once into one HDF5 file; return what was left out, if anything.
+
+    Images that cannot be read are left out where the data set's settings have a `skip`, at most
+    that share of all; `skipped.json` lists them.
+    """
     dataset = bench.dataset()
     whose = f"data set '{bench.stage.name}'"
     with blaming(whose):
@@ -26,22 +31,113 @@ def compute_data(bench: Bench) -> None:
         if len(split) == 0:
             raise DataError(f"{whose}: the split '{name}' is empty; give it more images")
     total = sum(len(split) for split in splits.values())
-    done = 0
+    reader = Reader(whose, total, float(getattr(dataset.settings, "skip", 0.0)))
     with writing_arrays(bench.out("data.h5")) as file:
         for name, split in splits.items():
-            group = file.create_group(name)
-            shape = (len(split), dataset.image.channels, dataset.image.size, dataset.image.size)
-            images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
-            for start in range(0, len(split), CHUNK):
-                bench.ctx.progress(done + start, total, name)
-                index = np.arange(start, min(start + CHUNK, len(split)))
-                with blaming(whose):
-                    pixels = split.images(index)
-                images[index[0] : index[-1] + 1] = pixels
-            done += len(split)
-            for column in ("sample_ids", "patient_ids", "targets"):
-                put_array(group, column, getattr(split, column))
+            write_split(file.create_group(name), name, split, dataset.image, reader, bench)
     bench.ctx.progress(total, total, "")
+    if reader.skipped:
+        write_json(bench.out("skipped.json"), [skip._asdict() for skip in reader.skipped])
+    return reader.note()
+
+
+def write_split(
+    group: Any, name: str, split: Split, image: ImageSpec, reader: Reader, bench: Bench
+) -> None:
+    """Write the images of a split that can be read, with their columns."""
+    shape = (len(split), image.channels, image.size, image.size)
+    images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
+    rows: list[NDArray[np.int64]] = []
+    filled = 0
+    for start in range(0, len(split), CHUNK):
+        bench.ctx.progress(reader.seen, reader.total, name)
+        index = np.arange(start, min(start + CHUNK, len(split)))
+        read, pixels = reader.read(name, split, index)
+        images[filled : filled + len(read)] = pixels
+        filled += len(read)
+        rows.append(read)
+    if filled == 0:
+        raise DataError(f"{reader.whose}: no image of the split '{name}' can be read")
+    if filled < len(split):
+        images.resize(filled, axis=0)
+    for column in ("sample_ids", "patient_ids", "targets"):
+        put_array(group, column, getattr(split, column)[np.concatenate(rows)])
+
+
+class Skip(NamedTuple):
+    """An image that could not be read."""
+
+    split: str
+    sample_id: str
+    reason: str
+
+
+class Reader:
+    """Reads images of a data set, and keeps account of those that cannot be read.
+
+    `limit` is the share of the `total` that may be left out.
+    """
+
+    def __init__(self, whose: str, total: int, limit: float) -> None:
+        self.whose = whose
+        self.total = total
+        self.limit = limit
+        self.seen = 0
+        self.skipped: list[Skip] = []
+
+    def read(
+        self, name: str, split: Split, index: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return those of the positions (n,) that can be read, (m,), and images (m, C, H, W).
+
+        Raises `DataError` where too many cannot.
+        """
+        self.seen += len(index)
+        try:
+            with blaming(self.whose):
+                return index, split.images(index)
+        except DataError as error:
+            for position, reason in error.unreadable.items():
+                self.skipped.append(Skip(name, str(split.sample_ids[index[position]]), reason))
+            if not error.unreadable or len(self.skipped) > self.limit * self.total:
+                raise self.refusal(error) from error
+            rest = np.delete(index, list(error.unreadable))
+        with blaming(self.whose):
+            return rest, split.images(rest)
+
+    def refusal(self, error: DataError) -> DataError:
+        """Say that more cannot be read than may be left out."""
+        if not self.skipped or self.limit == 0:
+            return error
+        return DataError(
+            f"{error}; {len(self.skipped):,} of the first {self.seen:,} images cannot be read, and "
+            f"{self.limit:.3g} of all {self.total:,} may be left out (the setting skip)"
+        )
+
+    def note(self) -> str:
+        """Say what was left out; empty where nothing was."""
+        if not self.skipped:
+            return ""
+        first = self.skipped[0]
+        return (
+            f"{len(self.skipped):,} of {self.total:,} images cannot be read and are left out, the "
+            f"first is {first.sample_id} ({first.reason}); skipped.json lists them"
+        )
+
+
+def readable(split: Split, sample_ids: NDArray[np.str_]) -> Split:
+    """Return the part of a split that was read, whose samples are those (n,)."""
+    if len(sample_ids) == len(split):
+        return split
+    rows = np.flatnonzero(np.isin(split.sample_ids, sample_ids))
+    truth = split.truth
+    return Split(
+        sample_ids=split.sample_ids[rows],
+        patient_ids=split.patient_ids[rows],
+        targets=split.targets[rows],
+        images=lambda index: split.images(rows[index]),
+        truth=None if truth is None else lambda index, output: truth(rows[index], output),
+    )
 
 
 def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -53,7 +149,7 @@ def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 def compute_cases(bench: Bench) -> None:
     """Choose the test images that are explained, and write what is known of them."""
     dataset = bench.dataset()
-    split = dataset.split("test")
+    split = readable(dataset.split("test"), *bench.arrays("data", "test/sample_ids").values())
     position, source = choose_cases(split, dataset.task, bench.stage.settings["limit"])
     if len(position) == 0:
         raise DataError(

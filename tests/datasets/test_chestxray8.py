@@ -119,7 +119,7 @@ def test_an_image_of_nobody_is_refused(nih) -> None:
 )
 def test_a_name_that_leads_out_of_the_folder_is_refused(nih, name) -> None:
     nih.table([(name, "Mass", "1")])
-    assert f"line 2: '{name}' is not the plain name of an image file" in nih.fault()
+    assert f"line 2: {name!r} is not the plain name of an image file" in nih.fault()
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,15 @@ class ChestXray8(gvr.Dataset):
         """How the images are read and split.
 
         `validation` is the share of the patients not used for testing; `seed` decides which.
-        `missing` says what happens to rows of the table whose image is not on disk.
+        `missing` says what happens to rows of the table whose image is not on disk, `skip` which
+        share of the images may be left out because their files cannot be read.
         """
 
         size: int = Field(default=128, ge=8, le=1024)
         seed: int = Field(default=0, ge=0)
         validation: float = Field(default=0.125, gt=0, lt=1)
         missing: Literal["error", "skip"] = "error"
+        skip: float = Field(default=0.01, ge=0, lt=1)
 
     @property
     def task(self) -> gvr.Task:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import gvr_bench.api as gvr
 from gvr_datasets.chestxray8.tables import Box, Row, read_boxes, read_names, read_rows
+from gvr_datasets.text_files import stay_inside
 
 _TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 _TRAIN_LIST, _TEST_LIST, _BOXES = "train_val_list.txt", "test_list.txt", "BBox_List_2017.csv"
@@ -50,11 +51,11 @@ def open_release(root: Path | None, missing: Literal["error", "skip"]) -> Releas
     table = next((root / name for name in _TABLES if (root / name).is_file()), None)
     if table is None:
         raise gvr.DataError(f"no {' or '.join(_TABLES)} in {root}; {_NEEDS}")
-    rows = read_rows(table)
+    rows = read_rows(table, root)
     folders = _folders(root)
     if not folders:
         raise gvr.DataError(f"no images/ and no images_001/images in {root}; {_NEEDS}")
-    found = _scan(folders, {row.name for row in rows})
+    found = _scan(folders, {row.name for row in rows}, root)
     present = [row for row in rows if row.name in found]
     if len(present) < len(rows):
         _check_missing(rows, found, table, folders, missing)
@@ -64,24 +65,28 @@ def open_release(root: Path | None, missing: Literal["error", "skip"]) -> Releas
     return Release(
         rows=present,
         folders={name: folder for name, (folder, _) in found.items()},
-        test=_official(lists, present),
-        boxes=read_boxes(boxes) if boxes.is_file() else None,
+        test=_official(lists, present, root),
+        boxes=read_boxes(boxes, root) if boxes.is_file() else None,
         digest=_digest(sources, found),
     )
 
 
 def _folders(root: Path) -> list[Path]:
     every = [root / "images", *sorted(root.glob("images_*/images"))]
-    return [folder for folder in every if folder.is_dir()]
+    return [stay_inside(folder, root) for folder in every if folder.is_dir()]
 
 
-def _scan(folders: list[Path], names: set[str]) -> dict[str, tuple[Path, int]]:
+def _scan(folders: list[Path], names: set[str], root: Path) -> dict[str, tuple[Path, int]]:
     """The folder and the size in bytes of each named image; the first folder that has it counts."""
     found: dict[str, tuple[Path, int]] = {}
     for folder in folders:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name in names and entry.name not in found and entry.is_file():
+                if entry.name not in names or entry.name in found:
+                    continue
+                if entry.is_symlink():
+                    stay_inside(folder / entry.name, root)
+                if entry.is_file():
                     found[entry.name] = (folder, entry.stat().st_size)
     return found
 
@@ -104,7 +109,7 @@ def _check_missing(
     )
 
 
-def _official(lists: list[Path], rows: list[Row]) -> set[str] | None:
+def _official(lists: list[Path], rows: list[Row], root: Path) -> set[str] | None:
     """The test images of the official lists. Raises `DataError` where the lists do not fit."""
     if not lists:
         return None
@@ -113,7 +118,7 @@ def _official(lists: list[Path], rows: list[Row]) -> set[str] | None:
             f"{lists[0]} is there alone: put {_TRAIN_LIST} and {_TEST_LIST} beside each other, "
             "or neither"
         )
-    train, test = map(read_names, lists)
+    train, test = (read_names(path, root) for path in lists)
     train_path, test_path = lists
     both = train & test
     if both:

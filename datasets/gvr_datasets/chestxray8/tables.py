@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gvr_bench.api as gvr
-from gvr_datasets.text_files import read_records, read_text
+from gvr_datasets.text_files import is_plain, read_records, read_text
 
 FINDINGS = (
     "Atelectasis",
@@ -48,16 +48,18 @@ class Box:
     h: float
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, root: Path) -> list[Row]:
     """Read the table of labels in its order. Raises `DataError` naming the line."""
     rows: dict[str, Row] = {}
-    for line, (name, labels, patient) in read_records(path, _LABEL_COLUMNS):
+    for line, (name, labels, patient) in read_records(path, root, _LABEL_COLUMNS):
         where = f"{path}, line {line}"
         _check_name(name, where)
         if name in rows:
             raise gvr.DataError(f"{where}: {name} has a row already; one row per image expected")
         if not patient:
             raise gvr.DataError(f"{where}: {name} has no Patient ID")
+        if not is_plain(patient):
+            raise gvr.DataError(f"{where}: Patient ID {patient!r} holds signs that cannot be shown")
         try:
             rows[name] = Row(name, patient, _findings(labels))
         except ValueError as error:
@@ -67,30 +69,30 @@ def read_rows(path: Path) -> list[Row]:
     return list(rows.values())
 
 
-def read_names(path: Path) -> set[str]:
+def read_names(path: Path, root: Path) -> set[str]:
     """Read a list of images, one name per line. Raises `DataError`."""
-    names = {line.strip() for line in read_text(path).splitlines()} - {""}
+    names = {line.strip() for line in read_text(path, root).split("\n")} - {""}
     for name in names:
         _check_name(name, str(path))
     return names
 
 
-def read_boxes(path: Path) -> dict[tuple[str, str], list[Box]]:
+def read_boxes(path: Path, root: Path) -> dict[tuple[str, str], list[Box]]:
     """Read the boxes of each (image, finding). Raises `DataError` naming the line."""
     boxes: dict[tuple[str, str], list[Box]] = {}
-    for line, (name, label, *numbers) in read_records(path, _BOX_COLUMNS):
+    for line, (name, label, *numbers) in read_records(path, root, _BOX_COLUMNS):
         where = f"{path}, line {line}"
         finding = _BOX_ALIASES.get(label, label)
         if finding not in FINDINGS:
-            raise gvr.DataError(f"{where}: unknown finding '{label}'; known: {', '.join(FINDINGS)}")
+            raise gvr.DataError(f"{where}: unknown finding {label!r}; known: {', '.join(FINDINGS)}")
         boxes.setdefault((name, finding), []).append(_box(numbers, where))
     return boxes
 
 
 def _check_name(name: str, where: str) -> None:
-    """Refuse names that could lead out of the folder of images."""
-    if name in {"", ".", ".."} or set(name) & set('/\\:\0"'):
-        raise gvr.DataError(f"{where}: '{name}' is not the plain name of an image file")
+    """Refuse names that could lead out of the folder of images, or that cannot be shown."""
+    if name in {"", ".", ".."} or set(name) & set('/\\:"') or not is_plain(name):
+        raise gvr.DataError(f"{where}: {name!r} is not the plain name of an image file")
 
 
 @functools.cache
@@ -103,7 +105,7 @@ def _findings(cell: str) -> frozenset[str]:
     unknown = names - _OTHERS - set(FINDINGS)
     if unknown:
         known = ", ".join([*FINDINGS, *sorted(_OTHERS), _NONE])
-        raise ValueError(f"unknown finding '{min(unknown)}'; known: {known}")
+        raise ValueError(f"unknown finding {min(unknown)!r}; known: {known}")
     return names
 
 
