@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
-import math
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gvr_bench.api as gvr
+from gvr_datasets.downloads import Download, fetch
+from gvr_datasets.idx import read_idx
 from gvr_datasets.ten_digits import TenDigits, digit_split
+from gvr_datasets.text_files import stay_inside
 
 _EDGE = 28
 _VALIDATION = 5_000
@@ -21,6 +21,17 @@ _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+_DIGESTS = {  # SHA-256 of the files as they are unpacked
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+_LARGEST = 48_000_000  # bytes of one of them
 
 
 class Mnist(TenDigits):
@@ -81,37 +92,9 @@ def _read_part(
     return images, labels
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read an IDX file of bytes, gzipped or not, with that many dimensions.
-
-    Raises `DataError` naming the file and what was expected.
-    """
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise gvr.DataError(f"cannot read {path}: {error}; a complete file is expected") from error
-    magic, header = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
-    if data[:4] != magic:
-        raise gvr.DataError(
-            f"{path} is not an IDX file of bytes with {dimensions} dimension(s): it starts with "
-            f"{data[:4].hex() or 'nothing'}, {magic.hex()} expected"
-        )
-    if len(data) < header:
-        raise gvr.DataError(f"{path} ends inside its header of {header} bytes")
-    shape = tuple(int(edge) for edge in np.frombuffer(data, ">u4", dimensions, offset=4))
-    if len(data) - header != math.prod(shape):
-        raise gvr.DataError(
-            f"{path} holds {len(data) - header:,} bytes of data, {math.prod(shape):,} expected "
-            f"for {' x '.join(map(str, shape))}"
-        )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
-
-
 def _present(folder: Path, name: str) -> Path:
     plain = folder / name
-    return plain if plain.is_file() else folder / f"{name}.gz"
+    return stay_inside(plain if plain.is_file() else folder / f"{name}.gz", folder)
 
 
 def _complete(folder: Path) -> bool:
@@ -141,15 +124,15 @@ def download() -> Path:
     """
     import platformdirs
 
-    cache = platformdirs.user_cache_path("gvr-bench") / "mnist"
-    raw = cache / "MNIST" / "raw"
+    raw = platformdirs.user_cache_path("gvr-bench") / "mnist" / "MNIST" / "raw"
     if _complete(raw):
         return raw
     try:
-        from torchvision.datasets import MNIST
-
-        MNIST(str(cache), download=True)
-    except (ImportError, OSError, RuntimeError) as error:
+        raw.mkdir(parents=True, exist_ok=True)
+        for name, digest in _DIGESTS.items():
+            sources = tuple(f"{mirror}{name}.gz" for mirror in _MIRRORS)
+            fetch(Download(sources, digest, _LARGEST), raw / name)
+    except OSError as error:
         reason = " ".join(str(error).split())
         raise gvr.DataError(
             f"MNIST is not in {raw} and could not be downloaded (11 MB): {reason}; give the "

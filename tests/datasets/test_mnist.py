@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import sys
-import types
+import hashlib
+import io
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import numpy as np
 import platformdirs
 import pydantic
 import pytest
-from gvr_datasets.mnist import Mnist, read_idx
+from gvr_datasets import mnist as mnist_module
+from gvr_datasets.idx import read_idx
+from gvr_datasets.mnist import Mnist
 
 import gvr_bench.api as gvr
 
@@ -32,25 +35,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def torchvision(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], None]], None]:
-    """Let `download` play torchvision's part: no test uses the network."""
+def network(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bytes]], None]:
+    """Let `answer` play the mirrors' part: no test uses the network."""
 
-    def use(download: Callable[[Path], None]) -> None:
-        module = types.ModuleType("torchvision.datasets")
-        module.MNIST = lambda root, download: act(Path(root))  # type: ignore[attr-defined]
-        act = download
-        monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
-        monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
+    def use(answer: Callable[[str], bytes]) -> None:
+        monkeypatch.setattr(
+            urllib.request, "urlopen", lambda url, timeout: io.BytesIO(answer(url.split("/")[-1]))
+        )
 
     return use
 
 
-def refuse(root: Path) -> None:
-    raise RuntimeError("Error downloading t10k:\nname or service not known")
+def refuse(name: str) -> bytes:
+    raise OSError("Error downloading t10k:\nname or service not known")
 
 
-def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, torchvision) -> None:
-    torchvision(refuse)
+def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, network) -> None:
+    network(refuse)
     with pytest.raises(gvr.DataError) as caught:
         mnist(None).fingerprint()
     message = str(caught.value)
@@ -65,15 +66,39 @@ def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, torchvi
     assert "\n" not in message
 
 
-def test_without_files_it_is_downloaded_once(cache, torchvision, write_mnist) -> None:
-    torchvision(lambda root: write_mnist(root / "MNIST" / "raw"))
+@pytest.fixture
+def small_files_are_right(
+    monkeypatch: pytest.MonkeyPatch, mnist_files: dict[str, bytes]
+) -> dict[str, bytes]:
+    """Files that are not MNIST, whose digests are taken to be right."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in mnist_files.items()}
+    monkeypatch.setattr("gvr_datasets.mnist._DIGESTS", digests)
+    return mnist_files
+
+
+def test_without_files_it_is_downloaded_once(cache, network, small_files_are_right) -> None:
+    network(lambda name: gzip.compress(small_files_are_right[name.removesuffix(".gz")], 1))
     first = mnist(None).fingerprint()
-    torchvision(refuse)
+    network(refuse)
     assert mnist(None).fingerprint() == first
+    assert len(list((cache / "MNIST" / "raw").iterdir())) == 4
 
 
-def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, torchvision) -> None:
-    torchvision(lambda root: pytest.fail("downloaded although a folder was given"))
+def test_files_that_are_not_mnist_are_not_kept(cache, network, mnist_files) -> None:
+    network(lambda name: gzip.compress(mnist_files[name.removesuffix(".gz")], 1))
+    with pytest.raises(gvr.DataError, match=r"could not be downloaded.*it has sent another file"):
+        mnist(None).fingerprint()
+    assert list((cache / "MNIST" / "raw").iterdir()) == []
+
+
+def test_the_digests_are_those_of_the_real_files(shared_data) -> None:
+    for name, digest in mnist_module._DIGESTS.items():
+        with gzip.open(shared_data("mnist") / f"{name}.gz") as file:
+            assert hashlib.file_digest(file, "sha256").hexdigest() == digest
+
+
+def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, network) -> None:
+    network(lambda name: pytest.fail("downloaded although a folder was given"))
     with pytest.raises(gvr.DataError) as caught:
         mnist(tmp_path).split("train")
     for part in (str(tmp_path), str(tmp_path / "MNIST" / "raw"), TRAIN, "--dataset digits"):
@@ -90,7 +115,7 @@ def test_a_folder_without_one_of_the_four_files_is_refused(tmp_path, write_mnist
     ("broken", "expected"),
     [
         (lambda data: data[:-1], "3,935,679 bytes of data, 3,935,680 expected for 5020 x 28 x 28"),
-        (lambda data: data + b"\0", "3,935,681 bytes of data, 3,935,680 expected"),
+        (lambda data: data + b"\0", "holds more bytes of data, 3,935,680 expected"),
         (lambda data: data[:10], "ends inside its header of 16 bytes"),
         (lambda data: b"", "starts with nothing, 00000803 expected"),
         (lambda data: b"<html>not found</html>", "starts with 3c68746d, 00000803 expected"),
