@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.errors import StoreError
+from gvr_bench.errors import StoreError, TrainingError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     Weights = dict[str, Tensor]
 
 Arrays = Mapping[str, NDArray[Any]]
+BAD_HDF5 = (  # what h5py raises for files that are damaged or not ours
+    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError,
+)  # fmt: skip
+MOST_PACKED = 64  # bytes that one byte of a large compressed array may stand for
+ALWAYS = 2**32  # bytes that an array may have whatever it is packed into
 SLASH = "\u2215"  # stands for "/" in a label that names an HDF5 group: it would nest groups
 
 
@@ -56,14 +62,15 @@ def canonical(value: object) -> str:
 def write_json(path: Path, value: object) -> None:
     """Write `value`, readable by people."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote. Raises `StoreError`."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"cannot read {path}: {error}") from error
 
 
@@ -90,16 +97,24 @@ def read_weights(path: Path) -> tuple[Weights, str]:
 
 
 def write_state(path: Path, tree: object) -> None:
-    """Write nested dicts and lists of tensors and numbers, such as an optimiser's state."""
+    """Write nested dicts and lists of tensors and numbers, such as an optimiser's state.
+
+    Raises `TrainingError` where a tensor holds NaN: the file that is there stays as it is.
+    """
     tensors: Weights = {}
     skeleton = _take_tensors(tree, tensors)
+    if any(bool(tensor.isnan().any()) for tensor in tensors.values()):
+        raise TrainingError("the state of the training holds NaN")
     write_weights(path, tensors, json.dumps(skeleton))
 
 
 def read_state(path: Path) -> Any:
     """Read what `write_state` wrote. Raises `StoreError`."""
     tensors, note = read_weights(path)
-    return _put_tensors(json.loads(note), tensors)
+    try:
+        return _put_tensors(json.loads(note), tensors)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:  # not of `write_state`
+        raise StoreError(f"cannot read {path}: it is no state of a training ({error})") from error
 
 
 def _take_tensors(value: Any, tensors: Weights) -> Any:
@@ -203,17 +218,56 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
     try:
         with h5py.File(path, "r") as file:
             wanted = names or [
-                name for name, item in file.items() if isinstance(item, h5py.Dataset)
+                name for name in file if isinstance(own_item(file, name), h5py.Dataset)
             ]
-            return {name: get_array(file[name]) for name in wanted}
-    except (OSError, KeyError) as error:
+            return {name: get_array(own_item(file, name)) for name in wanted}
+    except BAD_HDF5 as error:
         raise StoreError(f"cannot read {path}: {error}") from error
 
 
-def get_array(dataset: Any) -> NDArray[Any]:
-    """Read one HDF5 data set; strings come back as text."""
+def own_item(group: Any, name: str) -> Any:
+    """Return what a group holds under a name; a link to another file is not followed.
+
+    Raises `KeyError` where there is none.
+    """
     import h5py
 
+    part = group
+    for step in name.split("/"):
+        if isinstance(part.get(step, getlink=True), h5py.ExternalLink):
+            raise KeyError(f"{name} lies in another file")
+        part = part[step]
+    return part
+
+
+def is_stored(dataset: Any) -> bool:
+    """Whether the file has all bytes of an HDF5 data set that it announces."""
+    stored = dataset.id.get_storage_size()
+    if dataset.chunks is None:
+        return bool(stored >= dataset.nbytes)
+    announced = math.prod(
+        -(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True)
+    )
+    packed = dataset.nbytes > max(ALWAYS, MOST_PACKED * stored)
+    return bool(dataset.id.get_num_chunks() == announced) and not packed
+
+
+def get_array(dataset: Any) -> NDArray[Any]:
+    """Read one HDF5 data set; strings come back as text.
+
+    Raises `ValueError` for what no file of ours holds: data in other files, objects, or far more
+    numbers than the file has bytes for.
+    """
+    import h5py
+
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError("there is a group where an array is expected")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{dataset.name} lies in another file")
+    if not is_stored(dataset):
+        raise ValueError(f"{dataset.name} says it holds {dataset.nbytes:,} bytes, and does not")
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr()[()], dtype=np.str_)
+    if dataset.dtype.hasobject:
+        raise ValueError(f"{dataset.name} holds neither numbers nor text")
     return np.asarray(dataset[()])

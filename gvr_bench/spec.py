@@ -122,10 +122,10 @@ def parse_choice(text: str) -> Choice:
 def read_spec(path: Path) -> dict[str, Any]:
     """Read a TOML spec into the fields of `Spec`. Raises `UsageError` that names the file."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise UsageError(f"no spec {path}; leave it out to run the defaults") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read the spec {path}: {error}") from error
     return check_table(str(path), table)
 
