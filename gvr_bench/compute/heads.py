@@ -22,6 +22,7 @@ from gvr_bench.compute.bench import (
     write_scores,
 )
 from gvr_bench.compute.networks import save_network, seeded
+from gvr_bench.errors import TrainingError
 from gvr_bench.formats import write_arrays, write_json
 from gvr_bench.metrics import predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
@@ -49,6 +50,8 @@ def compute_latents(bench: Bench) -> None:
             moved = gvr.translate(x, shift, rng)
             x = torch.where((index >= n).view(-1, 1, 1, 1).to(x.device), moved, x)
             z[part] = encoder(x).float().cpu().numpy()
+            if not np.isfinite(z[part]).all():
+                raise TrainingError(f"the encoder gives NaN or infinity for images of '{split}'")
         arrays[f"{split}/z"] = z
         arrays[f"{split}/copy"] = np.repeat(np.arange(rounds), n)
         for name, column in columns.items():

@@ -143,7 +143,7 @@ def train_judges(judges: nn.Module, rows: Mapping[str, Tensor], bench: Bench) ->
             total += loss.item()
         adam.step()
         schedule.step()
-        if step % max(1, steps // 20) == 0 or step + 1 == steps:
+        if not math.isfinite(total) or step % max(1, steps // 20) == 0 or step + 1 == steps:
             ctx.log(mse=total / len(rows))
 
 

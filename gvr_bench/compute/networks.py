@@ -10,6 +10,7 @@ from torch import nn
 
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, freeze, load_generator
+from gvr_bench.errors import TrainingError
 from gvr_bench.formats import write_arrays, write_json, write_weights
 
 
@@ -21,7 +22,10 @@ def seeded(build: Callable[[], nn.Module], ctx: gvr.Context) -> nn.Module:
 
 
 def save_network(bench: Bench, net: nn.Module) -> None:
-    """Write weights and losses."""
+    """Write weights and losses. Raises `TrainingError` where a weight is NaN or infinite."""
+    for name, weight in net.state_dict().items():
+        if not bool(weight.isfinite().all()):
+            raise TrainingError(f"the weights {name} hold NaN or infinity after the last step")
     write_weights(bench.out("weights.safetensors"), net.state_dict())
     write_json(bench.out("history.json"), bench.ctx.history)
 

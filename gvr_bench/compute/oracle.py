@@ -217,6 +217,8 @@ def train_oracle(net: ResidualNet, train: Examples, validation: Examples, bench:
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         schedule.step()
+        if not math.isfinite(loss.item()):
+            ctx.log(loss=loss.item())
         if (step + 1) % max(1, steps // CHECKS) == 0 or step + 1 == steps:
             held_out = gvr.task_loss(batched(net.eval(), seen, ctx), wanted, task)
             ctx.log(loss=loss.item(), validation_loss=held_out.item())

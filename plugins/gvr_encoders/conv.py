@@ -105,6 +105,8 @@ class Conv(ConvEncoder):
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
+            if not math.isfinite(loss.item()):
+                ctx.log(loss=loss.item())
             if step % max(1, s.steps // 50) == 0 or step + 1 == s.steps:
                 with torch.no_grad(), ctx.autocast():
                     seen = generator(net(check)).float()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import nn
@@ -68,5 +70,7 @@ class Supervised(ConvEncoder):
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
+            if not math.isfinite(loss.item()):
+                ctx.log(loss=loss.item())
             if step % max(1, s.steps // 50) == 0 or step + 1 == s.steps:
                 ctx.log(loss=loss.item())

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+import gvr_bench.api as gvr
+
 DECAYS = 0.9, 0.999  # of the gradient's mean and of its square, as published
 PATH = 8  # latents that tell the way
 SPACING = 1.1  # from one step that is remembered to the next
@@ -51,6 +53,8 @@ def descend(
     `objective(z, positions, step)` looks at latents (G, D) of the images at `positions` (G,); what
     it says of one must not depend on the others. An image that has arrived leaves the batch, so
     that the rest goes on faster. `isotropic` as in `adam`.
+
+    Raises `TrainingError` where an objective is NaN or infinite.
     """
     n, _ = start.shape
     latent = start.clone()
@@ -65,6 +69,11 @@ def descend(
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             value, there = objective(z, going, step)
+        if not bool(value.isfinite().all()):
+            raise gvr.TrainingError(
+                f"the objective of {int((~value.isfinite()).sum())} of {n} latents became NaN or "
+                f"infinite at step {step} of {steps}; try a smaller learning_rate"
+            )
         latent[going[there]] = z.detach()[there]
         taken[going[there]] = step
         arrived[going[there]] = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -69,9 +71,12 @@ class Vae(gvr.Generator):
             x = images[torch.randint(len(images), (s.batch,), generator=rng)]
             losses = self.losses(net, inference, gvr.translate(x, shift, rng), rng, ctx)
             adam.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()
+            loss = torch.stack(list(losses.values())).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
+            if not math.isfinite(loss.item()):
+                ctx.log(loss=loss.item())
             if step % 50 == 0 or step + 1 == s.steps:
                 ctx.log(**{name: loss.item() for name, loss in losses.items()})
 

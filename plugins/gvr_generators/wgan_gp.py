@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from pydantic import Field
@@ -97,6 +98,8 @@ class WganGp(gvr.Generator):
             critic.requires_grad_(True)
             g_step.step()
             average(net, generator, min(s.averaging, step / (step + 10)))
+            if not math.isfinite(loss.item()):
+                ctx.log(critic_loss=loss.item())
             if step % 50 == 0 or step + 1 == s.iterations:
                 ctx.log(wasserstein=distance.item(), critic_loss=loss.item())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +88,8 @@ class FittedHead(gvr.Head):
             (loss + self.regularise(net, task)).backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
+            if not math.isfinite(loss.item()):
+                ctx.log(loss=loss.item())
             if (step + 1) % every == 0 or step + 1 == s.steps:
                 with torch.no_grad():
                     held_out = self.loss(net, validation.z, validation.targets, task)
