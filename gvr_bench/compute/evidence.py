@@ -13,9 +13,9 @@ from torch import Tensor
 
 from gvr_bench.compute.bench import Bench, batched, cases_query, load_model
 from gvr_bench.compute.judges import reconstruction_errors
-from gvr_bench.compute.oracle import load_oracle
+from gvr_bench.compute.oracle import Oracle, load_oracle
 from gvr_bench.formats import read_arrays, write_arrays
-from gvr_bench.images import to_float
+from gvr_bench.images import StoredImages, to_float
 from gvr_bench.metrics import Evidence
 from gvr_bench.metrics.truth import pixel_ap
 from gvr_bench.types import Query
@@ -73,7 +73,7 @@ def of_oracle(bench: Bench, evidence: Evidence) -> More:
     cases = bench.arrays("cases", "source", "target", "patient_id")
     query = oracle.query(cases["source"], cases["target"])
     images = bench.images("test")
-    real = images[real_targets(bench, cases)]
+    real = real_targets(bench, cases)
     asked = bench.arrays("explanations", "asked")["asked"]
     made = evidence.counterfactual[torch.from_numpy(asked)]
     known = len(made) and len(real)
@@ -85,8 +85,14 @@ def of_oracle(bench: Bench, evidence: Evidence) -> More:
         "oracle_flipped": query.flipped(after),
         "oracle_base": query.flipped(oracle.outputs(evidence.reconstruction)),
         "features": oracle.features(made) if known else None,
-        "real_features": oracle.features(real) if known else None,
+        "real_features": features_of(oracle, images, real) if known else None,
     }
+
+
+def features_of(oracle: Oracle, images: StoredImages, index: Tensor) -> Tensor:
+    """Describe stored images by position (n,), never holding all of them: (n, F)."""
+    parts = torch.split(index, oracle.ctx.batch_size)
+    return torch.cat([oracle.features(images[part]) for part in parts])
 
 
 def verdicts(query: Query, outputs: Tensor, when: str = "") -> dict[str, NDArray[Any]]:
