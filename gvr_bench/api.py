@@ -241,6 +241,8 @@ class Checkpoints(Protocol):
 
     def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None: ...
 
+    def looping(self) -> contextlib.AbstractContextManager[None]: ...
+
 
 class Progress(Protocol):
     """Who shows how far a loop is."""
@@ -346,14 +348,15 @@ class Context:
             for name, part in state.items():
                 part.load_state_dict(saved[name])
         self._total = total
-        for step in range(first, total):
-            self._step = step
-            epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
-            self.progress(step, total, epoch)
-            yield step
-            if self.checkpoints and step + 1 < total and self.checkpoints.due():
-                tree = {name: part.state_dict() for name, part in state.items()}
-                self.checkpoints.save(step + 1, tree, self.history)
+        with self.checkpoints.looping() if self.checkpoints else contextlib.nullcontext():
+            for step in range(first, total):
+                self._step = step
+                epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
+                self.progress(step, total, epoch)
+                yield step
+                if self.checkpoints and step + 1 < total and self.checkpoints.due():
+                    tree = {name: part.state_dict() for name, part in state.items()}
+                    self.checkpoints.save(step + 1, tree, self.history)
         self.progress(total, total, "")
 
     def batches(self, n: int, size: int | None = None) -> Iterator[slice]:

@@ -37,7 +37,7 @@ def export(
         from gvr_bench.report import check_run
 
         folders = [check_run(folder) for folder in runs]
-        from gvr_bench.report.saving import PARTS, Wanted, save
+        from gvr_bench.report.exports.saving import PARTS, Wanted, save
 
         folder = out or (runs[0] if len(runs) == 1 else runs[0].parent) / "export"
         wanted = Wanted(only or PARTS, case or (), explainer or ())

@@ -103,7 +103,7 @@ class Gallery:
             self.write_truth(group)
         if self.outcomes[c.prediction.key].whole:
             part = group.create_group("test")
-            for name, array in read_arrays(self.store.folder(c.prediction) / "test.h5").items():
+            for name, array in read_arrays(self.store.file(c.prediction, "test.h5")).items():
                 put_array(part, name, array)
         group.create_group("explainers", track_order=True)  # read in the order asked for
         for label, stage in c.explanations.items():
@@ -131,11 +131,11 @@ class Gallery:
         """Open a file of the store for reading."""
         import h5py
 
-        return h5py.File(self.store.folder(stage) / file, "r")
+        return h5py.File(self.store.file(stage, file), "r")
 
     def write_truth(self, group: Any) -> None:
         """Write the inputs, and how they differ from their true counterfactuals."""
-        cases = read_arrays(self.store.folder(self.combination.cases) / "cases.h5")
+        cases = read_arrays(self.store.file(self.combination.cases, "cases.h5"))
         image = cases["image"][:SHOWN]
         group.attrs["total"] = len(cases["image"])
         put_array(group, "input", image)
@@ -146,7 +146,7 @@ class Gallery:
 
     def write_history(self, group: Any, kind: str, stage: Stage) -> None:
         """Write the losses of a training."""
-        rows: list[dict[str, float]] = read_json(self.store.folder(stage) / "history.json")
+        rows: list[dict[str, float]] = read_json(self.store.file(stage, "history.json"))
         for name in rows[0] if rows else ():
             put_array(group, f"history/{kind}/{name}", np.array([row[name] for row in rows]))
 
@@ -172,7 +172,7 @@ class Gallery:
         """Write labels of test images, and where these lie in the plane of most variance."""
         c = self.combination
         names = "test/z", "test/targets", "test/copy"
-        z, targets, copy = read_arrays(self.store.folder(c.latents) / "latents.h5", *names).values()
+        z, targets, copy = read_arrays(self.store.file(c.latents, "latents.h5"), *names).values()
         z, targets = z[copy == 0], targets[copy == 0]
         if "test" in group:
             put_array(group, "test/target", targets[~np.isnan(targets).any(axis=1)])

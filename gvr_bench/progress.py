@@ -32,7 +32,7 @@ class Display:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[StageDisplay]:
         """Show one stage while it is computed."""
-        title = f"[{self.number + 1}/{self.total}] {name}"
+        title = f"[{min(self.number + 1, self.total)}/{self.total}] {name}"
         if not self.console.is_terminal:
             yield PlainDisplay(self.console, title)
             return
@@ -49,6 +49,14 @@ class Display:
             transient=True,
         ) as bars:
             yield BarDisplay(bars, title)
+
+    def warn(self, text: str) -> None:
+        """Say what the user should know, and need not act on."""
+        self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    def waits(self, name: str) -> None:
+        """Say that another process is at a stage."""
+        self.console.print(f"{name}: waiting for the process that computes it", markup=False)
 
     def ended(self, name: str, status: str, seconds: float, reason: str) -> None:
         """Say how a stage ended; what was reused is summed up at the end instead."""

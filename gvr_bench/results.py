@@ -59,7 +59,7 @@ class Maker:
         outcome = self.outcomes[stage.key]
         data = self.combination.data
         if outcome.whole:
-            for row in read_json(self.store.folder(stage) / "scores.json"):
+            for row in read_json(self.store.file(stage, "scores.json")):
                 yield self.record(None, stage, data, {**row, **row["score"]})
             return
         for name in stage.settings.get("metrics", ("auroc",)):
@@ -71,7 +71,7 @@ class Maker:
         outcome = self.outcomes[stage.key]
         cases = self.combination.cases
         if outcome.whole:
-            for row in read_json(self.store.folder(stage) / "scores.json"):
+            for row in read_json(self.store.file(stage, "scores.json")):
                 yield self.record(label, stage, cases, row)
             return
         status: Status = "n/a" if outcome.not_here else "failed"

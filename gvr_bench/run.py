@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,13 +25,16 @@ from gvr_bench.errors import DataError, GvrError, StoreError, Unsupported, Usage
 from gvr_bench.formats import replacing, write_json
 from gvr_bench.gallery import write_cases
 from gvr_bench.plugins import Registry, one_line
-from gvr_bench.progress import Display
+from gvr_bench.progress import Display, StageDisplay
 from gvr_bench.records import write_records
 from gvr_bench.results import Outcome, collect
 from gvr_bench.spec import write_spec
 from gvr_bench.stages import MAIN, Combination, Plan, Stage
-from gvr_bench.store import ERROR, WORK, FileCheckpoints, Store
+from gvr_bench.stopping import Stop
+from gvr_bench.store import ERROR, WORK, DamageError, FileCheckpoints, Store
 from gvr_bench.values import write_protocols, write_values
+
+MENDED = 3  # times that one stage is computed again because it is damaged
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,19 @@ def gains_from_bfloat16(device: torch.device) -> bool:
 
 
 class Runner:
-    """Runs one plan in one store."""
+    """Runs one plan in one store; `stop` tells when the user asks to end early."""
 
-    def __init__(self, plan: Plan, store: Store, registry: Registry, how: How) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, registry: Registry, how: How, stop: Stop | None = None
+    ) -> None:
         self.plan = plan
         self.store = store
         self.registry = registry
         self.how = how
+        self.stop = stop or Stop()
         self.outcomes: dict[str, Outcome] = {}
         self.refreshed: set[str] = set()
+        self.mended: Counter[str] = Counter()
 
     def prepare(self) -> None:
         """Refuse what cannot end well, before anything is computed.
@@ -82,9 +90,9 @@ class Runner:
         Builds each network that is to be trained, for an architecture may not make every size.
         Raises `StoreError`, `UsageError` or `DataError`.
         """
-        self.store.prepare()
         if self.how.cached_only:
             return
+        self.store.prepare()
         for combination in self.plan.combinations:
             if not self.store.has(combination.head_stage):
                 refuse_misfits(combination)
@@ -92,22 +100,46 @@ class Runner:
     def run(self, console: Console) -> dict[str, Outcome]:
         """Bring every stage to an end and return how each ended, by key.
 
-        One stage failing leaves those running that do not need it. Raises `DataError` or
-        `UsageError` for data and settings that are unsuitable, `StoreError` for a full disk.
+        One stage failing leaves those running that do not need it. What is damaged in the store is
+        computed again, with what follows from it. Raises `DataError` or `UsageError` for data and
+        settings that are unsuitable, `StoreError` for a full disk.
         """
         display = Display(console, len(self.plan.stages))
+        while True:
+            try:
+                self.walk(display)
+                break
+            except DamageError as found:
+                self.mend(found, display)
+        cached = sum(outcome.status == "cached" for outcome in self.outcomes.values())
+        if cached:
+            console.print(f"{cached} of {len(self.plan.stages)} stages were in the store")
+        return self.outcomes
+
+    def write(self, out: Path, began: float, console: Console) -> None:
+        """Write the run folder; what turns out to be damaged is computed again."""
+        while True:
+            try:
+                write_run(out, self.plan, self.store, self.outcomes, self.how, began)
+                return
+            except DamageError as found:
+                self.mend(found, Display(console, len(self.plan.stages)))
+                self.run(console)
+
+    def walk(self, display: Display) -> None:
+        """Settle the stages that are not settled yet, or no longer are."""
         for stage in self.plan.stages:
+            known = self.outcomes.get(stage.key)
+            if known and (not known.whole or self.store.has(stage)):
+                continue
             outcome = self.settle(stage, display)
             self.outcomes[stage.key] = outcome
             display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
             for warning in self.registry.finished(
                 stage.kind, stage.name, stage.key, outcome.seconds, outcome.status
             ):
-                console.print(f"warning: {warning}", style="yellow", markup=False)
-        cached = sum(outcome.status == "cached" for outcome in self.outcomes.values())
-        if cached:
-            console.print(f"{cached} of {len(self.plan.stages)} stages were in the store")
-        return self.outcomes
+                display.warn(warning)
+            self.stop.check()
 
     def settle(self, stage: Stage, display: Display) -> Outcome:
         """Reuse, compute or give up one stage."""
@@ -116,40 +148,86 @@ class Runner:
             if not cause.whole:
                 return Outcome("skipped", 0.0, cause.reason or f"needs {needed}", cause.not_here)
         if self.is_fresh(stage):
-            self.store.forget(stage)
+            self.store.restart(stage)
             self.refreshed.add(stage.key)
         if self.store.has(stage):
+            self.store.used(stage)
             return Outcome("cached", float(self.store.meta(stage)["seconds"]))
+        _, fault = self.store.inspect(stage)
         if self.how.cached_only:
-            return Outcome("failed", 0.0, f"{stage} is not in the store (--cached-only)")
+            why = fault or "not in the store"
+            return Outcome("failed", 0.0, f"{stage} is {why} (--cached-only)")
+        if fault:
+            display.warn(f"{stage} is {fault}; it is computed again")
         return self.compute(stage, display)
 
     def is_fresh(self, stage: Stage) -> bool:
         """Whether the user asked to compute this stage, or one it needs, again."""
         asked = {stage.kind, stage.name, "all"} & self.how.fresh
-        return bool(asked) or any(needed.key in self.refreshed for needed in stage.inputs)
+        again = bool(asked) or any(needed.key in self.refreshed for needed in stage.inputs)
+        return again and stage.key not in self.refreshed
+
+    def mend(self, found: DamageError, display: Display) -> None:
+        """Remove what is damaged, so that it is computed again. Raises `StoreError`.
+
+        What is damaged again and again lies on a disk that cannot be trusted.
+        """
+        stage = found.stage
+        if self.how.cached_only:
+            raise StoreError(f"{stage} is {found}; leave out --cached-only to compute it again")
+        self.mended[stage.key] += 1
+        if self.mended[stage.key] > MENDED:
+            raise StoreError(
+                f"{stage} is {found}, though computed again {MENDED} times; check the disk"
+            )
+        display.warn(f"{stage} is {found}; it is computed again")
+        self.store.discard(stage)
 
     def compute(self, stage: Stage, display: Display) -> Outcome:
         """Compute one stage under its lock."""
-        with self.store.claim(stage) as folder, display.stage(str(stage)) as progress:
+        with (
+            self.store.claim(stage, lambda: display.waits(str(stage))),
+            display.stage(str(stage)) as progress,
+        ):
             if self.store.has(stage):  # another process was faster
                 return Outcome("cached", float(self.store.meta(stage)["seconds"]))
-            ctx = Context(
-                self.how.device,
-                seed=seed_from(stage.key),
-                batch_size=self.how.batch_size,
-                bfloat16=gains_from_bfloat16(self.how.device),
-                progress=progress,
-                checkpoints=FileCheckpoints(folder / WORK, self.how.checkpoint_seconds),
-            )
+            ctx = self.context(stage, progress)
             started = time.perf_counter()
             try:
-                compute(stage, self.store, ctx)
+                note = compute(stage, self.store, ctx)
+            except DamageError:
+                raise
             except Exception as error:  # a plugin may raise anything
                 return self.failed(stage, error)
             seconds = time.perf_counter() - started
-            self.store.commit(stage, {"seconds": seconds, **versions(), "device": str(ctx.device)})
-            return Outcome("done", seconds)
+            with self.stop.later():
+                provenance = {"seconds": seconds, **versions(), "device": str(ctx.device)}
+                self.store.commit(stage, provenance)
+            self.store.used(stage)
+            return Outcome("done", seconds, note)
+
+    def context(self, stage: Stage, progress: StageDisplay) -> Context:
+        """Say how a stage is computed."""
+        checkpoints = FileCheckpoints(
+            self.store.place(stage) / WORK,
+            self.how.checkpoint_seconds,
+            self.store.digests(stage.inputs),
+            self.stop,
+        )
+
+        def show(done: int, total: int, detail: str) -> None:
+            if not self.stop.waits:
+                self.stop.check()
+            progress(done, total, detail)
+
+        return Context(
+            self.how.device,
+            seed=seed_from(stage.key),
+            batch_size=self.how.batch_size,
+            bfloat16=gains_from_bfloat16(self.how.device),
+            progress=show,
+            checkpoints=checkpoints,
+        )
 
     def failed(self, stage: Stage, error: Exception) -> Outcome:
         """Keep the reason; pass on what only the user can mend."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 
 from gvr_bench.errors import GvrError, UsageError, did_you_mean
+from gvr_bench.stopping import Stop, Stopped
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from gvr_bench.store import Store
 
 BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 1, 130
+STOP = Stop()  # of this process: signals are the same for all of it
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,26 @@ class Options:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Bad input ends with one line on stderr and exit code 2, never with a traceback."""
+    """Bad input and signals end with one line on stderr and an exit code, without a traceback."""
     try:
-        yield
+        with STOP.listening():
+            yield
     except GvrError as error:
         leave(f"error: {' '.join(str(error).split())}", BAD_INPUT)
-    except KeyboardInterrupt:
-        leave("interrupted; the same command goes on from the last checkpoint", INTERRUPTED)
+    except KeyboardInterrupt as stopped:
+        Console(stderr=True).show_cursor()  # a second signal may have kept a bar from doing so
+        said, code = ("interrupted", INTERRUPTED)
+        if isinstance(stopped, Stopped):
+            said, code = str(stopped), stopped.code
+        leave(f"{said}; the same command goes on from here", code)
+
+
+def leave_if_stopped(code: object) -> None:
+    """Leave at once after a signal: libraries cut short complain when they are tidied up."""
+    if STOP.asked and code == 128 + STOP.asked:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def leave(line: str, code: int) -> NoReturn:
@@ -91,7 +107,7 @@ def run_into(
     """Run a plan and write its folder; return whether some stage failed."""
     from gvr_bench.plugins import installed
     from gvr_bench.report.html import write_html
-    from gvr_bench.run import How, Runner, choose_device, write_run
+    from gvr_bench.run import How, Runner, choose_device
 
     refuse_fresh(plan, options)
     how = How(
@@ -101,7 +117,7 @@ def run_into(
         frozenset(options.fresh),
         options.cached_only,
     )
-    runner = Runner(plan, store, installed(), how)
+    runner = Runner(plan, store, installed(), how, STOP)
     runner.prepare()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,12 +126,13 @@ def run_into(
             f"cannot write the run's folder {folder}: {error.strerror}; choose another with "
             "--out DIR"
         ) from error
-    outcomes = runner.run(Console(stderr=True))
+    console = Console(stderr=True)
+    runner.run(console)
     if experiment:
         experiment.write(folder)
-    write_run(folder, plan, store, outcomes, how, began)
+    runner.write(folder, began, console)
     write_html(folder)
-    return any(outcome.status == "failed" for outcome in outcomes.values())
+    return any(outcome.status == "failed" for outcome in runner.outcomes.values())
 
 
 def refuse_fresh(plan: Plan, options: Options) -> None:
@@ -131,7 +148,7 @@ def refuse_fresh(plan: Plan, options: Options) -> None:
 def show(folder: Path, options: Options) -> None:
     """Show a run folder on stdout."""
     if options.as_json:
-        from gvr_bench.report.exports import export
+        from gvr_bench.report.exports.tables import export
 
         print(export([folder], "json"), end="")
         return
@@ -146,13 +163,16 @@ def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
     Raises `DataError`, or `UsageError` where the page cannot be written.
     """
     from gvr_bench.report import html, terminal
+    from gvr_bench.report.loaded import load_all
 
+    loaded = load_all(folders)
     if len(folders) == 1 and out is None:
-        page = html.write_html(folders[0])
-        terminal.show(folders[0], Console(), every)
+        page = html.write_html(folders[0], loaded)
+        terminal.show(folders[0], Console(), every, loaded)
         return page
-    page = html.write_shared_html(folders, out or folders[0].parent / "comparison.html")
-    terminal.show_shared(folders, Console(), every)
+    where = out or folders[0].parent / "comparison.html"
+    page = html.write_shared_html(folders, where, loaded)
+    terminal.show_shared(folders, Console(), every, loaded)
     print(f"\nReport: {page}")
     return page
 

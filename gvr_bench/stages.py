@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -60,19 +61,7 @@ class Stage:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        content = [
-            SCHEMA,
-            self.kind,
-            self.name,
-            self.version,
-            self.settings,
-            self.seed,
-            self.fingerprint,
-            [stage.key for stage in self.inputs],
-            *([REVISIONS[self.kind]] if self.kind in REVISIONS else []),
-        ]
-        digest = hashlib.sha256(canonical(content).encode()).hexdigest()
-        object.__setattr__(self, "key", digest)
+        object.__setattr__(self, "key", key_of(self.made_of()))
 
     @functools.cached_property
     def recipe(self) -> str:
@@ -100,7 +89,7 @@ class Stage:
                 continue
         raise LookupError(f"{self.kind} depends on no {kind}")
 
-    def describe(self) -> dict[str, Any]:
+    def made_of(self) -> dict[str, Any]:
         """All that the key is made of, for people."""
         return {
             "schema": SCHEMA,
@@ -111,13 +100,33 @@ class Stage:
             "seed": self.seed,
             "fingerprint": self.fingerprint,
             "inputs": [f"{stage.kind} {stage.key}" for stage in self.inputs],
-            "key": self.key,
         }
+
+    def describe(self) -> dict[str, Any]:
+        """The key, and all that it is made of."""
+        return {**self.made_of(), "key": self.key}
 
     def __str__(self) -> str:
         """Return kind and name, and which part of several."""
         part = self.settings.get("group") or self.settings.get("changed")
         return f"{self.kind} {self.name}" + (f", {part}" if part else "")
+
+
+def key_of(told: Mapping[str, Any]) -> str:
+    """Return the key that this version gives to a stage which `made_of` tells of."""
+    kind = told["kind"]
+    content = [
+        SCHEMA,
+        kind,
+        told["name"],
+        told["version"],
+        told["settings"],
+        told["seed"],
+        told["fingerprint"],
+        [text.split()[-1] for text in told["inputs"]],
+        *([REVISIONS[kind]] if kind in REVISIONS else []),
+    ]
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

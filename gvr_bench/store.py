@@ -2,9 +2,11 @@
 
 ```
 <store>/<kind>/<name>-<key>/   weights.safetensors, *.h5, *.json   the value
-                               meta.json      provenance, renamed into place last
+                               meta.json      provenance and checksums, renamed into place last
                                error.json     the last failure
                                work/          checkpoints, until the stage is complete
+<store>/drafts/<key>-<writer>/                what a process has written of a value so far
+<store>/locks/<key>.lock       held while computing; its time is that of the last use
 ```
 
 Trained networks that come with the package lie in a folder of the same layout beside this module;
@@ -14,23 +16,59 @@ they are read where the store holds no value of its own.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
 import os
+import secrets
 import shutil
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
 import platformdirs
 
+from gvr_bench.checkpoints import FileCheckpoints
 from gvr_bench.errors import StoreError
-from gvr_bench.formats import read_json, read_state, write_json, write_state
+from gvr_bench.formats import write_json
+from gvr_bench.integrity import (
+    ERROR,
+    META,
+    WORK,
+    Meta,
+    digest,
+    file_fault,
+    read_meta,
+    size_fault,
+    sums,
+    told,
+    value_fault,
+    value_files,
+)
+from gvr_bench.locks import locked, silent
 from gvr_bench.stages import Stage
 
-META, ERROR, WORK = "meta.json", "error.json", "work"
+__all__ = ["ERROR", "META", "SHIPPED", "WORK", "DamageError", "FileCheckpoints", "Store"]
+
 SHIPPED = Path(__file__).parent / "shipped"
+DRAFTS, LOCKS = "drafts", "locks"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DamageError(StoreError):
+    """A stage's value is not what was written."""
+
+    def __init__(self, stage: Stage, folder: Path, fault: str) -> None:
+        super().__init__(f"damaged in {folder}: {fault}")
+        self.stage = stage
+
+
+@dataclass
+class Draft:
+    """What one process has written of a value: where, which files, and from which inputs."""
+
+    folder: Path
+    made_from: dict[str, str]
+    names: set[str] = field(default_factory=set)
 
 
 def default_root() -> Path:
@@ -45,13 +83,16 @@ class Store:
     def __init__(self, root: Path, shipped: Path = SHIPPED) -> None:
         self.root = root
         self.shipped = shipped
-        self.forgotten: set[str] = set()
+        self.forgotten: set[str] = set()  # keys whose values do not count until computed again
+        self.drafts: dict[str, Draft] = {}
+        self.checked: set[Path] = set()  # files whose content is what was written
+        self.writer = secrets.token_hex(4)
 
     def prepare(self) -> None:
         """Make sure that the store can be written. Raises `StoreError`."""
         probe = self.root / f".probe-{os.getpid()}"
         with self.writing():
-            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"gvr-bench")
             probe.unlink()
 
@@ -61,22 +102,56 @@ class Store:
         try:
             yield
         except OSError as error:
+            space = "free some space, or " if error.errno in FULL else ""
             raise StoreError(
                 f"cannot write the store {self.root}: {error.strerror or error}; "
-                "choose another folder with --store DIR"
+                f"{space}choose another folder with --store DIR"
             ) from error
 
     def place(self, stage: Stage) -> Path:
-        """Return where a stage's value is computed."""
+        """Return where a stage's own value lies, or will."""
         return self.root / subfolder(stage)
 
     def folder(self, stage: Stage) -> Path:
-        """Return where a stage's value lies, or will."""
+        """Return where a stage's value is read."""
         own = self.place(stage)
         if (own / META).is_file() or stage.key in self.forgotten:
             return own
         shipped = self.shipped / subfolder(stage)
         return shipped if (shipped / META).is_file() else own
+
+    def output(self, stage: Stage, name: str) -> Path:
+        """Return where to write a file of a value, for which the stage should be claimed."""
+        draft = self.drafts.get(stage.key)
+        if draft is None:
+            return self.place(stage) / name
+        draft.names.add(name)
+        return draft.folder / name
+
+    def file(self, stage: Stage, name: str) -> Path:
+        """Return a file of a value, whose content is checked when it is first asked for.
+
+        Reading takes longer than the check, so only what is read is checked, once per process.
+        Raises `DamageError`.
+        """
+        folder = self.folder(stage)
+        path = folder / name
+        if path not in self.checked or not path.is_file():
+            fault = self._fault(folder, name)
+            if fault:
+                raise DamageError(stage, folder, fault)
+            self.checked.add(path)
+        return path
+
+    def _fault(self, folder: Path, name: str) -> str:
+        """Say how a file differs from what was written."""
+        if not (folder / META).is_file():
+            return "" if (folder / name).is_file() else "it is gone"
+        try:
+            meta, _ = read_meta(folder)
+        except StoreError as error:
+            return str(error)
+        return file_fault(folder, meta, name)
 
     def has(self, stage: Stage) -> bool:
         """Whether the stage is complete, and was made from its inputs as they are now.
@@ -85,48 +160,102 @@ class Store:
         gone do not. Of a value that came with the package only its networks count: images are
         written here, by other releases of the libraries, and their key vouches for them.
         """
-        folder = self.folder(stage)
-        if not (folder / META).is_file():
+        meta, _ = self.inspect(stage)
+        if meta is None:
             return False
-        made_from = self.meta(stage)["made_from"]
-        own = folder == self.place(stage)
+        own = self.folder(stage) == self.place(stage)
         inputs = [i for i in stage.inputs if own or i.kind != "data"]
-        return all(made_from[key] == now for key, now in self.digests(inputs).items())
+        return all(meta.made_from.get(key, now) == now for key, now in self.digests(inputs).items())
+
+    def inspect(self, stage: Stage) -> tuple[Meta | None, str]:
+        """Return what is told of a value, or why that cannot be: damage by the sizes of its files.
+
+        A value that is absent is no damage.
+        """
+        folder = self.folder(stage)
+        if stage.key in self.forgotten or not (folder / META).is_file():
+            return None, ""
+        try:
+            meta, _ = read_meta(folder)
+        except StoreError as error:
+            return None, str(error)
+        fault = "" if meta.key == stage.key else f"{META} is that of {meta.key[:16]}"
+        fault = fault or size_fault(folder, meta)
+        return (None, f"damaged in {folder}: {fault}") if fault else (meta, "")
 
     def digests(self, stages: Iterable[Stage]) -> dict[str, str]:
         """Digests of those stages that are in the store, by key."""
-        there = [stage for stage in stages if (self.folder(stage) / META).is_file()]
-        return {stage.key: self.meta(stage)["digest"] for stage in there}
+        found = {stage.key: self.inspect(stage)[0] for stage in stages}
+        return {key: meta.digest for key, meta in found.items() if meta and meta.digest}
 
     def meta(self, stage: Stage) -> dict[str, Any]:
-        """Provenance of a complete stage."""
-        meta: dict[str, Any] = read_json(self.folder(stage) / META)
-        return meta
+        """Provenance of a complete stage. Raises `StoreError`."""
+        return read_meta(self.folder(stage))[1]
+
+    def used(self, stage: Stage) -> None:
+        """Keep when a stage was last part of a run."""
+        if self.folder(stage) == self.place(stage):
+            with contextlib.suppress(OSError):  # a store that is only read stays as it is
+                self.lock_file(stage.key).touch()
+
+    def lock_file(self, key: str) -> Path:
+        """Return the file that is locked while a stage is computed."""
+        return self.root / LOCKS / f"{key[:16]}.lock"
 
     @contextlib.contextmanager
-    def claim(self, stage: Stage) -> Iterator[Path]:
-        """Hold the stage against other processes while computing it; yields its folder.
+    def claim(self, stage: Stage, waiting: Callable[[], None] = silent) -> Iterator[Path]:
+        """Hold the stage against other processes while computing it; yields its draft.
 
-        The lock is advisory and dies with its owner: losing it costs double work only, since
-        every file is renamed into place.
+        The lock is advisory and dies with its owner: losing it costs double work only, since each
+        process writes a draft of its own and the checksums are of that. `waiting` is called where
+        another process holds it.
         """
-        locks, folder = self.root / "locks", self.place(stage)
-        lock = filelock.FileLock(locks / f"{stage.key[:16]}.lock")
+        draft = Draft(self.root / DRAFTS / f"{stage.key[:16]}-{self.writer}", {})
         with contextlib.ExitStack() as held:
             with self.writing():
-                locks.mkdir(parents=True, exist_ok=True)
-                held.enter_context(lock)
-                (folder / WORK).mkdir(parents=True, exist_ok=True)
-            yield folder
+                alone = held.enter_context(locked(self.lock_file(stage.key), waiting))
+                if alone:
+                    self.sweep(stage)
+                draft.folder.mkdir(parents=True, exist_ok=True)
+                (self.place(stage) / WORK).mkdir(parents=True, exist_ok=True)
+            draft.made_from = self.digests(stage.inputs)
+            self.drafts[stage.key] = draft
+            try:
+                yield draft.folder
+            finally:
+                del self.drafts[stage.key]
+                shutil.rmtree(draft.folder, ignore_errors=True)
+
+    def sweep(self, stage: Stage) -> None:
+        """Remove what killed processes left of a stage, but its checkpoint; needs its lock."""
+        for left in (self.root / DRAFTS).glob(f"{stage.key[:16]}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for left in (self.place(stage) / WORK).glob("*.partial"):
+            left.unlink(missing_ok=True)
 
     def commit(self, stage: Stage, provenance: dict[str, Any]) -> None:
-        """Declare the value whole, with digests of it and of what it was made from."""
-        folder = self.place(stage)
+        """Declare the draft whole, with checksums of it and of what it was made from.
+
+        Raises `DamageError` where files of the draft are gone, and `StoreError`.
+        """
+        draft, place = self.drafts[stage.key], self.place(stage)
         with self.writing():
-            (folder / ERROR).unlink(missing_ok=True)
-            value = {"digest": digest(folder), "made_from": self.digests(stage.inputs)}
-        write_json(folder / META, {**stage.describe(), **provenance, **value})
-        shutil.rmtree(folder / WORK, ignore_errors=True)
+            files = sums(value_files(draft.folder)) if draft.folder.is_dir() else {}
+            if not draft.names <= files.keys():
+                raise DamageError(stage, draft.folder, "another process removed it")
+            value = {"files": told(files), "digest": digest(files), "made_from": draft.made_from}
+            write_json(draft.folder / META, {**stage.describe(), **provenance, **value})
+            (place / META).unlink(missing_ok=True)  # first: a mixture is never whole
+            for name in files:
+                (draft.folder / name).replace(place / name)
+            for old in value_files(place):
+                if old.name not in files:
+                    old.unlink(missing_ok=True)
+            (draft.folder / META).replace(place / META)
+            (place / ERROR).unlink(missing_ok=True)
+        self.forgotten.discard(stage.key)
+        self.checked |= {place / name for name in files}
+        shutil.rmtree(place / WORK, ignore_errors=True)
 
     def fail(self, stage: Stage, error: BaseException, trace: str) -> None:
         """Keep the reason of a failure; the value stays absent."""
@@ -134,54 +263,31 @@ class Store:
         with contextlib.suppress(StoreError):
             write_json(self.place(stage) / ERROR, content)
 
+    def restart(self, stage: Stage) -> None:
+        """Let a stored value not count until it is computed again, from the start."""
+        self.forgotten.add(stage.key)
+        shutil.rmtree(self.place(stage) / WORK, ignore_errors=True)
+
     def forget(self, stage: Stage) -> None:
         """Remove a stage, so that it is computed again."""
-        self.forgotten.add(stage.key)
         folder = self.place(stage)
         with self.writing():
             (folder / META).unlink(missing_ok=True)  # first: a partly removed value is never whole
+        self.forgotten.add(stage.key)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def discard(self, stage: Stage, waiting: Callable[[], None] = silent) -> None:
+        """Remove a damaged value, unless another process has computed it again meanwhile."""
+        with contextlib.ExitStack() as held:
+            with self.writing():
+                held.enter_context(locked(self.lock_file(stage.key), waiting))
+            folder = self.folder(stage)
+            with contextlib.suppress(StoreError):
+                if not value_fault(folder, read_meta(folder)[0]):
+                    return
+            self.forget(stage)
 
 
 def subfolder(stage: Stage) -> Path:
     """Return where a stage lies in any store."""
     return Path(stage.kind) / f"{stage.name}-{stage.key[:16]}"
-
-
-def digest(folder: Path) -> str:
-    """Return one SHA-256 of all files of a value, by name."""
-    whole = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name not in (META, ERROR):
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            whole.update(f"{path.name} {content}\n".encode())
-    return whole.hexdigest()
-
-
-class FileCheckpoints:
-    """Checkpoints of one stage, in its `work` folder, at most every `seconds`."""
-
-    def __init__(self, work: Path, seconds: float) -> None:
-        self.path = work / "checkpoint.safetensors"
-        self.seconds = seconds
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        """Whether it is time to save."""
-        return time.monotonic() - self.last >= self.seconds
-
-    def load(self) -> tuple[int, dict[str, Any], list[dict[str, float]]] | None:
-        """Return step, state and history of the last checkpoint, if there is one."""
-        if not self.path.is_file():
-            return None
-        try:
-            tree = read_state(self.path)
-        except (StoreError, ValueError):
-            return None  # damaged: training starts over, which gives the same result
-        return tree["step"], tree["state"], tree["history"]
-
-    def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None:
-        """Replace the last checkpoint."""
-        write_state(self.path, {"step": step, "state": state, "history": history})
-        self.last = time.monotonic()

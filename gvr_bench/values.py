@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import (
+    BAD_HDF5,
     SLASH,
     canonical,
     get_array,
+    own_item,
     put_array,
     read_arrays,
     read_json,
@@ -79,9 +81,9 @@ def write_values(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Ou
             recipes[whose, EXPLANATIONS] = c.explanations[label].recipe
             for name, stage in stages.items():
                 recipes[whose, name] = stage.recipe
-                file = store.folder(stage) / "values.h5"
-                if outcomes[stage.key].whole and file.is_file():
-                    values |= {(whose, m): of for m, of in read_arrays(file).items()}
+                if outcomes[stage.key].whole:
+                    arrays = read_arrays(store.file(stage, "values.h5"))
+                    values |= {(whose, m): of for m, of in arrays.items()}
     save_values(path, RunValues(values, recipes))
 
 
@@ -122,19 +124,20 @@ def read_values(path: Path) -> RunValues:
     recipes: dict[tuple[Whose, str], str] = {}
     try:
         with h5py.File(path, "r") as file:
-            for group in file.values():
+            for group in (own_item(file, name) for name in file):
                 about = group.attrs
                 d, g, e, h = (str(about[n]) for n in ("dataset", "generator", "encoder", "head"))
                 model = Whose(d, g, e, h, int(about["seed"]), None)
-                for label, part in [(None, group), *group.items()]:
+                explained = [(label, own_item(group, label)) for label in group]
+                for label, part in [(None, group), *explained]:
                     whose = model._replace(explainer=label and label.replace(SLASH, "/"))
                     named = json.loads(part.attrs.get("recipes", "{}"))
                     recipes |= {(whose, name): found for name, found in named.items()}
                     if label and "values" in part:
-                        stacked = get_array(part["values"])
-                        names = get_array(part["metrics"]).tolist()
+                        stacked = get_array(own_item(part, "values"))
+                        names = get_array(own_item(part, "metrics")).tolist()
                         values |= {(whose, n): v for n, v in zip(names, stacked, strict=True)}
-    except (OSError, KeyError, ValueError) as error:
+    except BAD_HDF5 as error:
         raise StoreError(f"cannot read {path}: {error}") from error
     return RunValues(values, recipes)
 

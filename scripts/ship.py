@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from gvr_bench.integrity import seal
 from gvr_bench.planner import make_plan
 from gvr_bench.plugins import installed
 from gvr_bench.run import How, Runner
@@ -42,6 +43,7 @@ def main() -> None:
         shutil.copytree(
             store.folder(stage), target, ignore=shutil.ignore_patterns(WORK, ERROR, "test.h5")
         )
+        seal(target)
     size = sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file())
     print(f"{size / 2**20:.1f} MiB in {SHIPPED}")
     if size > LIMIT:

@@ -32,11 +32,11 @@ class Bench:
 
     def out(self, name: str) -> Path:
         """Return a file of this stage."""
-        return self.store.place(self.stage) / name
+        return self.store.output(self.stage, name)
 
     def file(self, stage: Stage, name: str) -> Path:
-        """Return a file of an input."""
-        return self.store.folder(stage) / name
+        """Return a file of an input. Raises `DamageError`."""
+        return self.store.file(stage, name)
 
     def data(self) -> Path:
         """Return the file with all images."""

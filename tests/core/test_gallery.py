@@ -9,7 +9,7 @@ import numpy as np
 from tiny import command, records_of
 
 from gvr_bench.gallery import Plane
-from gvr_bench.report.cases import read_cases
+from gvr_bench.report.cases.reading import read_cases
 
 
 def test_explainers_are_shown_in_the_order_in_which_they_were_asked_for(cli) -> None:
@@ -41,8 +41,7 @@ def test_the_way_to_a_counterfactual_begins_at_the_reconstruction_and_ends_at_it
 
 def test_a_path_of_the_wrong_shape_is_blamed_on_its_explainer(cli, packages, use_packages) -> None:
     body = (
-        "z = model.encoder(x); "
-        "return gvr.Explanation(heat=x.mean(1), latent=z, path=z[:1, None])"
+        "z = model.encoder(x); return gvr.Explanation(heat=x.mean(1), latent=z, path=z[:1, None])"
     )
     packages.explainer("gvr-crooked", "crooked", body)
     use_packages()

@@ -30,15 +30,15 @@ load, steps = FileCheckpoints.load, {}
 
 def saying(self):
     found = load(self)
-    steps[self.path] = found[0] if found else 0
-    print("starts", self.path.parents[2].name, steps[self.path], file=sys.stderr, flush=True)
+    steps[self.work] = found[0] if found else 0
+    print("starts", self.work.parents[1].name, steps[self.work], file=sys.stderr, flush=True)
     return found
 
 def due(self):
-    steps[self.path] += 1
-    if self.path.parents[2].name == kind and steps[self.path] == int(step):
+    steps[self.work] += 1
+    if self.work.parents[1].name == kind and steps[self.work] == int(step):
         os.kill(os.getpid(), signal.SIGKILL)
-    return steps[self.path] % 7 == 0
+    return steps[self.work] % 7 == 0
 
 FileCheckpoints.load, FileCheckpoints.due = saying, due
 main()

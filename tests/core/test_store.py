@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import torch
 from tiny import stage_of
 
 from gvr_bench.errors import StoreError
+from gvr_bench.integrity import digest, sha256, sums, value_files
 from gvr_bench.plugins import Registry
 from gvr_bench.stages import Stage
-from gvr_bench.store import ERROR, WORK, FileCheckpoints, Store, digest
+from gvr_bench.store import ERROR, META, WORK, DamageError, FileCheckpoints, Store
 
 
 @pytest.fixture
@@ -24,20 +26,21 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def fill(store: Store, stage: Stage) -> Path:
-    """Write a stage as a run does."""
-    with store.claim(stage) as folder:
-        (folder / "value.bin").write_bytes(b"value")
-        (folder / WORK / "checkpoint.safetensors").write_bytes(b"half")
+def fill(store: Store, stage: Stage, content: bytes = b"value") -> Path:
+    """Write a stage as a run does; return where it lies."""
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(content)
+        (store.place(stage) / WORK / "checkpoint-1-half.safetensors").write_bytes(b"half")
         store.commit(stage, {"seconds": 1.5})
-    return folder
+    return store.place(stage)
 
 
 def test_a_value_without_its_meta_is_absent(store: Store, stage: Stage) -> None:
-    with store.claim(stage) as folder:
-        (folder / "value.bin").write_bytes(b"value")
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(b"value")
         assert not store.has(stage)
     assert not store.has(stage)
+    assert list((store.root / "drafts").iterdir()) == []
 
 
 def test_a_committed_value_is_there_and_says_what_it_is(store: Store, stage: Stage) -> None:
@@ -45,7 +48,7 @@ def test_a_committed_value_is_there_and_says_what_it_is(store: Store, stage: Sta
     assert store.has(stage)
     said = store.meta(stage)
     assert said.items() >= {**stage.describe(), "seconds": 1.5}.items()
-    assert said["digest"] == digest(folder)
+    assert said["digest"] == digest(sums(value_files(folder)))
     assert not (folder / WORK).exists()
 
 
@@ -59,15 +62,14 @@ def test_a_value_is_stale_when_an_input_was_made_again_and_differs(
     assert store.has(stage), "an input that is gone leaves the value as it is"
     fill(store, needed)
     assert store.has(stage), "an input that came out alike leaves the value as it is"
-    with store.claim(needed) as folder:
-        (folder / "value.bin").write_bytes(b"another value")
-        store.commit(needed, {"seconds": 1.5})
+    fill(store, needed, b"another value")
     assert not store.has(stage)
 
 
 def test_a_failure_is_kept_until_it_is_mended(store: Store, stage: Stage) -> None:
-    with store.claim(stage) as folder:
+    with store.claim(stage):
         store.fail(stage, ValueError("no good"), "trace")
+    folder = store.place(stage)
     assert '"no good"' in (folder / ERROR).read_text()
     assert not store.has(stage)
     fill(store, stage)
@@ -115,6 +117,7 @@ def test_a_store_that_cannot_be_written_is_one_line(
 
 def test_a_stage_that_cannot_be_claimed_is_one_line(store: Store, stage: Stage) -> None:
     store.prepare()
+    (store.root / "locks").rmdir()
     (store.root / "locks").write_text("a file is in the way")
     with pytest.raises(StoreError, match="cannot write the store"), store.claim(stage):
         pytest.fail("nothing was claimed")
@@ -148,6 +151,25 @@ def test_a_disk_that_is_full_at_the_commit_leaves_the_value_absent(
     assert not store.has(stage)
 
 
+def test_a_disk_that_is_full_at_the_commit_leaves_the_value_before(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fill(store, stage)
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    store.restart(stage)
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(b"another value")
+        monkeypatch.setattr(Path, "write_text", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            store.commit(stage, {"seconds": 1.0})
+    assert Store(store.root).has(stage)
+    assert Store(store.root).file(stage, "value.bin").read_bytes() == b"value"
+    assert (folder / META).is_file()
+
+
 def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from gvr_bench.store import default_root
 
@@ -155,6 +177,145 @@ def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert default_root() == tmp_path
     monkeypatch.delenv("GVR_BENCH_STORE")
     assert default_root().name == "gvr-bench"
+
+
+def damage(folder: Path, how: str) -> None:
+    """Do to a value what disks and people do."""
+    file, meta = folder / "value.bin", folder / META
+    match how:
+        case "a flipped bit":
+            file.write_bytes(b"valud")
+        case "a shorter file":
+            file.write_bytes(b"valu")
+        case "an empty file":
+            file.write_bytes(b"")
+        case "no file":
+            file.unlink()
+        case "a shorter meta.json":
+            meta.write_bytes(meta.read_bytes()[:-20])
+        case "another meta.json":
+            meta.write_text('{"key": 1}')
+        case "the meta.json of another":
+            meta.write_text(meta.read_text().replace('"key": "', '"key": "0'))
+
+
+DAMAGE = (
+    "a flipped bit", "a shorter file", "an empty file", "no file", "a shorter meta.json",
+    "another meta.json", "the meta.json of another",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_value_is_never_read(store: Store, stage: Stage, how: str) -> None:
+    damage(fill(store, stage), how)
+    reader = Store(store.root)
+    if reader.has(stage):
+        with pytest.raises(DamageError, match=r"content of value\.bin is not what was written"):
+            reader.file(stage, "value.bin")
+        assert how == "a flipped bit", "all else is seen at once"
+    else:
+        assert reader.inspect(stage)[1]
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_value_is_discarded_and_a_whole_one_kept(
+    store: Store, stage: Stage, how: str
+) -> None:
+    folder = fill(store, stage)
+    Store(store.root).discard(stage)
+    assert folder.exists()
+    damage(folder, how)
+    if how != "the meta.json of another":  # which is seen before anything is read
+        Store(store.root).discard(stage)
+        assert not folder.exists()
+
+
+def test_a_value_with_a_digest_of_all_its_files_is_checked_by_that(
+    store: Store, stage: Stage
+) -> None:
+    folder = fill(store, stage)
+    meta = json.loads((folder / META).read_text())
+    del meta["files"]
+    (folder / META).write_text(json.dumps(meta))
+    assert Store(store.root).file(stage, "value.bin") == folder / "value.bin"
+    damage(folder, "a flipped bit")
+    with pytest.raises(DamageError, match="its content is not what was written"):
+        Store(store.root).file(stage, "value.bin")
+
+
+def test_a_value_without_checksums_is_used(store: Store, stage: Stage) -> None:
+    folder = fill(store, stage)
+    meta = {"key": stage.key, "seconds": 2.5, **stage.made_of()}
+    (folder / META).write_text(json.dumps(meta))
+    damage(folder, "a flipped bit")
+    reader = Store(store.root)
+    assert reader.has(stage)
+    assert reader.file(stage, "value.bin").read_bytes() == b"valud"
+
+
+def test_a_value_is_read_for_its_checksum_once(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, stage)
+    reader, read = Store(store.root), []
+    monkeypatch.setattr(
+        "gvr_bench.integrity.sha256", lambda path: read.append(path) or sha256(path)
+    )
+    for _ in range(3):
+        reader.file(stage, "value.bin")
+    assert len(read) == 1
+
+
+def test_a_draft_that_another_process_removed_is_no_value(store: Store, stage: Stage) -> None:
+    with store.claim(stage) as draft:
+        store.output(stage, "value.bin").write_bytes(b"value")
+        store.output(stage, "more.bin").write_bytes(b"more")
+        (draft / "more.bin").unlink()
+        with pytest.raises(DamageError, match="another process removed it"):
+            store.commit(stage, {"seconds": 1.0})
+    assert not store.has(stage)
+
+
+def test_two_writers_without_a_lock_leave_one_whole_value(store: Store, stage: Stage) -> None:
+    other = Store(store.root)
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(b"value")
+        (store.root / "locks" / f"{stage.key[:16]}.lock").unlink()
+        held = other.root / "drafts" / f"{stage.key[:16]}-{store.writer}"
+        hidden = held.with_name("elsewhere")  # or the other one would sweep it
+        held.rename(hidden)
+        fill(other, stage, b"other")
+        hidden.rename(held)
+        store.commit(stage, {"seconds": 1.0})
+    reader = Store(store.root)
+    assert reader.has(stage)
+    assert reader.file(stage, "value.bin").read_bytes() == b"value"
+
+
+def test_a_killed_writer_leaves_nothing_once_the_stage_is_claimed_again(
+    store: Store, stage: Stage
+) -> None:
+    left = store.root / "drafts" / f"{stage.key[:16]}-00000000"
+    left.mkdir(parents=True)
+    (left / "value.bin").write_bytes(b"half")
+    work = store.place(stage) / WORK
+    work.mkdir(parents=True)
+    (work / ".checkpoint-12.partial.12.partial").write_bytes(b"half")
+    (work / "checkpoint-3-whole.safetensors").write_bytes(b"kept")
+    with store.claim(stage):
+        assert not left.exists()
+        assert [path.name for path in work.iterdir()] == ["checkpoint-3-whole.safetensors"]
+
+
+def test_a_file_system_without_locks_is_no_hindrance(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*args: object, **kwargs: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", no_locks)
+    fill(store, stage)
+    assert store.has(stage)
 
 
 def saved(folder: Path) -> FileCheckpoints:
@@ -176,15 +337,48 @@ def test_there_is_no_checkpoint_at_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, 1, 7, 20, -1])
 def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, length: int) -> None:
     found = saved(tmp_path)
-    found.path.write_bytes(found.path.read_bytes()[:length])
+    (path,) = found.files
+    path.write_bytes(path.read_bytes()[:length])
     assert found.load() is None
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_ignored(tmp_path: Path) -> None:
+    found = saved(tmp_path)
+    (path,) = found.files
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert found.load() is None
+
+
+def test_a_checkpoint_of_other_inputs_is_ignored(tmp_path: Path) -> None:
+    first = FileCheckpoints(tmp_path, 0, {"data": "as it was"})
+    first.save(3, {}, [])
+    assert FileCheckpoints(tmp_path, 0, {"data": "as it was"}).load()
+    assert FileCheckpoints(tmp_path, 0, {"data": "made again"}).load() is None
+
+
+def test_only_the_last_checkpoint_is_kept_and_the_one_before_if_saving_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = saved(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *args, **kwargs: None)
+        found.save(10, {}, [])
+    assert [path.name.split("-")[1] for path in found.files] == ["10", "3"]
+    found.files[0].write_bytes(b"")
+    assert found.load()[0] == 3
+    found.save(11, {}, [])
+    assert len(found.files) == 1
 
 
 def test_a_checkpoint_of_other_content_is_ignored(tmp_path: Path) -> None:
     from gvr_bench.formats import write_weights
 
     found = saved(tmp_path)
-    write_weights(found.path, {"w": torch.arange(4)})
+    (path,) = found.files
+    write_weights(path, {"w": torch.arange(4)})
+    path.rename(path.with_name(f"checkpoint-3-{sha256(path)[:16]}.safetensors"))
     assert found.load() is None
 
 
