@@ -73,8 +73,18 @@ class FileCheckpoints:
 
     def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None:
         """Replace the last checkpoint. Raises `StoreError`, or `Stopped` where a signal waits."""
-        written = self.work / f"checkpoint-{os.getpid()}.partial"
         tree = {"step": step, "state": state, "history": history, "made_from": self.made_from}
+        try:
+            self._write(step, tree)
+        except (FileNotFoundError, StoreError) as error:
+            if isinstance(error, StoreError) and not isinstance(error.__cause__, FileNotFoundError):
+                raise  # else another process has completed the stage, and the folder is gone
+        self.last = time.monotonic()
+        self.stop.check()
+
+    def _write(self, step: int, tree: Mapping[str, Any]) -> None:
+        """Write a checkpoint, and remove those before. Raises `OSError` or `StoreError`."""
+        written = self.work / f"checkpoint-{os.getpid()}.partial"
         write_state(written, tree)
         path = self.work / f"checkpoint-{step}-{sha256(written)[:16]}.safetensors"
         with replacing(path) as partial:
@@ -82,8 +92,6 @@ class FileCheckpoints:
         for old in self.files:
             if old != path:
                 old.unlink(missing_ok=True)
-        self.last = time.monotonic()
-        self.stop.check()
 
 
 def _step(path: Path) -> int:

@@ -6,7 +6,6 @@ Every file is written under another name and renamed into place, so it is whole 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import os
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.errors import StoreError, TrainingError
+from gvr_bench.sink import Sink
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,33 +167,13 @@ def writing_arrays(path: Path) -> Iterator[Any]:
     """
     import h5py
 
-    with replacing(path) as partial, _Sink(partial, "w+b") as sink:
+    with replacing(path) as partial, Sink(partial, "w+b") as sink:
         try:
             with h5py.File(sink, "w") as file:
                 yield file
         finally:
             if sink.refusal:  # all other trouble follows from it
                 raise sink.refusal
-
-
-class _Sink(io.FileIO):
-    """A file for HDF5, which crashes the process when its own writes fail on a full disk.
-
-    The first refusal is kept, and the rest is thrown away.
-    """
-
-    refusal: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Write all of `data`, or nothing more after a refusal."""
-        view = memoryview(data).cast("B")
-        done = 0
-        try:
-            while done < len(view) and not self.refusal:
-                done += super().write(view[done:]) or 0
-        except OSError as error:
-            self.refusal = error
-        return len(view)
 
 
 def put_array(group: Any, name: str, array: NDArray[Any]) -> None:

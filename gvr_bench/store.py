@@ -18,16 +18,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from gvr_bench.checkpoints import FileCheckpoints
+from gvr_bench.drafts import Draft, move, sweep, writer
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import write_json
 from gvr_bench.integrity import (
@@ -62,15 +61,6 @@ class DamageError(StoreError):
         self.stage = stage
 
 
-@dataclass
-class Draft:
-    """What one process has written of a value: where, which files, and from which inputs."""
-
-    folder: Path
-    made_from: dict[str, str]
-    names: set[str] = field(default_factory=set)
-
-
 def default_root() -> Path:
     """`$GVR_BENCH_STORE`, or the user's cache folder."""
     given = os.environ.get("GVR_BENCH_STORE")
@@ -86,7 +76,7 @@ class Store:
         self.forgotten: set[str] = set()  # keys whose values do not count until computed again
         self.drafts: dict[str, Draft] = {}
         self.checked: set[Path] = set()  # files whose content is what was written
-        self.writer = secrets.token_hex(4)
+        self.writer = writer()
 
     def prepare(self) -> None:
         """Make sure that the store can be written. Raises `StoreError`."""
@@ -228,8 +218,7 @@ class Store:
 
     def sweep(self, stage: Stage) -> None:
         """Remove what killed processes left of a stage, but its checkpoint; needs its lock."""
-        for left in (self.root / DRAFTS).glob(f"{stage.key[:16]}-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        sweep(self.root / DRAFTS, stage.key[:16])
         for left in (self.place(stage) / WORK).glob("*.partial"):
             left.unlink(missing_ok=True)
 
@@ -245,14 +234,10 @@ class Store:
                 raise DamageError(stage, draft.folder, "another process removed it")
             value = {"files": told(files), "digest": digest(files), "made_from": draft.made_from}
             write_json(draft.folder / META, {**stage.describe(), **provenance, **value})
-            (place / META).unlink(missing_ok=True)  # first: a mixture is never whole
-            for name in files:
-                (draft.folder / name).replace(place / name)
-            for old in value_files(place):
-                if old.name not in files:
-                    old.unlink(missing_ok=True)
-            (draft.folder / META).replace(place / META)
-            (place / ERROR).unlink(missing_ok=True)
+            try:
+                move(draft.folder, place, files.keys())
+            except FileNotFoundError as error:  # removed by a process that has lost its lock
+                raise DamageError(stage, place, "another process removed it") from error
         self.forgotten.discard(stage.key)
         self.checked |= {place / name for name in files}
         shutil.rmtree(place / WORK, ignore_errors=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -281,29 +284,36 @@ def test_two_writers_without_a_lock_leave_one_whole_value(store: Store, stage: S
     with store.claim(stage):
         store.output(stage, "value.bin").write_bytes(b"value")
         (store.root / "locks" / f"{stage.key[:16]}.lock").unlink()
-        held = other.root / "drafts" / f"{stage.key[:16]}-{store.writer}"
-        hidden = held.with_name("elsewhere")  # or the other one would sweep it
-        held.rename(hidden)
         fill(other, stage, b"other")
-        hidden.rename(held)
         store.commit(stage, {"seconds": 1.0})
     reader = Store(store.root)
     assert reader.has(stage)
     assert reader.file(stage, "value.bin").read_bytes() == b"value"
 
 
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
 def test_a_killed_writer_leaves_nothing_once_the_stage_is_claimed_again(
     store: Store, stage: Stage
 ) -> None:
-    left = store.root / "drafts" / f"{stage.key[:16]}-00000000"
-    left.mkdir(parents=True)
-    (left / "value.bin").write_bytes(b"half")
+    host = store.writer.split("-")[0]
+    left = store.root / "drafts" / f"{stage.key[:16]}-{host}-{dead_process()}-00000000"
+    elsewhere = store.root / "drafts" / f"{stage.key[:16]}-{host}-{os.getpid()}-11111111"
+    for draft in (left, elsewhere):
+        draft.mkdir(parents=True)
+        (draft / "value.bin").write_bytes(b"half")
     work = store.place(stage) / WORK
     work.mkdir(parents=True)
     (work / ".checkpoint-12.partial.12.partial").write_bytes(b"half")
     (work / "checkpoint-3-whole.safetensors").write_bytes(b"kept")
     with store.claim(stage):
         assert not left.exists()
+        assert elsewhere.exists(), "its process runs, and may have lost the lock"
         assert [path.name for path in work.iterdir()] == ["checkpoint-3-whole.safetensors"]
 
 
@@ -356,6 +366,16 @@ def test_a_checkpoint_of_other_inputs_is_ignored(tmp_path: Path) -> None:
     first.save(3, {}, [])
     assert FileCheckpoints(tmp_path, 0, {"data": "as it was"}).load()
     assert FileCheckpoints(tmp_path, 0, {"data": "made again"}).load() is None
+
+
+def test_a_checkpoint_whose_folder_another_process_removed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: Path, target: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "replace", gone)
+    saved(tmp_path)
 
 
 def test_only_the_last_checkpoint_is_kept_and_the_one_before_if_saving_was_cut_short(

@@ -1,0 +1,172 @@
+"""Several processes at work in one store."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+from damage import cache
+from lab import Lab, Started, comparable_records, drafts, until
+from outcome import Outcome
+
+PROCESSES = 8
+COMMON = [
+    "--dataset", "phantom:size=32,train=30,validation=16,test=40",
+    "--generator", "wgan-gp:iterations=40,width=4,batch=8",
+    "--encoder", "conv:steps=60,width=4",
+    "--limit", "4", "--device", "cpu",
+    "--metrics", "truth", "--metrics", "validity", "--metrics", "sanity",
+]  # fmt: skip
+EXPLAINERS = ("saliency", "gvr:steps=5", "occlusion", "edge", "cam", "latent-shift")
+HEADS = ("linear:steps=60", "mlp:steps=40")
+
+
+def specs(rng: random.Random) -> list[list[str]]:
+    """Draw overlapping specs: some explainers, and one head or both."""
+    drawn = []
+    for _ in range(PROCESSES):
+        named = [("--explainer", name) for name in rng.sample(EXPLAINERS, rng.randint(2, 4))]
+        named += [("--head", name) for name in rng.sample(HEADS, rng.randint(1, 2))]
+        drawn.append([*COMMON, *(word for pair in named for word in pair)])
+    return drawn
+
+
+def crowd(home: Path, times: int, rng: random.Random) -> Outcome:
+    """Let eight processes share a store."""
+    outcome = Outcome(
+        "Eight processes share a store",
+        "eight runs with overlapping specs, started together",
+        "Each stage is computed once, by whoever comes first; the others wait for it.",
+    )
+    for _ in range(times):
+        crew = Crew(home, rng, outcome)
+        crew.finish()
+        twice = [key for key, count in crew.made().items() if count != 1]
+        if twice:
+            outcome.wrong.append(f"{len(twice)} stages were computed more than once")
+        crew.compare()
+    return outcome
+
+
+def owner_killed(home: Path, times: int, rng: random.Random) -> Outcome:
+    """Kill the process that the others wait for."""
+    outcome = Outcome(
+        "A process that others wait for is killed",
+        "SIGKILL for the first of eight to hold a lock, a random time after it took it",
+        "Its lock dies with it; another process goes on with the stage. None waits.",
+    )
+    for _ in range(times):
+        crew = Crew(home, rng, outcome)
+        first = crew.first_owner()
+        time.sleep(rng.uniform(0, 1.5))
+        held = time.monotonic()
+        crew.kill(first)
+        crew.finish()
+        outcome.figures["seconds to the end"] = round(time.monotonic() - held, 1)
+        crew.compare()
+    return outcome
+
+
+def locks_lost(home: Path, times: int, rng: random.Random) -> Outcome:
+    """Remove all lock files again and again."""
+    outcome = Outcome(
+        "Locks are lost",
+        "all lock files removed every 50 ms while eight runs share a store",
+        "Stages are computed more than once. What is stored in the end is whole, and the records "
+        "are the same.",
+    )
+    for _ in range(times):
+        crew = Crew(home, rng, outcome)
+        while any(one.process.poll() is None for one in crew.runs):
+            for lock in (crew.store / "locks").glob("*.lock"):
+                lock.unlink(missing_ok=True)
+            time.sleep(0.05)
+        crew.finish()
+        double = sum(count - 1 for count in crew.made().values())
+        outcome.figures["stages computed again"] = (
+            outcome.figures.get("stages computed again", 0) + double
+        )
+        crew.compare()
+    return outcome
+
+
+class Crew:
+    """Eight processes at work in a new store."""
+
+    def __init__(self, home: Path, rng: random.Random, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.drawn = specs(rng)
+        self.labs = [
+            Lab(home / f"crew-{time.monotonic_ns()}-{i}", spec) for i, spec in enumerate(self.drawn)
+        ]
+        self.store = self.labs[0].fresh("store")
+        self.outs = [lab.fresh("run") for lab in self.labs]
+        self.runs: list[Started] = [
+            lab.start(self.store, out) for lab, out in zip(self.labs, self.outs, strict=True)
+        ]
+        outcome.times += 1
+        outcome.runs += PROCESSES
+
+    def first_owner(self) -> Started:
+        """Wait until some process writes a stage; return one that does."""
+        until(lambda: bool(drafts(self.store)), self.runs[0].process)
+        for path in Path("/proc").glob("[0-9]*/fd/*"):
+            try:
+                target = path.readlink()
+            except OSError:
+                continue
+            if target.suffix == ".lock" and target.parent == self.store / "locks":
+                pid = int(path.parts[2])
+                found = [one for one in self.runs if one.process.pid == pid]
+                if found and holds(pid):
+                    return found[0]
+        return self.runs[0]
+
+    def kill(self, one: Started) -> None:
+        """Kill a process of the crew."""
+        one.process.send_signal(signal.SIGKILL)
+        one.wait()
+        index = self.runs.index(one)
+        del self.runs[index], self.outs[index], self.labs[index]
+
+    def finish(self) -> None:
+        """Wait for all, and check the store."""
+        for one in self.runs:
+            if one.wait():
+                self.outcome.wrong.append(f"exit {one.wait()}: {one.said[-1:]}")
+        if cache("verify", "--store", str(self.store)).returncode:
+            self.outcome.wrong.append("a damaged value")
+
+    def made(self) -> Counter[str]:
+        """Count how often each stage was computed, over all runs."""
+        count: Counter[str] = Counter()
+        for out in self.outs:
+            if (out / "environment.json").is_file():
+                for row in json.loads((out / "environment.json").read_text())["stages"]:
+                    count[row["key"]] += row["status"] == "done"
+        return count
+
+    def compare(self) -> None:
+        """Compare the records with those of the same spec alone on the finished store."""
+        for lab, out in zip(self.labs, self.outs, strict=True):
+            if not (out / "records.jsonl").is_file():
+                continue
+            alone = lab.fresh("alone")
+            if lab.run(self.store, alone).wait():
+                self.outcome.wrong.append("a run on the finished store failed")
+            elif comparable_records(alone) != comparable_records(out):
+                self.outcome.differing.append("records")
+        shutil.rmtree(self.store)
+
+
+def holds(pid: int) -> bool:
+    """Whether a process holds a file lock of the kind that we use."""
+    rows = Path("/proc/locks").read_text().splitlines()
+    return any(
+        row.split()[1] == "FLOCK" and row.split()[4] == str(pid) for row in rows if "->" not in row
+    )

@@ -1,0 +1,158 @@
+"""Disks that are full, or may not be written."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from damage import cache
+from lab import Lab, Started, whole_values
+from outcome import Outcome
+
+BAD_INPUT = 2
+BROKEN = Path(__file__).with_name("broken_disk.py")
+MADE_AGAIN: tuple[set[str], ...] = (  # kinds of stage, with all that is made of them
+    {"scores"},
+    {"probe", "scores"},
+    {"judges", "scores"},
+    {"explanations", "probe", "scores"},
+    {"prediction", "decoding"},
+)
+
+
+@contextlib.contextmanager
+def small_disk(at: Path, size: int) -> Iterator[bool]:
+    """Mount a file system of so many bytes; yields whether that is allowed here."""
+    at.mkdir(parents=True)
+    mounted = mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(at))
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(at)], check=True)
+
+
+def mount(*arguments: str) -> bool:
+    """Mount something; false where that is not allowed."""
+    try:
+        return (
+            subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
+        )
+    except FileNotFoundError:
+        return False
+
+
+def kinds_to_make(rng: random.Random) -> set[str]:
+    """Draw some kinds of stage for a run to make."""
+    return rng.choice(MADE_AGAIN)
+
+
+def full(lab: Lab, times: int, rng: random.Random) -> Outcome:
+    """Run on a disk that is full at a random moment, then on the same one enlarged."""
+    outcome = Outcome(
+        "The disk is full",
+        "a tmpfs with a random number of bytes left",
+        "One line names the folder, and the exit code is 2. With space again, the same command "
+        "goes on.",
+    )
+    while outcome.times < times:
+        source, disk = lab.partial(kinds_to_make(rng)), lab.fresh("disk")
+        with small_disk(disk, 2**28) as mounted:
+            if not mounted:
+                outcome.injected = "not injected: mounting is not allowed here"
+                return outcome
+            store = disk / "store"
+            shutil.copytree(source, store)
+            used = taken(disk)
+            left = rng.randrange(4096, 150_000)
+            mount("-o", f"remount,size={used + left}", str(disk))
+            before = whole_values(store)
+            refused = lab.run(store, disk / "run")
+            check_refusal(refused, store, before, outcome)
+            mount("-o", f"remount,size={2**28}", str(disk))
+            go_on(lab, store, disk / "run", outcome)
+        shutil.rmtree(source)
+    return outcome
+
+
+def taken(disk: Path) -> int:
+    """Return the bytes in use on a disk."""
+    return shutil.disk_usage(disk).used
+
+
+def read_only(lab: Lab, times: int, rng: random.Random) -> Outcome:
+    """Run on a store that may not be written, then on the same one that may."""
+    outcome = Outcome(
+        "The store may not be written",
+        "a tmpfs mounted read-only",
+        "One line names the folder, and the exit code is 2; nothing is computed in vain. What is "
+        "stored can be used with `--cached-only`.",
+    )
+    while outcome.times < times:
+        source, disk, out = lab.partial(kinds_to_make(rng)), lab.fresh("disk"), lab.fresh("run")
+        with small_disk(disk, 2**28) as mounted:
+            if not mounted:
+                outcome.injected = "not injected: mounting is not allowed here"
+                return outcome
+            store = disk / "store"
+            shutil.copytree(source, store)
+            before = whole_values(store)
+            mount("-o", "remount,ro", str(disk))
+            check_refusal(lab.run(store, out), store, before, outcome)
+            mount("-o", "remount,rw", str(disk))
+            go_on(lab, store, out, outcome)
+            mount("-o", "remount,ro", str(disk))
+            if lab.run(store, out, "--cached-only").wait():
+                outcome.wrong.append("--cached-only failed")
+        shutil.rmtree(source)
+    return outcome
+
+
+def refused_writes(lab: Lab, name: str, times: int, rng: random.Random) -> Outcome:
+    """Let a random write of a run fail half-way with an error number of that name."""
+    outcome = Outcome(
+        {"EDQUOT": "The quota is used up", "ENOSPC": "A write fails for want of space"}[name],
+        f"{name} from a random write of a run, after half of it",
+        "One line names the file, and the exit code is 2. With space again, the same command "
+        "goes on.",
+    )
+    while outcome.times < times:
+        store, out = lab.partial(kinds_to_make(rng)), lab.fresh("run")
+        before = whole_values(store)
+        program = (str(BROKEN), name, str(rng.randrange(1, 40)))
+        refused = lab.start(store, out, program=program)
+        check_refusal(refused, store, before, outcome)
+        go_on(lab, store, out, outcome)
+        shutil.rmtree(store)
+    return outcome
+
+
+def check_refusal(refused: Started, store: Path, before: dict[str, int], outcome: Outcome) -> None:
+    """Hold a run that could not write to what is promised of it."""
+    code, said = refused.wait(), refused.said
+    if code == 0:
+        return  # there was space enough
+    outcome.times += 1
+    errors = [line for line in said if line.startswith("error: cannot write ")]
+    if code != BAD_INPUT or len(errors) != 1 or said[-1:] != errors:
+        outcome.wrong.append(f"exit {code}: {said[-1:]}")
+    if any("Traceback" in line for line in said):
+        outcome.wrong.append("a traceback")
+    after = whole_values(store)
+    outcome.values_lost += sum(after.get(key) != when for key, when in before.items())
+    if cache("verify", "--store", str(store)).returncode:
+        outcome.wrong.append("a damaged value")
+
+
+def go_on(lab: Lab, store: Path, out: Path, outcome: Outcome) -> None:
+    """Run again, with space."""
+    outcome.runs += 1
+    ran = lab.run(store, out)
+    if ran.wait():
+        outcome.wrong.append(f"exit {ran.wait()}: {ran.said[-1:]}")
+        return
+    outcome.differing += lab.differences(store, out)
