@@ -295,14 +295,16 @@ def test_a_training_that_diverges_fails_with_its_step_and_the_rest_is_skipped(ag
     assert " at step " in reasons.pop()
 
 
-def test_a_damaged_value_is_one_line_that_names_the_file(cli, tmp_path: Path) -> None:
+def test_a_damaged_value_is_named_and_computed_again(cli, tmp_path: Path) -> None:
     assert cli(*command("--out", "run")).code == 0
     (weights,) = (tmp_path / "store" / "head").glob("*/weights.safetensors")
+    whole = weights.read_bytes()
     weights.write_bytes(b"damaged")
     done = cli(*command("--out", "run", explainer="edge"))
-    assert done.code == 2
-    last = done.err.splitlines()[-1]
-    assert last.startswith(f"error: cannot read {weights}")
+    assert done.code == 0
+    (warning,) = (line for line in done.err.splitlines() if line.startswith("warning"))
+    assert "head linear is damaged" in warning
+    assert weights.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
