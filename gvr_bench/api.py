@@ -25,7 +25,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pluggy
@@ -61,7 +61,8 @@ __all__ = [
     "API_VERSION", "Component", "Context", "DataError", "Dataset", "Encoder", "Explainer",
     "Explanation", "Generator", "GvrError", "Head", "ImageSpec", "Images", "Latents", "Model",
     "Plugin", "PluginError", "Query", "Scale", "Settings", "Split", "Task", "TrainingError",
-    "Truth", "Unsupported", "UsageError", "hookimpl", "seed_from", "task_loss", "translate",
+    "Truth", "Unsupported", "UsageError", "digest_of", "hookimpl", "seed_from",
+    "task_loss", "translate",
 ]  # fmt: skip
 
 API_VERSION = 1
@@ -95,14 +96,30 @@ class Component:
 
     Bump `version` when the same settings give another result. `profiles` maps `quick`, `standard`
     and `paper` to settings that replace the defaults; the defaults are the published values.
+    `argument` names the setting that may be typed without its name, as in `torchvision:CIFAR10`.
+    `files` names settings that say where files lie: what is in them is part of the key, where
+    they are is not.
     """
 
     version: ClassVar[str] = "1"
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    argument: ClassVar[str] = ""
+    files: ClassVar[frozenset[str]] = frozenset()
     Settings: ClassVar[type[Settings]] = Settings
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    def fingerprint(self) -> str:
+        """Text that changes whenever what lies in `files` does; empty where none is given.
+
+        Raises `UsageError` that names a file that cannot be read.
+        """
+        return " ".join(
+            f"{name} {digest_of(path)}"
+            for name in sorted(self.files)
+            if (path := getattr(self.settings, name)) is not None
+        )
 
 
 class Dataset(Component, ABC):
@@ -140,6 +157,14 @@ class Dataset(Component, ABC):
     @abstractmethod
     def split(self, name: str) -> Split:
         """The split `train`, `validation` or `test`. Raises `DataError`."""
+
+    def read(self, file: Path) -> NDArray[np.uint8]:
+        """Read an image file as one of these images: (C, H, W). Raises `DataError` naming it."""
+        from gvr_bench.pixels import read_pictures
+
+        picture: NDArray[np.uint8]
+        (picture,) = read_pictures([file], self.image)
+        return picture
 
 
 class Images(Protocol):
@@ -197,14 +222,21 @@ class Encoder(Component, ABC):
 
 
 class Head(Component, ABC):
-    """Predicts the task from a latent.
+    """Predicts the task from a latent, or from the image it decodes to.
 
-    Where its settings have a true `contaminated`, the core gives it the test images to fit.
+    Where its settings have a true `contaminated`, the core gives it the test images to fit. One
+    with `sees` = `images` builds a network of images (N, C, H, W) in [-1, 1]: the core puts it
+    behind the generator, so that every explainer explains it through the same decoder.
     """
+
+    sees: ClassVar[Literal["latents", "images"]] = "latents"
 
     @abstractmethod
     def build(self, latent_dim: int, task: Task) -> nn.Module:
-        """Return a network (N, D) -> (N, K): logits, or scaled values for regression."""
+        """Return a network (N, D) -> (N, K): logits, or scaled values for regression.
+
+        Images (N, C, H, W) -> (N, K) where it `sees` them.
+        """
 
     @abstractmethod
     def fit(
@@ -258,6 +290,15 @@ def seed_from(*parts: object) -> int:
     """Derive a 63-bit seed from anything with a stable `repr`, e.g. `seed_from(seed, step)`."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file. Raises `UsageError` that names it."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def task_loss(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:

@@ -9,14 +9,25 @@ import typer
 
 from gvr_bench import __version__
 from gvr_bench.cache_commands import cache_app
+from gvr_bench.dataset_commands import datasets_app
 from gvr_bench.export_command import export
+from gvr_bench.options import (
+    DataRoot,
+    Device,
+    Every,
+    Json,
+    Out,
+    PlanOnly,
+    ProfileOption,
+    StoreRoot,
+)
+from gvr_bench.plugin_commands import plugins_app
 from gvr_bench.shell import (
     Options,
     carry_out,
     errors_in_one_line,
     leave_if_stopped,
     print_table,
-    show_plugins,
     show_runs,
 )
 
@@ -28,8 +39,6 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-plugins_app = typer.Typer(help="What is installed.", no_args_is_help=True)
-datasets_app = typer.Typer(help="What can be explained.", no_args_is_help=True)
 experiments_app = typer.Typer(help="The papers' experiments, by name.", no_args_is_help=True)
 app.add_typer(experiments_app, name="experiments")
 app.add_typer(plugins_app, name="plugins")
@@ -37,7 +46,6 @@ app.add_typer(datasets_app, name="datasets")
 app.add_typer(cache_app, name="cache")
 
 Names = list[str] | None
-Profile = Literal["quick", "standard", "paper"]
 Format = Literal["html", "md", "csv", "json", "latex"]
 
 
@@ -48,37 +56,6 @@ def component_option(default: str) -> Any:
         help=f"Repeat to compare several. Default: {default}.",
         show_default=False,
     )
-
-
-DataRoot = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder with the data set's files.")
-]
-StoreRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--store",
-        metavar="DIR",
-        help="Where models and latents are kept. Default: $GVR_BENCH_STORE or the user's cache.",
-    ),
-]
-ProfileOption = Annotated[
-    Profile | None,
-    typer.Option(
-        help="quick: 32 px, minutes on two cores. standard: 64 px, for a GPU. paper: the "
-        "published values at 128 px.  \\[default: quick]",
-        show_default=False,
-    ),
-]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
-Out = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="The run's folder.  \\[default: reports/<name>-<key>]"),
-]
-Every = Annotated[
-    bool, typer.Option("--all", help="Print every score, not one of each group but the first.")
-]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be computed.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def say_version(wanted: bool) -> None:
@@ -248,44 +225,6 @@ def experiments_run(
         spec = spec_of_table(check_table(f"experiment '{name}'", chosen.spec), flags)
         options = Options(out, store, device, plan=plan, as_json=as_json, every=every)
         carry_out(spec, options, chosen)
-
-
-@plugins_app.command("list")
-def plugins_list(as_json: Json = False) -> None:
-    """List every component, and every plugin that does not load, with the reason."""
-    show_plugins(as_json)
-
-
-@datasets_app.command("list")
-def datasets_list() -> None:
-    """List the data sets."""
-    from gvr_bench.plugins import installed
-
-    rows = [r for r in installed().rows if r.plugin.kind == "dataset"]
-    print_table(
-        ("data set", "", "from"),
-        [(r.plugin.name, r.problem or r.plugin.summary, r.distribution) for r in rows],
-    )
-
-
-@datasets_app.command("info")
-def datasets_info(
-    name: Annotated[str, typer.Argument(metavar="NAME[:SETTING=VALUE,...]")],
-    data_root: DataRoot = None,
-    profile: Annotated[Profile, typer.Option()] = "quick",
-) -> None:
-    """Say what a data set holds: task, image size, and its splits."""
-    with errors_in_one_line():
-        from gvr_bench.planner import open_dataset
-        from gvr_bench.plugins import installed
-        from gvr_bench.spec import parse_choice
-        from gvr_bench.summary import summarise
-
-        dataset = open_dataset(parse_choice(name), profile, data_root, installed())
-        facts, columns, rows = summarise(dataset)
-        for fact, value in facts:
-            print(f"{fact:<10} {value}")
-        print_table(columns, rows)
 
 
 def main() -> None:

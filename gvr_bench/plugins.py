@@ -154,6 +154,7 @@ class Registry:
         """
         cls = self.component(kind, name)
         known = cls.Settings.model_fields
+        given = _named(kind, name, cls, given)
         for setting in given:
             if setting not in known:
                 hint = did_you_mean(setting, known) or "; it has no settings"
@@ -175,6 +176,20 @@ class Registry:
             except Exception as error:  # a listener must not end the run
                 warnings.append(f"{hook.plugin_name}: gvr_stage_finished: {one_line(error)}")
         return warnings
+
+
+def _named(kind: str, name: str, cls: type[Component], given: dict[str, Any]) -> dict[str, Any]:
+    """Give the value that was typed without a name its name. Raises `UsageError`."""
+    if "" not in given:
+        return given
+    if not cls.argument:
+        setting = given[""] if given[""] in cls.Settings.model_fields else "setting"
+        raise UsageError(
+            f"{kind} '{name}': cannot read '{given['']}'; write {name}:{setting}=value"
+        )
+    if cls.argument in given:
+        raise UsageError(f"{kind} '{name}' sets '{cls.argument}' twice")
+    return {key or cls.argument: value for key, value in given.items()}
 
 
 @functools.cache

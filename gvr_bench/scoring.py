@@ -40,9 +40,10 @@ class Shelf:
         )
         with blaming(f"{kind} '{choice.name}'"):
             component = cls(settings)
-        values = settings.model_dump(mode="json")
+            inside = component.fingerprint()
+        values = settings.model_dump(mode="json", exclude=set(cls.files))
         return self.add(
-            Stage(as_kind, choice.name, cls.version, values, inputs, seed, component=component)
+            Stage(as_kind, choice.name, cls.version, values, inputs, seed, inside, component)
         )
 
     def explanation(

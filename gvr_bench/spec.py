@@ -25,7 +25,10 @@ ALWAYS = "prediction"  # the group of metrics that no run goes without
 
 
 class Choice(pydantic.BaseModel):
-    """A component by name, with the settings that were given for it."""
+    """A component by name, with the settings that were given for it.
+
+    The setting `""` is the one typed without a name.
+    """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +37,8 @@ class Choice(pydantic.BaseModel):
 
     def __str__(self) -> str:
         """Return it as it is typed on the command line."""
-        inline = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        given = self.settings.items()
+        inline = ",".join(f"{key}={value}" if key else str(value) for key, value in given)
         return f"{self.name}:{inline}" if inline else self.name
 
 
@@ -104,12 +108,17 @@ assert get_args(Spec.model_fields["profile"].annotation) == PROFILES
 
 
 def parse_choice(text: str) -> Choice:
-    """Parse `name` or `name:setting=value,setting=value`. Raises `UsageError`."""
+    """Parse `name` or `name:setting=value,setting=value`. Raises `UsageError`.
+
+    The first value may lack its name, as in `torchvision:CIFAR10`.
+    """
     name, _, inline = text.partition(":")
     settings: dict[str, Any] = {}
     for part in filter(None, inline.split(",")):
         key, equals, value = part.partition("=")
-        if not equals or not key:
+        if not equals and not settings:
+            key, value = "", part
+        elif not equals or not key:
             raise UsageError(f"cannot read '{part}' in '{text}'; write {name}:setting=value")
         if key in settings:
             raise UsageError(f"'{text}' sets '{key}' twice")
@@ -153,7 +162,11 @@ def _choice(whose: str, kind: str, entry: Any) -> Choice:
     if isinstance(entry, str):
         return parse_choice(entry)
     if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-        return Choice(name=entry["name"], settings={k: v for k, v in entry.items() if k != "name"})
+        rest = {key: value for key, value in entry.items() if key != "name"}
+        named = parse_choice(entry["name"])
+        for key in named.settings.keys() & rest.keys():
+            raise UsageError(f"{whose}: {kind} '{named}' sets '{key}' twice")
+        return Choice(name=named.name, settings={**named.settings, **rest})
     raise UsageError(f'{whose}: every {kind} needs a name, e.g. [[{kind}]] name = "..."')
 
 
@@ -188,5 +201,12 @@ def write_spec(spec: Spec) -> str:
     """Return the TOML that `read_spec` reads back."""
     table = spec.model_dump(mode="json", exclude_none=True)
     for kind in CHOICES:
-        table[kind] = [{"name": c["name"], **c["settings"]} for c in table[kind]]
+        table[kind] = [_entry(choice) for choice in getattr(spec, kind)]
     return tomli_w.dumps(table)
+
+
+def _entry(choice: Choice) -> dict[str, Any]:
+    """Return the table that `_choice` reads."""
+    nameless = {key: value for key, value in choice.settings.items() if not key}
+    named = {key: value for key, value in choice.settings.items() if key}
+    return {"name": str(Choice(name=choice.name, settings=nameless)), **named}

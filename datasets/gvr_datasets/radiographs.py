@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
+from gvr_bench.pixels import read_pictures
 from gvr_datasets.bnp import BNP
 from gvr_datasets.parts import split_patients
-from gvr_datasets.pixels import read_squares
 from gvr_datasets.text_files import is_plain, read_records, stay_inside
 
 _TABLE, _COLUMNS = "table.csv", ("file", "patient", "bnp")
@@ -78,7 +78,7 @@ class Radiographs(gvr.Dataset):
         files = [self._collection.root / row.name for row in rows]
 
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return read_squares([files[position] for position in index], self.settings.size)
+            return read_pictures([files[position] for position in index], self.image)
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 import gvr_bench.api as gvr
-from gvr_datasets.pixels import resize
+from gvr_bench.pixels import resize
 
 
 class DigitSettings(gvr.Settings):

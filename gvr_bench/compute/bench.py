@@ -21,6 +21,8 @@ from gvr_bench.stages import Stage, StageKind
 from gvr_bench.store import Store
 from gvr_bench.types import Model, Query, Task
 
+AT_ONCE = 512  # latents that are decoded for a head that sees images
+
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
@@ -85,18 +87,37 @@ def load_encoder(bench: Bench, generator: nn.Module) -> nn.Module:
     return load_network(bench, stage, encoder.build(bench.dataset().image, generator))
 
 
-def load_head(bench: Bench, latent_dim: int) -> nn.Module:
-    """Load the head this stage depends on."""
+class Decoded(nn.Module):
+    """A head that sees images, as one of latents: they are decoded first."""
+
+    def __init__(self, generator: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+        self.head = head
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents (N, D) -> outputs (N, K), `AT_ONCE` images at a time."""
+        return torch.cat([self.head(self.generator(part)) for part in torch.split(z, AT_ONCE)])
+
+
+def of_latents(head: gvr.Head, net: nn.Module, generator: nn.Module) -> nn.Module:
+    """Return a head's network as one of latents, whatever it sees."""
+    return Decoded(generator, net) if head.sees == "images" else net
+
+
+def load_head(bench: Bench, generator: nn.Module) -> nn.Module:
+    """Load the head this stage depends on, as a network of latents."""
     stage = bench.stage.input("head")
     head = cast(gvr.Head, stage.component)
-    return load_network(bench, stage, head.build(latent_dim, bench.dataset().task))
+    net = head.build(cast(int, generator.latent_dim), bench.dataset().task)
+    return of_latents(head, load_network(bench, stage, net), generator)
 
 
 def load_model(bench: Bench) -> Model:
     """Load all three networks."""
     generator = load_generator(bench)
     encoder = load_encoder(bench, generator)
-    return Model(encoder, generator, load_head(bench, cast(int, generator.latent_dim)))
+    return Model(encoder, generator, load_head(bench, generator))
 
 
 @dataclasses.dataclass(frozen=True)

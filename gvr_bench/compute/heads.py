@@ -18,6 +18,7 @@ from gvr_bench.compute.bench import (
     load_encoder,
     load_generator,
     load_head,
+    of_latents,
     read_decision,
     write_scores,
 )
@@ -95,7 +96,7 @@ def compute_head(bench: Bench) -> None:
     save_network(bench, net)
     z, targets = labelled(bench, "train")
     with torch.no_grad():
-        outputs = freeze(net)(z).cpu()
+        outputs = of_latents(head, freeze(net), load_generator(bench))(z).cpu()
     write_json(bench.out("decision.json"), decide(outputs, targets, task))
 
 
@@ -146,7 +147,7 @@ def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> floa
 def compute_prediction(bench: Bench) -> None:
     """Score the head on the labelled test images."""
     z, targets = labelled(bench, "test")
-    outputs = load_head(bench, z.shape[1])(z)
+    outputs = load_head(bench, load_generator(bench))(z)
     threshold = read_decision(bench, bench.stage.input("head")).threshold
     write_scores(bench, score_outputs(bench, outputs, targets, threshold))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.compute.bench import Bench, cases_query, freeze, load_model
+from gvr_bench.compute.bench import Bench, Decoded, cases_query, freeze, load_model, of_latents
 from gvr_bench.compute.explanations import explain
 from gvr_bench.compute.networks import seeded
 from gvr_bench.formats import write_arrays
@@ -68,8 +68,12 @@ def perturbed(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def randomised(model: Model, part: str, bench: Bench, ctx: gvr.Context) -> Model:
-    """Replace one network by the same one with fresh weights."""
+    """Replace one network by the same one with fresh weights.
+
+    A head that sees images sees those of a fresh generator, too.
+    """
     image, task = bench.dataset().image, bench.dataset().task
+    head = cast(gvr.Head, bench.stage.input("head").component)
 
     def build() -> nn.Module:
         match part:
@@ -80,7 +84,11 @@ def randomised(model: Model, part: str, bench: Bench, ctx: gvr.Context) -> Model
                 encoder = cast(gvr.Encoder, bench.stage.input("encoder").component)
                 return encoder.build(image, model.generator)
             case _:
-                head = cast(gvr.Head, bench.stage.input("head").component)
                 return head.build(cast(int, model.generator.latent_dim), task)
 
-    return dataclasses.replace(model, **{part: freeze(seeded(build, ctx))})
+    fresh = freeze(seeded(build, ctx))
+    if part == "generator" and isinstance(model.head, Decoded):
+        return dataclasses.replace(model, generator=fresh, head=Decoded(fresh, model.head.head))
+    if part == "head":
+        fresh = of_latents(head, fresh, model.generator)
+    return dataclasses.replace(model, **{part: fresh})

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.compute.bench import Bench, cases_query, load_head, load_model
+from gvr_bench.compute.bench import Bench, cases_query, load_generator, load_head, load_model
 from gvr_bench.compute.explanations import explain
 from gvr_bench.errors import Unsupported
 from gvr_bench.formats import write_arrays
@@ -97,7 +97,7 @@ def decisions(bench: Bench, split: str) -> NDArray[np.int64]:
     """
     arrays = bench.arrays("latents", f"{split}/z", f"{split}/copy")
     z = torch.from_numpy(arrays[f"{split}/z"][arrays[f"{split}/copy"] == 0]).to(bench.ctx.device)
-    outputs = load_head(bench, z.shape[1])(z)
+    outputs = load_head(bench, load_generator(bench))(z)
     query = question(bench, len(z))
     side = torch.where(query.asked(outputs), 1, torch.where(query.flipped(outputs), 0, -1))
     return cast(NDArray[np.int64], side.cpu().numpy())

@@ -23,7 +23,10 @@ def toml(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("gvr:steps", "cannot read 'steps' in 'gvr:steps'; write gvr:setting=value"),
+        (
+            "gvr:cutoff=1,steps",
+            "cannot read 'steps' in 'gvr:cutoff=1,steps'; write gvr:setting=value",
+        ),
         ("gvr:=3", "cannot read '=3'"),
         ("gvr:steps=3,steps=4", "sets 'steps' twice"),
         (":steps=3", "names no component"),
@@ -43,6 +46,7 @@ def test_inline_settings_that_cannot_be_read_are_quoted(text: str, why: str) -> 
         ("gvr:", {}),
         ("gvr:steps=3,cutoff=0.5", {"steps": "3", "cutoff": "0.5"}),
         ("gvr:expression=a=b", {"expression": "a=b"}),
+        ("gvr:CIFAR10,steps=3", {"": "CIFAR10", "steps": "3"}),
     ],
 )
 def test_inline_settings_are_read(text: str, settings: dict[str, str]) -> None:
@@ -56,7 +60,8 @@ def test_inline_settings_are_read(text: str, settings: dict[str, str]) -> None:
         ("limit = ", "cannot read the spec"),
         ("[[head]]\nsteps = 3", "every head needs a name"),
         ("head = 3", "every head needs a name"),
-        ('head = "linear:steps"', "cannot read 'steps'"),
+        ('head = "linear:ridge=1,steps"', "cannot read 'steps'"),
+        ('[[dataset]]\nname = "of:mnist"\n"" = "digits"', "sets '' twice"),
     ],
 )
 def test_a_spec_that_cannot_be_read_names_the_trouble(toml, text: str, why: str) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gvr_datasets.pixels import MOST_PIXELS, read_extent, read_grey, read_squares
 from gvr_datasets.radiographs import Radiographs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import gvr_bench.api as gvr
+from gvr_bench.pixels import MOST_PIXELS, read_extent, read_picture, read_pictures
+from gvr_bench.types import ImageSpec
 
 GREY = np.random.default_rng(3).integers(0, 256, (24, 24), np.uint8)
 FUZZ = settings(
@@ -30,7 +31,7 @@ FUZZ = settings(
 def fault(path: Path) -> str:
     """The one line that a user reads."""
     with pytest.raises(gvr.DataError) as caught:
-        read_grey(path)
+        read_picture(path, 1)
     line = str(caught.value)
     assert line.startswith(f"cannot read the image {path}: ")
     assert line.endswith("; replace the file")
@@ -42,7 +43,7 @@ def fault(path: Path) -> str:
 def outcome(path: Path) -> str:
     """What a user reads, or how large the picture is."""
     try:
-        return str(read_grey(path).shape)
+        return str(read_picture(path, 1)[0].shape)
     except gvr.DataError as error:
         return str(error)
 
@@ -85,7 +86,7 @@ def test_a_text_that_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path: Pa
 def test_more_pixels_than_announced_are_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "long.png"
     path.write_bytes(png(2, 2, zlib.compress(bytes(50_000_000))))
-    assert read_grey(path).shape == (2, 2)
+    assert read_picture(path, 1)[0].shape == (2, 2)
 
 
 # Files that are something else
@@ -132,7 +133,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("called", "kind"), [("a.jpg", "PNG"), ("a.png", "JPEG"), ("a", "PNG")])
 def test_the_content_decides_not_the_name(tmp_path: Path, called: str, kind: str) -> None:
     Image.fromarray(GREY).save(tmp_path / called, format=kind, quality=100)
-    found = read_grey(tmp_path / called).astype(int)
+    found = read_picture(tmp_path / called, 1)[0].astype(int)
     assert np.abs(found - GREY).max() <= (0 if kind == "PNG" else 12)
 
 
@@ -154,20 +155,20 @@ MODES: dict[str, Callable[[], Image.Image]] = {
 def test_every_mode_of_a_png_shows_the_same_picture(tmp_path: Path, mode: str) -> None:
     MODES[mode]().save(tmp_path / "a.png")
     expected = np.where(GREY > 127, 255, 0) if mode == "1" else GREY
-    np.testing.assert_array_equal(read_grey(tmp_path / "a.png"), expected)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", 1)[0], expected)
 
 
 def test_a_cmyk_jpeg_is_as_bright_as_it_looks(tmp_path: Path) -> None:
     ink = Image.merge("CMYK", [Image.new("L", (24, 24))] * 3 + [Image.fromarray(255 - GREY)])
     ink.save(tmp_path / "a.jpg", quality=100)
-    assert np.abs(read_grey(tmp_path / "a.jpg").astype(int) - GREY).max() <= 12
+    assert np.abs(read_picture(tmp_path / "a.jpg", 1)[0].astype(int) - GREY).max() <= 12
 
 
 def test_sixteen_bits_are_read_to_the_last_level(tmp_path: Path) -> None:
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     Image.fromarray(ramp).save(tmp_path / "a.png")
     expected = np.clip((ramp.astype(np.int64) + 128) // 257, 0, 255)
-    np.testing.assert_array_equal(read_grey(tmp_path / "a.png"), expected)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", 1)[0], expected)
 
 
 # What is told of several
@@ -180,7 +181,7 @@ def test_all_that_cannot_be_read_are_told_and_the_first_is_named(tmp_path: Path)
         if n in (1, 4):
             path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(gvr.DataError, match=r"cannot read the image .*1\.png") as caught:
-        read_squares(files, 8)
+        read_pictures(files, ImageSpec(1, 8))
     assert sorted(caught.value.unreadable) == [1, 4]
 
 

@@ -176,7 +176,8 @@ NUMBERS = st.one_of(
 @given(numbers=st.lists(NUMBERS, min_size=4, max_size=4))
 def test_a_box_of_any_numbers_lies_in_the_image_or_is_refused(table: Path, numbers) -> None:
     from gvr_datasets.chestxray8.dataset import box_slices
-    from gvr_datasets.pixels import place
+
+    from gvr_bench.pixels import place
 
     table.write_text(HEADERS[read_boxes] + f"a.png,Mass,{','.join(numbers)}\n")
     try:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
+from gvr_bench.pixels import Placement, place, read_extent, read_pictures
 from gvr_datasets.chestxray8.release import Release, open_release
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
 from gvr_datasets.parts import split_patients
-from gvr_datasets.pixels import Placement, place, read_extent, read_squares
 
 _TEST_SHARE = 0.2
 
@@ -63,16 +63,16 @@ class ChestXray8(gvr.Dataset):
 
     def split(self, name: str) -> gvr.Split:
         """The images of that split in the order of the table. Raises `DataError`."""
-        release, size = self._release, self.settings.size
+        release, image = self._release, self.image
         rows = [row for row in release.rows if self._parts[row.patient] == name]
         files = [release.file(row) for row in rows]
 
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return read_squares([files[position] for position in index], size)
+            return read_pictures([files[position] for position in index], image)
 
         def truth(index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.Truth:
             asked = [(rows[i], FINDINGS[k]) for i, k in zip(index, output, strict=True)]
-            return gvr.Truth(mask=_masks(release, asked, size))
+            return gvr.Truth(mask=_masks(release, asked, image.size))
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-import gvr_bench.api as gvr
+from gvr_bench.errors import DataError
+from gvr_bench.types import ImageSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,13 +40,14 @@ def place(width: int, height: int, size: int) -> Placement:
     return Placement((size - w) // 2, (size - h) // 2, w, h)
 
 
-def letterbox(grey: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resample a grey image (h, w) into a black square (size, size), antialiased."""
-    h, w = grey.shape
+def letterbox(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resample a picture (c, h, w) into a black square (c, size, size), antialiased."""
+    c, h, w = picture.shape
     at = place(w, h, size)
-    square = np.zeros((size, size), dtype=np.uint8)
+    square = np.zeros((c, size, size), dtype=np.uint8)
     rows, columns = slice(at.top, at.top + at.height), slice(at.left, at.left + at.width)
-    square[rows, columns] = _resample(grey, at.width, at.height)
+    for channel, plane in zip(square, picture, strict=True):
+        channel[rows, columns] = _resample(plane, at.width, at.height)
     return square
 
 
@@ -58,27 +60,27 @@ def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return out
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Read a PNG or JPEG of any mode as one grey channel (h, w), 0..255, whatever it is called.
+def read_picture(path: Path, channels: int) -> NDArray[np.uint8]:
+    """Read a PNG or JPEG of any mode as (channels, h, w), 0..255, whatever it is called.
 
-    16-bit files are scaled by their full range; transparency is ignored. Raises `DataError`
-    naming the file.
+    One channel is grey, three are red, green and blue. 16-bit files are scaled by their full
+    range; transparency is ignored. Raises `DataError` naming the file.
     """
     with _opened(path) as image:
-        return _grey(image)
+        return _planes(image, channels)
 
 
-def read_squares(files: Sequence[Path], size: int) -> NDArray[np.uint8]:
-    """Read image files, letterboxed, as (n, 1, size, size).
+def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
+    """Read image files, letterboxed, as (n, C, size, size).
 
     Raises `DataError` naming the first that cannot be read, with all of them as `unreadable`.
     """
-    out = np.empty((len(files), 1, size, size), dtype=np.uint8)
+    out = np.empty((len(files), image.channels, image.size, image.size), dtype=np.uint8)
 
     def read(position: int) -> str:
         try:
-            out[position, 0] = letterbox(read_grey(files[position]), size)
-        except gvr.DataError as error:
+            out[position] = letterbox(read_picture(files[position], image.channels), image.size)
+        except DataError as error:
             return error.unreadable[0]
         return ""
 
@@ -113,8 +115,8 @@ def _opened(path: Path) -> Iterator[Image]:
         raise _fault(path, said or type(error).__name__) from error
 
 
-def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None) -> gvr.DataError:
-    return gvr.DataError(
+def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None) -> DataError:
+    return DataError(
         f"cannot read the image {path}: {reason}; replace the file", unreadable or {0: reason}
     )
 
@@ -128,14 +130,17 @@ def _check(image: Image) -> None:
         raise ValueError("it is animated, and one picture is expected")
 
 
-def _grey(image: Image) -> NDArray[np.uint8]:
+def _planes(image: Image, channels: int) -> NDArray[np.uint8]:
+    """Return the picture as (channels, h, w)."""
     if image.mode.startswith("I"):
         # Rounding to 65535 / 255 = 257 makes a 16-bit copy of an 8-bit image equal to it.
         wide = np.asarray(image).clip(0, 65535 - 128).astype(np.uint16)
         wide += 128
         wide //= 257
-        return wide.astype(np.uint8)
-    return np.array(image.convert("L"), dtype=np.uint8)
+        return np.repeat(wide.astype(np.uint8)[None], channels, axis=0)
+    if channels == 1:
+        return np.array(image.convert("L"), dtype=np.uint8)[None]
+    return np.array(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
 
 
 def _resample(grey: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
