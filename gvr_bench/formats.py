@@ -220,6 +220,32 @@ def own_item(group: Any, name: str) -> Any:
     return part
 
 
+def refuse_foreign(file: Any) -> Any:
+    """Return an open HDF5 file all of whose content lies in it.
+
+    Closes it and raises `ValueError` otherwise.
+    """
+    import h5py
+
+    names: list[str] = []
+
+    def look(name: str, link: Any) -> str | None:
+        names.append(name)
+        return None if isinstance(link, h5py.HardLink) else name
+
+    try:
+        link = file.visititems_links(look)  # nothing may be raised in there
+        if link is not None:
+            raise ValueError(f"{link} is a link")
+        for name in names:
+            if isinstance(file[name], h5py.Dataset):
+                refuse_absent(file[name])
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def is_stored(dataset: Any) -> bool:
     """Whether the file has all bytes of an HDF5 data set that it announces."""
     stored = dataset.id.get_storage_size()
@@ -232,6 +258,14 @@ def is_stored(dataset: Any) -> bool:
     return bool(dataset.id.get_num_chunks() == announced) and not packed
 
 
+def refuse_absent(dataset: Any) -> None:
+    """Raise `ValueError` where the numbers of an HDF5 data set are not in its file."""
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{dataset.name} lies in another file")
+    if not is_stored(dataset):
+        raise ValueError(f"{dataset.name} says it holds {dataset.nbytes:,} bytes, and does not")
+
+
 def get_array(dataset: Any) -> NDArray[Any]:
     """Read one HDF5 data set; strings come back as text.
 
@@ -242,10 +276,7 @@ def get_array(dataset: Any) -> NDArray[Any]:
 
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError("there is a group where an array is expected")
-    if dataset.external or dataset.is_virtual:
-        raise ValueError(f"{dataset.name} lies in another file")
-    if not is_stored(dataset):
-        raise ValueError(f"{dataset.name} says it holds {dataset.nbytes:,} bytes, and does not")
+    refuse_absent(dataset)
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr()[()], dtype=np.str_)
     if dataset.dtype.hasobject:

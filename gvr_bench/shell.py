@@ -71,8 +71,8 @@ def leave_if_stopped(code: object) -> None:
 
 
 def leave(line: str, code: int) -> NoReturn:
-    """Print one line on stderr and exit."""
-    print(line, file=sys.stderr)
+    """Print one line on stderr and exit; what a terminal would obey in it is shown as code."""
+    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
     raise typer.Exit(code)
 
 
@@ -132,6 +132,7 @@ def run_into(
         experiment.write(folder)
     runner.write(folder, began, console)
     write_html(folder)
+    runner.tell(folder, console)
     return any(outcome.status == "failed" for outcome in runner.outcomes.values())
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import h5py
 
 from gvr_bench.errors import DataError, StoreError
+from gvr_bench.formats import BAD_HDF5, refuse_foreign
 from gvr_bench.records import Record, read_records
 from gvr_bench.report import check_run
 from gvr_bench.report.experiment import Experiment, read_experiment
@@ -110,10 +111,13 @@ def _again(path: Path) -> str:
 
 
 def open_cases(path: Path) -> h5py.File:
-    """Open `cases.h5` of a run for reading. Raises `DataError` where it is damaged."""
+    """Open `cases.h5` of a run for reading.
+
+    Raises `DataError` where it is damaged, or leads to other files.
+    """
     try:
-        return h5py.File(path / "cases.h5", "r")
-    except OSError as error:
+        return refuse_foreign(h5py.File(path / "cases.h5", "r"))
+    except BAD_HDF5 as error:
         raise DataError(f"cannot read {path / 'cases.h5'}: {error}; {_again(path)}") from error
 
 

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from gvr_bench.metrics import Group
 from gvr_bench.report import text
+from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.drawing import Screen
 from gvr_bench.report.folder import Run
 from gvr_bench.report.loaded import Loaded, load_all
 from gvr_bench.report.scores.blocks import Block, blocks, cut, without_intervals
+from gvr_bench.report.scores.cautions import cautions
 from gvr_bench.report.scores.notes import (
     best_note,
     images_note,
@@ -30,6 +32,7 @@ from gvr_bench.report.scores.tables import Table
 
 _GLANCE = Group("", "One score of each other group", "")
 _FEW = 8  # scores that are all shown, however they are grouped
+_MANY = 8  # cautions that are shown
 
 
 def show(run: Path, console: Console, every: bool = False, loaded: Loaded | None = None) -> None:
@@ -41,7 +44,7 @@ def show(run: Path, console: Console, every: bool = False, loaded: Loaded | None
     loaded, screen = loaded or load_all([run]), Screen(console)
     screen.print(_header(loaded.runs[0]), "bold")
     _tables(loaded, screen, every)
-    _stages(loaded.runs[0], screen)
+    _cautions(loaded, screen)
     page = run / "index.html"
     last = f"Report: {page}" if page.is_file() else f"Records: {run / 'records.jsonl'}"
     console.print()
@@ -145,12 +148,15 @@ def _legend(shown: Sequence[Table], screen: Screen) -> None:
             screen.print(f"{mark} {note}", "dim")
 
 
-def _stages(run: Run, screen: Screen) -> None:
-    wrong = [s for s in run.environment.stages if s.status in ("failed", "skipped")]
-    if wrong:
-        screen.print()
-        screen.print("Stages that did not finish", "bold")
-    for stage in wrong:
-        why = stage.reason or "no reason given"
-        line = f"- {stage.kind} {stage.name}: {stage.status}: {why}"
-        screen.print(line, "red" if stage.status == "failed" else "yellow")
+def _cautions(loaded: Loaded, screen: Screen) -> None:
+    """What a reader should be wary of, the first of it where it is much."""
+    (run,) = loaded.runs
+    found = cautions(run, loaded.models, loaded.boards, read_cases(run.path, 1))
+    if not found:
+        return
+    screen.print()
+    screen.print("Read with care", "bold")
+    for line in found[:_MANY]:
+        screen.print(f"- {line}", "yellow")
+    if len(found) > _MANY:
+        screen.print(f"{len(found) - _MANY} more in the page", "dim")

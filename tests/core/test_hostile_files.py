@@ -27,6 +27,7 @@ from gvr_bench.formats import (
     write_weights,
 )
 from gvr_bench.records import Record, read_records, write_records
+from gvr_bench.report.folder import open_cases
 from gvr_bench.values import RunValues, Whose, read_protocols, read_values, save_values
 
 FUZZ = settings(
@@ -98,6 +99,14 @@ def test_values_that_lie_in_another_file_are_not_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "0")
     assert "lies in another file" in refused(read_values, tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("lead", [linked, linked_group, stored_outside, virtual])
+def test_cases_that_lie_in_another_file_are_not_read(tmp_path: Path, secret: Path, lead) -> None:
+    with h5py.File(tmp_path / "cases.h5", "w") as file:
+        lead(file.create_group("0"), secret)
+    with pytest.raises(DataError, match=r"cases\.h5: .*(is a link|lies in another file)"):
+        open_cases(tmp_path)
 
 
 # HDF5 that says it is huge, or is no array

@@ -180,7 +180,7 @@ def test_wide_signs_in_names_do_not_break_the_columns(make_run: Make) -> None:
 def test_what_failed_is_a_cell_and_a_reason(run: Path) -> None:
     text = shown(run)
     assert "- failed: lime: captum is not installed" in text
-    assert "- explainer lime: failed: captum is not installed: pip install captum" in text
+    assert "- explainer lime failed: captum is not installed: pip install captum" in text
     rows = [line.split() for line in text.splitlines() if line.startswith("lime")]
     assert rows == [["lime", "failed", "failed"]]  # in the first block, which stands for all
 
@@ -230,3 +230,11 @@ def test_the_last_line_says_where_the_report_is(make_run: Make) -> None:
 
 def test_a_run_without_scores_says_so(make_run: Make) -> None:
     assert "No scores were recorded." in shown(make_run(records=[], n=1, size=8))
+
+
+def test_what_to_be_wary_of_is_told_and_much_of_it_is_cut(run: Path, monkeypatch) -> None:
+    many = [f"caution {number}" for number in range(1, 12)]
+    monkeypatch.setattr("gvr_bench.report.terminal.cautions", lambda *_: many)
+    text = shown(run)
+    assert "Read with care\n- caution 1\n" in text
+    assert "- caution 8\n3 more in the page" in text
