@@ -10,10 +10,15 @@ from typing import Any
 import pydantic
 
 from gvr_bench.errors import StoreError
-from gvr_bench.formats import read_json, write_json
+from gvr_bench.formats import canonical, read_json, write_json
 
 META, ERROR, WORK = "meta.json", "error.json", "work"
 NOT_WRITTEN = "is not what was written"
+TOLD = {
+    *("schema", "kind", "name", "version", "settings", "seed", "fingerprint", "inputs", "key"),
+    *("seconds", "gvr_bench", "python", "torch", "device"),
+    *("files", "digest", "made_from", "own"),
+}
 
 
 class FileSum(pydantic.BaseModel):
@@ -27,7 +32,8 @@ class Meta(pydantic.BaseModel):
     """What is asked of `meta.json`; it tells more.
 
     `files` is None in values of versions that knew only a `digest` of all files together, and
-    `digest` in values of versions before that: these are used without a check.
+    `digest` in values of versions before that: these are used without a check. `own` is the digest
+    of all the rest of `meta.json`, None in values of versions that did not know it.
     """
 
     key: str
@@ -35,15 +41,32 @@ class Meta(pydantic.BaseModel):
     files: dict[str, FileSum] | None = None
     digest: str | None = None
     made_from: dict[str, str] = {}
+    own: str | None = None
 
 
 def read_meta(folder: Path) -> tuple[Meta, dict[str, Any]]:
     """Read what is told of a value: as checked, and all of it. Raises `StoreError`."""
     content = read_json(folder / META)
     try:
-        return Meta.model_validate(content), content
+        meta = Meta.model_validate(content)
     except pydantic.ValidationError as error:
         raise StoreError(f"{folder / META} is damaged") from error
+    # Without the digest there is nothing to compare, but a damaged name of it is noticed.
+    strange = content.keys() - TOLD
+    if strange or (meta.own is not None and meta.own != own_sum(content)):
+        raise StoreError(f"{folder / META} {NOT_WRITTEN}")
+    return meta, content
+
+
+def write_meta(folder: Path, content: dict[str, Any]) -> None:
+    """Write what is told of a value, with a digest of its own. Raises `StoreError`."""
+    write_json(folder / META, {**content, "own": own_sum(content)})
+
+
+def own_sum(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what `meta.json` tells, but that digest itself."""
+    rest = {name: value for name, value in content.items() if name != "own"}
+    return hashlib.sha256(canonical(rest).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:
@@ -117,4 +140,4 @@ def told(files: Mapping[str, FileSum]) -> dict[str, dict[str, Any]]:
 def seal(folder: Path) -> None:
     """Tell in a value's `meta.json` what its files are now. Raises `StoreError`."""
     _, content = read_meta(folder)
-    write_json(folder / META, {**content, "files": told(sums(value_files(folder)))})
+    write_meta(folder, {**content, "files": told(sums(value_files(folder)))})

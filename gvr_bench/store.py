@@ -42,6 +42,7 @@ from gvr_bench.integrity import (
     told,
     value_fault,
     value_files,
+    write_meta,
 )
 from gvr_bench.locks import locked, silent
 from gvr_bench.stages import Stage
@@ -233,7 +234,7 @@ class Store:
             if not draft.names <= files.keys():
                 raise DamageError(stage, draft.folder, "another process removed it")
             value = {"files": told(files), "digest": digest(files), "made_from": draft.made_from}
-            write_json(draft.folder / META, {**stage.describe(), **provenance, **value})
+            write_meta(draft.folder, {**stage.describe(), **provenance, **value})
             try:
                 move(draft.folder, place, files.keys())
             except FileNotFoundError as error:  # removed by a process that has lost its lock

@@ -12,7 +12,7 @@ import pytest
 from tiny import plan_of, stage_of
 
 from gvr_bench.cache import collect, verify
-from gvr_bench.integrity import META
+from gvr_bench.integrity import META, write_meta
 from gvr_bench.locks import locked
 from gvr_bench.plugins import Registry
 from gvr_bench.stages import Stage, key_of
@@ -160,7 +160,7 @@ def test_values_of_another_version_and_what_was_made_of_them_go(
     path = store.place(made["head"]) / META
     told = json.loads(path.read_text())
     told["settings"]["of_another_schema"] = 1
-    path.write_text(json.dumps(told))
+    write_meta(path.parent, told)
     gone = freed(store)
     assert {why for name, why in gone.items() if not name.endswith(".lock")} == {
         "values of other versions"

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from tiny import command, plan_of
 
+from gvr_bench.integrity import write_meta
 from gvr_bench.planner import make_plan
 from gvr_bench.plugins import Registry
 from gvr_bench.run import How, Runner
@@ -74,7 +75,7 @@ def test_a_shipped_encoder_does_not_serve_another_generator(registry: Registry, 
     own = store.place(stage)
     shutil.copytree(store.folder(stage), own)
     meta = json.loads((own / META).read_text())
-    (own / META).write_text(json.dumps({**meta, "digest": "of other weights"}))
+    write_meta(own, {**meta, "digest": "of other weights"})
     encoder = next(s for s in plan.stages if s.kind == "encoder")
     assert store.has(stage)
     assert not store.has(encoder)

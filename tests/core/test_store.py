@@ -13,7 +13,7 @@ import torch
 from tiny import stage_of
 
 from gvr_bench.errors import StoreError
-from gvr_bench.integrity import digest, sha256, sums, value_files
+from gvr_bench.integrity import digest, sha256, sums, value_files, write_meta
 from gvr_bench.plugins import Registry
 from gvr_bench.stages import Stage
 from gvr_bench.store import ERROR, META, WORK, DamageError, FileCheckpoints, Store
@@ -199,12 +199,18 @@ def damage(folder: Path, how: str) -> None:
         case "another meta.json":
             meta.write_text('{"key": 1}')
         case "the meta.json of another":
-            meta.write_text(meta.read_text().replace('"key": "', '"key": "0'))
+            told = json.loads(meta.read_text())
+            write_meta(folder, {**told, "key": "0" + told["key"]})
+        case "a flipped bit of meta.json":
+            meta.write_text(meta.read_text().replace('"seconds": 1', '"seconds": 9'))
+        case "a flipped bit of a name in meta.json":
+            meta.write_text(meta.read_text().replace('"own"', '"owo"'))
 
 
 DAMAGE = (
     "a flipped bit", "a shorter file", "an empty file", "no file", "a shorter meta.json",
-    "another meta.json", "the meta.json of another",
+    "another meta.json", "the meta.json of another", "a flipped bit of meta.json",
+    "a flipped bit of a name in meta.json",
 )  # fmt: skip
 
 
@@ -238,7 +244,7 @@ def test_a_value_with_a_digest_of_all_its_files_is_checked_by_that(
 ) -> None:
     folder = fill(store, stage)
     meta = json.loads((folder / META).read_text())
-    del meta["files"]
+    del meta["files"], meta["own"]
     (folder / META).write_text(json.dumps(meta))
     assert Store(store.root).file(stage, "value.bin") == folder / "value.bin"
     damage(folder, "a flipped bit")
