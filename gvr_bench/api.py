@@ -39,7 +39,10 @@ from gvr_bench.errors import (
     TrainingError,
     Unsupported,
     UsageError,
+    did_you_mean,
 )
+from gvr_bench.fetching import fetch
+from gvr_bench.remote import Archive, Remote
 from gvr_bench.types import (
     Explanation,
     ImageSpec,
@@ -58,11 +61,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "API_VERSION", "Component", "Context", "DataError", "Dataset", "Encoder", "Explainer",
-    "Explanation", "Generator", "GvrError", "Head", "ImageSpec", "Images", "Latents", "Model",
-    "Plugin", "PluginError", "Query", "Scale", "Settings", "Split", "Task", "TrainingError",
-    "Truth", "Unsupported", "UsageError", "digest_of", "hookimpl", "seed_from",
-    "task_loss", "translate",
+    "API_VERSION", "Archive", "Component", "Context", "DataError", "Dataset", "Encoder",
+    "Explainer", "Explanation", "Generator", "GvrError", "Head", "ImageSpec", "Images", "Latents",
+    "Model", "Plugin", "PluginError", "Query", "Remote", "Scale", "Settings", "Split", "Task",
+    "TrainingError", "Truth", "Unsupported", "UsageError", "did_you_mean", "digest_of", "fetch",
+    "hookimpl", "seed_from", "task_loss", "translate",
 ]  # fmt: skip
 
 API_VERSION = 1
@@ -157,6 +160,15 @@ class Dataset(Component, ABC):
     @abstractmethod
     def split(self, name: str) -> Split:
         """The split `train`, `validation` or `test`. Raises `DataError`."""
+
+    @property
+    def home(self) -> Path | None:
+        """The folder of the files of `remote`; None where it has yet to be given."""
+        return self.root
+
+    def remote(self) -> tuple[Remote, ...]:
+        """Files that `gvr-bench datasets fetch` downloads into `home`; none by default."""
+        return ()
 
     def read(self, file: Path) -> NDArray[np.uint8]:
         """Read an image file as one of these images: (C, H, W). Raises `DataError` naming it."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gvr_bench.api as gvr
-from gvr_datasets.downloads import Download, fetch
 from gvr_datasets.idx import read_idx
 from gvr_datasets.ten_digits import TenDigits, digit_split
 from gvr_datasets.text_files import stay_inside
@@ -25,13 +24,24 @@ _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-_DIGESTS = {  # SHA-256 of the files as they are unpacked
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+_PACKED = {  # bytes of the gzipped file, SHA-256 of what is in it
+    "train-images-idx3-ubyte": (
+        9_912_422,
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    "train-labels-idx1-ubyte": (
+        28_881,
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    "t10k-images-idx3-ubyte": (
+        1_648_877,
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    "t10k-labels-idx1-ubyte": (
+        4_542,
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
 }
-_LARGEST = 48_000_000  # bytes of one of them
 
 
 class Mnist(TenDigits):
@@ -39,6 +49,27 @@ class Mnist(TenDigits):
 
     Sizes other than 28 get a black margin of 2 pixels first, so 32 shows the original pixels.
     """
+
+    @property
+    def home(self) -> Path:
+        """The folder that was given, or where in it the files are; else one in the user's cache."""
+        if self.root is None:
+            return _cache()
+        return next(filter(_complete, _places(self.root)), self.root)
+
+    def remote(self) -> tuple[gvr.Remote, ...]:
+        """The four files, gzipped: 11 MB."""
+        return tuple(
+            gvr.Remote(
+                f"{name}.gz",
+                tuple(f"{mirror}{name}.gz" for mirror in _MIRRORS),
+                size,
+                f"sha256:{digest}",
+                gzipped=True,
+                instead={name: f"sha256:{digest}"},
+            )
+            for name, (size, digest) in _PACKED.items()
+        )
 
     def fingerprint(self) -> str:
         """Digest of all pixels and labels, gzipped or not. Raises `DataError`."""
@@ -63,7 +94,7 @@ class Mnist(TenDigits):
 
     @functools.cached_property
     def _parts(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        folder = download() if self.root is None else find(self.root)
+        folder = self._downloaded() if self.root is None else find(self.root)
         return {
             part: _read_part(
                 *(_present(folder, name) for name in names),
@@ -71,6 +102,23 @@ class Mnist(TenDigits):
             )
             for part, names in _FILES.items()
         }
+
+    def _downloaded(self) -> Path:
+        """The folder in the user's cache that holds MNIST, downloading 11 MB once.
+
+        Raises `DataError` where that fails.
+        """
+        folder = _cache()
+        try:
+            if not _complete(folder):
+                gvr.fetch(self.remote(), folder)
+        except (gvr.DataError, gvr.UsageError) as error:
+            raise gvr.DataError(
+                f"MNIST is not in {folder} and could not be downloaded (11 MB): {error}; give the "
+                "folder that holds its four IDX files with --data-root DIR, or run now without "
+                "it: gvr-bench run --dataset digits"
+            ) from error
+        return folder
 
 
 def _read_part(
@@ -104,9 +152,19 @@ def _complete(folder: Path) -> bool:
         raise gvr.DataError(f"cannot read {folder}: {error}") from error
 
 
+def _cache() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("gvr-bench") / "mnist" / "MNIST" / "raw"
+
+
+def _places(root: Path) -> tuple[Path, Path]:
+    return root, root / "MNIST" / "raw"
+
+
 def find(root: Path) -> Path:
     """Return the folder in or below `root` that holds the four files. Raises `DataError`."""
-    for folder in (root, root / "MNIST" / "raw"):
+    for folder in _places(root):
         if _complete(folder):
             return folder
     names = ", ".join(name for pair in _FILES.values() for name in pair)
@@ -115,28 +173,3 @@ def find(root: Path) -> Path:
         "(each as it is or with .gz); leave --data-root away to download them (11 MB), or run "
         "now without them: gvr-bench run --dataset digits"
     )
-
-
-def download() -> Path:
-    """Return the folder in the user's cache that holds MNIST, downloading 11 MB once.
-
-    Raises `DataError` where that fails.
-    """
-    import platformdirs
-
-    raw = platformdirs.user_cache_path("gvr-bench") / "mnist" / "MNIST" / "raw"
-    if _complete(raw):
-        return raw
-    try:
-        raw.mkdir(parents=True, exist_ok=True)
-        for name, digest in _DIGESTS.items():
-            sources = tuple(f"{mirror}{name}.gz" for mirror in _MIRRORS)
-            fetch(Download(sources, digest, _LARGEST), raw / name)
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        raise gvr.DataError(
-            f"MNIST is not in {raw} and could not be downloaded (11 MB): {reason}; give the "
-            "folder that holds its four IDX files with --data-root DIR, or run now without it: "
-            "gvr-bench run --dataset digits"
-        ) from error
-    return raw

@@ -1,20 +1,14 @@
-"""IDX files and downloads that announce, pack or send more than they should."""
+"""IDX files that announce or pack more than they should."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import io
 import math
 import tracemalloc
-import urllib.request
-from http.client import IncompleteRead
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gvr_datasets import downloads
-from gvr_datasets.downloads import Download, fetch, unpack
 from gvr_datasets.idx import read_idx
 from gvr_datasets.mnist import find
 from hypothesis import HealthCheck, given, settings
@@ -88,73 +82,3 @@ def test_whatever_is_changed_in_a_file_it_is_read_or_named(tmp_path: Path, data)
     except gvr.DataError:
         return
     assert found.size == math.prod(found.shape) <= 60
-
-
-# Downloads
-
-CONTENT = b"digits" * 1000
-
-
-def wanted(content: bytes = CONTENT, most: int = 10_000) -> Download:
-    digest = hashlib.sha256(content).hexdigest()
-    return Download(("https://one/x.gz", "https://two/x.gz"), digest, most)
-
-
-@pytest.fixture
-def mirrors(monkeypatch: pytest.MonkeyPatch):
-    """Let each mirror send what it is given to send, or raise it."""
-
-    def use(**sent: bytes | Exception) -> list[float]:
-        waits: list[float] = []
-
-        def urlopen(url: str, timeout: float) -> io.BytesIO:
-            waits.append(timeout)
-            answer = sent[url.split("/")[2]]
-            if isinstance(answer, Exception):
-                raise answer
-            return io.BytesIO(answer)
-
-        monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-        return waits
-
-    return use
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        gzip.compress(b"something else"),
-        gzip.compress(CONTENT)[:-9],
-        b"<html>please log in</html>",
-        b"",
-        gzip.compress(bytes(10_001)),
-        TimeoutError("timed out"),
-        IncompleteRead(b""),
-    ],
-)
-def test_where_one_mirror_fails_the_next_is_asked(tmp_path: Path, mirrors, bad) -> None:
-    waits = mirrors(one=bad, two=gzip.compress(CONTENT))
-    fetch(wanted(), tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == CONTENT
-    assert waits == [30.0, 30.0]
-    mirrors(one=OSError("no"), two=bad)
-    with pytest.raises(OSError, match="https://two/x"):
-        fetch(wanted(), tmp_path / "y")
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
-
-
-def test_a_bomb_is_unpacked_no_further_than_allowed() -> None:
-    bomb = io.BytesIO(gzip.compress(bytes(300_000_000), 9))
-    tracemalloc.start()
-    with pytest.raises(OSError, match="more than 10,000 bytes"):
-        unpack(bomb, 10_000)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 5_000_000
-
-
-def test_a_mirror_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "PATIENCE", -1.0)
-    monkeypatch.setattr(downloads, "CHUNK", 1)
-    with pytest.raises(OSError, match="it took more than"):
-        unpack(io.BytesIO(gzip.compress(CONTENT)), 10_000)

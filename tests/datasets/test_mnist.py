@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pydantic
 import pytest
+from fetch_server import Server, serving
 from gvr_datasets import mnist as mnist_module
 from gvr_datasets.idx import read_idx
 from gvr_datasets.mnist import Mnist
@@ -35,30 +34,28 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bytes]], None]:
-    """Let `answer` play the mirrors' part: no test uses the network."""
-
-    def use(answer: Callable[[str], bytes]) -> None:
-        monkeypatch.setattr(
-            urllib.request, "urlopen", lambda url, timeout: io.BytesIO(answer(url.split("/")[-1]))
-        )
-
-    return use
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Plays the mirrors' part: no test uses the network."""
+    monkeypatch.setenv("no_proxy", "*")
+    with serving() as running:
+        monkeypatch.setattr(mnist_module, "_MIRRORS", (f"{running.address}/",))
+        yield running
 
 
-def refuse(name: str) -> bytes:
-    raise OSError("Error downloading t10k:\nname or service not known")
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(mnist_module, "_MIRRORS", ("http://127.0.0.1:1/",))
 
 
-def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, network) -> None:
-    network(refuse)
+def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, no_network) -> None:
     with pytest.raises(gvr.DataError) as caught:
         mnist(None).fingerprint()
     message = str(caught.value)
     for part in (
         str(cache / "MNIST" / "raw"),
         "11 MB",
-        "name or service not known",
+        "it cannot be reached",
         "--data-root DIR",
         "gvr-bench run --dataset digits",
     ):
@@ -68,41 +65,44 @@ def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, network
 
 @pytest.fixture
 def small_files_are_right(
-    monkeypatch: pytest.MonkeyPatch, mnist_files: dict[str, bytes]
-) -> dict[str, bytes]:
-    """Files that are not MNIST, whose digests are taken to be right."""
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in mnist_files.items()}
-    monkeypatch.setattr("gvr_datasets.mnist._DIGESTS", digests)
-    return mnist_files
+    monkeypatch: pytest.MonkeyPatch, mnist_files: dict[str, bytes], server: Server
+) -> None:
+    """Files that are not MNIST, whose sizes and digests are taken to be right."""
+    known = {}
+    for name, data in mnist_files.items():
+        remote = server.add(f"{name}.gz", gzip.compress(data, 1))
+        known[name] = (remote.size, hashlib.sha256(data).hexdigest())
+    monkeypatch.setattr(mnist_module, "_PACKED", known)
 
 
-def test_without_files_it_is_downloaded_once(cache, network, small_files_are_right) -> None:
-    network(lambda name: gzip.compress(small_files_are_right[name.removesuffix(".gz")], 1))
+def test_without_files_it_is_downloaded_once(cache, server, small_files_are_right) -> None:
     first = mnist(None).fingerprint()
-    network(refuse)
+    assert len(server.asked) == 4
     assert mnist(None).fingerprint() == first
-    assert len(list((cache / "MNIST" / "raw").iterdir())) == 4
+    assert len(server.asked) == 4
+    assert len(list((cache / "MNIST" / "raw").glob("*.gz"))) == 4
 
 
-def test_files_that_are_not_mnist_are_not_kept(cache, network, mnist_files) -> None:
-    network(lambda name: gzip.compress(mnist_files[name.removesuffix(".gz")], 1))
-    with pytest.raises(gvr.DataError, match=r"could not be downloaded.*it has sent another file"):
+def test_files_that_are_not_mnist_are_not_kept(cache, server, small_files_are_right) -> None:
+    name = f"/{TRAIN}.gz"
+    server.files[name] = _flip(server.files[name], 500)
+    with pytest.raises(gvr.DataError, match=r"could not be downloaded \(11 MB\).*gzip|another"):
         mnist(None).fingerprint()
-    assert list((cache / "MNIST" / "raw").iterdir()) == []
+    assert list((cache / "MNIST" / "raw").glob("*.gz")) == []
 
 
 def test_the_digests_are_those_of_the_real_files(shared_data) -> None:
-    for name, digest in mnist_module._DIGESTS.items():
+    for name, (_, digest) in mnist_module._PACKED.items():
         with gzip.open(shared_data("mnist") / f"{name}.gz") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 
-def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, network) -> None:
-    network(lambda name: pytest.fail("downloaded although a folder was given"))
+def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, server) -> None:
     with pytest.raises(gvr.DataError) as caught:
         mnist(tmp_path).split("train")
     for part in (str(tmp_path), str(tmp_path / "MNIST" / "raw"), TRAIN, "--dataset digits"):
         assert part in str(caught.value)
+    assert server.asked == []
 
 
 def test_a_folder_without_one_of_the_four_files_is_refused(tmp_path, write_mnist) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field
 import gvr_bench.api as gvr
 from gvr_bench.pixels import Placement, place, read_extent, read_pictures
 from gvr_datasets.chestxray8.release import Release, open_release
+from gvr_datasets.chestxray8.sources import RELEASE
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
 from gvr_datasets.parts import split_patients
 
@@ -56,6 +57,10 @@ class ChestXray8(gvr.Dataset):
     def image(self) -> gvr.ImageSpec:
         """One grey channel, letterboxed to a square."""
         return gvr.ImageSpec(channels=1, size=self.settings.size)
+
+    def remote(self) -> tuple[gvr.Remote, ...]:
+        """Tables, lists and the twelve archives, as the NIH offers them: 45 GB."""
+        return RELEASE
 
     def fingerprint(self) -> str:
         """Digest of labels, lists and boxes, and of the names and sizes of the images."""

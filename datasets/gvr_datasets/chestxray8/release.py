@@ -17,8 +17,9 @@ _TRAIN_LIST, _TEST_LIST, _BOXES = "train_val_list.txt", "test_list.txt", "BBox_L
 _NEEDS = (
     f"it needs {_TABLES[0]}, the images in images/ or images_001/images ... images_012/images "
     f"and, where you have them, {_TRAIN_LIST}, {_TEST_LIST} and {_BOXES}: 112,120 images, about "
-    "45 GB, from https://nihcc.app.box.com/v/ChestXray-NIHCC; then add --data-root DIR, or run "
-    "now without them: gvr-bench run --dataset phantom"
+    "45 GB, from https://nihcc.app.box.com/v/ChestXray-NIHCC; get them with gvr-bench datasets "
+    "fetch chestxray8 --data-root DIR, then add --data-root DIR, or run now without them: "
+    "gvr-bench run --dataset phantom"
 )
 
 
