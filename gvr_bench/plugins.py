@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import importlib.util
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -27,6 +26,7 @@ from gvr_bench.api import (
     Plugin,
     Settings,
 )
+from gvr_bench.components import check_class, check_settings, load_target
 from gvr_bench.errors import GvrError, PluginError, UsageError, did_you_mean, first_fault
 from gvr_bench.types import KINDS, Kind
 
@@ -115,7 +115,11 @@ class Registry:
         self.rows = [
             row
             if len(both := owners[row.plugin.kind, row.plugin.name]) == 1
-            else Row(row.plugin, row.distribution, f"name clash between {' and '.join(both)}")
+            else Row(
+                row.plugin,
+                row.distribution,
+                f"name clash between {' and '.join(both)}; uninstall one, or rename it",
+            )
             for row in self.rows
         ]
 
@@ -131,26 +135,19 @@ class Registry:
         whose = f"{kind} '{name}' from {row.distribution}"
         if row.problem:
             raise PluginError(f"{whose}: {row.problem}")
-        module, _, attribute = row.plugin.target.partition(":")
+        target, base = row.plugin.target, BASES[kind]
         try:
-            cls = getattr(importlib.import_module(module), attribute)
+            cls = load_target(target, base)
         except (Exception, SystemExit) as error:  # a plugin's module may do anything
             raise PluginError(f"{whose} does not load: {one_line(error)}") from error
-        base = BASES[kind]
-        if not (inspect.isclass(cls) and issubclass(cls, base)):
-            wanted = f"gvr_bench.api.{base.__name__}"
-            raise PluginError(f"{whose}: {row.plugin.target} is not a {wanted}")
-        lacking = sorted(getattr(cls, "__abstractmethods__", ()))
-        if lacking:
-            raise PluginError(f"{whose}: {row.plugin.target} lacks {', '.join(lacking)}")
-        return cls
+        return check_class(cls, base, f"{whose}: {target}")
 
     def settings(
         self, kind: Kind, name: str, profile: str, given: dict[str, Any]
     ) -> tuple[type[Component], Settings]:
         """Return the class and its settings: the profile's, overridden by what was given.
 
-        Raises `UsageError` that names the setting.
+        Raises `UsageError` that names the setting, or `PluginError`.
         """
         cls = self.component(kind, name)
         known = cls.Settings.model_fields
@@ -159,22 +156,29 @@ class Registry:
             if setting not in known:
                 hint = did_you_mean(setting, known) or "; it has no settings"
                 raise UsageError(f"{kind} '{name}' has no setting '{setting}'{hint}")
+        preset = cls.profiles.get(profile, {})
         try:
-            return cls, cls.Settings.model_validate({**cls.profiles.get(profile, {}), **given})
+            chosen = cls.Settings.model_validate({**preset, **given})
         except pydantic.ValidationError as error:
             where, what, _ = first_fault(error)
+            if where in preset and where not in given:
+                fault = f"its profile '{profile}' sets {where}={preset[where]!r}: {what}"
+                raise PluginError(f"{kind} '{name}': {fault}") from error
             at = f"{where}={given[where]!r}: " if where in given else f"{where}: " if where else ""
             raise UsageError(f"{kind} '{name}': {at}{what}") from error
+        return cls, check_settings(chosen, f"{kind} '{name}'")
 
-    def finished(self, kind: str, name: str, key: str, seconds: float, status: str) -> list[str]:
-        """Tell all plugins that a stage ended; return what went wrong in them, a line each."""
-        arguments = {"kind": kind, "name": name, "key": key, "seconds": seconds, "status": status}
+    def tell(self, hook: str, told: Mapping[str, Any]) -> list[str]:
+        """Call a hook of all plugins that listen; return what went wrong in them, a line each.
+
+        `told` holds the hook's arguments; an implementation gets those it names.
+        """
         warnings = []
-        for hook in self.hooks.hook.gvr_stage_finished.get_hookimpls():
+        for listener in getattr(self.hooks.hook, hook).get_hookimpls():
             try:
-                hook.function(**{a: arguments[a] for a in hook.argnames})
+                listener.function(**{name: told[name] for name in listener.argnames})
             except Exception as error:  # a listener must not end the run
-                warnings.append(f"{hook.plugin_name}: gvr_stage_finished: {one_line(error)}")
+                warnings.append(f"{listener.plugin_name}: {hook}: {one_line(error)}")
         return warnings
 
 

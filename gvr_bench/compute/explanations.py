@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench, cases_query, load_model
 from gvr_bench.compute.cost import Cost, measuring
+from gvr_bench.contract import Seal, answer_breaches
 from gvr_bench.errors import PluginError
 from gvr_bench.formats import write_arrays
 from gvr_bench.images import to_bytes, to_float
@@ -49,23 +51,11 @@ def joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
 def explain(
     explainer: gvr.Explainer, model: Model, x: Tensor, query: Query, bench: Bench
 ) -> gvr.Explanation:
-    """Call the plugin and hold it to its contract."""
+    """Call the plugin and hold it to its contract. Raises `PluginError` with the mend."""
+    seal = Seal(model, x, query)
     made = explainer.explain(model, x, query, bench.ctx)
-    name = f"explainer '{bench.stage.name}'"
-    if not isinstance(made, gvr.Explanation):
-        raise PluginError(f"{name} returned {type(made).__name__}, not an Explanation")
-    n, _, h, w = x.shape
-    shapes = {"heat": (n, h, w), "counterfactual": x.shape, "steps": (n,), "found": (n,)}
-    if made.path is not None and made.latent is not None:
-        shapes["path"] = (n, made.path.shape[1], made.latent.shape[1])
-    for field, shape in shapes.items():
-        value = getattr(made, field)
-        if value is not None and tuple(value.shape) != tuple(shape):
-            raise PluginError(f"{name}: {field} has shape {tuple(value.shape)}, not {tuple(shape)}")
-    for field in ("heat", "counterfactual", "latent", "path"):
-        value = getattr(made, field)
-        if value is not None and not bool(value.isfinite().all()):
-            raise PluginError(f"{name}: {field} holds NaN or infinity")
+    for breach in chain(answer_breaches(made, x), seal.breaches()):
+        raise PluginError(f"explainer '{bench.stage.name}': {breach}")
     return made
 
 
@@ -75,7 +65,7 @@ def gather(model: Model, x: Tensor, query: Query, made: gvr.Explanation) -> dict
     start = model.encoder(x)
     reconstruction, before = model.generator(start), model.head(start)
     arrays: dict[str, Tensor | None] = {
-        "heat": made.heat.float(),
+        "heat": made.heat,
         "start": start,
         "reconstruction": reconstruction,
         "prediction": query.select(query.activate(before)),

@@ -44,7 +44,8 @@ class Supervised(ConvEncoder):
         if len(labelled) == 0:
             raise gvr.DataError("encoder 'supervised' needs labelled images, and none is")
         first = net(images[labelled[:1]])
-        top = nn.Linear(first.shape[1], len(images.task.outputs)).to(ctx.device)
+        width = first.shape[1], len(images.task.outputs)
+        top = nn.utils.skip_init(nn.Linear, *width, device=ctx.device)  # it begins at zero
         nn.init.zeros_(top.weight)
         nn.init.zeros_(top.bias)
         adam = torch.optim.AdamW(

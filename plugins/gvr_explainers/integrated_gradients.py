@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from pydantic import Field
+from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.chunks import images_at_once, slices
+from gvr_bench.adapters import CaptumExplainer
+from gvr_explainers.chunks import images_at_once
 
 LEVELS = {"black": -1.0, "grey": 0.0}
 
 
-class IntegratedGradients(gvr.Explainer):
+class IntegratedGradients(CaptumExplainer):
     """Gradient along the way from an empty image, times the way: signed, summed over channels.
 
     A map sums to the output for the image minus the output for the empty image.
@@ -25,24 +26,17 @@ class IntegratedGradients(gvr.Explainer):
         steps: int = Field(50, ge=1, description="points of the Gauss-Legendre quadrature")
         baseline: Literal["black", "grey"] = "black"
 
+    attribution = "captum.attr:IntegratedGradients"
     settings: Settings
 
-    def explain(
-        self, model: gvr.Model, x: torch.Tensor, query: gvr.Query, ctx: gvr.Context
-    ) -> gvr.Explanation:
-        """Integrate numerically, several steps of several images at once."""
-        from captum import attr  # here, for it is slow to import and a plan needs only the class
+    def arguments(self, x: Tensor, query: gvr.Query, ctx: gvr.Context) -> dict[str, Any]:
+        """Integrate numerically, as many steps of several images at once as fit in memory."""
+        return {
+            "baselines": LEVELS[self.settings.baseline],
+            "n_steps": self.settings.steps,
+            "internal_batch_size": self.at_once(x),
+        }
 
-        captum = attr.IntegratedGradients(model)
-        limit = images_at_once(x, gradients=True)
-        parts = [
-            captum.attribute(
-                x[part],
-                baselines=LEVELS[self.settings.baseline],
-                target=query.source[part],
-                n_steps=self.settings.steps,
-                internal_batch_size=limit,
-            )
-            for part in slices(len(x), limit)
-        ]
-        return gvr.Explanation(heat=torch.cat(parts).sum(dim=1))
+    def at_once(self, x: Tensor) -> int:
+        """Return how many images may be seen at once."""
+        return images_at_once(x, gradients=True)

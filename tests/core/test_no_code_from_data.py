@@ -22,17 +22,23 @@ CALLS = {
     "eval", "exec", "compile", "__import__", "input", "breakpoint",
     "os.system", "os.popen", "os.execv", "os.spawnv", "os.startfile", "shutil.unpack_archive",
     "archive.extractall", "archive.extract", "tar.extractall", "tar.extract",
-    "torch.load", "torch.save", "torch.jit.load", "torch.hub.load", "torch.compile",
+    "torch.load", "torch.save", "torch.hub.load", "torch.compile",
     "np.load", "np.save", "numpy.load", "np.fromfile", "np.loadtxt",
     "np.genfromtxt", "pd.read_pickle", "extract_vlen",
 }  # fmt: skip
 KEYWORDS = {"shell", "allow_pickle"}  # true ones
-# Where a module is looked up by name: the names are those of installed plugins.
-IMPORTS = {"importlib.import_module": {"gvr_bench/plugins.py"}}
+# Where a module is looked up by name: the names are those that installed plugins give.
+# The one that loads a user's network calls what the user names, as a program would.
+NETWORKS = "plugins/gvr_torch_models/loading.py"
+IMPORTS = {
+    "importlib.import_module": {"gvr_bench/adapters.py", "gvr_bench/components.py", NETWORKS},
+    "torch.jit.load": {NETWORKS},
+    "torch.export.load": {NETWORKS},
+}
 NETWORK = {"urllib.request": {"gvr_bench/https.py"}}
 ARCHIVES = {  # which call nothing that extracts
     "tarfile": {"gvr_bench/unpacking.py"},
-    "zipfile": {"datasets/gvr_datasets/npz.py"},
+    "zipfile": {"datasets/gvr_datasets/npz.py", NETWORKS},
 }
 
 
@@ -82,6 +88,8 @@ def faults(source: str, name: str) -> list[str]:
         "import yaml.loader",
         "import torch\ntorch.load('x', weights_only=True)",
         "import numpy as np\nnp.load('x')",
+        "import torch\ntorch.jit.load('x')",
+        "import torch\ntorch.export.load('x')",
         "f(x, allow_pickle=True)",
         "f(x, shell=wanted)",
         "eval('1')",

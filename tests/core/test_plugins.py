@@ -105,7 +105,7 @@ def test_a_name_clash_is_told_by_both_and_neither_is_used(packages: Packages) ->
     packages.add("first", row("twin"))
     packages.add("second", row("twin"))
     found = packages.registry()
-    clash = "name clash between first 1.0 and second 1.0"
+    clash = "name clash between first 1.0 and second 1.0; uninstall one, or rename it"
     both = [(r.distribution, r.problem) for r in found.rows if r.plugin.name == "twin"]
     assert both == [("first 1.0", clash), ("second 1.0", clash)]
     with pytest.raises(PluginError, match="name clash between first"):
@@ -124,7 +124,7 @@ def test_the_same_name_for_another_kind_is_no_clash(packages: Packages) -> None:
     [
         ("import no_such_library", "does not load: ModuleNotFoundError"),
         ("raise SystemExit(3)", "does not load: SystemExit: 3"),
-        ("Other = 1", "does not load: AttributeError"),
+        ("Other = 1", "does not load: made_class has no 'Made'"),
         ("Made = 3", "is not a gvr_bench.api.Explainer"),
         ("import gvr_bench.api as g\nclass Made(g.Head): ...", "is not a gvr_bench.api.Explainer"),
         ("import gvr_bench.api as g\nclass Made(g.Explainer): ...", "lacks explain"),
@@ -185,7 +185,7 @@ def test_a_listener_that_raises_is_a_warning(packages: Packages) -> None:
     packages.add("noisy", source + "raise RuntimeError(f'{kind} took {seconds}')")
     packages.add("quiet", source + "heard.append((kind, seconds))\n\nheard = []")
     found = packages.registry()
-    assert found.finished("head", "linear", "abc", 1.5, "done") == [
+    assert found.tell("gvr_stage_finished", {"kind": "head", "seconds": 1.5}) == [
         "noisy:noisy: gvr_stage_finished: RuntimeError: head took 1.5"
     ]
     quiet = found.hooks.get_plugin("quiet:quiet")

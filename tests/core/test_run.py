@@ -193,7 +193,7 @@ FAILURES = {
     "raises": ("raise ValueError('no\\nway')", "failed", "ValueError: no (traceback in "),
     "unsupported": ("raise gvr.Unsupported('needs colour')", "n/a", "needs colour"),
     "usage": ("raise gvr.UsageError('window is too large')", "failed", "window is too large"),
-    "nothing": ("return None", "failed", "explainer 'made' returned NoneType, not an Explanation"),
+    "nothing": ("return None", "failed", "explainer 'made': returned NoneType, not an Exp"),
     "shape": (
         "return gvr.Explanation(heat=x)",
         "failed",

@@ -1,101 +1,101 @@
-"""Packages of other people, installed by pip as they would be."""
+"""Packages of other people: begun with `gvr-bench plugins new`, and installed by pip."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tiny import command, records_of
 
 pytest.importorskip("hatchling", reason="hatchling is not installed: pip install hatchling")
-
-CENTRE = Path(__file__).parents[1] / "third_party" / "gvr-centre"
-
-
-def pip_install(package: Path, target: Path) -> None:
-    subprocess.run(
-        [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            "--no-deps", "--no-build-isolation", "--no-index", "--target", target, package,
-        ],
-        check=True,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package as it is, and with one that broke."""
-    folder = tmp_path_factory.mktemp("third-party")
-    whole = shutil.copytree(CENTRE, folder / "whole")  # pip builds in the source tree
-    pip_install(whole, folder / "site")
-    broken = shutil.copytree(CENTRE, folder / "broken")
-    (broken / "src" / "gvr_centre").rename(broken / "src" / "gvr_rotten")
-    project = (broken / "pyproject.toml").read_text().replace("centre", "rotten")
-    (broken / "pyproject.toml").write_text(project)
-    source = broken / "src" / "gvr_rotten" / "__init__.py"
-    source.write_text("import library_of_another_year\n" + source.read_text())
-    pip_install(broken, folder / "site")
-    return folder / "site"
+pytestmark = pytest.mark.slow
+Type = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def gvr_bench(site: Path, tmp_path: Path):
-    """The command with both packages installed."""
+def type_in(tmp_path: Path) -> Type:
+    """Run a Python module with all that is installed in `site`."""
 
-    def type_in(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(site)}
+    def run(*arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "gvr_bench", *arguments],
-            capture_output=True, text=True, cwd=tmp_path, env=environment,
+            [sys.executable, "-m", *arguments],
+            capture_output=True, text=True, cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
         )  # fmt: skip
 
-    return type_in
+    return run
 
 
-def test_a_package_is_found_once_it_is_installed_and_a_broken_one_is_a_row(gvr_bench) -> None:
-    done = gvr_bench("plugins", "list", "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert rows["centre"] == {
+def pip_install(type_in: Type, folder: str) -> None:
+    done = type_in(
+        "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+        "--no-build-isolation", "--no-index", "--target", "site", f"./{folder}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_new_package_is_installed_tested_checked_and_scored(
+    type_in: Type, tmp_path: Path
+) -> None:
+    new = type_in("gvr_bench", "plugins", "new", "explainer", "smooth-gradient")
+    assert (new.returncode, new.stderr) == (0, "")
+    pip_install(type_in, "gvr-smooth-gradient")
+
+    tested = type_in("pytest", "-q", cwd=tmp_path / "gvr-smooth-gradient")
+    assert tested.returncode == 0, tested.stdout
+    assert "2 passed" in tested.stdout
+
+    listed = type_in("gvr_bench", "plugins", "list", "--json")
+    (row,) = [row for row in json.loads(listed.stdout) if row["name"] == "smooth-gradient"]
+    assert row == {
         "kind": "explainer",
-        "name": "centre",
-        "distribution": "gvr-centre 1.0",
-        "text": "heat in the middle of the image",
+        "name": "smooth-gradient",
+        "distribution": "gvr-smooth-gradient 0.1.0",
+        "text": "mean gradient over noisy copies of the image",
         "broken": False,
     }
+    checked = type_in("gvr_bench", "plugins", "check", "smooth-gradient:samples=2", "--json")
+    assert checked.returncode == 0, checked.stderr
+    assert {verdict["outcome"] for verdict in json.loads(checked.stdout)} == {"kept"}
+
+    folders = ("--store", str(tmp_path / "store"), "--out", str(tmp_path / "run"))
+    typo = type_in("gvr_bench", *command(*folders, explainer="smooth-gradient:sample=2"))
+    assert typo.returncode == 2
+    assert typo.stderr == (
+        "error: explainer 'smooth-gradient' has no setting 'sample'; did you mean 'samples'?\n"
+    )
+    ran = type_in("gvr_bench", *command(*folders, explainer=["smooth-gradient", "saliency"]))
+    assert ran.returncode == 0, ran.stderr
+    assert "smooth-gradient" in ran.stdout
+    assert "smooth-gradient" in (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
+    scores = {
+        record["metric"]: record
+        for record in records_of(tmp_path / "run")
+        if record["explainer"] == "smooth-gradient"
+    }
+    assert scores["pixel_ap"]["status"] == "ok"
+    assert 0 < scores["pixel_ap"]["value"] <= 1
+    assert scores["validity"]["reason"] == "makes no counterfactual"
+
+
+def test_a_package_that_broke_is_a_row_and_the_rest_works(type_in: Type, tmp_path: Path) -> None:
+    type_in("gvr_bench", "plugins", "new", "explainer", "rotten")
+    source = tmp_path / "gvr-rotten" / "src" / "gvr_rotten" / "__init__.py"
+    source.write_text("import library_of_another_year\n" + source.read_text())
+    pip_install(type_in, "gvr-rotten")
+    done = type_in("gvr_bench", "plugins", "list", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert rows["gvr_rotten"] == {
         "kind": "?",
         "name": "gvr_rotten",
-        "distribution": "gvr-rotten 1.0",
+        "distribution": "gvr-rotten 0.1.0",
         "text": "ModuleNotFoundError: No module named 'library_of_another_year'",
         "broken": True,
     }
     assert not any(row["broken"] for name, row in rows.items() if name != "gvr_rotten")
-
-
-def test_an_explainer_of_other_people_is_scored_like_ours(gvr_bench, tmp_path: Path) -> None:
-    store = ("--store", str(tmp_path / "store"), "--out", str(tmp_path / "run"))
-    done = gvr_bench(*command("--json", *store, explainer="all"))
-    assert done.returncode == 0, done.stderr
-    named = [
-        row["names"][0] for table in json.loads(done.stdout)["tables"] for row in table["rows"]
-    ]
-    assert {"centre", "saliency"} <= set(named)
-    scores = {r["metric"]: r for r in records_of(tmp_path / "run") if r["explainer"] == "centre"}
-    assert scores["pixel_ap"]["status"] == "ok"
-    assert 0 < scores["pixel_ap"]["value"] <= 1
-    assert scores["validity"]["status"] == "n/a"
-    assert scores["validity"]["reason"] == "makes no counterfactual"
-
-
-def test_a_setting_of_another_package_is_checked_like_ours(gvr_bench, tmp_path: Path) -> None:
-    done = gvr_bench(*command("--store", str(tmp_path / "store"), explainer="centre:widht=1"))
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: explainer 'centre' has no setting 'widht'; did you mean 'width'?\n"
-    )

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from gvr_explainers.controls import Edge, Intensity, Random
 from gvr_explainers.saliency import Saliency
-from small_parts import Painter, context, frozen, same, seeded, weights
+from small_parts import Painter, context, frozen, seeded
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.plugins import installed
 
 TASKS = {
     "binary": gvr.Task("binary", ("mass",)),
@@ -54,91 +51,6 @@ def explain(explainer: gvr.Explainer, x: Tensor, seed: int = 0) -> Tensor:
     asked = torch.zeros(len(x), dtype=torch.int64)
     query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
     return explainer.explain(model, x, query, context(seed)).heat
-
-
-@pytest.fixture(params=installed().names("explainer"))
-def explainer(request: pytest.FixtureRequest) -> gvr.Explainer:
-    cls, settings = installed().settings("explainer", request.param, "quick", {})
-    return cls(settings)
-
-
-@pytest.fixture(params=TASKS)
-def case(request: pytest.FixtureRequest, explainer: gvr.Explainer):
-    """Explain with a fresh model: the explanation, and how to make it again."""
-    task = TASKS[request.param]
-    model, x = make_model(len(task.outputs)), make_images()
-    query = make_query(model, x, task)
-
-    def run(part: slice = slice(None), seed: int = 3) -> gvr.Explanation:
-        try:
-            return explainer.explain(model, x[part], query[part], context(seed))
-        except gvr.Unsupported as error:
-            if not str(error):
-                pytest.fail("an explainer that does not apply must say why")
-            pytest.skip(str(error))
-
-    return model, x, run
-
-
-def test_an_explanation_has_the_promised_shapes_and_is_finite(case):
-    model, x, run = case
-    made = run()
-    n, c, h, w = x.shape
-    assert made.heat.shape == (n, h, w)
-    assert made.heat.dtype == torch.float32
-    assert made.heat.isfinite().all()
-    assert not made.heat.requires_grad
-    assert (made.counterfactual is None) == (made.found is None)
-    if made.counterfactual is not None:
-        assert made.counterfactual.shape == (n, c, h, w)
-        assert made.counterfactual.dtype == torch.float32
-        assert made.counterfactual.abs().max() <= 1
-        assert made.found.shape == (n,)
-        assert made.found.dtype == torch.bool
-    if made.latent is not None:
-        torch.testing.assert_close(model.generator(made.latent), made.counterfactual)
-    if made.steps is not None:
-        assert made.steps.shape == (n,)
-        assert made.steps.dtype == torch.int64
-    if made.reason is not None:
-        assert [line == "" for line in made.reason] == made.found.tolist()
-
-
-def test_the_same_seed_gives_the_same_explanation(case):
-    _, _, run = case
-    assert torch.equal(run().heat, run().heat)
-
-
-def test_an_image_is_explained_alike_in_any_batch(case):
-    _, x, run = case
-    together = run()
-    scale = together.heat.abs().max().item() + 1e-12
-    for i in range(len(x)):
-        alone = run(slice(i, i + 1))
-        torch.testing.assert_close(alone.heat[0], together.heat[i], rtol=0, atol=1e-5 * scale)
-        if together.found is not None:
-            assert alone.found[0] == together.found[i]
-
-
-def test_the_model_and_the_image_are_left_as_they_were(case):
-    model, x, run = case
-    nets = (model.encoder, model.generator, model.head)
-    before, pixels = [weights(net) for net in nets], x.clone()
-    run()
-    assert torch.equal(x, pixels)
-    assert not x.requires_grad
-    for net, kept in zip(nets, before, strict=True):
-        assert same(weights(net), kept)
-        assert not any(module.training for module in net.modules())
-        for weight in net.parameters():
-            assert weight.grad is None
-            assert not weight.requires_grad
-        assert not any(module._forward_hooks for module in net.modules())
-
-
-def test_settings_survive_being_written_down(explainer):
-    text = json.dumps(explainer.settings.model_dump(mode="json"))
-    assert type(explainer.settings).model_validate(json.loads(text)) == explainer.settings
 
 
 def linear_model(weight: list[float]) -> gvr.Model:

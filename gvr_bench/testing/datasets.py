@@ -1,0 +1,135 @@
+"""The rules of a data set, and whether one keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gvr_bench.api import Dataset
+from gvr_bench.contract import Breach
+from gvr_bench.testing.chance import MEND, watched
+from gvr_bench.testing.components import component_of, named
+from gvr_bench.testing.verdicts import Sheet, Verdict
+from gvr_bench.types import SPLITS, Split, Task
+
+RULES = {
+    "class": "its class, its signatures and its settings are what the core can use",
+    "task": "outputs have names, a regression a threshold, classes a source and a target",
+    "fingerprint": "some text, the same each time",
+    "splits": "train, validation and test, each with images",
+    "columns": "ids are unique text; targets are float32, one row per image",
+    "patients": "a patient is in one split only",
+    "images": "(n, C, H, W) uint8 of the size that is promised",
+    "repeatable": "an image is the same whenever, and in whatever company, it is read",
+    "own draws": "the global random numbers of torch, numpy and Python are left alone",
+    "truth": "what is known of an image has its shape",
+}
+STOPS = {"class", "task", "splits", "columns", "images"}
+FEW = 6
+
+
+def check_dataset(
+    dataset: type[Dataset] | Dataset, /, root: Path | None = None, **settings: Any
+) -> list[Verdict]:
+    """Hold a data set to the rules, reading a few images of each split.
+
+    `root` is the folder that a user gives with `--data-root`.
+    """
+    return dataset_verdicts(dataset, f"dataset {named(dataset)}", settings, root)
+
+
+def dataset_verdicts(
+    dataset: type[Dataset] | Dataset, whose: str, settings: dict[str, Any], root: Path | None = None
+) -> list[Verdict]:
+    """Do so under the name that a user knows it by."""
+    sheet = Sheet(whose, RULES, STOPS)
+    with sheet.case("as it is", rule="class"):
+        made = component_of(dataset, Dataset, whose, settings)
+        made.root = made.root or root
+        with sheet.case("task", rule="task"):
+            sheet.add("task", *task_breaches(made.task))
+        with sheet.case("fingerprint", rule="fingerprint"):
+            sheet.add("fingerprint", *fingerprint_breaches(made))
+        with sheet.case("splits", rule="splits"):
+            splits = {name: made.split(name) for name in SPLITS}
+            sheet.add("splits", *split_breaches(splits, made.task))
+            if not STOPS & sheet.found.keys():
+                for name, split in splits.items():
+                    with sheet.case(name, rule="images"):
+                        sheet.add(name, *image_breaches(made, split))
+    return sheet.verdicts()
+
+
+def task_breaches(task: Task) -> Iterator[Breach]:
+    """Look at what is predicted."""
+    if not task.outputs or not all(isinstance(name, str) and name for name in task.outputs):
+        yield Breach("task", f"outputs are {task.outputs!r}", "name them: outputs=('mass',)")
+    if task.kind == "regression" and task.threshold is None:
+        mend = "say from which value a case is positive"
+        yield Breach("task", "a regression without a threshold", mend)
+    if task.kind == "multiclass" and None in (task.source, task.target):
+        mend = "say from which class to which a rationale goes"
+        yield Breach("task", "classes without source and target", mend)
+
+
+def fingerprint_breaches(dataset: Dataset) -> Iterator[Breach]:
+    """Ask twice."""
+    first, again = dataset.fingerprint(), dataset.fingerprint()
+    if not (isinstance(first, str) and first):
+        yield Breach("fingerprint", f"is {first!r}", "return text that changes when the data does")
+    elif first != again:
+        yield Breach("fingerprint", "changes from call to call", "leave out times and places")
+
+
+def split_breaches(splits: dict[str, Split], task: Task) -> Iterator[Breach]:
+    """Look at the columns of all splits."""
+    owners: dict[str, str] = {}
+    for name, split in splits.items():
+        n = len(split)
+        if n == 0:
+            yield Breach("splits", f"{name} is empty", "give each split images")
+        if split.targets.shape != (n, task.columns) or split.targets.dtype != np.float32:
+            what = f"{name}: targets are {split.targets.shape} {split.targets.dtype}"
+            yield Breach("columns", what, f"give {(n, task.columns)} float32, NaN where unknown")
+        if len(split.patient_ids) != n or len(set(split.sample_ids.tolist())) != n:
+            what = f"{name}: ids are not one per image, or occur twice"
+            yield Breach("columns", what, "give each image an id of its own")
+        for column in (split.sample_ids, split.patient_ids):
+            if column.dtype.kind != "U":
+                what = f"{name}: ids are {column.dtype}"
+                yield Breach("columns", what, "give text: np.asarray(ids, np.str_)")
+        for patient in set(split.patient_ids.tolist()):
+            if owners.setdefault(patient, name) != name:
+                what = f"patient {patient} is in {owners[patient]} and in {name}"
+                yield Breach("patients", what, "split by patient")
+                break
+
+
+def image_breaches(dataset: Dataset, split: Split) -> Iterator[Breach]:
+    """Read a few images of a split, again, and in another order."""
+    n, image = min(FEW, len(split)), dataset.image
+    index = np.arange(n)
+    pixels, turned = watched(lambda: split.images(index), 1)
+    yield from turned
+    shape = (n, image.channels, image.size, image.size)
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        what = f"are {pixels.shape} {pixels.dtype}"
+        yield Breach("images", what, f"give {shape} uint8, 0 black and 255 white")
+        return
+    other, _ = watched(lambda: split.images(index), 2)
+    if not turned and not np.array_equal(pixels, other):
+        yield Breach("repeatable", "images change from one reading to the next", MEND)
+    elif not np.array_equal(pixels[::-1], split.images(index[::-1].copy())):
+        mend = "make each by its own position"
+        yield Breach("repeatable", "images depend on the order of reading", mend)
+    if split.truth is None:
+        return
+    truth = split.truth(index, np.zeros(n, np.int64))
+    plane = (n, image.size, image.size)
+    for name, wanted in (("mask", plane), ("distractor", plane), ("counterfactual", shape)):
+        value = getattr(truth, name)
+        if value is not None and value.shape != wanted:
+            yield Breach("truth", f"{name} is {value.shape}", f"give {wanted}")

@@ -1,0 +1,16 @@
+"""The page for authors lists the rules as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gvr_bench.testing.explainers import RULES
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-explainer.md"
+
+
+def test_every_rule_is_in_the_table_in_order() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    first = lines.index("| `class` | " + RULES["class"] + " |")
+    rows = [f"| `{rule}` | {asks} |" for rule, asks in RULES.items()]
+    assert lines[first : first + len(rows)] == rows

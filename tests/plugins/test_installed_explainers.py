@@ -1,0 +1,20 @@
+"""Every explainer that is installed here keeps the rules of an explainer."""
+
+from __future__ import annotations
+
+import pytest
+
+from gvr_bench.plugins import installed
+from gvr_bench.testing import assert_kept, check_explainer
+
+SLOW = {"gvr", "gvr-robust"}  # they search for what they do not find
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in installed().names("explainer")
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_installed_explainer_keeps_the_rules(name: str) -> None:
+    cls, settings = installed().settings("explainer", name, "quick", {})
+    assert_kept(check_explainer(cls(settings)))
