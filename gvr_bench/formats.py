@@ -183,12 +183,33 @@ def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
     array = np.asarray(array)
     if array.dtype.kind in "UO":
         group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
-    elif array.ndim >= 3 and array.size:
-        group.create_dataset(
-            name, data=array, chunks=(1, *array.shape[1:]), compression="gzip", compression_opts=1
-        )
     else:
-        group.create_dataset(name, data=array)
+        group.create_dataset(name, data=array, **_packing(array))
+
+
+def put_rows(group: Any, arrays: Arrays, start: int, total: int) -> None:
+    """Write the rows from `start` on of arrays that have `total` in the end, part after part.
+
+    The first part says which arrays there are. Raises `ValueError` for a part with others.
+    """
+    import h5py
+
+    if start and set(group) != arrays.keys():
+        raise ValueError(f"{sorted(arrays)} are given after {sorted(group)}")
+    for name, array in arrays.items():
+        text = array.dtype.kind in "UO"
+        dtype = h5py.string_dtype() if text else array.dtype
+        if not start:
+            shape = (total, *array.shape[1:])
+            group.create_dataset(name, shape, dtype, **_packing(array))
+        group[name][start : start + len(array)] = array.astype(object) if text else array
+
+
+def _packing(array: NDArray[Any]) -> dict[str, Any]:
+    """Say how an array is stored: images and maps one by one, compressed."""
+    if array.ndim < 3 or not array.size:
+        return {}
+    return {"chunks": (1, *array.shape[1:]), "compression": "gzip", "compression_opts": 1}
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.dicom import Lacking, is_dicom, read_dicom
 from gvr_bench.errors import DataError
 from gvr_bench.types import ImageSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG")  # others of Pillow's are too many to trust, and one runs programs
+# Others of Pillow's are too many to trust, and one runs programs.
+FORMATS = ("PNG", "JPEG", "TIFF")
 MOST_PIXELS = 2**26  # of one image; the largest detectors make half as many
+_BITS, _PHOTOMETRIC, _NUMBERS = 258, 262, 339  # tags of a TIFF
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,11 @@ def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def read_picture(path: Path, channels: int) -> NDArray[np.uint8]:
-    """Read a PNG or JPEG of any mode as (channels, h, w), 0..255, whatever it is called.
+    """Read a PNG, JPEG, TIFF or DICOM file as (channels, h, w), 0..255, whatever it is called.
 
     One channel is grey, three are red, green and blue. 16-bit files are scaled by their full
-    range; transparency is ignored. Raises `DataError` naming the file.
+    range, DICOM by its window where it has one; transparency is ignored. Raises `DataError`
+    naming the file.
     """
     with _opened(path) as image:
         return _planes(image, channels)
@@ -81,6 +86,8 @@ def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
         try:
             out[position] = letterbox(read_picture(files[position], image.channels), image.size)
         except DataError as error:
+            if not error.unreadable:
+                raise
             return error.unreadable[0]
         return ""
 
@@ -99,16 +106,70 @@ def read_extent(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
+    """Read which pixels a PNG or TIFF marks, by any value but 0: (size, size).
+
+    It is letterboxed like the picture that it belongs to; a pixel is marked if its centre is, and
+    of a finding too small for that the pixel that it covers most. Raises `DataError` where the
+    two files are not of one shape.
+    """
+    with _opened(path) as image:
+        if image.format not in ("PNG", "TIFF"):
+            raise ValueError("a mask is a PNG or TIFF: other files do not keep its values")
+        marked = _values(image) != 0
+    h, w = marked.shape
+    width, height = read_extent(picture)
+    at = place(width, height, size)
+    if place(w, h, size) != at:
+        raise DataError(
+            f"the mask {path} has {w} x {h} pixels and its image {picture.name} {width} x "
+            f"{height}; draw it on the image itself"
+        )
+    small = _shrink(marked, at.width, at.height)
+    square = np.zeros((size, size), dtype=np.bool_)
+    square[at.top : at.top + at.height, at.left : at.left + at.width] = small
+    return square
+
+
+def _values(image: Image) -> NDArray[np.generic]:
+    """Return what an image says of its pixels (h, w), transparency apart."""
+    if "A" in image.getbands():
+        image = image.convert("L" if len(image.getbands()) == 2 else "RGB")
+    values = np.asarray(image)
+    return values if values.ndim == 2 else values.max(axis=2)
+
+
+def _shrink(marked: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+    from PIL import Image
+
+    at = (width, height)
+    small = np.asarray(Image.fromarray(marked).resize(at, Image.Resampling.NEAREST))
+    if small.any() or not marked.any():
+        return small
+    share = Image.fromarray(marked.astype(np.float32)).resize(at, Image.Resampling.BOX)
+    covered = np.asarray(share)
+    return np.asarray(covered == covered.max())
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
+    # What is wrong with a file is told once, by the error that it ends in.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check(image)
-            yield image
+        with path.open("rb") as file:
+            if is_dicom(file):
+                yield read_dicom(path, MOST_PIXELS)
+                return
+            with Image.open(file, formats=FORMATS) as image:
+                _check(image)
+                yield image
+    except Lacking as error:
+        raise DataError(f"cannot read the image {path}: {error}") from error
     except UnidentifiedImageError as error:
-        raise _fault(path, "it is neither a PNG nor a JPEG, or ends in its first bytes") from error
+        reason = "it is no PNG, JPEG, TIFF or DICOM that can be read, or ends in its first bytes"
+        raise _fault(path, reason) from error
     # A broken file makes Pillow raise OSError, ValueError, SyntaxError, IndexError and others.
     except Exception as error:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -128,6 +189,20 @@ def _check(image: Image) -> None:
         raise ValueError(f"it says it has {width:,} x {height:,} pixels, too many")
     if image.format == "PNG" and getattr(image, "is_animated", False):
         raise ValueError("it is animated, and one picture is expected")
+    if image.format == "TIFF":
+        _check_tiff(image)
+
+
+def _check_tiff(image: Any) -> None:
+    """Refuse several pages, and numbers of which nobody knows what is black and white."""
+    if image.is_animated:
+        raise ValueError("it has several pages, and one picture is expected")
+    bits = image.tag_v2.get(_BITS, (1,))
+    if set(image.tag_v2.get(_NUMBERS, (1,))) != {1} or not set(bits) <= {1, 2, 4, 8, 16}:
+        raise ValueError(
+            f"it holds numbers of {max(bits)} bits that may be signed or fractions; 8 or 16 bits "
+            "without sign expected"
+        )
 
 
 def _planes(image: Image, channels: int) -> NDArray[np.uint8]:
@@ -137,10 +212,16 @@ def _planes(image: Image, channels: int) -> NDArray[np.uint8]:
         wide = np.asarray(image).clip(0, 65535 - 128).astype(np.uint16)
         wide += 128
         wide //= 257
-        return np.repeat(wide.astype(np.uint8)[None], channels, axis=0)
+        grey = wide.astype(np.uint8)
+        return np.repeat((255 - grey if _starts_white(image) else grey)[None], channels, axis=0)
     if channels == 1:
         return np.array(image.convert("L"), dtype=np.uint8)[None]
     return np.array(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
+
+
+def _starts_white(image: Any) -> bool:
+    """Whether 0 is white in a TIFF of 16 bits, which Pillow heeds for fewer bits alone."""
+    return bool(image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0)
 
 
 def _resample(grey: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -26,7 +26,8 @@ class Planner(Shelf):
 
     def data(self, choice: Choice, dataset: Dataset) -> Stage:
         """Plan the stage that reads a data set. Raises `DataError` where it is not there."""
-        settings = dataset.settings.model_dump(mode="json", exclude=set(dataset.asked))
+        apart = {*dataset.asked, *dataset.files}
+        settings = dataset.settings.model_dump(mode="json", exclude=apart)
         with blaming(f"dataset '{choice.name}'"):
             text = dataset.fingerprint()
         return self.add(
@@ -195,8 +196,8 @@ def labelled(choices: tuple[Choice, ...] | list[Choice]) -> list[tuple[Choice, s
 
 def labels_of(choices: tuple[Choice, ...] | list[Choice]) -> list[str]:
     """Name each choice as shortly as tells it from the others of its kind."""
-    names = [choice.name for choice in choices]
-    return [c.name if names.count(c.name) == 1 else str(c) for c in choices]
+    names = [choice.short for choice in choices]
+    return [c.short if names.count(c.short) == 1 else str(c) for c in choices]
 
 
 def make_plan(spec: Spec, registry: Registry) -> Plan:

@@ -35,6 +35,12 @@ class Choice(pydantic.BaseModel):
     name: str
     settings: dict[str, Any] = {}
 
+    @property
+    def short(self) -> str:
+        """The name, with the value typed without a name; of a path, its last part."""
+        value = str(self.settings.get("", ""))
+        return f"{self.name}:{Path(value).name}" if value else self.name
+
     def __str__(self) -> str:
         """Return it as it is typed on the command line."""
         given = self.settings.items()

@@ -16,6 +16,13 @@ _ROWS = (
         "radiographs:Radiographs",
         "your own radiographs with a table of BNP; needs --data-root",
     ),
+    (
+        "folder",
+        "folder.dataset:ImageFolder",
+        "your own images with a table, or one subfolder per class; needs --data-root",
+    ),
+    ("npz", "npz:Npz", "arrays in one file, laid out as MedMNIST's; npz:FILE"),
+    ("torchvision", "vision:Torchvision", "torchvision's, by name: torchvision:CIFAR10"),
 )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,16 +15,17 @@ from pydantic import Field
 import gvr_bench.api as gvr
 from gvr_bench.pixels import read_pictures
 from gvr_datasets.bnp import BNP
+from gvr_datasets.image_files import check_name, check_patient, digest_sizes, find_sizes
 from gvr_datasets.parts import split_patients
-from gvr_datasets.text_files import is_plain, read_records, stay_inside
+from gvr_datasets.text_files import read_records
 
 _TABLE, _COLUMNS = "table.csv", ("file", "patient", "bnp")
 # What float32 targets can hold, in ng/L.
 _LEAST, _MOST = map(float, (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _NEEDS = (
     f"it needs {_TABLE} with the columns {', '.join(_COLUMNS)} (ng/L, empty where not known) and "
-    "the PNG or JPEG images it names; then add --data-root DIR, or run now without them: "
-    "gvr-bench run --dataset phantom"
+    "the images it names (PNG, JPEG, TIFF or DICOM); then add --data-root DIR, or run now without "
+    "them: gvr-bench run --dataset phantom"
 )
 
 
@@ -140,19 +139,8 @@ def open_collection(root: Path | None) -> Collection:
     if not table.is_file():
         raise gvr.DataError(f"no {_TABLE} in {root}; {_NEEDS}")
     rows = read_rows(table, root)
-    for folder in {(root / row.name).parent for row in rows}:
-        stay_inside(folder, root)
-    sizes = {row.name: _size(root / row.name, root) for row in rows}
-    absent = [name for name, size in sizes.items() if size is None]
-    if absent:
-        raise gvr.DataError(
-            f"{len(absent):,} of the {len(rows):,} images named in {table} are not on disk, the "
-            f"first is {str(root / absent[0])!r}; add them, or remove their rows"
-        )
-    digest = hashlib.sha256(table.read_bytes())
-    for name in sorted(sizes):
-        digest.update(f"\n{name} {sizes[name]}".encode())
-    return Collection(root, rows, digest.hexdigest())
+    sizes = find_sizes((row.name for row in rows), table, root)
+    return Collection(root, rows, digest_sizes(table.read_bytes(), sizes))
 
 
 def read_rows(table: Path, root: Path) -> list[Row]:
@@ -160,30 +148,15 @@ def read_rows(table: Path, root: Path) -> list[Row]:
     rows: dict[str, Row] = {}
     for line, (cell, patient, bnp) in read_records(table, root, _COLUMNS):
         where = f"{table}, line {line}"
-        name = _name(cell, where)
+        name = check_name(cell, where)
         if name in rows:
             raise gvr.DataError(f"{where}: {name!r} has a row already; one row per image expected")
-        if not patient:
-            raise gvr.DataError(f"{where}: {name!r} has no patient")
-        if not is_plain(patient):
-            raise gvr.DataError(f"{where}: patient {patient!r} holds signs that cannot be shown")
-        rows[name] = Row(name, patient, _bnp(bnp, where))
+        rows[name] = Row(name, check_patient(patient, name, where), _bnp(bnp, where))
     if not rows:
         raise gvr.DataError(f"{table} has a header but no rows")
     if all(np.isnan(row.bnp) for row in rows.values()):
         raise gvr.DataError(f"no row of {table} has a bnp; at least one patient per split needs it")
     return list(rows.values())
-
-
-def _name(cell: str, where: str) -> str:
-    """Return one spelling of a path that stays in the folder."""
-    path = PurePosixPath(cell)
-    leaves = not path.parts or path.is_absolute() or ".." in path.parts or set(cell) & set("\\:")
-    if leaves or not is_plain(cell):
-        raise gvr.DataError(
-            f"{where}: {cell!r} is not the path of an image inside the folder, like images/1.png"
-        )
-    return str(path)
 
 
 def _bnp(cell: str, where: str) -> float:
@@ -199,14 +172,3 @@ def _bnp(cell: str, where: str) -> float:
             "it is not known"
         )
     return value
-
-
-def _size(path: Path, root: Path) -> int | None:
-    """Size in bytes; None where there is no such file."""
-    try:
-        found = path.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            found = stay_inside(path, root).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -53,6 +53,11 @@ def read_text(path: Path, root: Path) -> str:
         ) from error
 
 
+def read_header(path: Path, root: Path) -> list[str]:
+    """Read the names of the columns of a table. Raises `DataError` naming the file."""
+    return _lines(path, root)[0]
+
+
 def read_records(
     path: Path, root: Path, columns: tuple[str, ...]
 ) -> Iterator[tuple[int, list[str]]]:
@@ -61,17 +66,23 @@ def read_records(
     Rows may end in further empty fields. What could mean lost or shifted rows is an error: a quote
     that is not closed, a row too short or too long. Raises `DataError` naming file and line.
     """
+    header, lines = _lines(path, root)
+    positions = _positions(path, header, columns)
+    for line, fields in lines:
+        where = f"{path}, line {line}"
+        _check_row(fields, len(header), positions, where)
+        yield line, [fields[position].strip() for position in positions]
+
+
+def _lines(path: Path, root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header, then all other lines that are not empty, by their number."""
     reader = csv.reader(io.StringIO(read_text(path, root)), strict=True)
     try:
         lines = [(reader.line_num, fields) for fields in reader if any(fields)]
     except csv.Error as error:
         raise gvr.DataError(f"{path}, line {reader.line_num}: {error}") from error
     header = [name.strip() for name in lines[0][1]] if lines else []
-    positions = _positions(path, header, columns)
-    for line, fields in lines[1:]:
-        where = f"{path}, line {line}"
-        _check_row(fields, len(header), positions, where)
-        yield line, [fields[position].strip() for position in positions]
+    return header, lines[1:]
 
 
 def _positions(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:

@@ -15,7 +15,7 @@ from gvr_bench.compute.bench import Bench, cases_query, load_model
 from gvr_bench.compute.cost import Cost, measuring
 from gvr_bench.contract import Seal, answer_breaches
 from gvr_bench.errors import PluginError
-from gvr_bench.formats import write_arrays
+from gvr_bench.formats import put_rows, write_arrays, writing_arrays
 from gvr_bench.images import to_bytes, to_float
 from gvr_bench.types import Model, Query
 
@@ -30,15 +30,16 @@ def compute_explanations(bench: Bench) -> None:
     pixels = torch.from_numpy(cases["image"]).to(bench.ctx.device)
     query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
     explain(explainer, model, to_float(pixels[:2]), query[:2], bench)  # warm-up, not timed
-    parts, films = [], []
-    for part in bench.ctx.batches(len(pixels)):
-        x, asked = to_float(pixels[part]), query[part]
-        with measuring(model, bench.ctx.device) as cost:
-            made = explain(explainer, model, x, asked, bench)
-        parts.append(gather(model, x, asked, made) | per_image(cost, len(x)))
-        if made.path is not None and part.start < SHOWN:
-            films.append(film(model, made.path[: SHOWN - part.start], asked))
-    write_arrays(bench.out("explanations.h5"), joined(parts))
+    films = []
+    with writing_arrays(bench.out("explanations.h5")) as file:  # batch by batch, for memory
+        for part in bench.ctx.batches(len(pixels)):
+            x, asked = to_float(pixels[part]), query[part]
+            with measuring(model, bench.ctx.device) as cost:
+                made = explain(explainer, model, x, asked, bench)
+            arrays = gather(model, x, asked, made) | per_image(cost, len(x))
+            put_rows(file, arrays, part.start, len(pixels))
+            if made.path is not None and part.start < SHOWN:
+                films.append(film(model, made.path[: SHOWN - part.start], asked))
     if films:
         write_arrays(bench.out("films.h5"), joined(films))
 

@@ -15,6 +15,7 @@ from torch import nn
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import (
     canonical,
+    put_rows,
     read_arrays,
     read_json,
     read_state,
@@ -182,3 +183,29 @@ def test_canonical_text_has_one_order_and_no_nan() -> None:
     assert canonical({"b": 1, "a": [1.5, None]}) == '{"a":[1.5,null],"b":1}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical(math.nan)
+
+
+def test_a_part_with_other_arrays_than_the_first_is_refused(tmp_path: Path) -> None:
+    with writing_arrays(tmp_path / "x.h5") as file:
+        put_rows(file, {"a": np.zeros(2), "b": np.zeros(2)}, 0, 4)
+        with pytest.raises(ValueError, match=r"\['a'\] are given after \['a', 'b'\]"):
+            put_rows(file, {"a": np.zeros(2)}, 2, 4)
+
+
+def test_rows_written_in_parts_are_those_written_at_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "heat": rng.random((5, 3, 3), np.float32),
+        "steps": np.arange(5),
+        "found": np.arange(5) > 2,
+        "reason": np.array(["", "why", "so", "", "späte Worte"]),
+    }
+    with writing_arrays(tmp_path / "parts.h5") as file:
+        for start in (0, 2, 4):
+            put_rows(file, {k: v[start : start + 2] for k, v in arrays.items()}, start, 5)
+    write_arrays(tmp_path / "whole.h5", arrays)
+    parts, whole = read_arrays(tmp_path / "parts.h5"), read_arrays(tmp_path / "whole.h5")
+    assert parts.keys() == whole.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(parts[name], array)
+        assert parts[name].dtype == array.dtype

@@ -83,7 +83,9 @@ def test_images_come_in_the_order_asked_for() -> None:
 
 def test_the_table_lists_the_data_sets() -> None:
     rows = list(gvr_plugins())
-    names = ["phantom", "digits", "mnist", "chestxray8", "radiographs"]
+    names = [
+        "phantom", "digits", "mnist", "chestxray8", "radiographs", "folder", "npz", "torchvision",
+    ]  # fmt: skip
     assert [row.name for row in rows] == names
     assert {(row.kind, row.api) for row in rows} == {("dataset", 1)}
     assert all(row.summary and "\n" not in row.summary for row in rows)

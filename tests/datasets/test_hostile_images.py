@@ -93,17 +93,17 @@ def test_more_pixels_than_announced_are_not_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG", b"\xff\xd8\xff", b"%!PS-Adobe-3.0 EPSF"])
-def test_what_is_neither_png_nor_jpeg_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_known_format_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "scan.png"
     path.write_bytes(content)
     fault(path)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "EPS", "PDF", "WEBP", "ICO", "PPM"])
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "EPS", "PDF", "WEBP", "ICO", "PPM"])
 def test_other_formats_are_refused_whatever_they_are_called(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "scan.png"
     Image.fromarray(GREY).save(path, format=kind)
-    assert "neither a PNG nor a JPEG" in fault(path)
+    assert "no PNG, JPEG, TIFF or DICOM" in fault(path)
 
 
 def test_an_animation_is_refused_for_nobody_knows_which_picture_counts(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Names of classes: lists of them in settings, and the two that a rationale goes from and to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+import gvr_bench.api as gvr
+
+_SHOWN = 12  # names in one error
+
+
+def _cut(value: Any) -> Any:
+    return tuple(part for part in value.split("+") if part) if isinstance(value, str) else value
+
+
+# Several names, on a command line with a plus between them: `a+b`; in TOML a list.
+Names = Annotated[tuple[str, ...], BeforeValidator(_cut)]
+
+
+class ClassSettings(gvr.Settings):
+    """The classes that a rationale goes from and to, by name or by number from 0."""
+
+    source: str = Field(default="", coerce_numbers_to_str=True)
+    target: str = Field(default="", coerce_numbers_to_str=True)
+
+
+def two_classes(
+    names: Sequence[str], settings: ClassSettings, order: Sequence[int]
+) -> tuple[int, int]:
+    """Return source and target, where they are not set the first classes of `order`.
+
+    Raises `UsageError` that says which classes there are.
+    """
+    source = _find(names, settings.source, "source") if settings.source else None
+    target = _find(names, settings.target, "target") if settings.target else None
+    if source is None:
+        source = next(k for k in order if k != target)
+    if target is None:
+        target = next(k for k in order if k != source)
+    if source == target:
+        raise gvr.UsageError(
+            f"source and target are both {names[source]!r}: a rationale goes from one class to "
+            f"another; known: {_list(names)}"
+        )
+    return source, target
+
+
+def refuse_classes(settings: ClassSettings, kind: str) -> None:
+    """Refuse a source or target where there are no classes. Raises `UsageError`."""
+    if settings.source or settings.target:
+        raise gvr.UsageError(
+            f"source and target are for multiclass tasks, and this one is {kind}; leave them out"
+        )
+
+
+def _find(names: Sequence[str], wanted: str, setting: str) -> int:
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(names):
+        return int(wanted)
+    raise gvr.UsageError(f"{setting}={wanted} is no class; known: {_list(names)}")
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,1 @@
+"""Images of your own in a folder, with a table or in one subfolder per class."""

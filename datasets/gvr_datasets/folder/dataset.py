@@ -1,0 +1,157 @@
+"""The data set `folder`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
+
+import gvr_bench.api as gvr
+from gvr_bench.pixels import read_mask, read_pictures
+from gvr_datasets.folder.listing import SPLITS, Listing, Row, open_listing
+from gvr_datasets.folder.tasks import Targets, TaskSettings, read_task
+from gvr_datasets.parts import split_patients
+
+
+def _whole(value: Any) -> Any:
+    """Read a number as it comes from a command line."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+class ImageFolder(gvr.Dataset):
+    """Your own images (PNG, JPEG, TIFF or DICOM) with a table, or in one subfolder per class.
+
+    The table is a CSV file in the folder with the columns `file`, `patient` (without it each
+    image is its own), what is to be predicted, `split` (train, validation or test) and `mask`
+    (an image that marks the finding). Only `file` and one other are needed. What it says of files
+    and patients is shown in reports: use pseudonyms.
+    """
+
+    head = "linear"
+    asked = frozenset({"source", "target"})
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"size": 32},
+        "standard": {"size": 64},
+        "paper": {"size": 128},
+    }
+
+    class Settings(TaskSettings):
+        """How the images are read and split, beside what is predicted.
+
+        `channels` is 1 for grey and 3 for colour. Where the table has no column `split`, `test`
+        is a share of the patients and `validation` of those not used for testing; `seed` decides
+        which. `skip` is the share of the images that may be left out because their files cannot
+        be read.
+        """
+
+        table: str = "table.csv"
+        size: int = Field(default=128, ge=8, le=1024)
+        channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = 1
+        seed: int = Field(default=0, ge=0)
+        test: float = Field(default=0.2, gt=0, lt=1)
+        validation: float = Field(default=0.1, gt=0, lt=1)
+        skip: float = Field(default=0.01, ge=0, lt=1)
+
+    settings: Settings
+
+    @property
+    def task(self) -> gvr.Task:
+        """What the columns of labels ask for. Raises `DataError` or `UsageError`."""
+        return self._labels[0]
+
+    @property
+    def image(self) -> gvr.ImageSpec:
+        """Letterboxed to a square."""
+        return gvr.ImageSpec(channels=self.settings.channels, size=self.settings.size)
+
+    def fingerprint(self) -> str:
+        """Digest of the table, and of the names and sizes of the images."""
+        return self._listing.digest
+
+    def split(self, name: str) -> gvr.Split:
+        """The images of that split in the order of the table. Raises `DataError`."""
+        listing = self._listing
+        chosen = [i for i, row in enumerate(listing.rows) if self._parts[row.patient] == name]
+        rows = [listing.rows[i] for i in chosen]
+        files = [listing.root / row.name for row in rows]
+
+        def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
+            return read_pictures([files[position] for position in index], self.image)
+
+        def truth(index: NDArray[np.int64], _: NDArray[np.int64]) -> gvr.Truth:
+            return gvr.Truth(mask=self._masks([rows[position] for position in index]))
+
+        return gvr.Split(
+            sample_ids=np.array([row.name for row in rows], dtype=np.str_),
+            patient_ids=np.array([row.patient for row in rows], dtype=np.str_),
+            targets=self._labels[1][chosen],
+            images=images,
+            truth=truth if any(row.mask for row in listing.rows) else None,
+        )
+
+    def _masks(self, rows: list[Row]) -> NDArray[np.bool_]:
+        size, root = self.settings.size, self._listing.root
+        masks = np.zeros((len(rows), size, size), dtype=np.bool_)
+        for mask, row in zip(masks, rows, strict=True):
+            if row.mask:
+                mask[:] = read_mask(root / row.mask, root / row.name, size)
+        return masks
+
+    @functools.cached_property
+    def _listing(self) -> Listing:
+        try:
+            return open_listing(self.root, self.settings.table, self.settings.targets)
+        except OSError as error:
+            raise gvr.DataError(f"cannot read {self.root}: {error}") from error
+
+    @functools.cached_property
+    def _labels(self) -> tuple[gvr.Task, Targets]:
+        return read_task(self._listing, self.settings)
+
+    @functools.cached_property
+    def _parts(self) -> dict[str, str]:
+        """The split of each patient. Raises `DataError` where one has nothing to learn from."""
+        listing, settings = self._listing, self.settings
+        if listing.rows[0].split:
+            parts = _given_parts(listing)
+            advice = "or move patients between the splits"
+        else:
+            parts = split_patients(
+                [row.patient for row in listing.rows],
+                settings.seed,
+                test=settings.test,
+                validation=settings.validation,
+            )
+            advice = f"or split them otherwise with --dataset folder:seed={settings.seed + 1}"
+        known = np.flatnonzero(~np.isnan(self._labels[1]).any(axis=1))
+        labelled = {parts[listing.rows[position].patient] for position in known}
+        empty = [name for name in SPLITS if name not in labelled]
+        # Without labels a head could not be fitted, which shows only after hours of training.
+        if empty:
+            raise gvr.DataError(
+                f"no image of the {' and '.join(empty)} split is labelled: fill in "
+                f"{', '.join(listing.columns)} for more patients in {listing.source}, {advice}"
+            )
+        return parts
+
+
+def _given_parts(listing: Listing) -> dict[str, str]:
+    """The splits that the table names, one per patient. Raises `DataError`."""
+    parts: dict[str, str] = {}
+    for row in listing.rows:
+        if parts.setdefault(row.patient, row.split) != row.split:
+            raise gvr.DataError(
+                f"{row.where}: patient {row.patient!r} is in {row.split} and in "
+                f"{parts[row.patient]}; all images of a patient belong in one split"
+            )
+    absent = [name for name in SPLITS if name not in parts.values()]
+    if absent:
+        raise gvr.DataError(
+            f"{listing.source} has no {' and no '.join(absent)} images; train, validation and "
+            "test need images of at least one patient each"
+        )
+    return parts

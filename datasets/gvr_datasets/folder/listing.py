@@ -1,0 +1,136 @@
+"""What a folder holds: its images with the cells of their labels, from a table or from names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gvr_bench.api as gvr
+from gvr_datasets.image_files import check_name, check_patient, digest_sizes, find_sizes
+from gvr_datasets.text_files import is_plain, read_header, read_records, stay_inside
+
+RESERVED = ("file", "patient", "split", "mask")
+SPLITS = ("train", "validation", "test")
+_SPELT = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"}
+CLASS = "class"  # the one column of a folder without a table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image: where it is named, whose patient it shows, and a cell for each target column.
+
+    `split` and `mask` are empty where nothing is said.
+    """
+
+    where: str
+    name: str
+    patient: str
+    cells: tuple[str, ...]
+    split: str
+    mask: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a folder in order, and a digest that does not depend on `root`."""
+
+    root: Path
+    source: Path
+    columns: tuple[str, ...]
+    rows: list[Row]
+    digest: str
+
+
+def open_listing(root: Path | None, table: str, targets: tuple[str, ...]) -> Listing:
+    """Read everything but the images. Raises `DataError`."""
+    needs = (
+        f"it needs {table} with the columns file, patient and what is to be predicted, or one "
+        "subfolder of images per class; give the folder with --data-root DIR, or run now without "
+        "it: gvr-bench run --dataset phantom"
+    )
+    if root is None:
+        raise gvr.DataError(f"the data set 'folder' was given no folder to look in; {needs}")
+    path = root / check_name(table, "the setting table")
+    if path.is_file():
+        return _open_table(path, root, targets)
+    rows = sorted(_from_subfolders(root), key=lambda row: row.name) if root.is_dir() else []
+    if not rows:
+        raise gvr.DataError(f"no {table} in {root}, and no subfolders with images; {needs}")
+    if targets not in ((), (CLASS,)):
+        raise gvr.DataError(f"no {table} in {root}, and targets name columns of it; {needs}")
+    sizes = find_sizes((row.name for row in rows), root, root)
+    return Listing(root, root, (CLASS,), rows, digest_sizes(b"", sizes))
+
+
+def _open_table(path: Path, root: Path, targets: tuple[str, ...]) -> Listing:
+    header = read_header(path, root)
+    columns = targets or tuple(name for name in header if name and name not in RESERVED)
+    if not columns:
+        raise gvr.DataError(
+            f"{path} has no column of labels; its first line reads {','.join(header)[:200]!r}"
+        )
+    odd = [name for name in columns if name in RESERVED or not is_plain(name)]
+    if odd:
+        raise gvr.DataError(f"{path}: the column {odd[0]!r} cannot be a target")
+    rows = _read_rows(path, root, columns, [name for name in RESERVED[1:] if name in header])
+    files = [*(row.name for row in rows), *{row.mask for row in rows if row.mask}]
+    sizes = find_sizes(dict.fromkeys(files), path, root)
+    return Listing(root, path, columns, rows, digest_sizes(path.read_bytes(), sizes))
+
+
+def _read_rows(path: Path, root: Path, columns: tuple[str, ...], given: list[str]) -> list[Row]:
+    """Read the table in its order; `given` are those reserved columns that it has."""
+    rows: dict[str, Row] = {}
+    for line, (cell, *fields) in read_records(path, root, ("file", *given, *columns)):
+        where = f"{path}, line {line}"
+        name = check_name(cell, where)
+        if name in rows:
+            raise gvr.DataError(f"{where}: {name!r} has a row already; one row per image expected")
+        said = dict(zip(given, fields, strict=False))
+        patient = check_patient(said.get("patient", name), name, where)
+        split = _split(said["split"], where) if "split" in said else ""
+        mask = check_name(said["mask"], where) if said.get("mask") else ""
+        rows[name] = Row(where, name, patient, tuple(fields[len(given) :]), split, mask)
+    if not rows:
+        raise gvr.DataError(f"{path} has a header but no rows")
+    return list(rows.values())
+
+
+def _split(cell: str, where: str) -> str:
+    if cell not in _SPELT:
+        raise gvr.DataError(f"{where}: split {cell!r} is none of {', '.join(SPLITS)}")
+    return _SPELT[cell]
+
+
+def _from_subfolders(root: Path) -> Iterator[Row]:
+    """Yield the images in subfolders named after their class, below their split where there is."""
+    folders = _subfolders(root)
+    if folders and all(folder.name in _SPELT for folder in folders):
+        for folder in folders:
+            yield from _of_classes(root, _subfolders(folder), _SPELT[folder.name])
+    else:
+        yield from _of_classes(root, folders, "")
+
+
+def _of_classes(root: Path, folders: list[Path], split: str) -> Iterator[Row]:
+    for folder in folders:
+        if not is_plain(folder.name):
+            raise gvr.DataError(f"{root}: {folder.name!r} holds signs that cannot be shown")
+        for path in _images_below(stay_inside(folder, root)):
+            name = check_name(path.relative_to(root).as_posix(), str(root))
+            yield Row(str(path), name, name, (folder.name,), split, "")
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    for at, _, names in os.walk(folder):
+        for name in names:
+            path = Path(at, name)
+            if path.suffix.lower() in _SUFFIXES and not name.startswith("."):
+                yield path

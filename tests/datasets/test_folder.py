@@ -1,0 +1,441 @@
+"""Your own images with a table of anything: tables, tasks, splits, masks, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import pytest
+from gvr_datasets.folder.dataset import ImageFolder
+from PIL import Image
+
+import gvr_bench.api as gvr
+
+SPLITS = ("train", "validation", "test")
+
+
+class Own:
+    """A folder that a test fills step by step."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+
+    def text(self, *lines: str, name: str = "table.csv") -> Path:
+        path = self.root / name
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
+
+    def image(self, name: str, pixels: np.ndarray | None = None) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((16, 16), 99, np.uint8) if pixels is None else pixels).save(path)
+        return path
+
+    def fill(self, column: str, cells: list[object]) -> None:
+        """One image per cell, each of a patient of its own."""
+        self.text(f"file,{column}", *(f"{n}.png,{cell}" for n, cell in enumerate(cells)))
+        for n in range(len(cells)):
+            self.image(f"{n}.png")
+
+    def data(self, **settings: object) -> ImageFolder:
+        return ImageFolder(ImageFolder.Settings(**{"size": 16, **settings}), self.root)
+
+    def splits(self, **settings: object) -> dict[str, gvr.Split]:
+        data = self.data(**settings)
+        return {name: data.split(name) for name in SPLITS}
+
+    def fault(self, **settings: object) -> str:
+        """The one line that a user reads."""
+        data = self.data(**settings)
+        with pytest.raises((gvr.DataError, gvr.UsageError)) as caught:
+            _ = data.fingerprint(), data.task, data.split("train")
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def targets(self, **settings: object) -> dict[str, list[float]]:
+        return {
+            str(name): row.tolist()
+            for part in self.splits(**settings).values()
+            for name, row in zip(part.sample_ids, part.targets, strict=True)
+        }
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Own:
+    return Own(tmp_path / "own")
+
+
+# What is not there
+
+
+def test_without_a_folder_it_says_what_it_needs_and_what_runs_now() -> None:
+    with pytest.raises(gvr.DataError) as caught:
+        ImageFolder(ImageFolder.Settings(), None).fingerprint()
+    for part in ("no folder", "--data-root DIR", "one subfolder", "--dataset phantom"):
+        assert part in str(caught.value)
+
+
+def test_a_folder_without_table_or_subfolders_is_named(own) -> None:
+    own.image("1.png")
+    assert f"no table.csv in {own.root}, and no subfolders with images" in own.fault()
+
+
+def test_a_table_out_of_the_folder_is_refused(own) -> None:
+    assert "'../table.csv' is not the path of" in own.fault(table="../table.csv")
+
+
+def test_images_and_masks_that_are_not_on_disk_are_counted(own) -> None:
+    own.fill("label", [0, 1, 0, 1])
+    (own.root / "2.png").unlink()
+    assert "1 of the 4 images named in" in own.fault()
+    own.fill("label", [0, 1, 0, 1])
+    own.text("file,label,mask", "0.png,0,", "1.png,1,m.png", "2.png,0,", "3.png,1,")
+    assert f"the first is {str(own.root / 'm.png')!r}" in own.fault()
+
+
+# Tables that are refused
+
+
+def test_a_table_without_labels_is_refused(own) -> None:
+    own.text("file,patient,split,mask", "a.png,p1,train,")
+    assert "has no column of labels" in own.fault()
+
+
+def test_a_table_without_a_file_column_is_refused(own) -> None:
+    own.text("image,label", "a.png,1")
+    assert "has no column 'file'" in own.fault()
+
+
+def test_a_target_that_is_no_column_is_named(own) -> None:
+    own.fill("label", [0, 1, 0, 1])
+    assert "has no column 'Mass'" in own.fault(targets="Mass")
+    assert "the column 'patient' cannot be a target" in own.fault(targets="patient")
+
+
+@pytest.mark.parametrize("again", ["0.png", "./0.png"])
+def test_two_rows_for_one_image_are_refused(own, again) -> None:
+    own.fill("label", [0, 1, 0])
+    own.text("file,label", "0.png,0", "1.png,1", f"{again},1")
+    assert "line 4: '0.png' has a row already" in own.fault()
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", r"a\x.png", "C:x"])
+@pytest.mark.parametrize("column", ["file", "mask"])
+def test_a_path_that_leads_out_of_the_folder_is_refused(own, name, column) -> None:
+    own.image("1.png")
+    row = f"{name},1," if column == "file" else f"1.png,1,{name}"
+    own.text("file,label,mask", row)
+    assert f"line 2: {name!r} is not the path of an image inside the folder" in own.fault()
+
+
+def test_an_image_of_nobody_is_refused(own) -> None:
+    own.text("file,patient,label", "a.png,,1")
+    assert "line 2: 'a.png' has no patient" in own.fault()
+
+
+def test_an_unknown_split_is_named_by_its_line(own) -> None:
+    own.text("file,split,label", "a.png,train,1", "b.png,holdout,1")
+    message = own.fault()
+    assert "line 3: split 'holdout' is none of train, validation, test" in message
+
+
+def test_a_split_without_images_is_refused(own) -> None:
+    own.fill("label", [0, 1, 0])
+    own.text("file,split,label", "0.png,train,0", "1.png,train,1", "2.png,test,0")
+    assert "has no validation images" in own.fault()
+
+
+def test_a_patient_in_two_splits_is_named(own) -> None:
+    own.fill("label", [0, 1, 0, 1])
+    own.text("file,patient,split,label", "0.png,a,train,0", "1.png,a,test,1",
+             "2.png,b,validation,0", "3.png,c,test,0")  # fmt: skip
+    assert "line 3: patient 'a' is in test and in train" in own.fault()
+
+
+def test_a_split_without_a_label_is_named_before_anything_is_trained(own) -> None:
+    own.fill("label", [0, 1, 0])
+    own.text("file,split,label", "0.png,train,0", "1.png,validation,1", "2.png,test,")
+    message = own.fault()
+    assert "no image of the test split is labelled: fill in label" in message
+    own.fill("label", [0, 1, *[""] * 20])
+    assert "--dataset folder:seed=1" in own.fault()
+
+
+def test_fewer_than_three_patients_are_refused(own) -> None:
+    own.fill("label", [0, 1])
+    assert "at least one patient each" in own.fault()
+
+
+# Labels that do not fit
+
+
+def test_labels_that_are_all_the_same_are_refused(own) -> None:
+    own.fill("label", [1] * 9)
+    assert "every label is 1; there is nothing to tell apart" in own.fault()
+    own.fill("kind", ["cat"] * 9)
+    assert "'kind' holds 1 class(es)" in own.fault()
+
+
+def test_a_table_without_any_label_is_refused(own) -> None:
+    own.fill("label", [""] * 9)
+    assert "no row of" in own.fault()
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_a_cell_that_is_neither_0_nor_1_is_named_by_its_line(own, task) -> None:
+    own.fill("label", [0, 1, 0, 2])
+    assert f"line 5: label '2' is neither 0 nor 1, as {task} needs" in own.fault(task=task)
+
+
+@pytest.mark.parametrize("cell", ["high", "nan", "inf", "1_0", "1e39"])
+def test_a_cell_that_is_no_number_is_named_by_its_line(own, cell) -> None:
+    own.fill("bnp", [1, 2, cell, 4.5])
+    message = own.fault(task="regression", threshold=2)
+    assert f"line 4: bnp {cell!r} is not a number" in message
+
+
+def test_a_value_without_a_logarithm_is_named_by_its_line(own) -> None:
+    own.fill("bnp", [1, 2, 0, 4.5])
+    assert "line 4: bnp '0' is not a positive number" in own.fault(threshold=2, log=True)
+    assert "threshold=-1 has no logarithm" in own.fault(threshold=-1, log=True)
+
+
+def test_a_regression_needs_to_know_what_is_positive(own) -> None:
+    own.fill("bnp", [1.5, 2, 3, 4])
+    assert "bnp is regression; say from where on a case is positive" in own.fault()
+
+
+def test_several_columns_that_are_no_findings_ask_which(own) -> None:
+    own.fill("age,lesion", ["61,0", "62,1", "63,1", "64,0"])
+    message = own.fault()
+    assert "'age' holds more; choose what is predicted with targets=" in message
+
+
+def test_a_column_of_names_is_not_taken_for_classes(own) -> None:
+    own.fill("name", [f"name-{n}" for n in range(60)])
+    assert "holds 60 different texts, at most 50 are taken for classes" in own.fault()
+
+
+def test_two_columns_are_not_one_class(own) -> None:
+    own.fill("a,b", ["0,1"] * 4)
+    assert "a multiclass task has one column" in own.fault(task="multiclass")
+
+
+@pytest.mark.parametrize("setting", [{"threshold": 1}, {"unit": "g"}, {"log": True}])
+def test_settings_of_another_task_are_refused(own, setting) -> None:
+    own.fill("label", [0, 1] * 8)
+    assert "for regression alone, and this task is binary" in own.fault(task="binary", **setting)
+    assert "source and target are for multiclass" in own.fault(source="1")
+
+
+def test_a_class_that_is_not_there_is_named_with_those_that_are(own) -> None:
+    own.fill("kind", ["cat", "dog", "cow"] * 3)
+    assert "source=ct is no class; known: cat, cow, dog" in own.fault(source="ct")
+    assert "source and target are both 'cat'" in own.fault(source="cat", target="0")
+
+
+@pytest.mark.parametrize("bad", [{"size": 4}, {"channels": 2}, {"task": "guess"}, {"divisor": 0}])
+def test_settings_out_of_range_are_refused(bad) -> None:
+    with pytest.raises(pydantic.ValidationError, match=next(iter(bad))):
+        ImageFolder.Settings(**bad)
+
+
+# Tasks read off the table
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "kind", "outputs"),
+    [
+        ("lesion", ["0", "1", ""], "binary", ("lesion",)),
+        ("lesion", ["0.0", "1.0", "1.0"], "binary", ("lesion",)),
+        ("a,b", ["0,1", "1,", "1,1"], "multilabel", ("a", "b")),
+        ("kind", ["dog", "cat", "dog"], "multiclass", ("cat", "dog")),
+        ("grade", ["10", "9", "2.0"], "multiclass", ("2", "9", "10")),
+        ("side", ["1", "2", "2"], "multiclass", ("1", "2")),
+    ],
+)
+def test_the_task_is_read_off_the_columns(own, column, cells, kind, outputs) -> None:
+    own.fill(column, cells * 10)
+    task = own.data().task
+    assert (task.kind, task.outputs) == (kind, outputs)
+
+
+def test_a_threshold_makes_it_a_regression(own) -> None:
+    own.fill("bnp", [10, 200, 3000] * 4)
+    task = own.data(threshold=100, unit="ng/L", log=True, divisor=10).task
+    assert task == gvr.Task(
+        kind="regression",
+        outputs=("bnp",),
+        unit="ng/L",
+        threshold=100,
+        scale=gvr.Scale(log=True, divisor=10),
+    )
+
+
+def test_the_two_most_frequent_classes_are_asked_about(own) -> None:
+    own.fill("kind", ["a", "b", "b", "c", "c", "c"] * 3)
+    task = own.data().task
+    assert (task.outputs[task.source or 0], task.outputs[task.target or 0]) == ("c", "b")
+    task = own.data(source="b").task
+    assert (task.source, task.target) == (1, 2)
+    task = own.data(source="0", target="b").task
+    assert (task.source, task.target) == (0, 1)
+
+
+def test_what_is_asked_is_no_part_of_the_images(own) -> None:
+    own.fill("kind", ["a", "b", "c"] * 4)
+    assert {"source", "target"} == set(own.data().asked)
+
+
+def test_targets_are_chosen_with_a_plus_or_a_list(own) -> None:
+    own.fill("age,a,b", ["61,0,1", "62,1,0", "63,1,1"] * 4)
+    for given in ("b+a", ["b", "a"]):
+        data = own.data(targets=given)
+        assert data.task.outputs == ("b", "a")
+    assert own.targets(targets="b+a")["0.png"] == [1, 0]
+
+
+def test_an_empty_cell_is_not_labelled(own) -> None:
+    own.fill("kind", ["dog", "", "cat"] * 8)
+    found = own.targets()
+    np.testing.assert_equal([found[f"{n}.png"][0] for n in range(3)], [1, np.nan, 0])
+
+
+def test_columns_without_a_name_are_left_out(own) -> None:
+    own.text(",file,lesion", *(f"{n},{n}.png,{n % 2}" for n in range(12)))
+    for n in range(12):
+        own.image(f"{n}.png")
+    assert own.data().task.outputs == ("lesion",)
+
+
+# Splits, patients, images
+
+
+def test_the_table_decides_the_split(own) -> None:
+    own.fill("label", [0, 1, 0, 1])
+    own.text("file,split,label", "0.png,train,0", "1.png,test,1", "2.png,val,0", "3.png,train,1")
+    found = {name: part.sample_ids.tolist() for name, part in own.splits(seed=5).items()}
+    assert found == {"train": ["0.png", "3.png"], "validation": ["2.png"], "test": ["1.png"]}
+
+
+def test_without_patients_each_image_is_its_own(own) -> None:
+    own.fill("label", [0, 1] * 20)
+    for part in own.splits().values():
+        assert part.patient_ids.tolist() == part.sample_ids.tolist()
+
+
+def test_patients_are_kept_together(own) -> None:
+    own.fill("label", [0, 1] * 20)
+    own.text("file,patient,label", *(f"{n}.png,p{n // 4},{n % 2}" for n in range(40)))
+    groups = [set(part.patient_ids) for part in own.splits().values()]
+    assert len(set.union(*groups)) == sum(map(len, groups)) == 10
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_grey_or_coloured(own, channels) -> None:
+    own.fill("label", [0, 1] * 8)
+    data = own.data(channels=str(channels))  # as it is typed
+    part = data.split("train")
+    own.image(str(part.sample_ids[0]), np.full((16, 16, 3), (200, 0, 0), np.uint8))
+    images = part.images(np.array([0]))
+    assert images.shape == (1, *((channels, 16, 16))) == (1, data.image.channels, 16, 16)
+    assert images[0, :, 8, 8].tolist() == ([60] if channels == 1 else [200, 0, 0])
+
+
+# Masks
+
+
+def test_masks_lie_where_their_images_do(own) -> None:
+    rows = [f"{n}.png,{n % 2},{'m.png' if n % 2 else ''}" for n in range(12)]
+    own.text("file,lesion,mask", *rows)
+    for n in range(12):
+        own.image(f"{n}.png", np.full((16, 32), 99, np.uint8))
+    marked = np.zeros((16, 32), np.uint8)
+    marked[4:8, 2:10] = 1
+    own.image("m.png", marked)
+    part = own.data(size=32).split("train")
+    assert part.truth is not None
+    index = np.arange(len(part))
+    masks = part.truth(index, np.zeros_like(index)).mask
+    expected = np.zeros((32, 32), np.bool_)
+    expected[12:16, 2:10] = True
+    assert masks is not None
+    for mask, target in zip(masks, part.targets[:, 0], strict=True):
+        np.testing.assert_array_equal(mask, expected if target else np.zeros_like(expected))
+
+
+def test_a_mask_of_another_shape_is_named(own) -> None:
+    own.text("file,lesion,mask", *(f"{n}.png,{n % 2},m.png" for n in range(12)))
+    for n in range(12):
+        own.image(f"{n}.png")
+    own.image("m.png", np.zeros((16, 20), np.uint8))
+    truth = own.data().split("test").truth
+    assert truth is not None
+    with pytest.raises(gvr.DataError, match="draw it on the image itself"):
+        truth(np.array([0]), np.array([0]))
+
+
+def test_without_masks_nothing_is_said_of_the_truth(own) -> None:
+    own.fill("label", [0, 1] * 8)
+    assert own.data().split("test").truth is None
+
+
+# Subfolders
+
+
+def test_subfolders_are_classes(own) -> None:
+    for n in range(12):
+        own.image(f"{'cat' if n % 3 else 'dog'}/deep/{n}.png")
+    own.text("not an image", name="cat/notes.txt")
+    own.image(".hidden/1.png")
+    data = own.data()
+    assert (data.task.kind, data.task.outputs) == ("multiclass", ("cat", "dog"))
+    assert own.targets()["dog/deep/3.png"] == [1]
+    assert len(own.targets()) == 12
+
+
+def test_subfolders_of_splits_are_kept(own) -> None:
+    for n in range(12):
+        own.image(f"{('train', 'val', 'test')[n % 3]}/{'cat' if n % 2 else 'dog'}/{n}.png")
+    found = {name: sorted(part.sample_ids.tolist()) for name, part in own.splits().items()}
+    assert found["validation"] == ["val/cat/1.png", "val/cat/7.png", "val/dog/10.png",
+                                   "val/dog/4.png"]  # fmt: skip
+    assert own.data().task.outputs == ("cat", "dog")
+
+
+def test_targets_without_a_table_are_refused(own) -> None:
+    for n in range(12):
+        own.image(f"{n % 2}/{n}.png")
+    assert "targets name columns of it" in own.fault(targets="age")
+
+
+def test_a_subfolder_out_of_the_folder_is_refused(own, tmp_path) -> None:
+    own.image("cat/1.png")
+    away = own.root / "cat"
+    away.rename(tmp_path / "away")
+    away.symlink_to(tmp_path / "away")
+    assert "is a link out of" in own.fault()
+
+
+# Fingerprint
+
+
+def test_moving_the_folder_keeps_the_fingerprint(own, tmp_path) -> None:
+    own.fill("label", [0, 1] * 8)
+    moved = shutil.copytree(own.root, tmp_path / "moved")
+    assert ImageFolder(ImageFolder.Settings(), moved).fingerprint() == own.data().fingerprint()
+
+
+@pytest.mark.parametrize("change", ["label", "image", "mask"])
+def test_a_change_of_the_data_changes_the_fingerprint(own, change) -> None:
+    own.fill("label,mask", ["0,", "1,m.png"] * 8)
+    own.image("m.png")
+    before = own.data().fingerprint()
+    if change == "label":
+        own.fill("label,mask", ["1,", "1,m.png", *["0,", "1,m.png"] * 7])
+    else:
+        own.image("m.png" if change == "mask" else "3.png", np.eye(16, dtype=np.uint8) * 200)
+    assert own.data().fingerprint() != before
