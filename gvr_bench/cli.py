@@ -10,6 +10,7 @@ import typer
 from gvr_bench import __version__
 from gvr_bench.cache_commands import cache_app
 from gvr_bench.dataset_commands import datasets_app
+from gvr_bench.explain_command import explain, show_again
 from gvr_bench.export_command import export
 from gvr_bench.options import (
     DataRoot,
@@ -20,6 +21,9 @@ from gvr_bench.options import (
     PlanOnly,
     ProfileOption,
     StoreRoot,
+    experiment_names,
+    metric_groups,
+    names_of,
 )
 from gvr_bench.plugin_commands import plugins_app
 from gvr_bench.shell import (
@@ -30,6 +34,7 @@ from gvr_bench.shell import (
     print_table,
     show_runs,
 )
+from gvr_bench.types import Kind
 
 app = typer.Typer(
     name="gvr-bench",
@@ -49,9 +54,10 @@ Names = list[str] | None
 Format = Literal["html", "md", "csv", "json", "latex"]
 
 
-def component_option(default: str) -> Any:
+def component_option(kind: Kind, default: str) -> Any:
     """Declare the repeatable option of one kind of component."""
     return typer.Option(
+        autocompletion=names_of(kind),
         metavar="NAME[:SETTING=VALUE,...]",
         help=f"Repeat to compare several. Default: {default}.",
         show_default=False,
@@ -82,18 +88,19 @@ def run(
             metavar="[SPEC.toml]", help="A spec; flags override it.", show_default=False
         ),
     ] = None,
-    dataset: Annotated[Names, component_option("phantom")] = None,
+    dataset: Annotated[Names, component_option("dataset", "phantom")] = None,
     unlabelled: Annotated[
-        Names, component_option("the data set itself; generator and encoder see it")
+        Names, component_option("dataset", "the data set itself; generator and encoder see it")
     ] = None,
-    generator: Annotated[Names, component_option("wgan-gp")] = None,
-    encoder: Annotated[Names, component_option("conv")] = None,
-    head: Annotated[Names, component_option("the data set's natural head")] = None,
-    explainer: Annotated[Names, component_option("all")] = None,
+    generator: Annotated[Names, component_option("generator", "wgan-gp")] = None,
+    encoder: Annotated[Names, component_option("encoder", "conv")] = None,
+    head: Annotated[Names, component_option("head", "the data set's natural head")] = None,
+    explainer: Annotated[Names, component_option("explainer", "all")] = None,
     metrics: Annotated[
         Names,
         typer.Option(
             metavar="GROUP",
+            autocompletion=metric_groups,
             help="Groups of metrics: default, all, or one of the scoreboard's. Repeatable.  "
             "\\[default: default, which is all but repeatability and usefulness]",
             show_default=False,
@@ -177,20 +184,23 @@ def report(
 ) -> None:
     """Show finished runs again; several share one table where their scores can be compared."""
     with errors_in_one_line():
+        from gvr_bench.answers import is_explained
         from gvr_bench.report import check_run
 
-        folders = [check_run(folder) for folder in runs]
+        new = len(runs) == 1 and format == "html" and out is None and is_explained(runs[0])
+        folders = [] if new else [check_run(folder) for folder in runs]
         if format != "html":
             from gvr_bench.report.exports.tables import export as printed
 
             print(printed(folders, format), end="")
             return
-        page = show_runs(folders, out, every)
+        page = show_again(runs[0]) if new else show_runs(folders, out, every)
         if open_page:
             typer.launch(str(page))
 
 
 app.command()(export)
+app.command()(explain)
 
 
 @experiments_app.command("list")
@@ -205,7 +215,10 @@ def experiments_list() -> None:
 
 @experiments_app.command("run")
 def experiments_run(
-    name: Annotated[str, typer.Argument(help="One of: gvr-bench experiments list.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="One of: gvr-bench experiments list.", autocompletion=experiment_names),
+    ],
     data_root: DataRoot = None,
     profile: ProfileOption = None,
     out: Out = None,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gvr_bench.options import DataRoot, Profile
+from gvr_bench.options import DataRoot, Profile, names_of
 from gvr_bench.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ ASKED_FROM = 10**9  # bytes to download
 MOST_LINES = 20  # of what is wrong
 
 datasets_app = typer.Typer(help="What can be explained.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="NAME[:SETTING=VALUE,...]")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME[:SETTING=VALUE,...]", autocompletion=names_of("dataset")),
+]
 
 
 @datasets_app.command("list")

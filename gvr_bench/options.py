@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from gvr_bench.types import Kind
+
+Completions = list[tuple[str, str]]  # words, and what each means
 Profile = Literal["quick", "standard", "paper"]
 
 DataRoot = Annotated[
@@ -38,3 +42,30 @@ Every = Annotated[
 ]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be computed.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def names_of(kind: Kind) -> Callable[[str], Completions]:
+    """Complete the names of one kind of component."""
+
+    def complete(incomplete: str) -> Completions:
+        from gvr_bench.plugins import installed
+
+        rows = [r.plugin for r in installed().rows if r.plugin.kind == kind and not r.problem]
+        return [(row.name, row.summary) for row in rows if row.name.startswith(incomplete)]
+
+    return complete
+
+
+def metric_groups(incomplete: str) -> Completions:
+    """Complete the names of groups of metrics."""
+    from gvr_bench.metrics import GROUPS
+
+    known = [("all", "every group"), *((group.name, group.title) for group in GROUPS)]
+    return [(name, title) for name, title in known if name.startswith(incomplete)]
+
+
+def experiment_names(incomplete: str) -> Completions:
+    """Complete the names of the papers' experiments."""
+    from gvr_bench.experiments import experiments
+
+    return [(e.name, e.title) for e in experiments() if e.name.startswith(incomplete)]

@@ -13,23 +13,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from rich.console import Console
 
 import gvr_bench
-from gvr_bench.api import Context, Dataset, Encoder, Generator, Head, seed_from
+from gvr_bench.api import Context, seed_from
 from gvr_bench.compute import compute
+from gvr_bench.compute.misfits import refuse_misfits
 from gvr_bench.errors import DataError, GvrError, StoreError, Unsupported, UsageError
 from gvr_bench.formats import replacing, write_json
 from gvr_bench.gallery import write_cases
 from gvr_bench.plugins import Registry, one_line
 from gvr_bench.progress import Display, StageDisplay
-from gvr_bench.records import write_records
+from gvr_bench.records import Record, write_records
 from gvr_bench.results import Outcome, collect
 from gvr_bench.spec import write_spec
-from gvr_bench.stages import MAIN, Combination, Plan, Stage
+from gvr_bench.stages import MAIN, Plan, Stage
 from gvr_bench.stopping import Stop
 from gvr_bench.store import ERROR, WORK, DamageError, FileCheckpoints, Store
 from gvr_bench.values import write_protocols, write_values
@@ -83,6 +84,7 @@ class Runner:
         self.outcomes: dict[str, Outcome] = {}
         self.refreshed: set[str] = set()
         self.mended: Counter[str] = Counter()
+        self.records: list[Record] = []
 
     def prepare(self) -> None:
         """Refuse what cannot end well, before anything is computed.
@@ -120,11 +122,33 @@ class Runner:
         """Write the run folder; what turns out to be damaged is computed again."""
         while True:
             try:
-                write_run(out, self.plan, self.store, self.outcomes, self.how, began)
+                self.records = write_run(out, self.plan, self.store, self.outcomes, self.how, began)
                 return
             except DamageError as found:
                 self.mend(found, Display(console, len(self.plan.stages)))
                 self.run(console)
+
+    def tell(self, out: Path, console: Console) -> None:
+        """Tell plugins that the run has ended and its folder is whole."""
+        told = {
+            "folder": out,
+            "records": [asdict(record) for record in self.records],
+            "stages": [self.told(stage) for stage in self.plan.stages],
+        }
+        for warning in self.registry.tell("gvr_run_finished", told):
+            Display(console, len(self.plan.stages)).warn(warning)
+
+    def told(self, stage: Stage) -> dict[str, Any]:
+        """Return what plugins are told of a stage that ended."""
+        outcome = self.outcomes[stage.key]
+        return {
+            "kind": stage.kind,
+            "name": stage.name,
+            "key": stage.key,
+            "seconds": outcome.seconds,
+            "status": outcome.status,
+            "folder": self.store.folder(stage) if outcome.whole else None,
+        }
 
     def walk(self, display: Display) -> None:
         """Settle the stages that are not settled yet, or no longer are."""
@@ -135,9 +159,7 @@ class Runner:
             outcome = self.settle(stage, display)
             self.outcomes[stage.key] = outcome
             display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
-            for warning in self.registry.finished(
-                stage.kind, stage.name, stage.key, outcome.seconds, outcome.status
-            ):
+            for warning in self.registry.tell("gvr_stage_finished", self.told(stage)):
                 display.warn(warning)
             self.stop.check()
 
@@ -243,21 +265,6 @@ class Runner:
         return Outcome("failed", 0.0, f"{one_line(error)} (traceback in {where})")
 
 
-def refuse_misfits(combination: Combination) -> None:
-    """Build the networks and drop them. Raises `UsageError` or `DataError`."""
-    dataset = cast(Dataset, combination.data.component)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            generator = cast(Generator, combination.generator_stage.component).build(dataset.image)
-            cast(Encoder, combination.encoder_stage.component).build(dataset.image, generator)
-            latent_dim = cast(int, generator.latent_dim)
-            cast(Head, combination.head_stage.component).build(latent_dim, dataset.task)
-    except (DataError, UsageError):
-        raise
-    except Exception:
-        return  # a broken plugin is the outcome of its stage
-
-
 def versions() -> dict[str, str]:
     """Versions that go into the provenance of every value."""
     return {
@@ -269,8 +276,8 @@ def versions() -> dict[str, str]:
 
 def write_run(
     out: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome], how: How, began: float
-) -> None:
-    """Write the run folder: spec, environment, cases, values and, last, the records."""
+) -> list[Record]:
+    """Write the run folder: spec, environment, cases, values and, last, the records returned."""
     with replacing(out / "spec.toml") as partial:
         partial.write_text(write_spec(plan.spec), encoding="utf-8")
     stages = [
@@ -295,3 +302,4 @@ def write_run(
     write_values(out / "values.h5", plan, store, outcomes)
     write_protocols(out / "protocols.json", plan, records)
     write_records(out / "records.jsonl", records)
+    return records

@@ -21,7 +21,7 @@ from gvr_bench.stages import Stage, StageKind
 from gvr_bench.store import Store
 from gvr_bench.types import Model, Query, Task
 
-AT_ONCE = 512  # latents that are decoded for a head that sees images
+AT_ONCE = 64  # images that a head sees, which may be large for its network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Decoded(nn.Module):
 
 def of_latents(head: gvr.Head, net: nn.Module, generator: nn.Module) -> nn.Module:
     """Return a head's network as one of latents, whatever it sees."""
-    return Decoded(generator, net) if head.sees == "images" else net
+    return Decoded(generator, net).eval() if head.sees == "images" else net
 
 
 def load_head(bench: Bench, generator: nn.Module) -> nn.Module:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import (
+    AT_ONCE,
     Bench,
+    Decoded,
     freeze,
     labelled_rows,
     load_encoder,
@@ -25,7 +28,7 @@ from gvr_bench.compute.bench import (
 from gvr_bench.compute.networks import save_network, seeded
 from gvr_bench.errors import TrainingError
 from gvr_bench.formats import write_arrays, write_json
-from gvr_bench.metrics import predict_scores
+from gvr_bench.metrics import decoded_scores, predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.types import SPLITS, Latents, Query, Task
 
@@ -95,9 +98,28 @@ def compute_head(bench: Bench) -> None:
     head.fit(net, train, held_out, task, bench.ctx)
     save_network(bench, net)
     z, targets = labelled(bench, "train")
-    with torch.no_grad():
-        outputs = of_latents(head, freeze(net), load_generator(bench))(z).cpu()
-    write_json(bench.out("decision.json"), decide(outputs, targets, task))
+    outputs = predict(of_latents(head, freeze(net), load_generator(bench)), z, bench)
+    write_json(bench.out("decision.json"), decide(outputs.cpu(), targets, task))
+
+
+def predict(net: nn.Module, z: Tensor, bench: Bench) -> Tensor:
+    """Apply a frozen head to latents (N, D): (N, K). Raises `TrainingError` as `finite` does."""
+    if not isinstance(net, Decoded):
+        return finite(lambda part: net(z[part]), [slice(0, len(z))])
+    return finite(lambda part: net(z[part]), bench.ctx.batches(len(z), AT_ONCE))
+
+
+@torch.no_grad()
+def finite(outputs: Callable[[slice], Tensor], parts: Iterable[slice]) -> Tensor:
+    """Put the outputs for all parts together: (N, K).
+
+    Raises `TrainingError` where one is NaN or infinite.
+    """
+    found = torch.cat([outputs(part) for part in parts])
+    bad = int((~found.isfinite()).any(dim=1).sum())
+    if bad:
+        raise TrainingError(f"the head gives NaN or infinity for {bad} of {len(found)} images")
+    return found
 
 
 def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[str, list[Any]]:
@@ -143,13 +165,36 @@ def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> floa
     return float(thresholds[1:][np.argmax((true - false)[1:])])
 
 
-@torch.no_grad()
 def compute_prediction(bench: Bench) -> None:
     """Score the head on the labelled test images."""
     z, targets = labelled(bench, "test")
-    outputs = load_head(bench, load_generator(bench))(z)
+    net = load_head(bench, load_generator(bench))
+    outputs = predict(net, z, bench)
     threshold = read_decision(bench, bench.stage.input("head")).threshold
-    write_scores(bench, score_outputs(bench, outputs, targets, threshold))
+    scores = score_outputs(bench, outputs, targets, threshold)
+    if isinstance(net, Decoded):
+        scores = itertools.chain(scores, score_decoder(bench, net, outputs, targets, threshold))
+    write_scores(bench, scores)
+
+
+def score_decoder(
+    bench: Bench,
+    net: Decoded,
+    outputs: Tensor,
+    targets: NDArray[np.float32],
+    threshold: NDArray[np.float32],
+) -> Iterator[PredictionScore]:
+    """Score a head that sees images on the labelled test images themselves.
+
+    `outputs` (N, K) are those for the decoded images, `targets` (N, columns) in the task's unit.
+    """
+    task, images = bench.dataset().task, bench.images("test")
+    rows = labelled_rows(bench.arrays("data", "test/targets")["test/targets"], "test")
+    index = torch.from_numpy(np.flatnonzero(rows))
+    parts = bench.ctx.batches(len(index), AT_ONCE)
+    raw = finite(lambda part: net.head(images[index[part]]), parts)
+    first, decoded = (activated(task, found).cpu().numpy() for found in (raw, outputs))
+    return decoded_scores(task, first, decoded, targets, threshold)
 
 
 def score_outputs(

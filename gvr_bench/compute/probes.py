@@ -88,7 +88,9 @@ def randomised(model: Model, part: str, bench: Bench, ctx: gvr.Context) -> Model
 
     fresh = freeze(seeded(build, ctx))
     if part == "generator" and isinstance(model.head, Decoded):
-        return dataclasses.replace(model, generator=fresh, head=Decoded(fresh, model.head.head))
+        return dataclasses.replace(
+            model, generator=fresh, head=of_latents(head, model.head.head, fresh)
+        )
     if part == "head":
         fresh = of_latents(head, fresh, model.generator)
     return dataclasses.replace(model, **{part: fresh})

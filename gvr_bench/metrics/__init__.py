@@ -7,7 +7,7 @@ from gvr_bench.metrics.cost import COST
 from gvr_bench.metrics.decoding import DECODING, ORACLE_PREDICTION
 from gvr_bench.metrics.faithfulness import FAITHFULNESS
 from gvr_bench.metrics.oracle import ORACLE
-from gvr_bench.metrics.prediction import PREDICTION, predict_scores
+from gvr_bench.metrics.prediction import PREDICTION, decoded_scores, predict_scores
 from gvr_bench.metrics.proximity import PROXIMITY
 from gvr_bench.metrics.realism import REALISM
 from gvr_bench.metrics.repetition import CONTAMINATION, REPEATABILITY
@@ -34,6 +34,7 @@ __all__ = [
     "Group",
     "Metric",
     "Score",
+    "decoded_scores",
     "predict_scores",
     "score",
 ]

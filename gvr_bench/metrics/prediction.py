@@ -23,6 +23,7 @@ from gvr_bench.types import Task
 PREDICTION_VERSION = "2"
 CHUNK = 100  # resamples at a time, to bound memory
 ONE_CLASS = "the test split has one class only"
+SEES_LATENTS = "the head sees latents, not images"
 
 PREDICTION = (
     Declaration(
@@ -81,6 +82,35 @@ PREDICTION = (
         unit="task",
         version=PREDICTION_VERSION,
     ),
+    Declaration(
+        "decoded_agreement",
+        "prediction",
+        "agreement through the decoder",
+        "up",
+        0,
+        1,
+        "share of decisions on the images themselves that stay when these are encoded and decoded",
+        "share of (image, output) pairs of the test split for which h(x) and h(G(E(x))) lie on one "
+        "side of the threshold; for classes, of images with one largest output",
+        "Rare findings: a classifier that calls none agrees with itself.",
+        "ours",
+        SEES_LATENTS,
+        version=PREDICTION_VERSION,
+    ),
+    Declaration(
+        "raw_auroc",
+        "prediction",
+        "AUROC on the images themselves",
+        "up",
+        0,
+        1,
+        "area under the receiver operating curve of the classifier without the decoder",
+        "that of h(x), as for AUROC, which is that of h(G(E(x)))",
+        "Rare findings: a high area goes with many false alarms per true one.",
+        "scikit-learn, roc_auc_score",
+        f"{SEES_LATENTS}, or {ONE_CLASS}",
+        version=PREDICTION_VERSION,
+    ),
 )
 
 
@@ -135,12 +165,8 @@ def predict_scores(
     `thresholds` (K,) are where a prediction counts as positive.
     """
     positive = task.positives(targets)  # (N, K)
-    for metric, statistic in (("auroc", AUROC), ("average_precision", AVERAGE_PRECISION)):
-        drawn = draw(predictions, positive, statistic)
-        several = task.outputs if len(task.outputs) > 1 else ()
-        means = {name: drawn.mean(slice(k, k + 1)) for k, name in enumerate(several)}
-        for finding, mean in (*means.items(), ("all", drawn.mean())):
-            yield PredictionScore(metric, finding, mean, "" if mean.n else ONE_CLASS)
+    yield from areas("auroc", AUROC, task, predictions, positive)
+    yield from areas("average_precision", AVERAGE_PRECISION, task, predictions, positive)
     if task.kind == "multiclass":
         right = predictions.argmax(axis=1) == targets[:, 0]
         yield PredictionScore("accuracy", "all", score(right))
@@ -150,6 +176,41 @@ def predict_scores(
     if task.kind == "regression":
         error = np.abs(task.scale.invert(predictions) - targets).mean(axis=1)
         yield PredictionScore("mae", "all", score(error))
+
+
+def areas(
+    metric: str,
+    statistic: Statistic,
+    task: Task,
+    predictions: NDArray[np.float32],
+    positive: NDArray[np.bool_],
+) -> Iterator[PredictionScore]:
+    """Score each of several outputs (N, K), then all together."""
+    drawn = draw(predictions, positive, statistic)
+    several = task.outputs if len(task.outputs) > 1 else ()
+    means = {name: drawn.mean(slice(k, k + 1)) for k, name in enumerate(several)}
+    for finding, mean in (*means.items(), ("all", drawn.mean())):
+        yield PredictionScore(metric, finding, mean, "" if mean.n else ONE_CLASS)
+
+
+def decoded_scores(
+    task: Task,
+    raw: NDArray[np.float32],
+    decoded: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    thresholds: NDArray[np.float32],
+) -> Iterator[PredictionScore]:
+    """Hold activated predictions (N, K) of decoded images against those of the images themselves.
+
+    See `predict_scores` for the rest.
+    """
+    if task.kind == "multiclass":
+        alike = raw.argmax(axis=1) == decoded.argmax(axis=1)
+        yield PredictionScore("decoded_agreement", "all", score(alike))
+    else:
+        alike = (raw >= thresholds) == (decoded >= thresholds)
+        yield PredictionScore("decoded_agreement", "all", score(alike.mean(axis=1)))
+    yield from areas("raw_auroc", AUROC, task, raw, task.positives(targets))
 
 
 def draw(

@@ -21,6 +21,8 @@ up with the same command, and its records and stored values are compared, bit fo
 a run that nothing disturbed. Only times and memory may differ. "Lost" counts stored values that had
 to be made again without being damaged, and results that are not those of the undisturbed run.
 
+<!-- not run: it takes an hour, and root -->
+
 ```console
 {commands}
 python scripts/faults/page.py

@@ -22,6 +22,8 @@ CHANCE = 0.5
 POOR_MODEL, POOR_JUDGE = 0.7, 0.8
 # Wang et al. 2004, figure 2: photographs that are blurred or compressed beyond use score 0.7.
 POOR_SSIM = 0.7
+# One decision in ten that the decoder alone has turned: as many as a good model gets wrong.
+UNFAITHFUL = 0.9
 # One finding in five that is gone before anything was asked: the rationale cannot show those.
 MANY_LOST = 0.2
 # Ten times through a decoder that has settled adds little to what one time costs.
@@ -46,7 +48,7 @@ def cautions(
         if stage.status in ("failed", "skipped")
     ]
     for tables, checks in (
-        (models, (_near_chance, _weak_judge, _poor_decoder)),
+        (models, (_near_chance, _weak_judge, _poor_decoder, _turned_by_decoder)),
         (boards, (partial(_failures, run), _few_cases, _lost, _against_controls, _fooled)),
     ):
         for table in tables:
@@ -103,6 +105,19 @@ def _poor_decoder(table: Table) -> Iterable[str]:
             yield (
                 f"Encoded and decoded ten times, images end {drift / once[names]:.1f} times as "
                 "far off as after one: the decoder may be under-trained."
+            )
+
+
+def _turned_by_decoder(table: Table) -> Iterable[str]:
+    """A classifier of images that decides otherwise on what the decoder makes of them."""
+    areas = [dict(_values(table, metric)) for metric in ("raw_auroc", "auroc")]
+    for names, agreement in _values(table, "decoded_agreement"):
+        if agreement < UNFAITHFUL:
+            raw, decoded = (area.get(names, math.nan) for area in areas)
+            yield (
+                f"Encoding and decoding alone turns {1 - agreement:.0%} of the decisions of "
+                f"{' '.join(names)} (AUROC {raw:.2f} without, {decoded:.2f} with it): what is "
+                "explained is what the classifier says of the decoder's pictures."
             )
 
 

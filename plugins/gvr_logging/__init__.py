@@ -1,0 +1,89 @@
+"""Loggers of finished runs, each off unless an environment variable asks for it.
+
+What they share is here: which losses and scores a run has, and what to call them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HISTORY = "history.json"
+MODEL = ("dataset", "generator", "encoder", "head", "seed")
+WHOLE = "all"  # the finding of a score that is about no single one
+
+Row = Mapping[str, Any]
+
+
+def params_of(folder: Path) -> dict[str, str]:
+    """Read a run's spec as texts by name, components as they are typed on the command line."""
+    spec = tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8"))
+    return {
+        name: text
+        for key, value in spec.items()
+        for name, text in (
+            [(f"{key}.{part}", str(inner)) for part, inner in value.items()]
+            if isinstance(value, dict)
+            else [(key, _typed(value))]
+        )
+    }
+
+
+def losses_of(stages: Sequence[Row]) -> Iterator[tuple[str, list[dict[str, float]]]]:
+    """Yield each trained stage's label and its losses, one dict with its `step` per entry."""
+    twice = Counter((stage["kind"], stage["name"]) for stage in stages)
+    for stage in stages:
+        path = stage["folder"] and stage["folder"] / HISTORY
+        if path and path.is_file():
+            kind, name = stage["kind"], stage["name"]
+            which = f" {stage['key'][:8]}" if twice[kind, name] > 1 else ""
+            yield f"{kind} {name}{which}", json.loads(path.read_text(encoding="utf-8"))
+
+
+def scores_of(records: Sequence[Row]) -> dict[str, float]:
+    """Name each score `explainer/metric`, or `model/metric` for those of the model itself.
+
+    Where a run has several models or findings, what tells them apart stands before.
+    """
+    varied = [field for field in MODEL if len({record[field] for record in records}) > 1]
+    return {
+        "/".join([*(_part(f, record[f]) for f in varied), whose(record), metric_of(record)]): value
+        for record in records
+        if (value := record["value"]) is not None
+    }
+
+
+def whose(record: Row) -> str:
+    """Return the explainer that a score is of, or `model`."""
+    return plain(record["explainer"] or "model")
+
+
+def metric_of(record: Row) -> str:
+    """Return a score's metric, behind the finding where it is about a single one."""
+    finding = "" if record["finding"] == WHOLE else f"{plain(record['finding'])}/"
+    return finding + plain(record["metric"])
+
+
+def plain(text: str) -> str:
+    """Replace what names of metrics may not hold."""
+    return re.sub(r"[^\w.\- ]", "_", text)
+
+
+def _part(field: str, value: Any) -> str:
+    return f"seed {value}" if field == "seed" else plain(value)
+
+
+def _typed(value: Any) -> str:
+    """Write a value of a spec as it is typed."""
+    if isinstance(value, list):
+        return " ".join(_typed(one) for one in value)
+    if isinstance(value, dict):
+        given = ",".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        joint = "," if ":" in value["name"] else ":"
+        return value["name"] + (joint + given if given else "")
+    return str(value)

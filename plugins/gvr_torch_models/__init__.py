@@ -1,0 +1,26 @@
+"""Networks made elsewhere: a classifier, a decoder, an encoder."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import gvr_bench.api as gvr
+
+_Kind = Literal["head", "generator", "encoder"]
+_ROWS: tuple[tuple[_Kind, str, str], ...] = (
+    ("head", "head:TorchHead", "your image classifier: module:function, or a TorchScript file"),
+    ("generator", "generator:TorchGenerator", "your decoder: module:function, or a file"),
+    ("encoder", "encoder:TorchEncoder", "your encoder: module:function, or a file"),
+)
+
+
+@gvr.hookimpl
+def gvr_plugins() -> Iterator[gvr.Plugin]:
+    """Yield the rows of this package."""
+    for kind, target, summary in _ROWS:
+        yield gvr.Plugin(
+            api=1,
+            kind=kind,
+            name="torch-model",
+            target=f"gvr_torch_models.{target}",
+            summary=summary,
+        )

@@ -1,0 +1,252 @@
+"""Runs in the tools that people already look at: MLflow and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gvr_logging import losses_of, params_of, scores_of
+from typer.testing import CliRunner, Result
+
+import gvr_bench.api as gvr
+from gvr_bench.cli import app
+from gvr_bench.plugins import installed
+
+TINY = (
+    "run", "--dataset", "phantom:size=32,train=64,validation=16,test=32", "--limit", "4",
+    "--generator", "wgan-gp:iterations=3,width=4,batch=8", "--encoder", "conv:steps=3,width=4",
+    "--head", "linear:steps=20", "--explainer", "saliency", "--explainer", "edge",
+    "--metrics", "truth", "--device", "cpu",
+)  # fmt: skip
+SERVER, FOLDER = "MLFLOW_TRACKING_URI", "GVR_BENCH_TENSORBOARD"
+CELL = {
+    "dataset": "phantom", "generator": "vae", "encoder": "conv", "head": "mlp", "seed": 0,
+    "explainer": "gvr", "finding": "all", "metric": "pixel_ap", "value": 0.5,
+}  # fmt: skip
+
+Again = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a second, with its store beside it."""
+    home = tmp_path_factory.mktemp("logged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(SERVER, raising=False)
+        patch.delenv(FOLDER, raising=False)
+        arguments = [*TINY, "--store", str(home / "store"), "--out", str(home / "run")]
+        assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    return home / "run"
+
+
+@pytest.fixture
+def again(run: Path, monkeypatch: pytest.MonkeyPatch) -> Again:
+    """Type the same command again, with environment variables; nothing is computed."""
+
+    def type_in(*more: str, **environment: str) -> Result:
+        for name in (SERVER, FOLDER):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("MAX_RETRIES", "TIMEOUT"):  # set by the plugin, and put back after the test
+            monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "1")
+            monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
+        monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        arguments = [*TINY, "--store", str(run.parent / "store"), "--out", str(run), *more]
+        return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+    return type_in
+
+
+def warnings_of(done: Result) -> list[str]:
+    return [line for line in done.stderr.splitlines() if line.startswith("warning")]
+
+
+def records_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
+
+
+def test_a_server_that_does_not_answer_is_one_warning(again: Again) -> None:
+    pytest.importorskip("mlflow", reason="mlflow is not installed: pip install mlflow-skinny")
+    started = time.monotonic()
+    done = again("--json", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert time.monotonic() - started < 30
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["tables"]
+    (warning,) = warnings_of(done)
+    assert "gvr_mlflow" in warning
+    assert "127.0.0.1:9" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "module"),
+    [
+        (SERVER, "file:mlruns", "mlflow"),
+        (FOLDER, "events", "torch.utils.tensorboard"),
+    ],
+)
+def test_what_is_asked_for_and_not_installed_is_one_warning_that_says_how(
+    again: Again, monkeypatch: pytest.MonkeyPatch, name: str, where: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    done = again(**{name: where})
+    assert done.exit_code == 0
+    (warning,) = warnings_of(done)
+    library = module.split(".")[-1]
+    assert f"{name} is set and {library} is not installed: pip install" in warning
+    assert f"gvr-bench[{library}]" in warning
+
+
+def test_a_folder_that_cannot_be_written_is_one_warning(again: Again, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    (tmp_path / "file").touch()
+    done = again(GVR_BENCH_TENSORBOARD=str(tmp_path / "file"))
+    assert done.exit_code == 0
+    (warning,) = warnings_of(done)
+    assert "gvr_tensorboard" in warning
+
+
+def test_a_listener_hears_of_every_stage_and_of_the_run_once_its_page_is_there(
+    again: Again, run: Path
+) -> None:
+    heard: list[tuple[str, Path]] = []
+    ended: list[tuple[int, list[str]]] = []
+
+    class Listener:
+        @gvr.hookimpl
+        def gvr_stage_finished(self, kind: str, folder: Path) -> None:
+            heard.append((kind, folder))
+
+        @gvr.hookimpl
+        def gvr_run_finished(self, folder: Path, records: Sequence[Any], stages: Any) -> None:
+            assert (folder / "index.html").is_file()
+            assert [(stage["kind"], stage["folder"]) for stage in stages] == heard
+            ended.append((len(records), [stage["status"] for stage in stages]))
+
+    listener = Listener()
+    (run / "index.html").unlink()
+    installed().hooks.register(listener)
+    try:
+        assert again().exit_code == 0
+    finally:
+        installed().hooks.unregister(listener)
+    assert ended == [(len(records_of(run)), ["cached"] * len(heard))]
+    assert all((folder / "meta.json").is_file() for _, folder in heard)
+
+
+def test_what_nobody_asked_for_costs_nothing() -> None:
+    code = (
+        "import sys, gvr_logging.mlflow as m, gvr_logging.tensorboard as t\n"
+        "m.gvr_run_finished('absent', [], [])\nt.gvr_run_finished('absent', [], [])\n"
+        "assert not {'mlflow', 'tensorboard', 'torch'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={})
+
+
+def test_a_run_is_found_in_mlflow_with_its_spec_scores_losses_and_page(
+    again: Again, run: Path, tmp_path: Path
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    where = f"file:{tmp_path / 'mlruns'}"
+    done = again("--json", MLFLOW_TRACKING_URI=where, MLFLOW_ALLOW_FILE_STORE="true")
+    assert (done.exit_code, warnings_of(done)) == (0, [])
+    assert json.loads(done.stdout)["tables"]
+    client = mlflow.MlflowClient(where)
+    (logged,) = client.search_runs(["0"])
+    assert logged.info.run_name == "run"
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params["head"] == "linear:steps=20"
+    assert logged.data.params["explainer"] == "saliency edge"
+    assert logged.data.params["latents.copies"] == "4"
+    scores = {f"{r['explainer'] or 'model'}/{r['metric']}": r["value"] for r in records_of(run)}
+    scores = {name: value for name, value in scores.items() if value is not None}
+    assert {"saliency/pixel_ap", "model/auroc"} <= scores.keys()
+    assert {name: logged.data.metrics[name] for name in scores} == scores
+    (history,) = (run.parent / "store" / "head").glob("*/history.json")
+    losses = [
+        (entry["step"], entry["loss"])
+        for entry in json.loads(history.read_text())
+        if "loss" in entry
+    ]
+    found = client.get_metric_history(logged.info.run_id, "head linear/loss")
+    assert sorted((m.step, m.value) for m in found) == sorted(losses)
+    assert len(losses) > 1
+    files = {file.path for file in client.list_artifacts(logged.info.run_id)}
+    assert files == {"index.html", "records.jsonl", "spec.toml", "environment.json"}
+
+
+def test_losses_and_scores_are_found_in_tensorboard(
+    again: Again, run: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = again(GVR_BENCH_TENSORBOARD=str(tmp_path / "events"))
+    assert (done.exit_code, warnings_of(done)) == (0, [])
+    (events,) = (tmp_path / "events").iterdir()
+    losses = EventAccumulator(str(events / "head linear")).Reload()
+    assert losses.Scalars("loss")[0].step == 0
+    (row,) = events.glob("*saliency")
+    scores = EventAccumulator(str(row)).Reload()
+    (ours,) = [
+        r["value"]
+        for r in records_of(run)
+        if (r["explainer"], r["metric"]) == ("saliency", "pixel_ap")
+    ]
+    assert scores.Scalars("pixel_ap")[0].value == pytest.approx(ours)
+    assert "_hparams_/session_start_info" in scores.summary_metadata
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        ([{}], ["gvr/pixel_ap"]),
+        ([{"explainer": None, "metric": "auroc"}], ["model/auroc"]),
+        ([{"finding": "Mass"}, {}], ["gvr/Mass/pixel_ap", "gvr/pixel_ap"]),
+        ([{}, {"seed": 1}], ["seed 0/gvr/pixel_ap", "seed 1/gvr/pixel_ap"]),
+        ([{"explainer": "gvr:penalty=1,steps=9"}], ["gvr_penalty_1_steps_9/pixel_ap"]),
+        (
+            [{}, {"head": "linear", "dataset": "digits"}],
+            ["phantom/mlp/gvr/pixel_ap", "digits/linear/gvr/pixel_ap"],
+        ),
+        ([{"value": None}], []),
+    ],
+)
+def test_each_score_has_a_name_that_is_as_short_as_tells_it_apart(
+    cells: list[dict[str, Any]], names: list[str]
+) -> None:
+    assert list(scores_of([CELL | cell for cell in cells])) == names
+
+
+def test_two_trainings_of_one_name_are_told_apart_and_stages_without_value_are_left_out(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "history.json").write_text('[{"step": 0.0, "loss": 1.5}]')
+    stage = {"kind": "head", "name": "mlp", "key": "a" * 64, "folder": tmp_path}
+    other = stage | {"key": "b" * 64}
+    failed = {"kind": "encoder", "name": "conv", "key": "c" * 64, "folder": None}
+    history = [{"step": 0.0, "loss": 1.5}]
+    assert list(losses_of([stage, failed])) == [("head mlp", history)]
+    assert list(losses_of([stage, other])) == [
+        ("head mlp aaaaaaaa", history),
+        ("head mlp bbbbbbbb", history),
+    ]
+
+
+def test_components_of_a_spec_are_named_as_they_are_typed(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text(
+        "seeds = [0, 1]\nunlabelled = []\n[latents]\ncopies = 4\n"
+        '[[explainer]]\nname = "gvr"\npenalty = 10\n[[explainer]]\nname = "folder:DIR"\nsize = 8\n'
+    )
+    assert params_of(tmp_path) == {
+        "seeds": "0 1",
+        "unlabelled": "",
+        "latents.copies": "4",
+        "explainer": "gvr:penalty=10 folder:DIR,size=8",
+    }
