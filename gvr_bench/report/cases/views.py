@@ -36,7 +36,10 @@ class Line:
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case in words; `oracle` is what an independent judge says of it, where one was asked."""
+    """One case in words; `oracle` is what an independent judge says of it, where one was asked.
+
+    `note` warns of the case.
+    """
 
     title: str
     patient: str
@@ -44,6 +47,7 @@ class CaseView:
     prediction: str
     oracle: str
     lines: tuple[Line, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)

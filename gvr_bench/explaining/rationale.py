@@ -1,0 +1,83 @@
+"""One explainer's answer about one image, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.answers import UNSEEN, amount
+from gvr_bench.formats import replacing
+from gvr_bench.report.exports.plate import Line, Plate, draw_plate
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Rationale:
+    """Why a model predicts what it predicts of one image, as one explainer tells it.
+
+    - `image`, `reconstruction` (C, H, W) float32 from -1 (black) to 1 (white): what the model was
+      shown, and what its generator makes of the image's latent.
+    - `heat` (H, W) float32: positive is density that speaks for the finding. Of an explainer with
+      counterfactuals it is the reconstruction minus the counterfactual, mean over channels, from
+      -2 to 2; of an attribution map the scale is its own.
+    - `counterfactual` (C, H, W) float32 in [-1, 1], None for an attribution map.
+    - `finding` is the output asked about, `target` the class to reach, None where there are no
+      classes. `prediction` is a probability, or a value in `unit`; `prediction_after` that of the
+      counterfactual, None where there is none.
+    - `seen` is whether the model sees the finding at all: where it does not, there is nothing to
+      take away. `found` is whether the counterfactual is past the decision, None for an
+      attribution map, `reason` why it is not, `steps` how many were taken.
+    - `warning` says how the image is unlike those of the run, so that no answer about it is to be
+      trusted; empty where it is not.
+    """
+
+    name: str
+    explainer: str
+    finding: str
+    target: str | None
+    unit: str
+    image: Float
+    reconstruction: Float
+    heat: Float
+    counterfactual: Float | None
+    prediction: float
+    prediction_after: float | None
+    seen: bool
+    found: bool | None
+    reason: str
+    steps: int | None
+    warning: str
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Draw the image, the map over it and the counterfactual as a PNG. Raises `StoreError`."""
+        plate = Plate(
+            title=self.name,
+            lines=tuple(self._lines()),
+            before=f"{self.finding} {amount(self.prediction, self.unit)}",
+            after=amount(self.prediction_after, self.unit),
+            image=_bytes(self.image),
+            heat=self.heat,
+            counterfactual=None if self.counterfactual is None else _bytes(self.counterfactual),
+        )
+        with replacing(Path(path)) as partial:
+            partial.write_bytes(draw_plate(plate))
+
+    def _lines(self) -> Iterator[Line]:
+        asked = f"what turns {self.finding} into {self.target}" if self.target else self.finding
+        yield Line(f"{self.explainer}: {asked}")
+        if not self.seen:
+            yield Line(UNSEEN)
+        elif self.found is False:
+            yield Line(f"not found: {self.reason or 'no reason given'}", bad=True)
+        if self.warning:
+            yield Line(self.warning, bad=True)
+
+
+def _bytes(image: Float) -> NDArray[np.uint8]:
+    return np.asarray(((image + 1) * 127.5).round().clip(0, 255), np.uint8)

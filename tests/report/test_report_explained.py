@@ -1,0 +1,260 @@
+"""The page and the pictures of new images, from the files of their folder alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from gvr_bench.answers import Answer, Answers, Asked, ImageAnswers, read_answers, write_answers
+from gvr_bench.errors import DataError
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.explained import table, write_explained
+from gvr_bench.report.exports.plate import EDGE, Line, Plate, draw_plate
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'& 🫁 אב.png"
+WARNING = "unlike the images of the run, so do not trust this: reconstruction error 9"
+
+
+def answer(explainer: str = "gvr", **changes: Any) -> Answer:
+    base: dict[str, Any] = {
+        "explainer": explainer, "key": "0" * 64, "status": "ok",
+        "picture": f"pictures/a/{explainer}.png",
+    }  # fmt: skip
+    return Answer(**base | changes)
+
+
+FOUND = answer(found=True, steps=7, prediction_after=0.2)
+LOST = answer(found=False, steps=500, prediction_after=0.8, reason="still at 0.8")
+
+
+def image(name: str = "a.png", *asked: Asked, **changes: Any) -> ImageAnswers:
+    base: dict[str, Any] = {
+        "name": name, "path": f"in/{name}", "sha256": "1" * 64, "reconstruction_error": 0.1,
+        "latent_distance": 9.0, "warning": "", "predictions": {"mass": 0.9}, "note": "",
+    }  # fmt: skip
+    return ImageAnswers(asked=asked, **base | changes)
+
+
+def asked(*answers: Answer, seen: bool = True) -> Asked:
+    return Asked("mass", None, seen, 0.9, None, answers)
+
+
+def made_up(*images: ImageAnswers) -> Answers:
+    return Answers(
+        gvr_bench="1.2.3", run="phantom-1c3d", dataset="phantom", generator="wgan-gp",
+        encoder="conv", head="linear", seed=0, kind="binary", outputs=("mass",), unit="",
+        keys={"head": "2" * 64}, usual_reconstruction_error=0.2, usual_latent_distance=12.0,
+        test_images=100, images=images, unread=(),
+    )  # fmt: skip
+
+
+def write(folder: Path, answers: Answers, count: int | None = None, size: int = 8) -> Path:
+    """Write a folder as `gvr-bench explain` does, with `count` cases and two explainers."""
+    folder.mkdir()
+    write_answers(folder, answers)
+    names = [one.name for one in answers.images for _ in one.asked]
+    n = len(names) if count is None else count
+    rng = np.random.default_rng(0)
+    with h5py.File(folder / "cases.h5", "w") as file:
+        group = file.create_group("0")
+        group.attrs.update(dataset="phantom", generator="wgan-gp", encoder="conv", head="linear",
+                           seed=0, kind="binary", outputs='["mass"]', unit="",
+                           threshold=np.nan, total=n)  # fmt: skip
+        explainers = group.create_group("explainers", track_order=True)
+        if n == 0:
+            return folder
+        pixels = rng.integers(0, 256, (n, 1, size, size), np.uint8)
+        text = np.array((names * n)[:n], object)
+        columns = {
+            "input": pixels, "reconstruction": pixels, "source": np.zeros(n, np.int64),
+            "target": np.zeros(n, np.int64), "label": np.full(n, np.nan, np.float32),
+            "prediction": np.full(n, 0.9, np.float32), "asked": np.ones(n, bool),
+        }  # fmt: skip
+        for name, array in columns.items():
+            group[name] = array
+        for name in ("sample_id", "patient_id"):
+            group.create_dataset(name, data=text, dtype=h5py.string_dtype())
+        for name in ("gvr", "saliency"):
+            part = explainers.create_group(name)
+            part.attrs.update(status="ok", reason="")
+            part["heat"] = rng.normal(size=(n, size, size)).astype(np.float32)
+            if name == "gvr":
+                part["counterfactual"] = pixels[::-1]
+                part["found"] = np.ones(n, bool)
+                part["prediction_after"] = np.full(n, 0.2, np.float32)
+    return folder
+
+
+def page(folder: Path) -> str:
+    write_explained(folder)
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("harm", ["cut", "[]", "{}", "NaN", "other field"])
+def test_answers_that_are_damaged_are_named(harm: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", made_up(image("a.png", asked(FOUND))))
+    file = folder / "explanations.json"
+    whole = file.read_text(encoding="utf-8")
+    changed = {
+        "cut": whole[:-30],
+        "NaN": whole.replace("0.2", "NaN", 1),
+        "other field": whole.replace('"run"', '"ran"'),
+    }
+    file.write_text(changed.get(harm, harm), encoding="utf-8")
+    with pytest.raises(DataError, match=r"explanations\.json.*gvr-bench explain"):
+        write_explained(folder)
+
+
+def test_cases_that_are_not_those_of_the_answers_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", made_up(image("a.png", asked(FOUND))), count=2)
+    with pytest.raises(DataError, match="do not belong together"):
+        write_explained(folder)
+
+
+@pytest.mark.parametrize("where", ["../out.png", "/tmp/out.png", "pictures/a.html"])
+def test_no_picture_is_written_outside_of_the_folder(where: str, tmp_path: Path) -> None:
+    bad = dataclasses.replace(FOUND, picture=where)
+    folder = write(tmp_path / "new", made_up(image("a.png", asked(bad))))
+    with pytest.raises(DataError, match="is no picture of this folder"):
+        write_explained(folder)
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_names_are_escaped_and_nothing_is_loaded(tmp_path: Path) -> None:
+    one = image(HOSTILE, asked(FOUND, answer("saliency")), warning=WARNING)
+    text = page(write(tmp_path / "new", made_up(one)))
+    assert "<img src=x" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert "default-src 'none'" in text
+    assert "http" not in text.replace("http-equiv", "")
+    assert text.count(WARNING) >= 2
+
+
+def test_a_page_without_questions_says_why(tmp_path: Path) -> None:
+    one = image("a.png", note="the model does not see mass: nothing to explain")
+    text = page(write(tmp_path / "new", made_up(one)))
+    assert "the model does not see mass: nothing to explain" in text
+    assert 'id="gallery-0"' not in text
+
+
+def test_the_page_leads_from_an_image_to_its_case(tmp_path: Path) -> None:
+    both = image("a.png", asked(FOUND), asked(LOST)), image("b.png", asked(LOST))
+    text = page(write(tmp_path / "new", made_up(*both)))
+    assert '<a href="#case-0-0"><bdi>a.png</bdi></a>' in text
+    assert '<a href="#case-0-2"><bdi>b.png</bdi></a>' in text
+    assert 'id="case-0-2"' in text
+    assert "not found: still at 0.8" in text
+    assert "not labelled" not in text
+
+
+def test_a_warning_stands_with_the_maps_too(tmp_path: Path) -> None:
+    one = image("a.png", asked(FOUND, answer("saliency")), warning=WARNING)
+    folder = write(tmp_path / "new", made_up(one))
+    with h5py.File(folder / "cases.h5", "a") as file:
+        explainers = file["0/explainers"]
+        explainers.copy("saliency", explainers, "lime")  # from three on there is a table of maps
+    text = page(folder)
+    maps = text[text.index('<section id="maps"') : text.index('<section id="cases"')]
+    assert WARNING in maps
+    assert "not labelled" not in text
+
+
+def test_every_rationale_is_drawn(tmp_path: Path) -> None:
+    lines = []
+    one = image("a.png", asked(FOUND, answer("saliency")))
+    folder = write(tmp_path / "new", made_up(one))
+    write_explained(folder, lambda done, total, _: lines.append((done, total)))
+    assert sorted(p.name for p in (folder / "pictures/a").iterdir()) == ["gvr.png", "saliency.png"]
+    assert lines == [(1, 2), (2, 2)]
+
+
+def test_the_same_folder_gives_the_same_bytes(tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", made_up(image("a.png", asked(FOUND))))
+    first = page(folder), (folder / "pictures/a/gvr.png").read_bytes()
+    assert (page(folder), (folder / "pictures/a/gvr.png").read_bytes()) == first
+
+
+def test_a_picture_shows_image_map_and_counterfactual_in_their_colours() -> None:
+    grey = np.full((1, 4, 4), 100, np.uint8)
+    heat = np.zeros((4, 4), np.float32)
+    heat[0, 0], heat[3, 3] = 1, -1
+    plate = Plate("a", (Line("x"),), "", "", grey, heat, np.full((1, 4, 4), 200, np.uint8), 1.0)
+    with Image.open(io.BytesIO(draw_plate(plate))) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    top, first, second, third = 98, 24, 24 + EDGE + 16, 24 + 2 * (EDGE + 16)
+    cell = EDGE // 4
+    assert pixels[top + 5, first + 5].tolist() == [100] * 3
+    assert pixels[top + 5, third + 5].tolist() == [200] * 3
+    assert pixels[top + 2 * cell, second + cell].tolist() == [100] * 3
+    red, green, blue = pixels[top + 5, second + 5].tolist()
+    assert blue > red > green  # purple
+    red, green, blue = pixels[top + 3 * cell + 5, second + 3 * cell + 5].tolist()
+    assert red > green > blue  # orange
+    assert pictures.CRISP >= 4
+
+
+@pytest.mark.parametrize("title", [HOSTILE, "\x00\ud800 \x1b[31m", "x" * 5000, ""])
+def test_any_name_can_be_drawn(title: str) -> None:
+    plain = np.zeros((3, 40, 40), np.uint8)
+    plate = Plate(
+        title, (Line(title, bad=True),), "", "", plain, np.zeros((40, 40), np.float32), None
+    )
+    with Image.open(io.BytesIO(draw_plate(plate))) as picture:
+        assert picture.size[0] == 3 * EDGE + 2 * 16 + 2 * 24
+
+
+def test_the_table_tells_what_came_of_each_question() -> None:
+    failed = answer("cam", status="failed", reason="no map", picture="")
+    one = asked(
+        FOUND, dataclasses.replace(LOST, explainer="other"), answer("a"), answer("b"), failed
+    )
+    told = [cells for cells, _ in table(made_up(image("x.png", one), image("y.png", note="why")))]
+    assert told == [
+        ("x.png", "mass", "0.90", "gvr", "0.20", "found in 7 steps"),
+        ("", "", "", "other", "0.80", "not found: still at 0.8"),
+        ("", "", "", "cam", "–", "failed: no map"),
+        ("", "", "", "a, b", "–", "maps"),
+        ("y.png", "–", "mass 0.90", "–", "–", "why"),
+    ]
+
+
+def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
+    answers = made_up(image(HOSTILE, asked(FOUND, LOST)), image("b", predictions={"mass": None}))
+    write_answers(tmp_path, answers)
+    assert read_answers(tmp_path) == answers
+    assert json.loads((tmp_path / "explanations.json").read_text())["images"][1]["asked"] == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_works_and_axe_finds_no_serious_fault(
+    width: int, scheme: Any, browser: Browser, tmp_path: Path
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    maps = [answer(name) for name in ("saliency",)]
+    images = [image(HOSTILE, asked(FOUND, *maps), warning=WARNING), image("b", note="why")]
+    folder = write(tmp_path / "new", made_up(*images))
+    page(folder)
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    shown = context.new_page()
+    wrong: list[str] = []
+    shown.on("console", lambda message: wrong.append(message.text))
+    shown.on("pageerror", lambda error: wrong.append(str(error)))
+    shown.goto((folder / "index.html").as_uri())
+    shown.locator(".case canvas").first.wait_for()
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.run(shown).response["violations"]
+    context.close()
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    assert wrong == []
