@@ -41,8 +41,8 @@ from gvr_bench.errors import (
     UsageError,
     did_you_mean,
 )
-from gvr_bench.fetching import fetch
-from gvr_bench.remote import Archive, Remote
+from gvr_bench.fetching.files import fetch
+from gvr_bench.fetching.remote import Archive, Remote
 from gvr_bench.types import (
     Explanation,
     ImageSpec,

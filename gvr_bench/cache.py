@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from gvr_bench.errors import StoreError
-from gvr_bench.integrity import ERROR, META, WORK, Meta, read_meta, value_fault, value_files
 from gvr_bench.locks import locked_if_free
 from gvr_bench.stages import StageKind, key_of
-from gvr_bench.store import DRAFTS, LOCKS, Store
+from gvr_bench.storage.integrity import ERROR, META, WORK, Meta, read_meta, value_fault, value_files
+from gvr_bench.storage.store import DRAFTS, LOCKS, Store
 
 KEY = re.compile(r"-([0-9a-f]{16})$")  # that the name of a stage's folder ends in
 DAY = 24 * 3600.0

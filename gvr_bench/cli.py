@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gvr_bench import __version__
-from gvr_bench.cache_commands import cache_app
-from gvr_bench.dataset_commands import datasets_app
-from gvr_bench.explain_command import explain, show_again
-from gvr_bench.export_command import export
-from gvr_bench.options import (
+from gvr_bench.commands.cache import cache_app
+from gvr_bench.commands.datasets import datasets_app
+from gvr_bench.commands.explain import explain, show_again
+from gvr_bench.commands.export import export
+from gvr_bench.commands.options import (
     DataRoot,
     Device,
     Every,
@@ -25,8 +25,8 @@ from gvr_bench.options import (
     metric_groups,
     names_of,
 )
-from gvr_bench.plugin_commands import plugins_app
-from gvr_bench.shell import (
+from gvr_bench.commands.plugins import plugins_app
+from gvr_bench.commands.shell import (
     Options,
     carry_out,
     errors_in_one_line,

@@ -12,18 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.api import Dataset
+from gvr_bench.arrays import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.compute.explanations import SHOWN
-from gvr_bench.formats import (
-    SLASH,
-    get_array,
-    put_array,
-    read_arrays,
-    read_json,
-    writing_arrays,
-)
+from gvr_bench.formats import read_json
 from gvr_bench.results import Outcome
 from gvr_bench.stages import Combination, Plan, Stage
-from gvr_bench.store import Store
+from gvr_bench.storage.store import Store
 from gvr_bench.types import Task
 
 POINTS = 2000  # test images whose latents are shown, at most

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gvr_bench.arrays import BAD_HDF5, is_stored, own_item, read_arrays
 from gvr_bench.errors import StoreError
-from gvr_bench.formats import BAD_HDF5, is_stored, own_item, read_arrays
 from gvr_bench.types import Task
 
 HELD = 2**28  # bytes of a split that are held in memory wherever it is

@@ -11,7 +11,7 @@ from gvr_bench.formats import canonical, read_json
 from gvr_bench.metrics import DECLARED, METRICS
 from gvr_bench.records import Record, Status
 from gvr_bench.stages import Combination, Plan, Stage
-from gvr_bench.store import Store
+from gvr_bench.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from gvr_bench.results import Outcome, collect
 from gvr_bench.spec import write_spec
 from gvr_bench.stages import MAIN, Plan, Stage
 from gvr_bench.stopping import Stop
-from gvr_bench.store import ERROR, WORK, DamageError, FileCheckpoints, Store
+from gvr_bench.storage.store import ERROR, WORK, DamageError, FileCheckpoints, Store
 from gvr_bench.values import write_protocols, write_values
 
 MENDED = 3  # times that one stage is computed again because it is damaged

@@ -16,23 +16,21 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.errors import StoreError
-from gvr_bench.formats import (
+from gvr_bench.arrays import (
     BAD_HDF5,
     SLASH,
-    canonical,
     get_array,
     own_item,
     put_array,
     read_arrays,
-    read_json,
-    write_json,
     writing_arrays,
 )
+from gvr_bench.errors import StoreError
+from gvr_bench.formats import canonical, read_json, write_json
 from gvr_bench.records import Record
 from gvr_bench.results import Outcome, protocol
 from gvr_bench.stages import Combination, Plan, Stage
-from gvr_bench.store import Store
+from gvr_bench.storage.store import Store
 
 MODEL = ("dataset", "generator", "encoder", "head", "seed")
 EXPLANATIONS = "explanations"  # the recipe of what an explainer's scores are of

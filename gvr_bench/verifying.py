@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from gvr_bench.api import DataError, Dataset, Remote, Split
-from gvr_bench.fetching import not_unpacked, unpacked_files
-from gvr_bench.remote import Watch, digest_of_content, fault_of, recorded
+from gvr_bench.fetching.files import not_unpacked, unpacked_files
+from gvr_bench.fetching.remote import Watch, digest_of_content, fault_of, recorded
 from gvr_bench.types import SPLITS
 
 SAMPLE = 100  # images of each split

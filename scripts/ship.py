@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from gvr_bench.integrity import seal
 from gvr_bench.planner import make_plan
 from gvr_bench.plugins import installed
 from gvr_bench.run import How, Runner
 from gvr_bench.spec import build_spec
 from gvr_bench.stages import Stage, StageKind
-from gvr_bench.store import ERROR, SHIPPED, WORK, Store, subfolder
+from gvr_bench.storage.integrity import seal
+from gvr_bench.storage.store import ERROR, SHIPPED, WORK, Store, subfolder
 
 KINDS: tuple[StageKind, ...] = ("generator", "encoder", "oracle")
 DATASETS = ("phantom", "digits", "mnist")

@@ -18,7 +18,7 @@ from gvr_bench.compute.scores import compute_scores
 from gvr_bench.compute.student import compute_lessons, compute_student
 from gvr_bench.errors import PluginError, TrainingError
 from gvr_bench.stages import Stage, StageKind
-from gvr_bench.store import Store
+from gvr_bench.storage.store import Store
 
 COMPUTE: dict[StageKind, Callable[[Bench], str | None]] = {
     "data": compute_data,

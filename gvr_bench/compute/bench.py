@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import read_arrays
 from gvr_bench.errors import DataError
-from gvr_bench.formats import read_arrays, read_json, read_weights, write_json
+from gvr_bench.formats import read_json, read_weights, write_json
 from gvr_bench.images import StoredImages
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.stages import Stage, StageKind
-from gvr_bench.store import Store
+from gvr_bench.storage.store import Store
 from gvr_bench.types import Model, Query, Task
 
 AT_ONCE = 64  # images that a head sees, which may be large for its network

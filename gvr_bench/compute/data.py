@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.arrays import put_array, write_arrays, writing_arrays
 from gvr_bench.compute.bench import Bench
 from gvr_bench.errors import DataError
-from gvr_bench.formats import put_array, write_arrays, write_json, writing_arrays
+from gvr_bench.formats import write_json
 from gvr_bench.plugins import blaming
 from gvr_bench.types import SPLITS, ImageSpec, Split, Task
 

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gvr_bench.arrays import read_arrays, write_arrays
 from gvr_bench.compute.bench import Bench, batched, cases_query, load_model
 from gvr_bench.compute.judges import reconstruction_errors
 from gvr_bench.compute.oracle import Oracle, load_oracle
-from gvr_bench.formats import read_arrays, write_arrays
 from gvr_bench.images import StoredImages, to_float
 from gvr_bench.metrics import Evidence
 from gvr_bench.metrics.truth import pixel_ap

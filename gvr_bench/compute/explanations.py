@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import put_rows, write_arrays, writing_arrays
 from gvr_bench.compute.bench import Bench, cases_query, load_model
 from gvr_bench.compute.cost import Cost, measuring
 from gvr_bench.contract import Seal, answer_breaches
 from gvr_bench.errors import PluginError
-from gvr_bench.formats import put_rows, write_arrays, writing_arrays
 from gvr_bench.images import to_bytes, to_float
 from gvr_bench.types import Model, Query
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import write_arrays
 from gvr_bench.compute.bench import (
     AT_ONCE,
     Bench,
@@ -27,7 +28,7 @@ from gvr_bench.compute.bench import (
 )
 from gvr_bench.compute.networks import save_network, seeded
 from gvr_bench.errors import TrainingError
-from gvr_bench.formats import write_arrays, write_json
+from gvr_bench.formats import write_json
 from gvr_bench.metrics import decoded_scores, predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.types import SPLITS, Latents, Query, Task

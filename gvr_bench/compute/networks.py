@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import write_arrays
 from gvr_bench.compute.bench import Bench, freeze, load_generator
 from gvr_bench.errors import TrainingError
-from gvr_bench.formats import write_arrays, write_json, write_weights
+from gvr_bench.formats import write_json, write_weights
 
 
 def seeded(build: Callable[[], nn.Module], ctx: gvr.Context) -> nn.Module:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import write_arrays
 from gvr_bench.compute.bench import Bench, Decoded, cases_query, freeze, load_model, of_latents
 from gvr_bench.compute.explanations import explain
 from gvr_bench.compute.networks import seeded
-from gvr_bench.formats import write_arrays
 from gvr_bench.images import to_float
 from gvr_bench.scoring import PERTURBED
 from gvr_bench.stages import Stage

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.arrays import write_arrays
 from gvr_bench.compute.bench import Bench
 from gvr_bench.compute.evidence import gather_evidence
-from gvr_bench.formats import write_arrays, write_json
+from gvr_bench.formats import write_json
 from gvr_bench.metrics import METRICS, Evidence, Metric, Score, score
 from gvr_bench.metrics.base import NO_SCORE
 from gvr_bench.plugins import one_line

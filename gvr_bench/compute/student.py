@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import write_arrays
 from gvr_bench.compute.bench import Bench, cases_query, load_generator, load_head, load_model
 from gvr_bench.compute.explanations import explain
 from gvr_bench.errors import Unsupported
-from gvr_bench.formats import write_arrays
 from gvr_bench.types import Query
 
 SIZES = (10, 20, 40, 80, 160, 320)  # images a student learns from

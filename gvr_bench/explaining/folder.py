@@ -27,11 +27,11 @@ from gvr_bench.answers import (
     Unread,
     write_answers,
 )
+from gvr_bench.arrays import SLASH, put_array, write_arrays, writing_arrays
 from gvr_bench.errors import GvrError, StoreError, Unsupported, UsageError
 from gvr_bench.explaining.asking import Asking, Seen, Wish, questions
 from gvr_bench.explaining.model import Arrays, Trained
 from gvr_bench.explaining.taking import Taken
-from gvr_bench.formats import SLASH, put_array, write_arrays, writing_arrays
 from gvr_bench.gallery import BYTES, OF_EXPLAINER, ORACLE_AFTER
 from gvr_bench.plugins import one_line
 from gvr_bench.records import finite

@@ -28,7 +28,7 @@ from gvr_bench.planner import Planner
 from gvr_bench.run import gains_from_bfloat16
 from gvr_bench.spec import parse_choice
 from gvr_bench.stages import Combination, Stage
-from gvr_bench.store import Store
+from gvr_bench.storage.store import Store
 from gvr_bench.types import ImageSpec, Query, Task
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from gvr_bench.report.folder import load as read_run
 from gvr_bench.run import choose_device
 from gvr_bench.spec import build_spec
 from gvr_bench.stages import Combination, Stage, StageKind
-from gvr_bench.store import DamageError, Store, default_root
+from gvr_bench.storage.store import DamageError, Store, default_root
 
 NEEDED: tuple[StageKind, ...] = ("data", "generator", "encoder", "latents", "head")
 

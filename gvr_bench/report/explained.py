@@ -18,8 +18,9 @@ from gvr_bench.answers import (
     amount,
     read_answers,
 )
+from gvr_bench.arrays import SLASH
 from gvr_bench.errors import DataError
-from gvr_bench.formats import SLASH, replacing
+from gvr_bench.formats import replacing
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.gallery import Gallery, galleries
 from gvr_bench.report.cases.maps import Maps, maps

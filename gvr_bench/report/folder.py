@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import h5py
 
+from gvr_bench.arrays import BAD_HDF5, refuse_foreign
 from gvr_bench.errors import DataError, StoreError
-from gvr_bench.formats import BAD_HDF5, refuse_foreign
 from gvr_bench.records import Record, read_records
 from gvr_bench.report import check_run
 from gvr_bench.report.experiment import Experiment, read_experiment

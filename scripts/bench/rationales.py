@@ -24,7 +24,7 @@ from gvr_bench.compute.cost import MEBI
 from gvr_bench.errors import GvrError
 from gvr_bench.images import to_float
 from gvr_bench.spec import DEFAULTS
-from gvr_bench.store import default_root
+from gvr_bench.storage.store import default_root
 
 THROUGH_IMAGE = {"gvr": False, "gvr-robust": True}  # whether it asks the encoder at each step
 SIZES, LARGE = (250, 1000, 4000), 16_000

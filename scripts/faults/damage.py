@@ -12,7 +12,7 @@ from lab import Lab, Started, drafts, until, whole_values
 from outcome import Outcome
 
 from gvr_bench.cache import stage_folders
-from gvr_bench.integrity import META
+from gvr_bench.storage.integrity import META
 
 WAYS = ("a flipped bit", "half the file", "an empty file", "no file")
 NAMED = 1  # exit code of `cache verify` where something is damaged

@@ -19,8 +19,8 @@ import h5py
 import numpy as np
 
 from gvr_bench.cache import stage_folders
-from gvr_bench.integrity import META
-from gvr_bench.store import DRAFTS
+from gvr_bench.storage.integrity import META
+from gvr_bench.storage.store import DRAFTS
 
 SPEC = [
     "--dataset", "phantom:size=32,train=30,validation=16,test=40",

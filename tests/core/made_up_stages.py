@@ -14,7 +14,7 @@ import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench
 from gvr_bench.compute.data import compute_cases, compute_data
 from gvr_bench.stages import Stage, StageKind
-from gvr_bench.store import FileCheckpoints, Store
+from gvr_bench.storage.store import FileCheckpoints, Store
 
 BINARY = gvr.Task("binary", ("square",))
 TWO = gvr.Task("multilabel", ("left", "right"))

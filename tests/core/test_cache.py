@@ -12,11 +12,11 @@ import pytest
 from tiny import plan_of, stage_of
 
 from gvr_bench.cache import collect, verify
-from gvr_bench.integrity import META, write_meta
 from gvr_bench.locks import locked
 from gvr_bench.plugins import Registry
 from gvr_bench.stages import Stage, key_of
-from gvr_bench.store import Store
+from gvr_bench.storage.integrity import META, write_meta
+from gvr_bench.storage.store import Store
 
 DAYS = 24 * 3600
 

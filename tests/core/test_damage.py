@@ -122,7 +122,7 @@ def test_damage_with_cached_only_is_one_line(home: Path, cli) -> None:
 def test_a_disk_that_damages_what_was_just_written_is_one_line(
     home: Path, cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gvr_bench.store.file_fault", lambda *args: "it rots")
+    monkeypatch.setattr("gvr_bench.storage.store.file_fault", lambda *args: "it rots")
     assert "though computed again 3 times; check the disk" in last_line(
         cli(*typed(home / "store", home / "again"))
     )

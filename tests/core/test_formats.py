@@ -12,20 +12,17 @@ import pytest
 import torch
 from torch import nn
 
+from gvr_bench.arrays import put_rows, read_arrays, write_arrays, writing_arrays
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import (
     canonical,
-    put_rows,
-    read_arrays,
     read_json,
     read_state,
     read_weights,
     replacing,
-    write_arrays,
     write_json,
     write_state,
     write_weights,
-    writing_arrays,
 )
 from gvr_bench.records import write_records
 

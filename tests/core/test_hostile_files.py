@@ -15,13 +15,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gvr_bench.arrays import read_arrays, write_arrays
 from gvr_bench.errors import DataError, GvrError, StoreError
 from gvr_bench.formats import (
-    read_arrays,
     read_json,
     read_state,
     read_weights,
-    write_arrays,
     write_json,
     write_state,
     write_weights,
@@ -126,7 +125,7 @@ def test_an_array_that_is_announced_but_not_there_is_not_made(tmp_path: Path) ->
 
 
 def test_an_array_packed_a_thousandfold_is_not_unpacked(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gvr_bench.formats.ALWAYS", 1_000_000)
+    monkeypatch.setattr("gvr_bench.arrays.ALWAYS", 1_000_000)
     write_arrays(tmp_path / "x.h5", {"a": np.zeros((20, 1000, 1000), np.uint8)})
     assert "says it holds 20,000,000 bytes" in refused(read_arrays, tmp_path / "x.h5")
 
@@ -294,7 +293,7 @@ import random, sys
 from pathlib import Path
 import numpy as np
 from gvr_bench.errors import StoreError
-from gvr_bench.formats import read_arrays, write_arrays
+from gvr_bench.arrays import read_arrays, write_arrays
 
 path = Path(sys.argv[1])
 write_arrays(path, {"a": np.arange(100.0), "g/i": np.zeros((4, 1, 8, 8), np.uint8)})

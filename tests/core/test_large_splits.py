@@ -12,8 +12,8 @@ import torch
 from made_up_stages import AREA, BINARY, Bank, Squares
 
 from gvr_bench import images as module
+from gvr_bench.arrays import write_arrays, writing_arrays
 from gvr_bench.errors import StoreError
-from gvr_bench.formats import write_arrays, writing_arrays
 from gvr_bench.images import FiledPixels, StoredImages, find_rows, read_pixels
 
 CPU = torch.device("cpu")

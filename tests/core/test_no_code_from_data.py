@@ -35,9 +35,9 @@ IMPORTS = {
     "torch.jit.load": {NETWORKS},
     "torch.export.load": {NETWORKS},
 }
-NETWORK = {"urllib.request": {"gvr_bench/https.py"}}
+NETWORK = {"urllib.request": {"gvr_bench/fetching/https.py"}}
 ARCHIVES = {  # which call nothing that extracts
-    "tarfile": {"gvr_bench/unpacking.py"},
+    "tarfile": {"gvr_bench/fetching/unpacking.py"},
     "zipfile": {"datasets/gvr_datasets/npz.py", NETWORKS},
 }
 

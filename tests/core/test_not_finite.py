@@ -11,9 +11,9 @@ from tiny import command
 from torch import nn
 
 import gvr_bench.api as gvr
-from gvr_bench.checkpoints import FileCheckpoints
 from gvr_bench.compute import compute, heads, judges, networks, oracle
 from gvr_bench.errors import TrainingError
+from gvr_bench.storage.checkpoints import FileCheckpoints
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from made_up_stages import AREA, BINARY, SIZE, THREE, TWO, Bank, Squares
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import read_arrays
 from gvr_bench.compute import oracle as module
 from gvr_bench.compute.bench import Bench
 from gvr_bench.compute.oracle import (
@@ -21,7 +22,7 @@ from gvr_bench.compute.oracle import (
     spread,
     train_oracle,
 )
-from gvr_bench.formats import read_arrays, read_json, read_weights
+from gvr_bench.formats import read_json, read_weights
 from gvr_bench.metrics.decoding import ORACLE_PREDICTION
 from gvr_bench.plugins import GROUP, Registry
 

@@ -23,7 +23,7 @@ ARGUMENTS = {
 DYING = """
 import os, signal, sys
 from gvr_bench.cli import main
-from gvr_bench.store import FileCheckpoints
+from gvr_bench.storage.store import FileCheckpoints
 
 kind, step = os.environ["KILL_IN"].split()
 load, steps = FileCheckpoints.load, {}

@@ -12,13 +12,13 @@ import torch
 from rich.console import Console
 from tiny import command, plan_of
 
-from gvr_bench.integrity import write_meta
 from gvr_bench.planner import make_plan
 from gvr_bench.plugins import Registry
 from gvr_bench.run import How, Runner
 from gvr_bench.spec import build_spec
 from gvr_bench.stages import Plan, Stage
-from gvr_bench.store import META, SHIPPED, Store, subfolder
+from gvr_bench.storage.integrity import write_meta
+from gvr_bench.storage.store import META, SHIPPED, Store, subfolder
 
 MNIST = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
 LIMIT = 25 * 2**20

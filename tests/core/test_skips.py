@@ -14,10 +14,10 @@ from made_up_stages import BINARY, Bank, Squares
 from PIL import Image
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import read_arrays
 from gvr_bench.compute import compute
 from gvr_bench.compute import data as data_module
 from gvr_bench.compute.data import compute_cases, compute_data
-from gvr_bench.formats import read_arrays
 from gvr_bench.stages import Stage
 
 

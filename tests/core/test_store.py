@@ -13,10 +13,10 @@ import torch
 from tiny import stage_of
 
 from gvr_bench.errors import StoreError
-from gvr_bench.integrity import digest, sha256, sums, value_files, write_meta
 from gvr_bench.plugins import Registry
 from gvr_bench.stages import Stage
-from gvr_bench.store import ERROR, META, WORK, DamageError, FileCheckpoints, Store
+from gvr_bench.storage.integrity import digest, sha256, sums, value_files, write_meta
+from gvr_bench.storage.store import ERROR, META, WORK, DamageError, FileCheckpoints, Store
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_disk_that_is_full_at_the_commit_leaves_the_value_before(
 
 
 def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from gvr_bench.store import default_root
+    from gvr_bench.storage.store import default_root
 
     monkeypatch.setenv("GVR_BENCH_STORE", str(tmp_path))
     assert default_root() == tmp_path
@@ -268,7 +268,7 @@ def test_a_value_is_read_for_its_checksum_once(
     fill(store, stage)
     reader, read = Store(store.root), []
     monkeypatch.setattr(
-        "gvr_bench.integrity.sha256", lambda path: read.append(path) or sha256(path)
+        "gvr_bench.storage.integrity.sha256", lambda path: read.append(path) or sha256(path)
     )
     for _ in range(3):
         reader.file(stage, "value.bin")

@@ -14,6 +14,7 @@ from tiny import plan_of
 from torch import Tensor
 
 import gvr_bench.api as gvr
+from gvr_bench.arrays import read_arrays
 from gvr_bench.compute import COMPUTE
 from gvr_bench.compute import student as students
 from gvr_bench.compute.bench import Bench
@@ -32,10 +33,10 @@ from gvr_bench.compute.student import (
     teach,
 )
 from gvr_bench.errors import Unsupported
-from gvr_bench.formats import read_arrays, read_json, write_json
+from gvr_bench.formats import read_json, write_json
 from gvr_bench.plugins import installed
 from gvr_bench.stages import Stage
-from gvr_bench.store import FileCheckpoints, Store
+from gvr_bench.storage.store import FileCheckpoints, Store
 
 CPU = torch.device("cpu")
 PATCH = 4  # side of the patches of the made-up images

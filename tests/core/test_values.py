@@ -10,12 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
+from gvr_bench.arrays import write_arrays
 from gvr_bench.errors import StoreError
-from gvr_bench.formats import write_arrays
 from gvr_bench.records import Record
 from gvr_bench.results import Outcome, protocol
 from gvr_bench.stages import Combination, Plan, Stage
-from gvr_bench.store import Store
+from gvr_bench.storage.store import Store
 from gvr_bench.values import (
     EXPLANATIONS,
     RunValues,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import gvr_bench.api as gvr
-from gvr_bench.downloads import Patience
+from gvr_bench.fetching.downloads import Patience
 
 HASTE = Patience(silence=0.3, least=1.0, tries=3, pause=0.01, longest=0.02, worth=10)
 Misdeed = Callable[["Answer"], None]

@@ -18,7 +18,7 @@ from fetch_server import HASTE, Server, Told, drop, serving, status
 from PIL import Image
 
 import gvr_bench.api as gvr
-from gvr_bench.fetching import space_needed, survey
+from gvr_bench.fetching.files import space_needed, survey
 
 NAMES = r"images/\d{8}_\d{3}\.png"
 

@@ -22,8 +22,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import gvr_bench.api as gvr
-from gvr_bench import downloads
 from gvr_bench.cli import app
+from gvr_bench.fetching.files import downloads
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
@@ -140,7 +140,7 @@ def test_a_dry_run_downloads_nothing_and_says_what_is_there(
 def test_what_would_be_refused_is_said_before_anything_is_asked(
     typed, release, server, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("gvr_bench.dataset_commands.ASKED_FROM", 1_000)
+    monkeypatch.setattr("gvr_bench.commands.datasets.ASKED_FROM", 1_000)
     (tmp_path / "test_list.txt").write_text("mine")
     done = typed("fetch", "chestxray8", "--data-root", tmp_path, "--dry-run")
     assert done.code == 0
@@ -179,7 +179,7 @@ def test_a_hostile_archive_is_refused_and_the_others_are_kept(
 
 
 def test_much_is_downloaded_only_after_a_yes(typed, release, server, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gvr_bench.dataset_commands.ASKED_FROM", 1_000)
+    monkeypatch.setattr("gvr_bench.commands.datasets.ASKED_FROM", 1_000)
     done = typed("fetch", "chestxray8", "--data-root", tmp_path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert "add --yes to let it, or --dry-run to see the files" in done.err

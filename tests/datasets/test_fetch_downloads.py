@@ -30,7 +30,7 @@ from fetch_server import (
 )
 
 import gvr_bench.api as gvr
-from gvr_bench.downloads import Patience, download
+from gvr_bench.fetching.downloads import Patience, download
 
 DATA = bytes(range(256)) * 4
 

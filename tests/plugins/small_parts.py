@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.store import FileCheckpoints
+from gvr_bench.storage.store import FileCheckpoints
 
 
 class Rack:

@@ -12,7 +12,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from gvr_bench.formats import SLASH
+from gvr_bench.arrays import SLASH
 from gvr_bench.metrics import DECLARED
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained

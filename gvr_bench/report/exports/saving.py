@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from gvr_bench.arrays import SLASH
 from gvr_bench.errors import DataError, UsageError
-from gvr_bench.formats import SLASH, replacing
+from gvr_bench.formats import replacing
 from gvr_bench.report import text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.charts.figures import figures, standalone

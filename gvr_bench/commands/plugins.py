@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gvr_bench.options import DataRoot, Json
-from gvr_bench.shell import (
+from gvr_bench.commands.options import DataRoot, Json
+from gvr_bench.commands.shell import (
     SOME_FAILED,
     errors_in_one_line,
     print_json,

@@ -25,11 +25,13 @@ from typing import Any
 
 import platformdirs
 
-from gvr_bench.checkpoints import FileCheckpoints
-from gvr_bench.drafts import Draft, move, sweep, writer
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import write_json
-from gvr_bench.integrity import (
+from gvr_bench.locks import locked, silent
+from gvr_bench.stages import Stage
+from gvr_bench.storage.checkpoints import FileCheckpoints
+from gvr_bench.storage.drafts import Draft, move, sweep, writer
+from gvr_bench.storage.integrity import (
     ERROR,
     META,
     WORK,
@@ -44,12 +46,10 @@ from gvr_bench.integrity import (
     value_files,
     write_meta,
 )
-from gvr_bench.locks import locked, silent
-from gvr_bench.stages import Stage
 
 __all__ = ["ERROR", "META", "SHIPPED", "WORK", "DamageError", "FileCheckpoints", "Store"]
 
-SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED = Path(__file__).parents[1] / "shipped"
 DRAFTS, LOCKS = "drafts", "locks"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -14,9 +14,9 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-from gvr_bench.downloads import opened, writing
 from gvr_bench.errors import DataError
-from gvr_bench.remote import Archive, Watch
+from gvr_bench.fetching.downloads import opened, writing
+from gvr_bench.fetching.remote import Archive, Watch
 
 CHUNK = 2**20  # bytes
 MOST_AT_ONCE = 2**22  # bytes of one header, which is read into memory whole

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from gvr_bench.commands.options import DataRoot, Device, Json, StoreRoot, names_of
+from gvr_bench.commands.shell import SOME_FAILED, errors_in_one_line, print_table
 from gvr_bench.errors import DataError, UsageError
-from gvr_bench.options import DataRoot, Device, Json, StoreRoot, names_of
-from gvr_bench.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
     import gvr_bench.api as gvr

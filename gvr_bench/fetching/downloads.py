@@ -24,8 +24,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from gvr_bench.errors import DataError
-from gvr_bench.https import Refused, open_url
-from gvr_bench.remote import Remote, Watch, fault_of
+from gvr_bench.fetching.https import Refused, open_url
+from gvr_bench.fetching.remote import Remote, Watch, fault_of
 
 CHUNK = 2**18  # bytes
 LATER = (408, 425, 429, 500, 502, 503, 504)  # answers that may be another the next time

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gvr_bench.options import DataRoot, Profile, names_of
-from gvr_bench.shell import SOME_FAILED, errors_in_one_line, print_table
+from gvr_bench.commands.options import DataRoot, Profile, names_of
+from gvr_bench.commands.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
     from gvr_bench.api import Dataset
-    from gvr_bench.fetching import State
+    from gvr_bench.fetching.files import State
 
 ASKED_FROM = 10**9  # bytes to download
 MOST_LINES = 20  # of what is wrong
@@ -68,7 +68,7 @@ def datasets_fetch(
     with errors_in_one_line():
         from rich.console import Console
 
-        from gvr_bench.fetching import fetch, refuse, survey
+        from gvr_bench.fetching.files import fetch, refuse, survey
         from gvr_bench.plugins import blaming
         from gvr_bench.transfers import watching
 
@@ -181,7 +181,7 @@ def show_states(states: list[State], folder: Path, remove: bool) -> None:
     from rich.filesize import decimal
 
     from gvr_bench.errors import DataError
-    from gvr_bench.fetching import free_space, refuse, space_needed
+    from gvr_bench.fetching.files import free_space, refuse, space_needed
 
     rows = []
     for state in states:

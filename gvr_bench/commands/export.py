@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gvr_bench.shell import errors_in_one_line
+from gvr_bench.commands.shell import errors_in_one_line
 
 
 def export(

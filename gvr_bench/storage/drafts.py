@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gvr_bench.integrity import ERROR, META, value_files
+from gvr_bench.storage.integrity import ERROR, META, value_files
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 

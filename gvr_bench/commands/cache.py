@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gvr_bench.shell import SOME_FAILED, errors_in_one_line, print_table
+from gvr_bench.commands.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
-    from gvr_bench.store import Store
+    from gvr_bench.storage.store import Store
 
 cache_app = typer.Typer(
     help="Look after the store of models, latents and scores.", no_args_is_help=True
@@ -30,7 +30,7 @@ StoreRoot = Annotated[
 def open_store(root: Path | None) -> Store:
     """Open the store that is meant. Raises `UsageError` where there is none."""
     from gvr_bench.errors import UsageError
-    from gvr_bench.store import Store, default_root
+    from gvr_bench.storage.store import Store, default_root
 
     store = Store(root or default_root())
     if not store.root.is_dir():

@@ -11,8 +11,8 @@ from typing import Any
 
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import read_state, replacing, write_state
-from gvr_bench.integrity import sha256
 from gvr_bench.stopping import Stop
+from gvr_bench.storage.integrity import sha256
 
 Saved = tuple[int, dict[str, Any], list[dict[str, float]]]  # step, state, history
 

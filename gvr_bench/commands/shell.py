@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gvr_bench.experiments import Experiment
     from gvr_bench.spec import Spec
     from gvr_bench.stages import Plan
-    from gvr_bench.store import Store
+    from gvr_bench.storage.store import Store
 
 BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 1, 130
 STOP = Stop()  # of this process: signals are the same for all of it
@@ -81,7 +81,7 @@ def carry_out(spec: Spec, options: Options, experiment: Experiment | None = None
     began = time.time()
     from gvr_bench.planner import make_plan
     from gvr_bench.plugins import installed
-    from gvr_bench.store import Store, default_root
+    from gvr_bench.storage.store import Store, default_root
 
     plan = make_plan(spec, installed())
     store = Store(options.store or default_root())

@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Literal
 from rich.filesize import decimal
 
 from gvr_bench.errors import DataError, UsageError
+from gvr_bench.fetching.remote import (
+    Archive,
+    Remote,
+    Silent,
+    Watch,
+    digest_of_content,
+    fault_of,
+    record,
+)
 from gvr_bench.locks import locked
-from gvr_bench.remote import Archive, Remote, Silent, Watch, digest_of_content, fault_of, record
 
 if TYPE_CHECKING:
-    from gvr_bench.downloads import Patience
+    from gvr_bench.fetching.downloads import Patience
 
 LOCK = ".fetch.lock"
 
@@ -148,7 +156,7 @@ def refuse(states: Sequence[State], folder: Path, remove: bool) -> None:
 def _fetch_one(
     state: State, folder: Path, watch: Watch, patience: Patience | None, remove: bool
 ) -> None:
-    from gvr_bench.downloads import Patience, download
+    from gvr_bench.fetching.downloads import Patience, download
 
     remote, path = state.remote, folder / state.remote.name
     came = state.kind in ("partial", "missing")
@@ -172,7 +180,7 @@ def _fetch_one(
 
 
 def _unpack(remote: Remote, archive: Archive, folder: Path, watch: Watch) -> None:
-    from gvr_bench.unpacking import unpack
+    from gvr_bench.fetching.unpacking import unpack
 
     sizes = unpack(folder / remote.name, archive, folder, watch)
     marker = _marker(remote.name, folder)

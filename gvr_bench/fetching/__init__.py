@@ -1,0 +1,1 @@
+"""Files from the network: known by their digest, resumable, unpacked with care."""

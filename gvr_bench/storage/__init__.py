@@ -1,0 +1,1 @@
+"""The store of values: atomic, checked, resumable."""
