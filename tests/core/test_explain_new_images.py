@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 import pytest
 import tiny
-from conftest import Cli
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -89,7 +88,7 @@ def case(phantom: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def explain(cli: Cli, phantom: Path) -> Callable[..., Any]:
+def explain(cli: Any, phantom: Path) -> Callable[..., Any]:
     """Type `gvr-bench explain` with the store of a run."""
 
     def type_in(*words: object, run: Path = phantom) -> Any:
@@ -106,7 +105,7 @@ def answers(folder: str = "explained-run") -> Any:
 # What cannot be done.
 
 
-def test_what_is_no_run_is_named(cli: Cli, case: Path, phantom: Path, tmp_path: Path) -> None:
+def test_what_is_no_run_is_named(cli: Any, case: Path, phantom: Path, tmp_path: Path) -> None:
     nowhere = cli("explain", case, "--run", tmp_path / "nowhere").fault
     assert "there is no run at" in nowhere
     assert "nowhere" in nowhere
@@ -116,7 +115,7 @@ def test_what_is_no_run_is_named(cli: Cli, case: Path, phantom: Path, tmp_path: 
 
 
 def test_a_store_without_the_model_says_what_to_type(
-    cli: Cli, case: Path, phantom: Path, tmp_path: Path
+    cli: Any, case: Path, phantom: Path, tmp_path: Path
 ) -> None:
     fault = cli("explain", case, "--run", phantom, "--store", tmp_path / "other").fault
     assert "data phantom is not in the store" in fault
@@ -460,7 +459,7 @@ def test_arrays_are_kept_as_they_are(explain: Any, case: Path, model: Trained) -
         np.testing.assert_allclose(file["image"][0], rationale.image)
 
 
-def test_the_page_is_drawn_again_from_its_folder(explain: Any, cli: Cli, case: Path) -> None:
+def test_the_page_is_drawn_again_from_its_folder(explain: Any, cli: Any, case: Path) -> None:
     assert explain(case, "--finding", "BNP").code == 0
     page = Path("explained-run/index.html")
     before = page.read_bytes()

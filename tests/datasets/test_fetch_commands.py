@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import gvr_bench.api as gvr
 from gvr_bench.cli import app
-from gvr_bench.fetching.files import downloads
+from gvr_bench.fetching import downloads
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
