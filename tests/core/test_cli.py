@@ -51,7 +51,7 @@ BAD = {
         "explainer 'saliency' has no setting 'absolut'; did you mean 'absolute'?",
     ),
     "a value": (command(head="linear:steps=0"), "head 'linear': steps='0': Input should be"),
-    "a setting without value": (command(head="linear:steps"), "write linear:setting=value"),
+    "a setting without value": (command(head="linear:steps"), "write linear:steps=value"),
     "a size": (command(dataset="phantom:size=48,train=9,validation=3,test=9"), "not 48"),
     "limit 0": (command("--limit", "0"), "limit = 0: Input should be greater"),
     "fresh": (command("--fresh", "salience"), "--fresh salience: no such stage; did you mean"),
