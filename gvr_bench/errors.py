@@ -7,6 +7,8 @@ GvrError
 ├── StoreError       the store cannot be read or written        exit 2
 ├── PluginError      a plugin does not load or breaks its contract
 ├── TrainingError    an optimisation produced NaN or infinity
+├── MemoryShortage   a stage needs more memory than there is
+├── ProcessError     another process of this run is gone        exit 2
 └── Unsupported      this component does not apply here         an n/a cell
 ```
 
@@ -53,6 +55,14 @@ class PluginError(GvrError):
 
 class TrainingError(GvrError):
     """An optimisation produced NaN or infinity."""
+
+
+class MemoryShortage(GvrError):  # noqa: N818 - MemoryError is Python's
+    """A stage needs more memory than there is, even with one image at a time."""
+
+
+class ProcessError(GvrError):
+    """Another process of this run is gone, or does something else."""
 
 
 class Unsupported(GvrError):  # noqa: N818 - it is an answer, not a fault

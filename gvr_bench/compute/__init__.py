@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+
+import torch
 
 import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench
@@ -16,7 +19,7 @@ from gvr_bench.compute.oracle import compute_oracle
 from gvr_bench.compute.probes import compute_probe
 from gvr_bench.compute.scores import compute_scores
 from gvr_bench.compute.student import compute_lessons, compute_student
-from gvr_bench.errors import PluginError, TrainingError
+from gvr_bench.errors import MemoryShortage, PluginError, TrainingError
 from gvr_bench.stages import Stage, StageKind
 from gvr_bench.storage.store import Store
 
@@ -39,16 +42,60 @@ COMPUTE: dict[StageKind, Callable[[Bench], str | None]] = {
 }
 
 
+TRAINED = {"generator", "encoder", "head", "oracle", "judges", "student"}
+FEWER = 4  # times fewer images at once, where memory ran out
+
+
 def compute(stage: Stage, store: Store, ctx: gvr.Context) -> str:
     """Compute one stage and write its value; return what the user should know of it, if anything.
 
-    Raises what the plugins raise.
+    Where memory runs out it is tried again with fewer images at once, which changes a result by no
+    more than rounding. Raises what the plugins raise, and `MemoryShortage`.
     """
     if stage.problem:
         raise PluginError(stage.problem)
-    try:
-        return COMPUTE[stage.kind](Bench(stage, store, ctx)) or ""
-    except TrainingError as error:
-        found = ctx.checkpoints.load() if ctx.checkpoints else None
-        kept = f"the last checkpoint, of step {found[0]}, is kept" if found else "nothing is kept"
-        raise TrainingError(f"{error}; {kept}; try other settings of {stage.name}") from error
+    whole = ctx.batch_size
+    while True:
+        try:
+            note = COMPUTE[stage.kind](Bench(stage, store, ctx)) or ""
+            break
+        except TrainingError as error:
+            raise TrainingError(
+                f"{error}; {kept(ctx)}; try other settings of {stage.name}"
+            ) from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_shortage(error):
+                raise
+            if stage.kind in TRAINED or ctx.batch_size == 1:
+                raise MemoryShortage(told(stage, ctx)) from error
+        if ctx.device.type == "cuda":
+            torch.cuda.empty_cache()
+        ctx = dataclasses.replace(ctx, batch_size=max(1, ctx.batch_size // FEWER))
+    if ctx.batch_size < whole:
+        fewer = f"memory ran out with {whole} images at once; it took {ctx.batch_size}"
+        note = "; ".join(filter(None, (note, fewer)))
+    return note
+
+
+def kept(ctx: gvr.Context) -> str:
+    """Say what is left of a training."""
+    found = ctx.checkpoints.load() if ctx.checkpoints else None
+    return f"the last checkpoint, of step {found[0]}, is kept" if found else "nothing is kept"
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether memory ran out; on a processor torch says so in words alone."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def told(stage: Stage, ctx: gvr.Context) -> str:
+    """Say in one line which memory did not suffice, and what helps."""
+    where = "this machine" if ctx.device.type == "cpu" else str(ctx.device)
+    other = "" if ctx.device.type == "cpu" else ", or --device cpu"
+    if stage.kind in TRAINED:
+        said = f"{where} has too little memory to train {stage}; {kept(ctx)}"
+        return f"{said}; give it a smaller batch or width in its settings, smaller images{other}"
+    said = f"{where} has too little memory for {stage}, even one image at a time"
+    return f"{said}; take smaller images{other}"
