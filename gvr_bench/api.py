@@ -22,7 +22,7 @@ import contextlib
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -43,6 +43,7 @@ from gvr_bench.errors import (
 )
 from gvr_bench.fetching.files import fetch
 from gvr_bench.fetching.remote import Archive, Remote
+from gvr_bench.sharing import Processes, Share, backward, mean, share_of
 from gvr_bench.types import (
     Explanation,
     ImageSpec,
@@ -63,9 +64,9 @@ if TYPE_CHECKING:
 __all__ = [
     "API_VERSION", "Archive", "Component", "Context", "DataError", "Dataset", "Encoder",
     "Explainer", "Explanation", "Generator", "GvrError", "Head", "ImageSpec", "Images", "Latents",
-    "Model", "Plugin", "PluginError", "Query", "Remote", "Scale", "Settings", "Split", "Task",
-    "TrainingError", "Truth", "Unsupported", "UsageError", "did_you_mean", "digest_of", "fetch",
-    "hookimpl", "seed_from", "task_loss", "translate",
+    "Model", "Plugin", "PluginError", "Query", "Remote", "Scale", "Settings", "Share", "Split",
+    "Task", "TrainingError", "Truth", "Unsupported", "UsageError", "did_you_mean", "digest_of",
+    "fetch", "hookimpl", "seed_from", "task_loss", "translate",
 ]  # fmt: skip
 
 API_VERSION = 1
@@ -201,7 +202,13 @@ class Images(Protocol):
 
 
 class Generator(Component, ABC):
-    """Makes images from latents; trained on images without labels."""
+    """Makes images from latents; trained on images without labels.
+
+    `shares` says that its `fit` takes its batches by `ctx.share`: then the processes of a run train
+    it together. One that says nothing is trained by the first process alone.
+    """
+
+    shares: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, image: ImageSpec) -> nn.Module:
@@ -219,10 +226,11 @@ class Encoder(Component, ABC):
     """Finds the latent of an image, trained with the frozen generator as its decoder.
 
     One that learns from labels says so by `supervised` and is trained on the data set whose images
-    are explained, even where the generator saw another.
+    are explained, even where the generator saw another. `shares` is that of a generator.
     """
 
     supervised: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, image: ImageSpec, generator: nn.Module) -> nn.Module:
@@ -327,10 +335,11 @@ def task_loss(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
     return F.binary_cross_entropy_with_logits(outputs, targets)
 
 
-def translate(x: Tensor, shift: int, rng: torch.Generator) -> Tensor:
+def translate(x: Tensor, shift: int, rng: torch.Generator, share: Share | None = None) -> Tensor:
     """Move each image by up to `shift` pixels in both directions, repeating the border.
 
-    `x` (N, C, H, W) -> the same shape; the papers' augmentation (8 pixels at 128 x 128).
+    `x` (N, C, H, W) -> the same shape; the papers' augmentation (8 pixels at 128 x 128). Where `x`
+    is a share of a batch, it moves as it does in the batch.
     """
     import torch
     import torch.nn.functional as F
@@ -338,7 +347,8 @@ def translate(x: Tensor, shift: int, rng: torch.Generator) -> Tensor:
     if shift == 0:
         return x
     n, _, h, w = x.shape
-    dy, dx = torch.randint(0, 2 * shift + 1, (2, n, 1), generator=rng).to(x.device)
+    drawn = torch.randint(0, 2 * shift + 1, (2, share.drawn if share else n, 1), generator=rng)
+    dy, dx = (drawn[:, share.rows] if share else drawn).to(x.device)
     padded = F.pad(x, (shift, shift, shift, shift), mode="replicate").permute(0, 2, 3, 1)
     rows = (torch.arange(h, device=x.device) + dy)[:, :, None]  # (N, H, 1)
     columns = (torch.arange(w, device=x.device) + dx)[:, None, :]  # (N, 1, W)
@@ -360,6 +370,7 @@ class Context:
     progress: Progress = _silent
     checkpoints: Checkpoints | None = None
     history: list[dict[str, float]] = field(default_factory=list)
+    processes: Processes | None = None  # that train together, where there are several
     _step: int = 0
     _total: int = 0
 
@@ -404,13 +415,41 @@ class Context:
         with self.checkpoints.looping() if self.checkpoints else contextlib.nullcontext():
             for step in range(first, total):
                 self._step = step
+                last = self.processes is not None and self.processes.agree(step)
                 epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
                 self.progress(step, total, epoch)
                 yield step
-                if self.checkpoints and step + 1 < total and self.checkpoints.due():
+                leads = not self.processes or self.processes.rank == 0
+                if not (self.checkpoints and leads and step + 1 < total):
+                    continue
+                if last or self.checkpoints.due():
                     tree = {name: part.state_dict() for name, part in state.items()}
                     self.checkpoints.save(step + 1, tree, self.history)
         self.progress(total, total, "")
+
+    def share(self, batch: int, times: int = 1) -> Share:
+        """Return the rows that this process takes of a step's `times` batches: all, if it is alone.
+
+        Draw for the whole batch, and keep `share.rows` of what was drawn.
+        """
+        return share_of(self.processes, batch, times)
+
+    def backward(self, loss: Tensor, parameters: Iterable[nn.Parameter], share: Share) -> Tensor:
+        """Do `loss.backward()` for the batch that was shared, and return its mean loss.
+
+        `loss` () is a mean over the rows of `share`; gradients must be empty before.
+        """
+        return backward(self.processes, loss, parameters, share)
+
+    def mean(self, share: Share, *values: Tensor) -> tuple[Tensor, ...]:
+        """Return means over the batch, from means () over the rows of `share`, to log them."""
+        return mean(self.processes, share, values)
+
+    def over_whole_batches(self, net: nn.Module) -> nn.Module:
+        """Return `net` with batch normalisation that sees the rows of all processes."""
+        from gvr_bench.normalising import over_whole_batches
+
+        return over_whole_batches(net, self.processes)
 
     def batches(self, n: int, size: int | None = None) -> Iterator[slice]:
         """Cut 0..n into slices of at most `size` (default `batch_size`), showing progress."""

@@ -13,9 +13,11 @@ from gvr_bench.commands.datasets import datasets_app
 from gvr_bench.commands.explain import explain, show_again
 from gvr_bench.commands.export import export
 from gvr_bench.commands.options import (
+    Address,
     DataRoot,
     Device,
     Every,
+    Executor,
     Json,
     Out,
     PlanOnly,
@@ -126,6 +128,8 @@ def run(
         typer.Option(metavar="KIND|NAME|all", help="Compute again, though stored. Repeatable."),
     ] = None,
     cached_only: Annotated[bool, typer.Option(help="Compute nothing; use what is stored.")] = False,
+    executor: Executor = "local",
+    address: Address = None,
     out: Out = None,
     store: StoreRoot = None,
     every: Every = False,
@@ -162,6 +166,8 @@ def run(
             plan,
             as_json,
             every,
+            executor,
+            address,
         )
         carry_out(build_spec(spec_file, flags, choices), options)
 

@@ -215,7 +215,8 @@ def _planes(image: Image, channels: int) -> NDArray[np.uint8]:
         grey = wide.astype(np.uint8)
         return np.repeat((255 - grey if _starts_white(image) else grey)[None], channels, axis=0)
     if channels == 1:
-        return np.array(image.convert("L"), dtype=np.uint8)[None]
+        single = image if image.mode == "L" else image.convert("L")
+        return np.array(single, dtype=np.uint8)[None]
     return np.array(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
 
 

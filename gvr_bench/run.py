@@ -7,80 +7,60 @@ import platform
 import shlex
 import sys
 import time
-import traceback
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-import gvr_bench
-from gvr_bench.api import Context, seed_from
-from gvr_bench.compute import compute
 from gvr_bench.compute.misfits import refuse_misfits
-from gvr_bench.errors import DataError, GvrError, StoreError, Unsupported, UsageError
+from gvr_bench.errors import StoreError
+from gvr_bench.executors.how import How, choose_device, gains_from_bfloat16, versions
+from gvr_bench.executors.local import Executor, LocalExecutor
+from gvr_bench.executors.worker import Worker
 from gvr_bench.formats import replacing, write_json
 from gvr_bench.gallery import write_cases
-from gvr_bench.plugins import Registry, one_line
-from gvr_bench.progress import Display, StageDisplay
+from gvr_bench.plugins import Registry
+from gvr_bench.progress import Display
 from gvr_bench.records import Record, write_records
 from gvr_bench.results import Outcome, collect
 from gvr_bench.spec import write_spec
-from gvr_bench.stages import MAIN, Plan, Stage
+from gvr_bench.stages import Plan, Stage
 from gvr_bench.stopping import Stop
-from gvr_bench.storage.store import ERROR, WORK, DamageError, FileCheckpoints, Store
+from gvr_bench.storage.store import DamageError, Store
 from gvr_bench.values import write_protocols, write_values
+
+__all__ = ["How", "Runner", "choose_device", "gains_from_bfloat16", "write_run"]
 
 MENDED = 3  # times that one stage is computed again because it is damaged
 
 
-@dataclass(frozen=True)
-class How:
-    """How a run is carried out; nothing in it changes a result beyond rounding.
+class Runner:
+    """Runs one plan in one store; `stop` tells when the user asks to end early.
 
-    `fresh` names stage kinds or components to compute again, or `all`.
+    It knows which stage is ready and what follows from how it ended; `executor` computes it, by
+    default in this process.
     """
 
-    device: torch.device
-    batch_size: int = 128
-    checkpoint_seconds: float = 30.0
-    fresh: frozenset[str] = frozenset()
-    cached_only: bool = False
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device for `auto`, `cpu` or `cuda`. Raises `UsageError` where there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device here; leave --device out, or use --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def gains_from_bfloat16(device: torch.device) -> bool:
-    """Whether the processor has bfloat16 units (AVX512-BF16, AMX, or a recent GPU)."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    ask = getattr(torch.cpu, "get_capabilities", None)  # not in older releases
-    capabilities: dict[str, object] = ask() if ask else {}
-    return bool(capabilities.get("avx512_bf16"))
-
-
-class Runner:
-    """Runs one plan in one store; `stop` tells when the user asks to end early."""
-
     def __init__(
-        self, plan: Plan, store: Store, registry: Registry, how: How, stop: Stop | None = None
+        self,
+        plan: Plan,
+        store: Store,
+        registry: Registry,
+        how: How,
+        stop: Stop | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.plan = plan
         self.store = store
         self.registry = registry
         self.how = how
         self.stop = stop or Stop()
+        self.worker = Worker(store, how, self.stop)
+        self.executor = executor or LocalExecutor(self.worker)
         self.outcomes: dict[str, Outcome] = {}
         self.refreshed: set[str] = set()
         self.mended: Counter[str] = Counter()
@@ -107,12 +87,10 @@ class Runner:
         settings that are unsuitable, `StoreError` for a full disk.
         """
         display = Display(console, len(self.plan.stages))
-        while True:
-            try:
-                self.walk(display)
-                break
-            except DamageError as found:
-                self.mend(found, display)
+        with self.executor:
+            while damaged := self.walk(display):
+                for found in damaged:
+                    self.mend(found, display)
         cached = sum(outcome.status == "cached" for outcome in self.outcomes.values())
         if cached:
             console.print(f"{cached} of {len(self.plan.stages)} stages were in the store")
@@ -150,21 +128,53 @@ class Runner:
             "folder": self.store.folder(stage) if outcome.whole else None,
         }
 
-    def walk(self, display: Display) -> None:
-        """Settle the stages that are not settled yet, or no longer are."""
-        for stage in self.plan.stages:
+    def walk(self, display: Display) -> list[DamageError]:
+        """Settle the stages that are not settled yet, or no longer are; return what is damaged.
+
+        After damage nothing is started, so that what is damaged can be removed.
+        """
+        todo = list(self.plan.stages)
+        damaged: dict[str, DamageError] = {}
+        while True:
+            if not damaged:
+                todo = self.start(todo, display)
+            if not self.executor.running:
+                return list(damaged.values())
+            try:
+                stage, outcome = self.executor.next(display)
+            except DamageError as found:
+                damaged.setdefault(found.stage.key, found)
+            else:
+                self.ended(stage, outcome, display)
+
+    def start(self, todo: Sequence[Stage], display: Display) -> list[Stage]:
+        """Settle or start the stages whose inputs are settled; return those that must wait."""
+        waiting: dict[str, Stage] = {}
+        for stage in todo:
+            unsettled = {*waiting, *self.executor.running}
+            if not self.executor.free or any(i.key in unsettled for i in stage.inputs):
+                waiting[stage.key] = stage
+                continue
             known = self.outcomes.get(stage.key)
             if known and (not known.whole or self.store.has(stage)):
                 continue
             outcome = self.settle(stage, display)
-            self.outcomes[stage.key] = outcome
-            display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
-            for warning in self.registry.tell("gvr_stage_finished", self.told(stage)):
-                display.warn(warning)
-            self.stop.check()
+            if outcome:
+                self.ended(stage, outcome, display)
+            else:
+                self.executor.start(stage)
+        return list(waiting.values())
 
-    def settle(self, stage: Stage, display: Display) -> Outcome:
-        """Reuse, compute or give up one stage."""
+    def ended(self, stage: Stage, outcome: Outcome, display: Display) -> None:
+        """Take note of how a stage ended, and tell."""
+        self.outcomes[stage.key] = outcome
+        display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
+        for warning in self.registry.tell("gvr_stage_finished", self.told(stage)):
+            display.warn(warning)
+        self.stop.check()
+
+    def settle(self, stage: Stage, display: Display) -> Outcome | None:
+        """Reuse or give up one stage; None for one that is to be computed."""
         for needed in stage.inputs:
             cause = self.outcomes[needed.key]
             if not cause.whole:
@@ -181,7 +191,7 @@ class Runner:
             return Outcome("failed", 0.0, f"{stage} is {why} (--cached-only)")
         if fault:
             display.warn(f"{stage} is {fault}; it is computed again")
-        return self.compute(stage, display)
+        return None
 
     def is_fresh(self, stage: Stage) -> bool:
         """Whether the user asked to compute this stage, or one it needs, again."""
@@ -204,74 +214,6 @@ class Runner:
             )
         display.warn(f"{stage} is {found}; it is computed again")
         self.store.discard(stage)
-
-    def compute(self, stage: Stage, display: Display) -> Outcome:
-        """Compute one stage under its lock."""
-        with (
-            self.store.claim(stage, lambda: display.waits(str(stage))),
-            display.stage(str(stage)) as progress,
-        ):
-            if self.store.has(stage):  # another process was faster
-                return Outcome("cached", float(self.store.meta(stage)["seconds"]))
-            ctx = self.context(stage, progress)
-            started = time.perf_counter()
-            try:
-                note = compute(stage, self.store, ctx)
-            except DamageError:
-                raise
-            except Exception as error:  # a plugin may raise anything
-                return self.failed(stage, error)
-            seconds = time.perf_counter() - started
-            with self.stop.later():
-                provenance = {"seconds": seconds, **versions(), "device": str(ctx.device)}
-                self.store.commit(stage, provenance)
-            self.store.used(stage)
-            return Outcome("done", seconds, note)
-
-    def context(self, stage: Stage, progress: StageDisplay) -> Context:
-        """Say how a stage is computed."""
-        checkpoints = FileCheckpoints(
-            self.store.place(stage) / WORK,
-            self.how.checkpoint_seconds,
-            self.store.digests(stage.inputs),
-            self.stop,
-        )
-
-        def show(done: int, total: int, detail: str) -> None:
-            if not self.stop.waits:
-                self.stop.check()
-            progress(done, total, detail)
-
-        return Context(
-            self.how.device,
-            seed=seed_from(stage.key),
-            batch_size=self.how.batch_size,
-            bfloat16=gains_from_bfloat16(self.how.device),
-            progress=show,
-            checkpoints=checkpoints,
-        )
-
-    def failed(self, stage: Stage, error: Exception) -> Outcome:
-        """Keep the reason; pass on what only the user can mend."""
-        self.store.fail(stage, error, traceback.format_exc())
-        unsuitable = isinstance(error, DataError | UsageError) and stage.kind in MAIN
-        if unsuitable or isinstance(error, StoreError):
-            raise error
-        if isinstance(error, Unsupported):
-            return Outcome("n/a", 0.0, str(error), not_here=True)
-        if isinstance(error, GvrError):
-            return Outcome("failed", 0.0, str(error))
-        where = self.store.place(stage) / ERROR
-        return Outcome("failed", 0.0, f"{one_line(error)} (traceback in {where})")
-
-
-def versions() -> dict[str, str]:
-    """Versions that go into the provenance of every value."""
-    return {
-        "gvr_bench": gvr_bench.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-    }
 
 
 def write_run(

@@ -33,6 +33,22 @@ ProfileOption = Annotated[
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
+Executor = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        help="local: one stage after the other in this process. ray: side by side in the workers "
+        "of a Ray cluster."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT|auto",
+        help="Head node of a Ray cluster, or auto for the one of this machine.  "
+        "\\[default: one that is started on this machine for the run]",
+        show_default=False,
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The run's folder.  \\[default: reports/<name>-<key>]"),

@@ -8,14 +8,17 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 
+from gvr_bench.commands.executing import executor_of
+from gvr_bench.commands.together import crew_for, follow, to_say
 from gvr_bench.errors import GvrError, UsageError, did_you_mean
+from gvr_bench.sharing import are_several, follows
 from gvr_bench.stopping import Stop, Stopped
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ class Options:
     plan: bool = False
     as_json: bool = False
     every: bool = False
+    executor: str = "local"
+    address: str | None = None
 
 
 @contextmanager
@@ -59,7 +64,7 @@ def errors_in_one_line() -> Iterator[None]:
         said, code = ("interrupted", INTERRUPTED)
         if isinstance(stopped, Stopped):
             said, code = str(stopped), stopped.code
-        leave(f"{said}; the same command goes on from here", code)
+        leave(f"{said}; the same command goes on from here", code, stopped=True)
 
 
 def leave_if_stopped(code: object) -> None:
@@ -70,9 +75,12 @@ def leave_if_stopped(code: object) -> None:
         os._exit(code)
 
 
-def leave(line: str, code: int) -> NoReturn:
+def leave(line: str, code: int, *, stopped: bool = False) -> NoReturn:
     """Print one line on stderr and exit; what a terminal would obey in it is shown as code."""
-    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
+    if are_several():
+        line = to_say(line, stopped=stopped)
+    if line:
+        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
     raise typer.Exit(code)
 
 
@@ -85,8 +93,15 @@ def carry_out(spec: Spec, options: Options, experiment: Experiment | None = None
 
     plan = make_plan(spec, installed())
     store = Store(options.store or default_root())
+    if options.plan and follows():
+        return
     if options.plan:
-        show_plan(plan, store, options.as_json)
+        from gvr_bench.commands.plan import show_plan
+        from gvr_bench.run import choose_device
+
+        refuse_fresh(plan, options)
+        device = choose_device(options.device).type
+        show_plan(plan, store, device, options.fresh, as_json=options.as_json)
         return
     name = experiment.name if experiment else spec.dataset[0].name
     folder = options.out or Path("reports") / f"{name}-{plan.key[:8]}"
@@ -117,7 +132,12 @@ def run_into(
         frozenset(options.fresh),
         options.cached_only,
     )
-    runner = Runner(plan, store, installed(), how, STOP)
+    crew = crew_for(how.device, STOP) if are_several() else None
+    executor = executor_of(options.executor, options.address, plan, store, how, STOP)
+    runner = Runner(plan, store, installed(), replace(how, crew=crew), STOP, executor)
+    if crew and crew.rank:
+        follow(crew, runner)
+        raise typer.Exit
     runner.prepare()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +153,8 @@ def run_into(
     runner.write(folder, began, console)
     write_html(folder)
     runner.tell(folder, console)
+    if crew:
+        crew.dismiss()
     return any(outcome.status == "failed" for outcome in runner.outcomes.values())
 
 
@@ -176,17 +198,6 @@ def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
     terminal.show_shared(folders, Console(), every, loaded)
     print(f"\nReport: {page}")
     return page
-
-
-def show_plan(plan: Plan, store: Store, as_json: bool) -> None:
-    """Show the stages of a plan, and which of them are stored."""
-    rows = [(s.kind, s.name, s.key[:16], "stored" if store.has(s) else "") for s in plan.stages]
-    if as_json:
-        print_json(("kind", "name", "key", "state"), rows)
-        return
-    print_table(("stage", "component", "key", "state"), rows)
-    missing = sum(not row[3] for row in rows)
-    print(f"{missing} of {len(rows)} stages to compute in {store.root}")
 
 
 def show_plugins(as_json: bool) -> None:

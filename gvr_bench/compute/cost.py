@@ -44,9 +44,8 @@ def measuring(model: Model, device: torch.device) -> Iterator[Cost]:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         cost.seconds = time.perf_counter() - started
-        peak = read_peak(device)
-        if before is not None and peak is not None:
-            cost.memory = max(0.0, peak - before) / MEBI
+        more = growth(before, device)
+        cost.memory = None if more is None else more / MEBI
         for hook in hooks:
             hook.remove()
 
@@ -84,6 +83,12 @@ def read_peak(device: torch.device) -> float | None:
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     return resident("VmHWM")
+
+
+def growth(before: float | None, device: torch.device) -> float | None:
+    """Return by how many bytes the peak exceeds what was in use; None where nobody tells."""
+    peak = read_peak(device)
+    return None if before is None or peak is None else max(0.0, peak - before)
 
 
 def resident(name: str) -> float | None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+import math
+import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.arrays import put_array, write_arrays, writing_arrays
 from gvr_bench.compute.bench import Bench
+from gvr_bench.compute.chunks import Chunk, Chunks, Skip
 from gvr_bench.errors import DataError
 from gvr_bench.formats import write_json
 from gvr_bench.plugins import blaming
 from gvr_bench.types import SPLITS, ImageSpec, Split, Task
 
-CHUNK = 512  # images read from a data set at a time
+CHUNK = 512  # images read from a data set at a time, at most
+CHUNK_BYTES = 2**26  # of them, at most, but for a single image
 
 
 def compute_data(bench: Bench) -> str:
@@ -48,29 +52,28 @@ def write_split(
     """Write the images of a split that can be read, with their columns."""
     shape = (len(split), image.channels, image.size, image.size)
     images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
+    kept = Chunks(bench, shape[1:])
     rows: list[NDArray[np.int64]] = []
     filled = 0
-    for start in range(0, len(split), CHUNK):
-        bench.ctx.progress(reader.seen, reader.total, name)
-        index = np.arange(start, min(start + CHUNK, len(split)))
-        read, pixels = reader.read(name, split, index)
-        images[filled : filled + len(read)] = pixels
-        filled += len(read)
-        rows.append(read)
+    step = min(CHUNK, max(1, CHUNK_BYTES // math.prod(shape[1:])))
+    for start in range(0, len(split), step):
+        index = np.arange(start, min(start + step, len(split)))
+        chunk = kept.load(name, start, len(index))
+        if chunk is None:
+            bench.ctx.progress(reader.seen, reader.total, name)
+            began = time.monotonic()
+            chunk = reader.read(name, split, index)
+            kept.save(name, start, chunk, time.monotonic() - began)
+        reader.take(chunk, len(index))
+        images[filled : filled + len(chunk.rows)] = chunk.images
+        filled += len(chunk.rows)
+        rows.append(chunk.rows)
     if filled == 0:
         raise DataError(f"{reader.whose}: no image of the split '{name}' can be read")
     if filled < len(split):
         images.resize(filled, axis=0)
     for column in ("sample_ids", "patient_ids", "targets"):
         put_array(group, column, getattr(split, column)[np.concatenate(rows)])
-
-
-class Skip(NamedTuple):
-    """An image that could not be read."""
-
-    split: str
-    sample_id: str
-    reason: str
 
 
 class Reader:
@@ -86,32 +89,36 @@ class Reader:
         self.seen = 0
         self.skipped: list[Skip] = []
 
-    def read(
-        self, name: str, split: Split, index: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Return those of the positions (n,) that can be read, (m,), and images (m, C, H, W).
-
-        Raises `DataError` where too many cannot.
-        """
-        self.seen += len(index)
+    def read(self, name: str, split: Split, index: NDArray[np.int64]) -> Chunk:
+        """Read those of the positions (n,) that can be. Raises `DataError` where none of it can."""
         try:
             with blaming(self.whose):
-                return index, split.images(index)
+                return Chunk(index, split.images(index), ())
         except DataError as error:
-            for position, reason in error.unreadable.items():
-                self.skipped.append(Skip(name, str(split.sample_ids[index[position]]), reason))
-            if not error.unreadable or len(self.skipped) > self.limit * self.total:
-                raise self.refusal(error) from error
-            rest = np.delete(index, list(error.unreadable))
+            if not error.unreadable:
+                raise
+            bad = dict(error.unreadable)
+            skips = tuple(
+                Skip(name, str(split.sample_ids[index[position]]), reason)
+                for position, reason in bad.items()
+            )
+            if len(self.skipped) + len(skips) > self.limit * self.total:
+                raise self.refusal(error, len(index), len(self.skipped) + len(skips)) from error
+        rest = np.delete(index, list(bad))
         with blaming(self.whose):
-            return rest, split.images(rest)
+            return Chunk(rest, split.images(rest), skips)
 
-    def refusal(self, error: DataError) -> DataError:
-        """Say that more cannot be read than may be left out."""
-        if not self.skipped or self.limit == 0:
+    def take(self, chunk: Chunk, count: int) -> None:
+        """Keep account of a chunk of so many images, whether it is read now or was before."""
+        self.seen += count
+        self.skipped += chunk.skipped
+
+    def refusal(self, error: DataError, count: int, bad: int) -> DataError:
+        """Say that more cannot be read than may be left out, `bad` so far with these `count`."""
+        if self.limit == 0:
             return error
         return DataError(
-            f"{error}; {len(self.skipped):,} of the first {self.seen:,} images cannot be read, and "
+            f"{error}; {bad:,} of the first {self.seen + count:,} images cannot be read, and "
             f"{self.limit:.3g} of all {self.total:,} may be left out (the setting skip)"
         )
 

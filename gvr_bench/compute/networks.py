@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import cast
 
@@ -13,6 +14,7 @@ from gvr_bench.arrays import write_arrays
 from gvr_bench.compute.bench import Bench, freeze, load_generator
 from gvr_bench.errors import TrainingError
 from gvr_bench.formats import write_json, write_weights
+from gvr_bench.stages import Stage, StageKind
 
 
 def seeded(build: Callable[[], nn.Module], ctx: gvr.Context) -> nn.Module:
@@ -32,13 +34,26 @@ def save_network(bench: Bench, net: nn.Module) -> None:
 
 
 def compute_generator(bench: Bench) -> None:
+    """Train a generator on the training images, and write it."""
+    with together(bench):
+        net = train_generator(bench)
+    write_samples(bench, freeze(net))
+    save_network(bench, net)
+
+
+def together(bench: Bench) -> contextlib.AbstractContextManager[None]:
+    """Train with the other processes of the run, where there are some."""
+    processes = bench.ctx.processes
+    return processes.training(bench.stage.key) if processes else contextlib.nullcontext()
+
+
+def train_generator(bench: Bench) -> nn.Module:
     """Train a generator on the training images."""
     generator = cast(gvr.Generator, bench.stage.component)
     net = seeded(lambda: generator.build(bench.dataset().image), bench.ctx)
     images = bench.images("train")
     generator.fit(net, images, bench.ctx)
-    write_samples(bench, freeze(net))
-    save_network(bench, net)
+    return net
 
 
 def write_samples(bench: Bench, net: nn.Module, count: int = 16) -> None:
@@ -50,10 +65,29 @@ def write_samples(bench: Bench, net: nn.Module, count: int = 16) -> None:
 
 
 def compute_encoder(bench: Bench) -> None:
+    """Train an encoder through the frozen generator, and write it."""
+    with together(bench):
+        net = train_encoder(bench)
+    save_network(bench, net)
+
+
+def train_encoder(bench: Bench) -> nn.Module:
     """Train an encoder through the frozen generator."""
     encoder = cast(gvr.Encoder, bench.stage.component)
     generator = load_generator(bench)
     net = seeded(lambda: encoder.build(bench.dataset().image, generator), bench.ctx)
     images = bench.images("train")
     encoder.fit(net, generator, images, bench.ctx)
-    save_network(bench, net)
+    return net
+
+
+TRAIN: dict[StageKind, Callable[[Bench], nn.Module]] = {
+    "generator": train_generator,
+    "encoder": train_encoder,
+}
+
+
+def is_shared(stage: Stage) -> bool:
+    """Whether the processes of a run train this stage together."""
+    made = stage.component
+    return isinstance(made, gvr.Generator | gvr.Encoder) and stage.kind in TRAIN and made.shares

@@ -16,7 +16,7 @@ META, ERROR, WORK = "meta.json", "error.json", "work"
 NOT_WRITTEN = "is not what was written"
 TOLD = {
     *("schema", "kind", "name", "version", "settings", "seed", "fingerprint", "inputs", "key"),
-    *("seconds", "gvr_bench", "python", "torch", "device"),
+    *("seconds", "memory", "gvr_bench", "python", "torch", "device"),
     *("files", "digest", "made_from", "own"),
 }
 

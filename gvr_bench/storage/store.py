@@ -59,7 +59,7 @@ class DamageError(StoreError):
 
     def __init__(self, stage: Stage, folder: Path, fault: str) -> None:
         super().__init__(f"damaged in {folder}: {fault}")
-        self.stage = stage
+        self.stage, self.folder, self.fault = stage, folder, fault
 
 
 def default_root() -> Path:

@@ -78,6 +78,7 @@ class Conv(ConvEncoder):
         "standard": {"width": 32, "steps": 20_000},
     }
     settings: Settings
+    shares = True
 
     def fit(
         self, net: nn.Module, generator: nn.Module, images: gvr.Images, ctx: gvr.Context
@@ -90,11 +91,11 @@ class Conv(ConvEncoder):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
         state: dict[str, gvr.Stateful] = {"encoder": net, "optimiser": adam, "schedule": schedule}
         check = images[validation[: 4 * s.batch]]
-        shift = round(s.shift * check.shape[-1])
+        shift, share = round(s.shift * check.shape[-1]), ctx.share(s.batch)
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(train)):
             rng = ctx.generator(step)
-            x = images[train[torch.randint(len(train), (s.batch,), generator=rng)]]
-            x = gvr.translate(x, shift, rng)
+            drawn = torch.randint(len(train), (s.batch,), generator=rng)
+            x = gvr.translate(images[train[drawn[share.rows]]], shift, rng, share)
             with ctx.autocast():
                 z = net(x)
                 reconstruction = generator(z)
@@ -102,7 +103,7 @@ class Conv(ConvEncoder):
             if s.prior:
                 loss = loss + s.prior * z.float().square().mean()
             adam.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = ctx.backward(loss, net.parameters(), share)
             adam.step()
             schedule.step()
             if not math.isfinite(loss.item()):
@@ -110,9 +111,10 @@ class Conv(ConvEncoder):
             if step % max(1, s.steps // 50) == 0 or step + 1 == s.steps:
                 with torch.no_grad(), ctx.autocast():
                     seen = generator(net(check)).float()
+                (mse,) = ctx.mean(share, F.mse_loss(reconstruction.float(), x))
                 ctx.log(
                     laplacian=loss.item(),
-                    mse=F.mse_loss(reconstruction.float(), x).item(),
+                    mse=mse.item(),
                     validation_laplacian=laplacian_loss(seen, check).item(),
                     validation_mse=F.mse_loss(seen, check).item(),
                 )

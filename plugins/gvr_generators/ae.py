@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,7 +33,7 @@ class Ae(Vae):
         net: nn.Module,
         inference: nn.Module,
         x: Tensor,
-        rng: torch.Generator,
+        noise: Tensor,
         ctx: gvr.Context,
     ) -> dict[str, Tensor]:
         """Return the mean squared error."""

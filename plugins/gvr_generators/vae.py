@@ -42,6 +42,7 @@ class Vae(gvr.Generator):
         "standard": {"width": 32, "steps": 10_000},
     }
     settings: Settings
+    shares = True
 
     def build(self, image: gvr.ImageSpec) -> nn.Module:
         """Return the decoder network."""
@@ -54,10 +55,10 @@ class Vae(gvr.Generator):
         with torch.random.fork_rng():
             torch.manual_seed(gvr.seed_from(ctx.seed, "inference"))
             inference = self.inference(gvr.ImageSpec(c, size))
+        inference = ctx.over_whole_batches(inference)
         inference.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        adam = torch.optim.Adam(
-            [*net.parameters(), *inference.parameters()], s.learning_rate, fused=True
-        )
+        weights = [*net.parameters(), *inference.parameters()]
+        adam = torch.optim.Adam(weights, s.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
         state: dict[str, gvr.Stateful] = {
             "decoder": net,
@@ -65,20 +66,22 @@ class Vae(gvr.Generator):
             "optimiser": adam,
             "schedule": schedule,
         }
-        shift = round(s.shift * size)
+        shift, share = round(s.shift * size), ctx.share(s.batch)
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(images)):
             rng = ctx.generator(step)
-            x = images[torch.randint(len(images), (s.batch,), generator=rng)]
-            losses = self.losses(net, inference, gvr.translate(x, shift, rng), rng, ctx)
+            x = images[torch.randint(len(images), (s.batch,), generator=rng)[share.rows]]
+            x = gvr.translate(x, shift, rng, share)
+            noise = torch.randn(s.batch, s.latent_dim, generator=rng)[share.rows]
+            losses = self.losses(net, inference, x, noise.to(ctx.device), ctx)
             adam.zero_grad(set_to_none=True)
-            loss = torch.stack(list(losses.values())).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = ctx.backward(torch.stack(list(losses.values())).sum(), weights, share)
             adam.step()
             schedule.step()
             if not math.isfinite(loss.item()):
                 ctx.log(loss=loss.item())
             if step % 50 == 0 or step + 1 == s.steps:
-                ctx.log(**{name: loss.item() for name, loss in losses.items()})
+                means = ctx.mean(share, *losses.values())
+                ctx.log(**{name: mean.item() for name, mean in zip(losses, means, strict=True)})
 
     def inference(self, image: gvr.ImageSpec) -> nn.Module:
         """Return a network that says mean and log-variance of an image's latent: (N, 2 D)."""
@@ -89,12 +92,11 @@ class Vae(gvr.Generator):
         net: nn.Module,
         inference: nn.Module,
         x: Tensor,
-        rng: torch.Generator,
+        noise: Tensor,
         ctx: gvr.Context,
     ) -> dict[str, Tensor]:
         """Return the two parts of the negative evidence lower bound, per image."""
         s = self.settings
-        noise = torch.randn(len(x), s.latent_dim, generator=rng).to(ctx.device)
         with ctx.autocast():
             mean, log_variance = inference(x).float().clamp(-10, 10).chunk(2, dim=1)
             decoded = net(mean + noise * (log_variance / 2).exp()).float()

@@ -54,6 +54,7 @@ class WganGp(gvr.Generator):
         },
     }
     settings: Settings
+    shares = True
 
     def build(self, image: gvr.ImageSpec) -> nn.Module:
         """Return the generator network."""
@@ -77,30 +78,32 @@ class WganGp(gvr.Generator):
             "critic_optimiser": c_step,
         }
         shift, n = round(s.shift * size), s.batch * s.critic_steps
+        share, share_g = ctx.share(s.batch, s.critic_steps), ctx.share(s.batch)
         for step in ctx.loop(s.iterations, state, batch=n, images=len(images)):
             rng = ctx.generator(step)
             index = torch.randint(len(images), (n,), generator=rng)
-            real = gvr.translate(images[index], shift, rng)
-            noise = torch.randn(n + s.batch, s.latent_dim, generator=rng).to(ctx.device)
-            mix = torch.rand(n, 1, 1, 1, generator=rng).to(ctx.device)
+            real = gvr.translate(images[index[share.rows]], shift, rng, share)
+            noise = torch.randn(n + s.batch, s.latent_dim, generator=rng)
+            mix = torch.rand(n, 1, 1, 1, generator=rng)[share.rows].to(ctx.device)
             with torch.no_grad(), ctx.autocast():
-                fake = generator(noise[:n]).float()
-            for parts in zip(*(t.split(s.batch) for t in (real, fake, mix)), strict=True):
+                fake = generator(noise[share.rows].to(ctx.device)).float()
+            for parts in zip(*(t.split(share.each) for t in (real, fake, mix)), strict=True):
                 c_step.zero_grad(set_to_none=True)
                 loss, distance = critic_loss(critic, *parts, s.penalty, ctx)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss = ctx.backward(loss, critic.parameters(), share)
                 c_step.step()
             g_step.zero_grad(set_to_none=True)
             critic.requires_grad_(False)
             with ctx.autocast():
-                score = critic(generator(noise[n:])).float().mean()
-            (-score).backward()
+                score = critic(generator(noise[n:][share_g.rows].to(ctx.device))).float().mean()
+            ctx.backward(-score, generator.parameters(), share_g)
             critic.requires_grad_(True)
             g_step.step()
             average(net, generator, min(s.averaging, step / (step + 10)))
             if not math.isfinite(loss.item()):
                 ctx.log(critic_loss=loss.item())
             if step % 50 == 0 or step + 1 == s.iterations:
+                (distance,) = ctx.mean(share, distance)
                 ctx.log(wasserstein=distance.item(), critic_loss=loss.item())
 
     def critic(self, image: gvr.ImageSpec, seed: int) -> nn.Module:

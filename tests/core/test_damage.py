@@ -136,7 +136,7 @@ def test_a_value_is_kept_until_a_fresh_one_is_there(home: Path, cli, monkeypatch
         raise RuntimeError("no luck")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gvr_bench.run.compute", broken)
+        patch.setattr("gvr_bench.executors.worker.compute", broken)
         done = cli(*typed(home / "store", home / "again", "--fresh", "head"))
     assert done.code == 1
     assert json.loads(meta.read_text()) == before

@@ -1,0 +1,260 @@
+"""Stages as tasks of a Ray cluster, side by side as far as its nodes allow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+from rich.console import Console
+from rich.status import Status
+
+from gvr_bench import errors
+from gvr_bench.errors import UsageError
+from gvr_bench.executors.cluster import connected, refuse_missing, silence
+from gvr_bench.executors.how import How, versions
+from gvr_bench.executors.orders import Answer, Order, carry_out, threads_here
+from gvr_bench.executors.requests import refuse_too_much, request_of
+from gvr_bench.plugins import one_line
+from gvr_bench.progress import EVERY, Display
+from gvr_bench.results import Outcome
+from gvr_bench.spec import write_spec
+from gvr_bench.stages import Plan, Stage
+from gvr_bench.stopping import Stop
+from gvr_bench.storage.store import DamageError, Store
+
+LOST = 3  # workers that one stage may lose
+GRACE = 60.0  # seconds for trainings to keep a checkpoint
+TRIAL = 300.0  # seconds for a node to start a worker and plan
+POLL = 1.0  # seconds between two looks at what has ended
+ASK = 5.0  # seconds between two questions to the head node
+SILENCES = 3  # questions without an answer after which it counts as gone
+
+
+class RayExecutor:
+    """Computes each stage in a worker of a Ray cluster, with the same code and the same threads.
+
+    Connects when the first stage is to be computed. Where the context ends early, what runs is
+    cancelled.
+    """
+
+    def __init__(self, plan: Plan, store: Store, how: How, address: str | None, stop: Stop) -> None:
+        refuse_missing()
+        self.plan = plan
+        self.store = store
+        self.how = how
+        self.address = address
+        self.stop = stop
+        self.running: dict[str, Stage] = {}
+        self.tasks: dict[Any, Stage] = {}  # by the reference of what they return
+        self.lost: Counter[str] = Counter()
+        self.held = contextlib.ExitStack()
+        self.ray: Any = None
+        self.line = Line()
+        self.asked = time.monotonic()  # when the head node was last asked
+        self.silences = 0  # how often in a row it did not answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        """Cancel what runs, let trainings keep a checkpoint, and leave the cluster.
+
+        Raises `Stopped` where a signal came.
+        """
+        tasks = list(self.tasks)
+        self.tasks.clear()
+        self.running.clear()
+        with self.held:
+            self.line.end()
+            for task in tasks:
+                self.ray.cancel(task)
+            if tasks:
+                self.ray.wait(tasks, num_returns=len(tasks), timeout=GRACE)
+        self.ray = None
+        self.stop.check()  # Ray tells of any signal as if it were Ctrl-C
+
+    @property
+    def free(self) -> bool:
+        """Always: the cluster keeps a queue."""
+        return True
+
+    def start(self, stage: Stage) -> None:
+        """Send a stage to the cluster. Raises `UsageError`."""
+        if self.ray is None:
+            self.connect()
+        self.running[stage.key] = stage
+        forgotten = stage.key in self.store.forgotten
+        order = self.order.model_copy(update={"key": stage.key, "forgotten": forgotten})
+        threads = self.order.threads["torch"]
+        request = request_of(stage.kind, self.how.device.type, threads)
+        # Ray's own retries would start a task that ran out of memory again without an end.
+        options = {"max_retries": 0, "name": str(stage), "scheduling_strategy": "SPREAD"}
+        remote = self.ray.remote(carry_out).options(**options, **request.options)
+        self.tasks[remote.remote(order.model_dump_json())] = stage
+
+    def next(self, display: Display) -> tuple[Stage, Outcome]:
+        """Wait for a stage to end. Raises what its worker raised, and `UsageError`."""
+        while True:
+            task = self.ended(display)
+            stage = self.tasks.pop(task)
+            answer = self.answer(task, stage, display)
+            if answer:
+                break
+            self.start(stage)
+        del self.running[stage.key]
+        if answer.error:
+            self.pass_on(answer)
+        self.store.forgotten.discard(stage.key)
+        return stage, answer.outcome
+
+    def ended(self, display: Display) -> Any:
+        """Return the first task that has ended, showing what has not."""
+        while True:
+            done, _ = self.ray.wait(list(self.tasks), timeout=POLL)
+            self.stop.check()
+            if done:
+                return done[0]
+            self.line.show(display.console, self.running)
+            self.listen()
+
+    def answer(self, task: Any, stage: Stage, display: Display) -> Answer | None:
+        """Return what a worker answered; None where it was lost, and another shall try."""
+        lost = self.ray.exceptions
+        try:
+            answer = Answer.model_validate_json(self.ray.get(task))
+            if answer.error != "Stopped":
+                return answer
+            how = "it was stopped"
+        except lost.OutOfMemoryError:
+            return failed(
+                "its node ran out of memory; use one with more, or a smaller --batch-size"
+            )
+        except lost.RayTaskError as error:
+            raise UsageError(
+                f"{stage}: a worker of the cluster: {one_line(error.cause)}"
+            ) from error
+        except lost.RayError as error:
+            how = type(error).__name__
+        self.lost[stage.key] += 1
+        if self.lost[stage.key] == LOST:
+            return failed(f"it lost {LOST} workers ({how}); was memory short?")
+        display.warn(f"{stage}: its worker was lost; it goes on in another")
+        return None
+
+    def pass_on(self, answer: Answer) -> NoReturn:
+        """Raise here what a worker could not mend."""
+        if answer.error == "DamageError":
+            stage = next(stage for stage in self.plan.stages if stage.key == answer.key)
+            raise DamageError(stage, Path(answer.place), answer.fault)
+        if answer.error == "Misfit":
+            raise UsageError(f"node {answer.node} {answer.fault}")
+        raise getattr(errors, answer.error)(answer.fault)
+
+    def listen(self) -> None:
+        """Notice that the head node is gone, which Ray ends the process for after a minute."""
+        if time.monotonic() - self.asked < ASK:
+            return
+        self.asked = time.monotonic()
+        self.silences = self.silences + 1 if silence(self.head) else 0
+        if self.silences < SILENCES:
+            return
+        self.tasks.clear()
+        raise UsageError(
+            f"the head node of the cluster at {self.head} is gone; what is computed is stored, "
+            "and the same command goes on from here"
+        )
+
+    def connect(self) -> None:
+        """Connect to the cluster, and make sure that its nodes can take part."""
+        threads = threads_here()
+        cpus = max(len(os.sched_getaffinity(0)), threads["torch"])
+        self.ray = self.held.enter_context(connected(self.address, cpus))
+        self.head = self.ray.get_runtime_context().gcs_address
+        self.order = Order(
+            spec=write_spec(self.plan.spec),
+            plan=self.plan.key,
+            folder=str(Path.cwd()),
+            store=str(self.store.root.resolve()),
+            device=self.how.device.type,
+            batch_size=self.how.batch_size,
+            checkpoint_seconds=self.how.checkpoint_seconds,
+            versions=versions(),
+            threads=threads,
+        )
+        nodes = [node for node in self.ray.nodes() if node["Alive"]]
+        kinds = {stage.kind for stage in self.plan.stages}
+        device = self.how.device.type
+        refuse_too_much({request_of(kind, device, threads["torch"]) for kind in kinds}, nodes)
+        self.try_nodes(nodes)
+
+    def try_nodes(self, nodes: list[Mapping[str, Any]]) -> None:
+        """Try a worker on each node that has CPUs. Raises `UsageError` for one that is no use."""
+        token = self.store.root / f".cluster-{secrets.token_hex(8)}"
+        with self.store.writing():
+            token.touch()
+        order = self.order.model_copy(update={"token": token.name}).model_dump_json()
+        affinity = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        remote = self.ray.remote(carry_out)
+        try:
+            tasks = [
+                remote.options(
+                    num_cpus=0, max_retries=0, scheduling_strategy=affinity(n["NodeID"], soft=False)
+                ).remote(order)
+                for n in nodes
+                if n["Resources"].get("CPU")
+            ]
+            answers = [
+                Answer.model_validate_json(text) for text in self.ray.get(tasks, timeout=TRIAL)
+            ]
+        except self.ray.exceptions.RayTaskError as error:
+            raise UsageError(
+                f"a worker of the cluster cannot start: {one_line(error.cause)}; install the "
+                "same gvr-bench on all nodes"
+            ) from error
+        except self.ray.exceptions.RayError as error:
+            raise UsageError(f"a node of the cluster does not answer: {one_line(error)}") from error
+        finally:
+            token.unlink(missing_ok=True)
+        for answer in answers:
+            if answer.error:
+                fault = answer.fault if answer.error == "Misfit" else f"cannot plan: {answer.fault}"
+                raise UsageError(f"node {answer.node} {fault}")
+
+
+def failed(reason: str) -> Answer:
+    """Answer in place of a worker that cannot."""
+    return Answer(node="", status="failed", reason=reason)
+
+
+class Line:
+    """What a cluster is at: a line that changes in a terminal, now and then one elsewhere."""
+
+    def __init__(self) -> None:
+        self.status: Status | None = None
+        self.last = time.monotonic()
+
+    def show(self, console: Console, running: Mapping[str, Stage]) -> None:
+        """Show the stages that were sent and have not ended."""
+        first = ", ".join(str(stage) for stage in list(running.values())[:3])
+        more = f" and {len(running) - 3} more" if len(running) > 3 else ""
+        text = f"in hand: {first}{more}"
+        if console.is_terminal:
+            if self.status is None:
+                self.status = console.status("", spinner="dots")
+                self.status.start()
+            self.status.update(text)
+        elif time.monotonic() - self.last >= EVERY:
+            self.last = time.monotonic()
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self.status:
+            self.status.stop()
+            self.status = None

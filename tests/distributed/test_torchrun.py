@@ -1,0 +1,162 @@
+"""One process or several: the same networks; and whatever ends one of them ends all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torchrun import said, start
+
+pytestmark = pytest.mark.slow
+STEPS = 40
+PARTS = {
+    "--dataset": "phantom:size=32,train=64,validation=16,test=32",
+    "--generator": f"wgan-gp:iterations={STEPS},width=4,batch=9",
+    "--encoder": f"conv:steps={STEPS},width=4,batch=9",
+    "--head": "linear:steps=20",
+    "--explainer": "saliency",
+    "--metrics": "truth",
+    "--limit": "4",
+    "--device": "cpu",
+    "--checkpoint-every": "100",  # seconds: only where one is asked for
+}
+
+
+def test_weights_and_losses_are_those_of_one_process_to_the_last_digits(tmp_path: Path) -> None:
+    file = tmp_path / "alone.safetensors"
+    assert start(1, "float64_trainings.py", str(file)).returncode == 0
+    alone = load_file(file)
+    done = start(3, "float64_trainings.py", str(file := tmp_path / "together.safetensors"))
+    assert done.returncode == 0, done.stderr
+    together = load_file(file)
+    assert together.keys() == alone.keys()
+    assert {name.split("/")[0] for name in together} == {"WganGp", "Vae", "Ae", "Conv"}
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-10, atol=1e-10)
+
+
+def outcomes(folder: Path) -> dict[str, list[str]]:
+    """How the stages of a run ended: status -> `kind name`."""
+    stages = json.loads((folder / "run" / "environment.json").read_text())["stages"]
+    found: dict[str, list[str]] = {}
+    for stage in stages:
+        found.setdefault(stage["status"], []).append(f"{stage['kind']} {stage['name']}")
+    return found
+
+
+def run(folder: Path, processes: int, *, parts: dict[str, str] | None = None, **happens: object):
+    """Run the smallest plan into a folder."""
+    places = {"--store": folder / "store", "--out": folder / "run"}
+    typed = [str(word) for option in (PARTS | places | (parts or {})).items() for word in option]
+    happens = {"happens": "nothing", "to": "nobody", **happens}
+    return start(processes, "misbehaving.py", "run", *typed, **happens)
+
+
+def trained(folder: Path, kind: str) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
+    """Weights and losses of the only network of a kind in a store."""
+    (place,) = (folder / "store" / kind).iterdir()
+    return load_file(place / "weights.safetensors"), json.loads(
+        (place / "history.json").read_text()
+    )
+
+
+def assert_close(one: Path, several: Path) -> None:
+    """Single precision: sums are in another order, and Adam magnifies that in tiny gradients.
+
+    A weight moves by up to STEPS times the rate, 0.04 of an encoder's.
+    """
+    for kind in ("generator", "encoder"):
+        (weights, losses), (ours, logged) = trained(one, kind), trained(several, kind)
+        for name, value in weights.items():
+            torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-2)
+        assert [row.keys() for row in logged] == [row.keys() for row in losses]
+        for row, expected in zip(logged, losses, strict=True):
+            assert list(row.values()) == pytest.approx(list(expected.values()), rel=1e-2, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in one process."""
+    folder = tmp_path_factory.mktemp("one")
+    assert run(folder, 1).returncode == 0
+    return folder
+
+
+def test_a_run_of_two_processes_is_written_and_told_once(tmp_path: Path, one: Path) -> None:
+    done = run(tmp_path, 2)
+    assert done.returncode == 0, done.stderr
+    assert (said(done), done.stdout.count("Report: ")) == ([], 1)
+    names = [line.split()[-2:] for line in done.stderr.splitlines() if line.startswith("done")]
+    assert names.count(["generator", "wgan-gp"]) == names.count(["encoder", "conv"]) == 1
+    assert set(outcomes(tmp_path)) == {"done"}
+    assert not list((tmp_path / "store").rglob("work"))
+    assert not list((tmp_path / "store" / "drafts").iterdir())
+    assert_close(one, tmp_path)
+
+    again = run(tmp_path, 2)
+    assert (again.returncode, again.stdout.count("Report: ")) == (0, 1)
+    assert set(outcomes(tmp_path)) == {"cached"}
+
+
+def test_terminated_it_goes_on_with_another_number_of_processes(tmp_path: Path, one: Path) -> None:
+    def kept() -> list[str]:
+        return [file.name.split("-")[1] for file in tmp_path.rglob("checkpoint-*")]
+
+    done = run(tmp_path, 2, happens="terminate torchrun", to=0, at=10)
+    assert said(done) == ["terminated; the same command goes on from here"]
+    (step,) = kept()
+    assert 11 <= int(step) <= 12
+    done = run(tmp_path, 3, happens="terminate", to=2, at=20)  # and not the first, which writes
+    assert said(done) == ["terminated; the same command goes on from here"]
+    (step,) = kept()
+    assert 21 <= int(step) <= 22
+    assert run(tmp_path, 1).returncode == 0
+    assert_close(one, tmp_path)
+
+
+@pytest.mark.parametrize("to", [0, 1])
+def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path, to: int) -> None:
+    done = run(tmp_path, 2, happens="kill", to=to, at=5)
+    (line,) = said(done)
+    assert done.returncode != 0
+    assert line.endswith("another process of this run is gone; the same command goes on from here")
+    assert not list(tmp_path.rglob("error.json"))
+
+
+def test_an_error_in_another_process_is_told_by_its_rank(tmp_path: Path) -> None:
+    done = run(tmp_path, 2, happens="bug", to=1, at=5)
+    assert (said(done), done.stdout) == (["error: rank 1 of 2: RuntimeError: a bug"], "")
+
+
+def test_a_training_that_fails_in_the_first_process_is_given_up_as_in_one(tmp_path: Path) -> None:
+    done = run(tmp_path, 2, happens="bug", to=0, at=5)
+    assert said(done) == []
+    assert outcomes(tmp_path)["failed"] == ["generator wgan-gp"]
+
+
+def test_what_is_typed_wrongly_is_told_once() -> None:
+    done = start(2, "misbehaving.py", "run", "--generator", "wgn", happens="nothing", to="nobody")
+    assert said(done) == ["error: unknown generator 'wgn'; did you mean 'wgan-gp'?"]
+
+
+def test_more_processes_than_rows_of_a_batch_are_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, 3, parts={"--generator": "wgan-gp:iterations=3,width=4,batch=2"})
+    (line,) = said(done)
+    assert line.startswith("error: a batch of 2 cannot be shared by 3 processes; start fewer")
+
+
+def test_a_plan_is_shown_once() -> None:
+    done = start(
+        2,
+        "misbehaving.py",
+        "run",
+        "--plan",
+        "--generator",
+        PARTS["--generator"],
+        happens="nothing",
+        to="nobody",
+    )
+    assert (done.returncode, done.stdout.count("wgan-gp")) == (0, 1), done.stdout
