@@ -94,7 +94,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 import torch
-from gvr_bench.formats import write_arrays, writing_arrays
+from gvr_bench.arrays import write_arrays, writing_arrays
 from gvr_bench.images import StoredImages
 from gvr_bench.types import Task
 
