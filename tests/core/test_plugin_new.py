@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tiny import Packages
 from gvr_bench.plugins import GROUP, Registry
 from gvr_bench.testing.explainers import RULES
 
+NUMBERS = count()
 FEW = {
     "explainer": "samples=2",
     "head": "steps=3",
@@ -78,8 +80,9 @@ def test_the_next_steps_are_printed(cli) -> None:
 def package(request: pytest.FixtureRequest, cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A new package of each kind, which the command line finds."""
     kind = request.param
-    folder = Path(f"made-{kind}").resolve()
-    assert cli("plugins", "new", kind, f"made-{kind}", "--out", folder).code == 0
+    folder = Path(f"made-{kind}-{next(NUMBERS)}").resolve()  # a module is imported once
+    done = cli("plugins", "new", kind, folder.name, "--out", folder)
+    assert done.code == 0, done
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     (point,) = project["project"]["entry-points"][GROUP].items()
     monkeypatch.syspath_prepend(folder / "src")
@@ -91,11 +94,11 @@ def package(request: pytest.FixtureRequest, cli, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_new_package_keeps_the_rules_that_it_is_held_to(package: Path, cli) -> None:
-    kind = package.name.removeprefix("made-")
-    done = cli("plugins", "check", f"made-{kind}:{FEW[kind]}")
+    _, kind, _ = package.name.split("-")
+    done = cli("plugins", "check", f"{package.name}:{FEW[kind]}")
     assert done.code == 0, done
     assert "broken" not in done.out
-    assert done.out.splitlines()[-1].startswith(f"{kind} 'made-{kind}': ")
+    assert done.out.splitlines()[-1].startswith(f"{kind} '{package.name}': ")
 
 
 @pytest.mark.slow
