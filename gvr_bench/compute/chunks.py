@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gvr_bench.compute.bench import Bench
-from gvr_bench.errors import StoreError
-from gvr_bench.formats import read_state, replacing, write_state
-from gvr_bench.storage.integrity import WORK, sha256
+from gvr_bench.storage.integrity import WORK
+from gvr_bench.storage.sealed import read_sealed, write_sealed
 
 SLOW = 0.5  # seconds: what is read faster than this is read again instead
 
@@ -36,10 +33,7 @@ class Chunk(NamedTuple):
 
 
 class Chunks:
-    """The chunks of one stage in its folder of checkpoints; none where there are no checkpoints.
-
-    A file's name ends in its digest, so that a damaged one is never taken up.
-    """
+    """The chunks of one stage in its folder of checkpoints; none where there are no checkpoints."""
 
     def __init__(self, bench: Bench, shape: tuple[int, ...]) -> None:
         self.keeps = bench.ctx.checkpoints is not None
@@ -55,13 +49,11 @@ class Chunks:
         return None
 
     def _read(self, path: Path) -> Chunk | None:
+        tree = read_sealed(path)
         try:
-            if sha256(path)[:16] != path.stem.rpartition("-")[2]:
-                return None
-            tree = read_state(path)
             rows, images = tree["rows"].numpy(), tree["images"].numpy()
             skipped = tuple(Skip(*row) for row in tree["skipped"])
-        except (OSError, StoreError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
         return Chunk(rows, images, skipped) if images.shape == (len(rows), *self.shape) else None
 
@@ -77,18 +69,7 @@ class Chunks:
             "images": torch.from_numpy(np.ascontiguousarray(chunk.images)),
             "skipped": [list(skip) for skip in chunk.skipped],
         }
-        try:
-            self._write(_stem(split, start), tree)
-        except (FileNotFoundError, StoreError) as error:
-            if isinstance(error, StoreError) and not isinstance(error.__cause__, FileNotFoundError):
-                raise  # else another process has completed the stage, and the folder is gone
-
-    def _write(self, stem: str, tree: Mapping[str, Any]) -> None:
-        """Write one file. Raises `OSError` or `StoreError`."""
-        written = self.work / f"chunk-{os.getpid()}.partial"
-        write_state(written, tree)
-        with replacing(self.work / f"{stem}-{sha256(written)[:16]}.safetensors") as partial:
-            written.replace(partial)
+        write_sealed(self.work, _stem(split, start), tree)
 
 
 def _stem(split: str, start: int) -> str:

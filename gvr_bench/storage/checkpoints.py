@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gvr_bench.errors import StoreError
-from gvr_bench.formats import read_state, replacing, write_state
 from gvr_bench.stopping import Stop
-from gvr_bench.storage.integrity import sha256
+from gvr_bench.storage.sealed import read_sealed, write_sealed
 
 Saved = tuple[int, dict[str, Any], list[dict[str, float]]]  # step, state, history
 
@@ -20,8 +17,8 @@ Saved = tuple[int, dict[str, Any], list[dict[str, float]]]  # step, state, histo
 class FileCheckpoints:
     """Checkpoints of one stage in the folder `work`, at most every `seconds`.
 
-    A file's name ends in its digest, so that a damaged one is never taken up. `made_from` are
-    digests of what the training reads: a checkpoint of a training on something else is ignored.
+    `made_from` are digests of what the training reads: a checkpoint of a training on something else
+    is ignored.
     """
 
     def __init__(
@@ -62,36 +59,22 @@ class FileCheckpoints:
 
     def _read(self, path: Path) -> Saved | None:
         """Read one checkpoint; None where it is not what was written."""
+        tree = read_sealed(path)
         try:
-            if sha256(path)[:16] != path.stem.rpartition("-")[2]:
-                return None
-            tree = read_state(path)
             saved = tree["step"], tree["state"], tree["history"]
             return saved if tree["made_from"] == self.made_from else None
-        except (OSError, StoreError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
 
     def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None:
         """Replace the last checkpoint. Raises `StoreError`, or `Stopped` where a signal waits."""
         tree = {"step": step, "state": state, "history": history, "made_from": self.made_from}
-        try:
-            self._write(step, tree)
-        except (FileNotFoundError, StoreError) as error:
-            if isinstance(error, StoreError) and not isinstance(error.__cause__, FileNotFoundError):
-                raise  # else another process has completed the stage, and the folder is gone
-        self.last = time.monotonic()
-        self.stop.check()
-
-    def _write(self, step: int, tree: Mapping[str, Any]) -> None:
-        """Write a checkpoint, and remove those before. Raises `OSError` or `StoreError`."""
-        written = self.work / f"checkpoint-{os.getpid()}.partial"
-        write_state(written, tree)
-        path = self.work / f"checkpoint-{step}-{sha256(written)[:16]}.safetensors"
-        with replacing(path) as partial:
-            written.replace(partial)
-        for old in self.files:
+        path = write_sealed(self.work, f"checkpoint-{step}", tree)
+        for old in self.files if path else ():
             if old != path:
                 old.unlink(missing_ok=True)
+        self.last = time.monotonic()
+        self.stop.check()
 
 
 def _step(path: Path) -> int:
