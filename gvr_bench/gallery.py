@@ -15,6 +15,7 @@ from gvr_bench.api import Dataset
 from gvr_bench.arrays import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.compute.explanations import SHOWN
 from gvr_bench.formats import read_json
+from gvr_bench.pixels import to_eight_bits
 from gvr_bench.results import Outcome
 from gvr_bench.stages import Combination, Plan, Stage
 from gvr_bench.storage.store import Store
@@ -52,6 +53,21 @@ def write_cases(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Out
             Gallery(combination, store, outcomes).write(group)
 
 
+def described(c: Combination, task: Task) -> dict[str, Any]:
+    """Return the attributes that say what model a group is of, and what it predicts."""
+    return {
+        "dataset": c.dataset,
+        "generator": c.generator,
+        "encoder": c.encoder,
+        "head": c.head,
+        "seed": c.seed,
+        "kind": task.kind,
+        "outputs": json.dumps(task.outputs),
+        "unit": task.unit,
+        "threshold": np.nan if task.threshold is None else task.threshold,
+    }
+
+
 class Gallery:
     """Copies what is shown of one combination."""
 
@@ -71,17 +87,7 @@ class Gallery:
         """Fill the combination's group with what there is."""
         c = self.combination
         task = self.task
-        group.attrs.update(
-            dataset=c.dataset,
-            generator=c.generator,
-            encoder=c.encoder,
-            head=c.head,
-            seed=c.seed,
-            kind=task.kind,
-            outputs=json.dumps(task.outputs),
-            unit=task.unit,
-            threshold=np.nan if task.threshold is None else task.threshold,
-        )
+        group.attrs.update(described(c, task))
         for kind, stage in (
             ("generator", c.generator_stage),
             ("encoder", c.encoder_stage),
@@ -118,7 +124,7 @@ class Gallery:
                     if name in SCALED:
                         array = self.task.scale.invert(array)
                     if name in BYTES:
-                        array = ((array + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+                        array = to_eight_bits(array)
                     put_array(group, name, array)
 
     def open(self, stage: Stage, file: str) -> Any:

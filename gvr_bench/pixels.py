@@ -100,6 +100,11 @@ def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
     return out
 
 
+def to_eight_bits(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Values from -1 (black) to 1 (white) -> 0..255, rounded; what lies beyond is cut off."""
+    return np.asarray(((values + 1) * 127.5).round().clip(0, 255), np.uint8)
+
+
 def read_extent(path: Path) -> tuple[int, int]:
     """Width and height of an image file, from its header. Raises `DataError` naming the file."""
     with _opened(path) as image:

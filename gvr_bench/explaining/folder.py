@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,8 @@ from gvr_bench.errors import GvrError, StoreError, Unsupported, UsageError
 from gvr_bench.explaining.asking import Asking, Seen, Wish, questions
 from gvr_bench.explaining.model import Arrays, Trained
 from gvr_bench.explaining.taking import Taken
-from gvr_bench.gallery import BYTES, OF_EXPLAINER, ORACLE_AFTER
+from gvr_bench.gallery import BYTES, OF_EXPLAINER, ORACLE_AFTER, described
+from gvr_bench.pixels import to_eight_bits
 from gvr_bench.plugins import one_line
 from gvr_bench.records import finite
 from gvr_bench.report.exports.file_names import file_names
@@ -142,21 +142,9 @@ def write_folder(out: Path, explained: Explained, unread: Sequence[Unread]) -> A
 
 def _write_cases(path: Path, e: Explained) -> None:
     """Write what is shown, as a run does: without labels and truth, for nobody knows them."""
-    c, task = e.trained.combination, e.trained.task
     with writing_arrays(path) as file:
         group = file.create_group("0")
-        group.attrs.update(
-            dataset=c.dataset,
-            generator=c.generator,
-            encoder=c.encoder,
-            head=c.head,
-            seed=c.seed,
-            kind=task.kind,
-            outputs=json.dumps(task.outputs),
-            unit=task.unit,
-            threshold=np.nan if task.threshold is None else task.threshold,
-            total=len(e.row),
-        )
+        group.attrs.update(described(e.trained.combination, e.trained.task), total=len(e.row))
         explainers = group.create_group("explainers", track_order=True)
         if not len(e.row):
             return
@@ -189,7 +177,7 @@ def _shown(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """Images as bytes, which is what a page can show."""
     if name not in BYTES:
         return array
-    return np.asarray(((array + 1) * 127.5).round().clip(0, 255), np.uint8)
+    return to_eight_bits(array)
 
 
 def _write_floats(path: Path, e: Explained) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.answers import UNSEEN, amount
+from gvr_bench.answers import amount
 from gvr_bench.formats import replacing
-from gvr_bench.report.exports.plate import Line, Plate, draw_plate
+from gvr_bench.pixels import to_eight_bits
+from gvr_bench.report.exports.plate import Plate, draw_plate, lines_about
 
 Float = NDArray[np.float32]
 
@@ -58,26 +58,22 @@ class Rationale:
         """Draw the image, the map over it and the counterfactual as a PNG. Raises `StoreError`."""
         plate = Plate(
             title=self.name,
-            lines=tuple(self._lines()),
+            lines=lines_about(
+                self.explainer,
+                self.finding,
+                self.target,
+                seen=self.seen,
+                found=self.found,
+                reason=self.reason,
+                warning=self.warning,
+            ),
             before=f"{self.finding} {amount(self.prediction, self.unit)}",
             after=amount(self.prediction_after, self.unit),
-            image=_bytes(self.image),
+            image=to_eight_bits(self.image),
             heat=self.heat,
-            counterfactual=None if self.counterfactual is None else _bytes(self.counterfactual),
+            counterfactual=None
+            if self.counterfactual is None
+            else to_eight_bits(self.counterfactual),
         )
         with replacing(Path(path)) as partial:
             partial.write_bytes(draw_plate(plate))
-
-    def _lines(self) -> Iterator[Line]:
-        asked = f"what turns {self.finding} into {self.target}" if self.target else self.finding
-        yield Line(f"{self.explainer}: {asked}")
-        if not self.seen:
-            yield Line(UNSEEN)
-        elif self.found is False:
-            yield Line(f"not found: {self.reason or 'no reason given'}", bad=True)
-        if self.warning:
-            yield Line(self.warning, bad=True)
-
-
-def _bytes(image: Float) -> NDArray[np.uint8]:
-    return np.asarray(((image + 1) * 127.5).round().clip(0, 255), np.uint8)

@@ -10,7 +10,6 @@ from pathlib import Path
 from gvr_bench.answers import (
     ANSWERS,
     CASES,
-    UNSEEN,
     Answer,
     Answers,
     Asked,
@@ -26,7 +25,7 @@ from gvr_bench.report.cases.gallery import Gallery, galleries
 from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.cases.reading import Combination, read_cases
 from gvr_bench.report.cases.views import Tile, absent, change_scale, heat_scale, shown
-from gvr_bench.report.exports.plate import Line, Plate, draw_plate
+from gvr_bench.report.exports.plate import Line, Plate, draw_plate, lines_about
 from gvr_bench.report.page import Section, make_page
 from gvr_bench.report.text import clean
 from gvr_bench.values import RunValues
@@ -103,7 +102,15 @@ def _plates(folder: Path, answers: Answers, c: Combination) -> Iterator[tuple[Pa
                 _inside(folder, answer.picture),
                 Plate(
                     title=image.name,
-                    lines=tuple(_told(image, one, answer)),
+                    lines=lines_about(
+                        answer.explainer,
+                        one.finding,
+                        one.target,
+                        seen=one.seen,
+                        found=answer.found,
+                        reason=answer.reason,
+                        warning=image.warning,
+                    ),
                     before=f"{one.finding} {amount(one.prediction, answers.unit)}",
                     after=amount(answer.prediction_after, answers.unit),
                     image=c.input[q],
@@ -120,17 +127,6 @@ def _inside(folder: Path, name: str) -> Path:
     if not name.endswith(".png") or not path.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{folder / ANSWERS}: '{name}' is no picture of this folder")
     return path
-
-
-def _told(image: ImageAnswers, one: Asked, answer: Answer) -> Iterator[Line]:
-    asked = f"what turns {one.finding} into {one.target}" if one.target else one.finding
-    yield Line(f"{answer.explainer}: {asked}")
-    if not one.seen:
-        yield Line(UNSEEN)
-    elif answer.found is False:
-        yield Line(f"not found: {answer.reason or 'no reason given'}", bad=True)
-    if image.warning:
-        yield Line(image.warning, bad=True)
 
 
 def _page(folder: Path, answers: Answers, c: Combination) -> str:

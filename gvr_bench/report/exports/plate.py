@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from gvr_bench.answers import UNSEEN
 from gvr_bench.report import text
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Bytes, Float
@@ -45,6 +46,28 @@ class Plate:
     heat: Float
     counterfactual: Bytes | None
     scale: float | None = None
+
+
+def lines_about(
+    explainer: str,
+    finding: str,
+    target: str | None,
+    *,
+    seen: bool,
+    found: bool | None,
+    reason: str,
+    warning: str,
+) -> tuple[Line, ...]:
+    """Say what was asked, and why not to rely on the answer."""
+    asked = f"what turns {finding} into {target}" if target else finding
+    lines = [Line(f"{explainer}: {asked}")]
+    if not seen:
+        lines.append(Line(UNSEEN))
+    elif found is False:
+        lines.append(Line(f"not found: {reason or 'no reason given'}", bad=True))
+    if warning:
+        lines.append(Line(warning, bad=True))
+    return tuple(lines)
 
 
 def draw_plate(plate: Plate) -> bytes:
