@@ -21,6 +21,7 @@ BAD_HDF5 = (  # what h5py raises for files that are damaged or not ours
 )  # fmt: skip
 MOST_PACKED = 64  # bytes that one byte of a large compressed array may stand for
 ALWAYS = 2**32  # bytes that an array may have whatever it is packed into
+ALL = slice(None)
 SLASH = "\u2215"  # stands for "/" in a label that names an HDF5 group: it would nest groups
 
 
@@ -85,8 +86,8 @@ def _packing(array: NDArray[Any]) -> dict[str, Any]:
     return {"chunks": (1, *array.shape[1:]), "compression": "gzip", "compression_opts": 1}
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Read the arrays `names`, or all that are not in a group. Raises `StoreError`."""
+def read_arrays(path: Path, *names: str, rows: slice = ALL) -> dict[str, NDArray[Any]]:
+    """Read `rows` of the arrays `names`, or of all that are not in a group. Raises `StoreError`."""
     import h5py
 
     try:
@@ -94,7 +95,7 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
             wanted = names or [
                 name for name in file if isinstance(own_item(file, name), h5py.Dataset)
             ]
-            return {name: get_array(own_item(file, name)) for name in wanted}
+            return {name: get_array(own_item(file, name), rows) for name in wanted}
     except BAD_HDF5 as error:
         raise StoreError(f"cannot read {path}: {error}") from error
 
@@ -160,8 +161,8 @@ def refuse_absent(dataset: Any) -> None:
         raise ValueError(f"{dataset.name} says it holds {dataset.nbytes:,} bytes, and does not")
 
 
-def get_array(dataset: Any) -> NDArray[Any]:
-    """Read one HDF5 data set; strings come back as text.
+def get_array(dataset: Any, rows: slice = ALL) -> NDArray[Any]:
+    """Read rows of one HDF5 data set, or its single value; strings come back as text.
 
     Raises `ValueError` for what no file of ours holds: data in other files, objects, or far more
     numbers than the file has bytes for.
@@ -171,8 +172,9 @@ def get_array(dataset: Any) -> NDArray[Any]:
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError("there is a group where an array is expected")
     refuse_absent(dataset)
+    wanted = rows if dataset.shape else ()
     if h5py.check_string_dtype(dataset.dtype):
-        return np.asarray(dataset.asstr()[()], dtype=np.str_)
+        return np.asarray(dataset.asstr()[wanted], dtype=np.str_)
     if dataset.dtype.hasobject:
         raise ValueError(f"{dataset.name} holds neither numbers nor text")
-    return np.asarray(dataset[()])
+    return np.asarray(dataset[wanted])

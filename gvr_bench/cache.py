@@ -284,5 +284,5 @@ def contents(store: Store) -> list[Content]:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a training was begun that can go on."""
-    return any((folder / WORK).glob("checkpoint-*.safetensors"))
+    """Whether a stage was begun that can go on."""
+    return any((folder / WORK).glob("checkpoint-*"))

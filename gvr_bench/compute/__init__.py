@@ -11,13 +11,14 @@ import gvr_bench.api as gvr
 from gvr_bench.compute.bench import Bench
 from gvr_bench.compute.data import compute_cases, compute_data
 from gvr_bench.compute.decoding import compute_decoding
-from gvr_bench.compute.explanations import compute_explanations
+from gvr_bench.compute.explanations import compute_explanations, explaining
 from gvr_bench.compute.heads import compute_head, compute_latents, compute_prediction
 from gvr_bench.compute.judges import compute_judges
 from gvr_bench.compute.networks import compute_encoder, compute_generator
 from gvr_bench.compute.oracle import compute_oracle
-from gvr_bench.compute.probes import compute_probe
-from gvr_bench.compute.scores import compute_scores
+from gvr_bench.compute.parts import Work, keep_part
+from gvr_bench.compute.probes import compute_probe, probing
+from gvr_bench.compute.scores import compute_scores, scoring
 from gvr_bench.compute.student import compute_lessons, compute_student
 from gvr_bench.errors import MemoryShortage, PluginError, TrainingError
 from gvr_bench.stages import Stage, StageKind
@@ -40,14 +41,25 @@ COMPUTE: dict[StageKind, Callable[[Bench], str | None]] = {
     "student": compute_student,
     "scores": compute_scores,
 }
-
-
+PARTED: dict[StageKind, Callable[[Bench], Work]] = {
+    "explanations": explaining,
+    "probe": probing,
+    "scores": scoring,
+}
 TRAINED = {"generator", "encoder", "head", "oracle", "judges", "student"}
 FEWER = 4  # times fewer images at once, where memory ran out
 
 
-def compute(stage: Stage, store: Store, ctx: gvr.Context) -> str:
-    """Compute one stage and write its value; return what the user should know of it, if anything.
+@dataclasses.dataclass(frozen=True)
+class Computed:
+    """What the user should know of a stage, if anything, and seconds that were spent earlier."""
+
+    note: str = ""
+    earlier: float = 0.0
+
+
+def compute(stage: Stage, store: Store, ctx: gvr.Context, rows: slice | None = None) -> Computed:
+    """Compute one stage and write its value; or only keep the part that `rows` of its cases are.
 
     Where memory runs out it is tried again with fewer images at once, which changes a result by no
     more than rounding. Raises what the plugins raise, and `MemoryShortage`.
@@ -56,8 +68,12 @@ def compute(stage: Stage, store: Store, ctx: gvr.Context) -> str:
         raise PluginError(stage.problem)
     whole = ctx.batch_size
     while True:
+        bench = Bench(stage, store, ctx)
         try:
-            note = COMPUTE[stage.kind](Bench(stage, store, ctx)) or ""
+            if rows is not None:
+                keep_part(bench, PARTED[stage.kind], rows)
+                return Computed()
+            note = COMPUTE[stage.kind](bench) or ""
             break
         except TrainingError as error:
             raise TrainingError(
@@ -74,7 +90,7 @@ def compute(stage: Stage, store: Store, ctx: gvr.Context) -> str:
     if ctx.batch_size < whole:
         fewer = f"memory ran out with {whole} images at once; it took {ctx.batch_size}"
         note = "; ".join(filter(None, (note, fewer)))
-    return note
+    return Computed(note, bench.earlier)
 
 
 def kept(ctx: gvr.Context) -> str:

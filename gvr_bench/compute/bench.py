@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.arrays import read_arrays
+from gvr_bench.arrays import ALL, read_arrays
 from gvr_bench.errors import DataError
 from gvr_bench.formats import read_json, read_weights, write_json
 from gvr_bench.images import StoredImages
@@ -25,13 +25,17 @@ from gvr_bench.types import Model, Query, Task
 AT_ONCE = 64  # images that a head sees, which may be large for its network
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Bench:
-    """A stage at work: where its inputs are, where its value goes, how it is computed."""
+    """A stage at work: where its inputs are, where its value goes, how it is computed.
+
+    `earlier` are seconds that parts of it took which were not computed now.
+    """
 
     stage: Stage
     store: Store
     ctx: gvr.Context
+    earlier: float = 0.0
 
     def out(self, name: str) -> Path:
         """Return a file of this stage."""
@@ -45,9 +49,9 @@ class Bench:
         """Return the file with all images."""
         return self.file(self.stage.input("data"), "data.h5")
 
-    def arrays(self, kind: StageKind, *names: str) -> dict[str, NDArray[Any]]:
+    def arrays(self, kind: StageKind, *names: str, rows: slice = ALL) -> dict[str, NDArray[Any]]:
         """Read arrays of the input of a kind, which lie in a file of that name."""
-        return read_arrays(self.file(self.stage.input(kind), f"{kind}.h5"), *names)
+        return read_arrays(self.file(self.stage.input(kind), f"{kind}.h5"), *names, rows=rows)
 
     def images(self, split: str) -> StoredImages:
         """Read the images of a split."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,29 +12,62 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvr_bench.arrays import read_arrays, write_arrays
+from gvr_bench.arrays import read_arrays
 from gvr_bench.compute.bench import Bench, batched, cases_query, load_model
 from gvr_bench.compute.judges import reconstruction_errors
 from gvr_bench.compute.oracle import Oracle, load_oracle
 from gvr_bench.images import StoredImages, to_float
 from gvr_bench.metrics import Evidence
 from gvr_bench.metrics.truth import pixel_ap
-from gvr_bench.types import Query
+from gvr_bench.types import Model, Query
 
 More = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+NO_CASE = slice(0, 0)
+KEPT = "kept"  # arrays that are no evidence of a case's own
+FEATURES, VERDICT = "features", "verdict:"
 
 
-def gather_evidence(bench: Bench, group: str) -> tuple[Evidence, NDArray[np.bool_]]:
-    """Read what a group of metrics looks at, and which cases were asked."""
-    evidence, asked = basic_evidence(bench)
-    more = MORE[group](bench, evidence) if group in MORE else {}
-    return dataclasses.replace(evidence, **more), asked
+class Witness:
+    """Reads what a group of metrics looks at, for some of the cases at a time."""
+
+    def __init__(self, bench: Bench, group: str) -> None:
+        self.bench = bench
+        self.group = group
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The explained model."""
+        return load_model(self.bench)
+
+    @functools.cached_property
+    def oracle(self) -> Oracle:
+        """The independent judge."""
+        return load_oracle(self.bench)
+
+    @functools.cached_property
+    def norm(self) -> float:
+        """How long a latent usually is."""
+        z = self.bench.arrays("latents", "train/z")["train/z"]
+        return float(np.median(np.linalg.norm(z, axis=1)))
+
+    def of(self, rows: slice) -> tuple[Evidence, Arrays]:
+        """Return what is known of these cases, and what is to be kept of it."""
+        evidence = basic_evidence(self.bench, self.model, rows)
+        more = MORE[self.group](self, evidence, rows) if self.group in MORE else {}
+        kept = more.pop(KEPT, {})
+        return dataclasses.replace(evidence, **more), kept
+
+    def of_all(self, kept: Sequence[Arrays]) -> Evidence:
+        """Return what is known beyond the cases, from what was kept of their parts."""
+        evidence = basic_evidence(self.bench, self.model, NO_CASE)
+        return dataclasses.replace(evidence, **BEYOND[self.group](self, kept))
 
 
-def basic_evidence(bench: Bench) -> tuple[Evidence, NDArray[np.bool_]]:
+def basic_evidence(bench: Bench, model: Model, rows: slice) -> Evidence:
     """Read explanations, cases and the truth about them."""
     device, task = bench.ctx.device, bench.dataset().task
-    made, cases = bench.arrays("explanations"), bench.arrays("cases")
+    made, cases = bench.arrays("explanations", rows=rows), bench.arrays("cases", rows=rows)
     query = cases_query(bench, task, cases["source"], cases["target"])
     image = to_float(torch.from_numpy(cases.pop("image")).to(device))
     twin = cases.pop("counterfactual", None)  # the true one
@@ -45,47 +79,56 @@ def basic_evidence(bench: Bench) -> tuple[Evidence, NDArray[np.bool_]]:
     }
     if twin is not None:
         known["true_change"] = (image - to_float(torch.from_numpy(twin).to(device))).mean(dim=1)
-    evidence = Evidence(task=task, image=image, model=load_model(bench), query=query, **known)
-    return evidence, made["asked"]
+    return Evidence(task=task, image=image, model=model, query=query, **known)
 
 
-def of_truth(bench: Bench, evidence: Evidence) -> More:
+def of_truth(witness: Witness, evidence: Evidence, rows: slice) -> More:
     """The true counterfactuals as the decoder can show them."""
-    model = evidence.model
-    if evidence.true_change is None or model is None:
+    bench, model = witness.bench, witness.model
+    if evidence.true_change is None:
         return {}
-    pixels = bench.arrays("cases", "counterfactual")["counterfactual"]
+    pixels = bench.arrays("cases", "counterfactual", rows=rows)["counterfactual"]
     twin = to_float(torch.from_numpy(pixels).to(bench.ctx.device))
     return {"decoded_twin": batched(lambda x: model.generator(model.encoder(x)), twin, bench.ctx)}
 
 
-def of_proximity(bench: Bench, _: Evidence) -> More:
+def of_proximity(witness: Witness, *_: object) -> More:
     """How long a latent usually is."""
-    z = bench.arrays("latents", "train/z")["train/z"]
-    return {"norm": float(np.median(np.linalg.norm(z, axis=1)))}
+    return {"norm": witness.norm}
 
 
-def of_oracle(bench: Bench, evidence: Evidence) -> More:
-    """The oracle's word on each counterfactual, and what it makes of real images."""
+def of_oracle(witness: Witness, evidence: Evidence, rows: slice) -> More:
+    """The oracle's word on each counterfactual, and what it makes of those that were asked for."""
     if evidence.counterfactual is None:
         return {}
-    oracle = load_oracle(bench)
-    cases = bench.arrays("cases", "source", "target", "patient_id")
+    bench, oracle = witness.bench, witness.oracle
+    cases = bench.arrays("cases", "source", "target", rows=rows)
     query = oracle.query(cases["source"], cases["target"])
-    images = bench.images("test")
-    real = real_targets(bench, cases)
-    asked = bench.arrays("explanations", "asked")["asked"]
-    made = evidence.counterfactual[torch.from_numpy(asked)]
-    known = len(made) and len(real)
+    asked = bench.arrays("explanations", "asked", rows=rows)["asked"]
     before, after = oracle.outputs(evidence.image), oracle.outputs(evidence.counterfactual)
     told = verdicts(query, before) | verdicts(query, after, "_after")
-    write_arrays(bench.out("verdicts.h5"), told)
+    kept = {VERDICT + name: array for name, array in told.items()}
+    if asked.any():
+        made = evidence.counterfactual[torch.from_numpy(asked)]
+        kept[FEATURES] = oracle.features(made).cpu().numpy()
     return {
         "oracle_sees": query.asked(before),
         "oracle_flipped": query.flipped(after),
         "oracle_base": query.flipped(oracle.outputs(evidence.reconstruction)),
-        "features": oracle.features(made) if known else None,
-        "real_features": features_of(oracle, images, real) if known else None,
+        KEPT: kept,
+    }
+
+
+def features_of_crowds(witness: Witness, kept: Sequence[Arrays]) -> More:
+    """What the oracle makes of all counterfactuals, and of real images."""
+    bench = witness.bench
+    real = real_targets(bench, bench.arrays("cases", "target", "source", "patient_id"))
+    made = [part[FEATURES] for part in kept if FEATURES in part]
+    if not made or not len(real):
+        return {}
+    return {
+        "features": torch.from_numpy(np.concatenate(made)).to(bench.ctx.device),
+        "real_features": features_of(witness.oracle, bench.images("test"), real),
     }
 
 
@@ -95,7 +138,7 @@ def features_of(oracle: Oracle, images: StoredImages, index: Tensor) -> Tensor:
     return torch.cat([oracle.features(images[part]) for part in parts])
 
 
-def verdicts(query: Query, outputs: Tensor, when: str = "") -> dict[str, NDArray[Any]]:
+def verdicts(query: Query, outputs: Tensor, when: str = "") -> Arrays:
     """What the oracle says of each case's finding, and of the class it is to become: (N,) each."""
     activated = query.activate(outputs)
     columns = {"oracle": query.source}
@@ -107,7 +150,7 @@ def verdicts(query: Query, outputs: Tensor, when: str = "") -> dict[str, NDArray
     }
 
 
-def real_targets(bench: Bench, cases: dict[str, NDArray[Any]]) -> Tensor:
+def real_targets(bench: Bench, cases: Arrays) -> Tensor:
     """Positions of the test images of the target side, none of a patient that is explained."""
     task = bench.dataset().task
     targets, patients = bench.arrays("data", "test/targets", "test/patient_ids").values()
@@ -121,30 +164,35 @@ def real_targets(bench: Bench, cases: dict[str, NDArray[Any]]) -> Tensor:
     return torch.from_numpy(np.flatnonzero(wanted & labelled & others))
 
 
-def of_realism(bench: Bench, evidence: Evidence) -> More:
+def of_realism(witness: Witness, evidence: Evidence, rows: slice) -> More:
     """How well autoencoders of either side know each counterfactual."""
     if evidence.counterfactual is None:
         return {}
-    cases = bench.arrays("cases", "source", "target")
+    bench = witness.bench
+    cases = bench.arrays("cases", "source", "target", rows=rows)
     errors = reconstruction_errors(bench, evidence.counterfactual, cases["source"], cases["target"])
     return dict(zip(("target_error", "source_error"), errors, strict=True))
 
 
-def of_probes(bench: Bench, _: Evidence) -> More:
+def of_probes(witness: Witness, _: Evidence, rows: slice) -> More:
     """The maps of the same cases with one thing changed."""
+    bench = witness.bench
     again = {
-        stage.settings["changed"]: read_arrays(bench.file(stage, "probe.h5"), "heat")["heat"]
+        stage.settings["changed"]: read_arrays(bench.file(stage, "probe.h5"), "heat", rows=rows)
         for stage in bench.stage.inputs
         if stage.kind == "probe"
     }
-    return {"again": {k: torch.from_numpy(v).to(bench.ctx.device) for k, v in again.items()}}
+    device = bench.ctx.device
+    return {"again": {k: torch.from_numpy(v["heat"]).to(device) for k, v in again.items()}}
 
 
-def of_contamination(bench: Bench, evidence: Evidence) -> More:
+def of_contamination(witness: Witness, evidence: Evidence, rows: slice) -> More:
     """Ground-truth scores with the clean head, and with one fitted on the test images."""
+    bench = witness.bench
     if len(bench.stage.inputs) < 3 or evidence.mask is None:
         return {}
-    spoilt = read_arrays(bench.file(bench.stage.inputs[2], "explanations.h5"), "heat", "asked")
+    path = bench.file(bench.stage.inputs[2], "explanations.h5")
+    spoilt = read_arrays(path, "heat", "asked", rows=rows)
     heat = torch.from_numpy(spoilt["heat"]).to(bench.ctx.device)
     contaminated = pixel_ap(dataclasses.replace(evidence, heat=heat))
     assert isinstance(contaminated, Tensor)
@@ -152,15 +200,18 @@ def of_contamination(bench: Bench, evidence: Evidence) -> More:
     return {"clean": pixel_ap(evidence), "contaminated": contaminated}
 
 
-def of_repeatability(bench: Bench, _: Evidence) -> More:
+def of_repeatability(witness: Witness, _: Evidence, rows: slice) -> More:
     """The maps that another seed of the whole pipeline leads to."""
-    other = read_arrays(bench.file(bench.stage.inputs[2], "explanations.h5"), "heat")
+    bench = witness.bench
+    path = bench.file(bench.stage.inputs[2], "explanations.h5")
+    other = read_arrays(path, "heat", rows=rows)
     heat = torch.from_numpy(other["heat"]).to(bench.ctx.device)
     return {"again": {"other_seed": heat}}
 
 
-def of_usefulness(bench: Bench, _: Evidence) -> More:
+def agreement_of_students(witness: Witness, *_: object) -> More:
     """How well students of the model agree with it, with maps and without."""
+    bench = witness.bench
     taught, alone = (
         read_arrays(bench.file(stage, "agreement.h5")) for stage in bench.stage.inputs[2:]
     )
@@ -177,7 +228,7 @@ def by_images(found: dict[str, NDArray[Any]], device: torch.device) -> dict[int,
     return dict(zip(found["n"].tolist(), share, strict=True))
 
 
-MORE: dict[str, Callable[[Bench, Evidence], More]] = {
+MORE: dict[str, Callable[[Witness, Evidence, slice], More]] = {
     "truth": of_truth,
     "proximity": of_proximity,
     "oracle": of_oracle,
@@ -186,5 +237,8 @@ MORE: dict[str, Callable[[Bench, Evidence], More]] = {
     "sanity": of_probes,
     "contamination": of_contamination,
     "repeatability": of_repeatability,
-    "usefulness": of_usefulness,
+}
+BEYOND: dict[str, Callable[[Witness, Sequence[Arrays]], More]] = {
+    "oracle": features_of_crowds,
+    "usefulness": agreement_of_students,
 }

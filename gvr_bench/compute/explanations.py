@@ -3,50 +3,64 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_bench.arrays import put_rows, write_arrays, writing_arrays
 from gvr_bench.compute.bench import Bench, cases_query, load_model
 from gvr_bench.compute.cost import Cost, measuring
+from gvr_bench.compute.parts import Arrays, Work, batches, count_cases, in_parts, joined
 from gvr_bench.contract import Seal, answer_breaches
 from gvr_bench.errors import PluginError
 from gvr_bench.images import to_bytes, to_float
 from gvr_bench.types import Model, Query
 
 SHOWN = 500  # cases that a report shows, at most
+FILM = ("path", "path_prediction")
 
 
 def compute_explanations(bench: Bench) -> None:
     """Explain every case, and ask the model again about each counterfactual."""
+    films = []
+    with writing_arrays(bench.out("explanations.h5")) as file:  # part by part, for memory
+        total = count_cases(bench.store, bench.stage)
+        for rows, arrays in in_parts(bench, explaining):
+            films.append({name: arrays.pop(name) for name in FILM if name in arrays})
+            put_rows(file, arrays, rows.start, total)
+    shown = [part for part in films if part]
+    if shown:
+        write_arrays(bench.out("films.h5"), joined(shown))
+
+
+def explaining(bench: Bench) -> Work:
+    """Load the model, and explain two cases so that what comes first is not timed."""
     explainer = cast(gvr.Explainer, bench.stage.component)
     model = load_model(bench)
-    cases = bench.arrays("cases", "image", "source", "target")
-    pixels = torch.from_numpy(cases["image"]).to(bench.ctx.device)
-    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
-    explain(explainer, model, to_float(pixels[:2]), query[:2], bench)  # warm-up, not timed
-    films = []
-    with writing_arrays(bench.out("explanations.h5")) as file:  # batch by batch, for memory
-        for part in bench.ctx.batches(len(pixels)):
-            x, asked = to_float(pixels[part]), query[part]
+    explain(explainer, model, *asked_cases(bench, slice(0, 2)), bench)
+
+    def work(rows: slice) -> Arrays:
+        made, films = [], []
+        for batch in batches(bench, rows):
+            x, query = asked_cases(bench, batch)
             with measuring(model, bench.ctx.device) as cost:
-                made = explain(explainer, model, x, asked, bench)
-            arrays = gather(model, x, asked, made) | per_image(cost, len(x))
-            put_rows(file, arrays, part.start, len(pixels))
-            if made.path is not None and part.start < SHOWN:
-                films.append(film(model, made.path[: SHOWN - part.start], asked))
-    if films:
-        write_arrays(bench.out("films.h5"), joined(films))
+                answer = explain(explainer, model, x, query, bench)
+            made.append(gather(model, x, query, answer) | per_image(cost, len(x)))
+            if answer.path is not None and batch.start < SHOWN:
+                films.append(film(model, answer.path[: SHOWN - batch.start], query))
+        return joined(made) | (joined(films) if films else {})
+
+    return work
 
 
-def joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Put the arrays of batches together."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def asked_cases(bench: Bench, rows: slice) -> tuple[Tensor, Query]:
+    """Read cases: images (N, C, H, W), and what is asked of each."""
+    cases = bench.arrays("cases", "image", "source", "target", rows=rows)
+    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
+    return to_float(torch.from_numpy(cases["image"]).to(bench.ctx.device)), query
 
 
 def explain(
@@ -61,7 +75,7 @@ def explain(
 
 
 @torch.no_grad()
-def gather(model: Model, x: Tensor, query: Query, made: gvr.Explanation) -> dict[str, NDArray[Any]]:
+def gather(model: Model, x: Tensor, query: Query, made: gvr.Explanation) -> Arrays:
     """Collect a batch's arrays: the explanation, and the model's word before and after it."""
     start = model.encoder(x)
     reconstruction, before = model.generator(start), model.head(start)
@@ -93,7 +107,7 @@ def gather(model: Model, x: Tensor, query: Query, made: gvr.Explanation) -> dict
 
 
 @torch.no_grad()
-def film(model: Model, path: Tensor, query: Query) -> dict[str, NDArray[Any]]:
+def film(model: Model, path: Tensor, query: Query) -> Arrays:
     """Show the way of latents (N, P, D): `path` (N, P, C, H, W) uint8, `path_prediction` (N, P)."""
     n = len(path)
     pictures, predictions = [], []
@@ -106,7 +120,7 @@ def film(model: Model, path: Tensor, query: Query) -> dict[str, NDArray[Any]]:
     }
 
 
-def per_image(cost: Cost, n: int) -> dict[str, NDArray[Any]]:
+def per_image(cost: Cost, n: int) -> Arrays:
     """Share a batch's time and passes among its n images; memory is that of the whole batch."""
     shares = {"seconds": cost.seconds / n, "evaluations": cost.evaluations / n}
     if cost.memory is not None:

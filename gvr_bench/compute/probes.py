@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.arrays import write_arrays
-from gvr_bench.compute.bench import Bench, Decoded, cases_query, freeze, load_model, of_latents
-from gvr_bench.compute.explanations import explain
+from gvr_bench.arrays import put_rows, writing_arrays
+from gvr_bench.compute.bench import Bench, Decoded, freeze, load_model, of_latents
+from gvr_bench.compute.explanations import asked_cases, explain
 from gvr_bench.compute.networks import seeded
-from gvr_bench.images import to_float
+from gvr_bench.compute.parts import Arrays, Work, batches, count_cases, in_parts
 from gvr_bench.scoring import PERTURBED
 from gvr_bench.stages import Stage
-from gvr_bench.types import Model
+from gvr_bench.types import Model, Query
 
 DRAWS = 5  # perturbed copies of each image
 RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
@@ -28,32 +30,39 @@ def compute_probe(bench: Bench) -> None:
 
     The explainer draws the random numbers it drew the first time: only what is named changes.
     """
+    total = count_cases(bench.store, bench.stage)
+    with writing_arrays(bench.out("probe.h5")) as file:
+        for rows, arrays in in_parts(bench, probing):
+            put_rows(file, arrays, rows.start, total)
+
+
+def probing(bench: Bench) -> Work:
+    """Load the model and change what is named."""
     changed = bench.stage.settings["changed"]
-    same_draws = seeded_by(bench, bench.stage.inputs[0])
-    cases = bench.arrays("cases", "image", "source", "target")
-    x = to_float(torch.from_numpy(cases["image"]).to(bench.ctx.device))
-    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
+    working = Bench(bench.stage, bench.store, seeded_by(bench, bench.stage.inputs[0]))
     explainer = cast(gvr.Explainer, bench.stage.component)
     model = load_model(bench)
-    if changed == PERTURBED:
-        noise = seeded_by(bench, bench.stage.input("cases"))
-        inputs = [perturbed(x, noise.generator(draw)) for draw in range(DRAWS)]
-    else:
+    noise = Noise(seeded_by(bench, bench.stage.input("cases")))
+    if changed != PERTURBED:
         weights = seeded_by(bench, bench.stage.input("head"))
-        part_of_model = changed.removeprefix("randomised_")
-        model, inputs = randomised(model, part_of_model, bench, weights), [x]
-    working = Bench(bench.stage, bench.store, same_draws)
-    heats = []
-    for number, images in enumerate(inputs):
-        parts = []
-        for start in range(0, len(x), bench.ctx.batch_size):
-            bench.ctx.progress(number * len(x) + start, len(inputs) * len(x), "")
-            part = slice(start, start + bench.ctx.batch_size)
-            made_again = explain(explainer, model, images[part], query[part], working)
-            parts.append(made_again.heat.detach().float().cpu().numpy())
-        heats.append(np.concatenate(parts))
-    heat = np.stack(heats, axis=1) if changed == PERTURBED else heats[0]
-    write_arrays(bench.out("probe.h5"), {"heat": heat})
+        model = randomised(model, changed.removeprefix("randomised_"), bench, weights)
+
+    def heat(x: Tensor, query: Query) -> NDArray[np.float32]:
+        made_again = explain(explainer, model, x, query, working)
+        return made_again.heat.detach().float().cpu().numpy()
+
+    def work(rows: slice) -> Arrays:
+        heats = []
+        for batch in batches(bench, rows):
+            x, query = asked_cases(bench, batch)
+            if changed == PERTURBED:
+                copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
+                heats.append(np.stack([heat(copy, query) for copy in copies], axis=1))
+            else:
+                heats.append(heat(x, query))
+        return {"heat": np.concatenate(heats)}
+
+    return work
 
 
 def seeded_by(bench: Bench, stage: Stage) -> gvr.Context:
@@ -61,9 +70,28 @@ def seeded_by(bench: Bench, stage: Stage) -> gvr.Context:
     return dataclasses.replace(bench.ctx, seed=gvr.seed_from(stage.key))
 
 
-def perturbed(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Add uniform noise within the radius, staying in [-1, 1]. (N, C, H, W)."""
-    noise = torch.empty(x.shape).uniform_(-RADIUS, RADIUS, generator=rng)
+class Noise:
+    """Uniform noise within the radius for any of the cases, the same whichever are asked for."""
+
+    def __init__(self, ctx: gvr.Context) -> None:
+        self.ctx = ctx
+        self.drawn: list[tuple[torch.Generator, int]] = []  # and for how many cases, by copy
+
+    def of(self, rows: slice, shape: Sequence[int]) -> Iterator[Tensor]:
+        """Yield `DRAWS` times the noise of some cases: (n, *shape)."""
+        if not self.drawn or self.drawn[0][1] > rows.start:
+            self.drawn = [(self.ctx.generator(draw), 0) for draw in range(DRAWS)]
+        for draw, (rng, done) in enumerate(self.drawn):
+            for start in range(done, rows.start, self.ctx.batch_size):  # those of others
+                n = min(self.ctx.batch_size, rows.start - start)
+                torch.empty((n, *shape)).uniform_(generator=rng)
+            noise = torch.empty((rows.stop - rows.start, *shape))
+            yield noise.uniform_(-RADIUS, RADIUS, generator=rng)
+            self.drawn[draw] = rng, rows.stop
+
+
+def perturbed(x: Tensor, noise: Tensor) -> Tensor:
+    """Add noise, staying in [-1, 1]. (N, C, H, W)."""
     return (x + noise.to(x.device)).clamp(-1, 1)
 
 

@@ -34,8 +34,9 @@ class Order(pydantic.BaseModel):
     """What a worker needs to plan the same run and compute one stage of it.
 
     `spec` is TOML, `folder` where relative paths begin. `threads` go by library, `torch` or one of
-    threadpoolctl's. `key` is the stage's, or empty where the worker is only tried; `forgotten` says
-    that what is stored of it does not count.
+    threadpoolctl's. `key` is the stage's, or empty where the worker is only tried; `rows` are the
+    cases of the part that is to be kept, empty for the whole stage. `forgotten` says that what is
+    stored of the stage does not count.
     """
 
     spec: str
@@ -48,6 +49,7 @@ class Order(pydantic.BaseModel):
     versions: dict[str, str]
     threads: dict[str, int]
     key: str = ""
+    rows: tuple[int, ...] = ()
     forgotten: bool = False
     token: str = ""
 
@@ -68,6 +70,11 @@ class Answer(pydantic.BaseModel):
     fault: str = ""
     key: str = ""
     place: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether what was asked for is in the store."""
+        return not self.error and self.outcome.whole
 
     @property
     def outcome(self) -> Outcome:
@@ -103,7 +110,11 @@ def answered(order: Order, node: str, stop: Stop) -> Answer:
     stage = stages(order.spec)[order.key]
     store.forgotten = {stage.key} if order.forgotten else set()
     how = How(torch.device(order.device), order.batch_size, order.checkpoint_seconds)
-    outcome = Worker(store, how, stop).compute(stage, Display(Console(quiet=True), 0))
+    worker, display = Worker(store, how, stop), Display(Console(quiet=True), 0)
+    if order.rows:
+        outcome = worker.keep(stage, slice(*order.rows), display)
+    else:
+        outcome = worker.compute(stage, display)
     return Answer(node=node, **asdict(outcome))
 
 

@@ -1,4 +1,6 @@
-"""Stages as tasks of a Ray cluster, side by side as far as its nodes allow."""
+"""Stages, and parts of those that work on cases, as tasks of a Ray cluster, side by side as far as
+its nodes allow.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -19,6 +21,7 @@ from gvr_bench.errors import UsageError
 from gvr_bench.executors.cluster import connected, refuse_missing, silence
 from gvr_bench.executors.how import How, versions
 from gvr_bench.executors.orders import Answer, Order, carry_out, threads_here
+from gvr_bench.executors.pieces import Piece, pieces
 from gvr_bench.executors.requests import refuse_too_much, request_of
 from gvr_bench.plugins import one_line
 from gvr_bench.progress import EVERY, Display
@@ -28,7 +31,7 @@ from gvr_bench.stages import Plan, Stage
 from gvr_bench.stopping import Stop
 from gvr_bench.storage.store import DamageError, Store
 
-LOST = 3  # workers that one stage may lose
+LOST = 3  # workers that one task may lose
 GRACE = 60.0  # seconds for trainings to keep a checkpoint
 TRIAL = 300.0  # seconds for a node to start a worker and plan
 POLL = 1.0  # seconds between two looks at what has ended
@@ -38,6 +41,8 @@ SILENCES = 3  # questions without an answer after which it counts as gone
 
 class RayExecutor:
     """Computes each stage in a worker of a Ray cluster, with the same code and the same threads.
+
+    Parts of a stage are computed before it, each kept in the store, where the stage finds them.
 
     Connects when the first stage is to be computed. Where the context ends early, what runs is
     cancelled.
@@ -51,8 +56,8 @@ class RayExecutor:
         self.address = address
         self.stop = stop
         self.running: dict[str, Stage] = {}
-        self.tasks: dict[Any, Stage] = {}  # by the reference of what they return
-        self.lost: Counter[str] = Counter()
+        self.tasks: dict[Any, Piece] = {}  # by the reference of what they return
+        self.lost: Counter[Piece] = Counter()
         self.held = contextlib.ExitStack()
         self.ray: Any = None
         self.line = Line()
@@ -89,29 +94,44 @@ class RayExecutor:
         if self.ray is None:
             self.connect()
         self.running[stage.key] = stage
-        forgotten = stage.key in self.store.forgotten
-        order = self.order.model_copy(update={"key": stage.key, "forgotten": forgotten})
+        for piece in pieces(stage, self.store, self.how.batch_size):
+            self.send(piece)
+
+    def send(self, piece: Piece) -> None:
+        """Make a task of a stage or a part of it."""
+        order = self.order.model_copy(update=piece.told(self.store))
         threads = self.order.threads["torch"]
-        request = request_of(stage.kind, self.how.device.type, threads)
+        request = request_of(piece.stage.kind, self.how.device.type, threads)
         # Ray's own retries would start a task that ran out of memory again without an end.
-        options = {"max_retries": 0, "name": str(stage), "scheduling_strategy": "SPREAD"}
+        options = {"max_retries": 0, "name": str(piece), "scheduling_strategy": "SPREAD"}
         remote = self.ray.remote(carry_out).options(**options, **request.options)
-        self.tasks[remote.remote(order.model_dump_json())] = stage
+        self.tasks[remote.remote(order.model_dump_json())] = piece
 
     def next(self, display: Display) -> tuple[Stage, Outcome]:
         """Wait for a stage to end. Raises what its worker raised, and `UsageError`."""
         while True:
             task = self.ended(display)
-            stage = self.tasks.pop(task)
-            answer = self.answer(task, stage, display)
-            if answer:
+            piece = self.tasks.pop(task)
+            answer = self.answer(task, piece, display)
+            if answer is None:
+                self.send(piece)
+            elif not piece.rows or not answer.whole:
                 break
-            self.start(stage)
+            elif not self.others(piece.stage):
+                self.send(Piece(piece.stage))
+        stage = piece.stage
+        for other in self.others(stage):
+            del self.tasks[other]
+            self.ray.cancel(other)
         del self.running[stage.key]
         if answer.error:
             self.pass_on(answer)
         self.store.forgotten.discard(stage.key)
         return stage, answer.outcome
+
+    def others(self, stage: Stage) -> list[Any]:
+        """Return the tasks of a stage."""
+        return [task for task, piece in self.tasks.items() if piece.stage is stage]
 
     def ended(self, display: Display) -> Any:
         """Return the first task that has ended, showing what has not."""
@@ -120,10 +140,10 @@ class RayExecutor:
             self.stop.check()
             if done:
                 return done[0]
-            self.line.show(display.console, self.running)
+            self.line.show(display.console, list(self.tasks.values()))
             self.listen()
 
-    def answer(self, task: Any, stage: Stage, display: Display) -> Answer | None:
+    def answer(self, task: Any, piece: Piece, display: Display) -> Answer | None:
         """Return what a worker answered; None where it was lost, and another shall try."""
         lost = self.ray.exceptions
         try:
@@ -137,14 +157,14 @@ class RayExecutor:
             )
         except lost.RayTaskError as error:
             raise UsageError(
-                f"{stage}: a worker of the cluster: {one_line(error.cause)}"
+                f"{piece}: a worker of the cluster: {one_line(error.cause)}"
             ) from error
         except lost.RayError as error:
             how = type(error).__name__
-        self.lost[stage.key] += 1
-        if self.lost[stage.key] == LOST:
+        self.lost[piece] += 1
+        if self.lost[piece] == LOST:
             return failed(f"it lost {LOST} workers ({how}); was memory short?")
-        display.warn(f"{stage}: its worker was lost; it goes on in another")
+        display.warn(f"{piece}: its worker was lost; it goes on in another")
         return None
 
     def pass_on(self, answer: Answer) -> NoReturn:
@@ -239,9 +259,9 @@ class Line:
         self.status: Status | None = None
         self.last = time.monotonic()
 
-    def show(self, console: Console, running: Mapping[str, Stage]) -> None:
-        """Show the stages that were sent and have not ended."""
-        first = ", ".join(str(stage) for stage in list(running.values())[:3])
+    def show(self, console: Console, running: Sequence[Piece]) -> None:
+        """Show what was sent and has not ended."""
+        first = ", ".join(map(str, running[:3]))
         more = f" and {len(running) - 3} more" if len(running) > 3 else ""
         text = f"in hand: {first}{more}"
         if console.is_terminal:

@@ -47,18 +47,34 @@ class Worker:
             before = reset_peak(ctx.device)
             started = time.perf_counter()
             try:
-                note = compute(stage, self.store, ctx)
+                made = compute(stage, self.store, ctx)
             except (DamageError, ProcessError):
                 raise
             except Exception as error:  # a plugin may raise anything
                 return self.failed(stage, error)
-            seconds = time.perf_counter() - started
+            seconds = made.earlier + time.perf_counter() - started
             with self.stop.later():
                 spent = {"seconds": seconds, "memory": growth(before, ctx.device)}
                 provenance = {**spent, **versions(), "device": str(ctx.device)}
                 self.store.commit(stage, provenance)
             self.store.used(stage)
-            return Outcome("done", seconds, note)
+            return Outcome("done", seconds, made.note)
+
+    def keep(self, stage: Stage, rows: slice, display: Display) -> Outcome:
+        """Compute and keep a part of a stage, for whoever computes it. Raises as `compute` does."""
+        if self.store.has(stage):
+            return Outcome("cached", 0.0)
+        with self.store.writing():
+            (self.store.place(stage) / WORK).mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        with display.stage(str(stage)) as progress:
+            try:
+                compute(stage, self.store, self.context(stage, progress), rows)
+            except (DamageError, ProcessError):
+                raise
+            except Exception as error:  # a plugin may raise anything
+                return self.failed(stage, error)
+        return Outcome("done", time.perf_counter() - started)
 
     def context(self, stage: Stage, progress: StageDisplay) -> Context:
         """Say how a stage is computed."""

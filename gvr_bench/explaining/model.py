@@ -14,9 +14,10 @@ import gvr_bench.api as gvr
 from gvr_bench.answers import unlike
 from gvr_bench.compute.bench import Bench, load_model, read_decision
 from gvr_bench.compute.evidence import verdicts
-from gvr_bench.compute.explanations import explain, film, gather, joined
+from gvr_bench.compute.explanations import explain, film, gather
 from gvr_bench.compute.heads import activated
 from gvr_bench.compute.oracle import Oracle, load_oracle
+from gvr_bench.compute.parts import joined
 from gvr_bench.errors import PluginError, UsageError
 from gvr_bench.explaining.asking import Asking, Seen, Wish, questions, wish_of
 from gvr_bench.explaining.rationale import Rationale

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gvr_bench.stopping import Stop
-from gvr_bench.storage.sealed import read_sealed, write_sealed
+from gvr_bench.storage.sealed import STATE, read_sealed, write_sealed
 
 Saved = tuple[int, dict[str, Any], list[dict[str, float]]]  # step, state, history
 
@@ -59,7 +59,7 @@ class FileCheckpoints:
 
     def _read(self, path: Path) -> Saved | None:
         """Read one checkpoint; None where it is not what was written."""
-        tree = read_sealed(path)
+        tree = read_sealed(path, STATE)
         try:
             saved = tree["step"], tree["state"], tree["history"]
             return saved if tree["made_from"] == self.made_from else None
@@ -69,7 +69,7 @@ class FileCheckpoints:
     def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None:
         """Replace the last checkpoint. Raises `StoreError`, or `Stopped` where a signal waits."""
         tree = {"step": step, "state": state, "history": history, "made_from": self.made_from}
-        path = write_sealed(self.work, f"checkpoint-{step}", tree)
+        path = write_sealed(self.work, f"checkpoint-{step}", tree, STATE)
         for old in self.files if path else ():
             if old != path:
                 old.unlink(missing_ok=True)

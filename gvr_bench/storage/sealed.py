@@ -1,27 +1,40 @@
-"""State files whose names end in the digest of their content: damage is never taken up."""
+"""Files whose names end in the digest of their content: damage is never taken up."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from gvr_bench.arrays import read_arrays, write_arrays
 from gvr_bench.errors import StoreError
 from gvr_bench.formats import read_state, replacing, write_state
+from gvr_bench.storage.drafts import writer
 from gvr_bench.storage.integrity import sha256
 
 
-def write_sealed(work: Path, stem: str, tree: Mapping[str, Any]) -> Path | None:
-    """Write a tree of tensors into the folder `work`; return where.
+class Format(NamedTuple):
+    """How content becomes a file, and a file content."""
+
+    suffix: str
+    write: Callable[[Path, Any], None]
+    read: Callable[[Path], Any]
+
+
+STATE = Format(".safetensors", write_state, read_state)
+ARRAYS = Format(".h5", write_arrays, read_arrays)
+
+
+def write_sealed(work: Path, stem: str, content: Any, as_a: Format) -> Path | None:
+    """Write content into the folder `work`; return where.
 
     None where the folder is gone, for another process has completed the stage. Raises `StoreError`
     where the file system refuses.
     """
-    written = work / f"{stem.partition('-')[0]}-{os.getpid()}.partial"
+    written = work / f"{stem}-{writer()}.partial"
     try:
-        write_state(written, tree)
-        path = work / f"{stem}-{sha256(written)[:16]}.safetensors"
+        as_a.write(written, content)
+        path = work / f"{stem}-{sha256(written)[:16]}{as_a.suffix}"
         with replacing(path) as partial:
             written.replace(partial)
     except (FileNotFoundError, StoreError) as error:
@@ -31,11 +44,11 @@ def write_sealed(work: Path, stem: str, tree: Mapping[str, Any]) -> Path | None:
     return path
 
 
-def read_sealed(path: Path) -> Any:
+def read_sealed(path: Path, as_a: Format) -> Any:
     """Read such a file; None where it is not what was written."""
     try:
         if sha256(path)[:16] != path.stem.rpartition("-")[2]:
             return None
-        return read_state(path)
+        return as_a.read(path)
     except (OSError, StoreError, ValueError, KeyError, TypeError):
         return None

@@ -44,7 +44,7 @@ def test_fewer_images_at_once_are_tried_and_told(bank: Bank, monkeypatch, whose:
     bench = bank.bench(stage)
     monkeypatch.setitem(compute.COMPUTE, "data", short(8, SHORTAGES[whose], asked))
     bench.ctx.batch_size = 128
-    note = compute.compute(stage, bench.store, bench.ctx)
+    note = compute.compute(stage, bench.store, bench.ctx).note
     assert asked == [128, 32, 8]
     assert note == "memory ran out with 128 images at once; it took 8"
 

@@ -61,7 +61,7 @@ def read(bank: Bank, dataset: gvr.Dataset) -> tuple[Stage, str]:
     """The data stage, and what the user is told of it."""
     stage = bank.stage("data", component=dataset)
     bench = bank.bench(stage)
-    return stage, compute(stage, bench.store, bench.ctx)
+    return stage, compute(stage, bench.store, bench.ctx).note
 
 
 # Too many

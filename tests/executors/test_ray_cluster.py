@@ -24,6 +24,7 @@ cluster_utils = pytest.importorskip(
 )
 pytestmark = pytest.mark.slow
 CHOICES = {"explainer": ["saliency", "gvr:steps=5", "random"]}
+IN_PARTS, PARTS = ("--limit", "10", "--batch-size", "1"), 3
 LONG = {**CHOICES, "generator": "wgan-gp:iterations=150,width=4,batch=8"}
 
 
@@ -145,6 +146,43 @@ def test_the_records_are_those_of_a_run_in_one_process(
     assert comparable(tmp_path / "there" / "run") == comparable(here(tmp_path / "here", **CHOICES))
     said = there(tmp_path / "there", **CHOICES).stderr
     assert "stages were in the store" in said
+
+
+def test_parts_of_stages_are_computed_apart_and_give_the_same_records(
+    tmp_path: Path, there: Callable[..., Any]
+) -> None:
+    there(tmp_path / "there", *IN_PARTS, **CHOICES)
+    words = typed(tmp_path / "here", *IN_PARTS, **CHOICES)
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    apart, alone = (comparable(tmp_path / where / "run") for where in ("there", "here"))
+    assert len(apart) > 20
+    assert apart == alone
+
+
+def test_a_part_that_fails_is_the_stages_failure(tmp_path: Path, there: Callable[..., Any]) -> None:
+    there(tmp_path, *IN_PARTS, code=1, explainer=["gvr:steps=5", "occlusion:window=99"])
+    failed = outcomes_of(tmp_path / "run")["failed"]
+    assert failed == ["explanations occlusion"]
+
+
+def test_a_worker_killed_in_a_part_costs_that_part_only(tmp_path: Path, address: str) -> None:
+    slow = {"explainer": ["gvr:steps=400,cutoff=1e-9"]}
+    home = tmp_path / "there"
+    process = background(home, address, *IN_PARTS, **slow)
+    work = home / "store/explanations"
+    until(lambda: list(work.glob("gvr-*/work/checkpoint-*")), process)
+    first = {path.name: path.stat().st_mtime_ns for path in work.glob("gvr-*/work/checkpoint-*")}
+    (worker, *_) = until(lambda: worker_of("explanations gvr, cases"), process)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: len(list(work.glob("gvr-*/work/checkpoint-*"))) == PARTS, process)
+    last = {path.name: path.stat().st_mtime_ns for path in work.glob("gvr-*/work/checkpoint-*")}
+    assert first.items() <= last.items()
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert "explanations gvr, cases" in warnings[0]
+    assert "its worker was lost" in warnings[0]
 
 
 def test_fresh_and_damage_are_as_in_one_process(tmp_path: Path, there: Callable[..., Any]) -> None:
