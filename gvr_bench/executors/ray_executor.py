@@ -22,7 +22,7 @@ from gvr_bench.executors.cluster import connected, refuse_missing, silence
 from gvr_bench.executors.how import How, versions
 from gvr_bench.executors.orders import Answer, Order, carry_out, threads_here
 from gvr_bench.executors.pieces import Piece, pieces
-from gvr_bench.executors.requests import refuse_too_much, request_of
+from gvr_bench.executors.requests import GIBI, memory_of, refuse_too_much, request_of
 from gvr_bench.plugins import one_line
 from gvr_bench.progress import EVERY, Display
 from gvr_bench.results import Outcome
@@ -101,7 +101,8 @@ class RayExecutor:
         """Make a task of a stage or a part of it."""
         order = self.order.model_copy(update=piece.told(self.store))
         threads = self.order.threads["torch"]
-        request = request_of(piece.stage.kind, self.how.device.type, threads)
+        memory = self.memory.get(piece.stage.key, GIBI)
+        request = request_of(piece.stage.kind, self.how.device.type, threads, memory)
         # Ray's own retries would start a task that ran out of memory again without an end.
         options = {"max_retries": 0, "name": str(piece), "scheduling_strategy": "SPREAD"}
         remote = self.ray.remote(carry_out).options(**options, **request.options)
@@ -211,6 +212,8 @@ class RayExecutor:
         kinds = {stage.kind for stage in self.plan.stages}
         device = self.how.device.type
         refuse_too_much({request_of(kind, device, threads["torch"]) for kind in kinds}, nodes)
+        most = max(int(node["Resources"].get("memory", 0)) for node in nodes)
+        self.memory = memory_of(self.plan, self.store, device, most)
         self.try_nodes(nodes)
 
     def try_nodes(self, nodes: list[Mapping[str, Any]]) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gvr_bench.errors import UsageError
-from gvr_bench.stages import StageKind
+from gvr_bench.estimates import estimate
+from gvr_bench.stages import Plan, StageKind
+from gvr_bench.storage.store import Store
 
 GIBI = 2**30
 BARE: tuple[StageKind, ...] = ("data", "cases")  # no network computes in them
@@ -37,15 +39,26 @@ class Request:
         return all(there.get(name, 0) >= amount for name, amount in wanted.items())
 
 
-def request_of(kind: StageKind, device: str, threads: int) -> Request:
+def request_of(kind: StageKind, device: str, threads: int, memory: int = GIBI) -> Request:
     """Return what a stage of a kind asks for; `threads` is what a run in one process uses.
 
     Networks give other bits with other numbers of threads, so that their stages get as many.
     """
     if kind in BARE:
-        return Request(1, 0)
+        return Request(1, 0, memory)
     gpus = 0.0 if device == "cpu" else 1.0 if kind in WHOLE else SHARED
-    return Request(threads, gpus)
+    return Request(threads, gpus, memory)
+
+
+def memory_of(plan: Plan, store: Store, device: str, most: int) -> dict[str, int]:
+    """Return the bytes that stages are expected to need, by key: a GiB at least, `most` at most.
+
+    `most` is what the largest node has. An estimate above it is no reason not to try.
+    """
+    if device != "cpu":  # it is the GPU's memory that was measured
+        return {}
+    known = {one.stage.key: one.memory for one in estimate(plan, store, device) if one.memory}
+    return {key: int(min(max(memory, GIBI), most)) for key, memory in known.items()}
 
 
 def refuse_too_much(requests: Iterable[Request], nodes: Iterable[Mapping[str, Any]]) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import command
+from tiny import command, plan_of
 from typer.testing import CliRunner
 
 from gvr_bench.cli import app
 from gvr_bench.errors import UsageError
-from gvr_bench.executors.requests import GIBI, Request, refuse_too_much, request_of
+from gvr_bench.estimates import Estimate
+from gvr_bench.executors import requests
+from gvr_bench.executors.requests import GIBI, Request, memory_of, refuse_too_much, request_of
+from gvr_bench.plugins import installed
+from gvr_bench.storage.store import Store
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed: gvr-bench[ray]"
@@ -22,26 +26,44 @@ needs_ray = pytest.mark.skipif(
 
 def fault(folder: Path, *more: str) -> str:
     """The one line that a run ends with."""
-    typed = command("--store", f"{folder}/store", "--out", f"{folder}/run", *more)
+    return line_of(command("--store", f"{folder}/store", "--out", f"{folder}/run", *more))
+
+
+def line_of(typed: list[str]) -> str:
+    """The one line that a command ends with."""
     done = CliRunner().invoke(app, typed, catch_exceptions=False)
     assert (done.exit_code, done.stdout) == (2, ""), done.output
     (line,) = done.stderr.splitlines()
     return line
 
 
-def test_without_ray_the_line_says_how_to_install_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is not installed."""
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "ray" else find(name, *a)
     )
+
+
+def test_without_ray_the_line_says_how_to_install_it(tmp_path: Path, without_ray) -> None:
     line = fault(tmp_path, "--executor", "ray")
     assert line == "error: --executor ray needs ray: pip install 'gvr-bench[ray]'"
 
 
 def test_an_address_without_the_executor_is_refused(tmp_path: Path) -> None:
     assert fault(tmp_path, "--address", "auto").endswith("; add --executor ray")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("--executor=ray", "--executor ray needs ray: "), ("--address=auto", "; add")],
+)
+def test_an_experiment_heeds_the_same_options(
+    tmp_path: Path, without_ray, given: str, told: str
+) -> None:
+    where = ["--store", f"{tmp_path}/store", "--out", f"{tmp_path}/run"]
+    assert told in line_of(["experiments", "run", "labels", *where, given])
 
 
 def test_torchrun_and_ray_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,3 +124,23 @@ def test_networks_get_the_threads_of_a_run_in_one_process_and_a_gpu_where_there_
     assert request_of("generator", "cuda", 8) == Request(8, 1)
     assert request_of("explanations", "cuda", 8) == Request(8, 1)
     assert 0 < request_of("scores", "cuda", 8).gpus < 1
+
+
+def test_a_stage_asks_for_the_memory_that_it_is_expected_to_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store = plan_of(installed()), Store(tmp_path)
+    first, second, third, *rest = plan.stages
+    told = {first.key: 3.5 * GIBI, second.key: 99.0 * GIBI, third.key: None}
+    monkeypatch.setattr(
+        requests,
+        "estimate",
+        lambda *_: [Estimate(s, False, memory=told.get(s.key, 5.0)) for s in plan.stages],
+    )
+    asked = memory_of(plan, store, "cpu", 8 * GIBI)
+    assert asked[first.key] == 3.5 * GIBI
+    assert asked[second.key] == 8 * GIBI
+    assert third.key not in asked
+    assert {asked[stage.key] for stage in rest} == {GIBI}
+    assert memory_of(plan, store, "cuda", 8 * GIBI) == {}
+    assert request_of("head", "cpu", 1, asked[first.key]).options["memory"] == 3.5 * GIBI
