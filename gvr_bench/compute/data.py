@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.arrays import put_array, write_arrays, writing_arrays
+from gvr_bench.arrays import put_array, put_rows, writing_arrays
 from gvr_bench.compute.bench import Bench
 from gvr_bench.compute.chunks import Chunk, Chunks, Skip
 from gvr_bench.errors import DataError
@@ -166,20 +166,22 @@ def compute_cases(bench: Bench) -> None:
         )
     target = source if dataset.task.target is None else np.full_like(source, dataset.task.target)
     label = split.targets[position, 0 if split.targets.shape[1] == 1 else source]
-    arrays = {
+    columns = {
         "position": position,
         "source": source,
         "target": target,
         "label": label,
-        "image": split.images(position),
         "sample_id": split.sample_ids[position],
         "patient_id": split.patient_ids[position],
     }
-    if split.truth is not None:
-        truth = split.truth(position, source)
-        known = dataclasses.asdict(truth)
-        arrays |= {name: value for name, value in known.items() if value is not None}
-    write_arrays(bench.out("cases.h5"), arrays)
+    with writing_arrays(bench.out("cases.h5")) as file:  # batch by batch, for memory
+        for rows in bench.ctx.batches(len(position)):
+            arrays = {name: column[rows] for name, column in columns.items()}
+            arrays["image"] = split.images(position[rows])
+            if split.truth is not None:
+                known = dataclasses.asdict(split.truth(position[rows], source[rows]))
+                arrays |= {name: value for name, value in known.items() if value is not None}
+            put_rows(file, arrays, rows.start, len(position))
 
 
 def choose_cases(
