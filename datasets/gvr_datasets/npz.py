@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from pydantic import Field
 import gvr_bench.api as gvr
 from gvr_bench.pixels import letterbox
 from gvr_datasets.class_names import ClassSettings, Names, refuse_classes, two_classes
+from gvr_datasets.sizes import SIZES
 
 MOST_BYTES = 2**31  # of one array; those of MedMNIST have half as many at 64 pixels
 _PARTS = {"train": "train", "validation": "val", "test": "test"}
@@ -37,11 +37,7 @@ class Npz(gvr.Dataset):
     files = frozenset({"file"})
     asked = frozenset({"source", "target"})
     head = "linear"
-    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"size": 32},
-        "standard": {"size": 64},
-        "paper": {"size": 128},
-    }
+    profiles = SIZES
 
     class Settings(ClassSettings):
         """Which file it is, looked for in `--data-root` where that is given, and its edge length.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from gvr_bench.pixels import read_pictures
 from gvr_datasets.bnp import BNP
 from gvr_datasets.image_files import check_name, check_patient, digest_sizes, find_sizes
 from gvr_datasets.parts import split_patients
+from gvr_datasets.sizes import SIZES
 from gvr_datasets.text_files import read_records
 
 _TABLE, _COLUMNS = "table.csv", ("file", "patient", "bnp")
@@ -37,11 +36,7 @@ class Radiographs(gvr.Dataset):
     """
 
     head = "linear"
-    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"size": 32},
-        "standard": {"size": 64},
-        "paper": {"size": 128},
-    }
+    profiles = SIZES
 
     class Settings(gvr.Settings):
         """How the images are read and split.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ import gvr_bench.api as gvr
 from gvr_bench.pixels import letterbox
 from gvr_datasets.class_names import ClassSettings, two_classes
 from gvr_datasets.parts import split_patients
+from gvr_datasets.sizes import SIZES
 from gvr_datasets.vision_parts import Part, find_set, open_parts, unique
 
 
@@ -29,11 +28,7 @@ class Torchvision(gvr.Dataset):
     argument = "name"
     asked = frozenset({"source", "target"})
     head = "linear"
-    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"size": 32},
-        "standard": {"size": 64},
-        "paper": {"size": 128},
-    }
+    profiles = SIZES
 
     class Settings(ClassSettings):
         """Which data set it is, and how it is read and split.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.arrays import write_arrays
+from gvr_bench.arrays import put_rows, write_arrays, writing_arrays
 from gvr_bench.compute.bench import (
     AT_ONCE,
     Bench,
@@ -33,6 +33,8 @@ from gvr_bench.metrics import decoded_scores, predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.types import SPLITS, Latents, Query, Task
 
+COLUMNS = "targets", "sample_ids", "patient_ids"
+PART = 512  # images that are encoded between two writes
 WIDER = 4  # times the images of a batch are encoded at once: it takes no gradients
 
 
@@ -40,31 +42,45 @@ WIDER = 4  # times the images of a batch are encoded at once: it takes no gradie
 def compute_latents(bench: Bench) -> None:
     """Encode every split once, and translated copies of the training images."""
     generator = load_generator(bench)
-    encoder = load_encoder(bench, generator)
-    copies, share = bench.stage.settings["copies"], bench.stage.settings["shift"]
-    arrays: dict[str, NDArray[Any]] = {}
-    for split in SPLITS:
-        images = bench.images(split)
-        names = ("targets", "sample_ids", "patient_ids")
-        columns = bench.arrays("data", *(f"{split}/{name}" for name in names))
-        rounds = 1 + (copies if split == "train" else 0)
-        n, shift = len(images), round(share * bench.dataset().image.size)
-        z = np.empty((rounds * n, cast(int, generator.latent_dim)), np.float32)
-        for part in bench.ctx.batches(rounds * n, 512):
-            index = torch.arange(part.start, part.stop)
-            rng = bench.ctx.generator(split, part.start)
-            x = images[index % n]
-            moved = gvr.translate(x, shift, rng)
-            x = torch.where((index >= n).view(-1, 1, 1, 1).to(x.device), moved, x)
-            chunks = torch.split(x, WIDER * bench.ctx.batch_size)
-            z[part] = torch.cat([encoder(chunk) for chunk in chunks]).float().cpu().numpy()
-            if not np.isfinite(z[part]).all():
-                raise TrainingError(f"the encoder gives NaN or infinity for images of '{split}'")
-        arrays[f"{split}/z"] = z
-        arrays[f"{split}/copy"] = np.repeat(np.arange(rounds), n)
-        for name, column in columns.items():
-            arrays[name] = np.concatenate([column] * rounds)
-    write_arrays(bench.out("latents.h5"), arrays)
+    encoder, dim = load_encoder(bench, generator), cast(int, generator.latent_dim)
+    with writing_arrays(bench.out("latents.h5")) as file:  # part by part, for memory
+        for split in SPLITS:
+            write_latents(file.create_group(split), split, encoder, dim, bench)
+
+
+def write_latents(group: Any, split: str, encoder: nn.Module, dim: int, bench: Bench) -> None:
+    """Write the latents (N, D) of a split with its columns, copy after copy.
+
+    Raises `TrainingError` where one is NaN or infinite.
+    """
+    images = bench.images(split)
+    copies = bench.stage.settings["copies"] if split == "train" else 0
+    n, shift = len(images), round(bench.stage.settings["shift"] * bench.dataset().image.size)
+    total = (1 + copies) * n
+    for part in bench.ctx.batches(total, PART):
+        index = torch.arange(part.start, part.stop)
+        rng = bench.ctx.generator(split, part.start)
+        x = images[index % n]
+        moved = gvr.translate(x, shift, rng)
+        x = torch.where((index >= n).view(-1, 1, 1, 1).to(x.device), moved, x)
+        chunks = torch.split(x, WIDER * bench.ctx.batch_size)
+        z = torch.cat([encoder(chunk) for chunk in chunks]).float().view(len(x), dim)
+        if not z.isfinite().all():
+            raise TrainingError(f"the encoder gives NaN or infinity for images of '{split}'")
+        copy, row = np.divmod(index.numpy(), n)
+        arrays = {"z": z.cpu().numpy(), "copy": copy, **read_columns(split, row, bench)}
+        put_rows(group, arrays, part.start, total)
+
+
+def read_columns(split: str, row: NDArray[np.int64], bench: Bench) -> dict[str, NDArray[Any]]:
+    """Read the columns of images of a split: rows (N,) that rise by 1 or begin again at 0."""
+    runs = np.split(row, np.flatnonzero(row[1:] == 0) + 1)
+    names = [f"{split}/{name}" for name in COLUMNS]
+    parts = [bench.arrays("data", *names, rows=slice(run[0], run[-1] + 1)) for run in runs]
+    return {
+        column: np.concatenate([part[name] for part in parts])
+        for column, name in zip(COLUMNS, names, strict=True)
+    }
 
 
 def labelled(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from gvr_datasets.chestxray8.release import Release, open_release
 from gvr_datasets.chestxray8.sources import RELEASE
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
 from gvr_datasets.parts import split_patients
+from gvr_datasets.sizes import SIZES
 
 _TEST_SHARE = 0.2
 
@@ -28,11 +28,7 @@ class ChestXray8(gvr.Dataset):
     """
 
     head = "residual"
-    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"size": 32},
-        "standard": {"size": 64},
-        "paper": {"size": 128},
-    }
+    profiles = SIZES
 
     class Settings(gvr.Settings):
         """How the images are read and split.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from gvr_bench.pixels import read_mask, read_pictures
 from gvr_datasets.folder.listing import SPLITS, Listing, Row, open_listing
 from gvr_datasets.folder.tasks import Targets, TaskSettings, read_task
 from gvr_datasets.parts import split_patients
+from gvr_datasets.sizes import SIZES
 
 
 def _whole(value: Any) -> Any:
@@ -33,11 +33,7 @@ class ImageFolder(gvr.Dataset):
 
     head = "linear"
     asked = frozenset({"source", "target"})
-    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"size": 32},
-        "standard": {"size": 64},
-        "paper": {"size": 128},
-    }
+    profiles = SIZES
 
     class Settings(TaskSettings):
         """How the images are read and split, beside what is predicted.
