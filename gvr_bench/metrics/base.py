@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.float64]
 RESAMPLES = 1000
+AT_ONCE = 2**20  # numbers drawn at once, for memory
 LEVEL = 0.95
 ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles at which an interval begins and ends
 INFINITE = float("inf")
@@ -222,6 +223,16 @@ def score(values: NDArray[Any]) -> Score:
     n = len(kept)
     if n == 0:
         return NO_SCORE
-    draws = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
-    low, high = np.quantile(kept[draws].mean(axis=1), ENDS)
+    rng, means = np.random.default_rng(0), np.empty(RESAMPLES)
+    for part in resamples(n):
+        draws = rng.integers(0, n, (part.stop - part.start, n))
+        means[part] = kept[draws].mean(axis=1)
+    low, high = np.quantile(means, ENDS)
     return Score(float(kept.mean()), float(low), float(high), n)
+
+
+def resamples(n: int) -> Iterator[slice]:
+    """Cut the resamples of n images into parts of `AT_ONCE` numbers, or of one resample."""
+    count = max(1, AT_ONCE // n)
+    for start in range(0, RESAMPLES, count):
+        yield slice(start, min(start + count, RESAMPLES))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 RANGE = 2.0  # of images in [-1, 1]
 WINDOW = 7  # pixels, scikit-image's default
-CHUNK = 50  # resamples at a time, to bound memory
+CHUNK = 50  # resamples drawn at a time, of one side and then the other
+AT_ONCE = 2**24  # numbers of resampled features at a time, to bound memory
 
 DECODING = (
     Declaration(
@@ -174,10 +175,12 @@ def fid(a: Tensor, b: Tensor) -> Score:
         return NO_SCORE
     value = frechet_distance(a, b)
     rng = torch.Generator().manual_seed(0)
+    count = max(1, AT_ONCE // max(a.numel(), b.numel()))
     drawn = []
     for _ in range(RESAMPLES // CHUNK):
-        rows = (torch.randint(len(t), (CHUNK, len(t)), generator=rng) for t in (a, b))
-        drawn.append(frechet_distances(*(t[r] for t, r in zip((a, b), rows, strict=True))))
+        rows = [torch.randint(len(t), (CHUNK, len(t)), generator=rng) for t in (a, b)]
+        for of_a, of_b in zip(*(torch.split(r, count) for r in rows), strict=True):
+            drawn.append(frechet_distances(a[of_a], b[of_b]))
     low, middle, high = np.quantile(torch.cat(drawn).cpu(), [ENDS[0], 0.5, ENDS[1]])
     shift = value - middle
     return Score(value, max(0.0, float(low + shift)), float(high + shift), min(len(a), len(b)))

@@ -16,12 +16,12 @@ from gvr_bench.metrics.base import (
     Declaration,
     Score,
     Values,
+    resamples,
     score,
 )
 from gvr_bench.types import Task
 
 PREDICTION_VERSION = "2"
-CHUNK = 100  # resamples at a time, to bound memory
 ONE_CLASS = "the test split has one class only"
 SEES_LATENTS = "the head sees latents, not images"
 
@@ -219,16 +219,16 @@ def draw(
     """Take a statistic of each output (N, K), and again of images resampled for all jointly."""
     n, outputs = positive.shape
     both = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
-    whole, resamples = np.full(outputs, np.nan), np.full((outputs, RESAMPLES), np.nan)
+    whole, drawn = np.full(outputs, np.nan), np.full((outputs, RESAMPLES), np.nan)
     rng = np.random.default_rng(0)
     for k in both:
         whole[k] = statistic.whole(positive[:, k], predictions[:, k])
-    for start in range(0, RESAMPLES if len(both) else 0, CHUNK):
-        weights = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)])
+    for part in resamples(n) if len(both) else ():
+        times = range(part.start, part.stop)
+        weights = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in times])
         for k in both:
-            column = statistic.weighted(predictions[:, k], positive[:, k], weights)
-            resamples[k, start : start + CHUNK] = column
-    return Drawn(n, whole, resamples)
+            drawn[k, part] = statistic.weighted(predictions[:, k], positive[:, k], weights)
+    return Drawn(n, whole, drawn)
 
 
 def weighted_auc(
