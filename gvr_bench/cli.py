@@ -230,6 +230,8 @@ def experiments_run(
     out: Out = None,
     store: StoreRoot = None,
     device: Device = "auto",
+    executor: Executor = "local",
+    address: Address = None,
     every: Every = False,
     plan: PlanOnly = False,
     as_json: Json = False,
@@ -242,7 +244,16 @@ def experiments_run(
         chosen = experiment(name)
         flags = {"profile": profile, "data_root": str(data_root) if data_root else None}
         spec = spec_of_table(check_table(f"experiment '{name}'", chosen.spec), flags)
-        options = Options(out, store, device, plan=plan, as_json=as_json, every=every)
+        options = Options(
+            out,
+            store,
+            device,
+            plan=plan,
+            as_json=as_json,
+            every=every,
+            executor=executor,
+            address=address,
+        )
         carry_out(spec, options, chosen)
 
 

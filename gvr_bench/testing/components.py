@@ -1,14 +1,18 @@
-"""Making a component as a run would."""
+"""Making a component as a run would, and holding it to the rules of its kind."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
 import pydantic
 
 from gvr_bench.api import Component
 from gvr_bench.components import check_class, check_settings
 from gvr_bench.errors import PluginError, first_fault
+from gvr_bench.testing.verdicts import Sheet, Verdict
+from gvr_bench.types import Kind
 
 Made = TypeVar("Made", bound=Component)
 PROFILE = "quick"
@@ -38,6 +42,25 @@ def component_of(
     return cast(Made, made)
 
 
-def named(component: type[Component] | Component) -> str:
-    """Return the name of a class, or of an instance's."""
-    return component.__name__ if isinstance(component, type) else type(component).__name__
+@dataclass(frozen=True)
+class Check(Generic[Made]):
+    """The rules of a kind of component with its base class; see `Sheet` for `rules` and `stops`.
+
+    `attempt` tries a component in each case and writes what it breaks on the sheet.
+    """
+
+    kind: Kind
+    base: type[Any]
+    rules: Mapping[str, str]
+    stops: Set[str]
+    attempt: Callable[[Made, Sheet], None]
+
+    def verdicts(
+        self, component: type[Made] | Made, settings: dict[str, Any], whose: str = ""
+    ) -> list[Verdict]:
+        """Return a verdict per rule; `whose` is the name that a user knows the component by."""
+        cls = component if isinstance(component, type) else type(component)
+        sheet = Sheet(whose or f"{self.kind} {cls.__name__}", self.rules, self.stops)
+        with sheet.case("as it is", rule="class"):
+            self.attempt(component_of(component, self.base, sheet.whose, settings), sheet)
+        return sheet.verdicts()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from gvr_bench.api import Dataset
 from gvr_bench.contract import Breach
 from gvr_bench.testing.chance import MEND, watched
-from gvr_bench.testing.components import component_of, named
+from gvr_bench.testing.components import Check
 from gvr_bench.testing.verdicts import Sheet, Verdict
 from gvr_bench.types import SPLITS, Split, Task
 
@@ -38,29 +40,27 @@ def check_dataset(
 
     `root` is the folder that a user gives with `--data-root`.
     """
-    return dataset_verdicts(dataset, f"dataset {named(dataset)}", settings, root)
+    check = dataclasses.replace(DATASETS, attempt=functools.partial(check_parts, root=root))
+    return check.verdicts(dataset, settings)
 
 
-def dataset_verdicts(
-    dataset: type[Dataset] | Dataset, whose: str, settings: dict[str, Any], root: Path | None = None
-) -> list[Verdict]:
-    """Do so under the name that a user knows it by."""
-    sheet = Sheet(whose, RULES, STOPS)
-    with sheet.case("as it is", rule="class"):
-        made = component_of(dataset, Dataset, whose, settings)
-        made.root = made.root or root
-        with sheet.case("task", rule="task"):
-            sheet.add("task", *task_breaches(made.task))
-        with sheet.case("fingerprint", rule="fingerprint"):
-            sheet.add("fingerprint", *fingerprint_breaches(made))
-        with sheet.case("splits", rule="splits"):
-            splits = {name: made.split(name) for name in SPLITS}
-            sheet.add("splits", *split_breaches(splits, made.task))
-            if not STOPS & sheet.found.keys():
-                for name, split in splits.items():
-                    with sheet.case(name, rule="images"):
-                        sheet.add(name, *image_breaches(made, split))
-    return sheet.verdicts()
+def check_parts(dataset: Dataset, sheet: Sheet, root: Path | None = None) -> None:
+    """Look at all that a data set tells, and read some of its images."""
+    dataset.root = dataset.root or root
+    with sheet.case("task", rule="task"):
+        sheet.add("task", *task_breaches(dataset.task))
+    with sheet.case("fingerprint", rule="fingerprint"):
+        sheet.add("fingerprint", *fingerprint_breaches(dataset))
+    with sheet.case("splits", rule="splits"):
+        splits = {name: dataset.split(name) for name in SPLITS}
+        sheet.add("splits", *split_breaches(splits, dataset.task))
+        if not STOPS & sheet.found.keys():
+            for name, split in splits.items():
+                with sheet.case(name, rule="images"):
+                    sheet.add(name, *image_breaches(dataset, split))
+
+
+DATASETS = Check("dataset", Dataset, RULES, STOPS, check_parts)
 
 
 def task_breaches(task: Task) -> Iterator[Breach]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from gvr_bench.api import Context, Explainer
 from gvr_bench.contract import PARTS, Breach, Seal, answer_breaches
 from gvr_bench.testing.chance import MEND, watched
-from gvr_bench.testing.components import component_of, named
+from gvr_bench.testing.components import Check
 from gvr_bench.testing.models import Case, cases
 from gvr_bench.testing.verdicts import NotAsked, Sheet, Verdict
 from gvr_bench.types import Explanation, Model
@@ -57,23 +57,20 @@ def check_explainer(explainer: type[Explainer] | Explainer, /, **settings: Any) 
     image itself, `ctx.generator(zlib.crc32(pixels))`. Nothing is excused from that rule, for the
     batch size is how a run is computed and not part of what its results are stored under.
     """
-    return explainer_verdicts(explainer, f"explainer {named(explainer)}", settings)
+    return EXPLAINERS.verdicts(explainer, settings)
 
 
-def explainer_verdicts(
-    explainer: type[Explainer] | Explainer, whose: str, settings: dict[str, Any]
-) -> list[Verdict]:
-    """Do so under the name that a user knows it by."""
-    sheet = Sheet(whose, RULES, STOPS)
-    with sheet.case("as it is", rule="class"):
-        made = component_of(explainer, Explainer, whose, settings)
-        for case in cases():
-            with sheet.case(case.label):
-                check_case(made, case, sheet)
-            far = case.out_of_reach()
-            with sheet.case(far.label):
-                answer(made, far, sheet)
-    return sheet.verdicts()
+def check_cases(explainer: Explainer, sheet: Sheet) -> None:
+    """Ask about each case, and about one that is out of reach."""
+    for case in cases():
+        with sheet.case(case.label):
+            check_case(explainer, case, sheet)
+        far = case.out_of_reach()
+        with sheet.case(far.label):
+            answer(explainer, far, sheet)
+
+
+EXPLAINERS = Check("explainer", Explainer, RULES, STOPS, check_cases)
 
 
 def check_case(explainer: Explainer, case: Case, sheet: Sheet) -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from gvr_bench.api import Component
-from gvr_bench.testing.datasets import dataset_verdicts
-from gvr_bench.testing.explainers import explainer_verdicts
-from gvr_bench.testing.trained import encoder_verdicts, generator_verdicts, head_verdicts
+from gvr_bench.testing.components import Check
+from gvr_bench.testing.datasets import DATASETS
+from gvr_bench.testing.explainers import EXPLAINERS
+from gvr_bench.testing.trained import ENCODERS, GENERATORS, HEADS
 from gvr_bench.testing.verdicts import Verdict
 from gvr_bench.types import Kind
 
-CHECKS: dict[Kind, Callable[[Any, str, dict[str, Any]], list[Verdict]]] = {
-    "dataset": dataset_verdicts,
-    "generator": generator_verdicts,
-    "encoder": encoder_verdicts,
-    "head": head_verdicts,
-    "explainer": explainer_verdicts,
+CHECKS: dict[Kind, Check[Any]] = {
+    check.kind: check for check in (DATASETS, GENERATORS, ENCODERS, HEADS, EXPLAINERS)
 }
 
 
 def verdicts_of(kind: Kind, component: Component, whose: str) -> list[Verdict]:
     """Hold a component to the rules of its kind; `whose` begins each message."""
-    return CHECKS[kind](component, whose, {})
+    return CHECKS[kind].verdicts(component, {}, whose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 
 from gvr_bench.api import Encoder, Generator, Head
 from gvr_bench.testing.chance import borrowed
-from gvr_bench.testing.components import component_of, named
+from gvr_bench.testing.components import Check, Made
 from gvr_bench.testing.models import LATENT, SIZE, TASKS, Decoder
 from gvr_bench.testing.trials import RULES, SEED, STOPS, Trial, judge
 from gvr_bench.testing.verdicts import Sheet, Verdict
-from gvr_bench.types import ImageSpec, Latents, Task
+from gvr_bench.types import ImageSpec, Kind, Latents, Task
 
 FEW, MANY = 3, 48
+IMAGES = tuple(ImageSpec(channels, SIZE) for channels in (1, 3))
 
 
 class Pictures:
@@ -45,17 +47,7 @@ def check_head(head: type[Head] | Head, /, **settings: Any) -> list[Verdict]:
 
     Give it few steps, e.g. `check_head(Mine, steps=5)`: it is trained five times per task.
     """
-    return head_verdicts(head, f"head {named(head)}", settings)
-
-
-def head_verdicts(head: type[Head] | Head, whose: str, settings: dict[str, Any]) -> list[Verdict]:
-    """Do so under the name that a user knows it by."""
-    sheet = Sheet(whose, RULES, STOPS)
-    with sheet.case("as it is", rule="class"):
-        made = component_of(head, Head, whose, settings)
-        for task in TASKS.values():
-            judge(head_trial(made, task), sheet)
-    return sheet.verdicts()
+    return HEADS.verdicts(head, settings)
 
 
 def head_trial(head: Head, task: Task) -> Trial:
@@ -82,20 +74,7 @@ def check_encoder(encoder: type[Encoder] | Encoder, /, **settings: Any) -> list[
 
     Give it few steps: it is trained five times per case.
     """
-    return encoder_verdicts(encoder, f"encoder {named(encoder)}", settings)
-
-
-def encoder_verdicts(
-    encoder: type[Encoder] | Encoder, whose: str, settings: dict[str, Any]
-) -> list[Verdict]:
-    """Do so under the name that a user knows it by."""
-    sheet = Sheet(whose, RULES, STOPS)
-    with sheet.case("as it is", rule="class"):
-        made = component_of(encoder, Encoder, whose, settings)
-        for channels in (1, 3):
-            image = ImageSpec(channels, SIZE)
-            judge(encoder_trial(made, image), sheet)
-    return sheet.verdicts()
+    return ENCODERS.verdicts(encoder, settings)
 
 
 def encoder_trial(encoder: Encoder, image: ImageSpec) -> Trial:
@@ -120,20 +99,7 @@ def check_generator(generator: type[Generator] | Generator, /, **settings: Any) 
 
     Give it few steps: it is trained five times per case.
     """
-    return generator_verdicts(generator, f"generator {named(generator)}", settings)
-
-
-def generator_verdicts(
-    generator: type[Generator] | Generator, whose: str, settings: dict[str, Any]
-) -> list[Verdict]:
-    """Do so under the name that a user knows it by."""
-    sheet = Sheet(whose, RULES, STOPS)
-    with sheet.case("as it is", rule="class"):
-        made = component_of(generator, Generator, whose, settings)
-        for channels in (1, 3):
-            image = ImageSpec(channels, SIZE)
-            judge(generator_trial(made, image), sheet)
-    return sheet.verdicts()
+    return GENERATORS.verdicts(generator, settings)
 
 
 def generator_trial(generator: Generator, image: ImageSpec) -> Trial:
@@ -155,3 +121,20 @@ def generator_trial(generator: Generator, image: ImageSpec) -> Trial:
         (images.pixels, images.targets),
         span=1.0,
     )
+
+
+def trained(
+    kind: Kind, base: type[Any], trial: Callable[[Made, Any], Trial], cases: Collection[Any]
+) -> Check[Made]:
+    """Make a check of the trials of a component in several cases."""
+
+    def attempt(made: Made, sheet: Sheet) -> None:
+        for case in cases:
+            judge(trial(made, case), sheet)
+
+    return Check(kind, base, RULES, STOPS, attempt)
+
+
+HEADS = trained("head", Head, head_trial, TASKS.values())
+ENCODERS = trained("encoder", Encoder, encoder_trial, IMAGES)
+GENERATORS = trained("generator", Generator, generator_trial, IMAGES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -204,11 +205,14 @@ def told_by(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_run_killed_between_parts_gives_the_records_of_one_that_was_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packages: Packages,
+    use_packages: Callable[[], None],
 ) -> None:
     monkeypatch.setattr(parts, "SLOW", 0.0)
-    packages = Packages(tmp_path / "packages", monkeypatch)
     packages.explainer("dropping", "dropping", DROPPING)
+    use_packages()
     wanted = {"explainer": ["dropping", "gvr:steps=3"], "groups": ("truth", "validity", "sanity")}
     fuse = tmp_path / "fuse"
     monkeypatch.setenv("FUSE", str(fuse))
