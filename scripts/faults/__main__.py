@@ -18,17 +18,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from crowd import crowd, locks_lost, owner_killed
 from damage import damage, tidying
 from disks import full, read_only, refused_writes
 from lab import Lab
-from outcome import Outcome
+from outcome import Outcome, Scenario
 from strikes import kills, stops
 
-Scenario = Callable[[Lab, int, random.Random], Outcome]
 SCENARIOS: dict[str, tuple[float, Scenario]] = {  # name -> how often, of `--times`
     "kill": (1.0, kills),
     "sigint": (0.2, lambda lab, n, rng: stops(lab, signal.SIGINT, n, rng)),
@@ -39,9 +37,9 @@ SCENARIOS: dict[str, tuple[float, Scenario]] = {  # name -> how often, of `--tim
     "read-only": (0.03, read_only),
     "damage": (0.3, damage),
     "gc": (0.03, tidying),
-    "crowd": (0.03, lambda lab, n, rng: crowd(lab.home, n, rng)),
-    "owner": (0.03, lambda lab, n, rng: owner_killed(lab.home, n, rng)),
-    "locks": (0.02, lambda lab, n, rng: locks_lost(lab.home, n, rng)),
+    "crowd": (0.03, crowd),
+    "owner": (0.03, owner_killed),
+    "locks": (0.02, locks_lost),
 }
 
 

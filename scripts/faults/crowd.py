@@ -12,7 +12,7 @@ from pathlib import Path
 
 from damage import cache
 from lab import Lab, Started, comparable_records, drafts, until
-from outcome import Outcome
+from outcome import Outcome, scenario
 
 PROCESSES = 8
 COMMON = [
@@ -36,63 +36,57 @@ def specs(rng: random.Random) -> list[list[str]]:
     return drawn
 
 
-def crowd(home: Path, times: int, rng: random.Random) -> Outcome:
+@scenario(
+    "Eight processes share a store",
+    "eight runs with overlapping specs, started together",
+    "Each stage is computed once, by whoever comes first; the others wait for it.",
+)
+def crowd(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Let eight processes share a store."""
-    outcome = Outcome(
-        "Eight processes share a store",
-        "eight runs with overlapping specs, started together",
-        "Each stage is computed once, by whoever comes first; the others wait for it.",
-    )
-    for _ in range(times):
-        crew = Crew(home, rng, outcome)
-        crew.finish()
-        twice = [key for key, count in crew.made().items() if count != 1]
-        if twice:
-            outcome.wrong.append(f"{len(twice)} stages were computed more than once")
-        crew.compare()
-    return outcome
+    crew = Crew(lab.home, rng, outcome)
+    crew.finish()
+    twice = [key for key, count in crew.made().items() if count != 1]
+    if twice:
+        outcome.wrong.append(f"{len(twice)} stages were computed more than once")
+    crew.compare()
 
 
-def owner_killed(home: Path, times: int, rng: random.Random) -> Outcome:
+@scenario(
+    "A process that others wait for is killed",
+    "SIGKILL for the first of eight to hold a lock, a random time after it took it",
+    "Its lock dies with it; another process goes on with the stage. None waits.",
+)
+def owner_killed(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Kill the process that the others wait for."""
-    outcome = Outcome(
-        "A process that others wait for is killed",
-        "SIGKILL for the first of eight to hold a lock, a random time after it took it",
-        "Its lock dies with it; another process goes on with the stage. None waits.",
-    )
-    for _ in range(times):
-        crew = Crew(home, rng, outcome)
-        first = crew.first_owner()
-        time.sleep(rng.uniform(0, 1.5))
-        held = time.monotonic()
-        crew.kill(first)
-        crew.finish()
-        outcome.figures["seconds to the end"] = round(time.monotonic() - held, 1)
-        crew.compare()
-    return outcome
+    crew = Crew(lab.home, rng, outcome)
+    first = crew.first_owner()
+    time.sleep(rng.uniform(0, 1.5))
+    held = time.monotonic()
+    crew.kill(first)
+    crew.finish()
+    outcome.figures["seconds to the end"] = round(time.monotonic() - held, 1)
+    crew.compare()
 
 
-def locks_lost(home: Path, times: int, rng: random.Random) -> Outcome:
+@scenario(
+    "Locks are lost",
+    "all lock files removed every 50 ms while eight runs share a store",
+    "Stages are computed more than once. What is stored in the end is whole, and the records "
+    "are the same.",
+)
+def locks_lost(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Remove all lock files again and again."""
-    outcome = Outcome(
-        "Locks are lost",
-        "all lock files removed every 50 ms while eight runs share a store",
-        "Stages are computed more than once. What is stored in the end is whole, and the records "
-        "are the same.",
+    crew = Crew(lab.home, rng, outcome)
+    while any(one.process.poll() is None for one in crew.runs):
+        for lock in (crew.store / "locks").glob("*.lock"):
+            lock.unlink(missing_ok=True)
+        time.sleep(0.05)
+    crew.finish()
+    double = sum(count - 1 for count in crew.made().values())
+    outcome.figures["stages computed again"] = (
+        outcome.figures.get("stages computed again", 0) + double
     )
-    for _ in range(times):
-        crew = Crew(home, rng, outcome)
-        while any(one.process.poll() is None for one in crew.runs):
-            for lock in (crew.store / "locks").glob("*.lock"):
-                lock.unlink(missing_ok=True)
-            time.sleep(0.05)
-        crew.finish()
-        double = sum(count - 1 for count in crew.made().values())
-        outcome.figures["stages computed again"] = (
-            outcome.figures.get("stages computed again", 0) + double
-        )
-        crew.compare()
-    return outcome
+    crew.compare()
 
 
 class Crew:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lab import Lab, Started, drafts, until, whole_values
-from outcome import Outcome
+from outcome import Outcome, scenario
 
 from gvr_bench.cache import stage_folders
 from gvr_bench.storage.integrity import META
@@ -18,28 +18,26 @@ WAYS = ("a flipped bit", "half the file", "an empty file", "no file")
 NAMED = 1  # exit code of `cache verify` where something is damaged
 
 
-def damage(lab: Lab, times: int, rng: random.Random) -> Outcome:
+@scenario(
+    "A file of the store is damaged",
+    "a random file of a finished store: a flipped bit, cut in half, emptied or removed",
+    "`gvr-bench cache verify` names it; a run that reads it warns, computes the value again "
+    "and ends with the same records.",
+)
+def damage(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Damage a random file of a finished store, check it, and run again."""
-    outcome = Outcome(
-        "A file of the store is damaged",
-        "a random file of a finished store: a flipped bit, cut in half, emptied or removed",
-        "`gvr-bench cache verify` names it; a run that reads it warns, computes the value again "
-        "and ends with the same records.",
-    )
-    while outcome.times < times:
-        store, out = lab.partial(set()), lab.fresh("run")
-        path = rng.choice([p for folder in stage_folders(store) for p in sorted(folder.iterdir())])
-        way = rng.choice(WAYS)
-        harm(path, way, rng)
-        outcome.times += 1
-        outcome.where[way] += 1
-        if way != "no file" or path.name != META:  # a value without meta.json is simply absent
-            named = cache("verify", "--store", str(store))
-            if named.returncode != NAMED or f"damaged: {path.parent}: " not in named.stdout:
-                outcome.wrong.append(f"verify is silent about {path}: {way}")
-        rerun(lab, store, out, outcome)
-        shutil.rmtree(store)
-    return outcome
+    store, out = lab.partial(set()), lab.fresh("run")
+    path = rng.choice([p for folder in stage_folders(store) for p in sorted(folder.iterdir())])
+    way = rng.choice(WAYS)
+    harm(path, way, rng)
+    outcome.times += 1
+    outcome.where[way] += 1
+    if way != "no file" or path.name != META:  # a value without meta.json is simply absent
+        named = cache("verify", "--store", str(store))
+        if named.returncode != NAMED or f"damaged: {path.parent}: " not in named.stdout:
+            outcome.wrong.append(f"verify is silent about {path}: {way}")
+    rerun(lab, store, out, outcome)
+    shutil.rmtree(store)
 
 
 def rerun(lab: Lab, store: Path, out: Path, outcome: Outcome) -> None:
@@ -80,24 +78,22 @@ def cache(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(typed, capture_output=True, text=True, check=False)
 
 
-def tidying(lab: Lab, times: int, rng: random.Random) -> Outcome:
+@scenario(
+    "Somebody tidies up beside a run",
+    "`gvr-bench cache gc` again and again during a run, and once, at a random stage, "
+    "`gvr-bench cache gc --unused-for 0`, which removes every value",
+    "What the run is at stays. What is removed before the run has read it is computed again.",
+)
+def tidying(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Tidy up again and again beside a run, and remove all values once in its midst."""
-    outcome = Outcome(
-        "Somebody tidies up beside a run",
-        "`gvr-bench cache gc` again and again during a run, and once, at a random stage, "
-        "`gvr-bench cache gc --unused-for 0`, which removes every value",
-        "What the run is at stays. What is removed before the run has read it is computed again.",
-    )
-    while outcome.times < times:
-        store, out = lab.partial({"student", "oracle"}), lab.fresh("run")
-        started = lab.start(store, out)
-        tidy(store, started, outcome)
-        remove_all(store, started, rng.uniform(0.2, 0.9) * len(lab.plan))
-        outcome.times += 1
-        outcome.runs += 1
-        finish(lab, started, store, out, outcome)
-        shutil.rmtree(store)
-    return outcome
+    store, out = lab.partial({"student", "oracle"}), lab.fresh("run")
+    started = lab.start(store, out)
+    tidy(store, started, outcome)
+    remove_all(store, started, rng.uniform(0.2, 0.9) * len(lab.plan))
+    outcome.times += 1
+    outcome.runs += 1
+    finish(lab, started, store, out, outcome)
+    shutil.rmtree(store)
 
 
 def tidy(store: Path, started: Started, outcome: Outcome) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from damage import cache
 from lab import Lab, Started, whole_values
-from outcome import Outcome
+from outcome import NotPossible, Outcome, scenario
 
 BAD_INPUT = 2
+SPACE = 2**28  # bytes of a small disk
 BROKEN = Path(__file__).with_name("broken_disk.py")
 MADE_AGAIN: tuple[set[str], ...] = (  # kinds of stage, with all that is made of them
     {"scores"},
@@ -25,15 +26,18 @@ MADE_AGAIN: tuple[set[str], ...] = (  # kinds of stage, with all that is made of
 
 
 @contextlib.contextmanager
-def small_disk(at: Path, size: int) -> Iterator[bool]:
-    """Mount a file system of so many bytes; yields whether that is allowed here."""
+def small_disk(lab: Lab, rng: random.Random) -> Iterator[Path]:
+    """Mount a small file system with a store for a run to go on with. Raises `NotPossible`."""
+    source, at = lab.partial(rng.choice(MADE_AGAIN)), lab.fresh("disk")
     at.mkdir(parents=True)
-    mounted = mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(at))
+    if not mount("-t", "tmpfs", "-o", f"size={SPACE}", "tmpfs", str(at)):
+        raise NotPossible("mounting is not allowed here")
     try:
-        yield mounted
+        shutil.copytree(source, at / "store")
+        yield at
     finally:
-        if mounted:
-            subprocess.run(["umount", str(at)], check=True)
+        subprocess.run(["umount", str(at)], check=True)
+    shutil.rmtree(source)
 
 
 def mount(*arguments: str) -> bool:
@@ -46,70 +50,42 @@ def mount(*arguments: str) -> bool:
         return False
 
 
-def kinds_to_make(rng: random.Random) -> set[str]:
-    """Draw some kinds of stage for a run to make."""
-    return rng.choice(MADE_AGAIN)
-
-
-def full(lab: Lab, times: int, rng: random.Random) -> Outcome:
+@scenario(
+    "The disk is full",
+    "a tmpfs with a random number of bytes left",
+    "One line names the folder, and the exit code is 2. With space again, the same command "
+    "goes on.",
+)
+def full(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Run on a disk that is full at a random moment, then on the same one enlarged."""
-    outcome = Outcome(
-        "The disk is full",
-        "a tmpfs with a random number of bytes left",
-        "One line names the folder, and the exit code is 2. With space again, the same command "
-        "goes on.",
-    )
-    while outcome.times < times:
-        source, disk = lab.partial(kinds_to_make(rng)), lab.fresh("disk")
-        with small_disk(disk, 2**28) as mounted:
-            if not mounted:
-                outcome.injected = "not injected: mounting is not allowed here"
-                return outcome
-            store = disk / "store"
-            shutil.copytree(source, store)
-            used = taken(disk)
-            left = rng.randrange(4096, 150_000)
-            mount("-o", f"remount,size={used + left}", str(disk))
-            before = whole_values(store)
-            refused = lab.run(store, disk / "run")
-            check_refusal(refused, store, before, outcome)
-            mount("-o", f"remount,size={2**28}", str(disk))
-            go_on(lab, store, disk / "run", outcome)
-        shutil.rmtree(source)
-    return outcome
+    with small_disk(lab, rng) as disk:
+        store, out = disk / "store", disk / "run"
+        size = shutil.disk_usage(disk).used + rng.randrange(4096, 150_000)
+        mount("-o", f"remount,size={size}", str(disk))
+        before = whole_values(store)
+        check_refusal(lab.run(store, out), store, before, outcome)
+        mount("-o", f"remount,size={SPACE}", str(disk))
+        go_on(lab, store, out, outcome)
 
 
-def taken(disk: Path) -> int:
-    """Return the bytes in use on a disk."""
-    return shutil.disk_usage(disk).used
-
-
-def read_only(lab: Lab, times: int, rng: random.Random) -> Outcome:
+@scenario(
+    "The store may not be written",
+    "a tmpfs mounted read-only",
+    "One line names the folder, and the exit code is 2; nothing is computed in vain. What is "
+    "stored can be used with `--cached-only`.",
+)
+def read_only(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Run on a store that may not be written, then on the same one that may."""
-    outcome = Outcome(
-        "The store may not be written",
-        "a tmpfs mounted read-only",
-        "One line names the folder, and the exit code is 2; nothing is computed in vain. What is "
-        "stored can be used with `--cached-only`.",
-    )
-    while outcome.times < times:
-        source, disk, out = lab.partial(kinds_to_make(rng)), lab.fresh("disk"), lab.fresh("run")
-        with small_disk(disk, 2**28) as mounted:
-            if not mounted:
-                outcome.injected = "not injected: mounting is not allowed here"
-                return outcome
-            store = disk / "store"
-            shutil.copytree(source, store)
-            before = whole_values(store)
-            mount("-o", "remount,ro", str(disk))
-            check_refusal(lab.run(store, out), store, before, outcome)
-            mount("-o", "remount,rw", str(disk))
-            go_on(lab, store, out, outcome)
-            mount("-o", "remount,ro", str(disk))
-            if lab.run(store, out, "--cached-only").wait():
-                outcome.wrong.append("--cached-only failed")
-        shutil.rmtree(source)
-    return outcome
+    with small_disk(lab, rng) as disk:
+        store, out = disk / "store", lab.fresh("run")
+        before = whole_values(store)
+        mount("-o", "remount,ro", str(disk))
+        check_refusal(lab.run(store, out), store, before, outcome)
+        mount("-o", "remount,rw", str(disk))
+        go_on(lab, store, out, outcome)
+        mount("-o", "remount,ro", str(disk))
+        if lab.run(store, out, "--cached-only").wait():
+            outcome.wrong.append("--cached-only failed")
 
 
 def refused_writes(lab: Lab, name: str, times: int, rng: random.Random) -> Outcome:
@@ -121,7 +97,7 @@ def refused_writes(lab: Lab, name: str, times: int, rng: random.Random) -> Outco
         "goes on.",
     )
     while outcome.times < times:
-        store, out = lab.partial(kinds_to_make(rng)), lab.fresh("run")
+        store, out = lab.partial(rng.choice(MADE_AGAIN)), lab.fresh("run")
         before = whole_values(store)
         program = (str(BROKEN), name, str(rng.randrange(1, 40)))
         refused = lab.start(store, out, program=program)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab import Lab
 
 
 @dataclass
@@ -44,3 +50,29 @@ class Outcome:
     def as_json(self) -> dict[str, object]:
         """Return what the page is written from."""
         return {**dataclasses.asdict(self), "where": dict(self.where)}
+
+
+class NotPossible(Exception):  # noqa: N818 - it is no fault
+    """Says why a fault cannot be injected here."""
+
+
+Scenario = Callable[["Lab", int, random.Random], Outcome]
+Once = Callable[["Lab", Outcome, random.Random], None]
+
+
+def scenario(name: str, injected: str, came_of: str) -> Callable[[Once], Scenario]:
+    """Inject a fault again and again, until it came so many times or turns out `NotPossible`."""
+
+    def declare(once: Once) -> Scenario:
+        def repeat(lab: Lab, times: int, rng: random.Random) -> Outcome:
+            outcome = Outcome(name, injected, came_of)
+            try:
+                while outcome.times < times:
+                    once(lab, outcome, rng)
+            except NotPossible as reason:
+                outcome.injected = f"not injected: {reason}"
+            return outcome
+
+        return repeat
+
+    return declare

@@ -57,9 +57,9 @@ FAULTS: dict[str, Callable[[Lab, int, random.Random], Outcome]] = {
     "quota": lambda lab, n, rng: refused_writes(lab, "EDQUOT", n, rng),
     "a full disk": full,
     "read-only": read_only,
-    "eight processes": lambda lab, n, rng: crowd(lab.home, n // 3, rng),
-    "the owner killed": lambda lab, n, rng: owner_killed(lab.home, n // 3, rng),
-    "locks lost": lambda lab, n, rng: locks_lost(lab.home, n // 3, rng),
+    "eight processes": lambda lab, n, rng: crowd(lab, n // 3, rng),
+    "the owner killed": lambda lab, n, rng: owner_killed(lab, n // 3, rng),
+    "locks lost": lambda lab, n, rng: locks_lost(lab, n // 3, rng),
 }
 
 
