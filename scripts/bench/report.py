@@ -2,8 +2,10 @@
 
     python scripts/bench/report.py
     python scripts/bench/report.py training "rationales --store DIR --dataset mnist --data-root DIR"
+    python scripts/bench/report.py --add processes
 
-Each argument is a script of this folder with its own arguments.
+Each argument is a script of this folder with its own arguments. With `--add` the page keeps what
+other commands have measured.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("benchmark", nargs="*", default=DEFAULT)
+    parser.add_argument("--add", action="store_true", help="keep the page's other sections")
     parser.add_argument("--out", type=Path, default=Path("reports/performance.md"))
     given = parser.parse_args()
     jobs = [shlex.split(job) for job in given.benchmark]
@@ -40,12 +43,35 @@ def main() -> None:
             raise SystemExit(
                 f"error: no benchmark '{name}' in {HERE}; one of: {', '.join(DEFAULT)}"
             )
-    sections = [INTRODUCTION, machine(), *(section(*job) for job in jobs)]
+    head, before = machine(), {}
+    if given.add:
+        before = read_sections(given.out)
+        head = before.pop("", head)
+    sections = [f"{INTRODUCTION}\n{head}", *(before | measured(jobs)).values()]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text("\n".join(sections), encoding="utf-8")
     say(f"wrote {given.out}")
     if any(FAILED in part for part in sections):
         raise SystemExit("error: not all of it could be measured; see the page")
+
+
+def measured(jobs: list[list[str]]) -> dict[str, str]:
+    """Run benchmarks; return sections by command."""
+    return {command_of(text): text for job in jobs for text in [section(*job)]}
+
+
+def read_sections(page: Path) -> dict[str, str]:
+    """Return the sections of a page by command, and by an empty one the table of the machine."""
+    if not page.is_file():
+        return {}
+    head, *parts = page.read_text(encoding="utf-8").split("\n## ")
+    sections = {command_of(part): f"## {part}" for part in parts}
+    return {"": head.removeprefix(INTRODUCTION).strip("\n") + "\n", **sections}
+
+
+def command_of(section: str) -> str:
+    """Return the first command that a section names."""
+    return section.split("`")[1]
 
 
 def section(name: str, *arguments: str) -> str:
