@@ -100,6 +100,17 @@ def read_arrays(path: Path, *names: str, rows: slice = ALL) -> dict[str, NDArray
         raise StoreError(f"cannot read {path}: {error}") from error
 
 
+def count_rows(path: Path, name: str) -> int:
+    """Return how many rows an array has. Raises `StoreError`."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return len(own_item(file, name))
+    except BAD_HDF5 as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+
+
 def own_item(group: Any, name: str) -> Any:
     """Return what a group holds under a name; a link to another file is not followed.
 

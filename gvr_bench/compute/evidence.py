@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvr_bench.arrays import read_arrays
+from gvr_bench.arrays import count_rows, read_arrays
 from gvr_bench.compute.bench import Bench, batched, cases_query, load_model
 from gvr_bench.compute.judges import reconstruction_errors
 from gvr_bench.compute.oracle import Oracle, load_oracle
@@ -24,6 +24,7 @@ from gvr_bench.types import Model, Query
 More = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 NO_CASE = slice(0, 0)
+AT_ONCE = 2**16  # latents, for memory
 KEPT = "kept"  # arrays that are no evidence of a case's own
 FEATURES, VERDICT = "features", "verdict:"
 
@@ -48,8 +49,13 @@ class Witness:
     @functools.cached_property
     def norm(self) -> float:
         """How long a latent usually is."""
-        z = self.bench.arrays("latents", "train/z")["train/z"]
-        return float(np.median(np.linalg.norm(z, axis=1)))
+        bench, name = self.bench, "train/z"
+        n = count_rows(bench.file(bench.stage.input("latents"), "latents.h5"), name)
+        parts = [slice(at, at + AT_ONCE) for at in range(0, n, AT_ONCE)]
+        norms = (
+            np.linalg.norm(bench.arrays("latents", name, rows=rows)[name], axis=1) for rows in parts
+        )
+        return float(np.median(np.concatenate(list(norms))))
 
     def of(self, rows: slice) -> tuple[Evidence, Arrays]:
         """Return what is known of these cases, and what is to be kept of it."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.arrays import read_arrays
+from gvr_bench.arrays import count_rows
 from gvr_bench.compute.bench import Bench
 from gvr_bench.stages import Stage
 from gvr_bench.storage.integrity import WORK
@@ -30,7 +30,7 @@ Work = Callable[[slice], Arrays]  # rows of the cases -> what comes of them
 def count_cases(store: Store, stage: Stage) -> int:
     """Return how many cases a stage works on. Raises `DamageError`."""
     path = store.file(stage.input("cases"), "cases.h5")
-    return len(read_arrays(path, "position")["position"])
+    return count_rows(path, "position")
 
 
 def cut(rows: slice, batch_size: int) -> list[slice]:
