@@ -5,8 +5,8 @@
 
 Every job is an ordinary run with few images and steps, in a store of its own and without the
 networks that come with the package. Kept is the shortest time of all rounds, for other work on the
-machine only adds to it, and the median of the memory; with `--add` also what the file held of other
-stages.
+machine only adds to it, and the median of the memory. With `--add` the rounds of the file that is
+there count as well, for the same machine.
 """
 
 from __future__ import annotations
@@ -133,6 +133,20 @@ def measure(names: Iterable[str], rounds: int) -> dict[str, Any]:
     }
 
 
+def added(before: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of both, the shorter time of each stage. Exits for another machine."""
+    if before["machine"] != told["machine"]:
+        raise SystemExit(f"error: the file is of {before['machine']}, this is {told['machine']}")
+    rows = {canonical(row["job"]): row for row in before["measured"]}
+    for row in told["measured"]:
+        known = rows.get(canonical(row["job"]), row)
+        shorter = min(known, row, key=lambda one: one["seconds"])
+        rounds = row["rounds"] + (known["rounds"] if known is not row else 0)
+        rows[canonical(row["job"])] = {**row, "seconds": shorter["seconds"], "rounds": rounds}
+    floor = min(before["floor"], told["floor"])
+    return {**told, "floor": floor, "measured": [row for _, row in sorted(rows.items())]}
+
+
 def main() -> None:
     """Measure what was asked for and write it."""
     parser = argparse.ArgumentParser(
@@ -141,13 +155,11 @@ def main() -> None:
     parser.add_argument("--job", action="append", choices=[*JOBS], help="one; repeatable")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=COSTS)
-    parser.add_argument("--add", action="store_true", help="keep what the file holds of others")
+    parser.add_argument("--add", action="store_true", help="add to the rounds that the file holds")
     given = parser.parse_args()
     told = measure(given.job or JOBS, given.rounds)
     if given.add and given.out.is_file():
-        again = {canonical(row["job"]) for row in told["measured"]}
-        before = read_json(given.out)["measured"]
-        told["measured"] += [row for row in before if canonical(row["job"]) not in again]
+        told = added(read_json(given.out), told)
     write_json(given.out, told)
     say(f"wrote {given.out}: {len(told['measured'])} stages, {len(json.dumps(told)):,} bytes")
 
