@@ -223,9 +223,10 @@ def write_run(
     with replacing(out / "spec.toml") as partial:
         partial.write_text(write_spec(plan.spec), encoding="utf-8")
     stages = [
-        {"kind": s.kind, "name": s.name, "key": s.key, **asdict(outcomes[s.key])}
+        {"kind": s.kind, "name": s.name, "title": f"{s}", "key": s.key, **asdict(outcomes[s.key])}
         for s in plan.stages
     ]
+    records = collect(plan, store, outcomes, str(how.device))
     write_json(
         out / "environment.json",
         {
@@ -236,11 +237,11 @@ def write_run(
             "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - began, 1),
             "command": shlex.join(["gvr-bench", *sys.argv[1:]]),
+            "records": len(records),
             "stages": stages,
         },
     )
     write_cases(out / "cases.h5", plan, store, outcomes)
-    records = collect(plan, store, outcomes, str(how.device))
     write_values(out / "values.h5", plan, store, outcomes)
     write_protocols(out / "protocols.json", plan, records)
     write_records(out / "records.jsonl", records)

@@ -66,7 +66,7 @@ def keep(run: Path, name: str) -> None:
     shutil.copy(run / "index.html", REPORTS / f"{name}.html")
     shutil.copy(run / "spec.toml", REPORTS / f"{name}.toml")
     (REPORTS / f"{name}.md").write_text(export([run], "md"), encoding="utf-8")
-    (view,) = maps(read_cases(run, CASES))
+    (view,) = maps(read_cases(run), CASES)
     picture(view).save(REPORTS / f"{name}.png", optimize=True)
 
 

@@ -194,6 +194,8 @@ def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
         terminal.show(folders[0], Console(), every, loaded)
         return page
     where = out or folders[0].parent / "comparison.html"
+    if where.is_dir():
+        raise UsageError(f"{where} is a folder; name a file in it: --out {where / where.name}.html")
     page = html.write_shared_html(folders, where, loaded)
     terminal.show_shared(folders, Console(), every, loaded)
     print(f"\nReport: {page}")

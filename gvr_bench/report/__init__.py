@@ -35,9 +35,10 @@ def check_run(path: Path) -> Path:
     if not missing:
         return path
     spec = path / "spec.toml"
-    again = (
-        f"gvr-bench run {spec} --out {path}" if spec.is_file() else f"gvr-bench run --out {path}"
-    )
+    again = f"finish it with: gvr-bench run {spec} --out {path}"
+    if not spec.is_file():  # to run the defaults would put another run in its place
+        again = f"put it back, or repeat the command that made it: gvr-bench run ... --out {path}"
+    verb = "is" if len(missing) == 1 else "are"
     raise DataError(
-        f"the run at {path} is incomplete: {', '.join(missing)} is missing; finish it with: {again}"
+        f"the run at {path} is incomplete: {', '.join(missing)} {verb} missing; {again}"
     )

@@ -139,7 +139,9 @@ def _page(folder: Path, answers: Answers, c: Combination) -> str:
         crisp=pictures.is_crisp(c.size),
         absent=absent(c),
         galleries=[_warned(one, answers) for one in galleries([c], RunValues())] if len(c) else [],
-        maps=[_noted(one, answers) for one in maps(read_cases(folder, _ROWS))] if len(c) else [],
+        maps=[_noted(one, answers) for one in maps(read_cases(folder, _ROWS), _ROWS)]
+        if len(c)
+        else [],
         beside=[],
     )
 

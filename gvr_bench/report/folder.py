@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +27,14 @@ _LONGEST = 200  # characters of an error that a user is shown
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of what was done; `status` is done, cached, failed or skipped."""
+    """One row of what was done; `status` is done, cached, failed or skipped.
+
+    `part` says which of several stages of that kind and name it is, where there are several.
+    """
 
     kind: str
     name: str
+    part: str
     key: str
     status: str
     seconds: float
@@ -38,7 +43,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where and when the run was made; `started` is ISO 8601, `seconds` the wall time."""
+    """Where and when the run was made; `started` is ISO 8601, `seconds` the wall time.
+
+    `records` is how many were written, None in runs that did not count them.
+    """
 
     gvr_bench: str
     python: str
@@ -50,6 +58,7 @@ class Environment:
     seconds: float
     command: str
     stages: tuple[Stage, ...]
+    records: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,15 +87,29 @@ class Run:
 def load(path: Path) -> Run:
     """Read a run without its pictures. Raises `DataError` for what is missing or damaged."""
     check_run(path)
-    try:
-        spec = (path / "spec.toml").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path / 'spec.toml'}: {error}") from error
+    environment, spec = _environment(path), _spec(path)
     records = tuple(read_records(path / "records.jsonl"))
-    environment = _environment(path)
+    if environment.records not in (None, len(records)):
+        raise DataError(
+            f"{path / 'records.jsonl'} holds {len(records)} records of {environment.records}: it "
+            f"was cut off; {_again(path)}"
+        )
     values, protocols = _values(path)
     experiment = read_experiment(path)
     return Run(path, records, spec, environment, _units(path), experiment, values, protocols)
+
+
+def _spec(path: Path) -> str:
+    """The text of the spec, which a page offers to save and to run again."""
+    try:
+        text = (path / "spec.toml").read_text(encoding="utf-8")
+        tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {path / 'spec.toml'}: {error}; correct it, or make the run again with "
+            f"the command of {path / 'environment.json'}: gvr-bench run ..."
+        ) from error
+    return text
 
 
 @contextmanager
@@ -156,13 +179,18 @@ def _environment(path: Path) -> Environment:
         words = ("gvr_bench", "python", "torch", "platform", "cpu", "device", "started", "command")
         texts = {word: str(raw.get(word) or "") for word in words}
         stages = tuple(_stage(row) for row in raw.get("stages", ()))
-        return Environment(**texts, seconds=_seconds(raw), stages=stages)
+        records = raw.get("records")
+        if not (records is None or isinstance(records, int)):
+            raise ValueError(f"it has {records!r} records")
+        return Environment(**texts, seconds=_seconds(raw), stages=stages, records=records)
 
 
 def _stage(row: Mapping[str, Any]) -> Stage:
+    kind, name = str(row["kind"]), str(row["name"])
     return Stage(
-        kind=str(row["kind"]),
-        name=str(row["name"]),
+        kind=kind,
+        name=name,
+        part=str(row.get("title") or "").removeprefix(f"{kind} {name}").removeprefix(", "),
         key=str(row.get("key") or ""),
         status=str(row["status"]),
         seconds=_seconds(row),

@@ -26,6 +26,7 @@ from gvr_bench.report.scores.findings import headlines
 from gvr_bench.report.scores.tables import Table
 
 MOST_CASES = 24
+"""Rows of the tables of pictures of all models, about."""
 
 _SCOREBOARD = Section("scoreboard.html.j2", "scoreboard", "Scoreboard")
 _TRADEOFFS = Section("tradeoffs.html.j2", "tradeoffs", "Trade-offs")
@@ -76,7 +77,8 @@ def render(folder: Path, loaded: Loaded | None = None) -> str:
     """
     loaded = loaded or load_all([folder])
     (run,), models, boards = loaded.runs, loaded.models, loaded.boards
-    combinations, whole = read_cases(folder, MOST_CASES), read_cases(folder)
+    combinations = read_cases(folder)
+    rows = max(3, min(12, MOST_CASES // max(1, len(combinations))))
     return make_page(
         "index.html.j2",
         _OF_ONE,
@@ -96,12 +98,12 @@ def render(folder: Path, loaded: Loaded | None = None) -> str:
         beliefs=beliefs(boards),
         cautions=cautions(run, models, boards, combinations),
         first=first_case(combinations, boards),
-        model_views=model_views(whole, run.records),
-        galleries=galleries(whole, run.values),
-        beside=side_by_side(combinations),
-        maps=maps(combinations),
+        model_views=model_views(combinations, run.records),
+        galleries=galleries(combinations, run.values),
+        beside=side_by_side(combinations, rows),
+        maps=maps(combinations, rows),
         charts=training(combinations),
-        agreements=[found for c in whole if (found := agreement(c))],
+        agreements=[found for c in combinations if (found := agreement(c))],
     )
 
 

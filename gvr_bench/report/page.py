@@ -103,6 +103,7 @@ def environment() -> jinja2.Environment:
         "range": text.value_range,
         "seeds": seeds_of,
         "sentence": text.sentence,
+        "short": text.short,
         "title_of": _title,
     }
     templates.globals |= {
@@ -131,8 +132,11 @@ def _title(column: Column) -> str:
 
 
 def _name(name: object) -> Markup:
-    """A name in its own direction of writing, which may break where its words end."""
-    shown = _WORD_END.sub(r"\g<0><wbr>", str(escape(name)))
+    """A name in its own direction of writing, which may break where its words end.
+
+    Signs that would turn what comes after it are left out, as in a terminal.
+    """
+    shown = _WORD_END.sub(r"\g<0><wbr>", str(escape(text.clean(str(name)))))
     return Markup(f"<bdi>{shown}</bdi>")  # noqa: S704 - escaped above
 
 

@@ -25,6 +25,12 @@ def clean(text: str) -> str:
     return "".join(c for c in flat if c not in _BIDI and unicodedata.category(c) != "Cc")
 
 
+def short(name: str, most: int = 28) -> str:
+    """A name that a chart has room for: `most` letters, the last of them dots where it has more."""
+    whole = clean(name)
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+
+
 def digits(table: Table, index: int, significant: int = 3) -> int:
     """Decimals for a column, so that its numbers line up: `significant` digits of the largest."""
     values = [row.cells[index].value for row in table.rows]

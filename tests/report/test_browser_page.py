@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import pytest
-from made_up_run import SOME, whole_scoreboard, write_whole_run
+from made_up_run import SOME, whole_scoreboard, write_run, write_whole_run
 
 from gvr_bench.report.html import write_html, write_shared_html
 
@@ -324,3 +325,46 @@ def test_the_skip_link_is_the_first_stop_and_leads_past_the_navigation(page: Pag
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_very_long_name_leaves_the_numbers_in_view(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    folder = write_run(tmp_path / "run", n=2, size=8)
+    lines = (folder / "records.jsonl").read_text(encoding="utf-8")
+    text = lines.replace('"saliency"', f'"{"x" * 300}"')
+    (folder / "records.jsonl").write_text(text, encoding="utf-8")
+    with h5py.File(folder / "cases.h5", "a") as file:
+        file["0/explainers"].move("saliency", "x" * 200)
+    with opened(browser, write_html(folder), viewport={"width": width, "height": 800}) as page:
+        cell = page.locator(f"#scoreboard tr[data-name^=xxx] td:has-text('0.{433}')").first
+        assert cell.evaluate("one => one.getBoundingClientRect().right") <= width
+        heads = page.locator(".agreement thead th").evaluate_all(
+            "all => all.map(one => one.offsetHeight)"
+        )
+        assert max(heads) < 250
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_the_rules_beneath_names_meet_those_beneath_numbers(page: Page) -> None:
+    tops = page.locator("#scoreboard tbody th").evaluate_all(
+        "all => all.slice(0, 24).map(one => one.offsetHeight - one.getBoundingClientRect().height)"
+    )
+    assert set(tops) == {0}  # whole pixels: the layer of the names is not moved against the rest
+
+
+def test_on_paper_a_heading_that_is_repeated_keeps_its_words(page: Page) -> None:
+    page.emulate_media(media="print")
+    head = page.locator("#scoreboard th[data-metric=pixel_ap]").first
+    assert not head.locator("button").first.is_visible()
+    assert head.evaluate("one => getComputedStyle(one, '::before').content") == '"pixel AP "'
+
+
+def test_stages_and_columns_unfold_without_scrolling_sideways(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["one"], viewport={"width": 390, "height": 800}) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390

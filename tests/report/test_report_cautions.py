@@ -206,3 +206,33 @@ def test_a_latent_that_flips_without_its_image_is_called_that(
         ]
         * warned
     )
+
+
+@pytest.mark.parametrize(
+    ("metric", "line"),
+    [
+        ("validity", "gvr flips the model in only 26% of the cases: most of what it shows is no "
+         "counterfactual."),
+        ("oracle_validity", "gvr convinces the oracle in only 26% of the cases: it seldom changes "
+         "what a judge looks at."),
+    ],
+)  # fmt: skip
+def test_an_explainer_that_seldom_succeeds_is_called_that(
+    told: Told, metric: str, line: str
+) -> None:
+    assert line in told([record(metric=metric, value=0.26)])
+    assert line not in told([record(metric=metric, value=0.6)])
+
+
+def test_what_models_share_with_their_decoder_is_told_once(told: Told) -> None:
+    def drifting(head: str, ratio: float) -> list[Record]:
+        model = {"explainer": None, "head": head, "better": "down"}
+        return [
+            record(metric="reconstruction_l1", value=0.1, **model),
+            record(metric="composition_10", value=0.1 * ratio, **model),
+        ]
+
+    (line,) = told([*drifting("linear", 3), *drifting("mlp", 3)])
+    assert line.startswith("Encoded and decoded ten times")
+    (line,) = told([*drifting("linear", 3), *drifting("mlp", 1)])
+    assert line.startswith("wgan_gp · conv · linear: Encoded")

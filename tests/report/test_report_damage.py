@@ -220,3 +220,33 @@ def test_a_class_that_does_not_exist_is_one_line(copy: Path) -> None:
     with h5py.File(copy / "cases.h5", "a") as file:
         file["0/source"][:] = 7
     assert "source is none of the 1 outputs" in next(outcomes(copy))
+
+
+def counted(folder: Path) -> list[str]:
+    """The lines of the records, whose number the environment now tells."""
+    lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    environment["records"] = len(lines)
+    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    return lines
+
+
+@pytest.mark.parametrize("keep", [0, 1, -1])
+def test_records_cut_off_between_two_lines_are_noticed(copy: Path, keep: int) -> None:
+    lines = counted(copy)
+    assert list(outcomes(copy)) == ["", "", ""]
+    (copy / "records.jsonl").write_text("".join(lines[:keep]), encoding="utf-8")
+    for message in outcomes(copy):
+        assert f"records.jsonl holds {len(lines[:keep])} records of {len(lines)}" in message
+
+
+@pytest.mark.parametrize("spec", [b"= [[[ broken", b"\xff\xfe\0", b'name = "cut o'])
+def test_a_spec_that_nobody_could_run_again_is_named(copy: Path, spec: bytes) -> None:
+    (copy / "spec.toml").write_bytes(spec)
+    assert all("cannot read" in found and "spec.toml" in found for found in outcomes(copy))
+
+
+def test_without_its_spec_a_run_is_not_replaced_by_the_default_one(copy: Path) -> None:
+    (copy / "spec.toml").unlink()
+    for message in outcomes(copy):
+        assert f"gvr-bench run --out {copy}" not in message

@@ -168,3 +168,11 @@ def test_a_time_that_was_taken_once_keeps_its_interval_in_csv_only(make_run: Mak
     folder = make_run(records=[once], n=1, size=8)
     assert "| gvr | 0.25 |" in export([folder], "md")
     assert ",0.25,0.25,0.25," in export([folder], "csv")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=cmd|' /C calc'!A0"])
+def test_no_spreadsheet_takes_a_name_for_a_formula(make_run: Make, name: str) -> None:
+    folder = make_run(records=[record(explainer=name, value=-0.5, better="-")], n=1, size=8)
+    (row,) = csv.DictReader(io.StringIO(export([folder], "csv")))
+    assert row["explainer"] == f"'{name}"
+    assert (row["value"], row["better"]) == ("-0.5", "-")

@@ -10,12 +10,12 @@ from gvr_bench.report.scores.tables import model_tables, scoreboards
 def test_the_headlines_are_the_model_then_ground_truth_then_the_rest(run: Path) -> None:
     loaded = load(run)
     found = headlines(model_tables([loaded]), scoreboards([loaded]))
-    assert [(item.title, item.value, item.about) for item in found] == [
-        ("AUROC", "0.962", "the model"),
-        ("pixel AP", "0.884", "gvr"),
-        ("true-change correlation", "0.921", "gvr"),
-        ("re-encoded validity", "0.910", "gvr"),
-        ("validity", "0.970", "gvr"),
+    assert [(item.title, item.value, item.about, item.better) for item in found] == [
+        ("AUROC", "0.962", "the model", "up"),
+        ("pixel AP", "0.884", "gvr", "up"),
+        ("true-change correlation", "0.921", "gvr", "up"),
+        ("re-encoded validity", "0.910", "gvr", "up"),
+        ("validity", "0.970", "gvr", "up"),
     ]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from gvr_bench.errors import DataError
+from gvr_bench.commands.shell import show_runs
+from gvr_bench.errors import DataError, UsageError
 from gvr_bench.report import check_run
 from gvr_bench.report.exports.tables import export
 from gvr_bench.report.folder import load
@@ -111,3 +112,8 @@ def test_importing_the_package_alone_loads_no_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout == "[]\n"
+
+
+def test_a_page_cannot_take_the_place_of_a_folder(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is a folder; name a file in it: --out .*\.html"):
+        show_runs([run, run], tmp_path, every=False)

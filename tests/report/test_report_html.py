@@ -154,7 +154,7 @@ def test_what_scrolls_can_be_reached_with_the_keyboard(page: Page) -> None:
     labels = [box["aria-labelledby"] for box in boxes]
     assert {"m1", "e1 e1-1", "e1 e1-2", "e1 e1-3"} <= set(labels)
     assert len(labels) == len(set(labels))
-    assert all(box["tabindex"] == "0" and box["role"] == "region" for box in boxes)
+    assert all(box["tabindex"] == "0" and box["role"] in ("region", "group") for box in boxes)
 
 
 def test_numbers_statuses_and_reasons_are_on_the_page(page: Page) -> None:
@@ -203,7 +203,7 @@ def test_classes_are_named_in_a_task_of_classes(make_run: Make) -> None:
         file["0/prediction"][:] = 0.93
     text = words(Page(render(folder)).shown)
     assert "were asked what turns nine into four." in text
-    assert "label nine prediction nine 0.93" in text
+    assert "label nine prediction nine: 0.93" in text
 
 
 def test_a_model_that_failed_has_no_cases_but_a_page(make_run: Make) -> None:
@@ -321,3 +321,38 @@ def test_a_reason_that_is_known_is_not_told_beside_one_that_may_be(make_run: Mak
     assert "makes no counterfactual: saliency" in text
     assert "makes no counterfactual, or the oracle sees none: lime" in text
     assert "makes no counterfactual, makes" not in text
+
+
+def test_stages_of_which_there_are_several_are_told_apart_and_folded(make_run: Make) -> None:
+    folder = make_run(n=1, size=8)
+    stages = [
+        {"kind": kind, "name": "gvr", "title": title, "key": "k", "status": "done", "seconds": 1}
+        for kind, title in [("explanations", "explanations gvr"), ("scores", "scores gvr, truth"),
+                            ("scores", "scores gvr, cost")]
+    ]  # fmt: skip
+    text = json.dumps(ENVIRONMENT | {"stages": stages})
+    (folder / "environment.json").write_text(text, encoding="utf-8")
+    shown, _, folded = render(folder).partition('<section id="provenance"')[2].partition("<details")
+    assert "explanations" in shown
+    assert "truth" not in words(Page(shown).shown)
+    assert "2 more: scores" in words(Page(folded).shown)
+    assert "gvr, truth" in words(Page(folded).shown)
+
+
+def test_a_name_does_not_turn_the_words_after_it(make_run: Make) -> None:
+    turned = "sali\u202eency"
+    folder = make_run(n=1, size=8, records=[
+        record(), record(explainer=turned),
+        missing("failed", "out of memory", explainer=turned, metric="iou_otsu"),
+        record(metric="iou_otsu"),
+    ])  # fmt: skip
+    shown = render(folder).partition("</main>")[0]
+    assert "failed: saliency" in words(Page(shown).shown).replace("\u200b", "")
+    assert "\u202e" not in Page(shown.replace(f'data-name="{turned}"', "")).shown
+
+
+def test_a_headline_says_which_way_is_better(make_run: Make) -> None:
+    records = [record(metric="rationale_l1", better="down"), record(explainer="random")]
+    shown = Page(render(make_run(records=records, n=1, size=8))).shown
+    overview = words(shown).partition("Skip to the results")[2].partition("Scoreboard Controls")[0]
+    assert "rationale L1 ↓lower is better 0.500" in overview

@@ -14,6 +14,7 @@ from test_report_pictures import pixels
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.views import change_scale
 from gvr_bench.report.html import render
 
 Make = Callable[..., Path]
@@ -27,7 +28,7 @@ def small(make_run: Make) -> Path:
 
 
 def views(folder: Path) -> list[Maps]:
-    return maps(read_cases(folder, 24))
+    return maps(read_cases(folder), 12)
 
 
 def table_of(page: str) -> str:
@@ -160,7 +161,7 @@ def test_the_table_scrolls_in_a_box_that_the_keyboard_reaches_and_rows_have_head
 ) -> None:
     page = table_of(render(small))
     (box,) = re.findall(r'<div ([^>]*)>\s*<table class="beside maps">', page)
-    assert all(part in box for part in ('class="scroll"', 'tabindex="0"', 'role="region"'))
+    assert all(part in box for part in ('class="scroll"', 'tabindex="0"', 'role="group"'))
     assert page.count('<th scope="row">') == 3
     assert page.count('<th scope="col">') == 7
 
@@ -185,3 +186,15 @@ def test_each_model_has_a_table_under_its_own_name(small: Path, tmp_path: Path) 
     assert len(ids) == len(set(ids))
     assert {"a1", "a2"} <= {label for names in labels for label in (names or "").split()}
     assert {label for names in labels for label in (names or "").split()} <= set(ids)
+
+
+def test_maps_have_the_colours_of_all_cases_and_not_of_those_shown(make_run: Make) -> None:
+    folder = make_run(n=6, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        file["0/explainers/saliency/heat"][-1] = 100.0
+        file["0/true_change"][-1] = 1.5
+    whole = read_cases(folder)
+    (some,), (every,) = maps(whole, 2), maps(whole, 6)
+    assert (len(some.rows), len(every.rows)) == (2, 6)
+    assert some.columns == every.columns
+    assert some.columns[0].scale == f"{change_scale(whole[0]):.2g}"

@@ -36,7 +36,7 @@ def two(make_run: Make) -> Path:
 
 
 def views(folder: Path) -> list[SideBySide]:
-    return side_by_side(read_cases(folder, 24))
+    return side_by_side(read_cases(folder), 12)
 
 
 def replace(folder: Path, name: str, values: object) -> None:
@@ -179,5 +179,5 @@ def test_sets_of_cases_have_a_heading_each(two: Path) -> None:
 def test_the_comparison_scrolls_in_a_box_that_the_keyboard_reaches(two: Path) -> None:
     page = render(two)
     (box,) = re.findall(r'<div ([^>]*)>\s*<table class="beside">', page)
-    assert all(part in box for part in ('class="scroll"', 'tabindex="0"', 'role="region"'))
+    assert all(part in box for part in ('class="scroll"', 'tabindex="0"', 'role="group"'))
     assert all(image["alt"] for image in Page(page).all("img"))

@@ -104,3 +104,10 @@ def test_oracle_validity_is_drawn_against_the_change_it_took() -> None:
     up = chart.points[0].up
     assert up is not None
     assert up[1] < chart.points[0].y < up[0]
+
+
+def test_a_name_too_long_for_a_chart_is_cut_and_told_whole_in_words() -> None:
+    name = "counterfactual" * 20
+    chart = drawn(board((name, 0.9, 0.1), ("lime", 0.5, 0.2)))
+    assert chart.points[0].name == f"{name[:27]}…"
+    assert name in chart.description

@@ -8,6 +8,7 @@
     ["unseen", "not seen by the model", (explainer, i) => explainer.outcome[i] === "unseen"],
     ["convinced", "oracle convinced", (explainer, i) => explainer.convinced?.[i] === 1],
     ["unconvinced", "oracle not convinced", (explainer, i) => explainer.convinced?.[i] === 0],
+    ["abstains", "oracle abstains", (explainer, i) => explainer.outcome[i] !== "unseen" && explainer.convinced?.[i] === null],
   ];
   const OF_CASE = [["order", "order of the run"], ["label", "label"], ["prediction", "prediction"], ["oracle", "prediction of the oracle"]];
   const MANY = matchMedia("(min-width: 48rem)");
@@ -73,15 +74,15 @@
         make("div", { className: "controls" }, this.search, ...(data.cases.finding ? [this.finding.label] : []),
           this.sort.label, this.of.label, this.turn, shown, bare));
       MANY.addEventListener("change", () => { more.open = MANY.matches; });
-      this.element.append(...(this.movers.length ? [outcomes] : []), make("div", { className: "state" }, this.count, this.all), more);
+      this.element.append(...(this.movers.length ? [outcomes] : []), more, make("div", { className: "state" }, this.count, this.all));
     }
 
     /** The outcomes that can be told apart here; found and not found always. */
     outcomes() {
       const any = (test) => this.movers.some((explainer) => this.numbers.some((i) => test(explainer, i)));
-      const apart = { found: true, lost: true, unseen: any((explainer, i) => explainer.outcome[i] === "unseen") };
       const judged = any((explainer, i) => typeof explainer.convinced?.[i] === "number");
-      const there = OUTCOMES.filter(([key]) => apart[key] ?? judged);
+      const always = { found: true, lost: true, convinced: judged, unconvinced: judged };
+      const there = OUTCOMES.filter(([key, , is]) => always[key] ?? any(is));
       return [["", "all", () => true], ...there];
     }
 

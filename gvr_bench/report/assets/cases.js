@@ -88,7 +88,7 @@ class Case {
   }
 
   strip(title, tiles, kind = "image") {
-    return make("section", { className: `strip ${kind}`, attr: { "aria-label": title } },
+    return make("div", { className: `strip ${kind}`, attr: { role: "group", "aria-label": title } },
       make("h5", { textContent: title }), make("div", { className: "tiles" }, ...tiles));
   }
 

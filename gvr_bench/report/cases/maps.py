@@ -60,16 +60,19 @@ class Maps:
     crisp: bool
 
 
-def maps(combinations: Sequence[Combination]) -> list[Maps]:
-    """One view per model with cases and at least `FEWEST` explainers that are no controls."""
+def maps(combinations: Sequence[Combination], most: int) -> list[Maps]:
+    """One view per model with cases and at least `FEWEST` explainers that are no controls.
+
+    Of the first `most` cases, in the colours that all cases share.
+    """
     compared = [(c, [e for e in shown(c) if not is_control(e.name)]) for c in combinations]
-    return [_view(c, explainers) for c, explainers in compared if len(explainers) >= FEWEST]
+    return [_view(c, explainers, most) for c, explainers in compared if len(explainers) >= FEWEST]
 
 
-def _view(c: Combination, explainers: Sequence[Explained]) -> Maps:
+def _view(c: Combination, explainers: Sequence[Explained], most: int) -> Maps:
     change = change_scale(c)
     scales = [heat_scale(e, change) for e in explainers]
-    truths = [known(c, i, change, _EDGE) for i in range(len(c))]
+    truths = [known(c, i, change, _EDGE) for i in range(min(len(c), most))]
     heading = max((tile.caption for truth in truths for tile in truth), key=len, default="")
     columns = [Column(e.name, f"{s:.2g}") for e, s in zip(explainers, scales, strict=True)]
     rows = []

@@ -57,14 +57,17 @@ class SideBySide:
     crisp: bool
 
 
-def side_by_side(combinations: Sequence[Combination]) -> list[SideBySide]:
-    """One view per data set and set of cases that at least two combinations explain."""
+def side_by_side(combinations: Sequence[Combination], most: int) -> list[SideBySide]:
+    """One view per data set and set of cases that at least two combinations explain.
+
+    Of the first `most` cases, in the colours that all cases share.
+    """
     groups: dict[Hashable, list[tuple[Combination, Explained]]] = {}
     for c in combinations:
         explainer = _chosen(c)
         if explainer is not None and len(c):
             groups.setdefault(_cases(c), []).append((c, explainer))
-    return [_view(group) for group in groups.values() if len(group) > 1]
+    return [_view(group, most) for group in groups.values() if len(group) > 1]
 
 
 def _cases(c: Combination) -> Hashable:
@@ -80,12 +83,13 @@ def _chosen(c: Combination) -> Explained | None:
     return order[0] if order else None
 
 
-def _view(group: Sequence[tuple[Combination, Explained]]) -> SideBySide:
+def _view(group: Sequence[tuple[Combination, Explained]], most: int) -> SideBySide:
     first = group[0][0]
     names = short_names([c for c, _ in group])
     moving = any(e.counterfactual is not None for _, e in group)
     scales = _scales(group)
-    rows = tuple(_row(group, names, scales, i) for i in range(min(len(c) for c, _ in group)))
+    shown = min(most, *(len(c) for c, _ in group))
+    rows = tuple(_row(group, names, scales, i) for i in range(shown))
     return SideBySide(
         title=first.dataset,
         columns=tuple(names),

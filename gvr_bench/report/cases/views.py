@@ -237,7 +237,7 @@ def predicted(c: Combination, i: int) -> str:
 
 def named(c: Combination, i: int) -> str:
     """Which output it is, where there are several."""
-    return f"{c.outputs[int(c.source[i])]} " if len(c.outputs) > 1 else ""
+    return f"{c.outputs[int(c.source[i])]}: " if len(c.outputs) > 1 else ""
 
 
 def label_of(c: Combination, i: int) -> str:

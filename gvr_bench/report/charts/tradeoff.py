@@ -135,17 +135,19 @@ def _points(
         (x_axis.place(x.value or 0.0), HEIGHT - y_axis.place(y.value or 0.0)) for _, x, y in shown
     ]
     spans = [(_span(x, x_axis), _span(y, y_axis)) for _, x, y in shown]
-    labels = labels_of(dots, [row.names[0] for row, _, _ in shown])
+    names = [text.short(row.names[0]) for row, _, _ in shown]
     return tuple(
         Point(
-            row.names[0],
+            name,
             row.control,
             *dot,
             across,
             None if up is None else (HEIGHT - up[0], HEIGHT - up[1]),
             label,
         )
-        for (row, _, _), dot, (across, up), label in zip(shown, dots, spans, labels, strict=True)
+        for (row, _, _), name, dot, (across, up), label in zip(
+            shown, names, dots, spans, labels_of(dots, names), strict=True
+        )
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -58,6 +59,7 @@ def written(tables: Named, format: Format) -> str:  # noqa: A002 - the word of t
     return "\n".join(latex(table, name) for name, table in tables.items())
 
 
+_FORMULA = re.compile(r"[=+@\t\r]|-.")
 _FIELDS = (
     "table", "kind", "dataset", "model", "finding", "explainer", "control", "group", "metric",
     "better", "unit", "value", "low", "high", "n", "seeds", "rank", "clear", "separated", "best",
@@ -76,8 +78,16 @@ def _csv(tables: Iterable[Table]) -> str:
             for column, cell in zip(table.columns, row.cells, strict=True):
                 if cell.status is not None and column.metric != COUNT:
                     score = _what(table, row, column) | _plain(cell)
-                    writer.writerow(about | {"control": row.control} | score)
+                    writer.writerow(_harmless(about | {"control": row.control} | score))
     return buffer.getvalue()
+
+
+def _harmless(line: dict[str, object]) -> dict[str, object]:
+    """A line whose words no spreadsheet takes for a formula: an apostrophe says that it is text."""
+    return {
+        name: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+        for name, cell in line.items()
+    }
 
 
 def _what(table: Table, row: Row, column: Column) -> dict[str, object]:

@@ -32,6 +32,8 @@ DRIFT = 2.0
 FEW = 30
 # A loss that still falls by a tenth within a tenth of its training has not settled.
 FALLING = 0.1
+# Fewer than half: what is seldom what was asked for is no answer.
+SELDOM = 0.5
 _NOISE = 2.0  # standard errors
 
 
@@ -49,7 +51,10 @@ def cautions(
     ]
     for tables, checks in (
         (models, (_near_chance, _weak_judge, _poor_decoder, _turned_by_decoder)),
-        (boards, (partial(_failures, run), _few_cases, _lost, _against_controls, _fooled)),
+        (
+            boards,
+            (partial(_failures, run), _few_cases, _lost, _seldom, _against_controls, _fooled),
+        ),
     ):
         for table in tables:
             lines = [line for check in checks for line in check(table)]
@@ -93,19 +98,26 @@ def _weak_judge(table: Table) -> Iterable[str]:
 
 
 def _poor_decoder(table: Table) -> Iterable[str]:
-    for _, cell in _cells(table, "reconstruction_ssim"):
+    """What models with the same decoder share is told once, and of whom where others differ."""
+    told: dict[str, list[str]] = {}
+    for row, cell in _cells(table, "reconstruction_ssim"):
         if cell.value is not None and cell.value < POOR_SSIM:
-            yield (
+            line = (
                 f"Reconstructions are poor (SSIM {_span(cell)}, below {POOR_SSIM}): rationales "
                 "cannot show what the generator cannot draw."
             )
+            told.setdefault(line, []).append(row.names[0])
     once = dict(_values(table, "reconstruction_l1"))
     for names, drift in _values(table, "composition_10"):
         if drift > DRIFT * once.get(names, math.inf):
-            yield (
+            line = (
                 f"Encoded and decoded ten times, images end {drift / once[names]:.1f} times as "
                 "far off as after one: the decoder may be under-trained."
             )
+            told.setdefault(line, []).append(names[0])
+    models = {row.names[0] for row in table.rows} if "model" in table.headings else set()
+    for line, whose in told.items():
+        yield f"{text.listed(whose)}: {line}" if models > set(whose) else line
 
 
 def _turned_by_decoder(table: Table) -> Iterable[str]:
@@ -163,6 +175,17 @@ def _lost(table: Table) -> Iterable[str]:
             f"The oracle no longer sees {min(shares):.0%} of the findings in the reconstruction "
             "itself: rationales cannot show those."
         )
+
+
+def _seldom(table: Table) -> Iterable[str]:
+    """Counterfactuals that mostly are none, to the model itself or to a judge."""
+    for metric, does, so in (
+        ("validity", "flips the model", "most of what it shows is no counterfactual"),
+        ("oracle_validity", "convinces the oracle", "it seldom changes what a judge looks at"),
+    ):
+        for names, share in _values(table, metric):
+            if share < SELDOM:
+                yield f"{names[0]} {does} in only {share:.0%} of the cases: {so}."
 
 
 def _against_controls(table: Table) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gvr_bench.records import Better
 from gvr_bench.report import text
 from gvr_bench.report.glossary import entry, is_cost
 from gvr_bench.report.scores.blocks import telling
@@ -15,12 +16,13 @@ _MOST = 5
 
 @dataclass(frozen=True)
 class Headline:
-    """One number with what it is about."""
+    """One number with what it is about; `better` is that of its column."""
 
     title: str
     value: str
     interval: str
     about: str
+    better: Better
 
 
 def headlines(models: Sequence[Table], boards: Sequence[Table]) -> list[Headline]:
@@ -59,4 +61,4 @@ def _headline(table: Table, index: int, cell: Cell, about: str) -> Headline:
     value = text.number(cell.value or 0.0, places)
     unit = f" {column.unit}" if column.unit else ""
     span = text.interval(cell, places, " to ")
-    return Headline(entry(column.metric).title, value + unit, span, about)
+    return Headline(entry(column.metric).title, value + unit, span, about, column.better)
