@@ -25,6 +25,7 @@ from gvr_explainers.gvr import Gvr
 from gvr_generators.wgan_gp import WganGp
 from gvr_heads.networks import Linear
 from matplotlib import pyplot
+from matplotlib.ticker import FuncFormatter, LogLocator
 from timing import machine, say, seconds_of, spread, table
 from torch import Tensor, nn
 
@@ -164,8 +165,12 @@ def draw(wanted: Curves, took: dict[tuple[str, str, int], list[float]], path: Pa
         panel.set(xlabel=axis, ylabel="seconds", xscale="log", yscale="log")
         panel.set_xticks(xs, [str(x) for x in xs], minor=False)
         panel.minorticks_off()
+        low, high = panel.get_ylim()
+        panel.set_ylim(low / 1.2, high * (high / low) ** 0.35)  # room for the legend
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         panel.grid(alpha=0.3)
-        panel.legend(frameon=False, fontsize=8)
+        panel.legend(frameon=False, fontsize=8, loc="upper left")
     figure.savefig(path, metadata={"Date": None})
 
 

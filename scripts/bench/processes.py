@@ -15,7 +15,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from timing import machine, ratio, say, spread, table
+from timing import ratio, say, spread, table
 
 WAYS = ((1, 1), (1, 2), (2, 1))  # processes, threads of each
 TRAINING = "wgan-gp:iterations={iterations},batch=64"
@@ -58,7 +58,6 @@ def main() -> None:
             say(f"round {number + 1} of {given.rounds}, {way}: {found[way][-1]:.1f} s")
     first = found[WAYS[0]]
     rows = [[*way, spread(times), ratio(first, times)] for way, times in found.items()]
-    print(machine())
     print(f"WGAN-GP, 64 px, batch 64, {given.iterations} iterations; {given.rounds} rounds\n")
     print(table(["processes", "threads of each", "seconds", "times faster than the first"], rows))
 

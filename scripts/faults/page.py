@@ -33,6 +33,8 @@ TAIL = """
 
 - Of a training, the steps since its last checkpoint (`--checkpoint-every`, 30 seconds) when the
   process is killed outright; none when it is asked to stop.
+- Of explanations and scores, the part (four batches of cases) that was being computed, and parts
+  that took less than half a second; of a data set, the chunk that was being read.
 - Of any other stage, what it had computed. Such stages take seconds to minutes.
 - Values are renamed, not flushed to the disk: after a power cut the last ones may be empty or cut
   short. Sizes are compared whenever a value is looked up and digests when a file is first read, so
