@@ -16,8 +16,6 @@ from gvr_bench.formats import replacing
 if TYPE_CHECKING:
     import pydantic
 
-_AGAIN = "repeat the run with: gvr-bench run SPEC.toml"
-
 Status = Literal["ok", "n/a", "failed", "skipped"]
 Better = Literal["up", "down", "-"]
 
@@ -68,7 +66,7 @@ def read_records(path: Path) -> list[Record]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}; {_AGAIN}") from error
+        raise DataError(f"cannot read {path}: {error}; {_again(path)}") from error
     import pydantic
 
     strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
@@ -81,9 +79,15 @@ def read_records(path: Path) -> list[Record]:
         except pydantic.ValidationError as error:
             raise DataError(
                 f"{path}, line {number}, is not a record of this version ({_first(error)}); "
-                f"{_AGAIN}"
+                f"{_again(path)}"
             ) from error
     return records
+
+
+def _again(path: Path) -> str:
+    """Say what makes the records of a run folder anew."""
+    folder = path.parent
+    return f"repeat the run with: gvr-bench run {folder / 'spec.toml'} --out {folder}"
 
 
 def _first(error: pydantic.ValidationError) -> str:

@@ -122,6 +122,7 @@ def test_a_record_with_a_wrong_field_names_the_line_and_the_field(
     with_changed_record(copy, field, value)
     for message in outcomes(copy):
         assert "records.jsonl, line 1, is not a record of this version" in message
+        assert message.rstrip().endswith(f"gvr-bench run {copy / 'spec.toml'} --out {copy}")
         assert value == "\ud83d" or field in message
 
 
