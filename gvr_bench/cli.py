@@ -36,6 +36,7 @@ from gvr_bench.commands.shell import (
     print_table,
     show_runs,
 )
+from gvr_bench.sharing import follows
 from gvr_bench.types import Kind
 
 app = typer.Typer(
@@ -54,6 +55,8 @@ app.add_typer(cache_app, name="cache")
 
 Names = list[str] | None
 Format = Literal["html", "md", "csv", "json", "latex"]
+
+SHARED = ("run", "experiments")  # commands that processes of torchrun do together
 
 
 def component_option(kind: Kind, default: str) -> Any:
@@ -75,11 +78,14 @@ def say_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    ctx: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", callback=say_version, is_eager=True, help="Show version.")
     ] = False,
 ) -> None:
     """Benchmark explainers of image classifiers."""
+    if follows() and ctx.invoked_subcommand not in SHARED:
+        raise typer.Exit  # the first process does it
 
 
 @app.command()

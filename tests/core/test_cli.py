@@ -158,3 +158,14 @@ def test_a_broken_package_is_a_row_of_the_list(
     }
     assert not rows["saliency"]["broken"]
     assert "broken: ModuleNotFoundError" in " ".join(cli("plugins", "list").out.split())
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", True), ("1", False)])
+def test_of_several_processes_the_first_alone_does_what_is_no_run(
+    cli, monkeypatch: pytest.MonkeyPatch, rank: str, said: bool
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    done = cli("plugins", "list")
+    assert done.code == 0
+    assert bool(done.out) is said
