@@ -16,13 +16,13 @@ from gvr_bench.arrays import count_rows, read_arrays
 from gvr_bench.compute.bench import Bench, batched, cases_query, load_model
 from gvr_bench.compute.judges import reconstruction_errors
 from gvr_bench.compute.oracle import Oracle, load_oracle
+from gvr_bench.compute.parts import Arrays
 from gvr_bench.images import StoredImages, to_float
 from gvr_bench.metrics import Evidence
 from gvr_bench.metrics.truth import pixel_ap
 from gvr_bench.types import Model, Query
 
 More = dict[str, Any]
-Arrays = dict[str, NDArray[Any]]
 NO_CASE = slice(0, 0)
 AT_ONCE = 2**16  # latents, for memory
 KEPT = "kept"  # arrays that are no evidence of a case's own

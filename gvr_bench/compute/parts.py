@@ -5,6 +5,7 @@ A part depends on nothing but its cases, so that several processes may compute p
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -57,8 +58,21 @@ def in_parts(bench: Bench, prepare: Callable[[Bench], Work]) -> Iterator[tuple[s
 
     `prepare` loads what the work needs; where all parts are kept, it is not called.
     """
-    kept, work = Kept(bench), None
     parts = cut(slice(0, count_cases(bench.store, bench.stage)), bench.ctx.batch_size)
+    yield from computed(bench, prepare, parts, SLOW if len(parts) > 1 else math.inf)
+
+
+def keep_part(bench: Bench, prepare: Callable[[Bench], Work], rows: slice) -> None:
+    """Compute a part, or the parts that it is cut into where memory is short, and keep it."""
+    for _ in computed(bench, prepare, cut(rows, bench.ctx.batch_size), 0.0):
+        pass
+
+
+def computed(
+    bench: Bench, prepare: Callable[[Bench], Work], parts: Sequence[slice], slow: float
+) -> Iterator[tuple[slice, Arrays]]:
+    """Yield parts with what comes of them, keeping those that took `slow` seconds or longer."""
+    kept, work = Kept(bench), None
     for rows in parts:
         found = kept.load(rows)
         if found is None:
@@ -66,21 +80,9 @@ def in_parts(bench: Bench, prepare: Callable[[Bench], Work]) -> Iterator[tuple[s
             began = time.monotonic()
             found = work(rows)
             seconds = time.monotonic() - began
-            if len(parts) > 1 and seconds >= SLOW:
+            if seconds >= slow:
                 kept.save(rows, found, seconds)
         yield rows, found
-
-
-def keep_part(bench: Bench, prepare: Callable[[Bench], Work], rows: slice) -> None:
-    """Compute a part, or the parts that it is cut into where memory is short, and keep it."""
-    kept = Kept(bench)
-    parts = [part for part in cut(rows, bench.ctx.batch_size) if kept.load(part) is None]
-    work = prepare(bench) if parts else None
-    for part in parts:
-        assert work
-        began = time.monotonic()
-        found = work(part)
-        kept.save(part, found, time.monotonic() - began)
 
 
 class Kept:

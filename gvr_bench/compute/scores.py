@@ -29,12 +29,12 @@ def compute_scores(bench: Bench) -> None:
     Cases whose finding the model itself does not see are left out (NaN) for every explainer
     alike: there is nothing to explain away. A metric that raises is a row with its reason.
     """
-    parts = list(in_parts(bench, scoring))
+    witness = Witness(bench, bench.stage.settings["group"])
+    parts = list(in_parts(bench, lambda _: values_by(witness)))
     told = [arrays for _, arrays in parts]
     asked = bench.arrays("explanations", "asked")["asked"]
     source = bench.arrays("cases", "source")["source"]
     names = bench.dataset().task.outputs
-    witness = Witness(bench, bench.stage.settings["group"])
     rows: list[Row] = []
     arrays = {}
     for metric in metrics_of(bench):
@@ -64,8 +64,12 @@ def metrics_of(bench: Bench) -> list[Metric]:
 
 def scoring(bench: Bench) -> Work:
     """Get ready to compute the metrics that have a value for each case."""
-    witness = Witness(bench, bench.stage.settings["group"])
-    metrics = [metric for metric in metrics_of(bench) if metric.of_cases]
+    return values_by(Witness(bench, bench.stage.settings["group"]))
+
+
+def values_by(witness: Witness) -> Work:
+    """Compute the metrics that have a value for each case from what a witness tells of it."""
+    metrics = [metric for metric in metrics_of(witness.bench) if metric.of_cases]
 
     def work(rows: slice) -> Arrays:
         evidence, arrays = witness.of(rows)

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass
 
 from gvr_bench.api import Context, seed_from
-from gvr_bench.compute import compute
+from gvr_bench.compute import Computed, compute
 from gvr_bench.compute.cost import growth, reset_peak
 from gvr_bench.compute.networks import is_shared
 from gvr_bench.errors import (
@@ -46,12 +46,9 @@ class Worker:
             ctx = self.context(stage, progress)
             before = reset_peak(ctx.device)
             started = time.perf_counter()
-            try:
-                made = compute(stage, self.store, ctx)
-            except (DamageError, ProcessError):
-                raise
-            except Exception as error:  # a plugin may raise anything
-                return self.failed(stage, error)
+            made = self.attempt(stage, ctx)
+            if isinstance(made, Outcome):
+                return made
             seconds = made.earlier + time.perf_counter() - started
             with self.stop.later():
                 spent = {"seconds": seconds, "memory": growth(before, ctx.device)}
@@ -68,13 +65,19 @@ class Worker:
             (self.store.place(stage) / WORK).mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         with display.stage(str(stage)) as progress:
-            try:
-                compute(stage, self.store, self.context(stage, progress), rows)
-            except (DamageError, ProcessError):
-                raise
-            except Exception as error:  # a plugin may raise anything
-                return self.failed(stage, error)
+            made = self.attempt(stage, self.context(stage, progress), rows)
+        if isinstance(made, Outcome):
+            return made
         return Outcome("done", time.perf_counter() - started)
+
+    def attempt(self, stage: Stage, ctx: Context, rows: slice | None = None) -> Computed | Outcome:
+        """Compute a stage or a part of it; return how it failed where it did."""
+        try:
+            return compute(stage, self.store, ctx, rows)
+        except (DamageError, ProcessError):
+            raise
+        except Exception as error:  # a plugin may raise anything
+            return self.failed(stage, error)
 
     def context(self, stage: Stage, progress: StageDisplay) -> Context:
         """Say how a stage is computed."""
