@@ -12,7 +12,6 @@ import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from gvr_heads.networks import Linear
 from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter, LogLocator
 from timing import machine, say, seconds_of, spread, table
-from torch import Tensor, nn
+from torch import nn
 
 import gvr_bench.api as gvr
 from gvr_bench.arrays import write_arrays
@@ -36,19 +35,6 @@ CPU = torch.device("cpu")
 TASK = gvr.Task("regression", ("finding",), "mm", threshold=1.0)
 IMAGES, STEPS, SIZES, THREADS = (250, 500, 1000, 2000), (25, 50, 100, 200), (32, 64, 128), (1, 2)
 BATCH, CASES = 32, 16
-
-
-@dataclass
-class Made:
-    """Noise as a trainer reads images."""
-
-    pixels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        return self.pixels[index]
 
 
 class Bench:
@@ -69,7 +55,7 @@ class Bench:
     def training(self) -> None:
         """Make two iterations of the WGAN-GP."""
         net = self.wgan.build(gvr.ImageSpec(1, self.size))
-        self.wgan.fit(net, Made(self.pixels[:100]), gvr.Context(CPU))  # type: ignore[arg-type]
+        self.wgan.fit(net, self.pixels[:100], gvr.Context(CPU))  # type: ignore[arg-type]
 
     @torch.no_grad()
     def encoding(self, images: int = 250) -> None:
