@@ -1,5 +1,5 @@
 """`python -m gvr_bench`."""
 
-from gvr_bench.cli import main
+from gvr_bench.cli.main import main
 
 main()

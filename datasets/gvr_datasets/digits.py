@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
-from gvr_datasets.ten_digits import DigitSettings, TenDigits, digit_split
+from gvr_datasets.digit_task import DigitSettings, TenDigits, digit_split
 
 _SHARES = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
 _WHITE = 16

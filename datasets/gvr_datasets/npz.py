@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
-from gvr_bench.pixels import letterbox
+from gvr_bench.api import letterbox
 from gvr_datasets.class_names import ClassSettings, Names, refuse_classes, two_classes
-from gvr_datasets.sizes import SIZES
+from gvr_datasets.presets import SIZES
 
 MOST_BYTES = 2**31  # of one array; those of MedMNIST have half as many at 64 pixels
 _PARTS = {"train": "train", "validation": "val", "test": "test"}

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
-from gvr_bench.pixels import read_pictures
-from gvr_datasets.bnp import BNP
-from gvr_datasets.image_files import check_name, check_patient, digest_sizes, find_sizes
-from gvr_datasets.parts import split_patients
-from gvr_datasets.sizes import SIZES
-from gvr_datasets.text_files import read_records
+from gvr_bench.api import read_pictures
+from gvr_datasets.bnp_task import BNP
+from gvr_datasets.csv_reader import read_records
+from gvr_datasets.image_paths import check_name, check_patient, digest_sizes, find_sizes
+from gvr_datasets.presets import SIZES
+from gvr_datasets.splits import split_patients
 
 _TABLE, _COLUMNS = "table.csv", ("file", "patient", "bnp")
 # What float32 targets can hold, in ng/L.

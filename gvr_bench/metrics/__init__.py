@@ -6,15 +6,15 @@ from gvr_bench.metrics.base import GROUPS, Declaration, Evidence, Group, Metric,
 from gvr_bench.metrics.cost import COST
 from gvr_bench.metrics.decoding import DECODING, ORACLE_PREDICTION
 from gvr_bench.metrics.faithfulness import FAITHFULNESS
+from gvr_bench.metrics.ground_truth import TRUTH
 from gvr_bench.metrics.oracle import ORACLE
 from gvr_bench.metrics.prediction import PREDICTION, decoded_scores, predict_scores
 from gvr_bench.metrics.proximity import PROXIMITY
 from gvr_bench.metrics.realism import REALISM
-from gvr_bench.metrics.repetition import CONTAMINATION, REPEATABILITY
 from gvr_bench.metrics.robustness import ROBUSTNESS
 from gvr_bench.metrics.sanity import SANITY
-from gvr_bench.metrics.truth import TRUTH
-from gvr_bench.metrics.usefulness import USEFULNESS
+from gvr_bench.metrics.simulatability import USEFULNESS
+from gvr_bench.metrics.stability import CONTAMINATION, REPEATABILITY
 from gvr_bench.metrics.validity import VALIDITY
 
 METRICS: tuple[Metric, ...] = (

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.types import Task
+from gvr_bench.core.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.types import Model, Query
+    from gvr_bench.core.types import Model, Query
 
 Values = NDArray[np.float64]
 RESAMPLES = 1000

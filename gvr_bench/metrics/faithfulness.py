@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.asking import (
+from gvr_bench.metrics.base import MAKES_NONE, Evidence, metric
+from gvr_bench.metrics.model_queries import (
     BETWEEN,
     NO_MODEL,
     STEPS,
@@ -15,7 +16,6 @@ from gvr_bench.metrics.asking import (
     presence,
     repeated,
 )
-from gvr_bench.metrics.base import MAKES_NONE, Evidence, metric
 
 if TYPE_CHECKING:
     from torch import Tensor

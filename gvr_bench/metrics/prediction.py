@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.core.types import Task
 from gvr_bench.metrics.base import (
     ENDS,
     INFINITE,
@@ -19,7 +20,6 @@ from gvr_bench.metrics.base import (
     resamples,
     score,
 )
-from gvr_bench.types import Task
 
 PREDICTION_VERSION = "2"
 ONE_CLASS = "the test split has one class only"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.asking import ask, normals, repeated
 from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
+from gvr_bench.metrics.model_queries import ask, normals, repeated
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.metrics.asking import ask
 from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
+from gvr_bench.metrics.model_queries import ask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.types import Query
+    from gvr_bench.core.types import Query
 
 
 @metric(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gvr_bench.errors import DataError
+from gvr_bench.core.errors import DataError
 
 __all__ = ["check_run"]
 

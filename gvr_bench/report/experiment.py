@@ -8,7 +8,7 @@ from pathlib import Path
 import pydantic
 from pydantic import Field
 
-from gvr_bench.errors import DataError, did_you_mean
+from gvr_bench.core.errors import DataError, did_you_mean
 
 FILE = "experiment.toml"
 

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import h5py
 
-from gvr_bench.arrays import BAD_HDF5, refuse_foreign
-from gvr_bench.errors import DataError, StoreError
-from gvr_bench.records import Record, read_records
+from gvr_bench.cache.hdf5 import BAD_HDF5, refuse_foreign
+from gvr_bench.core.errors import DataError, StoreError
+from gvr_bench.pipeline.case_scores import Fact, RunValues, read_protocols, read_values
 from gvr_bench.report import check_run
 from gvr_bench.report.experiment import Experiment, read_experiment
-from gvr_bench.values import Fact, RunValues, read_protocols, read_values
+from gvr_bench.results.records import Record, read_records
 
 T = TypeVar("T")
 

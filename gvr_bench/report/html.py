@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from gvr_bench import __version__
-from gvr_bench.formats import replacing
+from gvr_bench.cache.serialization import replacing
 from gvr_bench.metrics import DECLARED, Declaration, Group
-from gvr_bench.report.cases.first_case import first_case
+from gvr_bench.report.cases.example_case import first_case
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
 from gvr_bench.report.cases.reading import read_cases
@@ -17,8 +17,8 @@ from gvr_bench.report.cases.side_by_side import side_by_side
 from gvr_bench.report.charts.agreement import agreement
 from gvr_bench.report.charts.models import model_views
 from gvr_bench.report.charts.training import training
-from gvr_bench.report.glossary import in_order
-from gvr_bench.report.loaded import Loaded, load_all
+from gvr_bench.report.data import Loaded, load_all
+from gvr_bench.report.metric_info import in_order
 from gvr_bench.report.page import Section, make_page, seeds_of
 from gvr_bench.report.scores.beliefs import beliefs
 from gvr_bench.report.scores.cautions import cautions

@@ -13,11 +13,11 @@ import jinja2
 from markupsafe import Markup, escape
 
 from gvr_bench.metrics import DECLARED
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.charts.tradeoff import tradeoffs
 from gvr_bench.report.charts.training import marks
 from gvr_bench.report.folder import Run
-from gvr_bench.report.glossary import entry
+from gvr_bench.report.metric_info import entry
 from gvr_bench.report.scores.blocks import blocks, kinds
 from gvr_bench.report.scores.notes import (
     best_note,

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gvr_bench.metrics import Group
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.drawing import Screen
+from gvr_bench.report.data import Loaded, load_all
 from gvr_bench.report.folder import Run
-from gvr_bench.report.loaded import Loaded, load_all
 from gvr_bench.report.scores.blocks import Block, blocks, cut, without_intervals
 from gvr_bench.report.scores.cautions import cautions
 from gvr_bench.report.scores.notes import (
@@ -29,6 +28,7 @@ from gvr_bench.report.scores.notes import (
     visible,
 )
 from gvr_bench.report.scores.tables import Table
+from gvr_bench.report.terminal_tables import Screen
 
 _GLANCE = Group("", "One score of each other group", "")
 _FEW = 8  # scores that are all shown, however they are grouped

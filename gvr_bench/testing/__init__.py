@@ -13,10 +13,15 @@ Each `check_...` tries a component on tiny random models and returns a `Verdict`
 broken comes with what to write instead. `gvr-bench plugins check NAME` prints them as a table.
 """
 
+from gvr_bench.testing.check_report import Verdict, assert_kept
 from gvr_bench.testing.datasets import check_dataset
 from gvr_bench.testing.explainers import check_explainer
-from gvr_bench.testing.trained import Pictures, check_encoder, check_generator, check_head
-from gvr_bench.testing.verdicts import Verdict, assert_kept
+from gvr_bench.testing.trained_components import (
+    Pictures,
+    check_encoder,
+    check_generator,
+    check_head,
+)
 
 __all__ = [
     "Pictures",

@@ -8,11 +8,11 @@ from typing import Any, Generic, TypeVar, cast
 
 import pydantic
 
-from gvr_bench.api import Component
-from gvr_bench.components import check_class, check_settings
-from gvr_bench.errors import PluginError, first_fault
-from gvr_bench.testing.verdicts import Sheet, Verdict
-from gvr_bench.types import Kind
+from gvr_bench.core.components import Component
+from gvr_bench.core.errors import PluginError, first_fault
+from gvr_bench.core.types import Kind
+from gvr_bench.registry.validation import check_class, check_settings
+from gvr_bench.testing.check_report import Sheet, Verdict
 
 Made = TypeVar("Made", bound=Component)
 PROFILE = "quick"

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from gvr_bench.api import Dataset
-from gvr_bench.contract import Breach
-from gvr_bench.testing.chance import MEND, watched
+from gvr_bench.core.components import Dataset
+from gvr_bench.core.types import SPLITS, Split, Task
+from gvr_bench.registry.explainer_contract import Breach
+from gvr_bench.testing.check_report import Sheet, Verdict
 from gvr_bench.testing.components import Check
-from gvr_bench.testing.verdicts import Sheet, Verdict
-from gvr_bench.types import SPLITS, Split, Task
+from gvr_bench.testing.rng import MEND, watched
 
 RULES = {
     "class": "its class, its signatures and its settings are what the core can use",

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gvr_bench.api import Context, Explainer
-from gvr_bench.contract import PARTS, Breach, Seal, answer_breaches
-from gvr_bench.testing.chance import MEND, watched
+from gvr_bench.core.components import Explainer
+from gvr_bench.core.context import Context
+from gvr_bench.core.types import Explanation, Model
+from gvr_bench.registry.explainer_contract import PARTS, Breach, Seal, answer_breaches
+from gvr_bench.testing.check_report import NotAsked, Sheet, Verdict
 from gvr_bench.testing.components import Check
-from gvr_bench.testing.models import Case, cases
-from gvr_bench.testing.verdicts import NotAsked, Sheet, Verdict
-from gvr_bench.types import Explanation, Model
+from gvr_bench.testing.rng import MEND, watched
+from gvr_bench.testing.toy_models import Case, cases
 
 RULES = {
     "class": "its class, its signatures and its settings are what the core can use",

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_explainers.chunks import images_at_once, slices
+from gvr_explainers.batching import images_at_once, slices
 
 
 class Cam(gvr.Explainer):

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.optimiser import Descent, Look, descend
-from gvr_explainers.rationale import Rationale
+from gvr_explainers.counterfactual_base import Rationale
+from gvr_explainers.latent_optimizer import Descent, Look, descend
 
 LEFT = 0.02  # probability at which a class counts as left behind
 

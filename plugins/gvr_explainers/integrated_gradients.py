@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.adapters import CaptumExplainer
-from gvr_explainers.chunks import images_at_once
+from gvr_bench.api import CaptumExplainer
+from gvr_explainers.batching import images_at_once
 
 LEVELS = {"black": -1.0, "grey": 0.0}
 

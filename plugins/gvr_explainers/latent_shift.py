@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.chunks import images_at_once, slices
-from gvr_explainers.optimiser import straight
+from gvr_explainers.batching import images_at_once, slices
+from gvr_explainers.latent_optimizer import straight
 
 LENGTHS = 16  # tried at once for an image; most arrive early, and the rest of these is for nothing
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.chunks import ask_variants
+from gvr_explainers.batching import ask_variants
 
 
 class Occlusion(gvr.Explainer):

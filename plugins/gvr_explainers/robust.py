@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.optimiser import Descent, Look, descend
-from gvr_explainers.rationale import Rationale
+from gvr_explainers.counterfactual_base import Rationale
+from gvr_explainers.latent_optimizer import Descent, Look, descend
 
 NEARLY = 1e-4  # probabilities closer to 0 or 1 than this, and ways to go below it, count as this
 

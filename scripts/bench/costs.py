@@ -27,15 +27,16 @@ from typing import Any
 import torch
 from timing import processor, say
 
-from gvr_bench.estimates import COSTS, Measured, as_row, measured_in
-from gvr_bench.formats import canonical, read_json, write_json
-from gvr_bench.storage.store import Store
+from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.serialization import read_json, write_json
+from gvr_bench.core.stage import canonical
+from gvr_bench.pipeline.estimates import COSTS, Measured, as_row, measured_in
 
 RUN = """
 import sys
 from pathlib import Path
-from gvr_bench.cli import main
-from gvr_bench.storage.store import Store
+from gvr_bench.cli.main import main
+from gvr_bench.cache.artifacts import Store
 
 Store.__init__.__defaults__ = (Path(sys.argv.pop(1)),)  # nothing comes with the package
 main()

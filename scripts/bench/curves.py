@@ -29,7 +29,7 @@ from timing import machine, say, seconds_of, spread, table
 from torch import nn
 
 import gvr_bench.api as gvr
-from gvr_bench.arrays import write_arrays
+from gvr_bench.cache.hdf5 import write_arrays
 
 CPU = torch.device("cpu")
 TASK = gvr.Task("regression", ("finding",), "mm", threshold=1.0)

@@ -23,12 +23,12 @@ from PIL import Image
 from timing import machine, ratio, say, seconds_of, spread, table
 
 import gvr_bench.api as gvr
-from gvr_bench.arrays import write_arrays
-from gvr_bench.compute.bench import Bench
-from gvr_bench.compute.data import compute_data
-from gvr_bench.pixels import letterbox, read_picture
-from gvr_bench.stages import Stage
-from gvr_bench.storage.store import FileCheckpoints, Store
+from gvr_bench.cache.artifacts import FileCheckpoints, Store
+from gvr_bench.cache.hdf5 import write_arrays
+from gvr_bench.core.stage import Stage
+from gvr_bench.data.image_io import letterbox, read_picture
+from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.steps.data import compute_data
 
 CPU = torch.device("cpu")
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}

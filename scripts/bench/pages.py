@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from timing import machine, say, table
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "report"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
 from made_up_run import add_ways, whole_scoreboard, write_cases, write_whole_run
 
 from gvr_bench.report.html import write_html

@@ -13,18 +13,18 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from gvr_explainers.chunks import images_at_once, slices
+from gvr_explainers.batching import images_at_once, slices
 from gvr_explainers.gvr import Gvr
 from timing import growth_of, ratio, say, seconds_of, spread, table
 from torch import Tensor
 from trained import Setup, find
 
 import gvr_bench.api as gvr
-from gvr_bench.compute.cost import MEBI
-from gvr_bench.errors import GvrError
-from gvr_bench.images import to_float
-from gvr_bench.spec import DEFAULTS
-from gvr_bench.storage.store import default_root
+from gvr_bench.cache.artifacts import default_root
+from gvr_bench.config.spec import DEFAULTS
+from gvr_bench.core.errors import GvrError
+from gvr_bench.data.stored_images import to_float
+from gvr_bench.pipeline.steps.cost import MEBI
 
 THROUGH_IMAGE = {"gvr": False, "gvr-robust": True}  # whether it asks the encoder at each step
 SIZES, LARGE = (250, 1000, 4000), 16_000

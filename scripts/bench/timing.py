@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from gvr_bench.compute.cost import MEBI, read_peak, reset_peak
-from gvr_bench.run import gains_from_bfloat16
+from gvr_bench.pipeline.runner import gains_from_bfloat16
+from gvr_bench.pipeline.steps.cost import MEBI, read_peak, reset_peak
 
 
 def say(line: str) -> None:

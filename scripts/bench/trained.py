@@ -12,15 +12,16 @@ from rich.console import Console
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.arrays import read_arrays
-from gvr_bench.compute.bench import Bench, cases_query, load_model
-from gvr_bench.images import to_float
-from gvr_bench.planner import make_plan
-from gvr_bench.plugins import installed
-from gvr_bench.run import How, Runner, choose_device
-from gvr_bench.spec import build_spec
-from gvr_bench.stages import Plan, Stage
-from gvr_bench.storage.store import Store
+from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.hdf5 import read_arrays
+from gvr_bench.config.spec import build_spec
+from gvr_bench.core.stage import Stage
+from gvr_bench.data.stored_images import to_float
+from gvr_bench.pipeline.graph import make_plan
+from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.runner import How, Runner, choose_device
+from gvr_bench.pipeline.stage_context import Bench, cases_query, load_model
+from gvr_bench.registry.registry import installed
 
 CASES = 1000  # test images asked about, at most
 

@@ -26,9 +26,9 @@ from timing import finish, ratio, say, spread, table
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.images import to_float
+from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics.frechet import frechet_distance
-from gvr_bench.run import choose_device, gains_from_bfloat16
+from gvr_bench.pipeline.runner import choose_device, gains_from_bfloat16
 
 SPEC = gvr.ImageSpec(channels=1, size=32)
 COMPONENTS = 64  # of the pixels, on which the Frechet distance is taken

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import gvr_bench.formats as formats
-from gvr_bench.cli import main
+import gvr_bench.cache.serialization as formats
+from gvr_bench.cli.main import main
 
 number, count = getattr(errno, sys.argv[1]), int(sys.argv[2])
 replacing = formats.replacing

@@ -11,8 +11,8 @@ from pathlib import Path
 from lab import Lab, Started, drafts, until, whole_values
 from outcome import Outcome, scenario
 
-from gvr_bench.cache import stage_folders
-from gvr_bench.storage.integrity import META
+from gvr_bench.cache.gc import stage_folders
+from gvr_bench.cache.integrity import META
 
 WAYS = ("a flipped bit", "half the file", "an empty file", "no file")
 NAMED = 1  # exit code of `cache verify` where something is damaged

@@ -18,9 +18,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gvr_bench.cache import stage_folders
-from gvr_bench.storage.integrity import META
-from gvr_bench.storage.store import DRAFTS
+from gvr_bench.cache.artifacts import DRAFTS
+from gvr_bench.cache.gc import stage_folders
+from gvr_bench.cache.integrity import META
 
 SPEC = [
     "--dataset", "phantom:size=32,train=30,validation=16,test=40",

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import gvr_bench.api as gvr
-from gvr_bench.storage.store import FileCheckpoints
+from gvr_bench.cache.artifacts import FileCheckpoints
 
 STEPS = 12
 

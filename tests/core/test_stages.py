@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tiny import Packages, plan_of
 
-from gvr_bench.errors import DataError, PluginError, UsageError
-from gvr_bench.plugins import Registry
-from gvr_bench.stages import Plan
+from gvr_bench.core.errors import DataError, PluginError, UsageError
+from gvr_bench.pipeline.plan import Plan
+from gvr_bench.registry.registry import Registry
 
 EXPLAINED = {"explanations", "probe", "scores"}
 AFTER_LATENTS = {"head", "prediction", *EXPLAINED}
@@ -127,7 +127,7 @@ def test_another_process_finds_the_same_keys(
     registry: Registry, tmp_path: Path, hash_seed: str
 ) -> None:
     code = (
-        "import json\nfrom tiny import plan_of\nfrom gvr_bench.plugins import installed\n"
+        "import json\nfrom tiny import plan_of\nfrom gvr_bench.registry.registry import installed\n"
         "plan = plan_of(installed(), explainer=['all'])\n"
         "print(json.dumps([s.key for s in plan.stages]))"
     )

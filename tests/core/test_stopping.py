@@ -16,8 +16,8 @@ import torch
 from tiny import command, outcomes_of
 
 import gvr_bench.api as gvr
-from gvr_bench.stopping import Stop, Stopped
-from gvr_bench.storage.checkpoints import FileCheckpoints
+from gvr_bench.cache.checkpoints import FileCheckpoints
+from gvr_bench.core.interrupts import Stop, Stopped
 
 STEPS = 9
 GOES_ON = "; the same command goes on from here"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from gvr_datasets.chestxray8.tables import read_boxes, read_names, read_rows
+from gvr_datasets.csv_reader import read_records
 from gvr_datasets.radiographs import read_rows as read_own_rows
-from gvr_datasets.text_files import read_records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -177,7 +177,7 @@ NUMBERS = st.one_of(
 def test_a_box_of_any_numbers_lies_in_the_image_or_is_refused(table: Path, numbers) -> None:
     from gvr_datasets.chestxray8.dataset import box_slices
 
-    from gvr_bench.pixels import place
+    from gvr_bench.data.image_io import place
 
     table.write_text(HEADERS[read_boxes] + f"a.png,Mass,{','.join(numbers)}\n")
     try:

@@ -13,9 +13,9 @@ from gvr_datasets import npz
 from gvr_datasets.npz import Npz
 
 import gvr_bench.api as gvr
-from gvr_bench.planner import make_plan
-from gvr_bench.plugins import installed
-from gvr_bench.spec import build_spec
+from gvr_bench.config.spec import build_spec
+from gvr_bench.pipeline.graph import make_plan
+from gvr_bench.registry.registry import installed
 
 COUNTS = {"train": 30, "val": 10, "test": 12}
 

@@ -9,8 +9,8 @@ from gvr_datasets.phantom.patients import DEVICES, FINDINGS
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from gvr_bench.errors import DataError
-from gvr_bench.types import Split
+from gvr_bench.core.errors import DataError
+from gvr_bench.core.types import Split
 
 
 def make(split: str = "train", **settings: object) -> Split:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision
-from gvr_datasets import vision_parts
-from gvr_datasets.vision import Torchvision
-from gvr_datasets.vision_parts import known_sets, unique
+from gvr_datasets import torchvision_labels as vision_parts
+from gvr_datasets.torchvision_dataset import Torchvision
+from gvr_datasets.torchvision_labels import known_sets, unique
 from PIL import Image
 from torchvision.datasets import FakeData, VisionDataset
 

@@ -15,11 +15,11 @@ import pytest
 import typer
 from code_blocks import Block, blocks_of
 
-from gvr_bench.cli import app
-from gvr_bench.errors import UsageError
-from gvr_bench.plugins import installed
-from gvr_bench.spec import parse_choice
-from gvr_bench.types import KINDS
+from gvr_bench.cli.main import app
+from gvr_bench.config.spec import parse_choice
+from gvr_bench.core.errors import UsageError
+from gvr_bench.core.types import KINDS
+from gvr_bench.registry.registry import installed
 
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).with_name("code_blocks.py")

@@ -17,11 +17,14 @@ import pytest
 import typer
 
 import gvr_bench.api
-from gvr_bench import adapters, hookspecs, pixels, testing
-from gvr_bench.cli import app
-from gvr_bench.experiments import experiments
+from gvr_bench import testing
+from gvr_bench.cli.main import app
+from gvr_bench.config.experiments import experiments
+from gvr_bench.data import image_io as pixels
 from gvr_bench.metrics import DECLARED
-from gvr_bench.plugins import installed
+from gvr_bench.registry import captum_adapter as adapters
+from gvr_bench.registry import hookspecs
+from gvr_bench.registry.registry import installed
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'gvr-bench[docs]'")
 pytest.importorskip("material", reason="mkdocs-material is not installed")

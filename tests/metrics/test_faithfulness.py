@@ -12,7 +12,6 @@ from made_up_evidence import BINARY, evidence, one_case
 from made_up_model import BNP, CLASSES, about, convolving, query_of, sum_of
 from torch import Tensor
 
-from gvr_bench.metrics.asking import CHUNK, STEPS, answers, normals, ranks
 from gvr_bench.metrics.faithfulness import (
     DRAWS,
     FAITHFULNESS,
@@ -22,6 +21,7 @@ from gvr_bench.metrics.faithfulness import (
     insertion_auc,
     unforetold,
 )
+from gvr_bench.metrics.model_queries import CHUNK, STEPS, answers, normals, ranks
 from gvr_bench.metrics.robustness import invalidation
 
 FOUR = ((0, 0), (3, 7), (5, 5), (9, 1))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from gvr_bench.core.types import Scale, Task
 from gvr_bench.metrics import Score, predict_scores
 from gvr_bench.metrics.prediction import (
     AUROC,
@@ -20,7 +21,6 @@ from gvr_bench.metrics.prediction import (
     weighted_auc,
     weighted_precision,
 )
-from gvr_bench.types import Scale, Task
 
 BINARY = Task("binary", ("mass",))
 TWO = Task("multilabel", ("mass", "fluid"))

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from gvr_bench.metrics.ranking import Ranking, differences, holm, rank, signed_ranks
+from gvr_bench.metrics.statistics import Ranking, differences, holm, rank, signed_ranks
 
 Array = NDArray[np.float64]
 N = 40

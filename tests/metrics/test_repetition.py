@@ -4,7 +4,7 @@ import pytest
 import torch
 from made_up_evidence import evidence
 
-from gvr_bench.metrics.repetition import (
+from gvr_bench.metrics.stability import (
     CONTAMINATION,
     REPEATABILITY,
     contamination_gap,

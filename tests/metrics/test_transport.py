@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from gvr_bench.metrics.transport import curve, transport_cost
+from gvr_bench.metrics.earth_mover import curve, transport_cost
 
 
 def exact_cost(a: np.ndarray, b: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from skimage.filters import threshold_otsu
 from sklearn.metrics import average_precision_score
 
 from gvr_bench.metrics import Metric
-from gvr_bench.metrics.truth import (
+from gvr_bench.metrics.ground_truth import (
     TRUTH,
     distractor_mass,
     emd_score,

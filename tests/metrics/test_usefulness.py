@@ -6,7 +6,7 @@ import torch
 from made_up_evidence import evidence
 
 from gvr_bench.metrics import score
-from gvr_bench.metrics.usefulness import (
+from gvr_bench.metrics.simulatability import (
     USEFULNESS,
     student_agreement_40,
     student_agreement_160,

@@ -8,6 +8,7 @@ import torch
 from made_up_evidence import BINARY, DIGITS, evidence, question
 from torch import nn
 
+from gvr_bench.core.types import Model, Task
 from gvr_bench.metrics.validity import (
     VALIDITY,
     became_other,
@@ -17,7 +18,6 @@ from gvr_bench.metrics.validity import (
     steps,
     validity,
 )
-from gvr_bench.types import Model, Task
 
 TWO = Task("multilabel", ("mass", "fluid"))
 BNP = Task("regression", ("BNP",), "ng/L", threshold=100.0)

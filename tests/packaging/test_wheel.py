@@ -116,7 +116,7 @@ def test_the_command_and_every_plugin_have_an_entry_point(wheel: zipfile.ZipFile
     (path,) = (name for name in names(wheel) if name.endswith(".dist-info/entry_points.txt"))
     points = configparser.ConfigParser()
     points.read_string(wheel.read(path).decode())
-    assert dict(points["console_scripts"]) == {"gvr-bench": "gvr_bench.cli:main"}
+    assert dict(points["console_scripts"]) == {"gvr-bench": "gvr_bench.cli.main:main"}
     plugins = set(points["gvr_bench"].values())
     assert plugins == set(PROJECT["project"]["entry-points"]["gvr_bench"].values())
     for module in plugins:

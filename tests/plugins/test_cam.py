@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from captum.attr import LayerGradCam
-from gvr_explainers import chunks
+from gvr_explainers import batching as chunks
 from gvr_explainers.cam import Cam, CounterfactualCam
 from small_parts import context, frozen
 from test_explainers import TASKS, linear_model, make_images, make_model, make_query

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from gvr_explainers import chunks
+from gvr_explainers import batching as chunks
 from gvr_explainers.gvr import Gvr
 from small_parts import context, frozen, same, weights
 from torch import Tensor, nn

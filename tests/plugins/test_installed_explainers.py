@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gvr_bench.plugins import installed
+from gvr_bench.registry.registry import installed
 from gvr_bench.testing import assert_kept, check_explainer
 
 SLOW = {"gvr", "gvr-robust"}  # they search for what they do not find

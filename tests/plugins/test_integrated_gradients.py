@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from gvr_explainers import chunks
+from gvr_explainers import batching as chunks
 from gvr_explainers.integrated_gradients import IntegratedGradients
 from small_parts import context
 from test_explainers import TASKS, linear_model, make_images, make_model, make_query

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gvr_explainers import chunks
+from gvr_explainers import batching as chunks
 from gvr_explainers.latent_shift import LatentShift, direction
 from small_parts import context, frozen
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model

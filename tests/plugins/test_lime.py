@@ -5,7 +5,7 @@ import pytest
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import Lime as Captum
-from gvr_explainers import chunks
+from gvr_explainers import batching as chunks
 from gvr_explainers.lime import Lime, draw, kernel, ridge, segment_means, superpixels
 from sklearn.linear_model import Ridge
 from small_parts import context

@@ -15,8 +15,8 @@ from gvr_logging import losses_of, params_of, scores_of
 from typer.testing import CliRunner, Result
 
 import gvr_bench.api as gvr
-from gvr_bench.cli import app
-from gvr_bench.plugins import installed
+from gvr_bench.cli.main import app
+from gvr_bench.registry.registry import installed
 
 TINY = (
     "run", "--dataset", "phantom:size=32,train=64,validation=16,test=32", "--limit", "4",

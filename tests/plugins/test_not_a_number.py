@@ -8,7 +8,7 @@ import pytest
 import torch
 from gvr_encoders.conv import Conv
 from gvr_encoders.supervised import Supervised
-from gvr_explainers.optimiser import Look, descend
+from gvr_explainers.latent_optimizer import Look, descend
 from gvr_generators.ae import Ae
 from gvr_generators.vae import Vae
 from gvr_generators.wgan_gp import WganGp
@@ -18,7 +18,7 @@ from small_parts import Painter, Rack, context, frozen, seeded
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.storage.store import FileCheckpoints
+from gvr_bench.cache.artifacts import FileCheckpoints
 
 STEPS, AT = 120, 17  # no step at which any of them writes its losses down
 IMAGE = gvr.ImageSpec(1, 16)

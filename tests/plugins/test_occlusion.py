@@ -4,7 +4,7 @@ import pydantic
 import pytest
 import torch
 from captum.attr import Occlusion as Captum
-from gvr_explainers import chunks
+from gvr_explainers import batching as chunks
 from gvr_explainers.occlusion import Occlusion, spans
 from small_parts import context
 from test_explainers import TASKS, linear_model, make_images, make_model, make_query

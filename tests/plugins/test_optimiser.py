@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gvr_explainers.optimiser import PATH, Look, Trail, adam, descend, straight
+from gvr_explainers.latent_optimizer import PATH, Look, Trail, adam, descend, straight
 from torch import Tensor
 
 

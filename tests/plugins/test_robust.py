@@ -5,7 +5,8 @@ import math
 import pydantic
 import pytest
 import torch
-from gvr_explainers import chunks, robust
+from gvr_explainers import batching as chunks
+from gvr_explainers import robust
 from gvr_explainers.robust import GvrRobust, jitter
 from small_parts import context, frozen, same, weights
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from gvr_torch_models.head import Classifier, TorchHead
-from gvr_torch_models.pictures import Pictures, PictureSettings
+from gvr_torch_models.image_normalization import Pictures, PictureSettings
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from small_parts import context

@@ -12,10 +12,10 @@ from typing import Any
 import pydantic
 import pytest
 import torch
-from gvr_torch_models.given import Given
 from gvr_torch_models.head import TorchHead
 from gvr_torch_models.loading import make_network, shuffle
 from gvr_torch_models.settings import NetworkSettings
+from gvr_torch_models.wrapped_network import Given
 from safetensors.torch import save_file
 from torch import nn
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from made_up_run import record
 
-from gvr_bench.records import Record
 from gvr_bench.report.folder import load
 from gvr_bench.report.scores.beliefs import beliefs
 from gvr_bench.report.scores.tables import scoreboards
+from gvr_bench.results.records import Record
 
 Told = Callable[[list[Record]], dict[str, str]]
 

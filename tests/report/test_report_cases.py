@@ -11,7 +11,7 @@ import pytest
 from made_up_run import add_values, add_ways
 from test_report_html import HOSTILE, Page, words
 
-from gvr_bench.errors import DataError
+from gvr_bench.core.errors import DataError
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
 from gvr_bench.report.cases.reading import Combination, read_cases

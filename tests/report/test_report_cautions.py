@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from made_up_run import missing, record, write_whole_run
 
-from gvr_bench.records import Record
+from gvr_bench.pipeline.case_scores import RunValues, Whose
 from gvr_bench.report.cases.reading import Curve, read_cases
 from gvr_bench.report.folder import load
 from gvr_bench.report.scores.cautions import cautions
 from gvr_bench.report.scores.tables import model_tables, scoreboards
-from gvr_bench.values import RunValues, Whose
+from gvr_bench.results.records import Record
 
 Told = Callable[[list[Record]], list[str]]
 

@@ -15,7 +15,7 @@ import pytest
 from made_up_run import SOME, whole_scoreboard, write_whole_run
 from rich.console import Console
 
-from gvr_bench.errors import DataError, GvrError
+from gvr_bench.core.errors import DataError, GvrError
 from gvr_bench.report.exports.tables import export
 from gvr_bench.report.html import render
 from gvr_bench.report.terminal import show

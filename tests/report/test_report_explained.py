@@ -13,11 +13,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gvr_bench.answers import Answer, Answers, Asked, ImageAnswers, read_answers, write_answers
-from gvr_bench.errors import DataError
+from gvr_bench.core.errors import DataError
 from gvr_bench.report.cases import pictures
-from gvr_bench.report.explained import table, write_explained
+from gvr_bench.report.explain_page import table, write_explained
 from gvr_bench.report.exports.plate import EDGE, Line, Plate, draw_plate
+from gvr_bench.results.explained_images import (
+    Answer,
+    Answers,
+    Asked,
+    ImageAnswers,
+    read_answers,
+    write_answers,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -8,8 +8,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from gvr_bench.commands.shell import show_runs
-from gvr_bench.errors import DataError, UsageError
+from gvr_bench.cli.shell import show_runs
+from gvr_bench.core.errors import DataError, UsageError
 from gvr_bench.report import check_run
 from gvr_bench.report.exports.tables import export
 from gvr_bench.report.folder import load

@@ -22,8 +22,8 @@ from made_up_run import (
 )
 
 from gvr_bench.metrics import DECLARED
+from gvr_bench.report.formatting import sentence
 from gvr_bench.report.html import render, write_html, write_shared_html
-from gvr_bench.report.text import sentence
 
 Make = Callable[..., Path]
 

@@ -10,7 +10,7 @@ import pytest
 from made_up_run import missing, record
 from rich.console import Console
 
-from gvr_bench.errors import DataError
+from gvr_bench.core.errors import DataError
 from gvr_bench.report.exports.tables import export
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import render

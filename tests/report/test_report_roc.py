@@ -11,7 +11,7 @@ import pytest
 from made_up_run import model_records, record
 from sklearn.metrics import roc_curve
 
-from gvr_bench.errors import DataError
+from gvr_bench.core.errors import DataError
 from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.charts.roc import SIDE, RocChart, curve, roc_chart
 from gvr_bench.report.html import render

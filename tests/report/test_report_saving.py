@@ -12,7 +12,7 @@ from made_up_run import add_ways
 from PIL import Image
 from typer.testing import CliRunner
 
-from gvr_bench.cli import app
+from gvr_bench.cli.main import app
 from gvr_bench.report.exports.saving import Wanted, save
 
 Make = Callable[..., Path]

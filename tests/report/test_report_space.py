@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from gvr_bench.errors import DataError
+from gvr_bench.core.errors import DataError
 from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.charts.space import HEIGHT, WIDTH, SpaceChart, space_chart
 from gvr_bench.report.html import render, write_html

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from made_up_run import missing, record
 
-from gvr_bench.records import Record
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.glossary import entry
+from gvr_bench.report.metric_info import entry
 from gvr_bench.report.scores.notes import interval_note, not_shown, reasons, seeds_note, visible
 from gvr_bench.report.scores.tables import Table, model_tables, scoreboards
+from gvr_bench.results.records import Record
 
 Make = Callable[..., Path]
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
-from gvr_bench.pixels import Placement, place, read_extent, read_pictures
-from gvr_datasets.chestxray8.release import Release, open_release
-from gvr_datasets.chestxray8.sources import RELEASE
+from gvr_bench.api import Placement, place, read_extent, read_pictures
+from gvr_datasets.chestxray8.downloads import RELEASE
+from gvr_datasets.chestxray8.files import Release, open_release
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
-from gvr_datasets.parts import split_patients
-from gvr_datasets.sizes import SIZES
+from gvr_datasets.presets import SIZES
+from gvr_datasets.splits import split_patients
 
 _TEST_SHARE = 0.2
 

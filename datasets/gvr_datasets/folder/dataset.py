@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 import gvr_bench.api as gvr
-from gvr_bench.pixels import read_mask, read_pictures
+from gvr_bench.api import read_mask, read_pictures
 from gvr_datasets.folder.listing import SPLITS, Listing, Row, open_listing
 from gvr_datasets.folder.tasks import Targets, TaskSettings, read_task
-from gvr_datasets.parts import split_patients
-from gvr_datasets.sizes import SIZES
+from gvr_datasets.presets import SIZES
+from gvr_datasets.splits import split_patients
 
 
 def _whole(value: Any) -> Any:

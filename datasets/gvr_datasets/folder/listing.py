@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gvr_bench.api as gvr
-from gvr_datasets.image_files import check_name, check_patient, digest_sizes, find_sizes
-from gvr_datasets.text_files import is_plain, read_header, read_records, stay_inside
+from gvr_datasets.csv_reader import is_plain, read_header, read_records, stay_inside
+from gvr_datasets.image_paths import check_name, check_patient, digest_sizes, find_sizes
 
 RESERVED = ("file", "patient", "split", "mask")
 SPLITS = ("train", "validation", "test")

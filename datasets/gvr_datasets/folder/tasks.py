@@ -12,8 +12,8 @@ from pydantic import Field
 
 import gvr_bench.api as gvr
 from gvr_datasets.class_names import ClassSettings, Names, refuse_classes, two_classes
+from gvr_datasets.csv_reader import is_plain
 from gvr_datasets.folder.listing import Listing, Row
-from gvr_datasets.text_files import is_plain
 
 TaskKind = Literal["regression", "binary", "multilabel", "multiclass"]
 Targets = NDArray[np.float32]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gvr_datasets.phantom.draws import Draws, Floats
-from gvr_datasets.phantom.fields import SIDES, Grid, bell, blobs, gauss, smooth_max, step
+from gvr_datasets.phantom.counter_rng import Draws, Floats
+from gvr_datasets.phantom.noise_fields import SIDES, Grid, bell, blobs, gauss, smooth_max, step
 from gvr_datasets.phantom.patients import ATELECTASIS, CARDIOMEGALY, EFFUSION, State, Study
 
 LUNG_BASE = 0.58  # where the costophrenic angle lies

@@ -16,9 +16,9 @@ from pydantic import Field
 from threadpoolctl import ThreadpoolController
 
 import gvr_bench.api as gvr
-from gvr_datasets.bnp import BNP
+from gvr_datasets.bnp_task import BNP
 from gvr_datasets.phantom import patients, render
-from gvr_datasets.phantom.draws import Draws
+from gvr_datasets.phantom.counter_rng import Draws
 from gvr_datasets.phantom.patients import FINDINGS, Population, State, Study
 
 CHUNK = 2**17  # pixels that are worked on at once: arrays that stay in the cache

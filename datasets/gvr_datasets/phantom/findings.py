@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gvr_datasets.phantom.anatomy import LUNG_BASE, Lungs, lung_edges
-from gvr_datasets.phantom.draws import Draws, Floats
-from gvr_datasets.phantom.fields import Grid, bell, blobs, smooth_max, step
+from gvr_datasets.phantom.counter_rng import Draws, Floats
+from gvr_datasets.phantom.noise_fields import Grid, bell, blobs, smooth_max, step
 from gvr_datasets.phantom.patients import (
     ATELECTASIS,
     INFILTRATION,

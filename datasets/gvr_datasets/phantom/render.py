@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from gvr_datasets.phantom import anatomy, findings
-from gvr_datasets.phantom.devices import draw_devices
-from gvr_datasets.phantom.draws import Draws, Floats
-from gvr_datasets.phantom.fields import Grid, blobs, make_grid, step
+from gvr_datasets.phantom.counter_rng import Draws, Floats
+from gvr_datasets.phantom.medical_devices import draw_devices
+from gvr_datasets.phantom.noise_fields import Grid, blobs, make_grid, step
 from gvr_datasets.phantom.patients import State, Study
 
 RENDERER = "1"

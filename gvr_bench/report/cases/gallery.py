@@ -12,8 +12,9 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from gvr_bench.arrays import SLASH
+from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.metrics import DECLARED
+from gvr_bench.pipeline.case_scores import RunValues
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.cases.sprites import Encoding, Layers, Sheet, frames, layers_of, sheets
@@ -27,8 +28,7 @@ from gvr_bench.report.cases.views import (
     truth_of,
     view,
 )
-from gvr_bench.report.glossary import entry, is_control, per_case
-from gvr_bench.values import RunValues
+from gvr_bench.report.metric_info import entry, is_control, per_case
 
 _CONVINCED = "oracle_validity"
 _TOLD_ALREADY = frozenset({"steps", "validity"})  # beside the pictures and as the outcome

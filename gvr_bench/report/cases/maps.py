@@ -19,7 +19,7 @@ from gvr_bench.report.cases.views import (
     predicted,
     shown,
 )
-from gvr_bench.report.glossary import is_control
+from gvr_bench.report.metric_info import is_control
 
 FEWEST = 3
 """Fewer explainers are compared as easily in the cases themselves."""

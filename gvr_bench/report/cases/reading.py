@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.core.types import KINDS
 from gvr_bench.report.cases.checks import checked
 from gvr_bench.report.folder import open_cases, reading
-from gvr_bench.types import KINDS
 
 Float = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Float
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.cases.views import Tile, amount, bare, known, label_of, named, predicted
-from gvr_bench.report.glossary import is_control
+from gvr_bench.report.metric_info import is_control
 
 _EDGE = 128
 

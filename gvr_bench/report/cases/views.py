@@ -10,7 +10,7 @@ import numpy as np
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Float
 from gvr_bench.report.cases.reading import Combination, Explained
-from gvr_bench.report.glossary import is_control
+from gvr_bench.report.metric_info import is_control
 
 UNSEEN = "the model does not see this finding: nothing to explain, and not scored"
 

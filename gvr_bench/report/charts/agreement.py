@@ -17,10 +17,10 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from gvr_bench.metrics import Score, score
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.charts.naming import whose
-from gvr_bench.report.glossary import is_control
+from gvr_bench.report.metric_info import is_control
 
 MOST_CASES = 100
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.charts.axis import Axis, Frame, framed, turned
 from gvr_bench.report.charts.naming import whose

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gvr_bench.records import Record
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.charts.calibration import Predicted, Reliability, predicted, reliability
 from gvr_bench.report.charts.naming import whose
 from gvr_bench.report.charts.roc import RocChart, roc_chart
 from gvr_bench.report.charts.space import SpaceChart, space_chart
+from gvr_bench.results.records import Record
 
 T = TypeVar("T")
 

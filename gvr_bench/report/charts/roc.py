@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.records import Record
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.charts.axis import Frame, Tick, turned
 from gvr_bench.report.charts.naming import finding_of, whose
 from gvr_bench.report.scores.tables import Cell, cell_of, model_of
+from gvr_bench.results.records import Record
 
 SIDE = 300.0
 """Width and height of the square between the axes, in units of the SVG."""

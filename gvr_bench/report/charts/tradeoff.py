@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.charts.axis import Axis, Frame, framed
 from gvr_bench.report.scores.tables import Cell, Column, Row, Table, leading_column
 

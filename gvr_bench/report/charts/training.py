@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.charts.naming import whose
 from gvr_bench.report.scores.tables import Table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.scores.notes import (
     best_note,
     images_note,

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.exports.caption import caption, row_names
 from gvr_bench.report.exports.tex import legible, tex
 from gvr_bench.report.scores.blocks import Block, blocks

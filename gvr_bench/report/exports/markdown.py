@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.exports.caption import caption, row_names
 from gvr_bench.report.scores.blocks import Block, blocks
 from gvr_bench.report.scores.notes import not_shown, reasons

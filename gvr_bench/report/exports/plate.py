@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from gvr_bench.answers import UNSEEN
-from gvr_bench.report import text
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Bytes, Float
 from gvr_bench.report.exports.raster import png_of
 from gvr_bench.report.page import environment
+from gvr_bench.results.explained_images import UNSEEN
 
 EDGE = 512  # pixels that each image is wide
 _MARGIN, _GAP = 24, 16

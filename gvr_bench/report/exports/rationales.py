@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gvr_bench.arrays import SLASH
+from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Float
 from gvr_bench.report.cases.reading import Combination, Explained

@@ -12,19 +12,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from gvr_bench.arrays import SLASH
-from gvr_bench.errors import DataError, UsageError
-from gvr_bench.formats import replacing
-from gvr_bench.report import text
+from gvr_bench.cache.hdf5 import SLASH
+from gvr_bench.cache.serialization import replacing
+from gvr_bench.core.errors import DataError, UsageError
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.charts.figures import figures, standalone
 from gvr_bench.report.charts.naming import whose
+from gvr_bench.report.data import Loaded, load_all
 from gvr_bench.report.exports.file_names import file_names
 from gvr_bench.report.exports.latex import latex_groups
 from gvr_bench.report.exports.raster import png_of
 from gvr_bench.report.exports.rationales import Choice, arrays_of, choose, facts_of, pictures_of
 from gvr_bench.report.exports.tables import Format, named, written
-from gvr_bench.report.loaded import Loaded, load_all
 from gvr_bench.report.scores.tables import scoreboards
 
 PARTS = ("tables", "figures", "rationales")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from gvr_bench.report.text import clean
+from gvr_bench.report.formatting import clean
 
 _SIGNS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gvr_bench.metrics import Group
-from gvr_bench.report import text
-from gvr_bench.report.glossary import OTHER, entry, group_of, in_order, is_cost
+from gvr_bench.report import formatting as text
+from gvr_bench.report.metric_info import OTHER, entry, group_of, in_order, is_cost
 from gvr_bench.report.scores.tables import Row, Table
 
 _MOST = 6

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gvr_bench.metrics import Group
-from gvr_bench.report.glossary import OTHER, group_of, in_order, standing
+from gvr_bench.report.metric_info import OTHER, group_of, in_order, standing
 from gvr_bench.report.scores.notes import visible
 from gvr_bench.report.scores.tables import Column, Row, Table, leading_column
 

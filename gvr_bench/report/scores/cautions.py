@@ -8,11 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from gvr_bench.metrics.ranking import ALPHA
-from gvr_bench.report import text
+from gvr_bench.metrics.statistics import ALPHA
+from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.folder import Run
-from gvr_bench.report.glossary import is_truth
+from gvr_bench.report.metric_info import is_truth
 from gvr_bench.report.scores.beliefs import beats
 from gvr_bench.report.scores.tables import Cell, Row, Table, leading_column
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gvr_bench.records import Better
-from gvr_bench.report import text
-from gvr_bench.report.glossary import entry, is_cost
+from gvr_bench.report import formatting as text
+from gvr_bench.report.metric_info import entry, is_cost
 from gvr_bench.report.scores.blocks import telling
 from gvr_bench.report.scores.tables import Cell, Table
+from gvr_bench.results.records import Better
 
 _MOST = 5
 

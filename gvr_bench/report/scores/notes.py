@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gvr_bench.report.glossary import entry, is_cost
+from gvr_bench.report.metric_info import entry, is_cost
 from gvr_bench.report.scores.published import QuotedRow
 from gvr_bench.report.scores.tables import Cell, Column, Row, Table
 

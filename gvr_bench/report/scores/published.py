@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gvr_bench.records import Record
 from gvr_bench.report.experiment import Published
 from gvr_bench.report.folder import Run
 from gvr_bench.report.scores.tables import Cell, Column, Row, Table, cell_of, model_of
+from gvr_bench.results.records import Record
 
 OURS, COUNT = "this run", "n"
 

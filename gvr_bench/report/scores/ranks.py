@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.metrics.ranking import Ranking, rank
-from gvr_bench.records import Better
-from gvr_bench.report.glossary import is_control, per_case
+from gvr_bench.metrics.statistics import Ranking, rank
+from gvr_bench.report.metric_info import is_control, per_case
 from gvr_bench.report.scores.grouping import Entry
+from gvr_bench.results.records import Better
 
 
 def ranking(rows: Mapping[str, Sequence[Entry]], metric: str, better: Better) -> Ranking:

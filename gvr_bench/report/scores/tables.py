@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from gvr_bench.records import Better, Record, Status
 from gvr_bench.report.folder import Run
-from gvr_bench.report.glossary import entry, is_control, is_cost, standing
+from gvr_bench.report.metric_info import entry, is_control, is_cost, standing
 from gvr_bench.report.scores.grouping import Entry, comparable, entries_of, rows_of
 from gvr_bench.report.scores.protocols import known_protocols, told_apart
 from gvr_bench.report.scores.ranks import ranking
+from gvr_bench.results.records import Better, Record, Status
 
 Grid = dict[tuple[str, ...], dict[str, list[Entry]]]
 

@@ -1,0 +1,44 @@
+"""The command `gvr-bench export`. Its body is short, and slow imports are inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gvr_bench.cli.shell import errors_in_one_line
+
+
+def export(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where to write. Default: export in the run's folder, or beside several.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Write only tables, figures or rationales. Repeatable."),
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Rationales of this case alone. Repeatable."),
+    ] = None,
+    explainer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Rationales of this explainer alone. Repeatable."),
+    ] = None,
+) -> None:
+    """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PNG) and rationales (PNG, NPZ)."""
+    with errors_in_one_line():
+        from gvr_bench.report import check_run
+
+        folders = [check_run(folder) for folder in runs]
+        from gvr_bench.report.exports.saving import PARTS, Wanted, save
+
+        folder = out or (runs[0] if len(runs) == 1 else runs[0].parent) / "export"
+        wanted = Wanted(only or PARTS, case or (), explainer or ())
+        print(save(folders, folder, wanted).told(folder))

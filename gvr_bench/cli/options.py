@@ -1,0 +1,87 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gvr_bench.core.types import Kind
+
+Completions = list[tuple[str, str]]  # words, and what each means
+Profile = Literal["quick", "standard", "paper"]
+
+DataRoot = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder with the data set's files.")
+]
+StoreRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Where models and latents are kept. Default: $GVR_BENCH_STORE or the user's cache.",
+    ),
+]
+ProfileOption = Annotated[
+    Profile | None,
+    typer.Option(
+        help="quick: 32 px, minutes on two cores. standard: 64 px, for a GPU. paper: the "
+        "published values at 128 px.  \\[default: quick]",
+        show_default=False,
+    ),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
+Executor = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        help="local: one stage after the other in this process. ray: side by side in the workers "
+        "of a Ray cluster."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT|auto",
+        help="Head node of a Ray cluster, or auto for the one of this machine.  "
+        "\\[default: one that is started on this machine for the run]",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The run's folder.  \\[default: reports/<name>-<key>]"),
+]
+Every = Annotated[
+    bool, typer.Option("--all", help="Print every score, not one of each group but the first.")
+]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be computed.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def names_of(kind: Kind) -> Callable[[str], Completions]:
+    """Complete the names of one kind of component."""
+
+    def complete(incomplete: str) -> Completions:
+        from gvr_bench.registry.registry import installed
+
+        rows = [r.plugin for r in installed().rows if r.plugin.kind == kind and not r.problem]
+        return [(row.name, row.summary) for row in rows if row.name.startswith(incomplete)]
+
+    return complete
+
+
+def metric_groups(incomplete: str) -> Completions:
+    """Complete the names of groups of metrics."""
+    from gvr_bench.metrics import GROUPS
+
+    known = [("all", "every group"), *((group.name, group.title) for group in GROUPS)]
+    return [(name, title) for name, title in known if name.startswith(incomplete)]
+
+
+def experiment_names(incomplete: str) -> Completions:
+    """Complete the names of the papers' experiments."""
+    from gvr_bench.config.experiments import experiments
+
+    return [(e.name, e.title) for e in experiments() if e.name.startswith(incomplete)]

@@ -1,0 +1,56 @@
+"""The papers' experiments: each a TOML file here, with a spec and the published numbers.
+
+A file holds `title`, `figures`, `text`, a table `[spec]` as in any spec, and `[[published]]` rows
+that a report sets beside its own scores.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from gvr_bench.cache.serialization import replacing
+from gvr_bench.core.errors import UsageError, did_you_mean
+
+FILE = "experiment.toml"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment; `spec` is the table of its spec, `shown` what a report says of it."""
+
+    name: str
+    title: str
+    figures: str
+    spec: dict[str, Any]
+    shown: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write what the report of a run says of the experiment."""
+        with replacing(folder / FILE) as partial:
+            partial.write_text(tomli_w.dumps(self.shown), encoding="utf-8")
+
+
+def experiments() -> list[Experiment]:
+    """Return all experiments by name."""
+    return [_read(path) for path in sorted((Path(__file__).parent / "toml").glob("*.toml"))]
+
+
+def experiment(name: str) -> Experiment:
+    """Return one experiment. Raises `UsageError` where there is none of that name."""
+    known = {one.name: one for one in experiments()}
+    if name not in known:
+        raise UsageError(f"unknown experiment '{name}'{did_you_mean(name, known)}")
+    return known[name]
+
+
+def _read(path: Path) -> Experiment:
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    spec = table.pop("spec")
+    return Experiment(
+        path.stem, table["title"], table["figures"], spec, {"name": path.stem, **table}
+    )

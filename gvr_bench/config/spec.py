@@ -1,0 +1,217 @@
+"""The spec: what was asked for, from a TOML file and from flags, with every setting resolved."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pydantic
+import tomli_w
+from pydantic import Field
+
+from gvr_bench.core.components import Settings
+from gvr_bench.core.errors import UsageError, did_you_mean, first_fault
+from gvr_bench.core.types import KINDS
+from gvr_bench.metrics import GROUPS
+from gvr_bench.registry.registry import ALL, PROFILES
+
+DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "encoder": "conv", "explainer": ALL}
+
+CHOICES = (*KINDS, "unlabelled")  # the fields of a spec that hold choices
+ALWAYS = "prediction"  # the group of metrics that no run goes without
+
+
+class Choice(pydantic.BaseModel):
+    """A component by name, with the settings that were given for it.
+
+    The setting `""` is the one typed without a name.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    settings: dict[str, Any] = {}
+
+    @property
+    def short(self) -> str:
+        """The name, with the value typed without a name; of a path, its last part."""
+        value = str(self.settings.get("", ""))
+        return f"{self.name}:{Path(value).name}" if value else self.name
+
+    def __str__(self) -> str:
+        """Return it as it is typed on the command line."""
+        given = self.settings.items()
+        inline = ",".join(f"{key}={value}" if key else str(value) for key, value in given)
+        return f"{self.name}:{inline}" if inline else self.name
+
+
+class LatentSettings(Settings):
+    """How images become the latents a head is fitted on.
+
+    `copies` translated copies of each training image are encoded beside the image itself (the
+    papers augment the labelled images; how often is left open), after the split by patient.
+    """
+
+    copies: int = Field(4, ge=0)
+    shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
+
+
+class Spec(pydantic.BaseModel):
+    """All that a run depends on. Several choices of one kind multiply out.
+
+    `unlabelled` is the data set that generator and encoder are trained on; none means the data set
+    whose images are explained. No head means the data set's natural one.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    profile: Literal["quick", "standard", "paper"] = "quick"
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    limit: int = Field(100, ge=1, description="test images that are explained, at most")
+    data_root: str | None = None
+    latents: LatentSettings = LatentSettings()
+    metrics: tuple[str, ...] = Field(
+        ("default",), min_length=1, description="groups of metrics; default, or all"
+    )
+    dataset: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["dataset"]),), min_length=1)
+    unlabelled: tuple[Choice, ...] = ()
+    generator: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["generator"]),), min_length=1)
+    encoder: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["encoder"]),), min_length=1)
+    head: tuple[Choice, ...] = ()
+    explainer: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["explainer"]),), min_length=1)
+
+    @pydantic.field_validator("metrics")
+    @classmethod
+    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Every name is a group's, or stands for several."""
+        known = ["default", ALL, *(group.name for group in GROUPS if group.name != ALWAYS)]
+        for name in given:
+            if name not in known:
+                raise ValueError(f"'{name}' is no group of metrics{did_you_mean(name, known)}")
+        return given
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of metrics that are computed, in the scoreboard's order."""
+        wanted = set(self.metrics) | {ALWAYS}
+        return tuple(
+            group.name
+            for group in GROUPS
+            if group.name in wanted or ALL in wanted or (group.default and "default" in wanted)
+        )
+
+    @pydantic.field_validator("seeds", "metrics", *CHOICES)
+    @classmethod
+    def _each_once(cls, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What is given twice is wanted once."""
+        return tuple(one for i, one in enumerate(given) if one not in given[:i])
+
+
+assert get_args(Spec.model_fields["profile"].annotation) == PROFILES
+
+
+def parse_choice(text: str) -> Choice:
+    """Parse `name` or `name:setting=value,setting=value`. Raises `UsageError`.
+
+    The first value may lack its name, as in `torchvision:CIFAR10`.
+    """
+    name, _, inline = text.partition(":")
+    settings: dict[str, Any] = {}
+    for part in filter(None, inline.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals and not settings:
+            key, value = "", part
+        elif not equals or not key:
+            raise UsageError(f"cannot read '{part}' in '{text}'; write {name}:setting=value")
+        if key in settings:
+            raise UsageError(f"'{text}' sets '{key}' twice")
+        settings[key] = value
+    if not name:
+        raise UsageError(f"'{text}' names no component; write name or name:setting=value")
+    return Choice(name=name, settings=settings)
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """Read a TOML spec into the fields of `Spec`. Raises `UsageError` that names the file."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UsageError(f"no spec {path}; leave it out to run the defaults") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"cannot read the spec {path}: {error}") from error
+    return check_table(str(path), table)
+
+
+def check_table(whose: str, table: dict[str, Any]) -> dict[str, Any]:
+    """Turn a TOML table into the fields of `Spec`. Raises `UsageError` that names whose it is."""
+    for key in table:
+        if key not in Spec.model_fields:
+            hint = did_you_mean(key, Spec.model_fields)
+            raise UsageError(f"{whose}: unknown key '{key}'{hint}")
+    read = dict(table)
+    for kind in CHOICES:
+        if kind in table:
+            read[kind] = [_choice(whose, kind, entry) for entry in _as_list(table[kind])]
+    return read
+
+
+def _as_list(value: Any) -> list[Any]:
+    """A single table or name stands for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _choice(whose: str, kind: str, entry: Any) -> Choice:
+    """Read `"name:setting=value"` or a table with `name` and settings."""
+    if isinstance(entry, str):
+        return parse_choice(entry)
+    if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+        rest = {key: value for key, value in entry.items() if key != "name"}
+        named = parse_choice(entry["name"])
+        for key in named.settings.keys() & rest.keys():
+            raise UsageError(f"{whose}: {kind} '{named}' sets '{key}' twice")
+        return Choice(name=named.name, settings={**named.settings, **rest})
+    raise UsageError(f'{whose}: every {kind} needs a name, e.g. [[{kind}]] name = "..."')
+
+
+def build_spec(
+    file: Path | None, flags: Mapping[str, Any], choices: Mapping[str, Sequence[str] | None]
+) -> Spec:
+    """Combine the defaults, a TOML file and the flags that were given, the last winning.
+
+    Raises `UsageError`.
+    """
+    table = read_spec(file) if file else {}
+    for kind, texts in choices.items():
+        if texts:
+            table[kind] = [parse_choice(text) for text in texts]
+    return spec_of_table(table, flags)
+
+
+def spec_of_table(table: dict[str, Any], flags: Mapping[str, Any]) -> Spec:
+    """Make a spec of checked fields, overridden by the flags that are not None.
+
+    Raises `UsageError`.
+    """
+    table = table | {key: value for key, value in flags.items() if value is not None}
+    try:
+        return Spec.model_validate(table)
+    except pydantic.ValidationError as error:
+        where, what, given = first_fault(error)
+        raise UsageError(f"{where} = {given!r}: {what}") from error
+
+
+def write_spec(spec: Spec) -> str:
+    """Return the TOML that `read_spec` reads back."""
+    table = spec.model_dump(mode="json", exclude_none=True)
+    for kind in CHOICES:
+        table[kind] = [_entry(choice) for choice in getattr(spec, kind)]
+    return tomli_w.dumps(table)
+
+
+def _entry(choice: Choice) -> dict[str, Any]:
+    """Return the table that `_choice` reads."""
+    nameless = {key: value for key, value in choice.settings.items() if not key}
+    named = {key: value for key, value in choice.settings.items() if key}
+    return {"name": str(Choice(name=choice.name, settings=nameless)), **named}

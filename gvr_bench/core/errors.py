@@ -1,0 +1,94 @@
+"""Everything that gvr-bench raises on purpose.
+
+```
+GvrError
+├── UsageError       what was typed cannot be done              exit 2
+├── DataError        data is missing, unreadable or unsuitable  exit 2
+├── StoreError       the store cannot be read or written        exit 2
+├── PluginError      a plugin does not load or breaks its contract
+├── TrainingError    an optimisation produced NaN or infinity
+├── MemoryShortage   a stage needs more memory than there is
+├── ProcessError     another process of this run is gone        exit 2
+└── Unsupported      this component does not apply here         an n/a cell
+```
+
+A message is one line: what is wrong, where, and what to type next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pydantic
+
+
+class GvrError(Exception):
+    """Base of every error that gvr-bench raises on purpose."""
+
+
+class UsageError(GvrError):
+    """What was typed cannot be done."""
+
+
+class DataError(GvrError):
+    """Data is missing, unreadable or unsuitable.
+
+    Where single images of a split cannot be read, `unreadable` says which, by position in what was
+    asked for, and why: a data set whose settings have a `skip` can go without that share of them.
+    """
+
+    def __init__(self, message: str, unreadable: Mapping[int, str] | None = None) -> None:
+        super().__init__(message)
+        self.unreadable = dict(unreadable or {})
+
+
+class StoreError(GvrError):
+    """The store cannot be read or written."""
+
+
+class PluginError(GvrError):
+    """A plugin does not load or breaks its contract."""
+
+
+class TrainingError(GvrError):
+    """An optimisation produced NaN or infinity."""
+
+
+class MemoryShortage(GvrError):  # noqa: N818 - MemoryError is Python's
+    """A stage needs more memory than there is, even with one image at a time."""
+
+
+class ProcessError(GvrError):
+    """Another process of this run is gone, or does something else."""
+
+
+class Unsupported(GvrError):  # noqa: N818 - it is an answer, not a fault
+    """This component does not apply here; raise it with the reason and the cell reads n/a."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?`, or the list of what is known, to end an error message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(names)}" if names else ""
+
+
+def first_fault(error: pydantic.ValidationError) -> tuple[str, str, Any]:
+    """Return the first fault that pydantic found: where, by dotted names, what, and the input."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return where, first["msg"].removeprefix("Value error, "), first["input"]
+
+
+def one_line(error: BaseException) -> str:
+    """Return the type and the first line of an error."""
+    text = str(error).strip().splitlines()
+    name = type(error).__name__
+    if isinstance(error, PluginError):
+        return text[0]
+    return f"{name}: {text[0]}" if text else name

@@ -1,0 +1,239 @@
+"""Pixels of any file brought to the size and range that is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.core.errors import DataError
+from gvr_bench.core.types import ImageSpec
+from gvr_bench.data.dicom import Lacking, is_dicom, read_dicom
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Others of Pillow's are too many to trust, and one runs programs.
+FORMATS = ("PNG", "JPEG", "TIFF")
+MOST_PIXELS = 2**26  # of one image; the largest detectors make half as many
+_BITS, _PHOTOMETRIC, _NUMBERS = 258, 262, 339  # tags of a TIFF
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a letterboxed picture lies in its square: pixels from the left and top, and edges."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def place(width: int, height: int, size: int) -> Placement:
+    """Centre a picture of `width` x `height` in a square of `size`, keeping its aspect ratio."""
+    longest = max(width, height)
+    w, h = (max(1, round(edge * size / longest)) for edge in (width, height))
+    return Placement((size - w) // 2, (size - h) // 2, w, h)
+
+
+def letterbox(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resample a picture (c, h, w) into a black square (c, size, size), antialiased."""
+    c, h, w = picture.shape
+    at = place(w, h, size)
+    square = np.zeros((c, size, size), dtype=np.uint8)
+    rows, columns = slice(at.top, at.top + at.height), slice(at.left, at.left + at.width)
+    for channel, plane in zip(square, picture, strict=True):
+        channel[rows, columns] = _resample(plane, at.width, at.height)
+    return square
+
+
+def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resample grey images (n, h, w) to (n, size, size), antialiased."""
+    n, _, _ = stack.shape
+    out = np.empty((n, size, size), dtype=np.uint8)
+    for position, grey in enumerate(stack):
+        out[position] = _resample(grey, size, size)
+    return out
+
+
+def read_picture(path: Path, channels: int) -> NDArray[np.uint8]:
+    """Read a PNG, JPEG, TIFF or DICOM file as (channels, h, w), 0..255, whatever it is called.
+
+    One channel is grey, three are red, green and blue. 16-bit files are scaled by their full
+    range, DICOM by its window where it has one; transparency is ignored. Raises `DataError`
+    naming the file.
+    """
+    with _opened(path) as image:
+        return _planes(image, channels)
+
+
+def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
+    """Read image files, letterboxed, as (n, C, size, size).
+
+    Raises `DataError` naming the first that cannot be read, with all of them as `unreadable`.
+    """
+    out = np.empty((len(files), image.channels, image.size, image.size), dtype=np.uint8)
+
+    def read(position: int) -> str:
+        try:
+            out[position] = letterbox(read_picture(files[position], image.channels), image.size)
+        except DataError as error:
+            if not error.unreadable:
+                raise
+            return error.unreadable[0]
+        return ""
+
+    # Pillow decodes without the interpreter's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        reasons = list(pool.map(read, range(len(files))))
+    unreadable = {position: reason for position, reason in enumerate(reasons) if reason}
+    for position, reason in unreadable.items():
+        raise _fault(files[position], reason, unreadable)
+    return out
+
+
+def to_eight_bits(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Values from -1 (black) to 1 (white) -> 0..255, rounded; what lies beyond is cut off."""
+    return np.asarray(((values + 1) * 127.5).round().clip(0, 255), np.uint8)
+
+
+def read_extent(path: Path) -> tuple[int, int]:
+    """Width and height of an image file, from its header. Raises `DataError` naming the file."""
+    with _opened(path) as image:
+        return image.size
+
+
+def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
+    """Read which pixels a PNG or TIFF marks, by any value but 0: (size, size).
+
+    It is letterboxed like the picture that it belongs to; a pixel is marked if its centre is, and
+    of a finding too small for that the pixel that it covers most. Raises `DataError` where the
+    two files are not of one shape.
+    """
+    with _opened(path) as image:
+        if image.format not in ("PNG", "TIFF"):
+            raise ValueError("a mask is a PNG or TIFF: other files do not keep its values")
+        marked = _values(image) != 0
+    h, w = marked.shape
+    width, height = read_extent(picture)
+    at = place(width, height, size)
+    if place(w, h, size) != at:
+        raise DataError(
+            f"the mask {path} has {w} x {h} pixels and its image {picture.name} {width} x "
+            f"{height}; draw it on the image itself"
+        )
+    small = _shrink(marked, at.width, at.height)
+    square = np.zeros((size, size), dtype=np.bool_)
+    square[at.top : at.top + at.height, at.left : at.left + at.width] = small
+    return square
+
+
+def _values(image: Image) -> NDArray[np.generic]:
+    """Return what an image says of its pixels (h, w), transparency apart."""
+    if "A" in image.getbands():
+        image = image.convert("L" if len(image.getbands()) == 2 else "RGB")
+    values = np.asarray(image)
+    return values if values.ndim == 2 else values.max(axis=2)
+
+
+def _shrink(marked: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+    from PIL import Image
+
+    at = (width, height)
+    small = np.asarray(Image.fromarray(marked).resize(at, Image.Resampling.NEAREST))
+    if small.any() or not marked.any():
+        return small
+    share = Image.fromarray(marked.astype(np.float32)).resize(at, Image.Resampling.BOX)
+    covered = np.asarray(share)
+    return np.asarray(covered == covered.max())
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    from PIL import Image, UnidentifiedImageError
+
+    # What is wrong with a file is told once, by the error that it ends in.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        with path.open("rb") as file:
+            if is_dicom(file):
+                yield read_dicom(path, MOST_PIXELS)
+                return
+            with Image.open(file, formats=FORMATS) as image:
+                _check(image)
+                yield image
+    except Lacking as error:
+        raise DataError(f"cannot read the image {path}: {error}") from error
+    except UnidentifiedImageError as error:
+        reason = "it is no PNG, JPEG, TIFF or DICOM that can be read, or ends in its first bytes"
+        raise _fault(path, reason) from error
+    # A broken file makes Pillow raise OSError, ValueError, SyntaxError, IndexError and others.
+    except Exception as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _fault(path, said or type(error).__name__) from error
+
+
+def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None) -> DataError:
+    return DataError(
+        f"cannot read the image {path}: {reason}; replace the file", unreadable or {0: reason}
+    )
+
+
+def _check(image: Image) -> None:
+    """Refuse, from the header alone, what would take the machine's memory or is no one picture."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"it says it has {width:,} x {height:,} pixels, too many")
+    if image.format == "PNG" and getattr(image, "is_animated", False):
+        raise ValueError("it is animated, and one picture is expected")
+    if image.format == "TIFF":
+        _check_tiff(image)
+
+
+def _check_tiff(image: Any) -> None:
+    """Refuse several pages, and numbers of which nobody knows what is black and white."""
+    if image.is_animated:
+        raise ValueError("it has several pages, and one picture is expected")
+    bits = image.tag_v2.get(_BITS, (1,))
+    if set(image.tag_v2.get(_NUMBERS, (1,))) != {1} or not set(bits) <= {1, 2, 4, 8, 16}:
+        raise ValueError(
+            f"it holds numbers of {max(bits)} bits that may be signed or fractions; 8 or 16 bits "
+            "without sign expected"
+        )
+
+
+def _planes(image: Image, channels: int) -> NDArray[np.uint8]:
+    """Return the picture as (channels, h, w)."""
+    if image.mode.startswith("I"):
+        # Rounding to 65535 / 255 = 257 makes a 16-bit copy of an 8-bit image equal to it.
+        wide = np.asarray(image).clip(0, 65535 - 128).astype(np.uint16)
+        wide += 128
+        wide //= 257
+        grey = wide.astype(np.uint8)
+        return np.repeat((255 - grey if _starts_white(image) else grey)[None], channels, axis=0)
+    if channels == 1:
+        single = image if image.mode == "L" else image.convert("L")
+        return np.array(single, dtype=np.uint8)[None]
+    return np.array(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
+
+
+def _starts_white(image: Any) -> bool:
+    """Whether 0 is white in a TIFF of 16 bits, which Pillow heeds for fewer bits alone."""
+    return bool(image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0)
+
+
+def _resample(grey: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    h, w = grey.shape
+    if (w, h) == (width, height):
+        return grey
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BICUBIC))

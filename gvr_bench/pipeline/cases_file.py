@@ -1,0 +1,219 @@
+"""What a report shows of each model: cases, samples, losses, latents; copied from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
+from gvr_bench.cache.serialization import read_json
+from gvr_bench.core.components import Dataset
+from gvr_bench.core.stage import Stage
+from gvr_bench.core.types import Task
+from gvr_bench.data.image_io import to_eight_bits
+from gvr_bench.pipeline.collect import Outcome
+from gvr_bench.pipeline.plan import Combination, Plan
+from gvr_bench.pipeline.steps.explanations import SHOWN
+
+POINTS = 2000  # test images whose latents are shown, at most
+BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
+ORACLE = ("oracle", "oracle_target")  # what it says of the image, the same for all explainers
+ORACLE_AFTER = ("oracle_after", "oracle_target_after")
+SCALED = (  # shown in the unit
+    "prediction",
+    "prediction_after",
+    "prediction_reencoded",
+    "path_prediction",
+    *ORACLE,
+    *ORACLE_AFTER,
+)
+ONCE = ("reconstruction", "prediction", "asked")  # the model's own, the same for all explainers
+OF_EXPLAINER = (
+    "heat",
+    "counterfactual",
+    "found",
+    "steps",
+    "reason",
+    "prediction_after",
+    "prediction_reencoded",
+)
+
+
+def write_cases(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome]) -> None:
+    """Write one group per combination with inputs, explanations, samples and losses."""
+    with writing_arrays(path) as file:
+        for number, combination in enumerate(plan.combinations):
+            group = file.create_group(str(number))
+            Gallery(combination, store, outcomes).write(group)
+
+
+def described(c: Combination, task: Task) -> dict[str, Any]:
+    """Return the attributes that say what model a group is of, and what it predicts."""
+    return {
+        "dataset": c.dataset,
+        "generator": c.generator,
+        "encoder": c.encoder,
+        "head": c.head,
+        "seed": c.seed,
+        "kind": task.kind,
+        "outputs": json.dumps(task.outputs),
+        "unit": task.unit,
+        "threshold": np.nan if task.threshold is None else task.threshold,
+    }
+
+
+class Gallery:
+    """Copies what is shown of one combination."""
+
+    def __init__(
+        self, combination: Combination, store: Store, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        self.combination = combination
+        self.store = store
+        self.outcomes = outcomes
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return cast(Dataset, self.combination.cases.component).task
+
+    def write(self, group: Any) -> None:
+        """Fill the combination's group with what there is."""
+        c = self.combination
+        task = self.task
+        group.attrs.update(described(c, task))
+        for kind, stage in (
+            ("generator", c.generator_stage),
+            ("encoder", c.encoder_stage),
+            ("head", c.head_stage),
+        ):
+            if self.outcomes[stage.key].whole:
+                self.write_history(group, kind, stage)
+        if self.outcomes[c.generator_stage.key].whole:
+            self.copy(group, c.generator_stage, "samples.h5", ("samples",), None)
+        if self.outcomes[c.cases.key].whole:
+            names = ("sample_id", "patient_id", "source", "target", "label", "mask")
+            self.copy(group, c.cases, "cases.h5", names, SHOWN)
+            self.write_truth(group)
+        if self.outcomes[c.prediction.key].whole:
+            part = group.create_group("test")
+            for name, array in read_arrays(self.store.file(c.prediction, "test.h5")).items():
+                put_array(part, name, array)
+        group.create_group("explainers", track_order=True)  # read in the order asked for
+        for label, stage in c.explanations.items():
+            self.write_explainer(group, label, stage)
+        if self.outcomes[c.latents.key].whole:
+            self.write_latents(group)
+
+    def copy(
+        self, group: Any, stage: Stage, file: str, names: tuple[str, ...], count: int | None
+    ) -> None:
+        """Copy the first `count` rows of those arrays that exist."""
+        if not (self.store.folder(stage) / file).is_file():
+            return
+        with self.open(stage, file) as stored:
+            for name in names:
+                if name in stored:
+                    array = get_array(stored[name])[:count]
+                    if name in SCALED:
+                        array = self.task.scale.invert(array)
+                    if name in BYTES:
+                        array = to_eight_bits(array)
+                    put_array(group, name, array)
+
+    def open(self, stage: Stage, file: str) -> Any:
+        """Open a file of the store for reading."""
+        import h5py
+
+        return h5py.File(self.store.file(stage, file), "r")
+
+    def write_truth(self, group: Any) -> None:
+        """Write the inputs, and how they differ from their true counterfactuals."""
+        cases = read_arrays(self.store.file(self.combination.cases, "cases.h5"))
+        image = cases["image"][:SHOWN]
+        group.attrs["total"] = len(cases["image"])
+        put_array(group, "input", image)
+        if "counterfactual" in cases:
+            twin = cases["counterfactual"][:SHOWN].astype(np.float32)
+            change = (image.astype(np.float32) - twin).mean(axis=1) / 127.5
+            put_array(group, "true_change", change)
+
+    def write_history(self, group: Any, kind: str, stage: Stage) -> None:
+        """Write the losses of a training."""
+        rows: list[dict[str, float]] = read_json(self.store.file(stage, "history.json"))
+        for name in rows[0] if rows else ():
+            put_array(group, f"history/{kind}/{name}", np.array([row[name] for row in rows]))
+
+    def write_explainer(self, group: Any, label: str, stage: Stage) -> None:
+        """Write one explainer's part, or why there is none."""
+        outcome = self.outcomes[stage.key]
+        part = group.create_group("explainers/" + label.replace("/", SLASH))
+        status = "ok" if outcome.whole else "n/a" if outcome.not_here else "failed"
+        part.attrs.update(status=status, reason=outcome.reason)
+        if not outcome.whole:
+            return
+        self.copy(part, stage, "explanations.h5", OF_EXPLAINER, SHOWN)
+        self.copy(part, stage, "films.h5", ("path", "path_prediction"), SHOWN)
+        if "reconstruction" not in group:
+            self.copy(group, stage, "explanations.h5", ONCE, SHOWN)
+        judged = self.combination.scores.get(label, {}).get("oracle")
+        if judged is not None and self.outcomes[judged.key].whole:
+            self.copy(part, judged, "verdicts.h5", ORACLE_AFTER, SHOWN)
+            if "oracle" not in group:
+                self.copy(group, judged, "verdicts.h5", ORACLE, SHOWN)
+
+    def write_latents(self, group: Any) -> None:
+        """Write labels of test images, and where these lie in the plane of most variance."""
+        c = self.combination
+        names = "test/z", "test/targets", "test/copy"
+        z, targets, copy = read_arrays(self.store.file(c.latents, "latents.h5"), *names).values()
+        z, targets = z[copy == 0], targets[copy == 0]
+        if "test" in group:
+            put_array(group, "test/target", targets[~np.isnan(targets).any(axis=1)])
+        rows = np.linspace(0, len(z) - 1, min(POINTS, len(z))).astype(int)
+        plane = Plane.of(z[rows])
+        put_array(group, "space/points", plane.place(z[rows]))
+        put_array(group, "space/shares", plane.shares)
+        put_array(group, "space/positive", self.task.positives(targets[rows]))
+        if self.outcomes[c.cases.key].whole:
+            with self.open(c.cases, "cases.h5") as cases:
+                put_array(group, "space/start", plane.place(z[cases["position"][:SHOWN]]))
+        for label, stage in c.explanations.items():
+            if self.outcomes[stage.key].whole:
+                with self.open(stage, "explanations.h5") as made:
+                    if "latent" in made:
+                        part = group["explainers"][label.replace("/", SLASH)]
+                        put_array(part, "end", plane.place(made["latent"][:SHOWN]))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The first two principal components of latents: `axes` (2, D), `shares` of variance (2,)."""
+
+    middle: NDArray[np.float32]
+    axes: NDArray[np.float32]
+    shares: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, latents: NDArray[np.float32]) -> Plane:
+        """Fit to latents (N, D); a direction that there is not is one of zeros."""
+        middle = latents.mean(axis=0)
+        _, sizes, rows = np.linalg.svd(latents - middle, full_matrices=False)
+        axes = np.zeros((2, latents.shape[1]), np.float32)
+        shares = np.zeros(2, np.float32)
+        count = min(2, len(sizes))
+        signs = np.where(rows[:count].sum(axis=1, keepdims=True) < 0, -1, 1)  # else arbitrary
+        axes[:count] = rows[:count] * signs
+        shares[:count] = sizes[:count] ** 2 / max(float((sizes**2).sum()), 1e-12)
+        return cls(middle, axes, shares)
+
+    def place(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents (N, D) -> (N, 2)."""
+        return np.asarray((latents - self.middle) @ self.axes.T, np.float32)

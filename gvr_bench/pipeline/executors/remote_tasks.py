@@ -1,0 +1,183 @@
+"""What a worker of a cluster is told and what it answers: JSON, for no object travels."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import platform
+import tomllib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+import threadpoolctl
+import torch
+from rich.console import Console
+
+from gvr_bench.cache.artifacts import DamageError, Store
+from gvr_bench.config.spec import check_table, spec_of_table
+from gvr_bench.core.errors import GvrError
+from gvr_bench.core.interrupts import Stop
+from gvr_bench.core.stage import Stage
+from gvr_bench.pipeline.collect import Outcome
+from gvr_bench.pipeline.graph import make_plan
+from gvr_bench.pipeline.options import How, versions
+from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.progress import Display
+from gvr_bench.pipeline.worker import Worker
+from gvr_bench.registry.registry import installed
+
+
+class Order(pydantic.BaseModel):
+    """What a worker needs to plan the same run and compute one stage of it.
+
+    `spec` is TOML, `folder` where relative paths begin. `threads` go by library, `torch` or one of
+    threadpoolctl's. `key` is the stage's, or empty where the worker is only tried; `rows` are the
+    cases of the part that is to be kept, empty for the whole stage. `forgotten` says that what is
+    stored of the stage does not count.
+    """
+
+    spec: str
+    plan: str
+    folder: str
+    store: str
+    device: str
+    batch_size: int
+    checkpoint_seconds: float
+    versions: dict[str, str]
+    threads: dict[str, int]
+    key: str = ""
+    rows: tuple[int, ...] = ()
+    forgotten: bool = False
+    token: str = ""
+
+
+class Answer(pydantic.BaseModel):
+    """What came of an order: an outcome, or why there is none.
+
+    `fault` is the text of an error of the class `error`; of a damaged value `key` and `place` say
+    whose it is and where it lies.
+    """
+
+    node: str
+    status: Literal["", "done", "cached", "failed", "skipped", "n/a"] = ""
+    seconds: float = 0.0
+    reason: str = ""
+    not_here: bool = False
+    error: str = ""
+    fault: str = ""
+    key: str = ""
+    place: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether what was asked for is in the store."""
+        return not self.error and self.outcome.whole
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a stage that was brought to an end."""
+        assert self.status
+        return Outcome(self.status, self.seconds, self.reason, self.not_here)
+
+
+def carry_out(text: str) -> str:
+    """Compute the stage of an `Order`, or try the worker, and return an `Answer`."""
+    order, node, stop = Order.model_validate_json(text), platform.node(), Stop()
+    try:
+        with stop.listening(), limited(order.threads):
+            answer = answered(order, node, stop)
+    except KeyboardInterrupt:
+        answer = Answer(node=node, error="Stopped")
+    except DamageError as found:
+        place, key = str(found.folder), found.stage.key
+        answer = Answer(node=node, error="DamageError", fault=found.fault, key=key, place=place)
+    except GvrError as error:
+        answer = Answer(node=node, error=type(error).__name__, fault=str(error))
+    return answer.model_dump_json()
+
+
+def answered(order: Order, node: str, stop: Stop) -> Answer:
+    """Carry out an order. Raises `GvrError`."""
+    fault = differs(order)
+    if fault:
+        return Answer(node=node, error="Misfit", fault=fault)
+    if not order.key:
+        return Answer(node=node)
+    store = opened(order.store)
+    stage = stages(order.spec)[order.key]
+    store.forgotten = {stage.key} if order.forgotten else set()
+    how = How(torch.device(order.device), order.batch_size, order.checkpoint_seconds)
+    worker, display = Worker(store, how, stop), Display(Console(quiet=True), 0)
+    if order.rows:
+        outcome = worker.keep(stage, slice(*order.rows), display)
+    else:
+        outcome = worker.compute(stage, display)
+    return Answer(node=node, **asdict(outcome))
+
+
+def differs(order: Order) -> str:
+    """Say what keeps this worker from computing the same as who sent the order."""
+    if versions() != order.versions:
+        return f"has {told(versions())}; the run has {told(order.versions)}: install the same"
+    if order.token and not (Path(order.store) / order.token).is_file():
+        return (
+            f"does not see the store {order.store}; choose a folder that all nodes share "
+            "with --store DIR"
+        )
+    with contextlib.suppress(OSError):  # where it is missing, only relative paths are
+        os.chdir(order.folder)
+    if planned(order.spec).key != order.plan:
+        return (
+            "plans other stages from the same spec; its plugins or its data are not those of "
+            f"the run (here {told(versions())})"
+        )
+    return ""
+
+
+def told(known: dict[str, str]) -> str:
+    """Write versions in one line."""
+    return ", ".join(f"{name.replace('_', '-')} {version}" for name, version in known.items())
+
+
+@functools.lru_cache(maxsize=4)
+def planned(spec: str) -> Plan:
+    """Plan a spec, once per process. Raises `GvrError`."""
+    table = check_table("the spec", tomllib.loads(spec))
+    return make_plan(spec_of_table(table, {}), installed())
+
+
+@functools.lru_cache(maxsize=4)
+def stages(spec: str) -> dict[str, Stage]:
+    """Return the stages of a spec by key."""
+    return {stage.key: stage for stage in planned(spec).stages}
+
+
+@functools.lru_cache(maxsize=4)
+def opened(root: str) -> Store:
+    """Open a store, once per process, for it knows which files were checked."""
+    return Store(Path(root))
+
+
+def threads_here() -> dict[str, int]:
+    """How many threads libraries use in this process: `torch`, and those of threadpoolctl."""
+    pools = threadpoolctl.threadpool_info()
+    found = dict.fromkeys({pool["user_api"] for pool in pools}, 1)
+    for pool in pools:
+        found[pool["user_api"]] = max(found[pool["user_api"]], pool["num_threads"])
+    return {**found, "torch": torch.get_num_threads()}
+
+
+@contextlib.contextmanager
+def limited(threads: dict[str, int]) -> Iterator[None]:
+    """Use as many threads as somewhere else: sums depend on how they are split among threads."""
+    pools = {api: n for api, n in threads.items() if api != "torch"}
+    for api, name in (("openmp", "OMP_NUM_THREADS"), ("blas", "OPENBLAS_NUM_THREADS")):
+        if api in pools:  # of libraries that are loaded later
+            os.environ[name] = str(pools[api])
+    torch.set_num_threads(threads["torch"])
+    with threadpoolctl.threadpool_limits(pools):
+        yield

@@ -1,0 +1,181 @@
+"""A stage at work, and how the networks it needs are loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.hdf5 import ALL, read_arrays
+from gvr_bench.cache.serialization import read_json, read_weights, write_json
+from gvr_bench.core.components import Dataset, Encoder, Generator, Head
+from gvr_bench.core.context import Context
+from gvr_bench.core.errors import DataError
+from gvr_bench.core.stage import Stage, StageKind
+from gvr_bench.core.types import Model, Query, Task
+from gvr_bench.data.stored_images import StoredImages
+from gvr_bench.metrics.prediction import PredictionScore
+
+AT_ONCE = 64  # images that a head sees, which may be large for its network
+
+
+@dataclasses.dataclass
+class Bench:
+    """A stage at work: where its inputs are, where its value goes, how it is computed.
+
+    `earlier` are seconds that parts of it took which were not computed now.
+    """
+
+    stage: Stage
+    store: Store
+    ctx: Context
+    earlier: float = 0.0
+
+    def out(self, name: str) -> Path:
+        """Return a file of this stage."""
+        return self.store.output(self.stage, name)
+
+    def file(self, stage: Stage, name: str) -> Path:
+        """Return a file of an input. Raises `DamageError`."""
+        return self.store.file(stage, name)
+
+    def data(self) -> Path:
+        """Return the file with all images."""
+        return self.file(self.stage.input("data"), "data.h5")
+
+    def arrays(self, kind: StageKind, *names: str, rows: slice = ALL) -> dict[str, NDArray[Any]]:
+        """Read arrays of the input of a kind, which lie in a file of that name."""
+        return read_arrays(self.file(self.stage.input(kind), f"{kind}.h5"), *names, rows=rows)
+
+    def images(self, split: str) -> StoredImages:
+        """Read the images of a split."""
+        return StoredImages(self.data(), split, self.dataset().task, self.ctx.device)
+
+    def dataset(self) -> Dataset:
+        """Return the data set, with what is asked of its test images where that matters."""
+        try:
+            stage = self.stage.input("cases")
+        except LookupError:
+            stage = self.stage.input("data")
+        return cast(Dataset, stage.component)
+
+
+def freeze(net: nn.Module) -> nn.Module:
+    """Put a network in eval mode without gradients for its weights."""
+    return net.eval().requires_grad_(False)
+
+
+def load_network(bench: Bench, stage: Stage, net: nn.Module) -> nn.Module:
+    """Fill a network with a stage's weights and freeze it."""
+    weights, _ = read_weights(bench.file(stage, "weights.safetensors"))
+    net.load_state_dict(weights)
+    return freeze(net.to(bench.ctx.device))
+
+
+def load_generator(bench: Bench) -> nn.Module:
+    """Load the generator this stage depends on."""
+    stage = bench.stage.input("generator")
+    generator = cast(Generator, stage.component)
+    return load_network(bench, stage, generator.build(bench.dataset().image))
+
+
+def load_encoder(bench: Bench, generator: nn.Module) -> nn.Module:
+    """Load the encoder this stage depends on."""
+    stage = bench.stage.input("encoder")
+    encoder = cast(Encoder, stage.component)
+    return load_network(bench, stage, encoder.build(bench.dataset().image, generator))
+
+
+class Decoded(nn.Module):
+    """A head that sees images, as one of latents: they are decoded first."""
+
+    def __init__(self, generator: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+        self.head = head
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents (N, D) -> outputs (N, K), `AT_ONCE` images at a time."""
+        return torch.cat([self.head(self.generator(part)) for part in torch.split(z, AT_ONCE)])
+
+
+def of_latents(head: Head, net: nn.Module, generator: nn.Module) -> nn.Module:
+    """Return a head's network as one of latents, whatever it sees."""
+    return Decoded(generator, net).eval() if head.sees == "images" else net
+
+
+def load_head(bench: Bench, generator: nn.Module) -> nn.Module:
+    """Load the head this stage depends on, as a network of latents."""
+    stage = bench.stage.input("head")
+    head = cast(Head, stage.component)
+    net = head.build(cast(int, generator.latent_dim), bench.dataset().task)
+    return of_latents(head, load_network(bench, stage, net), generator)
+
+
+def load_model(bench: Bench) -> Model:
+    """Load all three networks."""
+    generator = load_generator(bench)
+    encoder = load_encoder(bench, generator)
+    return Model(encoder, generator, load_head(bench, generator))
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Where a prediction counts as positive (K,), and what is typical without the finding (K, K).
+
+    See `decide` for what they are.
+    """
+
+    threshold: NDArray[np.float32]
+    typical: NDArray[np.float32]
+
+    def query(
+        self, task: Task, source: NDArray[np.int64], target: NDArray[np.int64], device: torch.device
+    ) -> Query:
+        """Ask about cases (N,)."""
+        columns = source, target, self.threshold[source], self.typical[source, target]
+        return Query(task, *(torch.from_numpy(column).to(device) for column in columns))
+
+
+def read_decision(bench: Bench, stage: Stage) -> Decision:
+    """Read how a head or the oracle decides."""
+    found = read_json(bench.file(stage, "decision.json"))
+    return Decision(*(np.asarray(found[name], np.float32) for name in ("threshold", "typical")))
+
+
+def cases_query(
+    bench: Bench, task: Task, source: NDArray[np.int64], target: NDArray[np.int64]
+) -> Query:
+    """Return what is asked of cases, with the head's own decision thresholds."""
+    decision = read_decision(bench, bench.stage.input("head"))
+    return decision.query(task, source, target, bench.ctx.device)
+
+
+@torch.no_grad()
+def batched(function: Callable[[Tensor], Tensor], x: Tensor, ctx: Context) -> Tensor:
+    """Apply networks to images (N, C, H, W) wherever they lie, a batch at a time."""
+    parts = torch.split(x, ctx.batch_size)
+    return torch.cat([function(part.to(ctx.device)) for part in parts])
+
+
+def labelled_rows(targets: NDArray[np.float32], split: str) -> NDArray[np.bool_]:
+    """Say which rows of a split's targets (N, columns) are labelled: (N,).
+
+    Raises `DataError` where none is.
+    """
+    rows = np.asarray(~np.isnan(targets).any(axis=1))
+    if not rows.any():
+        raise DataError(f"no image of the split '{split}' carries a label")
+    return rows
+
+
+def write_scores(bench: Bench, scores: Iterable[PredictionScore]) -> None:
+    """Write scores of a network."""
+    write_json(bench.out("scores.json"), [dataclasses.asdict(score) for score in scores])

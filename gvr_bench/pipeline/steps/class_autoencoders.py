@@ -1,0 +1,169 @@
+"""Judges of realism: autoencoders that have only seen one side of the task.
+
+An image that the judge of the target side restores better than that of the source side looks like
+the target side. Source: Van Looveren and Klaise 2019 (IM1).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gvr_bench.cache.serialization import read_json, write_json
+from gvr_bench.core.context import Stateful
+from gvr_bench.core.types import ImageSpec, Task
+from gvr_bench.pipeline.stage_context import Bench, batched, load_network
+from gvr_bench.pipeline.steps.train_networks import save_network, seeded
+
+FEWEST = 20  # images of a side; fewer teach nothing
+WIDTH = 16  # channels of the largest maps
+WIDEST = 64
+BOTTLENECK = 16
+BATCH = 64
+STEPS = 300
+EPOCHS = 60  # at most
+LEARNING_RATE = 3e-3
+
+
+class Side(NamedTuple):
+    """Images that show what an output stands for, or those that do not."""
+
+    output: int
+    present: bool
+
+    def __str__(self) -> str:
+        return f"{'with' if self.present else 'without'} {self.output}"
+
+
+def sides(task: Task, source: int, target: int) -> tuple[Side, Side]:
+    """Return the target side and the source side of a question."""
+    if task.kind == "multiclass":
+        return Side(target, True), Side(source, True)
+    return Side(source, False), Side(source, True)
+
+
+class Autoencoder(nn.Module):
+    """Image (N, C, H, W) -> the same shape, through a few numbers."""
+
+    def __init__(self, image: ImageSpec) -> None:
+        super().__init__()
+        halvings = max(1, math.floor(math.log2(image.size / 4)))
+        widths = [min(WIDEST, WIDTH * 2**i) for i in range(halvings)]
+        self.edges = [math.ceil(image.size / 2**i) for i in range(halvings + 1)]
+        self.down = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 3, 2, 1)
+            for narrow, wide in zip([image.channels, *widths], widths, strict=False)
+        )
+        innermost = widths[-1], self.edges[-1], self.edges[-1]
+        self.bottleneck = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(math.prod(innermost), BOTTLENECK),
+            nn.Linear(BOTTLENECK, math.prod(innermost)),
+            nn.Unflatten(1, innermost),
+        )
+        self.up = nn.ModuleList(
+            nn.Conv2d(wide, narrow, 3, 1, 1)
+            for wide, narrow in zip(widths[::-1], [*widths[-2::-1], image.channels], strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode and decode."""
+        for layer in self.down:
+            x = F.relu(layer(x))
+        maps: Tensor = self.bottleneck(x)
+        for layer, edge in zip(self.up, self.edges[-2::-1], strict=True):
+            maps = layer(F.interpolate(F.relu(maps), (edge, edge)))
+        return maps
+
+
+def squared_error(judge: nn.Module, x: Tensor) -> Tensor:
+    """Squared distance of images (N, C, H, W) from what a judge makes of them: (N,)."""
+    error: Tensor = (x - judge(x).float()).square().flatten(1).sum(1)
+    return error
+
+
+def compute_judges(bench: Bench) -> None:
+    """Train one autoencoder on the training images of each side that the cases ask about."""
+    rows = {str(side): rows_of(bench, side) for side in asked_sides(bench)}
+    enough = {name: index for name, index in rows.items() if len(index) >= FEWEST}
+    judges = seeded(lambda: build(bench, enough), bench.ctx)
+    if enough:
+        train_judges(judges, enough, bench)
+    save_network(bench, judges)
+    write_json(bench.out("judges.json"), list(enough))
+
+
+def asked_sides(bench: Bench) -> list[Side]:
+    """Return both sides of every question, each once."""
+    cases = bench.arrays("cases", "source", "target")
+    asked = zip(cases["source"].tolist(), cases["target"].tolist(), strict=True)
+    task = bench.dataset().task
+    return sorted({side for pair in asked for side in sides(task, *pair)})
+
+
+def rows_of(bench: Bench, side: Side) -> Tensor:
+    """Positions of the labelled training images of a side."""
+    targets = bench.arrays("data", "train/targets")["train/targets"]
+    positive = bench.dataset().task.positives(targets)[:, side.output]
+    labelled = ~np.isnan(targets).any(axis=1)
+    return torch.from_numpy(np.flatnonzero(labelled & (positive == side.present)))
+
+
+def build(bench: Bench, names: Iterable[str]) -> nn.ModuleDict:
+    """Return an untrained judge for each side."""
+    return nn.ModuleDict({name: Autoencoder(bench.dataset().image) for name in names})
+
+
+def train_judges(judges: nn.Module, rows: Mapping[str, Tensor], bench: Bench) -> None:
+    """Minimise each judge's squared error on its own images, all judges in step."""
+    ctx, images = bench.ctx, bench.images("train")
+    longest = max(len(index) for index in rows.values())
+    steps = min(STEPS, EPOCHS * math.ceil(longest / BATCH))
+    judges.to(memory_format=torch.channels_last)
+    adam = torch.optim.Adam(judges.parameters(), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, LEARNING_RATE, steps)
+    state: dict[str, Stateful] = {"judges": judges, "optimiser": adam, "schedule": schedule}
+    for step in ctx.loop(steps, state, batch=BATCH, images=longest):
+        adam.zero_grad(set_to_none=True)
+        total = 0.0
+        for name, index in rows.items():
+            rng = ctx.generator(name, step)
+            x = images[index[torch.randint(len(index), (BATCH,), generator=rng)]]
+            with ctx.autocast():
+                loss = squared_error(judges.get_submodule(name), x).mean() / x[0].numel()
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        adam.step()
+        schedule.step()
+        if not math.isfinite(total) or step % max(1, steps // 20) == 0 or step + 1 == steps:
+            ctx.log(mse=total / len(rows))
+
+
+@torch.no_grad()
+def reconstruction_errors(
+    bench: Bench, x: Tensor, source: NDArray[np.int64], target: NDArray[np.int64]
+) -> tuple[Tensor, Tensor]:
+    """Return the squared error of the target side's and of the source side's judge.
+
+    Images `x` (N, C, H, W) in [-1, 1] with what is asked of each, `source` and `target` (N,) ->
+    two of (N,) on the device; NaN where a side had too few training images for a judge.
+    """
+    stage, task = bench.stage.input("judges"), bench.dataset().task
+    names = read_json(bench.file(stage, "judges.json"))
+    judges = load_network(bench, stage, build(bench, names))
+    both = [sides(task, *pair) for pair in zip(source.tolist(), target.tolist(), strict=True)]
+    errors = torch.full((2, len(x)), torch.nan, device=bench.ctx.device)
+    for name in names:
+        error = functools.partial(squared_error, judges.get_submodule(name))
+        for row, column in zip(errors, zip(*both, strict=True), strict=True):
+            at = [i for i, side in enumerate(column) if str(side) == name]
+            row[at] = batched(error, x[at], bench.ctx)
+    return errors[0], errors[1]

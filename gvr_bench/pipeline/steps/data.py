@@ -1,0 +1,203 @@
+"""Stages that read a data set: its images, and the cases that are explained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.cache.hdf5 import put_array, put_rows, writing_arrays
+from gvr_bench.cache.serialization import write_json
+from gvr_bench.core.errors import DataError
+from gvr_bench.core.types import SPLITS, ImageSpec, Split, Task
+from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
+from gvr_bench.registry.registry import blaming
+
+CHUNK = 512  # images read from a data set at a time, at most
+CHUNK_BYTES = 2**26  # of them, at most, but for a single image
+
+
+def compute_data(bench: Bench) -> str:
+    """Read every split once into one HDF5 file; return what was left out, if anything.
+
+    Images that cannot be read are left out where the data set's settings have a `skip`, at most
+    that share of all; `skipped.json` lists them.
+    """
+    dataset = bench.dataset()
+    whose = f"data set '{bench.stage.name}'"
+    with blaming(whose):
+        splits = {name: dataset.split(name) for name in SPLITS}
+    for name, split in splits.items():
+        if len(split) == 0:
+            raise DataError(f"{whose}: the split '{name}' is empty; give it more images")
+    total = sum(len(split) for split in splits.values())
+    reader = Reader(whose, total, float(getattr(dataset.settings, "skip", 0.0)))
+    with writing_arrays(bench.out("data.h5")) as file:
+        for name, split in splits.items():
+            write_split(file.create_group(name), name, split, dataset.image, reader, bench)
+    bench.ctx.progress(total, total, "")
+    if reader.skipped:
+        write_json(bench.out("skipped.json"), [skip._asdict() for skip in reader.skipped])
+    return reader.note()
+
+
+def write_split(
+    group: Any, name: str, split: Split, image: ImageSpec, reader: Reader, bench: Bench
+) -> None:
+    """Write the images of a split that can be read, with their columns."""
+    shape = (len(split), image.channels, image.size, image.size)
+    images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
+    kept = Chunks(bench, shape[1:])
+    rows: list[NDArray[np.int64]] = []
+    filled = 0
+    step = min(CHUNK, max(1, CHUNK_BYTES // math.prod(shape[1:])))
+    for start in range(0, len(split), step):
+        index = np.arange(start, min(start + step, len(split)))
+        chunk = kept.load(name, start, len(index))
+        if chunk is None:
+            bench.ctx.progress(reader.seen, reader.total, name)
+            began = time.monotonic()
+            chunk = reader.read(name, split, index)
+            kept.save(name, start, chunk, time.monotonic() - began)
+        reader.take(chunk, len(index))
+        images[filled : filled + len(chunk.rows)] = chunk.images
+        filled += len(chunk.rows)
+        rows.append(chunk.rows)
+    if filled == 0:
+        raise DataError(f"{reader.whose}: no image of the split '{name}' can be read")
+    if filled < len(split):
+        images.resize(filled, axis=0)
+    for column in ("sample_ids", "patient_ids", "targets"):
+        put_array(group, column, getattr(split, column)[np.concatenate(rows)])
+
+
+class Reader:
+    """Reads images of a data set, and keeps account of those that cannot be read.
+
+    `limit` is the share of the `total` that may be left out.
+    """
+
+    def __init__(self, whose: str, total: int, limit: float) -> None:
+        self.whose = whose
+        self.total = total
+        self.limit = limit
+        self.seen = 0
+        self.skipped: list[Skip] = []
+
+    def read(self, name: str, split: Split, index: NDArray[np.int64]) -> Chunk:
+        """Read those of the positions (n,) that can be. Raises `DataError` where none of it can."""
+        try:
+            with blaming(self.whose):
+                return Chunk(index, split.images(index), ())
+        except DataError as error:
+            if not error.unreadable:
+                raise
+            bad = dict(error.unreadable)
+            skips = tuple(
+                Skip(name, str(split.sample_ids[index[position]]), reason)
+                for position, reason in bad.items()
+            )
+            if len(self.skipped) + len(skips) > self.limit * self.total:
+                raise self.refusal(error, len(index), len(self.skipped) + len(skips)) from error
+        rest = np.delete(index, list(bad))
+        with blaming(self.whose):
+            return Chunk(rest, split.images(rest), skips)
+
+    def take(self, chunk: Chunk, count: int) -> None:
+        """Keep account of a chunk of so many images, whether it is read now or was before."""
+        self.seen += count
+        self.skipped += chunk.skipped
+
+    def refusal(self, error: DataError, count: int, bad: int) -> DataError:
+        """Say that more cannot be read than may be left out, `bad` so far with these `count`."""
+        if self.limit == 0:
+            return error
+        return DataError(
+            f"{error}; {bad:,} of the first {self.seen + count:,} images cannot be read, and "
+            f"{self.limit:.3g} of all {self.total:,} may be left out (the setting skip)"
+        )
+
+    def note(self) -> str:
+        """Say what was left out; empty where nothing was."""
+        if not self.skipped:
+            return ""
+        first = self.skipped[0]
+        return (
+            f"{len(self.skipped):,} of {self.total:,} images cannot be read and are left out, the "
+            f"first is {first.sample_id} ({first.reason}); skipped.json lists them"
+        )
+
+
+def readable(split: Split, sample_ids: NDArray[np.str_]) -> Split:
+    """Return the part of a split that was read, whose samples are those (n,)."""
+    if len(sample_ids) == len(split):
+        return split
+    rows = np.flatnonzero(np.isin(split.sample_ids, sample_ids))
+    truth = split.truth
+    return Split(
+        sample_ids=split.sample_ids[rows],
+        patient_ids=split.patient_ids[rows],
+        targets=split.targets[rows],
+        images=lambda index: split.images(rows[index]),
+        truth=None if truth is None else lambda index, output: truth(rows[index], output),
+    )
+
+
+def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return HDF5 chunks of whole images, of about 256 KiB."""
+    n, c, h, w = shape
+    return min(n, max(1, 2**18 // (c * h * w))), c, h, w
+
+
+def compute_cases(bench: Bench) -> None:
+    """Choose the test images that are explained, and write what is known of them."""
+    dataset = bench.dataset()
+    split = readable(dataset.split("test"), *bench.arrays("data", "test/sample_ids").values())
+    position, source = choose_cases(split, dataset.task, bench.stage.settings["limit"])
+    if len(position) == 0:
+        raise DataError(
+            f"data set '{bench.stage.name}': no test image shows what is to be explained "
+            f"({', '.join(dataset.task.outputs)}); give it more test images"
+        )
+    target = source if dataset.task.target is None else np.full_like(source, dataset.task.target)
+    label = split.targets[position, 0 if split.targets.shape[1] == 1 else source]
+    columns = {
+        "position": position,
+        "source": source,
+        "target": target,
+        "label": label,
+        "sample_id": split.sample_ids[position],
+        "patient_id": split.patient_ids[position],
+    }
+    with writing_arrays(bench.out("cases.h5")) as file:  # batch by batch, for memory
+        for rows in bench.ctx.batches(len(position)):
+            arrays = {name: column[rows] for name, column in columns.items()}
+            arrays["image"] = split.images(position[rows])
+            if split.truth is not None:
+                known = dataclasses.asdict(split.truth(position[rows], source[rows]))
+                arrays |= {name: value for name, value in known.items() if value is not None}
+            put_rows(file, arrays, rows.start, len(position))
+
+
+def choose_cases(
+    split: Split, task: Task, limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return positions and outputs of at most `limit` positive pairs, outputs taking turns.
+
+    For multiclass only the source class is asked about. The order is that of the data set, so
+    that a larger limit only adds cases.
+    """
+    positive = task.positives(split.targets)  # (N, K)
+    outputs = range(len(task.outputs)) if task.source is None else [task.source]
+    pairs = [
+        (turn, k, int(position))
+        for k in outputs
+        for turn, position in enumerate(np.flatnonzero(positive[:, k]))
+    ]
+    chosen = np.array(sorted(pairs)[:limit], np.int64).reshape(-1, 3)
+    return chosen[:, 2], chosen[:, 1]

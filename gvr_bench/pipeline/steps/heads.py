@@ -1,0 +1,232 @@
+"""Stages around the head: its latents, its fit and decision, its scores on the test split."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gvr_bench.cache.hdf5 import put_rows, write_arrays, writing_arrays
+from gvr_bench.cache.serialization import write_json
+from gvr_bench.core.components import Head
+from gvr_bench.core.errors import TrainingError
+from gvr_bench.core.training import translate
+from gvr_bench.core.types import SPLITS, Latents, Query, Task
+from gvr_bench.metrics import decoded_scores, predict_scores
+from gvr_bench.metrics.prediction import PredictionScore
+from gvr_bench.pipeline.stage_context import (
+    AT_ONCE,
+    Bench,
+    Decoded,
+    freeze,
+    labelled_rows,
+    load_encoder,
+    load_generator,
+    load_head,
+    of_latents,
+    read_decision,
+    write_scores,
+)
+from gvr_bench.pipeline.steps.train_networks import save_network, seeded
+
+COLUMNS = "targets", "sample_ids", "patient_ids"
+PART = 512  # images that are encoded between two writes
+WIDER = 4  # times the images of a batch are encoded at once: it takes no gradients
+
+
+@torch.no_grad()
+def compute_latents(bench: Bench) -> None:
+    """Encode every split once, and translated copies of the training images."""
+    generator = load_generator(bench)
+    encoder, dim = load_encoder(bench, generator), cast(int, generator.latent_dim)
+    with writing_arrays(bench.out("latents.h5")) as file:  # part by part, for memory
+        for split in SPLITS:
+            write_latents(file.create_group(split), split, encoder, dim, bench)
+
+
+def write_latents(group: Any, split: str, encoder: nn.Module, dim: int, bench: Bench) -> None:
+    """Write the latents (N, D) of a split with its columns, copy after copy.
+
+    Raises `TrainingError` where one is NaN or infinite.
+    """
+    images = bench.images(split)
+    copies = bench.stage.settings["copies"] if split == "train" else 0
+    n, shift = len(images), round(bench.stage.settings["shift"] * bench.dataset().image.size)
+    total = (1 + copies) * n
+    for part in bench.ctx.batches(total, PART):
+        index = torch.arange(part.start, part.stop)
+        rng = bench.ctx.generator(split, part.start)
+        x = images[index % n]
+        moved = translate(x, shift, rng)
+        x = torch.where((index >= n).view(-1, 1, 1, 1).to(x.device), moved, x)
+        chunks = torch.split(x, WIDER * bench.ctx.batch_size)
+        z = torch.cat([encoder(chunk) for chunk in chunks]).float().view(len(x), dim)
+        if not z.isfinite().all():
+            raise TrainingError(f"the encoder gives NaN or infinity for images of '{split}'")
+        copy, row = np.divmod(index.numpy(), n)
+        arrays = {"z": z.cpu().numpy(), "copy": copy, **read_columns(split, row, bench)}
+        put_rows(group, arrays, part.start, total)
+
+
+def read_columns(split: str, row: NDArray[np.int64], bench: Bench) -> dict[str, NDArray[Any]]:
+    """Read the columns of images of a split: rows (N,) that rise by 1 or begin again at 0."""
+    runs = np.split(row, np.flatnonzero(row[1:] == 0) + 1)
+    names = [f"{split}/{name}" for name in COLUMNS]
+    parts = [bench.arrays("data", *names, rows=slice(run[0], run[-1] + 1)) for run in runs]
+    return {
+        column: np.concatenate([part[name] for part in parts])
+        for column, name in zip(COLUMNS, names, strict=True)
+    }
+
+
+def labelled(
+    bench: Bench, split: str, *, copies: bool = False
+) -> tuple[Tensor, NDArray[np.float32]]:
+    """Read the labelled latents (N, D) of a split with targets (N, columns) in the task's unit.
+
+    Raises `DataError` where nothing is labelled.
+    """
+    arrays = bench.arrays("latents", f"{split}/z", f"{split}/targets", f"{split}/copy")
+    targets, copy = arrays[f"{split}/targets"], arrays[f"{split}/copy"]
+    rows = labelled_rows(targets, split) & (copies | (copy == 0))
+    z = torch.from_numpy(arrays[f"{split}/z"][rows]).to(bench.ctx.device)
+    return z, targets[rows]
+
+
+def scaled(bench: Bench, split: str, *, copies: bool = False) -> Latents:
+    """Read labelled latents as a head is fitted on them."""
+    z, targets = labelled(bench, split, copies=copies)
+    values = bench.dataset().task.scale.apply(targets)
+    return Latents(z, torch.from_numpy(values).to(z.device))
+
+
+def compute_head(bench: Bench) -> None:
+    """Fit a head on the latents, and find where its decision lies.
+
+    A contaminated head is fitted on the test images and never held back by others.
+    """
+    head = cast(Head, bench.stage.component)
+    task = bench.dataset().task
+    contaminated = bool(bench.stage.settings.get("contaminated"))
+    train = scaled(bench, "test" if contaminated else "train", copies=True)
+    held_out = train if contaminated else scaled(bench, "validation")
+    net = seeded(lambda: head.build(train.z.shape[1], task), bench.ctx)
+    head.fit(net, train, held_out, task, bench.ctx)
+    save_network(bench, net)
+    z, targets = labelled(bench, "train")
+    outputs = predict(of_latents(head, freeze(net), load_generator(bench)), z, bench)
+    write_json(bench.out("decision.json"), decide(outputs.cpu(), targets, task))
+
+
+def predict(net: nn.Module, z: Tensor, bench: Bench) -> Tensor:
+    """Apply a frozen head to latents (N, D): (N, K). Raises `TrainingError` as `finite` does."""
+    if not isinstance(net, Decoded):
+        return finite(lambda part: net(z[part]), [slice(0, len(z))])
+    return finite(lambda part: net(z[part]), bench.ctx.batches(len(z), AT_ONCE))
+
+
+@torch.no_grad()
+def finite(outputs: Callable[[slice], Tensor], parts: Iterable[slice]) -> Tensor:
+    """Put the outputs for all parts together: (N, K).
+
+    Raises `TrainingError` where one is NaN or infinite.
+    """
+    found = torch.cat([outputs(part) for part in parts])
+    bad = int((~found.isfinite()).any(dim=1).sum())
+    if bad:
+        raise TrainingError(f"the head gives NaN or infinity for {bad} of {len(found)} images")
+    return found
+
+
+def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[str, list[Any]]:
+    """Say where a prediction counts as positive, and what it typically is without the finding.
+
+    Outputs (N, K) of training images with their targets (N, columns) in the task's unit ->
+    `threshold` (K,): the task's for regression; otherwise the training images' prediction with
+    the highest Youden index, for findings are rare and 0.5 would call none. `typical` (K, K):
+    row k, column j is the median prediction of output k among training images of class j; all
+    columns are alike, those without finding k, where the task has no classes.
+    """
+    positive = torch.from_numpy(task.positives(targets))
+    k, values = len(task.outputs), activated(task, outputs)
+    if task.kind == "multiclass":
+        typical = [[_median(values[positive[:, j], i]) for j in range(k)] for i in range(k)]
+        return {"threshold": [0.5] * k, "typical": typical}
+    rest = [_median(values[~positive[:, i], i]) for i in range(k)]
+    if task.kind == "regression":
+        limits = [task.scale.apply_one(cast(float, task.threshold))] * k
+    else:
+        limits = [youden(values[:, i].numpy(), positive[:, i].numpy()) for i in range(k)]
+    typical = [[min(rest[i], limits[i])] * k for i in range(k)]
+    return {"threshold": limits, "typical": typical}
+
+
+def activated(task: Task, outputs: Tensor) -> Tensor:
+    """Head outputs (N, K) -> probabilities, or values for regression, whatever is asked."""
+    return Query(task, *(torch.empty(0),) * 4).activate(outputs)
+
+
+def _median(values: Tensor) -> float:
+    """Median, or 0 where there are no values."""
+    return float(values.median()) if len(values) else 0.0
+
+
+def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> float:
+    """Return the threshold with the highest sensitivity + specificity; 0.5 for one class."""
+    from sklearn.metrics import roc_curve
+
+    if positive.all() or not positive.any():
+        return 0.5
+    false, true, thresholds = roc_curve(positive, prediction)
+    return float(thresholds[1:][np.argmax((true - false)[1:])])
+
+
+def compute_prediction(bench: Bench) -> None:
+    """Score the head on the labelled test images."""
+    z, targets = labelled(bench, "test")
+    net = load_head(bench, load_generator(bench))
+    outputs = predict(net, z, bench)
+    threshold = read_decision(bench, bench.stage.input("head")).threshold
+    scores = score_outputs(bench, outputs, targets, threshold)
+    if isinstance(net, Decoded):
+        scores = itertools.chain(scores, score_decoder(bench, net, outputs, targets, threshold))
+    write_scores(bench, scores)
+
+
+def score_decoder(
+    bench: Bench,
+    net: Decoded,
+    outputs: Tensor,
+    targets: NDArray[np.float32],
+    threshold: NDArray[np.float32],
+) -> Iterator[PredictionScore]:
+    """Score a head that sees images on the labelled test images themselves.
+
+    `outputs` (N, K) are those for the decoded images, `targets` (N, columns) in the task's unit.
+    """
+    task, images = bench.dataset().task, bench.images("test")
+    rows = labelled_rows(bench.arrays("data", "test/targets")["test/targets"], "test")
+    index = torch.from_numpy(np.flatnonzero(rows))
+    parts = bench.ctx.batches(len(index), AT_ONCE)
+    raw = finite(lambda part: net.head(images[index[part]]), parts)
+    first, decoded = (activated(task, found).cpu().numpy() for found in (raw, outputs))
+    return decoded_scores(task, first, decoded, targets, threshold)
+
+
+def score_outputs(
+    bench: Bench, outputs: Tensor, targets: NDArray[np.float32], threshold: NDArray[np.float32]
+) -> Iterator[PredictionScore]:
+    """Score outputs (N, K) for test images with their targets (N, columns), and keep them."""
+    task = bench.dataset().task
+    predictions = activated(task, outputs).cpu().numpy()
+    arrays = {
+        "prediction": task.scale.invert(predictions),
+        "positive": task.positives(targets),
+    }
+    write_arrays(bench.out("test.h5"), arrays)
+    return predict_scores(task, predictions, targets, threshold)

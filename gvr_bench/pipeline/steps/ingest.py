@@ -1,0 +1,77 @@
+"""What has been read of a data set, kept until all is: a killed reading goes on from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gvr_bench.cache.hashed_files import STATE, read_sealed, write_sealed
+from gvr_bench.cache.integrity import WORK
+from gvr_bench.pipeline.stage_context import Bench
+
+SLOW = 0.5  # seconds: what is read faster than this is read again instead
+
+
+class Skip(NamedTuple):
+    """An image that could not be read."""
+
+    split: str
+    sample_id: str
+    reason: str
+
+
+class Chunk(NamedTuple):
+    """Part of a split: the positions (n,) that were read, images (n, C, H, W), those left out."""
+
+    rows: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    skipped: tuple[Skip, ...]
+
+
+class Chunks:
+    """The chunks of one stage in its folder of checkpoints; none where there are no checkpoints."""
+
+    def __init__(self, bench: Bench, shape: tuple[int, ...]) -> None:
+        self.keeps = bench.ctx.checkpoints is not None
+        self.work = bench.store.place(bench.stage) / WORK
+        self.shape = shape
+
+    def load(self, split: str, start: int, count: int) -> Chunk | None:
+        """Return the chunk of `count` images from `start` on; None where it is not whole."""
+        for path in self.work.glob(f"{_stem(split, start)}-*.safetensors") if self.keeps else ():
+            chunk = self._read(path)
+            if chunk and len(chunk.rows) + len(chunk.skipped) == count:
+                return chunk
+        return None
+
+    def _read(self, path: Path) -> Chunk | None:
+        tree = read_sealed(path, STATE)
+        try:
+            rows, images = tree["rows"].numpy(), tree["images"].numpy()
+            skipped = tuple(Skip(*row) for row in tree["skipped"])
+        except (KeyError, TypeError):
+            return None
+        return Chunk(rows, images, skipped) if images.shape == (len(rows), *self.shape) else None
+
+    def save(self, split: str, start: int, chunk: Chunk, seconds: float) -> None:
+        """Keep a chunk that took so long to read, unless that is soon done again.
+
+        Raises `StoreError` where the file system refuses.
+        """
+        if not self.keeps or seconds < SLOW:
+            return
+        tree = {
+            "rows": torch.from_numpy(chunk.rows),
+            "images": torch.from_numpy(np.ascontiguousarray(chunk.images)),
+            "skipped": [list(skip) for skip in chunk.skipped],
+        }
+        write_sealed(self.work, _stem(split, start), tree, STATE)
+
+
+def _stem(split: str, start: int) -> str:
+    """Name a chunk; as for trainings, what is named so is no leftover."""
+    return f"checkpoint-{split}-{start}"

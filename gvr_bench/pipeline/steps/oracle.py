@@ -1,0 +1,254 @@
+"""The oracle: an independent judge that learns the same labels from the same images' pixels.
+
+Architecture, seed and training differ from those of every explained model, and it never sees a
+latent, so what fools the explained model need not fool it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gvr_bench.cache.serialization import write_json
+from gvr_bench.core.context import Context, Stateful
+from gvr_bench.core.training import task_loss, translate
+from gvr_bench.core.types import ImageSpec, Query, Task
+from gvr_bench.data.stored_images import StoredImages
+from gvr_bench.metrics.decoding import ORACLE_PREDICTION
+from gvr_bench.pipeline.stage_context import (
+    Bench,
+    Decision,
+    batched,
+    freeze,
+    labelled_rows,
+    load_network,
+    read_decision,
+    write_scores,
+)
+from gvr_bench.pipeline.steps.heads import decide, score_outputs
+from gvr_bench.pipeline.steps.train_networks import save_network, seeded
+
+WIDTH = 16  # channels of the largest maps; the features are four times as many
+LARGEST_MAP = 32  # pixels
+BATCH = 128
+STEPS = 500
+EPOCHS = 1, 40  # at least and at most, whatever the steps: few images are soon known by heart
+LEARNING_RATE = 1e-2
+WEIGHT_DECAY = 1e-2
+SHIFT = 1 / 16  # largest translation, of the size
+NOISE = 0.2  # largest standard deviation, of images in [-1, 1]
+CHECKS = 12  # how often the validation loss is looked at
+CHECKED = 1000  # validation images
+DECIDED = 5000  # training images that the decision is made on
+
+
+class ResidualNet(nn.Module):
+    """Image (N, C, H, W) -> outputs (N, K): a small residual network (He et al. 2016).
+
+    Strides bring maps to about 32 pixels before the wide layers, so the cost stays bounded.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, image: ImageSpec, outputs: int, width: int = WIDTH) -> None:
+        super().__init__()
+        stride = min(4, max(1, 2 ** round(math.log2(image.size / LARGEST_MAP))))
+        kernel = max(3, 2 * stride - 1)
+        side = math.ceil(image.size / stride)
+        self.maps = nn.Sequential(
+            nn.Conv2d(image.channels, width, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        )
+        while side > 1.5 * LARGEST_MAP:
+            self.maps.append(halving(width, width))
+            side = math.ceil(side / 2)
+        for factor, wider in ((1, 2), (2, 4), (4, 4)):
+            self.maps.append(halving(factor * width, wider * width))
+        self.last = nn.Linear(4 * width, outputs)
+        self.register_buffer("mean", torch.zeros(outputs))
+        self.register_buffer("deviation", torch.ones(outputs))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Describe images: (N, C, H, W) -> (N, F)."""
+        maps: Tensor = self.maps(x.contiguous(memory_format=torch.channels_last))
+        return maps.mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predict from images."""
+        outputs: Tensor = self.last(self.features(x))
+        return outputs * self.deviation + self.mean
+
+
+def halving(channels: int, wider: int) -> nn.Module:
+    """Return a residual block that halves the map."""
+    from torchvision.models.resnet import BasicBlock  # here, for torchvision is slow to import
+
+    shortcut = nn.Sequential(nn.Conv2d(channels, wider, 1, 2, bias=False), nn.BatchNorm2d(wider))
+    block: nn.Module = BasicBlock(channels, wider, 2, shortcut)
+    return block
+
+
+class Best(nn.Module):
+    """A copy of the network that had the lowest loss so far."""
+
+    loss: Tensor
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net)
+        self.register_buffer("loss", torch.tensor(torch.inf))
+
+    def offer(self, net: nn.Module, loss: Tensor) -> None:
+        """Copy `net` if `loss` is the lowest."""
+        if loss < self.loss:
+            self.net.load_state_dict(net.state_dict())
+            self.loss.copy_(loss)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """The labelled images of a split: `targets` (N, columns) in the unit, `scaled` as learnt."""
+
+    images: StoredImages
+    rows: Tensor
+    targets: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (n, C, H, W) and scaled targets (n, columns)."""
+        rows = self.rows[index]
+        return self.images[rows], self.images.targets[rows.to(self.images.targets.device)]
+
+
+def spread(n: int, count: int) -> Tensor:
+    """Return at most `count` of the positions 0..n-1, evenly spaced: (min(n, count),) int64."""
+    count = min(n, count)
+    return torch.arange(count) * n // count
+
+
+def read_examples(bench: Bench, split: str) -> Examples:
+    """Read the labelled images of a split. Raises `DataError` where nothing is labelled."""
+    targets = bench.arrays("data", f"{split}/targets")[f"{split}/targets"]
+    rows = np.flatnonzero(labelled_rows(targets, split))
+    return Examples(bench.images(split), torch.from_numpy(rows), targets[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracle:
+    """A trained oracle with a decision of its own."""
+
+    net: ResidualNet
+    task: Task
+    decision: Decision
+    ctx: Context
+
+    def features(self, x: Tensor) -> Tensor:
+        """Describe images (N, C, H, W) in [-1, 1] by the penultimate layer: (N, F)."""
+        return batched(self.net.features, x, self.ctx)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Predict from images (N, C, H, W) in [-1, 1]: (N, K) logits or scaled values."""
+        return batched(self.net, x, self.ctx)
+
+    def query(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> Query:
+        """Ask cases (N,) of the oracle: its `asked` and `flipped` judge its own outputs."""
+        return self.decision.query(self.task, source, target, self.ctx.device)
+
+
+def load_oracle(bench: Bench) -> Oracle:
+    """Load the oracle this stage depends on."""
+    stage, dataset = bench.stage.input("oracle"), bench.dataset()
+    net = load_network(bench, stage, ResidualNet(dataset.image, len(dataset.task.outputs)))
+    return Oracle(cast(ResidualNet, net), dataset.task, read_decision(bench, stage), bench.ctx)
+
+
+def compute_oracle(bench: Bench) -> None:
+    """Train the oracle on labelled training images, decide, and score it on the test images."""
+    dataset = bench.dataset()
+    task = dataset.task
+    train, validation = (read_examples(bench, split) for split in ("train", "validation"))
+    net = seeded(lambda: ResidualNet(dataset.image, len(task.outputs)), bench.ctx)
+    train_oracle(cast(ResidualNet, net), train, validation, bench)
+    save_network(bench, freeze(net))
+    index = spread(len(train), DECIDED)
+    found = decide(outputs_of(net, train, index, bench), train.targets[index.numpy()], task)
+    write_json(bench.out("decision.json"), found)
+    score_oracle(bench, net, np.asarray(found["threshold"], np.float32))
+
+
+def train_oracle(net: ResidualNet, train: Examples, validation: Examples, bench: Bench) -> None:
+    """Fit `net` by AdamW in one cycle, keeping the weights with the lowest validation loss."""
+    ctx, task = bench.ctx, bench.dataset().task
+    if task.kind == "regression":
+        values = train.images.targets[train.rows.to(train.images.targets.device)]
+        net.mean.copy_(values.mean(0))
+        net.deviation.copy_(values.std(0, correction=0).clamp_min(1e-3))
+    net.to(memory_format=torch.channels_last)
+    epoch = math.ceil(len(train) / BATCH)
+    steps = min(max(STEPS, EPOCHS[0] * epoch), EPOCHS[1] * epoch)
+    batch = max(2, min(BATCH, len(train)))  # one image has no batch statistics
+    adam = torch.optim.AdamW(net.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, LEARNING_RATE, steps)
+    best = Best(net)
+    state: dict[str, Stateful] = {
+        "oracle": net,
+        "optimiser": adam,
+        "schedule": schedule,
+        "best": best,
+    }
+    seen, wanted = validation.take(spread(len(validation), CHECKED))
+    for step in ctx.loop(steps, state, batch=batch, images=len(train)):
+        rng = ctx.generator(step)
+        x, y = train.take(torch.randint(len(train), (batch,), generator=rng))
+        with ctx.autocast():
+            outputs = net.train()(disturb(x, rng))
+        loss = task_loss(outputs.float(), y, task)
+        adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        schedule.step()
+        if not math.isfinite(loss.item()):
+            ctx.log(loss=loss.item())
+        if (step + 1) % max(1, steps // CHECKS) == 0 or step + 1 == steps:
+            held_out = task_loss(batched(net.eval(), seen, ctx), wanted, task)
+            ctx.log(loss=loss.item(), validation_loss=held_out.item())
+            best.offer(net, held_out)
+    net.load_state_dict(best.net.state_dict())
+
+
+def disturb(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Move images by a few pixels and add noise, so that no single pixel is relied upon."""
+    n, _, _, w = x.shape
+    strength = NOISE * torch.rand((n, 1, 1, 1), generator=rng)
+    noise = strength * torch.randn(x.shape, generator=rng)
+    return translate(x, round(SHIFT * w), rng) + noise.to(x.device)
+
+
+@torch.no_grad()
+def outputs_of(net: nn.Module, examples: Examples, index: Tensor, bench: Bench) -> Tensor:
+    """Predict the examples at `index` (n,): (n, K) on the CPU."""
+    parts = [index[part] for part in bench.ctx.batches(len(index))]
+    return torch.cat([net(examples.take(part)[0]).float().cpu() for part in parts])
+
+
+def score_oracle(bench: Bench, net: nn.Module, threshold: NDArray[np.float32]) -> None:
+    """Score the oracle on the labelled test images, as a head is."""
+    test = read_examples(bench, "test")
+    outputs = outputs_of(net, test, torch.arange(len(test)), bench)
+    declared = {declaration.name for declaration in ORACLE_PREDICTION}
+    rows = (
+        dataclasses.replace(row, metric=f"oracle_{row.metric}")
+        for row in score_outputs(bench, outputs, test.targets, threshold)
+    )
+    write_scores(bench, (row for row in rows if row.metric in declared))

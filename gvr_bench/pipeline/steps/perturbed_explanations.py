@@ -1,0 +1,125 @@
+"""The stage that explains the same cases again with one thing changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gvr_bench.cache.hdf5 import put_rows, writing_arrays
+from gvr_bench.core.components import Encoder, Explainer, Generator, Head
+from gvr_bench.core.context import Context, seed_from
+from gvr_bench.core.stage import Stage
+from gvr_bench.core.types import Model, Query
+from gvr_bench.pipeline.score_graph import PERTURBED
+from gvr_bench.pipeline.stage_context import Bench, Decoded, freeze, load_model, of_latents
+from gvr_bench.pipeline.steps.explanations import asked_cases, explain
+from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts
+from gvr_bench.pipeline.steps.train_networks import seeded
+
+DRAWS = 5  # perturbed copies of each image
+RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
+
+
+def compute_probe(bench: Bench) -> None:
+    """Explain with randomised weights of one network, or inputs perturbed a little.
+
+    The explainer draws the random numbers it drew the first time: only what is named changes.
+    """
+    total = count_cases(bench.store, bench.stage)
+    with writing_arrays(bench.out("probe.h5")) as file:
+        for rows, arrays in in_parts(bench, probing):
+            put_rows(file, arrays, rows.start, total)
+
+
+def probing(bench: Bench) -> Work:
+    """Load the model and change what is named."""
+    changed = bench.stage.settings["changed"]
+    working = Bench(bench.stage, bench.store, seeded_by(bench, bench.stage.inputs[0]))
+    explainer = cast(Explainer, bench.stage.component)
+    model = load_model(bench)
+    noise = Noise(seeded_by(bench, bench.stage.input("cases")))
+    if changed != PERTURBED:
+        weights = seeded_by(bench, bench.stage.input("head"))
+        model = randomised(model, changed.removeprefix("randomised_"), bench, weights)
+
+    def heat(x: Tensor, query: Query) -> NDArray[np.float32]:
+        made_again = explain(explainer, model, x, query, working)
+        return made_again.heat.detach().float().cpu().numpy()
+
+    def work(rows: slice) -> Arrays:
+        heats = []
+        for batch in batches(bench, rows):
+            x, query = asked_cases(bench, batch)
+            if changed == PERTURBED:
+                copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
+                heats.append(np.stack([heat(copy, query) for copy in copies], axis=1))
+            else:
+                heats.append(heat(x, query))
+        return {"heat": np.concatenate(heats)}
+
+    return work
+
+
+def seeded_by(bench: Bench, stage: Stage) -> Context:
+    """Return the context with the random numbers of another stage, the same for all explainers."""
+    return dataclasses.replace(bench.ctx, seed=seed_from(stage.key))
+
+
+class Noise:
+    """Uniform noise within the radius for any of the cases, the same whichever are asked for."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.drawn: list[tuple[torch.Generator, int]] = []  # and for how many cases, by copy
+
+    def of(self, rows: slice, shape: Sequence[int]) -> Iterator[Tensor]:
+        """Yield `DRAWS` times the noise of some cases: (n, *shape)."""
+        if not self.drawn or self.drawn[0][1] > rows.start:
+            self.drawn = [(self.ctx.generator(draw), 0) for draw in range(DRAWS)]
+        for draw, (rng, done) in enumerate(self.drawn):
+            for start in range(done, rows.start, self.ctx.batch_size):  # those of others
+                n = min(self.ctx.batch_size, rows.start - start)
+                torch.empty((n, *shape)).uniform_(generator=rng)
+            noise = torch.empty((rows.stop - rows.start, *shape))
+            yield noise.uniform_(-RADIUS, RADIUS, generator=rng)
+            self.drawn[draw] = rng, rows.stop
+
+
+def perturbed(x: Tensor, noise: Tensor) -> Tensor:
+    """Add noise, staying in [-1, 1]. (N, C, H, W)."""
+    return (x + noise.to(x.device)).clamp(-1, 1)
+
+
+def randomised(model: Model, part: str, bench: Bench, ctx: Context) -> Model:
+    """Replace one network by the same one with fresh weights.
+
+    A head that sees images sees those of a fresh generator, too.
+    """
+    image, task = bench.dataset().image, bench.dataset().task
+    head = cast(Head, bench.stage.input("head").component)
+
+    def build() -> nn.Module:
+        match part:
+            case "generator":
+                generator = cast(Generator, bench.stage.input("generator").component)
+                return generator.build(image)
+            case "encoder":
+                encoder = cast(Encoder, bench.stage.input("encoder").component)
+                return encoder.build(image, model.generator)
+            case _:
+                return head.build(cast(int, model.generator.latent_dim), task)
+
+    fresh = freeze(seeded(build, ctx))
+    if part == "generator" and isinstance(model.head, Decoded):
+        return dataclasses.replace(
+            model, generator=fresh, head=of_latents(head, model.head.head, fresh)
+        )
+    if part == "head":
+        fresh = of_latents(head, fresh, model.generator)
+    return dataclasses.replace(model, **{part: fresh})

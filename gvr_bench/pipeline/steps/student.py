@@ -1,0 +1,296 @@
+"""Stages that ask what an explanation is worth to someone who learns from it.
+
+A student sees n training images with the teacher's decisions, and with or without a map of each;
+then it is held against the teacher's decisions on test images.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gvr_bench.cache.hdf5 import write_arrays
+from gvr_bench.core.components import Explainer
+from gvr_bench.core.context import Context, seed_from
+from gvr_bench.core.errors import Unsupported
+from gvr_bench.core.types import Query
+from gvr_bench.pipeline.stage_context import (
+    Bench,
+    cases_query,
+    load_generator,
+    load_head,
+    load_model,
+)
+from gvr_bench.pipeline.steps.explanations import explain
+
+SIZES = (10, 20, 40, 80, 160, 320)  # images a student learns from
+UNSEEN = 400  # test images it is asked about, at most
+STUDENTS = 5  # per number of images
+STEPS = 200
+BATCH = 16
+RATE = 3e-3  # of Adam, falling to 0
+PULL = 1.0  # weight of the maps in the loss
+ENOUGH = 0.9  # agreement that `needed` counts the images to
+SIDE = 64  # larger images are averaged down to this before a student sees them
+CELLS = 8  # positions that attention chooses from, at most, along each side
+
+
+def compute_lessons(bench: Bench) -> None:
+    """Choose training images by the teacher's decision, and explain each.
+
+    Without a component there are no maps: the lessons of a student that has none.
+    """
+    side = decisions(bench, "train")
+    position = balanced(side, SIZES[-1], generator(bench, "lessons"))
+    require(len(position), "training")
+    arrays: dict[str, NDArray[Any]] = {"position": position, "label": side[position]}
+    if bench.stage.component is not None:
+        arrays["heat"] = maps(bench, position)
+    write_arrays(bench.out("lessons.h5"), arrays)
+
+
+def compute_student(bench: Bench) -> None:
+    """Teach students with each number of images, and ask them about unseen ones.
+
+    `agreement` (S, K, M) bool: S students for each of K numbers of images `n` (K,), on M unseen
+    images; `needed` (S,): images at which a student agrees on 90 %, NaN where it never does.
+    """
+    made = bench.arrays("lessons")
+    device = bench.ctx.device
+    images = bench.images("train")[torch.from_numpy(made["position"])]
+    heat = torch.from_numpy(made["heat"]).to(device) if "heat" in made else None
+    lessons = Lessons(images, torch.from_numpy(made["label"]).to(device), heat)
+    side = decisions(bench, "test")
+    unseen = balanced(side, UNSEEN, generator(bench, "unseen"))
+    require(len(unseen), "test")
+    sizes = [n for n in SIZES if n <= len(lessons)]
+    students = teach(lessons, sizes, seed_from(bench.stage.seed, "students"), bench.ctx)
+    asked = bench.images("test")[torch.from_numpy(unseen)]
+    right = agreement(students, asked, torch.from_numpy(side[unseen]).to(device))
+    needed = [images_needed(sizes, curve) for curve in right.mean(axis=2)]
+    write_arrays(
+        bench.out("agreement.h5"),
+        {"n": np.array(sizes), "agreement": right, "needed": np.array(needed)},
+    )
+
+
+def generator(bench: Bench, use: str) -> torch.Generator:
+    """Return a generator of the user's seed: all explainers' students get the same draws."""
+    return torch.Generator().manual_seed(seed_from(bench.stage.seed, use))
+
+
+def question(bench: Bench, n: int) -> Query:
+    """Ask of each of n images what is asked of most cases."""
+    cases = bench.arrays("cases", "source", "target")
+    source = np.bincount(cases["source"]).argmax()
+    target = cases["target"][cases["source"] == source][0]
+    task = bench.dataset().task
+    return cases_query(bench, task, np.full(n, source, np.int64), np.full(n, target, np.int64))
+
+
+@torch.no_grad()
+def decisions(bench: Bench, split: str) -> NDArray[np.int64]:
+    """Return the teacher's decision on each image of a split. (N,).
+
+    1 where it sees the finding or the source class, 0 where not or where it sees the target
+    class, -1 for any other class.
+    """
+    arrays = bench.arrays("latents", f"{split}/z", f"{split}/copy")
+    z = torch.from_numpy(arrays[f"{split}/z"][arrays[f"{split}/copy"] == 0]).to(bench.ctx.device)
+    outputs = load_head(bench, load_generator(bench))(z)
+    query = question(bench, len(z))
+    side = torch.where(query.asked(outputs), 1, torch.where(query.flipped(outputs), 0, -1))
+    return cast(NDArray[np.int64], side.cpu().numpy())
+
+
+def balanced(side: NDArray[np.int64], limit: int, rng: torch.Generator) -> NDArray[np.int64]:
+    """Draw at most `limit` positions, of side 1 and side 0 in turns."""
+    order = torch.randperm(len(side), generator=rng).numpy()
+    pools = [order[side[order] == wanted] for wanted in (1, 0)]
+    each = min(limit // 2, *(len(pool) for pool in pools))
+    return np.stack([pool[:each] for pool in pools], axis=1).ravel()
+
+
+def require(count: int, which: str) -> None:
+    """Raise `Unsupported` where there are too few images to learn from, or to be asked about."""
+    if count < SIZES[0]:
+        raise Unsupported(
+            f"the model puts {count // 2} {which} images on one side of its decision; "
+            f"a student needs {SIZES[0] // 2} on each"
+        )
+
+
+def maps(bench: Bench, position: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Explain training images by position. (n, H, W)."""
+    explainer = cast(Explainer, bench.stage.component)
+    model, images = load_model(bench), bench.images("train")
+    index, query = torch.from_numpy(position), question(bench, len(position))
+    parts = [
+        explain(explainer, model, images[index[part]], query[part], bench).heat.detach().cpu()
+        for part in bench.ctx.batches(len(index))
+    ]
+    return cast(NDArray[np.float32], torch.cat(parts).float().numpy())
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a student learns from: `images` (L, C, H, W), `label` (L,) 1 and 0 in turns.
+
+    `heat` (L, H, W) signed, or None for a student that gets no maps.
+    """
+
+    images: Tensor
+    label: Tensor
+    heat: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+class Student(nn.Module):
+    """A small convolutional network that says where it looks, by attention pooling.
+
+    It is made for images of the size and the brightness of `like` (N, C, H, W), and looks at
+    `cells` x `cells` places.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__()
+        _, channels, size, _ = like.shape
+        self.register_buffer("mean", like.mean())
+        self.register_buffer("deviation", like.std().clamp_min(1e-6))
+        channels, width = channels + 2, 16  # with coordinates, or attention could choose no place
+        layers: list[nn.Module] = []
+        while size > CELLS:
+            layers += [convolution(channels, width, stride=2), nn.ReLU()]
+            size, channels, width = (size + 1) // 2, width, 32
+        layers += [convolution(channels, 32, stride=1), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        self.attend = nn.Conv2d(32, 1, 1)
+        self.decide = nn.Linear(32, 1)
+        self.cells = size
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) -> logits (N,) and the log of attention over cells (N, P)."""
+        n, _, h, w = x.shape
+        x = (x - self.mean) / self.deviation
+        across = torch.linspace(-1, 1, w, device=x.device).expand(n, 1, h, w)
+        down = torch.linspace(-1, 1, h, device=x.device)[:, None].expand(n, 1, h, w)
+        features = self.features(torch.cat([x, across, down], dim=1))
+        attention = self.attend(features).flatten(1).log_softmax(1)
+        pooled = (features.flatten(2) * attention.exp()[:, None]).sum(2)
+        return self.decide(pooled).squeeze(1), attention
+
+
+def convolution(channels: int, width: int, stride: int) -> nn.Conv2d:
+    """Return a 3 x 3 convolution with weights that keep the variance (He et al. 2015)."""
+    layer = nn.Conv2d(channels, width, 3, stride, 1)
+    nn.init.kaiming_normal_(layer.weight)
+    return layer
+
+
+def reduced(images: Tensor) -> Tensor:
+    """Average large images down to `SIDE`."""
+    return images if images.shape[-1] <= SIDE else F.adaptive_avg_pool2d(images, SIDE)
+
+
+def attention_targets(heat: Tensor, cells: int) -> Tensor:
+    """Turn maps (L, H, W) into shares of |heat| per cell (L, P); an empty map stays all 0."""
+    mass = F.adaptive_avg_pool2d(heat.abs()[:, None], cells).flatten(1)
+    return mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
+
+
+def teach(lessons: Lessons, sizes: list[int], seed: int, ctx: Context) -> list[list[Student]]:
+    """Train `STUDENTS` students with each number of images; return them (S, K).
+
+    First weights, images and batches depend on `seed` and the student's number alone, and fewer
+    images are part of more: students with different maps, or none, are alike in all else.
+    The maps pull attention by a divergence in the loss (Pruthi et al. 2022, attention
+    regularisation). All take a step before the next one, each by itself, which a processor does
+    in half the time of grouped convolutions.
+    """
+    x, device = reduced(lessons.images), lessons.label.device
+    students = [beginners(x, len(sizes), seed_from(seed, s)) for s in range(STUDENTS)]
+    nets = nn.ModuleList(student for row in students for student in row)
+    orders = [shuffled(len(lessons), seed_from(seed, s, "order")) for s in range(STUDENTS)]
+    pulls = None if lessons.heat is None else attention_targets(lessons.heat, students[0][0].cells)
+    adam = torch.optim.Adam(nets.parameters(), RATE, fused=True)
+    for step in ctx.loop(STEPS, {"students": nets, "adam": adam}):
+        adam.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
+        adam.zero_grad()
+        total = torch.zeros((), device=device)
+        for s, row in enumerate(students):
+            rng = torch.Generator().manual_seed(seed_from(seed, s, step))
+            share = torch.rand(BATCH, generator=rng, dtype=torch.float64)
+            for n, student in zip(sizes, row, strict=True):
+                rows = orders[s][(share * n).long()].to(device)
+                pull = None if pulls is None else pulls[rows]
+                loss = lesson_loss(student, x[rows], lessons.label[rows], pull)
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+        adam.step()
+        ctx.log(loss=total.item() / len(nets))
+    return students
+
+
+def beginners(like: Tensor, count: int, seed: int) -> list[Student]:
+    """Make `count` students for images like these with the same first weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        first = Student(like)
+    return [
+        copy.deepcopy(first).to(like.device).to(memory_format=torch.channels_last)
+        for _ in range(count)
+    ]
+
+
+def shuffled(n: int, seed: int) -> Tensor:
+    """Shuffle positions 0..n-1 of lessons, keeping the two labels in turns. (n,)."""
+    rng = torch.Generator().manual_seed(seed)
+    pairs = [2 * torch.randperm(n // 2, generator=rng) + label for label in (0, 1)]
+    return torch.stack(pairs, dim=1).flatten()
+
+
+def lesson_loss(student: Student, x: Tensor, label: Tensor, wanted: Tensor | None) -> Tensor:
+    """Cross-entropy of the teacher's decisions, plus the divergence of attention from the maps.
+
+    `wanted` (N, P) are shares per cell; an image whose map is all 0 pulls nothing.
+    """
+    logits, attention = student(x)
+    loss = F.binary_cross_entropy_with_logits(logits, label.float())
+    if wanted is None:
+        return loss
+    return loss + PULL * F.kl_div(attention, wanted, reduction="batchmean")
+
+
+@torch.no_grad()
+def agreement(students: list[list[Student]], x: Tensor, label: Tensor) -> NDArray[np.bool_]:
+    """Whether each student (S, K) decides as the teacher does on unseen images. (S, K, M)."""
+    x, decided = reduced(x), label == 1
+    right = [torch.stack([(net(x)[0] > 0) == decided for net in row]) for row in students]
+    return cast(NDArray[np.bool_], torch.stack(right).cpu().numpy())
+
+
+def images_needed(sizes: list[int], curve: NDArray[np.float64]) -> float:
+    """Return the number of images at which agreement first reaches 90 %, NaN where it never does.
+
+    Linear in log n between the numbers tried (K,), of which the smallest is the least answer.
+    """
+    reached = np.flatnonzero(curve >= ENOUGH)
+    if len(reached) == 0:
+        return float("nan")
+    k = int(reached[0])
+    if k == 0:
+        return float(sizes[0])
+    share = (ENOUGH - curve[k - 1]) / (curve[k] - curve[k - 1])
+    return float(sizes[k - 1] * (sizes[k] / sizes[k - 1]) ** share)

@@ -1,0 +1,116 @@
+"""Packages of plugins to begin with: they install, run, and pass their own tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from gvr_bench import __version__
+from gvr_bench.core.errors import UsageError
+from gvr_bench.core.types import Kind
+from gvr_bench.registry.registry import ALL, Registry
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+SUMMARIES: dict[Kind, str] = {
+    "explainer": "mean gradient over noisy copies of the image",
+    "head": "logistic, softmax or linear regression",
+    "encoder": "convolutions, trained through the frozen generator",
+    "generator": "generative latent optimisation",
+    "dataset": "noise, with a bright disc where there is a finding",
+}
+FILES = {
+    "pyproject.toml": "pyproject.toml.j2",
+    "README.md": "README.md.j2",
+    "src/{module}/__init__.py": "hook.py.j2",
+    "src/{module}/py.typed": "py.typed.j2",
+    "src/{module}/{kind}.py": "{kind}.py.j2",
+    "tests/test_{bare}.py": "test_{kind}.py.j2",
+}
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a new package is called, all over it."""
+
+    kind: Kind
+    name: str
+
+    @property
+    def distribution(self) -> str:
+        """The name that pip knows."""
+        return f"gvr-{self.name}"
+
+    @property
+    def bare(self) -> str:
+        """The name as part of a file's."""
+        return self.name.replace("-", "_")
+
+    @property
+    def module(self) -> str:
+        """The name that Python imports."""
+        return f"gvr_{self.bare}"
+
+    @property
+    def cls(self) -> str:
+        """The name of the class."""
+        return "".join(word.capitalize() for word in self.name.split("-"))
+
+    @property
+    def summary(self) -> str:
+        """What the plugin does, for lists."""
+        return SUMMARIES[self.kind]
+
+
+def new_package(kind: Kind, name: str, registry: Registry) -> Package:
+    """Return a package of a name that is free. Raises `UsageError`."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is no name for a plugin; write small letters, digits and single hyphens, "
+            "e.g. smooth-gradient"
+        )
+    package = Package(kind, name)
+    if name == ALL or keyword.iskeyword(package.cls):
+        raise UsageError(f"'{name}' means something else already; choose another name")
+    for row in registry.rows:
+        if (row.plugin.kind, row.plugin.name) == (kind, name):
+            raise UsageError(
+                f"{kind} '{name}' is there already, from {row.distribution}; choose another name"
+            )
+    if importlib.util.find_spec(package.module):
+        raise UsageError(
+            f"the module {package.module} is there already, and a plugin '{name}' would hide it; "
+            "choose another name"
+        )
+    return package
+
+
+def write_package(package: Package, folder: Path) -> list[Path]:
+    """Write the files into a folder that is not there yet. Raises `UsageError`."""
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("gvr_bench.registry.scaffold", "templates"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - it writes Python and TOML, of names that were checked
+    )
+    names = {"module": package.module, "kind": package.kind, "bare": package.bare}
+    written = []
+    try:
+        folder.mkdir(parents=True)
+        for place, template in FILES.items():
+            file = folder / place.format_map(names)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            source = templates.get_template(template.format_map(names))
+            file.write_text(source.render(package=package, version=__version__), encoding="utf-8")
+            written.append(file)
+    except FileExistsError as error:
+        raise UsageError(f"{folder} is there already; choose another with --out DIR") from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {folder}: {error.strerror or error}; choose another with --out DIR"
+        ) from error
+    return written

@@ -1,0 +1,262 @@
+"""New images, explained with the models of a run: a page, and a picture of every rationale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gvr_bench.cache.hdf5 import SLASH
+from gvr_bench.cache.serialization import replacing
+from gvr_bench.core.errors import DataError
+from gvr_bench.pipeline.case_scores import RunValues
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases.gallery import Gallery, galleries
+from gvr_bench.report.cases.maps import Maps, maps
+from gvr_bench.report.cases.reading import Combination, read_cases
+from gvr_bench.report.cases.views import Tile, absent, change_scale, heat_scale, shown
+from gvr_bench.report.exports.plate import Line, Plate, draw_plate, lines_about
+from gvr_bench.report.formatting import clean
+from gvr_bench.report.page import Section, make_page
+from gvr_bench.results.explained_images import (
+    ANSWERS,
+    CASES,
+    Answer,
+    Answers,
+    Asked,
+    ImageAnswers,
+    amount,
+    read_answers,
+)
+
+_EDGE = 128
+_OUTPUTS = 3  # predictions that are told of one image
+_NAMED = 2  # attribution maps that a terminal names one by one
+_ROWS = 24  # images whose maps are shown without a script
+_SECTIONS = (
+    Section("explained.html.j2", "images", "Images"),
+    Section("maps.html.j2", "maps", "Maps"),
+    Section("cases.html.j2", "cases", "Cases"),
+    Section("explained_with.html.j2", "provenance", "Provenance"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image in the table of a page, with what was asked about it and came of it.
+
+    `case` is the number of the first of its cases, None where nothing was asked.
+    """
+
+    image: ImageAnswers
+    predicted: str
+    tiles: tuple[Tile, ...]
+    case: int | None
+    lines: tuple[Line, ...]
+
+
+def _silent(done: int, total: int, detail: str) -> None:
+    """Show nothing."""
+
+
+def write_explained(folder: Path, progress: Callable[[int, int, str], None] = _silent) -> Answers:
+    """Draw the page and all pictures of a folder from its files. Raises `DataError`.
+
+    All changes of intensity share one scale. `progress` is told how many pictures of how many are
+    drawn.
+    """
+    answers = read_answers(folder)
+    combinations = read_cases(folder)
+    asked = [(image, one) for image in answers.images for one in image.asked]
+    if len(combinations) != 1 or len(combinations[0]) != len(asked):
+        raise DataError(
+            f"{folder / CASES} and {folder / ANSWERS} do not belong together; write them again "
+            "with: gvr-bench explain"
+        )
+    (c,) = combinations
+    with replacing(folder / "index.html") as partial:
+        partial.write_text(_page(folder, answers, c), encoding="utf-8")
+    plates = list(_plates(folder, answers, c))
+    with ThreadPoolExecutor(2) as pool:
+        for number, _ in enumerate(pool.map(lambda plate: _write(*plate), plates), start=1):
+            progress(number, len(plates), "")
+    return answers
+
+
+def _write(path: Path, plate: Plate) -> None:
+    with replacing(path) as partial:
+        partial.write_bytes(draw_plate(plate))
+
+
+def _plates(folder: Path, answers: Answers, c: Combination) -> Iterator[tuple[Path, Plate]]:
+    change = change_scale(c)
+    explainers = {e.name.replace(SLASH, "/"): e for e in shown(c)}
+    asked = ((image, one) for image in answers.images for one in image.asked)
+    for q, (image, one) in enumerate(asked):
+        for answer in one.answers:
+            e = explainers.get(answer.explainer)
+            if e is None or e.heat is None:
+                continue
+            yield (
+                _inside(folder, answer.picture),
+                Plate(
+                    title=image.name,
+                    lines=lines_about(
+                        answer.explainer,
+                        one.finding,
+                        one.target,
+                        seen=one.seen,
+                        found=answer.found,
+                        reason=answer.reason,
+                        warning=image.warning,
+                    ),
+                    before=f"{one.finding} {amount(one.prediction, answers.unit)}",
+                    after=amount(answer.prediction_after, answers.unit),
+                    image=c.input[q],
+                    heat=e.heat[q],
+                    counterfactual=None if e.counterfactual is None else e.counterfactual[q],
+                    scale=heat_scale(e, change),
+                ),
+            )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of the folder. Raises `DataError` for one that is not."""
+    path = folder / name
+    if not name.endswith(".png") or not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{folder / ANSWERS}: '{name}' is no picture of this folder")
+    return path
+
+
+def _page(folder: Path, answers: Answers, c: Combination) -> str:
+    return make_page(
+        "explained.html.j2",
+        _SECTIONS,
+        version=answers.gvr_bench,
+        answers=answers,
+        rows=list(_rows(answers, c)),
+        crisp=pictures.is_crisp(c.size),
+        absent=absent(c),
+        galleries=[_warned(one, answers) for one in galleries([c], RunValues())] if len(c) else [],
+        maps=[_noted(one, answers) for one in maps(read_cases(folder, _ROWS), _ROWS)]
+        if len(c)
+        else [],
+        beside=[],
+    )
+
+
+def _warned(gallery: Gallery, answers: Answers) -> Gallery:
+    """A gallery whose cases say which images are unlike those of the run."""
+    cases = [
+        replace(case, label="", note=note)
+        for case, note in zip(gallery.view.cases, _warnings(answers), strict=True)
+    ]
+    view = replace(gallery.view, cases=tuple(cases))
+    return replace(gallery, view=view)
+
+
+def _noted(found: Maps, answers: Answers) -> Maps:
+    """Maps of the first cases that say which images are unlike those of the run."""
+    rows = [
+        replace(row, label="", note=warning or row.note)
+        for row, warning in zip(found.rows, _warnings(answers), strict=False)
+    ]
+    return replace(found, rows=tuple(rows))
+
+
+def _warnings(answers: Answers) -> list[str]:
+    """What is to be said of each case's image."""
+    return [image.warning for image in answers.images for _ in image.asked]
+
+
+def _rows(answers: Answers, c: Combination) -> Iterator[Row]:
+    number = 0
+    for image in answers.images:
+        yield Row(
+            image=image,
+            predicted=predicted(answers, image),
+            tiles=tuple(_tiles(c, number)) if image.asked else (),
+            case=number if image.asked else None,
+            lines=tuple(_lines(answers, image)),
+        )
+        number += len(image.asked)
+
+
+def predicted(answers: Answers, image: ImageAnswers) -> str:
+    """What the model predicts of an image, the likeliest first where there are several outputs."""
+    found = sorted(image.predictions.items(), key=lambda named: -(named[1] or 0.0))
+    parts = [f"{name} {amount(value, answers.unit)}" for name, value in found[:_OUTPUTS]]
+    rest = len(found) - len(parts)
+    return ", ".join(parts) + (f" and {rest} less likely" if rest else "")
+
+
+def _tiles(c: Combination, i: int) -> Iterator[Tile]:
+    name = c.sample_id[i]
+    yield Tile(pictures.plain(c.input[i], _EDGE), f"Image {name}", "")
+    for e in shown(c)[:1]:
+        assert e.heat is not None
+        over = pictures.overlay(c.input[i], e.heat[i], heat_scale(e, change_scale(c)), _EDGE)
+        yield Tile(over, f"Map of {e.name} over image {name}", e.name)
+
+
+def _lines(answers: Answers, image: ImageAnswers) -> Iterator[Line]:
+    """What came of an image, a line for each explainer that makes counterfactuals."""
+    if image.warning:
+        yield Line(image.warning, bad=True)
+    if image.note:
+        yield Line(image.note)
+    for one in image.asked:
+        for answer in one.answers:
+            if answer.found is not None:
+                asked = f"{one.finding} into {one.target}" if one.target else one.finding
+                came, bad = outcome(one, answer)
+                change = " → ".join(
+                    amount(v, answers.unit) for v in (one.prediction, answer.prediction_after)
+                )
+                yield Line(f"{answer.explainer}, {asked}: {change}, {came}", bad)
+
+
+def outcome(one: Asked, answer: Answer) -> tuple[str, bool]:
+    """What came of a question, and whether it went wrong."""
+    if answer.status != "ok":
+        return f"{answer.status}: {answer.reason or 'no reason given'}", answer.status == "failed"
+    if not one.seen:
+        return "not seen by the model", False
+    steps = f" in {answer.steps} steps" if answer.steps is not None else ""
+    if answer.found:
+        return f"found{steps}", False
+    return f"not found: {answer.reason or 'no reason given'}", True
+
+
+def table(answers: Answers) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Rows of six cells for a terminal, each with the style of the row.
+
+    Image, finding, prediction, explainer, prediction after, outcome; what is as in the row above is
+    left out, and attribution maps share a row.
+    """
+    for image in answers.images:
+        name, style = clean(image.name), "yellow" if image.warning else ""
+        if not image.asked:
+            yield (name, "–", predicted(answers, image), "–", "–", image.note), style
+        for one in image.asked:
+            question = clean(f"{one.finding} into {one.target}" if one.target else one.finding)
+            before = amount(one.prediction, answers.unit)
+            for explainer, after, came, bad in _came(answers, one):
+                cells = (name, question, before, clean(explainer), after, clean(came))
+                yield cells, "red" if bad else style
+                name = question = before = ""
+
+
+def _came(answers: Answers, one: Asked) -> Iterator[tuple[str, str, str, bool]]:
+    """Explainers, the prediction after, what came of it and whether it went wrong."""
+    maps_of = [a.explainer for a in one.answers if a.status == "ok" and a.found is None]
+    for answer in one.answers:
+        if answer.explainer not in maps_of:
+            known = answer.prediction_after is not None
+            after = amount(answer.prediction_after, answers.unit) if known else "–"
+            yield answer.explainer, after, *outcome(one, answer)
+    if maps_of:
+        few = len(maps_of) <= _NAMED
+        whose = ", ".join(maps_of) if few else f"{len(maps_of)} others"
+        yield whose, "–", "map" if len(maps_of) == 1 else "maps", False

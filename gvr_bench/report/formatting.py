@@ -1,0 +1,137 @@
+"""Numbers, names and durations as people read them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+
+from gvr_bench.metrics import Declaration
+from gvr_bench.report.metric_info import entry
+from gvr_bench.report.scores.published import OURS, QuotedRow, decimals_of
+from gvr_bench.report.scores.tables import Cell, Column, Row, Table
+
+_BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+UP, DOWN = "↑", "↓"
+LEVEL = "†"
+"""Marks a column that tells no explainer from the controls."""
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def clean(text: str) -> str:
+    """One line of `text` without control characters, which a terminal would obey."""
+    flat = " ".join(text.split())
+    return "".join(c for c in flat if c not in _BIDI and unicodedata.category(c) != "Cc")
+
+
+def short(name: str, most: int = 28) -> str:
+    """A name that a chart has room for: `most` letters, the last of them dots where it has more."""
+    whole = clean(name)
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+
+
+def digits(table: Table, index: int, significant: int = 3) -> int:
+    """Decimals for a column, so that its numbers line up: `significant` digits of the largest."""
+    values = [row.cells[index].value for row in table.rows]
+    known = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    return _significant(max(known, default=0.0), significant)
+
+
+def _significant(largest: float, significant: int = 3) -> int:
+    if largest == 0 or 0.1 <= largest < 2:
+        return significant
+    return min(6, max(0, significant - 1 - math.floor(math.log10(largest))))
+
+
+def places(table: Table, row: Row, index: int, significant: int = 3) -> int:
+    """Decimals for a cell: its column's, or its own where a column spans orders of magnitude.
+
+    Costs do, and so do published numbers; ours gets as many as were printed there, so that the two
+    can be compared.
+    """
+    value = row.cells[index].value or 0.0
+    if not isinstance(row, QuotedRow):
+        costs = table.columns[index].group == "cost"
+        return _significant(abs(value), 2) if costs else digits(table, index, significant)
+    if table.columns[index].metric == OURS:
+        return max(_significant(abs(value), significant), row.decimals)
+    return decimals_of(value)
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with so many decimals; never -0."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def interval(cell: Cell, decimals: int, between: str) -> str:
+    """`0.790 to 0.883`, or nothing where no interval is known."""
+    if cell.low is None or cell.high is None:
+        return ""
+    return f"{number(cell.low, decimals)}{between}{number(cell.high, decimals)}"
+
+
+def word(cell: Cell) -> str:
+    """What stands in a cell without a number."""
+    return cell.status or "–"
+
+
+def arrow(column: Column) -> str:
+    """The direction that is better."""
+    return {"up": UP, "down": DOWN, "-": ""}[column.better]
+
+
+def heading(column: Column) -> str:
+    """Title, unit and direction of a column, with a mark where it tells nothing apart."""
+    unit = f" ({column.unit})" if column.unit else ""
+    mark = LEVEL if column.separated is False else ""
+    return " ".join(f"{entry(column.metric).title}{unit} {arrow(column)} {mark}".split())
+
+
+def raised(rank: int) -> str:
+    """A rank as it follows a number: `¹`."""
+    return str(rank).translate(_RAISED)
+
+
+def sentence(words: str) -> str:
+    """A clause as a sentence: with a capital, and one full stop."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
+
+
+def value_range(metric: Declaration) -> str:
+    """`0 to 1; higher is better.`"""
+    low, high = metric.lowest, metric.highest
+    if math.isinf(low) and math.isinf(high):
+        ends = "Any number"
+    elif math.isinf(high):
+        ends = f"From {low:g} up"
+    else:
+        ends = f"Up to {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+    way = {"up": "higher is better", "down": "lower is better", "-": "neither end is better"}
+    return f"{ends}; {way[metric.better]}."
+
+
+def hover(metric: str) -> str:
+    """All that is to be known of a metric, as a tooltip."""
+    it = entry(metric)
+    fooled = f"Fooled by: {it.fooled_by}" if it.fooled_by else ""
+    lines = (sentence(it.meaning), it.formula, value_range(it), fooled, f"Source: {it.source}")
+    return "\n".join(filter(None, lines))
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `3 min 12 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def listed(items: Sequence[str], most: int = 4) -> str:
+    """`a, b, c and 3 more`."""
+    shown = ", ".join(items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"

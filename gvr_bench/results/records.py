@@ -1,0 +1,102 @@
+"""Records: one line of JSON per score, with all that is needed to compare it honestly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gvr_bench.cache.serialization import replacing
+from gvr_bench.core.errors import DataError
+
+if TYPE_CHECKING:
+    import pydantic
+
+Status = Literal["ok", "n/a", "failed", "skipped"]
+Better = Literal["up", "down", "-"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One score of one combination.
+
+    `explainer` is None for a score of the model itself; `finding` is the output it is about, or
+    `all`. `value` with its 95 % interval `low`..`high` over `n` images is None unless `status` is
+    `ok`; otherwise `reason` says why. Numbers are comparable within one `protocol` only.
+    """
+
+    dataset: str
+    generator: str
+    encoder: str
+    head: str
+    explainer: str | None
+    finding: str
+    metric: str
+    metric_version: str
+    better: Better
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    seed: int
+    seconds: float
+    device: str
+    protocol: str
+    keys: tuple[str, ...]
+    status: Status = "ok"
+    reason: str = ""
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write one JSON object per line, atomically; NaN is never written. Raises `StoreError`."""
+    lines = [
+        json.dumps(dataclasses.asdict(record), ensure_ascii=False, allow_nan=False)
+        for record in records
+    ]
+    with replacing(path) as partial:
+        partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read what `write_records` wrote. Raises `DataError` naming the line that is not a record."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}; {_again(path)}") from error
+    import pydantic
+
+    strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+    record = pydantic.TypeAdapter(pydantic.with_config(strict)(Record))
+    records = []
+    lines = text.removesuffix("\n").split("\n") if text else []  # a name may hold other line ends
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(record.validate_json(line))
+        except pydantic.ValidationError as error:
+            raise DataError(
+                f"{path}, line {number}, is not a record of this version ({_first(error)}); "
+                f"{_again(path)}"
+            ) from error
+    return records
+
+
+def _again(path: Path) -> str:
+    """Say what makes the records of a run folder anew."""
+    folder = path.parent
+    return f"repeat the run with: gvr-bench run {folder / 'spec.toml'} --out {folder}"
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    """The first thing that is wrong, with the field it is in."""
+    problem = error.errors(include_input=False)[0]
+    field = ".".join(map(str, problem["loc"]))
+    return f"{field}: {problem['msg']}" if field else problem["msg"]
+
+
+def finite(value: float) -> float | None:
+    """NaN and infinity have no place in JSON: they become None."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,434 @@
+"""The store: complete means `meta.json`, and what cannot be written is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import stage_of
+
+from gvr_bench.cache.artifacts import ERROR, META, WORK, DamageError, FileCheckpoints, Store
+from gvr_bench.cache.integrity import digest, sha256, sums, value_files, write_meta
+from gvr_bench.core.errors import StoreError
+from gvr_bench.core.stage import Stage
+from gvr_bench.registry.registry import Registry
+
+
+@pytest.fixture
+def stage(registry: Registry) -> Stage:
+    return stage_of(registry)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def fill(store: Store, stage: Stage, content: bytes = b"value") -> Path:
+    """Write a stage as a run does; return where it lies."""
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(content)
+        (store.place(stage) / WORK / "checkpoint-1-half.safetensors").write_bytes(b"half")
+        store.commit(stage, {"seconds": 1.5})
+    return store.place(stage)
+
+
+def test_a_value_without_its_meta_is_absent(store: Store, stage: Stage) -> None:
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(b"value")
+        assert not store.has(stage)
+    assert not store.has(stage)
+    assert list((store.root / "drafts").iterdir()) == []
+
+
+def test_a_committed_value_is_there_and_says_what_it_is(store: Store, stage: Stage) -> None:
+    folder = fill(store, stage)
+    assert store.has(stage)
+    said = store.meta(stage)
+    assert said.items() >= {**stage.describe(), "seconds": 1.5}.items()
+    assert said["digest"] == digest(sums(value_files(folder)))
+    assert not (folder / WORK).exists()
+
+
+def test_a_value_is_stale_when_an_input_was_made_again_and_differs(
+    store: Store, stage: Stage
+) -> None:
+    (needed,) = stage.inputs
+    fill(store, needed)
+    fill(store, stage)
+    store.forget(needed)
+    assert store.has(stage), "an input that is gone leaves the value as it is"
+    fill(store, needed)
+    assert store.has(stage), "an input that came out alike leaves the value as it is"
+    fill(store, needed, b"another value")
+    assert not store.has(stage)
+
+
+def test_a_failure_is_kept_until_it_is_mended(store: Store, stage: Stage) -> None:
+    with store.claim(stage):
+        store.fail(stage, ValueError("no good"), "trace")
+    folder = store.place(stage)
+    assert '"no good"' in (folder / ERROR).read_text()
+    assert not store.has(stage)
+    fill(store, stage)
+    assert not (folder / ERROR).exists()
+
+
+def test_a_forgotten_value_is_gone_and_forgetting_twice_is_fine(store: Store, stage: Stage) -> None:
+    folder = fill(store, stage)
+    store.forget(stage)
+    store.forget(stage)
+    assert not store.has(stage)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_emptied_is_not_found_as_whole(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, stage)
+    monkeypatch.setattr("shutil.rmtree", lambda *args, **kwargs: None)
+    store.forget(stage)
+    assert not store.has(stage)
+
+
+@pytest.mark.parametrize("inside", ["store", "store/deep/er"])
+def test_a_store_that_cannot_be_made_is_one_line(tmp_path: Path, inside: str) -> None:
+    (tmp_path / "store").write_text("a file is in the way")
+    with pytest.raises(StoreError) as caught:
+        Store(tmp_path / inside).prepare()
+    assert str(caught.value).startswith(f"cannot write the store {tmp_path / inside}: ")
+    assert str(caught.value).endswith("choose another folder with --store DIR")
+
+
+def refuse(*args: object, **kwargs: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize("method", ["mkdir", "write_bytes"])
+def test_a_store_that_cannot_be_written_is_one_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(StoreError, match=r"cannot write the store .*: Permission denied; choose"):
+        store.prepare()
+
+
+def test_a_stage_that_cannot_be_claimed_is_one_line(store: Store, stage: Stage) -> None:
+    store.prepare()
+    (store.root / "locks").rmdir()
+    (store.root / "locks").write_text("a file is in the way")
+    with pytest.raises(StoreError, match="cannot write the store"), store.claim(stage):
+        pytest.fail("nothing was claimed")
+
+
+def test_a_stage_that_cannot_be_forgotten_is_one_line(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, stage)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StoreError, match="cannot write the store"):
+        store.forget(stage)
+    assert store.has(stage)
+
+
+def test_an_error_while_computing_is_not_blamed_on_the_store(store: Store, stage: Stage) -> None:
+    with pytest.raises(FileNotFoundError, match="the plugin's file"), store.claim(stage):
+        raise FileNotFoundError("the plugin's file")
+
+
+def test_a_disk_that_is_full_at_the_commit_leaves_the_value_absent(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with store.claim(stage):
+        monkeypatch.setattr(Path, "write_text", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            store.commit(stage, {"seconds": 1.0})
+    assert not store.has(stage)
+
+
+def test_a_disk_that_is_full_at_the_commit_leaves_the_value_before(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fill(store, stage)
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    store.restart(stage)
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(b"another value")
+        monkeypatch.setattr(Path, "write_text", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            store.commit(stage, {"seconds": 1.0})
+    assert Store(store.root).has(stage)
+    assert Store(store.root).file(stage, "value.bin").read_bytes() == b"value"
+    assert (folder / META).is_file()
+
+
+def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from gvr_bench.cache.artifacts import default_root
+
+    monkeypatch.setenv("GVR_BENCH_STORE", str(tmp_path))
+    assert default_root() == tmp_path
+    monkeypatch.delenv("GVR_BENCH_STORE")
+    assert default_root().name == "gvr-bench"
+
+
+def damage(folder: Path, how: str) -> None:
+    """Do to a value what disks and people do."""
+    file, meta = folder / "value.bin", folder / META
+    match how:
+        case "a flipped bit":
+            file.write_bytes(b"valud")
+        case "a shorter file":
+            file.write_bytes(b"valu")
+        case "an empty file":
+            file.write_bytes(b"")
+        case "no file":
+            file.unlink()
+        case "a shorter meta.json":
+            meta.write_bytes(meta.read_bytes()[:-20])
+        case "another meta.json":
+            meta.write_text('{"key": 1}')
+        case "the meta.json of another":
+            told = json.loads(meta.read_text())
+            write_meta(folder, {**told, "key": "0" + told["key"]})
+        case "a flipped bit of meta.json":
+            meta.write_text(meta.read_text().replace('"seconds": 1', '"seconds": 9'))
+        case "a flipped bit of a name in meta.json":
+            meta.write_text(meta.read_text().replace('"own"', '"owo"'))
+
+
+DAMAGE = (
+    "a flipped bit", "a shorter file", "an empty file", "no file", "a shorter meta.json",
+    "another meta.json", "the meta.json of another", "a flipped bit of meta.json",
+    "a flipped bit of a name in meta.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_value_is_never_read(store: Store, stage: Stage, how: str) -> None:
+    damage(fill(store, stage), how)
+    reader = Store(store.root)
+    if reader.has(stage):
+        with pytest.raises(DamageError, match=r"content of value\.bin is not what was written"):
+            reader.file(stage, "value.bin")
+        assert how == "a flipped bit", "all else is seen at once"
+    else:
+        assert reader.inspect(stage)[1]
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_value_is_discarded_and_a_whole_one_kept(
+    store: Store, stage: Stage, how: str
+) -> None:
+    folder = fill(store, stage)
+    Store(store.root).discard(stage)
+    assert folder.exists()
+    damage(folder, how)
+    if how != "the meta.json of another":  # which is seen before anything is read
+        Store(store.root).discard(stage)
+        assert not folder.exists()
+
+
+def test_a_value_with_a_digest_of_all_its_files_is_checked_by_that(
+    store: Store, stage: Stage
+) -> None:
+    folder = fill(store, stage)
+    meta = json.loads((folder / META).read_text())
+    del meta["files"], meta["own"]
+    (folder / META).write_text(json.dumps(meta))
+    assert Store(store.root).file(stage, "value.bin") == folder / "value.bin"
+    damage(folder, "a flipped bit")
+    with pytest.raises(DamageError, match="its content is not what was written"):
+        Store(store.root).file(stage, "value.bin")
+
+
+def test_a_value_without_checksums_is_used(store: Store, stage: Stage) -> None:
+    folder = fill(store, stage)
+    meta = {"key": stage.key, "seconds": 2.5, **stage.made_of()}
+    (folder / META).write_text(json.dumps(meta))
+    damage(folder, "a flipped bit")
+    reader = Store(store.root)
+    assert reader.has(stage)
+    assert reader.file(stage, "value.bin").read_bytes() == b"valud"
+
+
+def test_a_value_is_read_for_its_checksum_once(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, stage)
+    reader, read = Store(store.root), []
+    monkeypatch.setattr(
+        "gvr_bench.cache.integrity.sha256", lambda path: read.append(path) or sha256(path)
+    )
+    for _ in range(3):
+        reader.file(stage, "value.bin")
+    assert len(read) == 1
+
+
+def test_a_draft_that_another_process_removed_is_no_value(store: Store, stage: Stage) -> None:
+    with store.claim(stage) as draft:
+        store.output(stage, "value.bin").write_bytes(b"value")
+        store.output(stage, "more.bin").write_bytes(b"more")
+        (draft / "more.bin").unlink()
+        with pytest.raises(DamageError, match="another process removed it"):
+            store.commit(stage, {"seconds": 1.0})
+    assert not store.has(stage)
+
+
+def test_two_writers_without_a_lock_leave_one_whole_value(store: Store, stage: Stage) -> None:
+    other = Store(store.root)
+    with store.claim(stage):
+        store.output(stage, "value.bin").write_bytes(b"value")
+        (store.root / "locks" / f"{stage.key[:16]}.lock").unlink()
+        fill(other, stage, b"other")
+        store.commit(stage, {"seconds": 1.0})
+    reader = Store(store.root)
+    assert reader.has(stage)
+    assert reader.file(stage, "value.bin").read_bytes() == b"value"
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def test_a_killed_writer_leaves_nothing_once_the_stage_is_claimed_again(
+    store: Store, stage: Stage
+) -> None:
+    host = store.writer.split("-")[0]
+    left = store.root / "drafts" / f"{stage.key[:16]}-{host}-{dead_process()}-00000000"
+    elsewhere = store.root / "drafts" / f"{stage.key[:16]}-{host}-{os.getpid()}-11111111"
+    for draft in (left, elsewhere):
+        draft.mkdir(parents=True)
+        (draft / "value.bin").write_bytes(b"half")
+    work = store.place(stage) / WORK
+    work.mkdir(parents=True)
+    (work / ".checkpoint-12.partial.12.partial").write_bytes(b"half")
+    (work / "checkpoint-3-whole.safetensors").write_bytes(b"kept")
+    with store.claim(stage):
+        assert not left.exists()
+        assert elsewhere.exists(), "its process runs, and may have lost the lock"
+        assert [path.name for path in work.iterdir()] == ["checkpoint-3-whole.safetensors"]
+
+
+def test_a_file_system_without_locks_is_no_hindrance(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*args: object, **kwargs: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", no_locks)
+    fill(store, stage)
+    assert store.has(stage)
+
+
+def saved(folder: Path) -> FileCheckpoints:
+    made = FileCheckpoints(folder, 0)
+    made.save(3, {"net": {"w": torch.arange(4)}}, [{"step": 2.0, "loss": 0.5}])
+    return made
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    step, state, history = saved(tmp_path).load()
+    assert (step, history) == (3, [{"step": 2.0, "loss": 0.5}])
+    assert torch.equal(state["net"]["w"], torch.arange(4))
+
+
+def test_there_is_no_checkpoint_at_first(tmp_path: Path) -> None:
+    assert FileCheckpoints(tmp_path, 0).load() is None
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 20, -1])
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, length: int) -> None:
+    found = saved(tmp_path)
+    (path,) = found.files
+    path.write_bytes(path.read_bytes()[:length])
+    assert found.load() is None
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_ignored(tmp_path: Path) -> None:
+    found = saved(tmp_path)
+    (path,) = found.files
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert found.load() is None
+
+
+def test_a_checkpoint_of_other_inputs_is_ignored(tmp_path: Path) -> None:
+    first = FileCheckpoints(tmp_path, 0, {"data": "as it was"})
+    first.save(3, {}, [])
+    assert FileCheckpoints(tmp_path, 0, {"data": "as it was"}).load()
+    assert FileCheckpoints(tmp_path, 0, {"data": "made again"}).load() is None
+
+
+def test_a_checkpoint_whose_folder_another_process_removed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: Path, target: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "replace", gone)
+    saved(tmp_path)
+
+
+def test_only_the_last_checkpoint_is_kept_and_the_one_before_if_saving_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = saved(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *args, **kwargs: None)
+        found.save(10, {}, [])
+    assert [path.name.split("-")[1] for path in found.files] == ["10", "3"]
+    found.files[0].write_bytes(b"")
+    assert found.load()[0] == 3
+    found.save(11, {}, [])
+    assert len(found.files) == 1
+
+
+def test_a_checkpoint_of_other_content_is_ignored(tmp_path: Path) -> None:
+    from gvr_bench.cache.serialization import write_weights
+
+    found = saved(tmp_path)
+    (path,) = found.files
+    write_weights(path, {"w": torch.arange(4)})
+    path.rename(path.with_name(f"checkpoint-3-{sha256(path)[:16]}.safetensors"))
+    assert found.load() is None
+
+
+def test_being_killed_while_saving_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = saved(tmp_path)
+
+    def killed(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            found.save(9, {}, [])
+    assert found.load()[0] == 3
+
+
+def test_checkpoints_are_due_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    clock = FileCheckpoints(tmp_path, 30)
+    assert not clock.due()
+    now = 130.0
+    assert clock.due()
+    clock.save(1, {}, [])
+    assert not clock.due()

@@ -1,0 +1,163 @@
+"""What was asked for: inline settings, TOML, flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gvr_bench.config.spec import Choice, Spec, build_spec, parse_choice, read_spec, write_spec
+from gvr_bench.core.errors import UsageError
+
+
+@pytest.fixture
+def toml(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "spec.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "gvr:cutoff=1,steps",
+            "cannot read 'steps' in 'gvr:cutoff=1,steps'; write gvr:setting=value",
+        ),
+        ("gvr:=3", "cannot read '=3'"),
+        ("gvr:steps=3,steps=4", "sets 'steps' twice"),
+        (":steps=3", "names no component"),
+        ("", "names no component"),
+    ],
+)
+def test_inline_settings_that_cannot_be_read_are_quoted(text: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_choice(text)
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("gvr", {}),
+        ("gvr:", {}),
+        ("gvr:steps=3,cutoff=0.5", {"steps": "3", "cutoff": "0.5"}),
+        ("gvr:expression=a=b", {"expression": "a=b"}),
+        ("gvr:CIFAR10,steps=3", {"": "CIFAR10", "steps": "3"}),
+    ],
+)
+def test_inline_settings_are_read(text: str, settings: dict[str, str]) -> None:
+    assert parse_choice(text) == Choice(name="gvr", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('explaner = "gvr"', "unknown key 'explaner'; did you mean 'explainer'?"),
+        ("limit = ", "cannot read the spec"),
+        ("[[head]]\nsteps = 3", "every head needs a name"),
+        ("head = 3", "every head needs a name"),
+        ('head = "linear:ridge=1,steps"', "cannot read 'steps'"),
+        ('[[dataset]]\nname = "of:mnist"\n"" = "digits"', "sets '' twice"),
+    ],
+)
+def test_a_spec_that_cannot_be_read_names_the_trouble(toml, text: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_spec(toml(text), {}, {})
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['explaner = "gvr"', "limit = ", "head = 3"])
+def test_a_spec_that_cannot_be_read_is_named(toml, text: str) -> None:
+    with pytest.raises(UsageError, match=r"spec\.toml"):
+        read_spec(toml(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("limit = 0", "limit = 0: Input should be greater than or equal to 1"),
+        ('profile = "fast"', "profile = 'fast': Input should be 'quick', 'standard' or 'paper'"),
+        ("seeds = []", "seeds = []: "),
+        ('seeds = ["one"]', "seeds.0 = 'one': "),
+        ("dataset = []", "dataset = []: "),
+        ("explainer = []", "explainer = []: "),
+        ("[latents]\ncopy = 3", "latents.copy = 3: "),
+        ("[latents]\nshift = 0.5", "latents.shift = 0.5: "),
+    ],
+)
+def test_a_value_out_of_range_is_named(toml, text: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_spec(toml(text), {}, {})
+    assert str(caught.value).startswith(why)
+
+
+def test_a_missing_spec_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no spec .*absent\.toml"):
+        read_spec(tmp_path / "absent.toml")
+
+
+def test_a_folder_is_no_spec(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read the spec"):
+        read_spec(tmp_path)
+
+
+def test_a_binary_file_is_no_spec(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot read the spec"):
+        read_spec(tmp_path / "spec.toml")
+
+
+def test_components_are_names_tables_or_lists_of_both(toml) -> None:
+    spec = build_spec(
+        toml(
+            'head = ["linear", "mlp:units=8"]\ndataset = "digits"\n'
+            '[generator]\nname = "vae"\nsteps = 3\n'
+            '[[explainer]]\nname = "gvr"\ncutoff = 10.0\n[[explainer]]\nname = "edge"\n'
+        ),
+        {},
+        {},
+    )
+    assert spec.dataset == (Choice(name="digits"),)
+    assert spec.head == (Choice(name="linear"), Choice(name="mlp", settings={"units": "8"}))
+    assert spec.generator == (Choice(name="vae", settings={"steps": 3}),)
+    assert spec.explainer == (Choice(name="gvr", settings={"cutoff": 10.0}), Choice(name="edge"))
+
+
+def test_flags_win_over_the_file_and_that_over_the_defaults(toml) -> None:
+    file = toml('limit = 7\nseeds = [1, 2]\nprofile = "paper"\nhead = "mlp"\nencoder = "conv"')
+    flags = {"limit": 9, "seeds": None, "profile": None, "data_root": None}
+    spec = build_spec(file, flags, {"head": ["linear"], "encoder": ()})
+    assert (spec.limit, spec.seeds, spec.profile) == (9, (1, 2), "paper")
+    assert [c.name for c in spec.head] == ["linear"]
+    assert [c.name for c in spec.generator] == ["wgan-gp"]
+
+
+def test_what_is_asked_twice_is_asked_once() -> None:
+    spec = build_spec(None, {"seeds": [1, 0, 1]}, {"head": ["mlp", "linear", "mlp"]})
+    assert spec.seeds == (1, 0)
+    assert [c.name for c in spec.head] == ["mlp", "linear"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(),
+        build_spec(
+            None,
+            {"seeds": [3, 1], "limit": 5, "data_root": "/some where", "profile": "paper"},
+            {
+                "dataset": ["digits:source=3,target=8"],
+                "head": ["linear", "mlp:units=8"],
+                "explainer": ["gvr:cutoff=0.25,steps=3", "all"],
+            },
+        ),
+    ],
+)
+def test_a_spec_that_was_written_reads_back_the_same(tmp_path: Path, spec: Spec) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_text(write_spec(spec), encoding="utf-8")
+    assert build_spec(path, {}, {}) == spec

@@ -1,0 +1,74 @@
+"""The command line in this process, and packages that a test makes up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import Packages
+from typer.testing import CliRunner
+
+from gvr_bench.cli.main import app
+from gvr_bench.registry.registry import Registry, installed
+
+
+@dataclasses.dataclass(frozen=True)
+class Typed:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def fault(self) -> str:
+        """The one line that bad input ends with."""
+        lines = self.err.splitlines()
+        assert (self.code, self.out, len(lines)) == (2, "", 1), self
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+
+pytest_plugins = ["dataset_fixtures", "report_fixtures"]
+
+Cli = Callable[..., Typed]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Type a command in an empty folder with an empty store; a traceback fails the test."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("GVR_BENCH_STORE", str(tmp_path / "store"))
+
+    def type_in(*arguments: object) -> Typed:
+        result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+        return Typed(result.exit_code, result.stdout, result.stderr)
+
+    return type_in
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """What comes with gvr-bench."""
+    return installed()
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
+    """Made-up packages; `use_packages` shows them to the command line."""
+    return Packages(tmp_path / "site", monkeypatch)
+
+
+@pytest.fixture
+def use_packages(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Make the command line find the made-up packages."""
+
+    def use() -> None:
+        found = packages.registry()
+        monkeypatch.setattr("gvr_bench.registry.registry.installed", lambda: found)
+
+    return use

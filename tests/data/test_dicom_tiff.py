@@ -1,0 +1,448 @@
+"""TIFF and DICOM files: shown as a viewer shows them, or named in one line."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import gvr_bench.api as gvr
+from gvr_bench.core.types import ImageSpec
+from gvr_bench.data import dicom
+from gvr_bench.data.image_io import MOST_PIXELS, read_extent, read_mask, read_picture, read_pictures
+
+pydicom = pytest.importorskip("pydicom", reason="DICOM is an extra: pip install 'gvr-bench[dicom]'")
+
+GREY = np.random.default_rng(3).integers(0, 256, (24, 20), np.uint8)
+COLOUR = np.random.default_rng(4).integers(0, 256, (24, 20, 3), np.uint8)
+FUZZ = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
+BASELINE, LOSSLESS, JPEG2000 = (f"1.2.840.10008.1.2.4.{n}" for n in (50, 70, 90))
+
+
+def dataset(pixels: np.ndarray, syntax: str = EXPLICIT, **fields: object) -> pydicom.Dataset:
+    """A DICOM data set of one picture, with fields replaced or, for None, removed."""
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    bits = 8 * pixels.itemsize
+    said: dict[str, object] = {
+        "SOPClassUID": meta.MediaStorageSOPClassUID,
+        "SOPInstanceUID": "1.2.3",
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "SamplesPerPixel": 1 if pixels.ndim == 2 else 3,
+        "PhotometricInterpretation": "MONOCHROME2" if pixels.ndim == 2 else "RGB",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(pixels.dtype.kind == "i"),
+        "PixelData": pixels.tobytes(),
+    }
+    if pixels.ndim == 3:
+        said["PlanarConfiguration"] = 0
+    made = pydicom.Dataset()
+    made.file_meta = meta
+    for name, value in (said | fields).items():
+        if value is not None:
+            setattr(made, name, value)
+    return made
+
+
+def write(path: Path, pixels: np.ndarray, syntax: str = EXPLICIT, **fields: object) -> Path:
+    dataset(pixels, syntax, **fields).save_as(path, enforce_file_format=True)
+    return path
+
+
+def grey(path: Path) -> np.ndarray:
+    return read_picture(path, 1)[0]
+
+
+def fault(path: Path) -> str:
+    """The one line that a user reads."""
+    with pytest.raises(gvr.DataError) as caught:
+        read_picture(path, 1)
+    line = str(caught.value)
+    assert line.startswith(f"cannot read the image {path}: ")
+    assert line.isprintable()
+    return line
+
+
+# DICOM that is refused
+
+
+@pytest.mark.parametrize("edge", [8193, 65535])
+def test_a_dicom_that_says_it_is_huge_is_refused_unread(tmp_path: Path, edge: int) -> None:
+    path = write(tmp_path / "bomb.dcm", GREY, Rows=edge, Columns=edge)
+    assert f"{edge:,} x {edge:,} pixels, too many" in fault(path)
+    with pytest.raises(gvr.DataError):
+        read_extent(path)
+
+
+@pytest.mark.parametrize(("syntax", "kind"), [(BASELINE, "JPEG"), (JPEG2000, "JPEG2000")])
+def test_a_compressed_picture_larger_than_its_header_is_not_unpacked(
+    tmp_path: Path, syntax: str, kind: str
+) -> None:
+    packed = io.BytesIO()
+    Image.fromarray(np.zeros((300, 400), np.uint8)).save(packed, format=kind)
+    path = write(
+        tmp_path / "a.dcm", GREY, syntax, PixelData=pydicom.encaps.encapsulate([packed.getvalue()])
+    )
+    assert "its header says 20 x 24 pixels and the picture in it has 400 x 300" in fault(path)
+
+
+def test_a_file_that_is_deflated_as_a_whole_is_not_unpacked(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", np.zeros((4000, 4000), np.uint8), "1.2.840.10008.1.2.1.99")
+    assert path.stat().st_size < 100_000
+    assert "its transfer syntax is Deflated Explicit VR Little Endian" in fault(path)
+
+
+def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(dicom, "MOST_BYTES", 500)
+    assert "it has more than 500 bytes" in fault(write(tmp_path / "a.dcm", GREY))
+    assert dicom.MOST_BYTES < 4 * MOST_PIXELS
+
+
+def test_run_lengths_that_could_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch) -> None:
+    made = dataset(GREY)
+    made.compress(pydicom.uid.RLELossless)
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    monkeypatch.setattr(dicom, "MOST_RUNS", 100)
+    assert "its run lengths have more than 100 bytes" in fault(tmp_path / "a.dcm")
+
+
+def test_a_film_is_refused_for_nobody_knows_which_picture_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", GREY, NumberOfFrames=7, PixelData=GREY.tobytes() * 7)
+    assert "it has 7 frames, and one picture is expected" in fault(path)
+
+
+def test_a_report_without_a_picture_is_refused(tmp_path: Path) -> None:
+    assert "DICOM without a picture" in fault(write(tmp_path / "a.dcm", GREY, PixelData=None))
+
+
+@pytest.mark.parametrize("name", ["Rows", "Columns", "SamplesPerPixel", "BitsStored"])
+def test_a_header_that_lacks_a_number_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    assert f"its header says that {name} is None" in fault(
+        write(tmp_path / "a.dcm", GREY, **{name: None})
+    )
+
+
+def test_a_number_of_the_wrong_kind_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", GREY)
+    rows = struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, 24)
+    text = struct.pack("<HH2sH2s", 0x28, 0x10, b"LO", 2, b"xx")
+    content = path.read_bytes()
+    assert content.count(rows) == 1
+    path.write_bytes(content.replace(rows, text))
+    assert "its header says that Rows is 'xx'" in fault(path)
+
+
+@pytest.mark.parametrize("kind", ["PALETTE COLOR", "YBR_PARTIAL_420", "ARGB", None])
+def test_colours_that_are_not_known_are_refused(tmp_path: Path, kind: str | None) -> None:
+    path = write(tmp_path / "a.dcm", GREY, PhotometricInterpretation=kind)
+    assert f"its colours are {kind}" in fault(path)
+
+
+def test_pixels_of_32_bits_are_refused(tmp_path: Path) -> None:
+    assert "1 x 32 bits per pixel" in fault(write(tmp_path / "a.dcm", GREY.astype("<u4")))
+
+
+@pytest.mark.parametrize("stored", [0, 9])
+def test_more_bits_than_there_are_are_refused(tmp_path: Path, stored: int) -> None:
+    path = write(tmp_path / "a.dcm", GREY, BitsStored=stored)
+    assert f"{stored} of 8 bits are used" in fault(path)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [{"RescaleSlope": 0, "RescaleIntercept": 5}, {"WindowCenter": 9, "WindowWidth": 0}],
+)
+def test_a_window_that_shows_nothing_is_refused(tmp_path: Path, looks: dict[str, int]) -> None:
+    fault(write(tmp_path / "a.dcm", GREY, **looks))
+
+
+def test_without_a_decoder_it_says_what_to_install(tmp_path: Path) -> None:
+    if pydicom.pixels.get_decoder(LOSSLESS).is_available:
+        pytest.skip("this machine can decode it")
+    data = pydicom.encaps.encapsulate([b"\xff\xd8\xff"])
+    path = write(tmp_path / "a.dcm", GREY, LOSSLESS, PixelData=data)
+    line = fault(path)
+    assert "it is compressed as JPEG Lossless" in line
+    assert line.endswith("pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg")
+
+
+def test_without_pydicom_it_says_what_to_install(tmp_path: Path, monkeypatch) -> None:
+    files = [write(tmp_path / "a.dcm", GREY)]
+    monkeypatch.setitem(sys.modules, "pydicom.pixels.utils", None)
+    assert fault(files[0]).endswith("needs pydicom: pip install 'gvr-bench[dicom]'")
+    with pytest.raises(gvr.DataError) as caught:
+        read_pictures(files, ImageSpec(1, 8))
+    assert caught.value.unreadable == {}  # not one of the few that may be left out
+
+
+@pytest.mark.parametrize("length", [132, 200, 400, 700])
+def test_a_truncated_dicom_is_named(tmp_path: Path, length: int) -> None:
+    path = write(tmp_path / "a.dcm", GREY)
+    path.write_bytes(path.read_bytes()[:length])
+    assert fault(path).endswith("; replace the file")
+
+
+def test_sequences_within_sequences_end_in_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", GREY)
+    start = path.read_bytes().index(struct.pack("<HH2s", 0x28, 0x02, b"US"))
+    deep = struct.pack("<HH2sHI", 0x20, 0x9222, b"SQ", 0, 0xFFFFFFFF)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    path.write_bytes(path.read_bytes()[:start] + (deep + item) * 20_000)
+    fault(path)
+
+
+# DICOM as a viewer shows it
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_bytes_are_shown_as_they_are(tmp_path: Path, syntax: str) -> None:
+    np.testing.assert_array_equal(grey(write(tmp_path / "scan.png", GREY, syntax)), GREY)
+
+
+def test_the_largest_value_is_black_in_monochrome1(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", GREY, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(grey(path), 255 - GREY)
+
+
+def test_without_a_window_the_stored_bits_are_the_range(tmp_path: Path) -> None:
+    wide = GREY.astype("<u2")
+    np.testing.assert_array_equal(grey(write(tmp_path / "a.dcm", wide * 257)), GREY)
+    ramp = np.arange(4096, dtype="<u2").reshape(64, 64)
+    shown = grey(write(tmp_path / "b.dcm", ramp, BitsStored=12, HighBit=11))
+    np.testing.assert_array_equal(shown, np.rint(ramp / 4095 * 255))
+
+
+def test_hounsfield_units_are_seen_through_the_first_window(tmp_path: Path) -> None:
+    stored = np.array([[-3000, 64, 864, 1064, 1464, 3000]], "<i2")
+    path = write(
+        tmp_path / "a.dcm", stored, RescaleSlope=1, RescaleIntercept=-1024,
+        WindowCenter=[40, -600], WindowWidth=[401, 1500],
+    )  # fmt: skip
+    units = np.array([-4024, -960, -160, 40, 440, 1976])
+    expected = np.rint(((units - 39.5) / 400 + 0.5).clip(0, 1) * 255)
+    np.testing.assert_array_equal(grey(path)[0], expected)
+
+
+def test_a_falling_scale_turns_the_picture_around(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", GREY, RescaleSlope=-1, RescaleIntercept=255)
+    np.testing.assert_array_equal(grey(path), 255 - GREY)
+    path = write(
+        tmp_path / "b.dcm", GREY, RescaleSlope=-1, RescaleIntercept=255, WindowCenter=128,
+        WindowWidth=256,
+    )  # fmt: skip
+    np.testing.assert_array_equal(grey(path), 255 - GREY)
+
+
+def test_a_table_of_greys_goes_before_the_window(tmp_path: Path) -> None:
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [256, 0, 16]
+    table.LUTData = [257 * (255 - level) for level in range(256)]
+    made = dataset(GREY, WindowCenter=1, WindowWidth=2, VOILUTSequence=[table])
+    made["VOILUTSequence"][0]["LUTData"].VR = "US"
+    made["VOILUTSequence"][0]["LUTDescriptor"].VR = "US"
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(grey(tmp_path / "a.dcm"), 255 - GREY)
+
+
+def test_an_empty_window_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", GREY, WindowCenter="", WindowWidth="", RescaleSlope="")
+    np.testing.assert_array_equal(grey(path), GREY)
+
+
+def test_colours_become_three_channels_or_grey(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", COLOUR)
+    np.testing.assert_array_equal(read_picture(path, 3), COLOUR.transpose(2, 0, 1))
+    np.testing.assert_array_equal(grey(path), np.asarray(Image.fromarray(COLOUR).convert("L")))
+
+
+def test_luminance_and_chroma_become_colours(tmp_path: Path) -> None:
+    ybr = np.asarray(Image.fromarray(COLOUR).convert("YCbCr"))
+    path = write(tmp_path / "a.dcm", ybr, PhotometricInterpretation="YBR_FULL")
+    assert np.abs(read_picture(path, 3).transpose(1, 2, 0).astype(int) - COLOUR).max() <= 3
+
+
+def test_run_lengths_are_unpacked(tmp_path: Path) -> None:
+    made = dataset(GREY)
+    made.compress(pydicom.uid.RLELossless)
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(grey(tmp_path / "a.dcm"), GREY)
+
+
+def test_a_jpeg_inside_is_unpacked(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    Image.fromarray(GREY).save(packed, format="JPEG", quality=100)
+    data = pydicom.encaps.encapsulate([packed.getvalue()])
+    path = write(tmp_path / "a.dcm", GREY, BASELINE, PixelData=data)
+    assert np.abs(grey(path).astype(int) - GREY).max() <= 12
+
+
+def test_the_extent_of_a_dicom_is_width_and_height(tmp_path: Path) -> None:
+    assert read_extent(write(tmp_path / "a.dcm", GREY)) == (20, 24)
+
+
+# TIFF
+
+
+def tiff(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    Image.fromarray(pixels).save(path, format="TIFF", **options)
+    return path
+
+
+def test_a_tiff_of_several_pages_is_refused(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "a.tif", GREY, save_all=True, append_images=[Image.fromarray(GREY)])
+    assert "it has several pages, and one picture is expected" in fault(path)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_a_tiff_without_a_black_and_a_white_is_refused(tmp_path: Path, kind: type) -> None:
+    assert "numbers of 32 bits" in fault(tiff(tmp_path / "a.tif", GREY.astype(kind)))
+
+
+@pytest.mark.parametrize("edge", [8193, 2**31 - 1])
+def test_a_tiff_that_says_it_is_huge_is_refused_unread(tmp_path: Path, edge: int) -> None:
+    path = tiff(tmp_path / "bomb.tif", GREY)
+    content = bytearray(path.read_bytes())
+    (entries,) = struct.unpack_from("<I", content, 4)
+    (n,) = struct.unpack_from("<H", content, entries)
+    for at in range(entries + 2, entries + 2 + 12 * n, 12):
+        if struct.unpack_from("<H", content, at)[0] in (256, 257):
+            struct.pack_into("<HII", content, at + 2, 4, 1, edge)
+    path.write_bytes(content)
+    assert "pixels" in fault(path)
+
+
+@pytest.mark.parametrize("length", [4, 8, 100, 400])
+def test_a_truncated_tiff_is_named_in_one_line(tmp_path: Path, length: int, recwarn) -> None:
+    path = tiff(tmp_path / "a.tif", GREY)
+    path.write_bytes(path.read_bytes()[:length])
+    fault(path)
+    assert [str(one.message) for one in recwarn] == []
+
+
+PACKINGS = [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"]
+
+
+@pytest.mark.parametrize("packed", PACKINGS)
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_tiff_of_8_or_16_bits_is_read(tmp_path: Path, packed: str | None, wide: bool) -> None:
+    pixels = GREY.astype(np.uint16) * 257 if wide else GREY
+    np.testing.assert_array_equal(grey(tiff(tmp_path / "a.png", pixels, compression=packed)), GREY)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_tiff_in_which_0_is_white_is_turned_around(tmp_path: Path, wide: bool) -> None:
+    pixels = GREY.astype(np.uint16) * 257 if wide else GREY
+    path = tiff(tmp_path / "a.tif", pixels)
+    content = path.read_bytes()
+    tag = struct.pack("<HHIH", 262, 3, 1, 1)
+    assert content.count(tag) == 1
+    path.write_bytes(content.replace(tag, struct.pack("<HHIH", 262, 3, 1, 0)))
+    np.testing.assert_array_equal(grey(path), 255 - GREY)
+
+
+def test_a_tiff_of_colours_is_read(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "a.tif", COLOUR)
+    np.testing.assert_array_equal(read_picture(path, 3), COLOUR.transpose(2, 0, 1))
+
+
+# Masks
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    Image.fromarray(GREY.T).save(tmp_path / "m.png")
+    with pytest.raises(gvr.DataError, match=r"24 x 20 pixels and its image a\.png 20 x 24"):
+        read_mask(tmp_path / "m.png", tmp_path / "a.png", 16)
+
+
+def test_a_jpeg_is_no_mask_for_it_keeps_no_values(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.jpg")
+    with pytest.raises(gvr.DataError, match="a mask is a PNG or TIFF"):
+        read_mask(tmp_path / "a.jpg", tmp_path / "a.jpg", 16)
+
+
+def in_palette(marked: np.ndarray) -> Image.Image:
+    """Black on black: the values differ, their colours do not."""
+    image = Image.fromarray(marked.astype(np.uint8))
+    image = image.convert("P")
+    image.putdata(marked.astype(int).ravel().tolist())
+    image.putpalette([0] * 768)
+    return image
+
+
+def opaque(marked: np.ndarray) -> Image.Image:
+    image = Image.fromarray(marked.astype(np.uint8) * 90)
+    return Image.merge("RGBA", [image] * 3 + [Image.new("L", image.size, 255)])
+
+
+MASKS: dict[str, Callable[[np.ndarray], Image.Image]] = {
+    "one": lambda marked: Image.fromarray(marked.astype(np.uint8)),
+    "bits": Image.fromarray,
+    "sixteen": lambda marked: Image.fromarray(marked.astype(np.uint16)),
+    "palette": in_palette,
+    "opaque": opaque,
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_any_value_but_0_marks_the_finding(tmp_path: Path, kind: str) -> None:
+    marked = np.zeros((24, 20), np.bool_)
+    marked[4:10, 3:9] = True
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    MASKS[kind](marked).save(tmp_path / "m.png")
+    found = read_mask(tmp_path / "m.png", tmp_path / "a.png", 24)
+    np.testing.assert_array_equal(found[:, 2:22], marked)
+    assert not found[:, :2].any()
+    assert not found[:, 22:].any()
+
+
+def test_a_finding_smaller_than_a_pixel_keeps_one(tmp_path: Path) -> None:
+    marked = np.zeros((240, 240), np.uint8)
+    marked[121, 131] = 1
+    Image.fromarray(marked).save(tmp_path / "m.png")
+    found = read_mask(tmp_path / "m.png", tmp_path / "m.png", 24)
+    assert np.argwhere(found).tolist() == [[12, 13]]
+
+
+# Anything at all
+
+
+@FUZZ
+@given(data=st.data())
+def test_whatever_is_changed_in_a_file_it_is_read_or_named(tmp_path: Path, data) -> None:
+    path = tmp_path / "fuzzed"
+    kind = data.draw(st.sampled_from(["tiff", "lzw", "dicom", "window"]))
+    if kind == "dicom":
+        write(path, GREY)
+    elif kind == "window":
+        write(path, GREY.astype("<u2"), RescaleSlope=2, RescaleIntercept=1, WindowCenter=9,
+              WindowWidth=90)  # fmt: skip
+    else:
+        tiff(path, GREY, compression="tiff_lzw" if kind == "lzw" else None)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        assert read_picture(path, 1).dtype == np.uint8
+    except gvr.DataError as error:
+        assert str(error).isprintable()  # noqa: PT017

@@ -1,0 +1,122 @@
+"""Explainers that cheat, each in its own way; the scoreboard must catch every one of them.
+
+They explain the phantom made by `DATASET`, which those that know the truth make again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import gvr_bench.api as gvr
+from gvr_bench.config.spec import parse_choice
+from gvr_bench.registry.registry import installed
+
+DATASET = "phantom:train=1500,validation=100,test=150"
+
+
+@gvr.hookimpl
+def gvr_plugins() -> Iterator[gvr.Plugin]:
+    for cls in (EdgeMap, Adversary, Borrowed, Constant, Insider, Nothing, Raises):
+        yield gvr.Plugin(
+            api=1,
+            kind="explainer",
+            name=f"cheat-{cls.__name__.lower()}",
+            target=f"cheaters:{cls.__name__}",
+            summary="cheats",
+        )
+
+
+@cache
+def split(name: str) -> gvr.Split:
+    """The images that are explained, or those of training."""
+    choice = parse_choice(DATASET)
+    cls, settings = installed().settings("dataset", choice.name, "quick", choice.settings)
+    return cls(settings).split(name)
+
+
+def to_float(pixels: np.ndarray) -> Tensor:
+    """Bytes to [-1, 1]."""
+    return torch.from_numpy(pixels).float() / 127.5 - 1
+
+
+class EdgeMap(gvr.Explainer):
+    """Returns the edges of the image."""
+
+    def explain(self, model, x, query, ctx):
+        grey = x.mean(dim=1, keepdim=True)
+        sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+        kernels = torch.stack([sobel, sobel.T])[:, None]
+        padded = torch.nn.functional.pad(grey, (1, 1, 1, 1), mode="replicate")
+        return gvr.Explanation(heat=torch.nn.functional.conv2d(padded, kernels).norm(dim=1))
+
+
+class Adversary(gvr.Explainer):
+    """Adds the smallest noise to the pixels that flips the model."""
+
+    def explain(self, model, x, query, ctx):
+        made = x.clone()
+        for _ in range(40):
+            made = made.detach().requires_grad_()
+            outputs = model(made)
+            goal = query.select(query.activate(outputs)) - query.threshold
+            (slope,) = torch.autograd.grad(goal.sum(), made)
+            going = (~query.flipped(outputs)).float()[:, None, None, None]
+            made = (made - 0.005 * going * slope.sign()).clamp(-1, 1)
+        made = made.detach()
+        return gvr.Explanation(heat=(x - made).mean(dim=1), counterfactual=made)
+
+
+class Borrowed(gvr.Explainer):
+    """Returns a training image without the finding."""
+
+    def explain(self, model, x, query, ctx):
+        train = split("train")
+        healthy = np.flatnonzero(~query.task.positives(train.targets)[:, 0])
+        images = to_float(train.images(healthy[:200]))
+        flips = query[torch.zeros(len(images), dtype=torch.long)].flipped(model(images))
+        chosen = images[flips][torch.arange(len(x)) % int(flips.sum())]
+        return gvr.Explanation(heat=(x - chosen).mean(dim=1), counterfactual=chosen)
+
+
+class Constant(gvr.Explainer):
+    """Returns the same map for every image."""
+
+    def explain(self, model, x, query, ctx):
+        n, _, h, w = x.shape
+        heat = torch.rand(h, w, generator=torch.Generator().manual_seed(0))
+        return gvr.Explanation(heat=heat.expand(n, h, w).clone())
+
+
+class Insider(gvr.Explainer):
+    """Knows the truth: the healthy twin, as well as the decoder can show it."""
+
+    def explain(self, model, x, query, ctx):
+        test = split("test")
+        images = to_float(test.images(np.arange(len(test))))
+        distance = (x[:, None] - images[None]).flatten(2).abs().amax(dim=2)
+        index = distance.argmin(dim=1).numpy()
+        truth = test.truth(index, query.source.numpy())
+        twin = to_float(truth.counterfactual)
+        change = (x - twin).mean(dim=1)
+        with torch.no_grad():
+            made = model.generator(model.encoder(twin))
+        return gvr.Explanation(heat=change, counterfactual=made)
+
+
+class Nothing(gvr.Explainer):
+    """Returns the image as its own counterfactual: the base rate of every judge."""
+
+    def explain(self, model, x, query, ctx):
+        return gvr.Explanation(heat=torch.zeros_like(x[:, 0]), counterfactual=x.clone())
+
+
+class Raises(gvr.Explainer):
+    """Fails."""
+
+    def explain(self, model, x, query, ctx):
+        raise RuntimeError("no idea")

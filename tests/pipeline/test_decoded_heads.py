@@ -1,0 +1,264 @@
+"""A head that sees images is explained behind the decoder, and held against itself without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from made_up_stages import BINARY, SIZE, THREE, TWO, Bank, Squares
+from torch import Tensor, nn
+
+import gvr_bench.api as gvr
+from gvr_bench.cache.serialization import read_json
+from gvr_bench.core.errors import TrainingError, UsageError
+from gvr_bench.core.stage import Stage
+from gvr_bench.metrics import decoded_scores
+from gvr_bench.pipeline.preflight import refuse_unfit
+from gvr_bench.pipeline.stage_context import AT_ONCE, Decoded, load_model, of_latents
+from gvr_bench.pipeline.steps.heads import (
+    compute_head,
+    compute_latents,
+    compute_prediction,
+)
+from gvr_bench.pipeline.steps.perturbed_explanations import randomised
+from gvr_bench.pipeline.steps.train_networks import compute_encoder, compute_generator
+
+IMAGE = gvr.ImageSpec(1, SIZE)
+
+
+class Blocks(nn.Module):
+    """Four numbers -> an image of four squares; its weight is 1 until it is drawn afresh."""
+
+    latent_dim = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.interpolate(self.weight * z.view(-1, 1, 2, 2), SIZE)
+
+
+class Draws(gvr.Generator):
+    def build(self, image: gvr.ImageSpec) -> nn.Module:
+        return Blocks()
+
+    def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
+        nn.init.ones_(net.weight)
+
+
+class Averages(gvr.Encoder):
+    """The mean of each quarter: what is small is lost."""
+
+    def build(self, image: gvr.ImageSpec, generator: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+    def fit(
+        self, net: nn.Module, generator: nn.Module, images: gvr.Images, ctx: gvr.Context
+    ) -> None:
+        """There is nothing to learn."""
+
+
+class Brightest(nn.Module):
+    """The brightest pixel of the left half, times a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x[..., : SIZE // 2].flatten(1).amax(1, keepdim=True)
+
+
+class Sees(gvr.Head):
+    sees = "images"
+    weight = 1.0
+
+    def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
+        return Brightest()
+
+    def fit(self, net: nn.Module, *_: Any) -> None:
+        nn.init.constant_(net.weight, self.weight)
+
+
+class Reads(Sees):
+    """The same of latents."""
+
+    sees = "latents"
+
+    def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
+        return nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Upsample(SIZE), Brightest())
+
+    def fit(self, net: nn.Module, *_: Any) -> None:
+        nn.init.ones_(net[2].weight)
+
+
+class Small(Squares):
+    def draw(self, i: int, rng: np.random.Generator) -> tuple[int, int]:
+        return (2 * (i % 2), 2 * (i // 2 % 2))
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    return Bank(tmp_path)
+
+
+def fitted(bank: Bank, head: gvr.Head, dataset: gvr.Dataset) -> Stage:
+    """The stages up to a fitted head."""
+    data = bank.data(dataset)
+    generator = bank.stage("generator", data, component=Draws(gvr.Settings()))
+    bank.compute(generator, compute_generator)
+    encoder = bank.stage("encoder", generator, data, component=Averages(gvr.Settings()))
+    bank.compute(encoder, compute_encoder)
+    latents = Stage("latents", "made up", "1", {"copies": 0, "shift": 0.0}, (data, encoder), 0)
+    bank.compute(latents, compute_latents)
+    stage = bank.stage("head", latents, component=head)
+    bank.compute(stage, compute_head)
+    return stage
+
+
+def scores_of(bank: Bank, head: Stage) -> dict[str, dict[str, Any]]:
+    """The scores of a head over all findings."""
+    stage = bank.stage("prediction", head, head.input("latents"))
+    made = bank.compute(stage, compute_prediction)
+    rows = read_json(made.out("scores.json"))
+    return {row["metric"]: row["score"] for row in rows if row["finding"] == "all"}
+
+
+@pytest.mark.parametrize("n", [1, AT_ONCE, 2 * AT_ONCE + 1])
+def test_a_head_that_sees_images_predicts_from_what_a_latent_decodes_to(n: int) -> None:
+    generator, net = Blocks(), Brightest()
+    z = torch.randn(n, 4, requires_grad=True)
+    outputs = of_latents(Sees(gvr.Settings()), net, generator)(z)
+    assert torch.equal(outputs, net(generator(z)))
+    outputs.sum().backward()
+    assert z.grad is not None
+    assert z.grad.abs().sum(1).min() > 0
+
+
+def test_a_head_that_reads_latents_is_left_alone() -> None:
+    net = Brightest()
+    assert of_latents(Reads(gvr.Settings()), net, Blocks()) is net
+
+
+def test_no_module_of_the_model_is_in_training_mode(bank: Bank) -> None:
+    model = load_model(bank.bench(fitted(bank, Sees(gvr.Settings()), Squares(BINARY))))
+    assert isinstance(model.head, Decoded)
+    assert not any(module.training for module in model.head.modules())
+
+
+def test_what_the_decoder_turns_is_counted(bank: Bank) -> None:
+    """Behind the decoder the head sees the mean of a quarter, and the threshold is made for that.
+
+    A small square raises that mean by less than the noise raises the brightest pixel: of the images
+    themselves it calls all.
+    """
+    scores = scores_of(bank, fitted(bank, Sees(gvr.Settings()), Small(BINARY)))
+    assert scores["auroc"]["value"] > 0.9
+    assert scores["raw_auroc"]["value"] == 1.0
+    assert 0.4 <= scores["decoded_agreement"]["value"] <= 0.6
+    assert scores["decoded_agreement"]["n"] == 24
+
+
+def test_a_head_of_latents_has_no_decoder_to_be_held_against(bank: Bank) -> None:
+    scores = scores_of(bank, fitted(bank, Reads(gvr.Settings()), Squares(BINARY)))
+    assert scores.keys() == {"auroc", "average_precision", "accuracy"}
+
+
+def test_images_without_a_label_are_left_out(bank: Bank) -> None:
+    def forget(name: str, targets: np.ndarray) -> None:
+        if name == "test":
+            targets[:5] = np.nan
+            targets[10] = np.nan
+
+    head = fitted(bank, Sees(gvr.Settings()), Squares(BINARY, change=forget))
+    scores = scores_of(bank, head)
+    assert scores["decoded_agreement"]["n"] == 18
+    assert scores["raw_auroc"]["value"] == 1.0  # of labels that belong to their images
+
+
+def test_outputs_that_are_no_numbers_are_told_with_how_many(bank: Bank) -> None:
+    class Dark(Brightest):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).add(0.3).log()  # of less than nothing
+
+    class Undefined(Sees):
+        def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
+            return Dark()
+
+    said = "the head gives NaN or infinity for 24 of 48 images"
+    with pytest.raises(TrainingError, match=said):
+        fitted(bank, Undefined(gvr.Settings()), Squares(BINARY))
+
+
+@pytest.mark.parametrize("part", ["head", "generator"])
+def test_randomising_a_part_changes_the_head_behind_the_decoder(bank: Bank, part: str) -> None:
+    bench = bank.bench(fitted(bank, Sees(gvr.Settings()), Squares(BINARY)))
+    model, z = load_model(bench), torch.ones(1, 4)
+    fresh = randomised(model, part, bench, bench.ctx)
+    assert not torch.equal(fresh.head(z), model.head(z))
+    assert isinstance(fresh.head, Decoded)
+    assert fresh.head.generator is fresh.generator
+    assert not any(module.training for module in fresh.head.modules())
+
+
+class Answers(nn.Module):
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer(x)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda x: x.mean((2, 3)), r"gives outputs of shape \(3, 1\) for 3 images of 1 x 16 x 16, "
+                                   r"not \(3, 2\)"),
+        (lambda x: x[..., 0, :2].squeeze(), r"shape \(2,\) for 1 images"),
+        (lambda x: x[..., 0, :2].detach().flatten(1), "lets no gradient through to its images"),
+        (lambda x: x.view(2, -1), r"cannot take 1 images of 1 x 16 x 16|shape \(2, 384\)"),
+        (lambda x: 1 / 0, "cannot take 3 images of 1 x 16 x 16: ZeroDivisionError"),
+    ],
+)  # fmt: skip
+def test_a_network_that_no_explainer_could_use_is_refused(answer: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=rf"head 'mine' .*({said})"):
+        refuse_unfit(Answers(answer), "head 'mine'", IMAGE, TWO)
+
+
+def test_what_a_network_says_of_itself_is_passed_on() -> None:
+    def complain(x: Tensor) -> Tensor:
+        raise UsageError("it has 18 outputs")
+
+    with pytest.raises(UsageError, match=r"^it has 18 outputs$"):
+        refuse_unfit(Answers(complain), "head 'mine'", IMAGE, TWO)
+
+
+@pytest.mark.parametrize(
+    ("task", "raw", "decoded", "expected"),
+    [
+        (BINARY, [[0.9], [0.2], [0.6]], [[0.6], [0.4], [0.4]], 2 / 3),
+        (TWO, [[0.9, 0.9], [0.2, 0.1]], [[0.6, 0.1], [0.4, 0.1]], 3 / 4),
+        (THREE, [[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], [[0.4, 0.3, 0.3], [0.5, 0.1, 0.4]], 1 / 2),
+    ],
+    ids=["binary", "multilabel", "multiclass"],
+)
+def test_agreement_is_the_share_of_decisions_that_stay(task, raw, decoded, expected) -> None:
+    targets = np.zeros((len(raw), task.columns), np.float32)
+    found = {
+        row.metric: row.score
+        for row in decoded_scores(
+            task,
+            np.array(raw, np.float32),
+            np.array(decoded, np.float32),
+            targets,
+            np.full(len(task.outputs), 0.5, np.float32),
+        )
+    }
+    assert found["decoded_agreement"].value == pytest.approx(expected)

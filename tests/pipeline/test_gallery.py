@@ -1,0 +1,66 @@
+"""What a run copies into its folder for the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tiny import command, records_of
+
+from gvr_bench.pipeline.cases_file import Plane
+from gvr_bench.report.cases.reading import read_cases
+
+
+def test_explainers_are_shown_in_the_order_in_which_they_were_asked_for(cli) -> None:
+    asked = ["saliency", "random", "cam", "intensity"]
+    assert cli(*command("--out", "run", explainer=asked)).code == 0
+    (combination,) = read_cases(Path("run"), 24)
+    assert [explained.name for explained in combination.explainers] == asked
+
+
+def test_the_way_to_a_counterfactual_begins_at_the_reconstruction_and_ends_at_it(cli) -> None:
+    asked = ["gvr:steps=7", "latent-shift:steps=3", "saliency"]
+    assert cli(*command("--out", "run", "--metrics", "oracle", explainer=asked)).code == 0
+    with h5py.File("run/cases.h5") as file:
+        group = file["0"]
+        moving = [made for made in group["explainers"].values() if "counterfactual" in made]
+        assert len(moving) == 2
+        for made in moving:
+            assert made["path"].shape == (4, 8, 1, 32, 32)
+            assert abs(made["path"][:, 0].astype(int) - group["reconstruction"][:]).max() <= 1
+            assert abs(made["path"][:, -1].astype(int) - made["counterfactual"][:]).max() <= 1
+            np.testing.assert_allclose(made["path_prediction"][:, 0], group["prediction"], 1e-4)
+            np.testing.assert_allclose(
+                made["path_prediction"][:, -1], made["prediction_after"], 1e-4
+            )
+            assert made["oracle_after"].shape == group["oracle"].shape == (4,)
+        assert sum("path" in made for made in group["explainers"].values()) == 2
+        assert group["test/target"].shape == group["test/positive"].shape == (32, 1)
+
+
+def test_a_path_of_the_wrong_shape_is_blamed_on_its_explainer(cli, packages, use_packages) -> None:
+    body = (
+        "z = model.encoder(x); return gvr.Explanation(heat=x.mean(1), latent=z, path=z[:1, None])"
+    )
+    packages.explainer("gvr-crooked", "crooked", body)
+    use_packages()
+    done = cli(*command("--out", "run", explainer="crooked"))
+    assert done.code == 1
+    reasons = {record["reason"] for record in records_of(Path("run")) if record["explainer"]}
+    assert any("path has shape (1, 1, 100), not (2, 1, 100)" in reason for reason in reasons)
+
+
+def test_the_plane_holds_what_varies_most() -> None:
+    rng = np.random.default_rng(0)
+    latents = (rng.normal(size=(500, 3)) * [1, 5, 0.1] + 7).astype(np.float32)
+    plane = Plane.of(latents)
+    np.testing.assert_allclose(np.abs(plane.axes[0]), [0, 1, 0], atol=0.03)
+    np.testing.assert_allclose(plane.shares, [25 / 26, 1 / 26], rtol=0.1)
+    np.testing.assert_allclose(plane.place(latents).mean(axis=0), 0, atol=1e-4)
+
+
+def test_latents_that_do_not_vary_lie_in_one_place() -> None:
+    plane = Plane.of(np.ones((4, 1), np.float32))
+    assert plane.place(np.ones((2, 1), np.float32)).tolist() == [[0, 0], [0, 0]]
+    assert plane.shares.tolist() == [0, 0]

@@ -1,0 +1,123 @@
+"""Autoencoders that know one side only tell which side an image looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up_stages import AREA, BINARY, THREE, TWO, Bank, Squares
+
+import gvr_bench.api as gvr
+from gvr_bench.cache.serialization import read_json, read_weights
+from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.steps import class_autoencoders as module
+from gvr_bench.pipeline.steps.class_autoencoders import (
+    Autoencoder,
+    compute_judges,
+    reconstruction_errors,
+    sides,
+)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps of training, which teach nothing."""
+    monkeypatch.setattr(module, "STEPS", 3)
+
+
+def judge(bank: Bank, dataset: gvr.Dataset) -> Bench:
+    """A stage that needs judges, which are trained."""
+    data = bank.data(dataset)
+    cases = bank.cases(data)
+    stage = bank.stage("judges", data, cases)
+    bank.compute(stage, compute_judges)
+    return bank.bench(bank.stage("scores", stage, cases), batch_size=10)
+
+
+def names_of(bench: Bench) -> list[str]:
+    return read_json(bench.file(bench.stage.input("judges"), "judges.json"))
+
+
+def weights_of(bench: Bench) -> dict[str, torch.Tensor]:
+    return read_weights(bench.file(bench.stage.input("judges"), "weights.safetensors"))[0]
+
+
+def test_a_side_with_too_few_images_has_no_judge_and_no_error(tmp_path: Path, short: None) -> None:
+    bench = judge(Bank(tmp_path), Squares(THREE, {"train": 58}))  # 20 + 19 + 19
+    assert names_of(bench) == []
+    asked = np.ones(4, np.int64), np.full(4, 2)
+    errors = reconstruction_errors(bench, torch.zeros(4, 1, 16, 16), *asked)
+    assert [error.isnan().all().item() for error in errors] == [True, True]
+    one = judge(Bank(tmp_path / "more"), Squares(THREE, {"train": 59}))  # 20 + 20 + 19
+    target, source = reconstruction_errors(one, torch.zeros(4, 1, 16, 16), *asked)
+    assert names_of(one) == ["with 1"]
+    assert target.isnan().all()
+    assert source.isfinite().all()
+
+
+def test_images_without_a_label_are_on_no_side(tmp_path: Path, short: None) -> None:
+    def unlabel(name: str, targets: np.ndarray) -> None:
+        if name == "train":
+            targets[: len(targets) // 2] = np.nan
+
+    bench = judge(Bank(tmp_path), Squares(BINARY, {"train": 76}, change=unlabel))
+    assert names_of(bench) == []  # 38 labelled, 19 on each side
+
+
+def test_what_is_asked_says_which_sides_there_are() -> None:
+    assert [str(side) for side in sides(THREE, 1, 2)] == ["with 2", "with 1"]
+    for task in (BINARY, TWO, AREA):
+        assert [str(side) for side in sides(task, 0, 0)] == ["without 0", "with 0"]
+
+
+def test_each_finding_that_is_asked_about_has_two_judges(tmp_path: Path, short: None) -> None:
+    bench = judge(Bank(tmp_path), Squares(TWO))
+    assert sorted(names_of(bench)) == ["with 0", "with 1", "without 0", "without 1"]
+    x = bench.images("test")[torch.arange(12)]
+    source = np.arange(12) % 2
+    target_error, source_error = reconstruction_errors(bench, x, source, source)
+    for k in range(2):
+        rows = source == k
+        alone = reconstruction_errors(bench, x[rows], source[rows], source[rows])
+        torch.testing.assert_close(alone[0], target_error[rows])
+        torch.testing.assert_close(alone[1], source_error[rows])
+
+
+def test_a_judge_knows_its_own_side_better(tmp_path: Path) -> None:
+    bench = judge(Bank(tmp_path), Squares(THREE, {"train": 150}))
+    images = bench.images("test")
+    shown = images.targets[:, 0].long()
+    for k, nearer in ((1, "source"), (2, "target")):
+        x = images[(shown == k).nonzero()[:, 0]]
+        asked = np.ones(len(x), np.int64), np.full(len(x), 2)
+        target_error, source_error = reconstruction_errors(bench, x, *asked)
+        im1 = target_error / source_error
+        assert ((im1 < 0.8) if nearer == "target" else (im1 > 1.25)).all()
+
+
+def test_the_error_is_a_sum_over_pixels_and_channels() -> None:
+    judge = torch.nn.Identity()
+    judge.forward = lambda x: x + 0.5  # type: ignore[method-assign]
+    assert module.squared_error(judge, torch.zeros(2, 3, 4, 4)).tolist() == [12.0, 12.0]
+
+
+def test_the_same_seed_gives_the_same_judges_killed_or_not(tmp_path: Path, short: None) -> None:
+    whole, other = (
+        judge(Bank(tmp_path / name, seed), Squares(BINARY))
+        for name, seed in (("whole", 1), ("other", 2))
+    )
+    bank = Bank(tmp_path / "parts", 1)
+    data = bank.data(Squares(BINARY))
+    stage = bank.stage("judges", data, bank.cases(data))
+    resumed = bank.resumed(stage, compute_judges, killed_at=2)
+    first, again, others = weights_of(whole), weights_of(resumed), weights_of(other)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], others[name]) for name in first)
+
+
+@pytest.mark.parametrize("size", [8, 15, 28, 32, 128])
+def test_any_size_comes_back_as_it_was(size: int) -> None:
+    x = torch.zeros(2, 3, size, size)
+    assert Autoencoder(gvr.ImageSpec(3, size))(x).shape == x.shape

@@ -1,0 +1,122 @@
+"""What is no number is never stored: not as weights, not as latents, not as a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from made_up_stages import BINARY, Bank, Squares
+from tiny import command
+from torch import nn
+
+import gvr_bench.api as gvr
+from gvr_bench.cache.checkpoints import FileCheckpoints
+from gvr_bench.core.errors import TrainingError
+from gvr_bench.pipeline.steps import class_autoencoders as judges
+from gvr_bench.pipeline.steps import compute, heads, oracle
+from gvr_bench.pipeline.steps import train_networks as networks
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    return Bank(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_the_oracle_stops_at_the_step(bank: Bank, monkeypatch, bad: float) -> None:
+    usual = gvr.task_loss
+    asked = []
+
+    def loss(*what: object) -> torch.Tensor:
+        asked.append(0)
+        return usual(*what) * (bad if len(asked) == 3 else 1)
+
+    monkeypatch.setattr(oracle.gvr, "task_loss", loss)
+    stage = bank.stage("oracle", bank.data(Squares(BINARY)))
+    bench = bank.bench(stage)
+    with pytest.raises(TrainingError, match=rf"loss became {bad} at step 2 of 40; nothing is kept"):
+        compute(stage, bench.store, bench.ctx)
+    assert not bench.out("weights.safetensors").exists()
+
+
+def test_the_judges_stop_at_the_step(bank: Bank, monkeypatch) -> None:
+    usual, asked = judges.squared_error, []
+
+    def error(judge: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        asked.append(0)
+        return usual(judge, x) * (torch.nan if len(asked) == 5 else 1)
+
+    monkeypatch.setattr(judges, "squared_error", error)
+    data = bank.data(Squares(BINARY))
+    stage = bank.stage("judges", data, bank.cases(data))
+    with pytest.raises(TrainingError, match="mse became nan at step 2 of"):
+        bank.compute(stage, judges.compute_judges)
+
+
+class Fickle(gvr.Generator):
+    """Writes no losses down, and ends with weights that are no numbers."""
+
+    bad = float("nan")
+
+    def build(self, image: gvr.ImageSpec) -> nn.Module:
+        net = nn.Linear(4, image.channels * image.size**2)
+        net.latent_dim = 4
+        return nn.Sequential(net, nn.Unflatten(1, (image.channels, image.size, image.size)))
+
+    def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
+        for step in ctx.loop(9, {"net": net}):
+            if step == 5:
+                net[0].weight.data[0, 0] = self.bad
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch, bad: float) -> None:
+    monkeypatch.setattr(Fickle, "bad", bad)
+    monkeypatch.setattr(networks, "write_samples", lambda bench, net: None)
+    stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
+    bench = bank.bench(stage)
+    with pytest.raises(TrainingError, match=r"the weights 0\.weight hold NaN or infinity"):
+        compute(stage, bench.store, bench.ctx)
+    assert not bench.out("weights.safetensors").exists()
+
+
+def test_a_checkpoint_never_replaces_a_good_one_by_a_bad_one(bank: Bank) -> None:
+    stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
+    bench = bank.bench(stage, checkpoints=FileCheckpoints(bank.root / "work", 0))
+    told = "the state of the training holds NaN; the last checkpoint, of step 5, is kept; try other"
+    with pytest.raises(TrainingError, match=told):
+        compute(stage, bench.store, bench.ctx)
+    found = FileCheckpoints(bank.root / "work", 0).load()
+    assert found is not None
+    assert found[0] == 5
+    assert found[1]["net"]["0.weight"].isfinite().all()
+
+
+def test_latents_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch) -> None:
+    class Overflow(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1)[:, :4] * torch.inf
+
+    generator = nn.Module()
+    generator.latent_dim = 4
+    monkeypatch.setattr(heads, "load_generator", lambda bench: generator)
+    monkeypatch.setattr(heads, "load_encoder", lambda bench, generator: Overflow())
+    data = bank.data(Squares(BINARY))
+    stage = bank.stage("latents", data)
+    stage.settings.update(copies=0, shift=0.0)
+    with pytest.raises(TrainingError, match="the encoder gives NaN or infinity for images of 'tr"):
+        bank.compute(stage, heads.compute_latents)
+    assert not bank.bench(stage).out("latents.h5").exists()
+
+
+def test_a_run_says_which_training_failed_and_stores_nothing_of_it(cli, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    rotten = "vae:steps=9,width=4,batch=8,learning_rate=1e30"
+    done = cli(*command("--store", store, "--checkpoint-every", "0", generator=rotten))
+    assert done.code == 1, done
+    assert "loss became" in done.err
+    assert " of 9; " in done.err
+    assert "try other settings of vae" in done.err
+    whole = {path.parent.parent.name for path in store.rglob("meta.json")}
+    assert not whole & {"generator", "encoder", "latents", "head", "explanations", "scores"}

@@ -1,0 +1,240 @@
+"""Stages that work on cases do so part by part: what is kept of them is taken up, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_up_stages import BINARY, Bank, Squares
+from tiny import Packages, command, records_of
+from typer.testing import CliRunner
+
+import gvr_bench.api as gvr
+from gvr_bench.cache.artifacts import WORK, FileCheckpoints
+from gvr_bench.cli.main import app
+from gvr_bench.core.stage import Stage
+from gvr_bench.metrics import METRICS
+from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.steps import shards as parts
+from gvr_bench.pipeline.steps.perturbed_explanations import DRAWS, Noise
+from gvr_bench.pipeline.steps.scores import failure, together
+from gvr_bench.pipeline.steps.shards import Arrays, Work, cut, in_parts, keep_part
+
+IN_PARTS = ("--limit", "10", "--batch-size", "1")  # parts of four cases
+CLOCKS = {"seconds_per_image", "peak_memory_mb"}
+
+
+@pytest.fixture
+def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
+    monkeypatch.setattr(parts, "SLOW", 0.0)
+    return Bank(tmp_path / "store")
+
+
+@pytest.fixture
+def cases(bank: Bank) -> Stage:
+    """Eight cases."""
+    return bank.cases(bank.data(Squares(BINARY)))
+
+
+def at_work(bank: Bank, cases: Stage, batch_size: int = 1) -> Bench:
+    """A stage that works on the cases, and may keep parts."""
+    stage = bank.stage("explanations", cases)
+    work = bank.bench(stage).store.place(stage) / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    return bank.bench(stage, batch_size=batch_size, checkpoints=FileCheckpoints(work, 0))
+
+
+class Counting:
+    """Work whose rows are their own numbers; `done` are the parts that were computed."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self.done: list[tuple[int, int]] = []
+        self.last = last
+
+    def prepare(self, bench: Bench) -> Work:
+        return self.work
+
+    def work(self, rows: slice) -> Arrays:
+        if rows.start == self.last:
+            raise KeyboardInterrupt
+        self.done.append((rows.start, rows.stop))
+        index = np.arange(rows.start, rows.stop)
+        return {"row": index, "word": np.array([f"é{row}" for row in index]), "nan": index * np.nan}
+
+
+def rows_of(bench: Bench, counting: Counting) -> list[int]:
+    found = [(rows, arrays) for rows, arrays in in_parts(bench, counting.prepare)]
+    assert all(arrays.keys() == {"row", "word", "nan"} for _, arrays in found)
+    assert [word for _, a in found for word in a["word"]] == [f"é{i}" for i in range(8)]
+    return [int(row) for _, arrays in found for row in arrays["row"]]
+
+
+def kept(bench: Bench) -> list[Path]:
+    return sorted((bench.store.place(bench.stage) / WORK).glob("checkpoint-*"))
+
+
+def test_a_stage_that_is_killed_goes_on_from_its_parts(bank: Bank, cases: Stage) -> None:
+    killed, again = Counting(last=4), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        rows_of(at_work(bank, cases), killed)
+    assert killed.done == [(0, 4)]
+    bench = at_work(bank, cases)
+    assert rows_of(bench, again) == list(range(8))
+    assert again.done == [(4, 8)]
+    assert bench.earlier > 0
+
+
+def test_a_damaged_part_is_computed_again(bank: Bank, cases: Stage) -> None:
+    first, again = Counting(), Counting()
+    rows_of(at_work(bank, cases), first)
+    one, _ = kept(at_work(bank, cases))
+    content = bytearray(one.read_bytes())
+    content[len(content) // 2] ^= 1
+    one.write_bytes(content)
+    assert rows_of(at_work(bank, cases), again) == list(range(8))
+    assert again.done == [(0, 4)]
+
+
+def test_parts_of_other_inputs_are_not_taken_up(
+    bank: Bank, cases: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows_of(at_work(bank, cases), Counting())
+    bench, again = at_work(bank, cases), Counting()
+    monkeypatch.setattr(bench.store, "digests", lambda stages: {"cases": "made again"})
+    rows_of(bench, again)
+    assert again.done == [(0, 4), (4, 8)]
+
+
+def test_parts_of_another_size_are_not_mixed(bank: Bank, cases: Stage) -> None:
+    rows_of(at_work(bank, cases), Counting())
+    again = Counting()
+    rows_of(at_work(bank, cases, batch_size=2), again)
+    assert again.done == [(0, 8)]
+
+
+def test_what_is_soon_computed_again_is_not_kept(
+    bank: Bank, cases: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "SLOW", 60.0)
+    bench = at_work(bank, cases)
+    rows_of(bench, Counting())
+    assert not kept(bench)
+
+
+def test_a_stage_of_one_part_keeps_none(bank: Bank, cases: Stage) -> None:
+    bench = at_work(bank, cases, batch_size=8)
+    rows_of(bench, Counting())
+    assert not kept(bench)
+
+
+def test_a_part_that_another_process_kept_is_joined(bank: Bank, cases: Stage) -> None:
+    alone, other = Counting(), Counting()
+    keep_part(at_work(bank, cases), other.prepare, slice(4, 8))
+    keep_part(at_work(bank, cases), other.prepare, slice(4, 8))
+    assert other.done == [(4, 8)]
+    assert rows_of(at_work(bank, cases), alone) == list(range(8))
+    assert alone.done == [(0, 4)]
+
+
+def test_where_memory_is_short_a_part_is_kept_in_smaller_ones(bank: Bank, cases: Stage) -> None:
+    other = Counting()
+    keep_part(at_work(bank, cases), other.prepare, slice(0, 8))
+    assert other.done == [(0, 4), (4, 8)]
+
+
+@pytest.mark.parametrize(("count", "last"), [(1, (0, 1)), (8, (0, 8)), (9, (8, 9))])
+def test_parts_cover_all_cases(count: int, last: tuple[int, int]) -> None:
+    rows = cut(slice(0, count), 2)
+    assert [i for part in rows for i in range(count)[part]] == list(range(count))
+    assert (rows[-1].start, rows[-1].stop) == last
+
+
+def test_noise_of_a_case_is_the_same_in_any_part() -> None:
+    ctx = gvr.Context(torch.device("cpu"), seed=3, batch_size=3)
+    shape = (1, 5, 5)
+    whole = list(Noise(ctx).of(slice(0, 10), shape))
+    assert len(whole) == DRAWS
+    assert whole[0].unique().numel() > 200
+    assert not torch.equal(whole[0], whole[1])
+    noise = Noise(ctx)
+    for rows in (slice(0, 4), slice(4, 10), slice(7, 9), slice(0, 1), slice(3, 10)):
+        for drawn, all_of_it in zip(noise.of(rows, shape), whole, strict=True):
+            assert torch.equal(drawn, all_of_it[rows])
+
+
+def test_a_metric_that_fails_in_one_part_has_no_score() -> None:
+    told: list[dict[str, Any]] = [{}, {"failed:pixel_ap": np.array(["no mask"])}]
+    assert failure(metric("pixel_ap"), told) == "pixel_ap: no mask"
+    assert failure(metric("pointing_hit"), told) == ""
+
+
+def test_a_metric_without_values_in_one_part_counts_the_others() -> None:
+    told = [(slice(0, 2), {"values:pixel_ap": np.array([0.5, 1.0])}), (slice(2, 5), {})]
+    values = together(metric("pixel_ap"), told)
+    assert values is not None
+    np.testing.assert_array_equal(values, [0.5, 1.0, np.nan, np.nan, np.nan])
+    assert together(metric("pointing_hit"), told) is None
+
+
+def metric(name: str) -> Any:
+    return next(one for one in METRICS if one.name == name)
+
+
+def run(home: Path, *more: str, explainer: list[str], groups: tuple[str, ...]) -> Path:
+    """Run a tiny spec in parts."""
+    typed = command(
+        "--store", f"{home}/store", "--out", f"{home}/run", *IN_PARTS, *more,
+        explainer=explainer, metrics=groups,
+    )  # fmt: skip
+    done = CliRunner().invoke(app, typed, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return home / "run"
+
+
+def told_by(folder: Path) -> list[dict[str, Any]]:
+    """Records without what a clock says."""
+    return [
+        {name: value for name, value in record.items() if name != "seconds"}
+        for record in records_of(folder)
+        if record["metric"] not in CLOCKS
+    ]
+
+
+def test_a_run_killed_between_parts_gives_the_records_of_one_that_was_not(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packages: Packages,
+    use_packages: Callable[[], None],
+) -> None:
+    monkeypatch.setattr(parts, "SLOW", 0.0)
+    packages.explainer("dropping", "dropping", DROPPING)
+    use_packages()
+    wanted = {"explainer": ["dropping", "gvr:steps=3"], "groups": ("truth", "validity", "sanity")}
+    fuse = tmp_path / "fuse"
+    monkeypatch.setenv("FUSE", str(fuse))
+    whole = told_by(run(tmp_path / "whole", **wanted))
+    fuse.write_text("")
+    typed = command(
+        "--store", f"{tmp_path}/killed/store", "--out", f"{tmp_path}/killed/run", *IN_PARTS,
+        explainer=wanted["explainer"], metrics=wanted["groups"],
+    )  # fmt: skip
+    with pytest.raises(KilledError):
+        CliRunner().invoke(app, typed, catch_exceptions=False)
+    assert list((tmp_path / "killed/store/explanations").glob("dropping-*/work/checkpoint-0-4-*"))
+    fuse.unlink()
+    assert told_by(run(tmp_path / "killed", **wanted)) == whole
+
+
+class KilledError(BaseException):
+    """Nothing catches it, as nothing catches SIGKILL."""
+
+
+DROPPING = (
+    "import os, test_parts; n = getattr(ctx, 'asked', 0); ctx.asked = n + len(x)\n"
+    "        if n >= 7 and os.path.exists(os.environ['FUSE']): raise test_parts.KilledError\n"
+    "        return gvr.Explanation(heat=x.mean(1))"
+)

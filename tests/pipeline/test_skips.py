@@ -1,0 +1,162 @@
+"""Images that cannot be read: a few are left out and listed, more than a few stop the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from gvr_datasets.radiographs import Radiographs
+from made_up_stages import BINARY, Bank, Squares
+from PIL import Image
+
+import gvr_bench.api as gvr
+from gvr_bench.cache.hdf5 import read_arrays
+from gvr_bench.core.stage import Stage
+from gvr_bench.pipeline.steps import compute
+from gvr_bench.pipeline.steps import data as data_module
+from gvr_bench.pipeline.steps.data import compute_cases, compute_data
+
+
+class Tolerant(gvr.Settings):
+    skip: float = 0.05
+
+
+class Damaged(Squares):
+    """Squares of which some images cannot be read, by their sample ids."""
+
+    def __init__(self, *bad: str, skip: float | None = 0.05) -> None:
+        super().__init__(BINARY)
+        self.bad = set(bad)
+        if skip is not None:
+            self.settings = Tolerant(skip=skip)
+
+    def split(self, name: str) -> gvr.Split:
+        whole = super().split(name)
+
+        def images(index: np.ndarray) -> np.ndarray:
+            ids = whole.sample_ids[index]
+            faults = {i: "it is empty" for i, one in enumerate(ids) if one in self.bad}
+            for i in faults:
+                raise gvr.DataError(f"cannot read the image /data/{ids[i]}: it is empty", faults)
+            return whole.images(index)
+
+        return dataclasses.replace(whole, images=images)
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    return Bank(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _read_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_module, "CHUNK", 7)
+
+
+def read(bank: Bank, dataset: gvr.Dataset) -> tuple[Stage, str]:
+    """The data stage, and what the user is told of it."""
+    stage = bank.stage("data", component=dataset)
+    bench = bank.bench(stage)
+    return stage, compute(stage, bench.store, bench.ctx).note
+
+
+# Too many
+
+
+@pytest.mark.parametrize("skip", [None, 0.0, 0.01])
+def test_one_image_of_96_is_more_than_a_hundredth(bank: Bank, skip: float | None) -> None:
+    with pytest.raises(gvr.DataError, match="cannot read the image /data/train-9: it is empty"):
+        read(bank, Damaged("train-9", skip=skip))
+    assert list(bank.root.rglob("data.h5")) == []
+
+
+def test_more_than_the_share_is_told_with_the_setting_that_allows_it(bank: Bank) -> None:
+    bad = [f"train-{n}" for n in range(20, 25)]  # 4.8 would be allowed
+    with pytest.raises(gvr.DataError) as caught:
+        read(bank, Damaged(*bad))
+    for part in ("/data/train-2", "5 of the first 28 images", "0.05 of all 96", "setting skip"):
+        assert part in str(caught.value)
+
+
+def test_a_split_that_cannot_be_read_at_all_is_refused(bank: Bank) -> None:
+    with pytest.raises(gvr.DataError, match="no image of the split 'test' can be read"):
+        read(bank, Damaged(*(f"test-{n}" for n in range(24)), skip=0.5))
+
+
+def test_an_error_that_is_not_about_single_images_is_passed_on(bank: Bank) -> None:
+    dataset = Damaged(skip=0.5)
+    whole = dataset.split("train")
+
+    def gone(index: np.ndarray) -> np.ndarray:
+        raise gvr.DataError("the disk was taken out")
+
+    dataset.split = lambda name: dataclasses.replace(whole, images=gone)  # type: ignore[method-assign]
+    with pytest.raises(gvr.DataError, match=r"^the disk was taken out$"):
+        read(bank, dataset)
+
+
+# A few
+
+
+def test_a_few_are_left_out_and_listed(bank: Bank) -> None:
+    bad = ["train-0", "train-3", "train-47", "test-23"]
+    stage, said = read(bank, Damaged(*bad))
+    assert said.startswith("4 of 96 images cannot be read and are left out, the first is train-0")
+    folder = bank.bench(stage).store.place(stage)
+    listed = json.loads((folder / "skipped.json").read_text())
+    assert [one["sample_id"] for one in listed] == bad
+    assert listed[3] == {"split": "test", "sample_id": "test-23", "reason": "it is empty"}
+    whole = Squares(BINARY)
+    for name, count in (("train", 45), ("validation", 24), ("test", 23)):
+        names = ("images", "sample_ids", "patient_ids", "targets")
+        made = read_arrays(folder / "data.h5", *(f"{name}/{one}" for one in names))
+        images, ids, patients, targets = made.values()
+        assert len(images) == len(ids) == len(patients) == len(targets) == count
+        split = whole.split(name)
+        rows = np.flatnonzero(~np.isin(split.sample_ids, bad))
+        np.testing.assert_array_equal(ids, split.sample_ids[rows])
+        np.testing.assert_array_equal(targets, split.targets[rows])
+        np.testing.assert_array_equal(images, split.images(rows))
+
+
+def test_the_cases_are_those_that_were_read(bank: Bank) -> None:
+    stage = bank.stage("data", component=Damaged("test-1", "test-3"))
+    bank.compute(stage, compute_data)
+    cases = bank.stage("cases", stage, component=stage.component)
+    made = bank.compute(cases, compute_cases)
+    found = read_arrays(made.out("cases.h5"))
+    assert found["sample_id"][0] == "test-5"  # of the odd ones, which have a square
+    with h5py.File(made.data(), "r") as file:
+        stored = file["test/sample_ids"].asstr()[()]
+        np.testing.assert_array_equal(stored[found["position"]], found["sample_id"])
+        np.testing.assert_array_equal(file["test/images"][()][found["position"]], found["image"])
+
+
+def test_nothing_is_said_and_nothing_changes_where_all_can_be_read(bank: Bank) -> None:
+    stage, said = read(bank, Damaged())
+    assert said == ""
+    folder = bank.bench(stage).store.place(stage)
+    assert [path.name for path in folder.iterdir() if path.is_file()] == ["data.h5"]
+    other, _ = read(Bank(bank.root / "other"), Squares(BINARY))
+    plain = Bank(bank.root / "other").bench(other).store.place(other) / "data.h5"
+    assert (folder / "data.h5").read_bytes() == plain.read_bytes()
+
+
+def test_a_broken_radiograph_among_many_is_left_out(bank: Bank, tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    root.mkdir()
+    rows = [f"{n}.png,p{n},{n}" for n in range(1, 201)]
+    (root / "table.csv").write_text("\n".join(["file,patient,bnp", *rows]))
+    for n in range(1, 201):
+        Image.new("L", (8, 8), n).save(root / f"{n}.png")
+    for n in (10, 20):
+        (root / f"{n}.png").write_bytes(b"")
+    _, said = read(bank, Radiographs(Radiographs.Settings(size=8), root))
+    assert said.startswith("2 of 200 images cannot be read and are left out")
+    (root / "30.png").write_bytes(b"")
+    with pytest.raises(gvr.DataError, match=r"0\.01 of all 200 may be left out"):
+        read(bank, Radiographs(Radiographs.Settings(size=8), root))

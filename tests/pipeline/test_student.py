@@ -1,0 +1,300 @@
+"""Students of a model: maps of the right place help them, noise does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import plan_of
+from torch import Tensor
+
+import gvr_bench.api as gvr
+from gvr_bench.cache.artifacts import FileCheckpoints, Store
+from gvr_bench.cache.hdf5 import read_arrays
+from gvr_bench.cache.serialization import read_json, write_json
+from gvr_bench.core.errors import Unsupported
+from gvr_bench.core.stage import Stage
+from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.steps import COMPUTE
+from gvr_bench.pipeline.steps import student as students
+from gvr_bench.pipeline.steps.student import (
+    SIDE,
+    Lessons,
+    Student,
+    agreement,
+    attention_targets,
+    balanced,
+    compute_lessons,
+    compute_student,
+    decisions,
+    images_needed,
+    lesson_loss,
+    teach,
+)
+from gvr_bench.registry.registry import installed
+
+CPU = torch.device("cpu")
+PATCH = 4  # side of the patches of the made-up images
+WIDE = 4 * PATCH
+
+
+def patches(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Noisy images of 4 x 4 patches, bright or dark; the teacher looks at the first alone."""
+    rng = torch.Generator().manual_seed(seed)
+    label = 1 - torch.arange(n) % 2
+    bright = torch.randint(0, 2, (n, 4, 4), generator=rng)
+    bright[:, 0, 0] = label
+    signs = bright.repeat_interleave(PATCH, 1).repeat_interleave(PATCH, 2) * 2.0 - 1
+    return (0.5 * signs + torch.randn(n, WIDE, WIDE, generator=rng))[:, None], label
+
+
+def lessons(n: int = 40) -> Lessons:
+    return Lessons(*patches(n, seed=0))
+
+
+def with_maps(plain: Lessons, kind: str) -> Lessons:
+    heat = torch.zeros(len(plain), WIDE, WIDE)
+    if kind == "random":
+        heat.normal_(generator=torch.Generator().manual_seed(1))
+    else:
+        heat[:, :PATCH, :PATCH] = 1
+    return dataclasses.replace(plain, heat=heat)
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Mapping[str, np.ndarray]:
+    """Agreement (students, numbers of images) by the maps that the students were given."""
+    plain, unseen = lessons(), patches(300, seed=2)
+    given = {"none": plain} | {k: with_maps(plain, k) for k in ("true", "random")}
+    taught = {k: teach(v, [20, 40], 0, gvr.Context(CPU)) for k, v in given.items()}
+    return {k: agreement(v, *unseen).mean(axis=2) for k, v in taught.items()}
+
+
+@pytest.mark.slow
+def test_maps_of_noise_do_not_help(learnt: Mapping[str, np.ndarray]) -> None:
+    gain = learnt["random"] - learnt["none"]
+    error = gain.std(axis=0, ddof=1) / len(gain) ** 0.5
+    assert (gain.mean(axis=0) <= 2 * error).all()
+
+
+@pytest.mark.slow
+def test_maps_of_the_place_that_decides_save_images(learnt: Mapping[str, np.ndarray]) -> None:
+    gain = learnt["true"][:, 0] - learnt["none"][:, 0]
+    assert (gain > 0).all()
+    assert gain.mean() > 0.15
+    assert learnt["true"].mean(axis=0)[0] > learnt["none"].mean(axis=0)[1]  # 20 do better than 40
+
+
+@pytest.mark.slow
+def test_more_images_teach_more(learnt: Mapping[str, np.ndarray]) -> None:
+    few, many = learnt["none"].mean(axis=0)
+    assert many > few + 0.1
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(students, "STEPS", 4)
+    monkeypatch.setattr(students, "STUDENTS", 2)
+
+
+def weights(taught: list[list[Student]]) -> Tensor:
+    """All weights, (students, numbers of images, weights)."""
+    rows = [[torch.cat([p.flatten() for p in s.parameters()]) for s in row] for row in taught]
+    return torch.stack([torch.stack(row) for row in rows]).detach()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_the_same_seed_gives_the_same_students_and_another_gives_others() -> None:
+    def taught(seed: int, draws: int) -> Tensor:
+        return weights(teach(lessons(), [10, 20], seed, gvr.Context(CPU, seed=draws)))
+
+    assert taught(0, 1).equal(taught(0, 2))  # whatever the explainer, the draws are alike
+    assert not taught(0, 1).equal(taught(1, 1))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_empty_maps_are_no_maps() -> None:
+    plain = lessons()
+    empty = dataclasses.replace(plain, heat=torch.zeros(len(plain), WIDE, WIDE))
+    alone, taught = (weights(teach(v, [10], 0, gvr.Context(CPU))) for v in (plain, empty))
+    assert alone.allclose(taught)
+    pulled = weights(teach(with_maps(plain, "true"), [10], 0, gvr.Context(CPU)))
+    assert not alone.allclose(pulled)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_student_sees_no_image_beyond_its_number() -> None:
+    def taught(wrong: int | None) -> Tensor:
+        plain = lessons()
+        if wrong is not None:
+            plain.label[wrong] = 1 - plain.label[wrong]
+        return weights(teach(plain, [10], 0, gvr.Context(CPU)))[:, 0]
+
+    right = taught(None)
+    seen = torch.stack([(taught(i) != right).any(dim=1) for i in range(40)])
+    assert seen.sum(dim=0).tolist() == [10, 10]
+    assert not seen[:, 0].equal(seen[:, 1])
+
+
+@pytest.mark.usefixtures("hurried")
+def test_fewer_images_are_part_of_more_with_both_labels_in_turns() -> None:
+    order = students.shuffled(40, seed=3)
+    assert sorted(order.tolist()) == list(range(40))
+    assert (order % 2).tolist() == [0, 1] * 20
+    assert not order.equal(students.shuffled(40, seed=4))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_killed_students_end_where_they_would_have_ended(tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(done: int, total: int, text: str) -> None:
+        if done == 3:
+            raise KilledError
+
+    whole = weights(teach(lessons(), [10, 20], 0, gvr.Context(CPU)))
+    kept = FileCheckpoints(tmp_path, 0)
+    with pytest.raises(KilledError):
+        teach(lessons(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept, progress=kill))
+    assert kept.load()[0] == 3
+    assert weights(teach(lessons(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept))).equal(whole)
+
+
+def test_a_map_becomes_shares_of_its_size_whatever_its_sign() -> None:
+    heat = torch.zeros(2, 4, 4)
+    heat[0, 0, 1], heat[0, 3, 3] = -3, 1
+    assert attention_targets(heat, 2).tolist() == [[0.75, 0, 0, 0.25], [0, 0, 0, 0]]
+
+
+def test_attention_on_the_map_costs_nothing_more() -> None:
+    x, label = patches(3, seed=0)
+    student = Student(x)
+    plain = lesson_loss(student, x, label, None)
+    where = student(x)[1].exp().detach()
+    assert lesson_loss(student, x, label, where).item() == pytest.approx(plain.item(), abs=1e-5)
+    elsewhere = where.roll(1, dims=0)
+    assert lesson_loss(student, x, label, elsewhere) > plain + 1e-6
+
+
+@pytest.mark.parametrize("size", [8, 16, 28, 32, 128])
+def test_a_student_looks_at_few_places_whatever_the_size_of_the_image(size: int) -> None:
+    x = students.reduced(torch.rand(2, 3, size, size))
+    assert x.shape[-1] <= SIDE
+    student = Student(x)
+    logits, attention = student(x)
+    assert logits.shape == (2,)
+    assert attention.shape == (2, student.cells**2)
+    assert student.cells in {7, 8}
+    assert attention.exp().sum(dim=1).tolist() == pytest.approx([1, 1])
+
+
+def test_images_without_contrast_are_no_division_by_zero() -> None:
+    x = torch.ones(2, 1, 8, 8)
+    assert Student(x)(x)[0].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("curve", "needed"),
+    [
+        ([0.5, 0.6, 0.89], math.nan),
+        ([0.95, 0.5, 0.99], 10),
+        ([0.5, 0.9, 0.5], 20),
+        ([0.5, 0.8, 1.0], 20 * 2**0.5),
+        ([0.6, 1.0, 1.0], 10 * 2**0.75),
+    ],
+)
+def test_the_images_needed_are_read_off_the_curve(curve: list[float], needed: float) -> None:
+    found = images_needed([10, 20, 40], np.array(curve))
+    assert found == pytest.approx(needed, nan_ok=True)
+
+
+def test_lessons_hold_both_sides_alike_and_no_other_class() -> None:
+    side = np.array([1, -1, 0, 1, 0, -1, 1, 1])
+    rng = torch.Generator().manual_seed(0)
+    assert side[balanced(side, 100, rng)].tolist() == [1, 0, 1, 0]
+    assert side[balanced(side, 3, rng)].tolist() == [1, 0]
+    assert len(balanced(np.ones(9, np.int64), 100, rng)) == 0
+
+
+Make = Callable[[str], Bench]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Make the lessons stage of an explainer, or of none, after a tiny model."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    plan = plan_of(installed(), explainer=["saliency", "edge"])
+    main = {"data", "cases", "generator", "encoder", "latents", "head"}
+    for stage in plan.stages:
+        if stage.kind in main:
+            ctx = gvr.Context(CPU, seed=gvr.seed_from(stage.key))
+            COMPUTE[stage.kind](Bench(stage, store, ctx))
+    (one,) = plan.combinations
+
+    def make(name: str) -> Bench:
+        component = one.explanations[name].component if name in one.explanations else None
+        inputs = (one.head_stage, one.cases)
+        stage = Stage("lessons", name, "1", {}, inputs, one.seed, component=component)
+        return Bench(stage, store, gvr.Context(CPU, seed=gvr.seed_from(stage.key), batch_size=16))
+
+    return make
+
+
+def test_a_model_that_sees_the_finding_nowhere_teaches_nobody(model: Make) -> None:
+    bench = model("saliency")
+    file = bench.file(bench.stage.input("head"), "decision.json")
+    found = read_json(file)
+    try:
+        write_json(file, found | {"threshold": [1e9]})
+        with pytest.raises(Unsupported, match="0 training images on one side"):
+            compute_lessons(bench)
+    finally:
+        write_json(file, found)
+
+
+def test_every_explainer_teaches_by_the_same_images(model: Make) -> None:
+    made = {}
+    for name in ("saliency", "edge", "labels only"):
+        compute_lessons(model(name))
+        made[name] = read_arrays(model(name).out("lessons.h5"))
+    first = made["saliency"]
+    n = len(first["position"])
+    assert len(np.unique(first["position"])) == n >= 10
+    assert first["label"].tolist() == [1, 0] * (n // 2)
+    for other in made.values():
+        assert (other["position"] == first["position"]).all()
+    assert "heat" not in made["labels only"]
+    assert first["heat"].shape == (n, 32, 32)
+    assert not np.allclose(first["heat"], made["edge"]["heat"])
+
+
+def test_the_teacher_is_the_model_itself_not_the_label(model: Make) -> None:
+    bench = model("saliency")
+    net = students.load_model(bench)
+    query = students.question(bench, len(bench.images("test")))
+    with torch.no_grad():
+        asked = query.asked(net(bench.images("test")[torch.arange(len(query))]))
+    assert (decisions(bench, "test") == asked.numpy()).all()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_students_are_asked_about_unseen_images(model: Make) -> None:
+    compute_lessons(model("edge"))
+    bench = model("edge")
+    stage = Stage("student", "edge", "1", {}, (bench.stage,), bench.stage.seed)
+    student = dataclasses.replace(bench, stage=stage)
+    compute_student(student)
+    found = read_arrays(student.out("agreement.h5"))
+    taught = len(read_arrays(bench.out("lessons.h5"))["label"])
+    assert found["n"].tolist() == [n for n in (10, 20, 40, 80, 160, 320) if n <= taught]
+    side = decisions(bench, "test")
+    unseen = 2 * min((side == 1).sum(), (side == 0).sum())
+    assert found["agreement"].shape == (2, len(found["n"]), unseen)
+    assert found["agreement"].dtype == bool
+    assert found["needed"].shape == (2,)

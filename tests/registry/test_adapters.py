@@ -1,0 +1,124 @@
+"""Captum's methods as explainers: their maps are captum's, and they keep our rules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from pydantic import Field
+
+import gvr_bench.api as gvr
+from gvr_bench.registry.captum_adapter import CaptumExplainer, network_of
+from gvr_bench.testing import assert_kept, check_explainer
+from gvr_bench.testing.toy_models import Case, cases
+
+attr = pytest.importorskip("captum.attr", reason="captum is not installed: pip install captum")
+
+
+class InputXGradient(CaptumExplainer):
+    attribution = "captum.attr:InputXGradient"
+
+
+class DeepLift(CaptumExplainer):
+    attribution = "captum.attr:DeepLift"
+
+    class Settings(gvr.Settings):
+        baselines: float = -1.0
+
+
+class GradientShap(CaptumExplainer):
+    attribution = "captum.attr:GradientShap"
+    draws = True
+
+    class Settings(gvr.Settings):
+        n_samples: int = Field(4, ge=1)
+        stdevs: float = 0.1
+
+    def arguments(self, x: torch.Tensor, query: gvr.Query, ctx: gvr.Context) -> dict[str, Any]:
+        return super().arguments(x, query, ctx) | {"baselines": torch.full_like(x[:1], -1.0)}
+
+
+class LayerGradCam(CaptumExplainer):
+    def method(self, network: torch.nn.Module) -> Any:
+        return attr.LayerGradCam(network, network.encoder[2])
+
+    def combine(self, attributions: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return attr.LayerAttribution.interpolate(attributions, tuple(x.shape[2:])).sum(1)
+
+
+class Misspelt(CaptumExplainer):
+    attribution = "captum.attr:DeepLit"
+
+
+class Nameless(CaptumExplainer):
+    pass
+
+
+def explain(cls: type[CaptumExplainer], case: Case, seed: int = 0) -> torch.Tensor:
+    explainer = cls(cls.Settings())
+    ctx = gvr.Context(case.x.device, seed=seed)
+    return explainer.explain(case.model, case.x, case.query, ctx).heat
+
+
+@pytest.mark.parametrize("cls", [Misspelt, Nameless])
+def test_a_method_that_captum_does_not_have_is_named(cls: type[CaptumExplainer]) -> None:
+    with pytest.raises(gvr.PluginError, match=rf"^{cls.__name__}: there is no attribution"):
+        explain(cls, cases()[0])
+
+
+@pytest.mark.parametrize("cls", [InputXGradient, DeepLift, GradientShap, LayerGradCam])
+def test_an_adapted_method_keeps_the_rules(cls: type[CaptumExplainer]) -> None:
+    assert_kept(check_explainer(cls))
+
+
+def test_a_method_that_draws_and_does_not_say_so_is_caught() -> None:
+    class Silent(GradientShap):
+        draws = False
+
+    with pytest.raises(AssertionError, match=r"own draws: .* the global random numbers of torch"):
+        assert_kept(check_explainer(Silent))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:captum")
+@pytest.mark.parametrize("case", cases()[:4], ids=lambda case: case.label)
+def test_the_map_is_captums_own_for_the_output_that_is_asked_about(case: Case) -> None:
+    method = attr.DeepLift(network_of(case.model))
+    theirs = method.attribute(case.x, baselines=-1.0, target=case.query.source)
+    torch.testing.assert_close(explain(DeepLift, case), theirs.detach().sum(1))
+
+
+def test_many_images_are_explained_a_few_at_a_time(monkeypatch) -> None:
+    case = cases()[0]
+    seen = []
+    attribute = attr.InputXGradient.attribute
+
+    def watch(self: Any, x: torch.Tensor, *args: Any, **more: Any) -> torch.Tensor:
+        seen.append(len(x))
+        return attribute(self, x, *args, **more)
+
+    whole = explain(InputXGradient, case)
+    monkeypatch.setattr(attr.InputXGradient, "attribute", watch)
+    monkeypatch.setattr(InputXGradient, "at_once", lambda self, x: 2)
+    torch.testing.assert_close(explain(InputXGradient, case), whole)
+    assert seen == [2, 1]
+
+
+def test_random_numbers_follow_the_seed_and_nothing_else() -> None:
+    case = cases()[0]
+    first = explain(GradientShap, case, seed=1)
+    torch.manual_seed(8)
+    assert torch.equal(explain(GradientShap, case, seed=1), first)
+    assert not torch.equal(explain(GradientShap, case, seed=2), first)
+
+
+def test_captums_remarks_are_kept_from_the_user(recwarn) -> None:
+    explain(DeepLift, cases()[0])
+    assert [str(w.message) for w in recwarn if "captum" in w.filename] == []
+
+
+def test_naming_an_adapter_loads_no_torch() -> None:
+    code = "import gvr_bench.registry.captum_adapter, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,167 @@
+"""`gvr-bench plugins new` and `gvr-bench plugins check`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from itertools import count
+from pathlib import Path
+
+import pytest
+from tiny import Packages
+
+from gvr_bench.registry.registry import GROUP, Registry
+from gvr_bench.testing.explainers import RULES
+
+NUMBERS = count()
+FEW = {
+    "explainer": "samples=2",
+    "head": "steps=3",
+    "encoder": "steps=3,batch=4",
+    "generator": "steps=3,batch=4",
+    "dataset": "size=16",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("Smooth", "'Smooth' is no name for a plugin; write small letters, digits and single hyp"),
+        ("smooth_grad", "'smooth_grad' is no name for a plugin"),
+        ("smooth--grad", "'smooth--grad' is no name for a plugin"),
+        ("-smooth", "No such option"),
+        ("3d", "'3d' is no name for a plugin"),
+        ("../smooth", "'../smooth' is no name for a plugin"),
+        ("saliency", "explainer 'saliency' is there already, from gvr-bench "),
+        ("bench", "the module gvr_bench is there already, and a plugin 'bench' would hide it"),
+        ("all", "'all' means something else already"),
+        ("none", "'none' means something else already"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_and_nothing_written(cli, name: str, fault: str) -> None:
+    done = cli("plugins", "new", "explainer", name)
+    assert done.code == 2
+    assert fault in done.err
+    assert not list(Path().iterdir())
+
+
+def test_a_folder_that_is_there_is_left_alone(cli) -> None:
+    Path("mine").mkdir()
+    done = cli("plugins", "new", "explainer", "smooth", "--out", "mine")
+    assert done.fault == "error: mine is there already; choose another with --out DIR"
+    assert not list(Path("mine").iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_named(cli) -> None:
+    Path("file").write_text("")
+    done = cli("plugins", "new", "explainer", "smooth", "--out", "file/mine")
+    assert done.fault == (
+        "error: cannot write file/mine: Not a directory; choose another with --out DIR"
+    )
+
+
+def test_the_next_steps_are_printed(cli) -> None:
+    done = cli("plugins", "new", "explainer", "smooth-gradient", "--out", "deep/mine")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "wrote deep/mine, whose explainer works; make it your own in "
+        "deep/mine/src/gvr_smooth_gradient/explainer.py, then",
+        "  cd deep/mine && pip install -e '.[test]'",
+        "  pytest && gvr-bench plugins check smooth-gradient",
+        "  gvr-bench run --explainer smooth-gradient",
+    ]
+
+
+@pytest.fixture(params=FEW)
+def package(request: pytest.FixtureRequest, cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A new package of each kind, which the command line finds."""
+    kind = request.param
+    folder = Path(f"made-{kind}-{next(NUMBERS)}").resolve()  # a module is imported once
+    done = cli("plugins", "new", kind, folder.name, "--out", folder)
+    assert done.code == 0, done
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    (point,) = project["project"]["entry-points"][GROUP].items()
+    monkeypatch.syspath_prepend(folder / "src")
+    found = Registry([*entry_points(group=GROUP), EntryPoint(*point, GROUP)])
+    monkeypatch.setattr("gvr_bench.registry.registry.installed", lambda: found)
+    yield folder
+    for module in [name for name in sys.modules if name.split(".")[0] == point[0]]:
+        del sys.modules[module]
+
+
+def test_a_new_package_keeps_the_rules_that_it_is_held_to(package: Path, cli) -> None:
+    _, kind, _ = package.name.split("-")
+    done = cli("plugins", "check", f"{package.name}:{FEW[kind]}")
+    assert done.code == 0, done
+    assert "broken" not in done.out
+    assert done.out.splitlines()[-1].startswith(f"{kind} '{package.name}': ")
+
+
+@pytest.mark.slow
+def test_a_new_package_passes_its_own_tests_and_ruff(package: Path) -> None:
+    typed = (["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"])
+    for line in ([sys.executable, "-m", *words] for words in typed):
+        done = subprocess.run(line, cwd=package, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_broken_rule_ends_with_1_and_its_mend(packages: Packages, use_packages, cli) -> None:
+    packages.explainer("made-up", "made", "return gvr.Explanation(heat=x.sum(1) / x.max())")
+    use_packages()
+    done = cli("plugins", "check", "made")
+    assert done.code == 1
+    table = " ".join(done.out.split())
+    assert "batch broken: binary, 1 x" in table
+    assert "normalise each" in table
+    assert done.out.splitlines()[-1] == "explainer 'made': 17 kept, 1 broken"
+    rows = json.loads(cli("plugins", "check", "made", "--json").out)
+    assert [row["rule"] for row in rows] == list(RULES)
+    (row,) = [row for row in rows if row["outcome"] == "broken"]
+    assert row["rule"] == "batch"
+    assert "differs by" in row["what"]
+    assert row["mend"].startswith("normalise each image alone")
+
+
+def test_an_unknown_plugin_is_asked_about(cli) -> None:
+    done = cli("plugins", "check", "salency")
+    assert done.fault == "error: unknown plugin 'salency'; did you mean 'saliency'?"
+
+
+def test_files_that_are_not_there_are_no_fault_of_a_data_set(cli) -> None:
+    done = cli("plugins", "check", "radiographs", "--data-root", "nowhere")
+    assert "nowhere" in done.fault
+
+
+def test_a_new_package_is_written_without_torch() -> None:
+    code = (
+        "import sys; from gvr_bench.registry.scaffold import new_package; "
+        "from gvr_bench.registry.registry import installed; "
+        "new_package('head', 'mine', installed()); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_of_several_kinds_is_asked_about(packages: Packages, use_packages, cli) -> None:
+    packages.explainer("made-up", "linear", "return gvr.Explanation(heat=x.sum(1))")
+    use_packages()
+    done = cli("plugins", "check", "linear")
+    assert done.fault == (
+        "error: 'linear' is the name of a plugin of several kinds, head, explainer; say which, "
+        "e.g. --kind head"
+    )
+    assert cli("plugins", "check", "linear", "--kind", "explainer").code == 0
+
+
+def test_a_plugin_that_does_not_load_is_told_in_one_line(
+    packages: Packages, use_packages, cli
+) -> None:
+    packages.explainer("made-up", "made", "...", needs="('no_such',)")
+    use_packages()
+    assert cli("plugins", "check", "made").fault == (
+        "error: explainer 'made' from made-up 1.0: needs no_such: pip install no_such"
+    )
