@@ -9,7 +9,7 @@ import gvr_bench.api as gvr
 @gvr.hookimpl
 def gvr_plugins():
     yield gvr.Plugin(api=1, kind="explainer", name="centre", target="gvr_centre.explainer:Centre",
-                     summary="heat in the middle of the image")
+                     summary="attribution in the middle of the image")
 ```
 
 That module is imported whenever plugins are listed, so it must not import torch; the class named
@@ -32,7 +32,7 @@ from gvr_bench.core.components import (
     digest_of,
 )
 from gvr_bench.core.context import Context, Progress, Stateful, seed_from
-from gvr_bench.core.data_parallel import Share
+from gvr_bench.core.data_parallel import BatchShard
 from gvr_bench.core.errors import (
     DataError,
     GvrError,
@@ -46,14 +46,14 @@ from gvr_bench.core.remote_files import Archive, Remote
 from gvr_bench.core.training import task_loss, translate
 from gvr_bench.core.types import (
     Explanation,
+    ExplanationTarget,
+    GroundTruth,
     ImageSpec,
     Latents,
     Model,
-    Query,
     Scale,
     Split,
     Task,
-    Truth,
 )
 from gvr_bench.data.fetch import fetch
 from gvr_bench.data.image_io import (
@@ -72,6 +72,7 @@ from gvr_bench.registry.hookspecs import hookimpl
 __all__ = [
     "API_VERSION",
     "Archive",
+    "BatchShard",
     "CaptumExplainer",
     "Component",
     "Context",
@@ -80,7 +81,9 @@ __all__ = [
     "Encoder",
     "Explainer",
     "Explanation",
+    "ExplanationTarget",
     "Generator",
+    "GroundTruth",
     "GvrError",
     "Head",
     "ImageSpec",
@@ -91,16 +94,13 @@ __all__ = [
     "Plugin",
     "PluginError",
     "Progress",
-    "Query",
     "Remote",
     "Scale",
     "Settings",
-    "Share",
     "Split",
     "Stateful",
     "Task",
     "TrainingError",
-    "Truth",
     "Unsupported",
     "UsageError",
     "did_you_mean",

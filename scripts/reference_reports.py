@@ -1,6 +1,6 @@
 """Make the reference reports: the page, tables, spec and main picture of three runs.
 
-    scripts/reference_reports.py --mnist DIR [--store DIR] [NAME...]
+    scripts/reference_reports.py --mnist DIR [--cache-dir DIR] [NAME...]
 
 The runs use the networks that come with the package, so that anybody gets the same reports.
 """
@@ -38,22 +38,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RUNS)}")
     parser.add_argument("--mnist", type=Path, help="folder with MNIST's files")
-    parser.add_argument("--store", type=Path, help="where results are kept")
+    parser.add_argument("--cache-dir", type=Path, help="where results are kept")
     given = parser.parse_args()
     for name in given.names or RUNS:
         if name not in RUNS:
             parser.error(f"no report '{name}'; choose of {', '.join(RUNS)}")
         with tempfile.TemporaryDirectory() as folder:
-            keep(run(Path(folder), name, given.mnist, given.store), name)
+            keep(run(Path(folder), name, given.mnist, given.cache), name)
 
 
-def run(folder: Path, name: str, mnist: Path | None, store: Path | None) -> Path:
+def run(folder: Path, name: str, mnist: Path | None, cache: Path | None) -> Path:
     """Run in a folder, so that the report names no other place of this machine."""
     more = []
     if name == "mnist" and mnist:
         (folder / "mnist").symlink_to(mnist.resolve())
         more = ["--data-root", "mnist"]
-    environment = os.environ | ({"GVR_BENCH_STORE": str(store.resolve())} if store else {})
+    environment = os.environ | ({"GVR_BENCH_CACHE": str(cache.resolve())} if cache else {})
     command = ["gvr_bench", "run", *RUNS[name], *more, "--out", "run"]
     subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", *command], check=True, cwd=folder, env=environment

@@ -1,8 +1,8 @@
 """Train the networks that come with the package, and put them where it looks for them.
 
-    scripts/ship.py --store DIR --mnist DIR
+    scripts/ship.py --cache-dir DIR --mnist DIR
 
-Everything is trained by an ordinary run of the default specs, or read from the store if it is
+Everything is trained by an ordinary run of the default specs, or read from the cache if it is
 there; what is shipped is a copy of the stages' values with their provenance.
 """
 
@@ -16,12 +16,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from gvr_bench.cache.artifacts import ERROR, SHIPPED, WORK, Store, subfolder
+from gvr_bench.cache.artifacts import ERROR, PRETRAINED, WORK, ArtifactCache, subfolder
 from gvr_bench.cache.integrity import seal
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.pipeline.graph import make_plan
-from gvr_bench.pipeline.runner import How, Runner
+from gvr_bench.pipeline.options import RunOptions
+from gvr_bench.pipeline.runner import Runner
 from gvr_bench.registry.registry import installed
 
 KINDS: tuple[StageKind, ...] = ("generator", "encoder", "oracle")
@@ -33,35 +34,35 @@ LIMIT = 25 * 2**20  # bytes of all networks together
 def main() -> None:
     """Run the default specs and copy their networks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", type=Path, required=True, help="where networks are trained")
+    parser.add_argument("--cache-dir", type=Path, required=True, help="where networks are trained")
     parser.add_argument("--mnist", type=Path, required=True, help="folder with MNIST's files")
     given = parser.parse_args()
-    store = Store(given.store, shipped=given.store / "none")
-    shutil.rmtree(SHIPPED, ignore_errors=True)
-    for stage in train(store, given.mnist):
-        target = SHIPPED / subfolder(stage)
+    cache = ArtifactCache(given.cache, pretrained=given.cache / "none")
+    shutil.rmtree(PRETRAINED, ignore_errors=True)
+    for stage in train(cache, given.mnist):
+        target = PRETRAINED / subfolder(stage)
         shutil.copytree(
-            store.folder(stage), target, ignore=shutil.ignore_patterns(WORK, ERROR, "test.h5")
+            cache.folder(stage), target, ignore=shutil.ignore_patterns(WORK, ERROR, "test.h5")
         )
         seal(target)
-    size = sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file())
-    print(f"{size / 2**20:.1f} MiB in {SHIPPED}")
+    size = sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file())
+    print(f"{size / 2**20:.1f} MiB in {PRETRAINED}")
     if size > LIMIT:
         raise SystemExit(f"more than {LIMIT / 2**20:.0f} MiB")
 
 
-def train(store: Store, mnist: Path) -> Iterator[Stage]:
+def train(cache: ArtifactCache, mnist: Path) -> Iterator[Stage]:
     """Yield the finished stages that are shipped."""
     for dataset in DATASETS:
         flags = {"metrics": ["oracle"], "data_root": str(mnist) if dataset == "mnist" else None}
         choices = {"dataset": [dataset], "generator": GENERATORS, "explainer": ["edge"]}
         plan = make_plan(build_spec(None, flags, choices), installed())
-        runner = Runner(plan, store, installed(), How(torch.device("cpu")))
+        runner = Runner(plan, cache, installed(), RunOptions(torch.device("cpu")))
         runner.prepare()
         runner.run(Console(stderr=True))
         for stage in plan.stages:
             if stage.kind in KINDS:
-                if not store.has(stage):
+                if not cache.has(stage):
                     raise SystemExit(f"{stage} could not be trained")
                 yield stage
 

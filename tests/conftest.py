@@ -38,11 +38,11 @@ Cli = Callable[..., Typed]
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Type a command in an empty folder with an empty store; a traceback fails the test."""
+    """Type a command in an empty folder with an empty cache; a traceback fails the test."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    monkeypatch.setenv("GVR_BENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("GVR_BENCH_CACHE", str(tmp_path / "cache"))
 
     def type_in(*arguments: object) -> Typed:
         result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)

@@ -32,7 +32,7 @@ class DigitSettings(gvr.Settings):
 class TenDigits(gvr.Dataset):
     """Grey images of ten digits. What is asked, a 9 or another, leaves the images alone."""
 
-    asked = frozenset({"source", "target"})
+    case_settings = frozenset({"source", "target"})
     Settings = DigitSettings
     settings: DigitSettings
 

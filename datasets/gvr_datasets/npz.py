@@ -35,7 +35,7 @@ class Npz(gvr.Dataset):
 
     argument = "file"
     files = frozenset({"file"})
-    asked = frozenset({"source", "target"})
+    case_settings = frozenset({"source", "target"})
     head = "linear"
     profiles = SIZES
 

@@ -26,7 +26,7 @@ class Torchvision(gvr.Dataset):
     """
 
     argument = "name"
-    asked = frozenset({"source", "target"})
+    case_settings = frozenset({"source", "target"})
     head = "linear"
     profiles = SIZES
 

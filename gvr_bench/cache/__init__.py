@@ -1,1 +1,1 @@
-"""The store of values: atomic, checked, resumable."""
+"""The cache of values: atomic, checked, resumable."""

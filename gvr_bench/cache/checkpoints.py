@@ -67,7 +67,7 @@ class FileCheckpoints:
             return None
 
     def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None:
-        """Replace the last checkpoint. Raises `StoreError`, or `Stopped` where a signal waits."""
+        """Replace the last checkpoint. Raises `CacheError`, or `Stopped` where a signal waits."""
         tree = {"step": step, "state": state, "history": history, "made_from": self.made_from}
         path = write_sealed(self.work, f"checkpoint-{step}", tree, STATE)
         for old in self.files if path else ():

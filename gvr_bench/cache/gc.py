@@ -1,4 +1,4 @@
-"""Looking after a store: what is damaged in it, and what nothing refers to.
+"""Looking after a cache: what is damaged in it, and what nothing refers to.
 
 Something refers to a value as long as a spec can be written, for this version, whose run uses it:
 its own key and those of all its inputs are the ones this version gives to what `meta.json` tells.
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from gvr_bench.cache.artifacts import DRAFTS, LOCKS, Store
+from gvr_bench.cache.artifacts import DRAFTS, LOCKS, ArtifactCache
 from gvr_bench.cache.integrity import ERROR, META, WORK, Meta, read_meta, value_fault, value_files
 from gvr_bench.cache.locks import locked_if_free
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import StageKind, key_of
 
 KEY = re.compile(r"-([0-9a-f]{16})$")  # that the name of a stage's folder ends in
@@ -46,7 +46,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What checking all values found; `unknown` of them tell no checksums."""
 
     values: int
@@ -64,7 +64,7 @@ class Piece:
 
 
 def stage_folders(root: Path) -> list[Path]:
-    """Return the folders of stages in a store; nothing else there is ever touched."""
+    """Return the folders of stages in a cache; nothing else there is ever touched."""
     kinds = (root / kind for kind in get_args(StageKind))
     return sorted(
         path
@@ -82,20 +82,20 @@ def key_in(folder: Path) -> str:
     return found[1]
 
 
-def verify(store: Store) -> Verdict:
+def verify(cache: ArtifactCache) -> CheckResult:
     """Compare all values with their checksums."""
-    folders = [(folder, True) for folder in stage_folders(store.root)]
-    folders += [(folder, False) for folder in stage_folders(store.shipped)]
+    folders = [(folder, True) for folder in stage_folders(cache.root)]
+    folders += [(folder, False) for folder in stage_folders(cache.pretrained)]
     whole = [(folder, ours) for folder, ours in folders if (folder / META).is_file()]
     faults, unknown = [], 0
     for folder, ours in whole:
         text, meta = examine(folder)
         if text and ours:
-            text = examine_alone(store, folder)
+            text = examine_alone(cache, folder)
         if text:
             faults.append(Fault(folder, text, ours))
         unknown += meta is not None and meta.files is None and meta.digest is None
-    return Verdict(len(whole), unknown, tuple(faults))
+    return CheckResult(len(whole), unknown, tuple(faults))
 
 
 def examine(folder: Path) -> tuple[str, Meta | None]:
@@ -104,57 +104,59 @@ def examine(folder: Path) -> tuple[str, Meta | None]:
         return "", None
     try:
         meta, _ = read_meta(folder)
-    except StoreError as error:
+    except CacheError as error:
         return str(error), None
     if not meta.key.startswith(key_in(folder)):
         return f"{META} is that of {meta.key[:16]}", meta
     return value_fault(folder, meta), meta
 
 
-def examine_alone(store: Store, folder: Path) -> str:
+def examine_alone(cache: ArtifactCache, folder: Path) -> str:
     """Examine again while nobody writes; what somebody is at will be whole."""
-    with store.writing(), locked_if_free(store.lock_file(key_in(folder))) as free:
+    with cache.writing(), locked_if_free(cache.lock_file(key_in(folder))) as free:
         return examine(folder)[0] if free else ""
 
 
-def remove_damaged(store: Store, faults: tuple[Fault, ...]) -> list[Fault]:
-    """Remove damaged values of the store, which the next run computes again; return them."""
+def remove_damaged(cache: ArtifactCache, faults: tuple[Fault, ...]) -> list[Fault]:
+    """Remove damaged values of the cache, which the next run computes again; return them."""
     removed = []
     for fault in faults:
-        with store.writing(), locked_if_free(store.lock_file(key_in(fault.folder))) as free:
+        with cache.writing(), locked_if_free(cache.lock_file(key_in(fault.folder))) as free:
             if fault.ours and free and examine(fault.folder)[0]:
                 remove(fault.folder)
                 removed.append(fault)
     return removed
 
 
-def collect(store: Store, unused_days: float | None = None, dry: bool = False) -> list[Piece]:
+def collect(
+    cache: ArtifactCache, unused_days: float | None = None, dry: bool = False
+) -> list[Piece]:
     """Remove what nothing refers to, and what no run has used for so many days; return it.
 
     Safe beside runs: what a process holds the lock of is left alone. With `dry` nothing is
-    removed. Raises `StoreError`.
+    removed. Raises `CacheError`.
     """
     found: list[Piece] = []
-    with store.writing():
-        folders = stage_folders(store.root)
+    with cache.writing():
+        folders = stage_folders(cache.root)
         outdated = outdated_keys(folders)
         for folder in folders:
-            with free_of_runs(store, key_in(folder)) as last:
+            with free_of_runs(cache, key_in(folder)) as last:
                 if last is not None:
                     found += swept(pieces(folder, outdated, last, unused_days), dry)
-        for draft in sorted((store.root / DRAFTS).glob("*-*")):
-            with free_of_runs(store, draft.name[:16]) as last:
+        for draft in sorted((cache.root / DRAFTS).glob("*-*")):
+            with free_of_runs(cache, draft.name[:16]) as last:
                 if last is not None:
                     found += swept([piece(draft, KILLED)], dry)
-        found += swept([piece(path, KILLED) for path in store.root.glob(".probe-*")], dry)
-        found += swept(idle_locks(store), dry)
+        found += swept([piece(path, KILLED) for path in cache.root.glob(".probe-*")], dry)
+        found += swept(idle_locks(cache), dry)
     return found
 
 
 @contextlib.contextmanager
-def free_of_runs(store: Store, key: str) -> Iterator[float | None]:
+def free_of_runs(cache: ArtifactCache, key: str) -> Iterator[float | None]:
     """Hold a stage's lock; yields the time of its last use, 0 if unknown, or None if it is busy."""
-    lock = store.lock_file(key)
+    lock = cache.lock_file(key)
     last = lock.stat().st_mtime if lock.exists() else 0.0
     with locked_if_free(lock) as free:
         yield last if free else None
@@ -168,7 +170,7 @@ def outdated_keys(folders: list[Path]) -> set[str]:
     """Return the keys of values that no spec leads to in this version."""
     told: dict[str, Mapping[str, Any]] = {}
     for folder in folders:
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(CacheError):
             meta, content = read_meta(folder)
             told[meta.key] = content
     known: dict[str, bool] = {}
@@ -199,7 +201,7 @@ def pieces(
 ) -> Iterator[Piece]:
     """Yield what can be removed of a stage: all of it, or leftovers in it."""
     content: Mapping[str, Any] = {}
-    with contextlib.suppress(StoreError):
+    with contextlib.suppress(CacheError):
         _, content = read_meta(folder)
     files = [path for path in folder.rglob("*") if path.is_file()]
     newest = max([last, *(path.stat().st_mtime for path in files)])
@@ -219,11 +221,11 @@ def pieces(
         yield from (piece(path, KILLED) for path in (folder / WORK).glob("*.partial"))
 
 
-def idle_locks(store: Store) -> Iterator[Piece]:
+def idle_locks(cache: ArtifactCache) -> Iterator[Piece]:
     """Yield the lock files of stages that are gone, each while it is held."""
-    here = {key_in(folder) for folder in stage_folders(store.root)}
-    for path in sorted((store.root / LOCKS).glob("*.lock")):
-        if path.stem not in here and not any((store.root / DRAFTS).glob(f"{path.stem}-*")):
+    here = {key_in(folder) for folder in stage_folders(cache.root)}
+    for path in sorted((cache.root / LOCKS).glob("*.lock")):
+        if path.stem not in here and not any((cache.root / DRAFTS).glob(f"{path.stem}-*")):
             with locked_if_free(path) as free:
                 if free:
                     yield piece(path, NO_STAGE)
@@ -261,7 +263,7 @@ def remove(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Content:
-    """What a store holds of one kind of stage."""
+    """What a cache holds of one kind of stage."""
 
     kind: str
     values: int
@@ -269,11 +271,11 @@ class Content:
     size: int
 
 
-def contents(store: Store) -> list[Content]:
-    """Count values, unfinished trainings and bytes by kind of stage. Raises `StoreError`."""
+def contents(cache: ArtifactCache) -> list[Content]:
+    """Count values, unfinished trainings and bytes by kind of stage. Raises `CacheError`."""
     rows = []
-    with store.writing():
-        folders = stage_folders(store.root)
+    with cache.writing():
+        folders = stage_folders(cache.root)
         for kind in get_args(StageKind):
             mine = [folder for folder in folders if folder.parent.name == kind]
             whole = sum((folder / META).is_file() for folder in mine)

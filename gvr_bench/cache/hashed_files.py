@@ -10,7 +10,7 @@ from gvr_bench.cache.hdf5 import read_arrays, write_arrays
 from gvr_bench.cache.integrity import sha256
 from gvr_bench.cache.serialization import read_state, replacing, write_state
 from gvr_bench.cache.staging import writer
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 
 
 class Format(NamedTuple):
@@ -28,7 +28,7 @@ ARRAYS = Format(".h5", write_arrays, read_arrays)
 def write_sealed(work: Path, stem: str, content: Any, as_a: Format) -> Path | None:
     """Write content into the folder `work`; return where.
 
-    None where the folder is gone, for another process has completed the stage. Raises `StoreError`
+    None where the folder is gone, for another process has completed the stage. Raises `CacheError`
     where the file system refuses.
     """
     written = work / f"{stem}-{writer()}.partial"
@@ -37,8 +37,8 @@ def write_sealed(work: Path, stem: str, content: Any, as_a: Format) -> Path | No
         path = work / f"{stem}-{sha256(written)[:16]}{as_a.suffix}"
         with replacing(path) as partial:
             written.replace(partial)
-    except (FileNotFoundError, StoreError) as error:
-        if isinstance(error, StoreError) and not isinstance(error.__cause__, FileNotFoundError):
+    except (FileNotFoundError, CacheError) as error:
+        if isinstance(error, CacheError) and not isinstance(error.__cause__, FileNotFoundError):
             raise
         return None
     return path
@@ -50,5 +50,5 @@ def read_sealed(path: Path, as_a: Format) -> Any:
         if sha256(path)[:16] != path.stem.rpartition("-")[2]:
             return None
         return as_a.read(path)
-    except (OSError, StoreError, ValueError, KeyError, TypeError):
+    except (OSError, CacheError, ValueError, KeyError, TypeError):
         return None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.cache.sink import Sink
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 
 Arrays = Mapping[str, NDArray[Any]]
 BAD_HDF5 = (  # what h5py raises for files that are damaged or not ours
@@ -37,7 +37,7 @@ def write_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, Any] | Non
 def writing_arrays(path: Path) -> Iterator[Any]:
     """Yield an open HDF5 file that replaces `path` when the block ends well.
 
-    Raises `StoreError` where the file system refuses.
+    Raises `CacheError` where the file system refuses.
     """
     import h5py
 
@@ -87,7 +87,7 @@ def _packing(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def read_arrays(path: Path, *names: str, rows: slice = ALL) -> dict[str, NDArray[Any]]:
-    """Read `rows` of the arrays `names`, or of all that are not in a group. Raises `StoreError`."""
+    """Read `rows` of the arrays `names`, or of all that are not in a group. Raises `CacheError`."""
     import h5py
 
     try:
@@ -97,18 +97,18 @@ def read_arrays(path: Path, *names: str, rows: slice = ALL) -> dict[str, NDArray
             ]
             return {name: get_array(own_item(file, name), rows) for name in wanted}
     except BAD_HDF5 as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+        raise CacheError(f"cannot read {path}: {error}") from error
 
 
 def count_rows(path: Path, name: str) -> int:
-    """Return how many rows an array has. Raises `StoreError`."""
+    """Return how many rows an array has. Raises `CacheError`."""
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
             return len(own_item(file, name))
     except BAD_HDF5 as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+        raise CacheError(f"cannot read {path}: {error}") from error
 
 
 def own_item(group: Any, name: str) -> Any:

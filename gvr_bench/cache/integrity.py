@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 
 from gvr_bench.cache.serialization import read_json, write_json
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import canonical
 
 META, ERROR, WORK = "meta.json", "error.json", "work"
@@ -46,21 +46,21 @@ class Meta(pydantic.BaseModel):
 
 
 def read_meta(folder: Path) -> tuple[Meta, dict[str, Any]]:
-    """Read what is told of a value: as checked, and all of it. Raises `StoreError`."""
+    """Read what is told of a value: as checked, and all of it. Raises `CacheError`."""
     content = read_json(folder / META)
     try:
         meta = Meta.model_validate(content)
     except pydantic.ValidationError as error:
-        raise StoreError(f"{folder / META} is damaged") from error
+        raise CacheError(f"{folder / META} is damaged") from error
     # Without the digest there is nothing to compare, but a damaged name of it is noticed.
     strange = content.keys() - TOLD
     if strange or (meta.own is not None and meta.own != own_sum(content)):
-        raise StoreError(f"{folder / META} {NOT_WRITTEN}")
+        raise CacheError(f"{folder / META} {NOT_WRITTEN}")
     return meta, content
 
 
 def write_meta(folder: Path, content: dict[str, Any]) -> None:
-    """Write what is told of a value, with a digest of its own. Raises `StoreError`."""
+    """Write what is told of a value, with a digest of its own. Raises `CacheError`."""
     write_json(folder / META, {**content, "own": own_sum(content)})
 
 
@@ -139,6 +139,6 @@ def told(files: Mapping[str, FileSum]) -> dict[str, dict[str, Any]]:
 
 
 def seal(folder: Path) -> None:
-    """Tell in a value's `meta.json` what its files are now. Raises `StoreError`."""
+    """Tell in a value's `meta.json` what its files are now. Raises `CacheError`."""
     _, content = read_meta(folder)
     write_meta(folder, {**content, "files": told(sums(value_files(folder)))})

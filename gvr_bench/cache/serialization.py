@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gvr_bench.core.errors import StoreError, TrainingError
+from gvr_bench.core.errors import CacheError, TrainingError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which replaces `path` when the block ends well.
 
-    Raises `StoreError` where the file system refuses.
+    Raises `CacheError` where the file system refuses.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.partial")
     try:
@@ -36,9 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(
+        raise CacheError(
             f"cannot write {path}: {error.strerror or error}; free some space, or choose another "
-            "folder with --store or --out"
+            "folder with --cache-dir or --out"
         ) from error
 
 
@@ -50,11 +50,11 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote. Raises `StoreError`."""
+    """Read what `write_json` wrote. Raises `CacheError`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+        raise CacheError(f"cannot read {path}: {error}") from error
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], note: str = "") -> None:
@@ -68,7 +68,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], note: str = "") -> 
 
 
 def read_weights(path: Path) -> tuple[Weights, str]:
-    """Read what `write_weights` wrote. Raises `StoreError`."""
+    """Read what `write_weights` wrote. Raises `CacheError`."""
     import safetensors
 
     try:
@@ -76,7 +76,7 @@ def read_weights(path: Path) -> tuple[Weights, str]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return weights, (file.metadata() or {}).get("note", "")
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:  # torch may open it
-        raise StoreError(f"cannot read {path}: {error}") from error
+        raise CacheError(f"cannot read {path}: {error}") from error
 
 
 def write_state(path: Path, tree: object) -> None:
@@ -92,12 +92,12 @@ def write_state(path: Path, tree: object) -> None:
 
 
 def read_state(path: Path) -> Any:
-    """Read what `write_state` wrote. Raises `StoreError`."""
+    """Read what `write_state` wrote. Raises `CacheError`."""
     tensors, note = read_weights(path)
     try:
         return _put_tensors(json.loads(note), tensors)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:  # not of `write_state`
-        raise StoreError(f"cannot read {path}: it is no state of a training ({error})") from error
+        raise CacheError(f"cannot read {path}: it is no state of a training ({error})") from error
 
 
 def _take_tensors(value: Any, tensors: Weights) -> Any:

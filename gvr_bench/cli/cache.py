@@ -10,43 +10,43 @@ import typer
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
-    from gvr_bench.cache.artifacts import Store
+    from gvr_bench.cache.artifacts import ArtifactCache
 
 cache_app = typer.Typer(
-    help="Look after the store of models, latents and scores.", no_args_is_help=True
+    help="Look after the cache of models, latents and scores.", no_args_is_help=True
 )
 
-StoreRoot = Annotated[
+CacheDir = Annotated[
     Path | None,
     typer.Option(
-        "--store",
+        "--cache-dir",
         metavar="DIR",
-        help="The store.  [default: $GVR_BENCH_STORE or the user's cache]",
+        help="The cache.  [default: $GVR_BENCH_CACHE or the user's cache]",
         show_default=False,
     ),
 ]
 
 
-def open_store(root: Path | None) -> Store:
-    """Open the store that is meant. Raises `UsageError` where there is none."""
-    from gvr_bench.cache.artifacts import Store, default_root
+def open_store(root: Path | None) -> ArtifactCache:
+    """Open the cache that is meant. Raises `UsageError` where there is none."""
+    from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
     from gvr_bench.core.errors import UsageError
 
-    store = Store(root or default_root())
-    if not store.root.is_dir():
-        raise UsageError(f"there is no store at {store.root}; name another with --store DIR")
-    return store
+    cache = ArtifactCache(root or default_cache_dir())
+    if not cache.root.is_dir():
+        raise UsageError(f"there is no cache at {cache.root}; name another with --cache-dir DIR")
+    return cache
 
 
 @cache_app.command("info")
-def cache_info(store: StoreRoot = None) -> None:
-    """Say what lies in the store."""
+def cache_info(cache: CacheDir = None) -> None:
+    """Say what lies in the cache."""
     with errors_in_one_line():
         from gvr_bench.cache.gc import collect, contents
 
-        opened = open_store(store)
+        opened = open_store(cache)
         rows = contents(opened)
-        print(f"store  {opened.root}")
+        print(f"cache  {opened.root}")
         print_table(
             ("stage", "values", "unfinished", "size"),
             [(r.kind, str(r.values), str(r.unfinished or ""), megabytes(r.size)) for r in rows],
@@ -59,7 +59,7 @@ def cache_info(store: StoreRoot = None) -> None:
 
 @cache_app.command("verify")
 def cache_verify(
-    store: StoreRoot = None,
+    cache: CacheDir = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Remove what is damaged; the next run computes it again.")
     ] = False,
@@ -71,7 +71,7 @@ def cache_verify(
     with errors_in_one_line():
         from gvr_bench.cache.gc import remove_damaged, verify
 
-        opened = open_store(store)
+        opened = open_store(cache)
         found = verify(opened)
         for fault in found.faults:
             print(f"damaged: {fault.folder}: {fault.text}")
@@ -92,7 +92,7 @@ def cache_verify(
 
 @cache_app.command("gc")
 def cache_gc(
-    store: StoreRoot = None,
+    cache: CacheDir = None,
     unused_for: Annotated[
         float | None,
         typer.Option(
@@ -114,7 +114,7 @@ def cache_gc(
     with errors_in_one_line():
         from gvr_bench.cache.gc import collect
 
-        found = collect(open_store(store), unused_for, dry_run)
+        found = collect(open_store(cache), unused_for, dry_run)
         reasons = dict.fromkeys(piece.why for piece in found)
         for why in reasons:
             sizes = [piece.size for piece in found if piece.why == why]

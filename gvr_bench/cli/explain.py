@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from gvr_bench.cli.options import DataRoot, Device, Json, StoreRoot, names_of
+from gvr_bench.cli.options import CacheDir, DataRoot, Device, Json, names_of
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 from gvr_bench.core.errors import DataError, UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gvr_bench.core.context import Progress
     from gvr_bench.explain import Trained
     from gvr_bench.explain.folder import Made
-    from gvr_bench.explain.inputs import Taken
+    from gvr_bench.explain.inputs import InputImage
     from gvr_bench.results.explained_images import Answers, Unread
 
 
@@ -73,17 +73,17 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    store: StoreRoot = None,
+    cache: CacheDir = None,
     as_json: Json = False,
 ) -> None:
     """Explain new images with a model of a finished run; nothing is trained."""
     with errors_in_one_line():
-        from gvr_bench.explain import Which, open_run
+        from gvr_bench.explain import ModelSelector, open_run
 
         trained = open_run(
             run,
-            Which(dataset, generator, encoder, head, seed),
-            store=store,
+            ModelSelector(dataset, generator, encoder, head, seed),
+            cache=cache,
             data_root=data_root,
             device=device,
             batch_size=batch_size,
@@ -152,12 +152,12 @@ def refuse_run(folder: Path) -> None:
         raise UsageError(f"{folder} is the folder of a run; choose another with --out DIR")
 
 
-def read(trained: Trained, paths: Sequence[Path]) -> tuple[list[Taken], list[Unread]]:
+def read(trained: Trained, paths: Sequence[Path]) -> tuple[list[InputImage], list[Unread]]:
     """Read images, naming those that cannot be read. Raises `DataError` where none can."""
     from gvr_bench.explain.inputs import names_of, readable, take_file
     from gvr_bench.results.explained_images import Unread
 
-    taken: list[Taken] = []
+    taken: list[InputImage] = []
     unread: list[Unread] = []
     for path, name in zip(paths, names_of(paths), strict=True):
         try:

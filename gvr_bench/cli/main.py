@@ -14,15 +14,15 @@ from gvr_bench.cli.explain import explain, show_again
 from gvr_bench.cli.export import export
 from gvr_bench.cli.options import (
     Address,
+    AllMetrics,
+    CacheDir,
     DataRoot,
     Device,
-    Every,
+    DryRun,
     Executor,
     Json,
     Out,
-    PlanOnly,
     ProfileOption,
-    StoreRoot,
     experiment_names,
     metric_groups,
     names_of,
@@ -97,7 +97,7 @@ def run(
         ),
     ] = None,
     dataset: Annotated[Names, component_option("dataset", "phantom")] = None,
-    unlabelled: Annotated[
+    pretrain_dataset: Annotated[
         Names, component_option("dataset", "the data set itself; generator and encoder see it")
     ] = None,
     generator: Annotated[Names, component_option("generator", "wgan-gp")] = None,
@@ -110,7 +110,7 @@ def run(
             metavar="GROUP",
             autocompletion=metric_groups,
             help="Groups of metrics: default, all, or one of the scoreboard's. Repeatable.  "
-            "\\[default: default, which is all but repeatability and usefulness]",
+            "\\[default: default, which is all but repeatability and simulatability]",
             show_default=False,
         ),
     ] = None,
@@ -120,7 +120,7 @@ def run(
         list[int] | None,
         typer.Option(help="Repeat for several.  \\[default: 0]", show_default=False),
     ] = None,
-    limit: Annotated[
+    max_cases: Annotated[
         int | None,
         typer.Option(help="Test images explained, at most.  \\[default: 100]", show_default=False),
     ] = None,
@@ -129,17 +129,17 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often trainings are saved.")
     ] = 30.0,
-    fresh: Annotated[
+    recompute: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND|NAME|all", help="Compute again, though stored. Repeatable."),
     ] = None,
     cached_only: Annotated[bool, typer.Option(help="Compute nothing; use what is stored.")] = False,
     executor: Executor = "local",
-    address: Address = None,
+    ray_address: Address = None,
     out: Out = None,
-    store: StoreRoot = None,
-    every: Every = False,
-    plan: PlanOnly = False,
+    cache: CacheDir = None,
+    all_metrics: AllMetrics = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train what is missing, explain the test images, score and report."""
@@ -149,13 +149,13 @@ def run(
         flags = {
             "profile": profile,
             "seeds": seed or None,
-            "limit": limit,
+            "max_cases": max_cases,
             "metrics": metrics or None,
             "data_root": str(data_root) if data_root else None,
         }
         choices = {
             "dataset": dataset,
-            "unlabelled": unlabelled,
+            "pretraining_dataset": pretrain_dataset,
             "generator": generator,
             "encoder": encoder,
             "head": head,
@@ -163,17 +163,17 @@ def run(
         }
         options = Options(
             out,
-            store,
+            cache,
             device,
             batch_size,
             checkpoint_every,
-            tuple(fresh or ()),
+            tuple(recompute or ()),
             cached_only,
-            plan,
+            dry_run,
             as_json,
-            every,
+            all_metrics,
             executor,
-            address,
+            ray_address,
         )
         carry_out(build_spec(spec_file, flags, choices), options)
 
@@ -191,7 +191,7 @@ def report(
             help="The page of several runs.  \\[default: comparison.html beside the first]",
         ),
     ] = None,
-    every: Every = False,
+    all_metrics: AllMetrics = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Show finished runs again; several share one table where their scores can be compared."""
@@ -206,7 +206,7 @@ def report(
 
             print(printed(folders, format), end="")
             return
-        page = show_again(runs[0]) if new else show_runs(folders, out, every)
+        page = show_again(runs[0]) if new else show_runs(folders, out, all_metrics)
         if open_page:
             typer.launch(str(page))
 
@@ -234,12 +234,12 @@ def experiments_run(
     data_root: DataRoot = None,
     profile: ProfileOption = None,
     out: Out = None,
-    store: StoreRoot = None,
+    cache: CacheDir = None,
     device: Device = "auto",
     executor: Executor = "local",
-    address: Address = None,
-    every: Every = False,
-    plan: PlanOnly = False,
+    ray_address: Address = None,
+    all_metrics: AllMetrics = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment of the papers and set its numbers beside the published ones."""
@@ -252,13 +252,13 @@ def experiments_run(
         spec = spec_of_table(check_table(f"experiment '{name}'", chosen.spec), flags)
         options = Options(
             out,
-            store,
+            cache,
             device,
-            plan=plan,
+            dry_run=dry_run,
             as_json=as_json,
-            every=every,
+            all_metrics=all_metrics,
             executor=executor,
-            address=address,
+            ray_address=ray_address,
         )
         carry_out(spec, options, chosen)
 

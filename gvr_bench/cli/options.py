@@ -16,12 +16,12 @@ Profile = Literal["quick", "standard", "paper"]
 DataRoot = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder with the data set's files.")
 ]
-StoreRoot = Annotated[
+CacheDir = Annotated[
     Path | None,
     typer.Option(
-        "--store",
+        "--cache-dir",
         metavar="DIR",
-        help="Where models and latents are kept. Default: $GVR_BENCH_STORE or the user's cache.",
+        help="Where models and latents are kept. Default: $GVR_BENCH_CACHE or the user's cache.",
     ),
 ]
 ProfileOption = Annotated[
@@ -53,10 +53,14 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The run's folder.  \\[default: reports/<name>-<key>]"),
 ]
-Every = Annotated[
-    bool, typer.Option("--all", help="Print every score, not one of each group but the first.")
+AllMetrics = Annotated[
+    bool,
+    typer.Option(
+        "--all-metrics",
+        help="Print all scores (default: all ground-truth scores and one from each other group).",
+    ),
 ]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be computed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be computed.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 

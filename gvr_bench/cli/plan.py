@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gvr_bench.cli.shell import print_json
 
 if TYPE_CHECKING:
-    from gvr_bench.cache.artifacts import Store
+    from gvr_bench.cache.artifacts import ArtifactCache
     from gvr_bench.pipeline.estimates import Estimate
     from gvr_bench.pipeline.plan import Plan
 
@@ -18,18 +18,18 @@ NAMES = ("kind", "name", "key", "state", "seconds", "disk_bytes", "memory_bytes"
 
 
 def show_plan(
-    plan: Plan, store: Store, device: str, fresh: Sequence[str], *, as_json: bool
+    plan: Plan, cache: ArtifactCache, device: str, fresh: Sequence[str], *, as_json: bool
 ) -> None:
     """Show the stages of a plan, which of them are stored, and what the others will take."""
     from gvr_bench.pipeline.estimates import estimate
 
-    found = estimate(plan, store, device, fresh)
+    found = estimate(plan, cache, device, fresh)
     if as_json:
         print_json(NAMES, [_row(one) for one in found])
         return
     _print_table(found)
     missing = [one for one in found if not one.stored]
-    print(f"{len(missing)} of {len(found)} stages to compute in {store.root}")
+    print(f"{len(missing)} of {len(found)} stages to compute in {cache.root}")
     if missing:
         print(summed_up(missing))
     _tell_machine(found)

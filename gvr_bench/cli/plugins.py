@@ -18,11 +18,11 @@ from gvr_bench.cli.shell import (
 )
 
 if TYPE_CHECKING:
-    from gvr_bench.config.spec import Choice
+    from gvr_bench.config.spec import ComponentSpec
     from gvr_bench.core.components import Component
     from gvr_bench.core.types import Kind
     from gvr_bench.registry.registry import Registry
-    from gvr_bench.testing import Verdict
+    from gvr_bench.testing import CheckResult
 
 plugins_app = typer.Typer(
     help="What is installed, whether it keeps the rules, and a new one to begin with.",
@@ -117,7 +117,9 @@ def kind_of(name: str, registry: Registry) -> Kind:
     return kinds[0]
 
 
-def made(kind: Kind, choice: Choice, data_root: Path | None, registry: Registry) -> Component:
+def made(
+    kind: Kind, choice: ComponentSpec, data_root: Path | None, registry: Registry
+) -> Component:
     """Make a component as a run of the quick profile would.
 
     Raises `UsageError`, `PluginError`, or `DataError` where its files are not there.
@@ -134,7 +136,7 @@ def made(kind: Kind, choice: Choice, data_root: Path | None, registry: Registry)
         return cls(settings)
 
 
-def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+def show_verdicts(verdicts: Sequence[CheckResult]) -> None:
     """Print a line per rule, and how many are kept."""
     from rich.text import Text
 

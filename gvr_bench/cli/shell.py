@@ -19,12 +19,12 @@ from gvr_bench.core.data_parallel import are_several, follows
 from gvr_bench.core.errors import GvrError, UsageError, did_you_mean
 from gvr_bench.core.interrupts import Stop, Stopped
 from gvr_bench.pipeline.executors.factory import executor_of
-from gvr_bench.pipeline.torchrun import crew_for, follow, to_say
+from gvr_bench.pipeline.torchrun import follow, process_group_for, to_say
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from gvr_bench.cache.artifacts import Store
+    from gvr_bench.cache.artifacts import ArtifactCache
     from gvr_bench.config.experiments import Experiment
     from gvr_bench.config.spec import Spec
     from gvr_bench.pipeline.plan import Plan
@@ -38,17 +38,17 @@ class Options:
     """How a spec is carried out, as it was typed."""
 
     out: Path | None = None
-    store: Path | None = None
+    cache_dir: Path | None = None
     device: str = "auto"
     batch_size: int = 128
     checkpoint_every: float = 30.0
-    fresh: tuple[str, ...] = ()
+    recompute: tuple[str, ...] = ()
     cached_only: bool = False
-    plan: bool = False
+    dry_run: bool = False
     as_json: bool = False
-    every: bool = False
+    all_metrics: bool = False
     executor: str = "local"
-    address: str | None = None
+    ray_address: str | None = None
 
 
 @contextmanager
@@ -87,25 +87,25 @@ def leave(line: str, code: int, *, stopped: bool = False) -> NoReturn:
 def carry_out(spec: Spec, options: Options, experiment: Experiment | None = None) -> None:
     """Plan a spec, run it, write its folder and show it; exit 1 where some stage failed."""
     began = time.time()
-    from gvr_bench.cache.artifacts import Store, default_root
+    from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
     from gvr_bench.pipeline.graph import make_plan
     from gvr_bench.registry.registry import installed
 
     plan = make_plan(spec, installed())
-    store = Store(options.store or default_root())
-    if options.plan and follows():
+    cache = ArtifactCache(options.cache_dir or default_cache_dir())
+    if options.dry_run and follows():
         return
-    if options.plan:
+    if options.dry_run:
         from gvr_bench.cli.plan import show_plan
-        from gvr_bench.pipeline.runner import choose_device
+        from gvr_bench.pipeline.options import choose_device
 
         refuse_fresh(plan, options)
         device = choose_device(options.device).type
-        show_plan(plan, store, device, options.fresh, as_json=options.as_json)
+        show_plan(plan, cache, device, options.recompute, as_json=options.as_json)
         return
     name = experiment.name if experiment else spec.dataset[0].name
     folder = options.out or Path("reports") / f"{name}-{plan.key[:8]}"
-    failed = run_into(folder, plan, store, options, began, experiment)
+    failed = run_into(folder, plan, cache, options, began, experiment)
     show(folder, options)
     if failed:
         raise typer.Exit(SOME_FAILED)
@@ -114,29 +114,32 @@ def carry_out(spec: Spec, options: Options, experiment: Experiment | None = None
 def run_into(
     folder: Path,
     plan: Plan,
-    store: Store,
+    cache: ArtifactCache,
     options: Options,
     began: float,
     experiment: Experiment | None,
 ) -> bool:
     """Run a plan and write its folder; return whether some stage failed."""
-    from gvr_bench.pipeline.runner import How, Runner, choose_device
+    from gvr_bench.pipeline.options import RunOptions, choose_device
+    from gvr_bench.pipeline.runner import Runner
     from gvr_bench.registry.registry import installed
     from gvr_bench.report.html import write_html
 
     refuse_fresh(plan, options)
-    how = How(
+    how = RunOptions(
         choose_device(options.device),
         options.batch_size,
         options.checkpoint_every,
-        frozenset(options.fresh),
+        frozenset(options.recompute),
         options.cached_only,
     )
-    crew = crew_for(how.device, STOP) if are_several() else None
-    executor = executor_of(options.executor, options.address, plan, store, how, STOP)
-    runner = Runner(plan, store, installed(), replace(how, crew=crew), STOP, executor)
-    if crew and crew.rank:
-        follow(crew, runner)
+    process_group = process_group_for(how.device, STOP) if are_several() else None
+    executor = executor_of(options.executor, options.ray_address, plan, cache, how, STOP)
+    runner = Runner(
+        plan, cache, installed(), replace(how, process_group=process_group), STOP, executor
+    )
+    if process_group and process_group.rank:
+        follow(process_group, runner)
         raise typer.Exit
     runner.prepare()
     try:
@@ -152,20 +155,22 @@ def run_into(
         experiment.write(folder)
     runner.write(folder, began, console)
     write_html(folder)
-    runner.tell(folder, console)
-    if crew:
-        crew.dismiss()
+    runner.notify_plugins(folder, console)
+    if process_group:
+        process_group.dismiss()
     return any(outcome.status == "failed" for outcome in runner.outcomes.values())
 
 
 def refuse_fresh(plan: Plan, options: Options) -> None:
-    """Refuse a `--fresh` that means nothing in this plan. Raises `UsageError`."""
+    """Refuse a `--recompute` that means nothing in this plan. Raises `UsageError`."""
     known = {s.kind for s in plan.stages} | {s.name for s in plan.stages} | {"all"}
-    for word in options.fresh:
+    for word in options.recompute:
         if word not in known:
-            raise UsageError(f"--fresh {word}: no such stage{did_you_mean(word, known)}")
-    if options.fresh and options.cached_only:
-        raise UsageError("--fresh computes again and --cached-only computes nothing; leave one out")
+            raise UsageError(f"--recompute {word}: no such stage{did_you_mean(word, known)}")
+    if options.recompute and options.cached_only:
+        raise UsageError(
+            "--recompute computes again and --cached-only computes nothing; leave one out"
+        )
 
 
 def show(folder: Path, options: Options) -> None:
@@ -177,7 +182,7 @@ def show(folder: Path, options: Options) -> None:
         return
     from gvr_bench.report import terminal
 
-    terminal.show(folder, Console(), options.every)
+    terminal.show(folder, Console(), options.all_metrics)
 
 
 def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:

@@ -19,11 +19,11 @@ from gvr_bench.registry.registry import ALL, PROFILES
 
 DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "encoder": "conv", "explainer": ALL}
 
-CHOICES = (*KINDS, "unlabelled")  # the fields of a spec that hold choices
+CHOICES = (*KINDS, "pretraining_dataset")  # the fields of a spec that hold choices
 ALWAYS = "prediction"  # the group of metrics that no run goes without
 
 
-class Choice(pydantic.BaseModel):
+class ComponentSpec(pydantic.BaseModel):
     """A component by name, with the settings that were given for it.
 
     The setting `""` is the one typed without a name.
@@ -61,7 +61,7 @@ class LatentSettings(Settings):
 class Spec(pydantic.BaseModel):
     """All that a run depends on. Several choices of one kind multiply out.
 
-    `unlabelled` is the data set that generator and encoder are trained on; none means the data set
+    `pretraining_dataset` is the data set that generator and encoder are trained on; none means the data set
     whose images are explained. No head means the data set's natural one.
     """
 
@@ -69,18 +69,26 @@ class Spec(pydantic.BaseModel):
 
     profile: Literal["quick", "standard", "paper"] = "quick"
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    limit: int = Field(100, ge=1, description="test images that are explained, at most")
+    max_cases: int = Field(100, ge=1, description="test images that are explained, at most")
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()
     metrics: tuple[str, ...] = Field(
         ("default",), min_length=1, description="groups of metrics; default, or all"
     )
-    dataset: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["dataset"]),), min_length=1)
-    unlabelled: tuple[Choice, ...] = ()
-    generator: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["generator"]),), min_length=1)
-    encoder: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["encoder"]),), min_length=1)
-    head: tuple[Choice, ...] = ()
-    explainer: tuple[Choice, ...] = Field((Choice(name=DEFAULTS["explainer"]),), min_length=1)
+    dataset: tuple[ComponentSpec, ...] = Field(
+        (ComponentSpec(name=DEFAULTS["dataset"]),), min_length=1
+    )
+    pretraining_dataset: tuple[ComponentSpec, ...] = ()
+    generator: tuple[ComponentSpec, ...] = Field(
+        (ComponentSpec(name=DEFAULTS["generator"]),), min_length=1
+    )
+    encoder: tuple[ComponentSpec, ...] = Field(
+        (ComponentSpec(name=DEFAULTS["encoder"]),), min_length=1
+    )
+    head: tuple[ComponentSpec, ...] = ()
+    explainer: tuple[ComponentSpec, ...] = Field(
+        (ComponentSpec(name=DEFAULTS["explainer"]),), min_length=1
+    )
 
     @pydantic.field_validator("metrics")
     @classmethod
@@ -112,7 +120,7 @@ class Spec(pydantic.BaseModel):
 assert get_args(Spec.model_fields["profile"].annotation) == PROFILES
 
 
-def parse_choice(text: str) -> Choice:
+def parse_choice(text: str) -> ComponentSpec:
     """Parse `name` or `name:setting=value,setting=value`. Raises `UsageError`.
 
     The first value may lack its name, as in `torchvision:CIFAR10`.
@@ -130,7 +138,7 @@ def parse_choice(text: str) -> Choice:
         settings[key] = value
     if not name:
         raise UsageError(f"'{text}' names no component; write name or name:setting=value")
-    return Choice(name=name, settings=settings)
+    return ComponentSpec(name=name, settings=settings)
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -162,7 +170,7 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _choice(whose: str, kind: str, entry: Any) -> Choice:
+def _choice(whose: str, kind: str, entry: Any) -> ComponentSpec:
     """Read `"name:setting=value"` or a table with `name` and settings."""
     if isinstance(entry, str):
         return parse_choice(entry)
@@ -171,7 +179,7 @@ def _choice(whose: str, kind: str, entry: Any) -> Choice:
         named = parse_choice(entry["name"])
         for key in named.settings.keys() & rest.keys():
             raise UsageError(f"{whose}: {kind} '{named}' sets '{key}' twice")
-        return Choice(name=named.name, settings={**named.settings, **rest})
+        return ComponentSpec(name=named.name, settings={**named.settings, **rest})
     raise UsageError(f'{whose}: every {kind} needs a name, e.g. [[{kind}]] name = "..."')
 
 
@@ -210,8 +218,8 @@ def write_spec(spec: Spec) -> str:
     return tomli_w.dumps(table)
 
 
-def _entry(choice: Choice) -> dict[str, Any]:
+def _entry(choice: ComponentSpec) -> dict[str, Any]:
     """Return the table that `_choice` reads."""
     nameless = {key: value for key, value in choice.settings.items() if not key}
     named = {key: value for key, value in choice.settings.items() if key}
-    return {"name": str(Choice(name=choice.name, settings=nameless)), **named}
+    return {"name": str(ComponentSpec(name=choice.name, settings=nameless)), **named}

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.remote_files import Remote
-from gvr_bench.core.types import Explanation, ImageSpec, Kind, Latents, Model, Query, Split, Task
+from gvr_bench.core.types import (
+    Explanation,
+    ExplanationTarget,
+    ImageSpec,
+    Kind,
+    Latents,
+    Model,
+    Split,
+    Task,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,12 +95,12 @@ class Dataset(Component, ABC):
     """Images with labels, patients and, where it is known, the truth about them.
 
     `root` is the folder given with `--data-root`, or None. `head` names the natural head.
-    `asked` names the settings that say what is asked of the test images and leave the images
+    `case_settings` names the settings that say what is asked of the test images and leave the images
     themselves alone: changing one retrains nothing. Images are square.
     """
 
     head: ClassVar[str] = "linear"
-    asked: ClassVar[frozenset[str]] = frozenset()
+    case_settings: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, settings: Any, root: Path | None = None) -> None:
         super().__init__(settings)
@@ -160,11 +169,11 @@ class Images(Protocol):
 class Generator(Component, ABC):
     """Makes images from latents; trained on images without labels.
 
-    `shares` says that its `fit` takes its batches by `ctx.share`: then the processes of a run train
+    `data_parallel` says that its `fit` takes its batches by `ctx.shard`: then the processes of a run train
     it together. One that says nothing is trained by the first process alone.
     """
 
-    shares: ClassVar[bool] = False
+    data_parallel: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, image: ImageSpec) -> nn.Module:
@@ -182,11 +191,11 @@ class Encoder(Component, ABC):
     """Finds the latent of an image, trained with the frozen generator as its decoder.
 
     One that learns from labels says so by `supervised` and is trained on the data set whose images
-    are explained, even where the generator saw another. `shares` is that of a generator.
+    are explained, even where the generator saw another. `data_parallel` is that of a generator.
     """
 
     supervised: ClassVar[bool] = False
-    shares: ClassVar[bool] = False
+    data_parallel: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, image: ImageSpec, generator: nn.Module) -> nn.Module:
@@ -225,7 +234,9 @@ class Explainer(Component, ABC):
     """Says why the model predicts what it predicts."""
 
     @abstractmethod
-    def explain(self, model: Model, x: Tensor, query: Query, ctx: Context) -> Explanation:
+    def explain(
+        self, model: Model, x: Tensor, target: ExplanationTarget, ctx: Context
+    ) -> Explanation:
         """Explain a batch `x` (N, C, H, W) in [-1, 1].
 
         Raises `Unsupported` with a reason where it does not apply to this model or task.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gvr_bench.core.data_parallel import Processes, Share, backward, mean, share_of
+from gvr_bench.core.data_parallel import BatchShard, Processes, backward, mean, shard_of
 from gvr_bench.core.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Context:
     _step: int = 0
     _total: int = 0
 
-    def generator(self, *parts: object) -> torch.Generator:
+    def rng(self, *parts: object) -> torch.Generator:
         """A CPU random generator that depends on the seed and `parts` alone."""
         import torch
 
@@ -102,7 +102,7 @@ class Context:
         """Yield the steps 0..total-1 of a training that survives being killed.
 
         Everything that changes from step to step must be in `state`, and every random draw must
-        come from `ctx.generator(step)`: then a resumed training equals an uninterrupted one.
+        come from `ctx.rng(step)`: then a resumed training equals an uninterrupted one.
         `batch` images are consumed per step out of `images`, to show epochs and throughput.
         """
         first = 0
@@ -127,29 +127,31 @@ class Context:
                     self.checkpoints.save(step + 1, tree, self.history)
         self.progress(total, total, "")
 
-    def share(self, batch: int, times: int = 1) -> Share:
+    def shard(self, batch: int, times: int = 1) -> BatchShard:
         """Return the rows that this process takes of a step's `times` batches: all, if it is alone.
 
         Draw for the whole batch, and keep `share.rows` of what was drawn.
         """
-        return share_of(self.processes, batch, times)
+        return shard_of(self.processes, batch, times)
 
-    def backward(self, loss: Tensor, parameters: Iterable[nn.Parameter], share: Share) -> Tensor:
+    def backward(
+        self, loss: Tensor, parameters: Iterable[nn.Parameter], share: BatchShard
+    ) -> Tensor:
         """Do `loss.backward()` for the batch that was shared, and return its mean loss.
 
         `loss` () is a mean over the rows of `share`; gradients must be empty before.
         """
         return backward(self.processes, loss, parameters, share)
 
-    def mean(self, share: Share, *values: Tensor) -> tuple[Tensor, ...]:
+    def all_reduce_mean(self, share: BatchShard, *values: Tensor) -> tuple[Tensor, ...]:
         """Return means over the batch, from means () over the rows of `share`, to log them."""
         return mean(self.processes, share, values)
 
-    def over_whole_batches(self, net: nn.Module) -> nn.Module:
+    def convert_sync_batchnorm(self, net: nn.Module) -> nn.Module:
         """Return `net` with batch normalisation that sees the rows of all processes."""
-        from gvr_bench.core.sync_batchnorm import over_whole_batches
+        from gvr_bench.core.sync_batchnorm import convert_sync_batchnorm
 
-        return over_whole_batches(net, self.processes)
+        return convert_sync_batchnorm(net, self.processes)
 
     def batches(self, n: int, size: int | None = None) -> Iterator[slice]:
         """Cut 0..n into slices of at most `size` (default `batch_size`), showing progress."""

@@ -29,7 +29,7 @@ def follows() -> bool:
 
 
 @dataclass(frozen=True)
-class Share:
+class BatchShard:
     """The rows of a batch that this process works on; all of them where it is alone.
 
     `rows` (N,) int64 are positions among the `drawn` rows of a step. Where a step takes several
@@ -63,7 +63,7 @@ class Processes(Protocol):
         """Wait for the others at a step, and say whether one was asked to stop after it."""
 
 
-def share_of(processes: Processes | None, batch: int, times: int) -> Share:
+def shard_of(processes: Processes | None, batch: int, times: int) -> BatchShard:
     """Return this process's rows of `times` batches. Raises `UsageError` where some get none."""
     import torch
 
@@ -75,11 +75,11 @@ def share_of(processes: Processes | None, batch: int, times: int) -> Share:
         )
     first, last = batch * rank // count, batch * (rank + 1) // count
     rows = torch.arange(times)[:, None] * batch + torch.arange(first, last)
-    return Share(rows.flatten(), batch * times, last - first, (last - first) / batch)
+    return BatchShard(rows.flatten(), batch * times, last - first, (last - first) / batch)
 
 
 def backward(
-    processes: Processes | None, loss: Tensor, parameters: Iterable[nn.Parameter], share: Share
+    processes: Processes | None, loss: Tensor, parameters: Iterable[nn.Parameter], share: BatchShard
 ) -> Tensor:
     """Give parameters the gradients of the mean loss over the whole batch; return that mean.
 
@@ -102,7 +102,9 @@ def backward(
     return mean[0]
 
 
-def mean(processes: Processes | None, share: Share, values: Iterable[Tensor]) -> tuple[Tensor, ...]:
+def mean(
+    processes: Processes | None, share: BatchShard, values: Iterable[Tensor]
+) -> tuple[Tensor, ...]:
     """Return means over the whole batch of what are means over this process's part of it."""
     import torch
 

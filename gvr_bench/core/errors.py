@@ -4,7 +4,7 @@
 GvrError
 ├── UsageError       what was typed cannot be done              exit 2
 ├── DataError        data is missing, unreadable or unsuitable  exit 2
-├── StoreError       the store cannot be read or written        exit 2
+├── StoreError       the cache cannot be read or written        exit 2
 ├── PluginError      a plugin does not load or breaks its contract
 ├── TrainingError    an optimisation produced NaN or infinity
 ├── MemoryShortage   a stage needs more memory than there is
@@ -45,8 +45,8 @@ class DataError(GvrError):
         self.unreadable = dict(unreadable or {})
 
 
-class StoreError(GvrError):
-    """The store cannot be read or written."""
+class CacheError(GvrError):
+    """The cache cannot be read or written."""
 
 
 class PluginError(GvrError):

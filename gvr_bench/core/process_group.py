@@ -43,7 +43,7 @@ PAUSE = 0.05  # seconds between two questions to the store
 GONE = "another process of this run is gone; the same command goes on from here"
 
 
-class Crew:
+class ProcessGroup:
     """The processes of a run; this one is number `rank` of `count`, from 0."""
 
     def __init__(self, store: Store, rank: int, count: int, stop: Stop | None = None) -> None:
@@ -229,22 +229,22 @@ class Total(torch.autograd.Function):
     """The sum over processes; each one's gradient is the sum of all of theirs."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, crew: Crew) -> Tensor:
+    def forward(ctx: Any, values: Tensor, process_group: ProcessGroup) -> Tensor:
         """Sum a copy."""
-        ctx.crew = crew
+        ctx.process_group = process_group
         summed = values.clone(memory_format=torch.contiguous_format)
-        with crew.asking():
+        with process_group.asking():
             dist.all_reduce(summed)
         return summed
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Sum the gradients."""
-        return ctx.crew.total(gradient), None
+        return ctx.process_group.total(gradient), None
 
 
 @functools.cache
-def crew() -> Crew:
+def process_group() -> ProcessGroup:
     """Return the processes that torchrun started, of which this is one. Raises `UsageError`."""
     try:
         store, rank, count = next(rendezvous("env://"))
@@ -253,4 +253,4 @@ def crew() -> Crew:
             f"cannot reach the other processes: {' '.join(str(error).split())}; "
             "start them with torchrun"
         ) from error
-    return Crew(store, rank, count)
+    return ProcessGroup(store, rank, count)

@@ -28,10 +28,10 @@ StageKind = Literal[
     "prediction",
     "explanations",
     "oracle",  # an independent model of the same task, trained on pixels
-    "judges",  # autoencoders of one side of the task each
+    "class_autoencoders",  # autoencoders of one side of the task each
     "decoding",  # how good the decoder is
-    "probe",  # the same cases explained again, with one thing changed
-    "lessons",  # training images explained, for a student
+    "perturbed_explanations",  # the same cases explained again, with one thing changed
+    "student_training_set",  # training images explained, for a student
     "student",
     "scores",
 ]

@@ -51,7 +51,7 @@ class WholeBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance, rate)
 
 
-def over_whole_batches(net: nn.Module, processes: Processes | None) -> nn.Module:
+def convert_sync_batchnorm(net: nn.Module, processes: Processes | None) -> nn.Module:
     """Return a network whose batch normalisation sees the rows of all processes."""
     if processes is None:
         return net
@@ -63,5 +63,5 @@ def over_whole_batches(net: nn.Module, processes: Processes | None) -> nn.Module
         whole.processes = processes
         return whole.train(net.training)
     for name, child in net.named_children():
-        setattr(net, name, over_whole_batches(child, processes))
+        setattr(net, name, convert_sync_batchnorm(child, processes))
     return net

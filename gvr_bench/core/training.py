@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvr_bench.core.data_parallel import Share
+from gvr_bench.core.data_parallel import BatchShard
 from gvr_bench.core.types import Task
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def task_loss(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
     return F.binary_cross_entropy_with_logits(outputs, targets)
 
 
-def translate(x: Tensor, shift: int, rng: torch.Generator, share: Share | None = None) -> Tensor:
+def translate(
+    x: Tensor, shift: int, rng: torch.Generator, share: BatchShard | None = None
+) -> Tensor:
     """Move each image by up to `shift` pixels in both directions, repeating the border.
 
     `x` (N, C, H, W) -> the same shape; the papers' augmentation (8 pixels at 128 x 128). Where `x`

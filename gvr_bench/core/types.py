@@ -79,6 +79,12 @@ class Task:
         """Number of target columns of a split: 1 for multiclass, else one per output."""
         return 1 if self.kind == "multiclass" else len(self.outputs)
 
+    def activate(self, outputs: Tensor) -> Tensor:
+        """Head outputs (N, K) -> probabilities, or the value itself for regression."""
+        if self.kind == "regression":
+            return outputs
+        return outputs.softmax(1) if self.kind == "multiclass" else outputs.sigmoid()
+
     def positives(self, targets: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which (image, output) pairs show what the task looks for.
 
@@ -92,7 +98,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What is known about (image, output) pairs beyond the label; None where it is not known.
 
     `mask` and `distractor` are (n, H, W) bool: the pixels of the finding, and of structures that
@@ -113,14 +119,14 @@ class Split:
     - `targets`: (N, columns) float32 in the task's unit; NaN where not labelled.
     - `images(index)`: positions (n,) -> (n, C, H, W) uint8, 0 is black (-1 for the models) and
       255 is white (+1).
-    - `truth(index, output)`: positions (n,) and the output asked about (n,) -> `Truth`.
+    - `truth(index, output)`: positions (n,) and the output asked about (n,) -> `GroundTruth`.
     """
 
     sample_ids: NDArray[np.str_]
     patient_ids: NDArray[np.str_]
     targets: NDArray[np.float32]
     images: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
-    truth: Callable[[NDArray[np.int64], NDArray[np.int64]], Truth] | None = None
+    truth: Callable[[NDArray[np.int64], NDArray[np.int64]], GroundTruth] | None = None
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -141,56 +147,54 @@ class Latents:
 
 
 @dataclass(frozen=True)
-class Query:
-    """What is asked of each image of a batch: move which output, past which value.
+class ExplanationTarget:
+    """For each image of a batch: the output to explain, and when it counts as changed.
 
-    - `source` (N,) int64: the output to be lowered (for multiclass the class to leave).
-    - `target` (N,) int64: the class to reach; equal to `source` where the task has no classes.
-    - `threshold` (N,) float32: below it the prediction counts as flipped (activated output;
-      unused for multiclass, where the largest output decides).
-    - `typical` (N,) float32: the median activated prediction of training images that do not show
-      the finding, where an explainer should arrive by default.
+    - `source_class` (N,) int64: the output to lower (for multiclass the class to leave).
+    - `target_class` (N,) int64: the class to reach; equal to `source_class` where the task has no
+      classes.
+    - `threshold` (N,) float32: the activated output is on the target side below it (unused for
+      multiclass, where the largest output decides).
+    - `reference_value` (N,) float32: the median activated prediction of training images without
+      the source class, where a counterfactual should arrive by default.
     """
 
     task: Task
-    source: Tensor
-    target: Tensor
+    source_class: Tensor
+    target_class: Tensor
     threshold: Tensor
-    typical: Tensor
+    reference_value: Tensor
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.source_class)
 
-    def __getitem__(self, index: Tensor | slice) -> Query:
-        return Query(
+    def __getitem__(self, index: Tensor | slice) -> ExplanationTarget:
+        return ExplanationTarget(
             self.task,
-            self.source[index],
-            self.target[index],
+            self.source_class[index],
+            self.target_class[index],
             self.threshold[index],
-            self.typical[index],
+            self.reference_value[index],
         )
 
-    def select(self, outputs: Tensor) -> Tensor:
-        """The output that is asked about: head outputs (N, K) -> (N,)."""
-        return outputs.gather(1, self.source[:, None]).squeeze(1)
+    def source_output(self, outputs: Tensor) -> Tensor:
+        """The output of the source class: head outputs (N, K) -> (N,)."""
+        return outputs.gather(1, self.source_class[:, None]).squeeze(1)
 
-    def activate(self, outputs: Tensor) -> Tensor:
-        """Head outputs (N, K) -> probabilities, or the value itself for regression."""
-        if self.task.kind == "regression":
-            return outputs
-        return outputs.softmax(1) if self.task.kind == "multiclass" else outputs.sigmoid()
-
-    def flipped(self, outputs: Tensor) -> Tensor:
+    def reached_target(self, outputs: Tensor) -> Tensor:
         """Whether the prediction is on the target side: head outputs (N, K) -> (N,) bool."""
         if self.task.kind == "multiclass":
-            return outputs.argmax(1) == self.target
-        return self.select(self.activate(outputs)) < self.threshold
+            return outputs.argmax(1) == self.target_class
+        return self.source_output(self.task.activate(outputs)) < self.threshold
 
-    def asked(self, outputs: Tensor) -> Tensor:
-        """Whether there is anything to flip: the model itself sees the finding. (N,) bool."""
+    def predicts_source(self, outputs: Tensor) -> Tensor:
+        """Whether the model predicts the source class, so that there is something to explain.
+
+        Head outputs (N, K) -> (N,) bool.
+        """
         if self.task.kind == "multiclass":
-            return outputs.argmax(1) == self.source
-        return ~self.flipped(outputs)
+            return outputs.argmax(1) == self.source_class
+        return ~self.reached_target(outputs)
 
 
 @dataclass(frozen=True)
@@ -213,20 +217,20 @@ class Model:
 
 @dataclass(frozen=True)
 class Explanation:
-    """An explainer's answer for a batch.
+    """What an explainer returns for a batch.
 
-    - `heat` (N, H, W) float32, signed where the explainer is: positive is density that speaks for
+    - `attribution` (N, H, W) float32, signed where the explainer is: positive is density that speaks for
       the asked-for output.
     - `counterfactual` (N, C, H, W) in [-1, 1] and `latent` (N, D) that decodes to it.
-    - `path` (N, P, D): latents on the way, evenly spaced in steps; the first is the image's own,
+    - `trajectory` (N, P, D): latents on the way, evenly spaced in steps; the first is the image's own,
       the last is `latent`. It is shown, not scored.
-    - `steps` (N,) int64, `found` (N,) bool, `reason` one line per image, empty where found.
+    - `steps` (N,) int64, `success` (N,) bool, `reason` one line per image, empty where successful.
     """
 
-    heat: Tensor
+    attribution: Tensor
     counterfactual: Tensor | None = None
     latent: Tensor | None = None
-    path: Tensor | None = None
+    trajectory: Tensor | None = None
     steps: Tensor | None = None
-    found: Tensor | None = None
+    success: Tensor | None = None
     reason: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""Images of the store as networks read them: uint8 at rest, float32 in [-1, 1] on the device."""
+"""Images of the cache as networks read them: uint8 at rest, float32 in [-1, 1] on the device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.cache.hdf5 import BAD_HDF5, is_stored, own_item, read_arrays
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.types import Task
 
 HELD = 2**28  # bytes of a split that are held in memory wherever it is
@@ -53,7 +53,7 @@ class StoredImages:
 
 
 def read_pixels(file: Path, name: str, device: torch.device) -> Tensor | FiledPixels:
-    """Read or open images (N, C, H, W) uint8. Raises `StoreError`."""
+    """Read or open images (N, C, H, W) uint8. Raises `CacheError`."""
     rows = find_rows(file, name)
     if rows is None or math.prod(rows.shape) <= HELD:
         return torch.from_numpy(read_arrays(file, name)[name]).to(device)
@@ -75,7 +75,7 @@ class Rows(NamedTuple):
 
 
 def find_rows(path: Path, name: str) -> Rows | None:
-    """Find the rows of an array of bytes, None where they are compressed. Raises `StoreError`."""
+    """Find the rows of an array of bytes, None where they are compressed. Raises `CacheError`."""
     import h5py
 
     try:
@@ -92,7 +92,7 @@ def find_rows(path: Path, name: str) -> Rows | None:
                 lambda chunk: starts.update({chunk.chunk_offset[0]: chunk.byte_offset})
             )
     except BAD_HDF5 as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+        raise CacheError(f"cannot read {path}: {error}") from error
     per, row = chunks[0], math.prod(shape[1:])
     first = np.array([starts[start] for start in range(0, shape[0], per)], np.int64)
     within = np.arange(shape[0], dtype=np.int64) % per
@@ -117,5 +117,5 @@ class FiledPixels:
         for image, offset in zip(out, offsets.tolist(), strict=True):
             self.file.seek(offset)
             if self.file.readinto(image) != image.nbytes:
-                raise StoreError(f"cannot read {self.file.name}: it ends before {offset:,} bytes")
+                raise CacheError(f"cannot read {self.file.name}: it ends before {offset:,} bytes")
         return torch.from_numpy(out)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gvr_bench.explain.load import Which, load, open_run
+from gvr_bench.explain.load import ModelSelector, load, open_run
 from gvr_bench.explain.model import Trained
 from gvr_bench.explain.rationale import Rationale
 
-__all__ = ["Rationale", "Trained", "Which", "load", "open_run"]
+__all__ = ["ModelSelector", "Rationale", "Trained", "load", "open_run"]

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 import gvr_bench
 from gvr_bench.cache.hdf5 import SLASH, put_array, write_arrays, writing_arrays
 from gvr_bench.core.context import Progress
-from gvr_bench.core.errors import GvrError, StoreError, Unsupported, UsageError, one_line
+from gvr_bench.core.errors import CacheError, GvrError, Unsupported, UsageError, one_line
 from gvr_bench.core.stage import Stage
 from gvr_bench.data.image_io import to_eight_bits
-from gvr_bench.explain.inputs import Taken
+from gvr_bench.explain.inputs import InputImage
 from gvr_bench.explain.model import Arrays, Trained
-from gvr_bench.explain.targets import Asking, Seen, Wish, questions
+from gvr_bench.explain.targets import Seen, TargetBatch, TargetSelection, questions
 from gvr_bench.pipeline.cases_file import BYTES, OF_EXPLAINER, ORACLE_AFTER, described
 from gvr_bench.report.exports.file_names import file_names
 from gvr_bench.results.explained_images import (
@@ -38,8 +38,8 @@ from gvr_bench.results.explained_images import (
 from gvr_bench.results.records import finite
 
 MOST = 500  # questions at once: as many cases as the page of a run shows
-SHOWN = (*OF_EXPLAINER, *ORACLE_AFTER, "path", "path_prediction")
-KEPT = ("heat", "counterfactual", "latent")  # as floats
+SHOWN = (*OF_EXPLAINER, *ORACLE_AFTER, "trajectory", "trajectory_prediction")
+KEPT = ("attribution", "counterfactual", "latent")  # as floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +62,11 @@ class Explained:
     """
 
     trained: Trained
-    taken: Sequence[Taken]
+    taken: Sequence[InputImage]
     seen: Seen
     notes: Sequence[str]
     row: NDArray[np.int64]
-    asked: Asking
+    asked: TargetBatch
     sees: NDArray[np.bool_]
     judged: Arrays
     made: Sequence[Made]
@@ -74,8 +74,8 @@ class Explained:
 
 def explain_images(
     trained: Trained,
-    taken: Sequence[Taken],
-    wish: Wish,
+    taken: Sequence[InputImage],
+    wish: TargetSelection,
     stages: Mapping[str, Stage],
     working: Callable[[str, Callable[[Progress], Made]], Made],
 ) -> Explained:
@@ -92,7 +92,7 @@ def explain_images(
     row = np.repeat(np.arange(len(taken)), [len(asked) for asked, _ in found])
     if len(row) > MOST:
         raise UsageError(f"{len(row):,} questions at once; ask at most {MOST} at a time")
-    asked = Asking(pixels[row], pairs[:, 0], pairs[:, 1])
+    asked = TargetBatch(pixels[row], pairs[:, 0], pairs[:, 1])
     judged = trained.judge(asked, asked.images()) if len(row) else {}
     made = [
         working(label, functools.partial(answer, trained, label, stage, asked))
@@ -111,13 +111,15 @@ def _sees(
     return np.asarray(values[np.arange(len(source)), source] >= trained.decision.threshold[source])
 
 
-def answer(trained: Trained, label: str, stage: Stage, asked: Asking, progress: Progress) -> Made:
+def answer(
+    trained: Trained, label: str, stage: Stage, asked: TargetBatch, progress: Progress
+) -> Made:
     """Let one explainer answer; one that cannot says why, and the others go on."""
     try:
         arrays = trained.answer(stage, asked, progress)
         if "counterfactual" in arrays:
             arrays |= trained.judge(asked, torch.from_numpy(arrays["counterfactual"]), "_after")
-    except StoreError:
+    except CacheError:
         raise
     except Unsupported as error:
         return Made(label, stage, "n/a", {}, str(error))
@@ -129,7 +131,7 @@ def answer(trained: Trained, label: str, stage: Stage, asked: Asking, progress: 
 
 
 def write_folder(out: Path, explained: Explained, unread: Sequence[Unread]) -> Answers:
-    """Write all but the pictures, which are drawn from it. Raises `StoreError`."""
+    """Write all but the pictures, which are drawn from it. Raises `CacheError`."""
     _write_cases(out / CASES, explained)
     _write_floats(out / FLOATS, explained)
     answers = answers_of(explained, unread)
@@ -161,12 +163,12 @@ def _of_cases(e: Explained) -> Arrays:
         "input": e.asked.pixels,
         "sample_id": names,
         "patient_id": names,
-        "source": e.asked.source,
-        "target": e.asked.target,
+        "source_class": e.asked.source,
+        "target_class": e.asked.target,
         "label": np.full(len(e.row), np.nan, np.float32),
         "reconstruction": e.seen.reconstruction[e.row],
         "prediction": e.seen.predictions[e.row, e.asked.source],
-        "asked": e.sees,
+        "predicts_source": e.sees,
     }
 
 
@@ -276,7 +278,7 @@ def _answer(one: Made, q: int, picture: str) -> Answer:
         status=one.status,
         reason=one.reason or told("reason") or "",
         picture=picture if one.status == "ok" else "",
-        found=told("found"),
+        found=told("success"),
         steps=told("steps"),
         prediction_after=number("prediction_after"),
         prediction_reencoded=number("prediction_reencoded"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
+class InputImage:
     """One image: `pixels` (C, H, W) uint8; `sha256` is that of its file or bytes."""
 
     name: str
@@ -34,7 +34,7 @@ class Taken:
     pixels: NDArray[np.uint8]
 
 
-def take_file(dataset: Dataset, path: Path, name: str = "") -> Taken:
+def take_file(dataset: Dataset, path: Path, name: str = "") -> InputImage:
     """Read an image file. Raises `DataError` that names it."""
     if path.is_dir():
         raise DataError(f"cannot read the image {path}: it is a folder; name images, {path}/*.png")
@@ -44,7 +44,7 @@ def take_file(dataset: Dataset, path: Path, name: str = "") -> Taken:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read the image {path}: {error.strerror or error}") from error
-    return Taken(name or readable(path), readable(path), sha256, pixels)
+    return InputImage(name or readable(path), readable(path), sha256, pixels)
 
 
 def readable(path: Path) -> str:
@@ -68,7 +68,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     return [readable(Path(path.name) if often[path.name] == 1 else path) for path in paths]
 
 
-def take(dataset: Dataset, picture: Picture, number: int) -> Taken:
+def take(dataset: Dataset, picture: Picture, number: int) -> InputImage:
     """Take in anything that `Picture` names. Raises `DataError` or `UsageError`.
 
     What is no file goes through one, so that all images are read in the data set's own way.
@@ -86,7 +86,7 @@ def take(dataset: Dataset, picture: Picture, number: int) -> Taken:
                 f"{name} has the mode {image.mode}, which cannot be read; convert it to L or RGB"
             ) from error
         taken = take_file(dataset, file, name)
-    return Taken(name, "", taken.sha256, taken.pixels)
+    return InputImage(name, "", taken.sha256, taken.pixels)
 
 
 def _image_of(picture: Image | NDArray[Any]) -> Image:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 
-from gvr_bench.cache.artifacts import DamageError, Store, default_root
+from gvr_bench.cache.artifacts import ArtifactCache, CorruptFileError, default_cache_dir
 from gvr_bench.config.spec import build_spec
-from gvr_bench.core.errors import StoreError, UsageError, did_you_mean
+from gvr_bench.core.errors import CacheError, UsageError, did_you_mean
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.explain.model import Trained
 from gvr_bench.pipeline.graph import Planner
+from gvr_bench.pipeline.options import choose_device
 from gvr_bench.pipeline.plan import Combination
-from gvr_bench.pipeline.runner import choose_device
 from gvr_bench.report import check_run
 from gvr_bench.report.folder import Run
 from gvr_bench.report.folder import load as read_run
@@ -24,7 +24,7 @@ NEEDED: tuple[StageKind, ...] = ("data", "generator", "encoder", "latents", "hea
 
 
 @dataclass(frozen=True)
-class Which:
+class ModelSelector:
     """Which of a run's models is meant; None leaves it open, for a run that has but one."""
 
     dataset: str | None = None
@@ -39,20 +39,20 @@ class Place:
     """Where a run and its models lie, and how to compute these again."""
 
     run: Path
-    store: Store
+    cache: ArtifactCache
 
     @property
     def again(self) -> str:
         """What to type where a model is gone."""
         words = ["gvr-bench", "run", str(self.run / "spec.toml")]
-        more = ["--store", str(self.store.root), "--out", str(self.run)]
+        more = ["--cache-dir", str(self.cache.root), "--out", str(self.run)]
         return shlex.join(words + more)
 
 
 def load(
     run: str | PathLike[str],
     *,
-    store: str | PathLike[str] | None = None,
+    cache: str | PathLike[str] | None = None,
     data_root: str | PathLike[str] | None = None,
     device: str = "auto",
     dataset: str | None = None,
@@ -63,17 +63,17 @@ def load(
 ) -> Trained:
     """Open the folder of a finished run to explain new images with its model.
 
-    `store` is where the run's models are kept, by default `$GVR_BENCH_STORE` or the user's cache;
+    `cache` is where the run's models are kept, by default `$GVR_BENCH_CACHE` or the user's cache;
     `data_root` replaces the folder of the data set's files. The other names choose a model where
     the run has several. `device` is `auto`, `cpu` or `cuda`.
 
     Raises `DataError` where there is no such run or its data are gone, `UsageError` where the run
-    has no such model or several, and `StoreError` where the model is not in the store.
+    has no such model or several, and `CacheError` where the model is not in the cache.
     """
     return open_run(
         Path(run),
-        Which(dataset, generator, encoder, head, seed),
-        store=Path(store) if store is not None else None,
+        ModelSelector(dataset, generator, encoder, head, seed),
+        cache=Path(cache) if cache is not None else None,
         data_root=Path(data_root) if data_root is not None else None,
         device=device,
     )
@@ -81,9 +81,9 @@ def load(
 
 def open_run(
     run: Path,
-    which: Which,
+    which: ModelSelector,
     *,
-    store: Path | None = None,
+    cache: Path | None = None,
     data_root: Path | None = None,
     device: str = "auto",
     batch_size: int = 128,
@@ -97,21 +97,21 @@ def open_run(
     flags = {"data_root": str(data_root) if data_root else None}
     planner = Planner(build_spec(run / "spec.toml", flags, {}), installed())
     combination = choose(planner.plan().combinations, which, run)
-    place = Place(run, Store(store or default_root()))
+    place = Place(run, ArtifactCache(cache or default_cache_dir()))
     needed = [combination.head_stage.input(kind) for kind in NEEDED]
     refuse_others(needed, recorded, place)
     refuse_absent(needed, place)
     try:
         return Trained(
-            recorded.name, combination, planner, place.store, choose_device(device), batch_size
+            recorded.name, combination, planner, place.cache, choose_device(device), batch_size
         )
-    except DamageError as found:
-        raise StoreError(
+    except CorruptFileError as found:
+        raise CacheError(
             f"{found.stage} is {found}; compute it again with: {place.again}"
         ) from found
 
 
-def choose(combinations: Sequence[Combination], which: Which, run: Path) -> Combination:
+def choose(combinations: Sequence[Combination], which: ModelSelector, run: Path) -> Combination:
     """Return the one that is meant. Raises `UsageError` that lists what there is."""
     left = list(combinations)
     for field in fields(which):
@@ -145,14 +145,14 @@ def refuse_others(needed: Sequence[Stage], recorded: Run, place: Place) -> None:
 
 
 def refuse_absent(needed: Sequence[Stage], place: Place) -> None:
-    """Refuse what is not in the store, or damaged there. Raises `StoreError`."""
+    """Refuse what is not in the cache, or damaged there. Raises `CacheError`."""
     for stage in needed:
-        if place.store.has(stage):
+        if place.cache.has(stage):
             continue
-        _, fault = place.store.inspect(stage)
+        _, fault = place.cache.inspect(stage)
         if fault:
-            raise StoreError(f"{stage} is {fault}; compute it again with: {place.again}")
-        raise StoreError(
-            f"{stage} is not in the store {place.store.root}; name the store of the run with "
-            f"--store DIR, or compute it with: {place.again}"
+            raise CacheError(f"{stage} is {fault}; compute it again with: {place.again}")
+        raise CacheError(
+            f"{stage} is not in the cache {place.cache.root}; name the cache of the run with "
+            f"--cache-dir DIR, or compute it with: {place.again}"
         )

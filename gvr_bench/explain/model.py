@@ -10,24 +10,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.config.spec import parse_choice
 from gvr_bench.core.components import Dataset, Explainer
 from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.errors import PluginError, UsageError
 from gvr_bench.core.stage import Stage
-from gvr_bench.core.types import ImageSpec, Query, Task
+from gvr_bench.core.types import ExplanationTarget, ImageSpec, Task
 from gvr_bench.data.stored_images import to_float
-from gvr_bench.explain.inputs import Taken, take
+from gvr_bench.explain.inputs import InputImage, take
 from gvr_bench.explain.out_of_distribution import rebuild_error, usual_of
 from gvr_bench.explain.rationale import Rationale
-from gvr_bench.explain.targets import Asking, Seen, Wish, questions, wish_of
+from gvr_bench.explain.targets import Seen, TargetBatch, TargetSelection, questions, wish_of
 from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import Planner
+from gvr_bench.pipeline.options import gains_from_bfloat16
 from gvr_bench.pipeline.plan import Combination
-from gvr_bench.pipeline.runner import gains_from_bfloat16
-from gvr_bench.pipeline.stage_context import Bench, load_model, read_decision
-from gvr_bench.pipeline.steps.explanations import explain, film, gather
+from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
+from gvr_bench.pipeline.steps.explanations import explain, gather, trajectory
 from gvr_bench.pipeline.steps.heads import activated
 from gvr_bench.pipeline.steps.metric_inputs import verdicts
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
@@ -51,20 +51,20 @@ class Trained:
         run: str,
         combination: Combination,
         planner: Planner,
-        store: Store,
+        cache: ArtifactCache,
         device: torch.device,
         batch_size: int,
     ) -> None:
         self.run = run
         self.combination = combination
         self.planner = planner
-        self.store = store
+        self.cache = cache
         self.device = device
         self.batch_size = batch_size
-        bench = self.bench(combination.head_stage)
-        self.model = load_model(bench)
-        self.decision = read_decision(bench, combination.head_stage)
-        self.usual = usual_of(bench, self.model)
+        stage_ctx = self.stage_ctx(combination.head_stage)
+        self.model = load_model(stage_ctx)
+        self.decision = read_decision(stage_ctx, combination.head_stage)
+        self.usual = usual_of(stage_ctx, self.model)
 
     @property
     def dataset(self) -> Dataset:
@@ -86,7 +86,7 @@ class Trained:
         """The explainers of the run, the first of which is asked by default."""
         return tuple(self.combination.explanations)
 
-    def bench(self, stage: Stage, progress: Progress | None = None) -> Bench:
+    def stage_ctx(self, stage: Stage, progress: Progress | None = None) -> StageContext:
         """Say how a stage is worked at; its draws are those of the run."""
         ctx = Context(
             self.device,
@@ -96,7 +96,7 @@ class Trained:
         )
         if progress is not None:
             ctx.progress = progress
-        return Bench(stage, self.store, ctx)
+        return StageContext(stage, self.cache, ctx)
 
     @torch.no_grad()
     def see(self, pixels: NDArray[np.uint8]) -> Seen:
@@ -129,29 +129,29 @@ class Trained:
             known = self.planner.explanation(choice, c.head_stage, c.cases, c.seed)
         return known
 
-    def answer(self, stage: Stage, asked: Asking, progress: Progress | None = None) -> Arrays:
-        """Let one explainer answer; arrays are those of a run's `explanations.h5` and `films.h5`.
+    def answer(self, stage: Stage, asked: TargetBatch, progress: Progress | None = None) -> Arrays:
+        """Let one explainer answer; arrays are those of a run's `explanations.h5` and `trajectories.h5`.
 
         Raises what the plugin raises.
         """
         if stage.problem:
             raise PluginError(stage.problem)
-        bench = self.bench(stage, progress)
+        stage_ctx = self.stage_ctx(stage, progress)
         explainer = cast(Explainer, stage.component)
-        parts, films = [], []
-        for part in bench.ctx.batches(len(asked.source)):
-            x, query = self.put(asked, part)
-            made = explain(explainer, self.model, x, query, bench)
-            parts.append(gather(self.model, x, query, made))
-            if made.path is not None:
-                films.append(film(self.model, made.path, query))
-        return self.in_unit(joined(parts) | (joined(films) if films else {}))
+        parts, trajectories = [], []
+        for part in stage_ctx.ctx.batches(len(asked.source)):
+            x, target = self.put(asked, part)
+            made = explain(explainer, self.model, x, target, stage_ctx)
+            parts.append(gather(self.model, x, target, made))
+            if made.trajectory is not None:
+                trajectories.append(trajectory(self.model, made.trajectory, target))
+        return self.in_unit(joined(parts) | (joined(trajectories) if trajectories else {}))
 
-    def put(self, asked: Asking, part: slice) -> tuple[Tensor, Query]:
+    def put(self, asked: TargetBatch, part: slice) -> tuple[Tensor, ExplanationTarget]:
         """Bring a batch to the device, with what is asked of it."""
         x = to_float(torch.from_numpy(asked.pixels[part]).to(self.device))
         columns = asked.source[part], asked.target[part]
-        return x, self.decision.query(self.task, *columns, self.device)
+        return x, self.decision.explanation_target(self.task, *columns, self.device)
 
     def in_unit(self, arrays: Arrays) -> Arrays:
         """Predictions as people read them."""
@@ -160,20 +160,20 @@ class Trained:
 
     @functools.cached_property
     def oracle(self) -> Oracle | None:
-        """The independent model that was trained beside this one, where it is in the store."""
+        """The independent model that was trained beside this one, where it is in the cache."""
         c = self.combination
         for stage in self.planner.stages.values():
             mine = stage.kind == "oracle" and (stage.input("data"), stage.seed) == (c.data, c.seed)
-            if mine and self.store.has(stage):
-                return load_oracle(self.bench(stage))
+            if mine and self.cache.has(stage):
+                return load_oracle(self.stage_ctx(stage))
         return None
 
-    def judge(self, asked: Asking, images: Tensor, when: str = "") -> Arrays:
+    def judge(self, asked: TargetBatch, images: Tensor, when: str = "") -> Arrays:
         """What the oracle says of images (n, C, H, W) in [-1, 1]; nothing where there is none."""
         if self.oracle is None:
             return {}
-        query = self.oracle.query(asked.source, asked.target)
-        return self.in_unit(verdicts(query, self.oracle.outputs(images), when))
+        target = self.oracle.target(asked.source, asked.target)
+        return self.in_unit(verdicts(target, self.oracle.outputs(images), when))
 
     @overload
     def explain(
@@ -228,12 +228,14 @@ class Trained:
         pixels = np.stack([one.pixels for one in taken])
         seen = self.see(pixels)
         pairs = [self.surest(wish, v, one) for v, one in zip(seen.values, taken, strict=True)]
-        asked = Asking(pixels, *np.array(pairs, np.int64).T)
+        asked = TargetBatch(pixels, *np.array(pairs, np.int64).T)
         made = self.answer(stage, asked)
         found = [self.rationale(stage, one, asked, seen, made, i) for i, one in enumerate(taken)]
         return found if several else found[0]
 
-    def surest(self, wish: Wish, values: NDArray[np.float32], taken: Taken) -> tuple[int, int]:
+    def surest(
+        self, wish: TargetSelection, values: NDArray[np.float32], taken: InputImage
+    ) -> tuple[int, int]:
         """Return what to ask of an image, whether the model sees it or not. Raises `UsageError`."""
         asked, why = questions(self.task, wish, values, self.decision.threshold)
         if self.task.kind == "multiclass" and not asked:
@@ -249,7 +251,7 @@ class Trained:
         return unlike(float(seen.error[i]), usual.error, float(seen.distance[i]), usual.distance)
 
     def rationale(
-        self, stage: Stage, taken: Taken, asked: Asking, seen: Seen, made: Arrays, i: int
+        self, stage: Stage, taken: InputImage, asked: TargetBatch, seen: Seen, made: Arrays, i: int
     ) -> Rationale:
         """Put together what there is of image `i`."""
         task, source, target = self.task, int(asked.source[i]), int(asked.target[i])
@@ -265,12 +267,12 @@ class Trained:
             unit=task.unit if task.kind == "regression" else "",
             image=taken.pixels.astype(np.float32) / 127.5 - 1,
             reconstruction=seen.reconstruction[i],
-            heat=made["heat"][i],
+            attribution=made["attribution"][i],
             counterfactual=made["counterfactual"][i] if "counterfactual" in made else None,
             prediction=float(seen.predictions[i, source]),
             prediction_after=one("prediction_after"),
-            seen=bool(made["asked"][i]),
-            found=one("found"),
+            seen=bool(made["predicts_source"][i]),
+            found=one("success"),
             reason=one("reason") or "",
             steps=one("steps"),
             warning=self.warning(seen, i),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from gvr_bench.core.types import Model
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps.oracle import spread
 from gvr_bench.results.explained_images import USUAL
 
@@ -20,7 +20,7 @@ Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Usual:
+class OodReference:
     """How near test images of a run lie to what its models know.
 
     `error` is the mean absolute difference between an image and its reconstruction, on the scale
@@ -40,23 +40,23 @@ class Usual:
 
 
 @torch.no_grad()
-def usual_of(bench: Bench, model: Model) -> Usual:
+def usual_of(stage_ctx: StageContext, model: Model) -> OodReference:
     """Look at test images of the run that a head belongs to, and at their latents."""
     from sklearn.covariance import LedoitWolf  # here, for it is slow to import
 
-    images = bench.images("test")
-    arrays = bench.arrays("latents", "train/z", "train/copy", "test/z")
+    images = stage_ctx.images("test")
+    arrays = stage_ctx.arrays("latents", "train/z", "train/copy", "test/z")
     train = arrays["train/z"][arrays["train/copy"] == 0]
     rows = spread(len(images), CHECKED)
     z = arrays["test/z"][rows.numpy()]
     errors = []
-    for part in bench.ctx.batches(len(rows)):
-        rebuilt = model.generator(torch.from_numpy(z[part]).to(bench.ctx.device))
+    for part in stage_ctx.ctx.batches(len(rows)):
+        rebuilt = model.generator(torch.from_numpy(z[part]).to(stage_ctx.ctx.device))
         errors.append(rebuild_error(rebuilt, images[rows[part]]))
     found = LedoitWolf().fit(train)  # its shrinkage holds with fewer images than dimensions
     distances = np.sqrt(found.mahalanobis(z))
     error = np.concatenate(errors)
-    return Usual(
+    return OodReference(
         found, float(np.quantile(error, USUAL)), float(np.quantile(distances, USUAL)), len(rows)
     )
 

@@ -23,7 +23,7 @@ class Rationale:
 
     - `image`, `reconstruction` (C, H, W) float32 from -1 (black) to 1 (white): what the model was
       shown, and what its generator makes of the image's latent.
-    - `heat` (H, W) float32: positive is density that speaks for the finding. Of an explainer with
+    - `attribution` (H, W) float32: positive is density that speaks for the finding. Of an explainer with
       counterfactuals it is the reconstruction minus the counterfactual, mean over channels, from
       -2 to 2; of an attribution map the scale is its own.
     - `counterfactual` (C, H, W) float32 in [-1, 1], None for an attribution map.
@@ -44,7 +44,7 @@ class Rationale:
     unit: str
     image: Float
     reconstruction: Float
-    heat: Float
+    attribution: Float
     counterfactual: Float | None
     prediction: float
     prediction_after: float | None
@@ -55,7 +55,7 @@ class Rationale:
     warning: str
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Draw the image, the map over it and the counterfactual as a PNG. Raises `StoreError`."""
+        """Draw the image, the map over it and the counterfactual as a PNG. Raises `CacheError`."""
         plate = Plate(
             title=self.name,
             lines=lines_about(
@@ -70,7 +70,7 @@ class Rationale:
             before=f"{self.finding} {amount(self.prediction, self.unit)}",
             after=amount(self.prediction_after, self.unit),
             image=to_eight_bits(self.image),
-            heat=self.heat,
+            attribution=self.attribution,
             counterfactual=None
             if self.counterfactual is None
             else to_eight_bits(self.counterfactual),

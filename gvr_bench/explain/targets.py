@@ -16,7 +16,7 @@ from gvr_bench.data.stored_images import to_float
 
 
 @dataclass(frozen=True)
-class Wish:
+class TargetSelection:
     """What the user wants to know: outputs, and the class to reach, by position.
 
     No outputs stand for all that the model sees.
@@ -31,7 +31,7 @@ class Seen:
     """What the model makes of n images before anybody asks.
 
     `values` (n, K) are activated, `predictions` (n, K) the same in the task's unit;
-    `reconstruction` (n, C, H, W) in [-1, 1]. `error` and `distance` (n,) are as in `Usual`.
+    `reconstruction` (n, C, H, W) in [-1, 1]. `error` and `distance` (n,) are as in `OodReference`.
     """
 
     values: NDArray[np.float32]
@@ -42,7 +42,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Asking:
+class TargetBatch:
     """What is asked: `pixels` (n, C, H, W) uint8, the outputs `source` and `target` (n,) int64."""
 
     pixels: NDArray[np.uint8]
@@ -54,7 +54,7 @@ class Asking:
         return to_float(torch.from_numpy(self.pixels))
 
 
-def wish_of(task: Task, findings: Sequence[str], to: str | None) -> Wish:
+def wish_of(task: Task, findings: Sequence[str], to: str | None) -> TargetSelection:
     """Look names up. Raises `UsageError`."""
     if to is not None and task.kind != "multiclass":
         raise UsageError(
@@ -62,7 +62,7 @@ def wish_of(task: Task, findings: Sequence[str], to: str | None) -> Wish:
             "leave it out"
         )
     named = dict.fromkeys(_position(task, name) for name in findings)
-    return Wish(tuple(named), None if to is None else _position(task, to))
+    return TargetSelection(tuple(named), None if to is None else _position(task, to))
 
 
 def _position(task: Task, name: str) -> int:
@@ -73,7 +73,7 @@ def _position(task: Task, name: str) -> int:
 
 
 def questions(
-    task: Task, wish: Wish, values: NDArray[np.float32], threshold: NDArray[np.float32]
+    task: Task, wish: TargetSelection, values: NDArray[np.float32], threshold: NDArray[np.float32]
 ) -> tuple[list[tuple[int, int]], str]:
     """Return (source, target) of all that is asked about an image, or why nothing is.
 
@@ -92,7 +92,7 @@ def questions(
     return asked, "" if asked else f"it is to turn into {names}, which the model sees already"
 
 
-def _target(task: Task, wish: Wish, source: int, order: Sequence[int]) -> int:
+def _target(task: Task, wish: TargetSelection, source: int, order: Sequence[int]) -> int:
     """Return the class to reach: the wanted one, the task's, or the likeliest other."""
     if wish.to is not None:
         return wish.to

@@ -14,7 +14,7 @@ from gvr_bench.core.types import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.core.types import Model, Query
+    from gvr_bench.core.types import ExplanationTarget, Model
 
 Values = NDArray[np.float64]
 RESAMPLES = 1000
@@ -31,16 +31,16 @@ class Evidence:
 
     Tensors lie on one device; images are float32 in [-1, 1].
 
-    - `heat` (N, H, W) signed; `image`, `reconstruction`, `counterfactual` (N, C, H, W).
+    - `attribution` (N, H, W) signed; `image`, `reconstruction`, `counterfactual` (N, C, H, W).
     - `seconds`, `evaluations` (N,): wall time and network passes per image; `memory` (N,): MiB.
     - `start`, `latent` (N, D): the image's latent and the counterfactual's; `norm`: the median
       length of a training latent.
     - `found` (N,) bool; `steps` (N,).
-    - `flipped`, `reencoded_flipped` (N,) bool: whether the head is on the target side at the
+    - `flipped`, `reencoded_reached_target` (N,) bool: whether the head is on the target side at the
       latent that was found, and at the encoded counterfactual image; `stayed` (N,) bool: whether
       it still predicts at that latent what it did.
     - `oracle_sees`, `oracle_flipped` (N,) bool: whether the oracle sees the finding in the image,
-      and is on the target side at the counterfactual image; `oracle_base` (N,) bool: whether it
+      and is on the target side at the counterfactual image; `oracle_base_rate` (N,) bool: whether it
       is there at the reconstruction already.
     - `features` (N, F), `real_features` (M, F): what the oracle makes of the counterfactuals, and
       of real images of the target side. `target_error`, `source_error` (N,): squared error of
@@ -57,7 +57,7 @@ class Evidence:
     """
 
     task: Task
-    heat: Tensor
+    attribution: Tensor
     image: Tensor
     reconstruction: Tensor
     seconds: Tensor
@@ -67,14 +67,14 @@ class Evidence:
     start: Tensor | None = None
     latent: Tensor | None = None
     norm: float | None = None
-    found: Tensor | None = None
+    success: Tensor | None = None
     steps: Tensor | None = None
-    flipped: Tensor | None = None
-    reencoded_flipped: Tensor | None = None
-    stayed: Tensor | None = None
+    reached_target: Tensor | None = None
+    reencoded_reached_target: Tensor | None = None
+    unchanged: Tensor | None = None
     oracle_sees: Tensor | None = None
-    oracle_flipped: Tensor | None = None
-    oracle_base: Tensor | None = None
+    oracle_reached_target: Tensor | None = None
+    oracle_base_rate: Tensor | None = None
     features: Tensor | None = None
     real_features: Tensor | None = None
     target_error: Tensor | None = None
@@ -82,7 +82,7 @@ class Evidence:
     mask: Tensor | None = None
     distractor: Tensor | None = None
     true_change: Tensor | None = None
-    decoded_twin: Tensor | None = None
+    decoded_counterfactual: Tensor | None = None
     again: Mapping[str, Tensor] = field(default_factory=dict)
     clean: Tensor | None = None
     contaminated: Tensor | None = None
@@ -90,10 +90,10 @@ class Evidence:
     agreement_alone: Mapping[int, Tensor] = field(default_factory=dict)
     needed: Tensor | None = None
     model: Model | None = None
-    query: Query | None = None
+    target: ExplanationTarget | None = None
 
     def __len__(self) -> int:
-        return len(self.heat)
+        return len(self.attribution)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ GROUPS = (
     Group("sanity", "Sanity", "does the map change when the model does?"),
     Group("contamination", "Contamination", "does the map tell a spoilt model from a clean one?"),
     Group("repeatability", "Repeatability", "does another seed give the same map?", default=False),
-    Group("usefulness", "Usefulness", "does a student learn more with it?", default=False),
+    Group("simulatability", "Usefulness", "does a student learn more with it?", default=False),
     Group("cost", "Cost", "what does it take?"),
 )
 

@@ -20,7 +20,7 @@ from gvr_bench.metrics.model_queries import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Black, for heat is about density and black has none: a pixel can only lose what its sign speaks
+# Black, for attribution is about density and black has none: a pixel can only lose what its sign speaks
 # of. Blurring does not delete: it made the phantom's model predict more of the finding, not less.
 BLACK = -1.0
 DRAWS = 64  # noisy copies of each image
@@ -43,18 +43,18 @@ def black(image: Tensor) -> Tensor:
     formula="area under f as pixels turn black, largest a first, in "
     f"{STEPS} equal steps; {BETWEEN}",
     fooled_by="A map of the brightest pixels, which lose most. Where missing density speaks for "
-    "the output (negative heat) there is nothing to delete.",
+    "the output (negative attribution) there is nothing to delete.",
     source="Petsiuk et al. 2018 (deletion)",
     needs=NO_MODEL,
 )
 def deletion_auc(evidence: Evidence) -> Tensor | None:
     """How much of the finding the model still sees as the hottest pixels turn black."""
-    model, query = evidence.model, evidence.query
-    if model is None or query is None:
+    model, target = evidence.model, evidence.target
+    if model is None or target is None:
         return None
     image = evidence.image
-    outputs = exchange(model, query, image, black(image), evidence.heat)
-    return area(presence(query, outputs, outputs[0]))
+    outputs = exchange(model, target, image, black(image), evidence.attribution)
+    return area(presence(target, outputs, outputs[0]))
 
 
 @metric(
@@ -69,12 +69,12 @@ def deletion_auc(evidence: Evidence) -> Tensor | None:
 )
 def insertion_auc(evidence: Evidence) -> Tensor | None:
     """How soon the model sees the finding as the hottest pixels appear on black."""
-    model, query = evidence.model, evidence.query
-    if model is None or query is None:
+    model, target = evidence.model, evidence.target
+    if model is None or target is None:
         return None
     image = evidence.image
-    outputs = exchange(model, query, black(image), image, evidence.heat)
-    return area(presence(query, outputs, outputs[-1]))
+    outputs = exchange(model, target, black(image), image, evidence.attribution)
+    return area(presence(target, outputs, outputs[-1]))
 
 
 @metric(
@@ -98,19 +98,21 @@ def infidelity(evidence: Evidence) -> Tensor | None:
     import torch
     import torch.nn.functional as F
 
-    model, query, image = evidence.model, evidence.query, evidence.image
-    if model is None or query is None:
+    model, target, image = evidence.model, evidence.target, evidence.image
+    if model is None or target is None:
         return None
     n, _, h, w = image.shape
-    unchanged = query.select(answers(model, query, image))
+    unchanged = target.source_output(answers(model, target, image))
     values = image.new_empty(n, dtype=torch.float64)
     for cases, again in repeated(n, DRAWS):
         noise = SPREAD * normals(image[cases], (DRAWS, GRID, GRID))
         noise = F.interpolate(noise, size=(h, w), mode="bilinear")  # (B, draws, H, W)
         moved = image[again] - noise.flatten(0, 1)[:, None]
-        after = query[again].select(answers(model, query, moved)).view(-1, DRAWS)
+        after = target[again].source_output(answers(model, target, moved)).view(-1, DRAWS)
         change = (unchanged[cases, None] - after).double()
-        foretold = torch.einsum("bhw,bdhw->bd", evidence.heat[cases].double(), noise.double())
+        foretold = torch.einsum(
+            "bhw,bdhw->bd", evidence.attribution[cases].double(), noise.double()
+        )
         values[cases] = unforetold(foretold, change)
     return values
 
@@ -139,15 +141,15 @@ def unforetold(foretold: Tensor, change: Tensor) -> Tensor:
 )
 def cout(evidence: Evidence) -> Tensor | None:
     """How soon the counterfactual's most changed pixels bring the model to the target side."""
-    model, query, made = evidence.model, evidence.query, evidence.counterfactual
-    if model is None or query is None or made is None:
+    model, target, made = evidence.model, evidence.target, evidence.counterfactual
+    if model is None or target is None or made is None:
         return None
     changed = (made - evidence.image).abs().mean(dim=1)
-    outputs = exchange(model, query, evidence.image, made, changed)
-    source = area(presence(query, outputs, outputs[0]))
-    if query.task.kind != "multiclass":
+    outputs = exchange(model, target, evidence.image, made, changed)
+    source = area(presence(target, outputs, outputs[0]))
+    if target.task.kind != "multiclass":
         return 1 - 2 * source
-    index = query.target[None, :, None].expand(len(outputs), -1, 1)
+    index = target.target_class[None, :, None].expand(len(outputs), -1, 1)
     return area(outputs.gather(2, index).squeeze(2)) - source
 
 

@@ -29,17 +29,17 @@ NO_CHANGE = f"{MAKES_NONE}, or {NO_TWINS}"
     needs=NO_MASKS,
 )
 def pixel_ap(evidence: Evidence) -> Tensor | None:
-    """Average precision of |heat| against the finding's pixels."""
+    """Average precision of |attribution| against the finding's pixels."""
     import torch
     from sklearn.metrics import average_precision_score
 
     if evidence.mask is None:
         return None
-    heats, masks = evidence.heat.abs().cpu().numpy(), evidence.mask.cpu().numpy()
+    heats, masks = evidence.attribution.abs().cpu().numpy(), evidence.mask.cpu().numpy()
     values = torch.full((len(heats),), torch.nan, dtype=torch.float64)
-    for i, (heat, mask) in enumerate(zip(heats, masks, strict=True)):
+    for i, (attribution, mask) in enumerate(zip(heats, masks, strict=True)):
         if mask.any() and not mask.all():
-            values[i] = average_precision_score(mask.ravel(), heat.ravel())
+            values[i] = average_precision_score(mask.ravel(), attribution.ravel())
     return values
 
 
@@ -55,8 +55,8 @@ def pointing_hit(evidence: Evidence) -> Tensor | None:
     """Whether the hottest pixel lies in the finding; ties count as their share."""
     if evidence.mask is None:
         return None
-    heat, mask = sizes(evidence.heat), evidence.mask.flatten(1)
-    hottest = heat == heat.amax(1, keepdim=True)
+    attribution, mask = sizes(evidence.attribution), evidence.mask.flatten(1)
+    hottest = attribution == attribution.amax(1, keepdim=True)
     return where_known((hottest & mask).sum(1) / hottest.sum(1), mask)
 
 
@@ -75,7 +75,7 @@ def iou_area_matched(evidence: Evidence) -> Tensor | None:
     if evidence.mask is None:
         return None
     mask = evidence.mask.flatten(1)
-    counts = zip(*(t.tolist() for t in hottest_pixels(evidence.heat, mask)), strict=True)
+    counts = zip(*(t.tolist() for t in hottest_pixels(evidence.attribution, mask)), strict=True)
     values = [
         expected_iou(certain, tied, good, drawn, 2 * area) if area else np.nan
         for certain, tied, good, drawn, area in counts
@@ -100,16 +100,20 @@ def iou_otsu(evidence: Evidence) -> Tensor | None:
     if evidence.mask is None:
         return None
     values = []
-    for heat, mask in zip(sizes(evidence.heat), evidence.mask.flatten(1), strict=True):
-        span, area = heat.max() - heat.min(), int(mask.sum())
+    for attribution, mask in zip(
+        sizes(evidence.attribution), evidence.mask.flatten(1), strict=True
+    ):
+        span, area = attribution.max() - attribution.min(), int(mask.sum())
         if span > 0:
-            spread = ((heat - heat.min()) / span).cpu().numpy()  # or a large offset hides the bins
+            spread = (
+                ((attribution - attribution.min()) / span).cpu().numpy()
+            )  # or a large offset hides the bins
             limit = threshold_otsu(spread)  # type: ignore[no-untyped-call]
             hot = torch.from_numpy(spread > limit).to(mask.device)
             values.append(float((hot & mask).sum() / (hot | mask).sum()))
         else:
-            half = len(heat) // 2
-            values.append(expected_iou(0, len(heat), area, half, half + area))
+            half = len(attribution) // 2
+            values.append(expected_iou(0, len(attribution), area, half, half + area))
     return where_known(torch.tensor(values, dtype=torch.float64), evidence.mask.flatten(1))
 
 
@@ -122,11 +126,11 @@ def iou_otsu(evidence: Evidence) -> Tensor | None:
     needs=NO_MASKS,
 )
 def mass_accuracy(evidence: Evidence) -> Tensor | None:
-    """Share of |heat| that lies in the finding."""
+    """Share of |attribution| that lies in the finding."""
     if evidence.mask is None:
         return None
     mask = evidence.mask.flatten(1)
-    return where_known((shares(evidence.heat) * mask).sum(1), mask)
+    return where_known((shares(evidence.attribution) * mask).sum(1), mask)
 
 
 @metric(
@@ -142,7 +146,7 @@ def rank_accuracy(evidence: Evidence) -> Tensor | None:
     if evidence.mask is None:
         return None
     mask = evidence.mask.flatten(1)
-    certain, tied, good, drawn, area = hottest_pixels(evidence.heat, mask)
+    certain, tied, good, drawn, area = hottest_pixels(evidence.attribution, mask)
     return where_known((certain + drawn * good / tied) / area, mask)
 
 
@@ -157,18 +161,18 @@ def rank_accuracy(evidence: Evidence) -> Tensor | None:
     needs=NO_MASKS,
 )
 def emd_score(evidence: Evidence) -> Tensor | None:
-    """How little |heat| would have to travel to lie in the finding; 1 where it does."""
+    """How little |attribution| would have to travel to lie in the finding; 1 where it does."""
     import torch
 
     if evidence.mask is None:
         return None
-    n, h, w = evidence.heat.shape
-    heats = shares(evidence.heat).reshape(n, h, w).cpu().numpy()
+    n, h, w = evidence.attribution.shape
+    heats = shares(evidence.attribution).reshape(n, h, w).cpu().numpy()
     masks = evidence.mask.double().cpu().numpy()
     values = torch.full((n,), torch.nan, dtype=torch.float64)
-    for i, (heat, mask) in enumerate(zip(heats, masks, strict=True)):
+    for i, (attribution, mask) in enumerate(zip(heats, masks, strict=True)):
         if mask.any() and not mask.all():
-            values[i] = 1 - transport_cost(heat, mask) / np.hypot(h - 1, w - 1)
+            values[i] = 1 - transport_cost(attribution, mask) / np.hypot(h - 1, w - 1)
     return values.clamp(0, 1)  # rounding
 
 
@@ -182,13 +186,13 @@ def emd_score(evidence: Evidence) -> Tensor | None:
     needs="no distractors are known",
 )
 def distractor_mass(evidence: Evidence) -> Tensor | None:
-    """Share of |heat| on structures that go with the label but do not cause it."""
+    """Share of |attribution| on structures that go with the label but do not cause it."""
     if evidence.distractor is None:
         return None
     distractor = evidence.distractor.flatten(1)
     if evidence.mask is not None:
         distractor = distractor & ~evidence.mask.flatten(1)
-    return where_known((shares(evidence.heat) * distractor).sum(1), distractor)
+    return where_known((shares(evidence.attribution) * distractor).sum(1), distractor)
 
 
 @metric(
@@ -201,16 +205,18 @@ def distractor_mass(evidence: Evidence) -> Tensor | None:
     needs=NO_TWINS,
 )
 def true_change_correlation(evidence: Evidence) -> Tensor | None:
-    """Correlation of the signed heat with what the finding truly changed."""
+    """Correlation of the signed attribution with what the finding truly changed."""
     import torch
 
     if evidence.true_change is None:
         return None
-    heat, change = (t.flatten(1).double() for t in (evidence.heat, evidence.true_change))
-    heat = heat - heat.mean(1, keepdim=True)
+    attribution, change = (
+        t.flatten(1).double() for t in (evidence.attribution, evidence.true_change)
+    )
+    attribution = attribution - attribution.mean(1, keepdim=True)
     change = change - change.mean(1, keepdim=True)
-    norms = heat.norm(dim=1) * change.norm(dim=1)
-    values = torch.where(norms > 0, (heat * change).sum(1) / norms, 0.0).clamp(-1, 1)
+    norms = attribution.norm(dim=1) * change.norm(dim=1)
+    values = torch.where(norms > 0, (attribution * change).sum(1) / norms, 0.0).clamp(-1, 1)
     return torch.where(change.norm(dim=1) > 0, values, torch.nan)
 
 
@@ -219,7 +225,7 @@ def true_change_correlation(evidence: Evidence) -> Tensor | None:
     "sign accuracy",
     formula="share of the truly changed pixels where a has the sign of x - x*; a = 0 and constant "
     f"maps count half; changed is |x - x*| > {CHANGED}, or half its maximum where that is less",
-    fooled_by="Maps without a sign, where the finding adds density only; heat off the finding.",
+    fooled_by="Maps without a sign, where the finding adds density only; attribution off the finding.",
     source="this project",
     needs=NO_TWINS,
 )
@@ -229,11 +235,13 @@ def sign_accuracy(evidence: Evidence) -> Tensor | None:
 
     if evidence.true_change is None:
         return None
-    heat, change = (t.flatten(1).double() for t in (evidence.heat, evidence.true_change))
+    attribution, change = (
+        t.flatten(1).double() for t in (evidence.attribution, evidence.true_change)
+    )
     limit = (change.abs().amax(1, keepdim=True) / 2).clamp(max=CHANGED)
     changed = change.abs() > limit
-    right = (1 + heat.sign() * change.sign()) / 2
-    right[heat.amax(1) == heat.amin(1)] = 0.5
+    right = (1 + attribution.sign() * change.sign()) / 2
+    right[attribution.amax(1) == attribution.amin(1)] = 0.5
     values = (right * changed).sum(1) / changed.sum(1)
     return torch.where(changed.any(1), values, torch.nan)
 
@@ -250,9 +258,9 @@ def sign_accuracy(evidence: Evidence) -> Tensor | None:
 )
 def true_change_mae(evidence: Evidence) -> Tensor | None:
     """Mean distance of the counterfactual from the true one as the decoder shows it."""
-    if evidence.counterfactual is None or evidence.decoded_twin is None:
+    if evidence.counterfactual is None or evidence.decoded_counterfactual is None:
         return None
-    return l1(evidence.counterfactual, evidence.decoded_twin)
+    return l1(evidence.counterfactual, evidence.decoded_counterfactual)
 
 
 @metric(

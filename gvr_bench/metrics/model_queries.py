@@ -10,7 +10,7 @@ from gvr_bench.core.context import seed_from
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.core.types import Model, Query
+    from gvr_bench.core.types import ExplanationTarget, Model
 
 CHUNK = 128  # most images in one pass
 STEPS = 25  # in which all pixels of an image are exchanged
@@ -26,12 +26,14 @@ def ask(model: Model, images: Tensor) -> Tensor:
         return torch.cat([model(part) for part in torch.split(images, CHUNK)])
 
 
-def answers(model: Model, query: Query, images: Tensor) -> Tensor:
+def answers(model: Model, target: ExplanationTarget, images: Tensor) -> Tensor:
     """Ask for activated outputs: images (M, C, H, W) -> (M, K)."""
-    return query.activate(ask(model, images))
+    return target.task.activate(ask(model, images))
 
 
-def exchange(model: Model, query: Query, start: Tensor, end: Tensor, first: Tensor) -> Tensor:
+def exchange(
+    model: Model, target: ExplanationTarget, start: Tensor, end: Tensor, first: Tensor
+) -> Tensor:
     """Ask while the pixels of `end` replace those of `start`, highest `first` before the others.
 
     Images (N, C, H, W) and `first` (N, H, W) -> activated outputs (STEPS + 1, N, K).
@@ -41,7 +43,7 @@ def exchange(model: Model, query: Query, start: Tensor, end: Tensor, first: Tens
     n, _, h, w = start.shape
     rank = ranks(first.flatten(1)).view(n, 1, h, w)
     limits = [round(step * h * w / STEPS) for step in range(STEPS + 1)]
-    return torch.stack([answers(model, query, end.where(rank < k, start)) for k in limits])
+    return torch.stack([answers(model, target, end.where(rank < k, start)) for k in limits])
 
 
 def ranks(values: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ def ranks(values: Tensor) -> Tensor:
     return order.argsort(dim=1)
 
 
-def presence(query: Query, outputs: Tensor, unchanged: Tensor) -> Tensor:
+def presence(target: ExplanationTarget, outputs: Tensor, unchanged: Tensor) -> Tensor:
     """How much of the finding the model still sees, from 0 to 1.
 
     Activated outputs (S, N, K), and (N, K) for the unchanged image -> (S, N): the probability of
@@ -68,11 +70,11 @@ def presence(query: Query, outputs: Tensor, unchanged: Tensor) -> Tensor:
     """
     import torch
 
-    seen = torch.stack([query.select(step) for step in outputs])
-    if query.task.kind != "regression":
+    seen = torch.stack([target.source_output(step) for step in outputs])
+    if target.task.kind != "regression":
         return seen
-    span = query.select(unchanged) - query.typical
-    return torch.where(span > 0, ((seen - query.typical) / span).clamp(0, 1), torch.nan)
+    span = target.source_output(unchanged) - target.reference_value
+    return torch.where(span > 0, ((seen - target.reference_value) / span).clamp(0, 1), torch.nan)
 
 
 def area(curve: Tensor) -> Tensor:

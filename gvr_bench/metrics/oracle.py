@@ -37,7 +37,7 @@ def oracle_validity(evidence: Evidence) -> Tensor | None:
     Where it did not see the finding in the image it has no say: a finding that it overlooks would
     be a success without any change.
     """
-    return where_seen(evidence, evidence.oracle_flipped)
+    return where_seen(evidence, evidence.oracle_reached_target)
 
 
 @metric(
@@ -50,9 +50,9 @@ def oracle_validity(evidence: Evidence) -> Tensor | None:
     source="this project",
     needs=SEES_NONE,
 )
-def oracle_base(evidence: Evidence) -> Tensor | None:
+def oracle_base_rate(evidence: Evidence) -> Tensor | None:
     """Share of reconstructions that the oracle puts on the target side before anything is done."""
-    return where_seen(evidence, evidence.oracle_base)
+    return where_seen(evidence, evidence.oracle_base_rate)
 
 
 @metric(
@@ -75,4 +75,4 @@ def domain_fid(evidence: Evidence) -> Score | None:
     return fid(evidence.features, evidence.real_features)
 
 
-ORACLE = (oracle_validity, oracle_base, domain_fid)
+ORACLE = (oracle_validity, oracle_base_rate, domain_fid)

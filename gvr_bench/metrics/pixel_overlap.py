@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def sizes(heat: Tensor) -> Tensor:
-    """|heat| per pixel: (N, H, W) -> (N, P) float64."""
-    return heat.flatten(1).double().abs()
+def sizes(attribution: Tensor) -> Tensor:
+    """|attribution| per pixel: (N, H, W) -> (N, P) float64."""
+    return attribution.flatten(1).double().abs()
 
 
-def shares(heat: Tensor) -> Tensor:
-    """|heat| scaled to a sum of 1, evenly spread where all is zero: (N, H, W) -> (N, P)."""
+def shares(attribution: Tensor) -> Tensor:
+    """|attribution| scaled to a sum of 1, evenly spread where all is zero: (N, H, W) -> (N, P)."""
     import torch
 
-    mass = sizes(heat)
+    mass = sizes(attribution)
     total = mass.sum(1, keepdim=True)
     return torch.where(total > 0, mass / total, 1 / mass.shape[1])
 
@@ -31,13 +31,15 @@ def where_known(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.any(1) & ~mask.all(1), values.double(), torch.nan)
 
 
-def hottest_pixels(heat: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def hottest_pixels(
+    attribution: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Count who is among the A hottest pixels, A being the mask's area; (N, H, W), (N, P) -> (N,).
 
     Returns `certain`, pixels of the mask that are among them for sure; `tied`, pixels at the value
     where the cut falls, of which `good` lie in the mask and `drawn` belong to the A; and A.
     """
-    size, area = sizes(heat), mask.sum(1)
+    size, area = sizes(attribution), mask.sum(1)
     falling = size.sort(1, descending=True).values
     cut = falling.gather(1, (area - 1).clamp(min=0)[:, None])
     above, at = size > cut, size == cut

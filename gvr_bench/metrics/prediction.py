@@ -119,7 +119,7 @@ class PredictionScore:
     """A metric of the model for one output, or for `all`; `reason` where it is not defined."""
 
     metric: str
-    finding: str
+    output: str
     score: Score
     reason: str = ""
 

@@ -34,9 +34,9 @@ def max_sensitivity(evidence: Evidence) -> Tensor | None:
     perturbed = evidence.again.get("perturbed")  # (N, P, H, W)
     if perturbed is None:
         return None
-    heat = evidence.heat.double()
-    size = heat.flatten(1).norm(dim=1)
-    change = (perturbed.double() - heat[:, None]).flatten(2).norm(dim=2).amax(dim=1)
+    attribution = evidence.attribution.double()
+    size = attribution.flatten(1).norm(dim=1)
+    change = (perturbed.double() - attribution[:, None]).flatten(2).norm(dim=2).amax(dim=1)
     return torch.where(size > 0, change / size, torch.nan)
 
 
@@ -58,15 +58,15 @@ def invalidation(evidence: Evidence) -> Tensor | None:
     """
     import torch
 
-    model, query, made = evidence.model, evidence.query, evidence.counterfactual
-    if model is None or query is None or made is None:
+    model, target, made = evidence.model, evidence.target, evidence.counterfactual
+    if model is None or target is None or made is None:
         return None
     values = made.new_empty(len(made), dtype=torch.float64)
     for cases, again in repeated(len(made), DRAWS):
         noise = SPREAD * normals(evidence.image[cases], (DRAWS, *made.shape[1:]))
-        flips = query[again].flipped(ask(model, made[again] + noise.flatten(0, 1)))
+        flips = target[again].reached_target(ask(model, made[again] + noise.flatten(0, 1)))
         lost = 1 - flips.view(-1, DRAWS).double().mean(dim=1)
-        clean = query[cases].flipped(ask(model, made[cases]))
+        clean = target[cases].reached_target(ask(model, made[cases]))
         values[cases] = torch.where(clean, lost, torch.nan)
     return values
 

@@ -22,8 +22,8 @@ DECLARED: dict[str, Any] = {
 }
 
 
-def alike(heat: Tensor, other: Tensor) -> Tensor:
-    """Structural similarity of maps, each divided by its largest |heat|: (N, H, W) -> (N,).
+def alike(attribution: Tensor, other: Tensor) -> Tensor:
+    """Structural similarity of maps, each divided by its largest |attribution|: (N, H, W) -> (N,).
 
     Two maps of 0 have 1.
     """
@@ -32,7 +32,7 @@ def alike(heat: Tensor, other: Tensor) -> Tensor:
         largest = maps.double().abs().amax(dim=(1, 2), keepdim=True)
         return (maps / largest.where(largest > 0, 1))[:, None]
 
-    return ssim(scaled(heat), scaled(other))
+    return ssim(scaled(attribution), scaled(other))
 
 
 def kept(evidence: Evidence, changed: str) -> Tensor | None:
@@ -42,7 +42,7 @@ def kept(evidence: Evidence, changed: str) -> Tensor | None:
     other = evidence.again.get(changed)
     if other is None:
         return None
-    return torch.maximum(alike(evidence.heat, other), alike(evidence.heat, -other))
+    return torch.maximum(alike(evidence.attribution, other), alike(evidence.attribution, -other))
 
 
 @metric("sanity", "randomised head", **DECLARED)
@@ -68,7 +68,7 @@ def randomised_generator(evidence: Evidence) -> Tensor | None:
     Maps that are the same to the last digit were made without it: there is nothing to lose.
     """
     again = evidence.again.get("randomised_generator")
-    if again is None or bool((again == evidence.heat).all()):
+    if again is None or bool((again == evidence.attribution).all()):
         return None
     return kept(evidence, "randomised_generator")
 

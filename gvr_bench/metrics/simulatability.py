@@ -25,7 +25,7 @@ def agreement_with(images: int) -> Metric:
         f"Agreement with the model of students taught by {images} of its decisions and their maps."
     )
     return metric(
-        "usefulness",
+        "simulatability",
         f"student agreement, {images} images",
         formula=f"share of students that decide as the model does, over {BALANCED}",
         fooled_by=f"{STUDENTS_VARY} Half is chance, and easy tasks need no maps: read the gain.",
@@ -48,7 +48,7 @@ def gain_with(images: int) -> Metric:
         f"What maps add to the agreement of students taught by {images} of the model's decisions."
     )
     return metric(
-        "usefulness",
+        "simulatability",
         f"student gain, {images} images",
         lowest=-1,
         formula="agreement of students with maps minus that of the same students without, the "
@@ -67,7 +67,7 @@ student_gain_160 = gain_with(160)
 
 
 @metric(
-    "usefulness",
+    "simulatability",
     "images to 90 %",
     better="down",
     highest=INFINITE,
@@ -78,7 +78,7 @@ student_gain_160 = gain_with(160)
     needs="not every student came to 90 %",
     of_cases=False,
 )
-def student_n90(evidence: Evidence) -> Tensor | None:
+def images_to_90pct(evidence: Evidence) -> Tensor | None:
     """Images with maps that a student needs to agree with the model on 90 % of others."""
     needed = evidence.needed
     if needed is None or bool(needed.isnan().any()):
@@ -91,5 +91,5 @@ USEFULNESS = (
     student_gain_160,
     student_agreement_40,
     student_agreement_160,
-    student_n90,
+    images_to_90pct,
 )

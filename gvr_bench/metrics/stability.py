@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def repeatability(evidence: Evidence) -> Tensor | None:
     """How alike the maps of two trainings are that differ in their seed."""
     other = evidence.again.get("other_seed")
-    return None if other is None else alike(evidence.heat, other)
+    return None if other is None else alike(evidence.attribution, other)
 
 
 @metric(

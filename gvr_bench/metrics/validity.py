@@ -10,7 +10,7 @@ from gvr_bench.metrics.model_queries import ask
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.core.types import Query
+    from gvr_bench.core.types import ExplanationTarget
 
 
 @metric(
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 def validity(evidence: Evidence) -> Tensor | None:
     """Share of counterfactuals whose latent flips the head."""
-    return evidence.flipped
+    return evidence.reached_target
 
 
 @metric(
@@ -36,7 +36,7 @@ def validity(evidence: Evidence) -> Tensor | None:
 )
 def reencoded_validity(evidence: Evidence) -> Tensor | None:
     """Share of counterfactual images that still flip the model when they are encoded again."""
-    return evidence.reencoded_flipped
+    return evidence.reencoded_reached_target
 
 
 @metric(
@@ -51,19 +51,19 @@ def reencoded_validity(evidence: Evidence) -> Tensor | None:
 )
 def confidence_gain(evidence: Evidence) -> Tensor | None:
     """How much more the model believes in the target at the counterfactual image."""
-    model, query, made = evidence.model, evidence.query, evidence.counterfactual
-    if model is None or query is None or made is None or evidence.task.kind == "regression":
+    model, target, made = evidence.model, evidence.target, evidence.counterfactual
+    if model is None or target is None or made is None or evidence.task.kind == "regression":
         return None
-    before, after = (belief(query, ask(model, x).double()) for x in (evidence.image, made))
+    before, after = (belief(target, ask(model, x).double()) for x in (evidence.image, made))
     return after - before
 
 
-def belief(query: Query, outputs: Tensor) -> Tensor:
+def belief(target: ExplanationTarget, outputs: Tensor) -> Tensor:
     """Probability of the target side: head outputs (N, K) -> (N,)."""
-    probabilities = query.activate(outputs)
-    if query.task.kind == "multiclass":
-        return probabilities.gather(1, query.target[:, None]).squeeze(1)
-    return 1 - query.select(probabilities)
+    probabilities = target.task.activate(outputs)
+    if target.task.kind == "multiclass":
+        return probabilities.gather(1, target.target_class[:, None]).squeeze(1)
+    return 1 - target.source_output(probabilities)
 
 
 @metric(
@@ -71,34 +71,38 @@ def belief(query: Query, outputs: Tensor) -> Tensor:
     "became another class",
     better="down",
     formula="share of cases where h(z') predicts neither the source nor the target class",
-    fooled_by="An explainer that does nothing: read it beside the share that stayed.",
+    fooled_by="An explainer that does nothing: read it beside the `unchanged_rate`.",
     source="generative visual rationales (2018), section 3",
     needs=f"{MAKES_NONE}, or there are no classes",
 )
-def became_other(evidence: Evidence) -> Tensor | None:
+def other_class_rate(evidence: Evidence) -> Tensor | None:
     """Share of counterfactuals predicted as a class that is neither source nor target."""
-    if evidence.task.kind != "multiclass" or evidence.flipped is None or evidence.stayed is None:
+    if (
+        evidence.task.kind != "multiclass"
+        or evidence.reached_target is None
+        or evidence.unchanged is None
+    ):
         return None
-    return ~evidence.flipped & ~evidence.stayed
+    return ~evidence.reached_target & ~evidence.unchanged
 
 
 @metric(
     "validity",
-    "stayed",
+    "unchanged_rate",
     better="down",
     formula="share of cases where h(z') predicts what it did",
     fooled_by="Adversarial latents, as validity.",
     source="generative visual rationales (2018), section 3",
     needs=MAKES_NONE,
 )
-def stayed(evidence: Evidence) -> Tensor | None:
+def unchanged_rate(evidence: Evidence) -> Tensor | None:
     """Share of counterfactuals still predicted as before."""
-    return evidence.stayed
+    return evidence.unchanged
 
 
 @metric(
     "validity",
-    "steps",
+    "optimizer_steps",
     better="down",
     highest=INFINITE,
     formula="optimisation steps until the explainer stopped, at most its cap",
@@ -106,9 +110,16 @@ def stayed(evidence: Evidence) -> Tensor | None:
     source="generative visual rationales (2018)",
     needs="takes no steps",
 )
-def steps(evidence: Evidence) -> Tensor | None:
+def optimizer_steps(evidence: Evidence) -> Tensor | None:
     """Optimisation steps used per image."""
     return evidence.steps
 
 
-VALIDITY = (validity, reencoded_validity, confidence_gain, became_other, stayed, steps)
+VALIDITY = (
+    validity,
+    reencoded_validity,
+    confidence_gain,
+    other_class_rate,
+    unchanged_rate,
+    optimizer_steps,
+)

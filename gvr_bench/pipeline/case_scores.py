@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import (
     BAD_HDF5,
     SLASH,
@@ -27,7 +27,7 @@ from gvr_bench.cache.hdf5 import (
     writing_arrays,
 )
 from gvr_bench.cache.serialization import read_json, write_json
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.pipeline.collect import Outcome, protocol
 from gvr_bench.pipeline.plan import Combination, Plan
@@ -68,8 +68,10 @@ class RunValues:
     recipes: Mapping[tuple[Whose, str], str] = field(default_factory=dict)
 
 
-def write_values(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome]) -> None:
-    """Copy the values of all cases from the store into one file. Raises `StoreError`."""
+def write_values(
+    path: Path, plan: Plan, cache: ArtifactCache, outcomes: Mapping[str, Outcome]
+) -> None:
+    """Copy the values of all cases from the cache into one file. Raises `CacheError`."""
     values: dict[tuple[Whose, str], NDArray[Any]] = {}
     recipes: dict[tuple[Whose, str], str] = {}
     for c in plan.combinations:
@@ -80,14 +82,14 @@ def write_values(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Ou
             recipes[whose, EXPLANATIONS] = c.explanations[label].recipe
             for name, stage in stages.items():
                 recipes[whose, name] = stage.recipe
-                if outcomes[stage.key].whole:
-                    arrays = read_arrays(store.file(stage, "values.h5"))
+                if outcomes[stage.key].succeeded:
+                    arrays = read_arrays(cache.file(stage, "values.h5"))
                     values |= {(whose, m): of for m, of in arrays.items()}
     save_values(path, RunValues(values, recipes))
 
 
 def save_values(path: Path, run: RunValues) -> None:
-    """Write what `read_values` reads. Raises `StoreError`."""
+    """Write what `read_values` reads. Raises `CacheError`."""
     recipes, values = _by_whose(run.recipes), _by_whose(run.values)
     groups: dict[Whose, Any] = {}
     with writing_arrays(path) as file:
@@ -116,7 +118,7 @@ def _by_whose(found: Mapping[tuple[Whose, str], T]) -> dict[Whose, dict[str, T]]
 
 
 def read_values(path: Path) -> RunValues:
-    """Read what `write_values` wrote. Raises `StoreError`."""
+    """Read what `write_values` wrote. Raises `CacheError`."""
     import h5py
 
     values: dict[tuple[Whose, str], NDArray[Any]] = {}
@@ -137,7 +139,7 @@ def read_values(path: Path) -> RunValues:
                         names = get_array(own_item(part, "metrics")).tolist()
                         values |= {(whose, n): v for n, v in zip(names, stacked, strict=True)}
     except BAD_HDF5 as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+        raise CacheError(f"cannot read {path}: {error}") from error
     return RunValues(values, recipes)
 
 
@@ -148,13 +150,13 @@ def write_protocols(path: Path, plan: Plan, records: Iterable[Record]) -> None:
     for record in records:
         if not record.protocol or record.protocol in protocols:
             continue
-        content = (record.metric, record.metric_version, record.finding)
+        content = (record.metric, record.metric_version, record.output)
         keys = [key for key, stage in asked.items() if protocol(stage, *content) == record.protocol]
         protocols[record.protocol] = {
             "asked": keys[0][:16] if keys else "",
             "metric": record.metric,
             "metric version": record.metric_version,
-            "finding": record.finding,
+            "output": record.output,
         }
     described = {key[:16]: facts(stage) for key, stage in asked.items()}
     write_json(path, {"asked": described, "protocols": protocols})
@@ -194,7 +196,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Fact]:
 
 
 def read_protocols(path: Path) -> dict[str, dict[str, Fact]]:
-    """Read what `write_protocols` wrote: protocol -> what it consists of. Raises `StoreError`."""
+    """Read what `write_protocols` wrote: protocol -> what it consists of. Raises `CacheError`."""
     content = read_json(path)
     try:
         asked = content["asked"]
@@ -203,4 +205,4 @@ def read_protocols(path: Path) -> dict[str, dict[str, Fact]]:
             for name, row in content["protocols"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"cannot read {path}: it is not a list of protocols") from error
+        raise CacheError(f"cannot read {path}: it is not a list of protocols") from error

@@ -1,4 +1,4 @@
-"""What a report shows of each model: cases, samples, losses, latents; copied from the store."""
+"""What a report shows of each model: cases, samples, losses, latents; copied from the cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.cache.serialization import read_json
 from gvr_bench.core.components import Dataset
@@ -30,15 +30,19 @@ SCALED = (  # shown in the unit
     "prediction",
     "prediction_after",
     "prediction_reencoded",
-    "path_prediction",
+    "trajectory_prediction",
     *ORACLE,
     *ORACLE_AFTER,
 )
-ONCE = ("reconstruction", "prediction", "asked")  # the model's own, the same for all explainers
+ONCE = (
+    "reconstruction",
+    "prediction",
+    "predicts_source",
+)  # the model's own, the same for all explainers
 OF_EXPLAINER = (
-    "heat",
+    "attribution",
     "counterfactual",
-    "found",
+    "success",
     "steps",
     "reason",
     "prediction_after",
@@ -46,12 +50,14 @@ OF_EXPLAINER = (
 )
 
 
-def write_cases(path: Path, plan: Plan, store: Store, outcomes: Mapping[str, Outcome]) -> None:
+def write_cases(
+    path: Path, plan: Plan, cache: ArtifactCache, outcomes: Mapping[str, Outcome]
+) -> None:
     """Write one group per combination with inputs, explanations, samples and losses."""
     with writing_arrays(path) as file:
         for number, combination in enumerate(plan.combinations):
             group = file.create_group(str(number))
-            Gallery(combination, store, outcomes).write(group)
+            Gallery(combination, cache, outcomes).write(group)
 
 
 def described(c: Combination, task: Task) -> dict[str, Any]:
@@ -73,10 +79,10 @@ class Gallery:
     """Copies what is shown of one combination."""
 
     def __init__(
-        self, combination: Combination, store: Store, outcomes: Mapping[str, Outcome]
+        self, combination: Combination, cache: ArtifactCache, outcomes: Mapping[str, Outcome]
     ) -> None:
         self.combination = combination
-        self.store = store
+        self.cache = cache
         self.outcomes = outcomes
 
     @property
@@ -94,29 +100,29 @@ class Gallery:
             ("encoder", c.encoder_stage),
             ("head", c.head_stage),
         ):
-            if self.outcomes[stage.key].whole:
+            if self.outcomes[stage.key].succeeded:
                 self.write_history(group, kind, stage)
-        if self.outcomes[c.generator_stage.key].whole:
+        if self.outcomes[c.generator_stage.key].succeeded:
             self.copy(group, c.generator_stage, "samples.h5", ("samples",), None)
-        if self.outcomes[c.cases.key].whole:
-            names = ("sample_id", "patient_id", "source", "target", "label", "mask")
+        if self.outcomes[c.cases.key].succeeded:
+            names = ("sample_id", "patient_id", "source_class", "target_class", "label", "mask")
             self.copy(group, c.cases, "cases.h5", names, SHOWN)
             self.write_truth(group)
-        if self.outcomes[c.prediction.key].whole:
+        if self.outcomes[c.prediction.key].succeeded:
             part = group.create_group("test")
-            for name, array in read_arrays(self.store.file(c.prediction, "test.h5")).items():
+            for name, array in read_arrays(self.cache.file(c.prediction, "test.h5")).items():
                 put_array(part, name, array)
         group.create_group("explainers", track_order=True)  # read in the order asked for
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
-        if self.outcomes[c.latents.key].whole:
+        if self.outcomes[c.latents.key].succeeded:
             self.write_latents(group)
 
     def copy(
         self, group: Any, stage: Stage, file: str, names: tuple[str, ...], count: int | None
     ) -> None:
         """Copy the first `count` rows of those arrays that exist."""
-        if not (self.store.folder(stage) / file).is_file():
+        if not (self.cache.folder(stage) / file).is_file():
             return
         with self.open(stage, file) as stored:
             for name in names:
@@ -129,14 +135,14 @@ class Gallery:
                     put_array(group, name, array)
 
     def open(self, stage: Stage, file: str) -> Any:
-        """Open a file of the store for reading."""
+        """Open a file of the cache for reading."""
         import h5py
 
-        return h5py.File(self.store.file(stage, file), "r")
+        return h5py.File(self.cache.file(stage, file), "r")
 
     def write_truth(self, group: Any) -> None:
         """Write the inputs, and how they differ from their true counterfactuals."""
-        cases = read_arrays(self.store.file(self.combination.cases, "cases.h5"))
+        cases = read_arrays(self.cache.file(self.combination.cases, "cases.h5"))
         image = cases["image"][:SHOWN]
         group.attrs["total"] = len(cases["image"])
         put_array(group, "input", image)
@@ -147,7 +153,7 @@ class Gallery:
 
     def write_history(self, group: Any, kind: str, stage: Stage) -> None:
         """Write the losses of a training."""
-        rows: list[dict[str, float]] = read_json(self.store.file(stage, "history.json"))
+        rows: list[dict[str, float]] = read_json(self.cache.file(stage, "history.json"))
         for name in rows[0] if rows else ():
             put_array(group, f"history/{kind}/{name}", np.array([row[name] for row in rows]))
 
@@ -155,16 +161,16 @@ class Gallery:
         """Write one explainer's part, or why there is none."""
         outcome = self.outcomes[stage.key]
         part = group.create_group("explainers/" + label.replace("/", SLASH))
-        status = "ok" if outcome.whole else "n/a" if outcome.not_here else "failed"
+        status = "ok" if outcome.succeeded else "n/a" if outcome.not_applicable else "failed"
         part.attrs.update(status=status, reason=outcome.reason)
-        if not outcome.whole:
+        if not outcome.succeeded:
             return
         self.copy(part, stage, "explanations.h5", OF_EXPLAINER, SHOWN)
-        self.copy(part, stage, "films.h5", ("path", "path_prediction"), SHOWN)
+        self.copy(part, stage, "trajectories.h5", ("trajectory", "trajectory_prediction"), SHOWN)
         if "reconstruction" not in group:
             self.copy(group, stage, "explanations.h5", ONCE, SHOWN)
         judged = self.combination.scores.get(label, {}).get("oracle")
-        if judged is not None and self.outcomes[judged.key].whole:
+        if judged is not None and self.outcomes[judged.key].succeeded:
             self.copy(part, judged, "verdicts.h5", ORACLE_AFTER, SHOWN)
             if "oracle" not in group:
                 self.copy(group, judged, "verdicts.h5", ORACLE, SHOWN)
@@ -173,7 +179,7 @@ class Gallery:
         """Write labels of test images, and where these lie in the plane of most variance."""
         c = self.combination
         names = "test/z", "test/targets", "test/copy"
-        z, targets, copy = read_arrays(self.store.file(c.latents, "latents.h5"), *names).values()
+        z, targets, copy = read_arrays(self.cache.file(c.latents, "latents.h5"), *names).values()
         z, targets = z[copy == 0], targets[copy == 0]
         if "test" in group:
             put_array(group, "test/target", targets[~np.isnan(targets).any(axis=1)])
@@ -182,11 +188,11 @@ class Gallery:
         put_array(group, "space/points", plane.place(z[rows]))
         put_array(group, "space/shares", plane.shares)
         put_array(group, "space/positive", self.task.positives(targets[rows]))
-        if self.outcomes[c.cases.key].whole:
+        if self.outcomes[c.cases.key].succeeded:
             with self.open(c.cases, "cases.h5") as cases:
                 put_array(group, "space/start", plane.place(z[cases["position"][:SHOWN]]))
         for label, stage in c.explanations.items():
-            if self.outcomes[stage.key].whole:
+            if self.outcomes[stage.key].succeeded:
                 with self.open(stage, "explanations.h5") as made:
                     if "latent" in made:
                         part = group["explainers"][label.replace("/", SLASH)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.serialization import read_json
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.metrics import DECLARED, METRICS
@@ -19,25 +19,27 @@ from gvr_bench.results.records import Record, Status
 class Outcome:
     """How a stage ended. `seconds` is what computing it took, then or earlier.
 
-    `not_here` marks what does not apply, rather than failed.
+    `not_applicable` marks what does not apply, rather than failed.
     """
 
     status: Literal["done", "cached", "failed", "skipped", "n/a"]
     seconds: float
     reason: str = ""
-    not_here: bool = False
+    not_applicable: bool = False
 
     @property
-    def whole(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether the stage's value can be read."""
         return self.status in ("done", "cached")
 
 
-def collect(plan: Plan, store: Store, outcomes: Mapping[str, Outcome], device: str) -> list[Record]:
+def collect(
+    plan: Plan, cache: ArtifactCache, outcomes: Mapping[str, Outcome], device: str
+) -> list[Record]:
     """Turn all scores of a run into records; a cell without a score says why."""
     records: list[Record] = []
     for combination in plan.combinations:
-        maker = Maker(combination, store, outcomes, device)
+        maker = Maker(combination, cache, outcomes, device)
         for stage in combination.judging:
             records += maker.model(stage)
         for label, groups in combination.scores.items():
@@ -51,7 +53,7 @@ class Maker:
     """Makes the records of one combination."""
 
     combination: Combination
-    store: Store
+    cache: ArtifactCache
     outcomes: Mapping[str, Outcome]
     device: str
 
@@ -59,26 +61,26 @@ class Maker:
         """Scores of the model itself, its oracle or its decoder."""
         outcome = self.outcomes[stage.key]
         data = self.combination.data
-        if outcome.whole:
-            for row in read_json(self.store.file(stage, "scores.json")):
+        if outcome.succeeded:
+            for row in read_json(self.cache.file(stage, "scores.json")):
                 yield self.record(None, stage, data, {**row, **row["score"]})
             return
         for name in stage.settings.get("metrics", ("auroc",)):
-            row = {"metric": name, "finding": "all", "reason": outcome.reason}
+            row = {"metric": name, "output": "all", "reason": outcome.reason}
             yield self.record(None, stage, data, row, "failed")
 
     def explainer(self, label: str, stage: Stage) -> Iterator[Record]:
         """Scores of one explainer in one group of metrics."""
         outcome = self.outcomes[stage.key]
         cases = self.combination.cases
-        if outcome.whole:
-            for row in read_json(self.store.file(stage, "scores.json")):
+        if outcome.succeeded:
+            for row in read_json(self.cache.file(stage, "scores.json")):
                 yield self.record(label, stage, cases, row)
             return
-        status: Status = "n/a" if outcome.not_here else "failed"
+        status: Status = "n/a" if outcome.not_applicable else "failed"
         for metric in METRICS:
             if metric.group == stage.settings["group"]:
-                row = {"metric": metric.name, "finding": "all", "reason": outcome.reason}
+                row = {"metric": metric.name, "output": "all", "reason": outcome.reason}
                 yield self.record(label, stage, cases, row, status)
 
     def record(
@@ -99,7 +101,7 @@ class Maker:
             encoder=c.encoder,
             head=c.head,
             explainer=explainer,
-            finding=row["finding"],
+            output=row["output"],
             metric=row["metric"],
             metric_version=declared.version,
             better=declared.better,
@@ -110,7 +112,7 @@ class Maker:
             seed=c.seed,
             seconds=round(self.outcomes[stage.inputs[0].key].seconds, 3),
             device=self.device,
-            protocol=protocol(asked_of, row["metric"], declared.version, row["finding"]),
+            protocol=protocol(asked_of, row["metric"], declared.version, row["output"]),
             keys=(stage.key, *(needed.key for needed in stage.inputs)),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),

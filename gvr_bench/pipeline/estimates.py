@@ -2,7 +2,7 @@
 
 A stage's time, files and memory are those of the nearest stage of its kind, component and version
 that was measured, times the ratio of their work (`gvr_bench.pipeline.workload`). Measured are all
-the store, and those of a reference machine that come with the package (`costs.json`, written by
+the cache, and those of a reference machine that come with the package (`costs.json`, written by
 `scripts/bench/costs.py`). What was measured nowhere is not known, and no number is given.
 """
 
@@ -19,13 +19,13 @@ from typing import Any, Literal, cast
 import h5py
 import numpy as np
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.gc import stage_folders
 from gvr_bench.cache.hdf5 import BAD_HDF5, read_arrays
 from gvr_bench.cache.integrity import Meta, read_meta
 from gvr_bench.cache.serialization import read_json
 from gvr_bench.core.components import Dataset
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import SPLITS, Split
 from gvr_bench.pipeline.plan import Plan
@@ -37,7 +37,7 @@ UNLIKE = math.log(2)  # how far off one other setting is: as far as twice the wo
 ELSEWHERE = math.log(4)  # how far off another machine is
 CROWD = 0.1  # how much the number of training images tells, where it is no part of the work
 
-Source = Literal["this store", "reference", "?", ""]
+Source = Literal["this cache", "reference", "?", ""]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Reference:
 
 @functools.cache
 def reference(path: Path = COSTS) -> Reference:
-    """Read what comes with the package. Raises `StoreError`."""
+    """Read what comes with the package. Raises `CacheError`."""
     told = read_json(path)
     rows = tuple(
         Measured(
@@ -99,7 +99,7 @@ def as_row(one: Measured) -> dict[str, Any]:
 
 
 def estimate(
-    plan: Plan, store: Store, device: str, fresh: Collection[str] = frozenset()
+    plan: Plan, cache: ArtifactCache, device: str, fresh: Collection[str] = frozenset()
 ) -> list[Estimate]:
     """Say what each stage of a plan will take on a kind of device, in the order of the plan.
 
@@ -111,20 +111,20 @@ def estimate(
         asked = {stage.kind, stage.name, "all"} & set(fresh)
         if asked or any(needed.key in again for needed in stage.inputs):
             again.add(stage.key)
-    missing = [s for s in plan.stages if s.key in again or not store.has(s)]
-    known = Known(store, device) if missing else None
+    missing = [s for s in plan.stages if s.key in again or not cache.has(s)]
+    known = Known(cache, device) if missing else None
     found = {stage.key: known.of(stage) for stage in missing if known}
     return [found.get(stage.key, Estimate(stage, True)) for stage in plan.stages]
 
 
 class Known:
-    """All that was measured on a kind of device, in a store and with the package."""
+    """All that was measured on a kind of device, in a cache and with the package."""
 
-    def __init__(self, store: Store, device: str) -> None:
+    def __init__(self, cache: ArtifactCache, device: str) -> None:
         self.scenes = Scenes()
         self.floor = reference().floor if device == "cpu" else 0.0
         self.measured: dict[tuple[str, str, str, str], list[Measured]] = {}
-        for one in (*measured_in(store), *reference().measured):
+        for one in (*measured_in(cache), *reference().measured):
             if one.device == device:
                 self.measured.setdefault(_alike(one.job), []).append(one)
 
@@ -150,7 +150,7 @@ class Known:
             nearest.seconds * ratio(job, nearest.job),
             nearest.disk * room_of(job) / room_of(nearest.job),
             memory,
-            "this store" if nearest.here else "reference",
+            "this cache" if nearest.here else "reference",
         )
 
 
@@ -205,7 +205,7 @@ class Scenes:
     def cases(self, stage: Stage, test: Split) -> int:
         """Return how many images are explained."""
         try:
-            limit = int(stage.input("cases").settings["limit"])
+            limit = int(stage.input("cases").settings["max_cases"])
         except LookupError:
             return 0
         task = cast(Dataset, stage.input("data").component).task
@@ -222,7 +222,7 @@ def job_of(stage: Stage, scene: Scene) -> Job:
             above = stage.input(cast(Any, kind))
             networks[kind] = {"name": above.name, **plain(above.settings)}
     settings = plain(stage.settings)
-    if stage.kind == "probe":
+    if stage.kind == "perturbed_explanations":
         settings |= plain(stage.inputs[0].settings)
     return Job(stage.kind, stage.name, stage.version, settings, networks, scene)
 
@@ -232,9 +232,9 @@ def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in settings.items() if not isinstance(v, dict | list)}
 
 
-def measured_in(store: Store) -> Iterator[Measured]:
-    """Yield what the values of a store took; those whose images are gone tell nothing."""
-    shelf = Stored(store)
+def measured_in(cache: ArtifactCache) -> Iterator[Measured]:
+    """Yield what the values of a cache took; those whose images are gone tell nothing."""
+    shelf = Stored(cache)
     for key, (_, meta, content) in shelf.told.items():
         stage, scene = shelf.stage(key), shelf.scene(key)
         if stage and scene and key not in shelf.shipped:
@@ -249,18 +249,20 @@ def measured_in(store: Store) -> Iterator[Measured]:
 
 
 class Stored:
-    """The values of a store, told as stages again."""
+    """The values of a cache, told as stages again."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, cache: ArtifactCache) -> None:
         self.told: dict[str, tuple[Path, Meta, dict[str, Any]]] = {}
         self.shipped: set[str] = set()  # computed who knows where
         self.scenes: dict[tuple[str, str], Scene | None] = {}
-        for root in (store.shipped, store.root):
+        for root in (cache.pretrained, cache.root):
             for folder in stage_folders(root):
-                with contextlib.suppress(StoreError):
+                with contextlib.suppress(CacheError):
                     meta, content = read_meta(folder)
                     self.told[meta.key] = folder, meta, content
-                    (self.shipped.add if root == store.shipped else self.shipped.discard)(meta.key)
+                    (self.shipped.add if root == cache.pretrained else self.shipped.discard)(
+                        meta.key
+                    )
 
     @functools.cache  # noqa: B019 - lives as long as one plan is shown
     def stage(self, key: str) -> Stage | None:
@@ -296,6 +298,6 @@ def read_scene(data: str, cases: str) -> Scene | None:
             shapes = {name: file[name]["images"].shape for name in SPLITS}
         counts = {name: shape[0] for name, shape in shapes.items()}
         known = read_arrays(Path(cases, "cases.h5"), "position") if cases else {"position": ()}
-    except (*BAD_HDF5, StoreError):
+    except (*BAD_HDF5, CacheError):
         return None
     return Scene(math.prod(shapes["test"][1:]), **counts, cases=len(known["position"]))

@@ -13,19 +13,19 @@ from gvr_bench.core.errors import UsageError
 
 
 @dataclass(frozen=True)
-class How:
+class RunOptions:
     """How a run is carried out; nothing in it changes a result beyond rounding.
 
-    `fresh` names stage kinds or components to compute again, or `all`. `crew` are the processes
+    `recompute` names stage kinds or components to compute again, or `all`. `process_group` are the processes
     that train together, where there are several.
     """
 
     device: torch.device
     batch_size: int = 128
     checkpoint_seconds: float = 30.0
-    fresh: frozenset[str] = frozenset()
+    recompute: frozenset[str] = frozenset()
     cached_only: bool = False
-    crew: Processes | None = None
+    process_group: Processes | None = None
 
 
 def choose_device(name: str) -> torch.device:

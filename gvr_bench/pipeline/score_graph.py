@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gvr_bench.config.spec import Choice, Spec
+from gvr_bench.config.spec import ComponentSpec, Spec
 from gvr_bench.core.errors import PluginError
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.core.types import Kind
@@ -19,7 +19,7 @@ RANDOMISED = ("randomised_head", "randomised_encoder", "randomised_generator")
 PERTURBED = "perturbed"
 
 
-class Shelf:
+class StageGraph:
     """The stages of one spec, each kept once."""
 
     def __init__(self, spec: Spec, registry: Registry) -> None:
@@ -32,7 +32,12 @@ class Shelf:
         return self.stages.setdefault(stage.key, stage)
 
     def stage(
-        self, kind: Kind, choice: Choice, inputs: tuple[Stage, ...], seed: int, as_kind: StageKind
+        self,
+        kind: Kind,
+        choice: ComponentSpec,
+        inputs: tuple[Stage, ...],
+        seed: int,
+        as_kind: StageKind,
     ) -> Stage:
         """Plan a stage that is a plugin's work."""
         cls, settings = self.registry.settings(
@@ -48,7 +53,7 @@ class Shelf:
 
     def explanation(
         self,
-        choice: Choice,
+        choice: ComponentSpec,
         head: Stage,
         cases: Stage,
         seed: int,
@@ -76,7 +81,7 @@ class Scoring:
     `other_seed` makes the head that another seed leads to.
     """
 
-    shelf: Shelf
+    shelf: StageGraph
     head: Stage
     cases: Stage
     seed: int
@@ -103,7 +108,7 @@ class Scoring:
         data = self.head.input("data")
         return self.shelf.add(Stage("oracle", "oracle", "1", settings, (data,), self.seed))
 
-    def scores(self, choice: Choice, made: Stage) -> dict[str, Stage]:
+    def scores(self, choice: ComponentSpec, made: Stage) -> dict[str, Stage]:
         """Plan the scores of one explainer, by group; `made` are its explanations."""
         planned: dict[str, Stage] = {}
         for group in self.shelf.spec.groups:
@@ -121,7 +126,7 @@ class Scoring:
             )
         return planned
 
-    def evidence(self, group: str, choice: Choice, made: Stage) -> tuple[Stage, ...]:
+    def evidence(self, group: str, choice: ComponentSpec, made: Stage) -> tuple[Stage, ...]:
         """Return the stages that a group of metrics looks at."""
         first = (made, self.cases)
         match group:
@@ -129,8 +134,10 @@ class Scoring:
                 return (*first, self.oracle())
             case "realism":
                 data = self.head.input("data")
-                judges = Stage("judges", "autoencoders", "1", {}, (data, self.cases), self.seed)
-                return (*first, self.shelf.add(judges))
+                class_autoencoders = Stage(
+                    "class_autoencoders", "autoencoders", "1", {}, (data, self.cases), self.seed
+                )
+                return (*first, self.shelf.add(class_autoencoders))
             case "robustness":
                 return (*first, self.probe(made, PERTURBED))
             case "sanity":
@@ -142,10 +149,12 @@ class Scoring:
                 head = self.other_seed()
                 assert head.seed is not None
                 return (*first, self.shelf.explanation(choice, head, self.cases, head.seed))
-            case "usefulness":
+            case "simulatability":
                 inputs = self.head, self.cases
-                lessons = self.shelf.explanation(choice, *inputs, self.seed, "lessons")
-                bare = self.shelf.add(Stage("lessons", "labels only", "1", {}, inputs, self.seed))
+                lessons = self.shelf.explanation(choice, *inputs, self.seed, "student_training_set")
+                bare = self.shelf.add(
+                    Stage("student_training_set", "labels only", "1", {}, inputs, self.seed)
+                )
                 return (*first, self.student(lessons), self.student(bare))
         return first
 
@@ -158,7 +167,7 @@ class Scoring:
         settings: dict[str, Any] = {"changed": what}
         return self.shelf.add(
             Stage(
-                "probe",
+                "perturbed_explanations",
                 made.name,
                 "1",
                 settings,

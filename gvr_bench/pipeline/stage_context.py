@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import ALL, read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights, write_json
 from gvr_bench.core.components import Dataset, Encoder, Generator, Head
 from gvr_bench.core.context import Context
 from gvr_bench.core.errors import DataError
 from gvr_bench.core.stage import Stage, StageKind
-from gvr_bench.core.types import Model, Query, Task
+from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics.prediction import PredictionScore
 
@@ -27,24 +27,24 @@ AT_ONCE = 64  # images that a head sees, which may be large for its network
 
 
 @dataclasses.dataclass
-class Bench:
+class StageContext:
     """A stage at work: where its inputs are, where its value goes, how it is computed.
 
     `earlier` are seconds that parts of it took which were not computed now.
     """
 
     stage: Stage
-    store: Store
+    cache: ArtifactCache
     ctx: Context
     earlier: float = 0.0
 
     def out(self, name: str) -> Path:
         """Return a file of this stage."""
-        return self.store.output(self.stage, name)
+        return self.cache.output(self.stage, name)
 
     def file(self, stage: Stage, name: str) -> Path:
-        """Return a file of an input. Raises `DamageError`."""
-        return self.store.file(stage, name)
+        """Return a file of an input. Raises `CorruptFileError`."""
+        return self.cache.file(stage, name)
 
     def data(self) -> Path:
         """Return the file with all images."""
@@ -72,25 +72,25 @@ def freeze(net: nn.Module) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def load_network(bench: Bench, stage: Stage, net: nn.Module) -> nn.Module:
+def load_network(stage_ctx: StageContext, stage: Stage, net: nn.Module) -> nn.Module:
     """Fill a network with a stage's weights and freeze it."""
-    weights, _ = read_weights(bench.file(stage, "weights.safetensors"))
+    weights, _ = read_weights(stage_ctx.file(stage, "weights.safetensors"))
     net.load_state_dict(weights)
-    return freeze(net.to(bench.ctx.device))
+    return freeze(net.to(stage_ctx.ctx.device))
 
 
-def load_generator(bench: Bench) -> nn.Module:
+def load_generator(stage_ctx: StageContext) -> nn.Module:
     """Load the generator this stage depends on."""
-    stage = bench.stage.input("generator")
+    stage = stage_ctx.stage.input("generator")
     generator = cast(Generator, stage.component)
-    return load_network(bench, stage, generator.build(bench.dataset().image))
+    return load_network(stage_ctx, stage, generator.build(stage_ctx.dataset().image))
 
 
-def load_encoder(bench: Bench, generator: nn.Module) -> nn.Module:
+def load_encoder(stage_ctx: StageContext, generator: nn.Module) -> nn.Module:
     """Load the encoder this stage depends on."""
-    stage = bench.stage.input("encoder")
+    stage = stage_ctx.stage.input("encoder")
     encoder = cast(Encoder, stage.component)
-    return load_network(bench, stage, encoder.build(bench.dataset().image, generator))
+    return load_network(stage_ctx, stage, encoder.build(stage_ctx.dataset().image, generator))
 
 
 class Decoded(nn.Module):
@@ -111,19 +111,19 @@ def of_latents(head: Head, net: nn.Module, generator: nn.Module) -> nn.Module:
     return Decoded(generator, net).eval() if head.sees == "images" else net
 
 
-def load_head(bench: Bench, generator: nn.Module) -> nn.Module:
+def load_head(stage_ctx: StageContext, generator: nn.Module) -> nn.Module:
     """Load the head this stage depends on, as a network of latents."""
-    stage = bench.stage.input("head")
+    stage = stage_ctx.stage.input("head")
     head = cast(Head, stage.component)
-    net = head.build(cast(int, generator.latent_dim), bench.dataset().task)
-    return of_latents(head, load_network(bench, stage, net), generator)
+    net = head.build(cast(int, generator.latent_dim), stage_ctx.dataset().task)
+    return of_latents(head, load_network(stage_ctx, stage, net), generator)
 
 
-def load_model(bench: Bench) -> Model:
+def load_model(stage_ctx: StageContext) -> Model:
     """Load all three networks."""
-    generator = load_generator(bench)
-    encoder = load_encoder(bench, generator)
-    return Model(encoder, generator, load_head(bench, generator))
+    generator = load_generator(stage_ctx)
+    encoder = load_encoder(stage_ctx, generator)
+    return Model(encoder, generator, load_head(stage_ctx, generator))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,28 +134,30 @@ class Decision:
     """
 
     threshold: NDArray[np.float32]
-    typical: NDArray[np.float32]
+    reference_value: NDArray[np.float32]
 
-    def query(
+    def explanation_target(
         self, task: Task, source: NDArray[np.int64], target: NDArray[np.int64], device: torch.device
-    ) -> Query:
+    ) -> ExplanationTarget:
         """Ask about cases (N,)."""
-        columns = source, target, self.threshold[source], self.typical[source, target]
-        return Query(task, *(torch.from_numpy(column).to(device) for column in columns))
+        columns = source, target, self.threshold[source], self.reference_value[source, target]
+        return ExplanationTarget(task, *(torch.from_numpy(column).to(device) for column in columns))
 
 
-def read_decision(bench: Bench, stage: Stage) -> Decision:
+def read_decision(stage_ctx: StageContext, stage: Stage) -> Decision:
     """Read how a head or the oracle decides."""
-    found = read_json(bench.file(stage, "decision.json"))
-    return Decision(*(np.asarray(found[name], np.float32) for name in ("threshold", "typical")))
+    found = read_json(stage_ctx.file(stage, "decision.json"))
+    return Decision(
+        *(np.asarray(found[name], np.float32) for name in ("threshold", "reference_value"))
+    )
 
 
 def cases_query(
-    bench: Bench, task: Task, source: NDArray[np.int64], target: NDArray[np.int64]
-) -> Query:
+    stage_ctx: StageContext, task: Task, source: NDArray[np.int64], target: NDArray[np.int64]
+) -> ExplanationTarget:
     """Return what is asked of cases, with the head's own decision thresholds."""
-    decision = read_decision(bench, bench.stage.input("head"))
-    return decision.query(task, source, target, bench.ctx.device)
+    decision = read_decision(stage_ctx, stage_ctx.stage.input("head"))
+    return decision.explanation_target(task, source, target, stage_ctx.ctx.device)
 
 
 @torch.no_grad()
@@ -176,6 +178,6 @@ def labelled_rows(targets: NDArray[np.float32], split: str) -> NDArray[np.bool_]
     return rows
 
 
-def write_scores(bench: Bench, scores: Iterable[PredictionScore]) -> None:
+def write_scores(stage_ctx: StageContext, scores: Iterable[PredictionScore]) -> None:
     """Write scores of a network."""
-    write_json(bench.out("scores.json"), [dataclasses.asdict(score) for score in scores])
+    write_json(stage_ctx.out("scores.json"), [dataclasses.asdict(score) for score in scores])

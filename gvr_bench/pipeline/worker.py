@@ -6,13 +6,13 @@ import time
 import traceback
 from dataclasses import dataclass
 
-from gvr_bench.cache.artifacts import ERROR, WORK, DamageError, FileCheckpoints, Store
+from gvr_bench.cache.artifacts import ERROR, WORK, ArtifactCache, CorruptFileError, FileCheckpoints
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import (
+    CacheError,
     DataError,
     GvrError,
     ProcessError,
-    StoreError,
     Unsupported,
     UsageError,
     one_line,
@@ -20,7 +20,7 @@ from gvr_bench.core.errors import (
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import MAIN, Stage
 from gvr_bench.pipeline.collect import Outcome
-from gvr_bench.pipeline.options import How, gains_from_bfloat16, versions
+from gvr_bench.pipeline.options import RunOptions, gains_from_bfloat16, versions
 from gvr_bench.pipeline.progress import Display, StageDisplay
 from gvr_bench.pipeline.steps import Computed, compute
 from gvr_bench.pipeline.steps.cost import growth, reset_peak
@@ -29,20 +29,20 @@ from gvr_bench.pipeline.steps.train_networks import is_shared
 
 @dataclass(frozen=True)
 class Worker:
-    """Computes stages, one after the other, into a store; `stop` tells when to end early."""
+    """Computes stages, one after the other, into a cache; `stop` tells when to end early."""
 
-    store: Store
-    how: How
+    cache: ArtifactCache
+    options: RunOptions
     stop: Stop
 
     def compute(self, stage: Stage, display: Display) -> Outcome:
-        """Compute one stage under its lock. Raises `DamageError`, and what `failed` passes on."""
+        """Compute one stage under its lock. Raises `CorruptFileError`, and what `failed` passes on."""
         with (
-            self.store.claim(stage, lambda: display.waits(str(stage))),
+            self.cache.lock(stage, lambda: display.waits(str(stage))),
             display.stage(str(stage)) as progress,
         ):
-            if self.store.has(stage):  # another process was faster
-                return Outcome("cached", float(self.store.meta(stage)["seconds"]))
+            if self.cache.has(stage):  # another process was faster
+                return Outcome("cached", float(self.cache.meta(stage)["seconds"]))
             ctx = self.context(stage, progress)
             before = reset_peak(ctx.device)
             started = time.perf_counter()
@@ -53,16 +53,16 @@ class Worker:
             with self.stop.later():
                 spent = {"seconds": seconds, "memory": growth(before, ctx.device)}
                 provenance = {**spent, **versions(), "device": str(ctx.device)}
-                self.store.commit(stage, provenance)
-            self.store.used(stage)
+                self.cache.commit(stage, provenance)
+            self.cache.touch(stage)
             return Outcome("done", seconds, made.note)
 
     def keep(self, stage: Stage, rows: slice, display: Display) -> Outcome:
         """Compute and keep a part of a stage, for whoever computes it. Raises as `compute` does."""
-        if self.store.has(stage):
+        if self.cache.has(stage):
             return Outcome("cached", 0.0)
-        with self.store.writing():
-            (self.store.place(stage) / WORK).mkdir(parents=True, exist_ok=True)
+        with self.cache.writing():
+            (self.cache.write_dir(stage) / WORK).mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         with display.stage(str(stage)) as progress:
             made = self.attempt(stage, self.context(stage, progress), rows)
@@ -73,8 +73,8 @@ class Worker:
     def attempt(self, stage: Stage, ctx: Context, rows: slice | None = None) -> Computed | Outcome:
         """Compute a stage or a part of it; return how it failed where it did."""
         try:
-            return compute(stage, self.store, ctx, rows)
-        except (DamageError, ProcessError):
+            return compute(stage, self.cache, ctx, rows)
+        except (CorruptFileError, ProcessError):
             raise
         except Exception as error:  # a plugin may raise anything
             return self.failed(stage, error)
@@ -82,9 +82,9 @@ class Worker:
     def context(self, stage: Stage, progress: StageDisplay) -> Context:
         """Say how a stage is computed."""
         checkpoints = FileCheckpoints(
-            self.store.place(stage) / WORK,
-            self.how.checkpoint_seconds,
-            self.store.digests(stage.inputs),
+            self.cache.write_dir(stage) / WORK,
+            self.options.checkpoint_seconds,
+            self.cache.digests(stage.inputs),
             self.stop,
         )
 
@@ -94,24 +94,24 @@ class Worker:
             progress(done, total, detail)
 
         return Context(
-            self.how.device,
+            self.options.device,
             seed=seed_from(stage.key),
-            batch_size=self.how.batch_size,
-            bfloat16=gains_from_bfloat16(self.how.device),
+            batch_size=self.options.batch_size,
+            bfloat16=gains_from_bfloat16(self.options.device),
             progress=show,
             checkpoints=checkpoints,
-            processes=self.how.crew if is_shared(stage) else None,
+            processes=self.options.process_group if is_shared(stage) else None,
         )
 
     def failed(self, stage: Stage, error: Exception) -> Outcome:
         """Keep the reason; pass on what only the user can mend."""
-        self.store.fail(stage, error, traceback.format_exc())
+        self.cache.fail(stage, error, traceback.format_exc())
         unsuitable = isinstance(error, DataError | UsageError) and stage.kind in MAIN
-        if unsuitable or isinstance(error, StoreError | ProcessError):
+        if unsuitable or isinstance(error, CacheError | ProcessError):
             raise error
         if isinstance(error, Unsupported):
-            return Outcome("n/a", 0.0, str(error), not_here=True)
+            return Outcome("n/a", 0.0, str(error), not_applicable=True)
         if isinstance(error, GvrError):
             return Outcome("failed", 0.0, str(error))
-        where = self.store.place(stage) / ERROR
+        where = self.cache.write_dir(stage) / ERROR
         return Outcome("failed", 0.0, f"{one_line(error)} (traceback in {where})")

@@ -14,7 +14,11 @@ from typing import Any
 STEPS = ("iterations", "steps", "samples")  # settings that say how often networks are passed
 TIMES = (*STEPS, "critic_steps", "batch", "draws")  # settings that multiply the work
 TRAINED = ("generator", "encoder", "head")  # kinds whose settings say how long they are trained
-EXPLAINED = ("explanations", "probe", "lessons")  # kinds that apply an explainer
+EXPLAINED = (
+    "explanations",
+    "perturbed_explanations",
+    "student_training_set",
+)  # kinds that apply an explainer
 CASE_BATCH = 128  # images explained at once, where --batch-size does not say otherwise
 ORACLE_BATCH, ORACLE_STEPS, ORACLE_EPOCHS = 128, 500, (1, 40)
 JUDGE_BATCH, JUDGE_STEPS, JUDGE_EPOCHS = 64, 300, 60
@@ -84,7 +88,7 @@ def work_of(job: Job) -> dict[str, float]:
             epoch = math.ceil(scene.train / ORACLE_BATCH)
             least, most = (count * epoch for count in ORACLE_EPOCHS)
             return {"steps": min(max(ORACLE_STEPS, least), most), "pixels": pixels}
-        case "judges":
+        case "class_autoencoders":
             epochs = JUDGE_EPOCHS * math.ceil(scene.train / JUDGE_BATCH)
             return {"steps": min(JUDGE_STEPS, epochs), "pixels": pixels}
         case "decoding":
@@ -111,7 +115,7 @@ def explaining(job: Job) -> dict[str, float]:
     scene, pixels = job.scene, float(job.scene.numbers)
     if job.kind not in EXPLAINED:
         return {"cases": scene.cases, "pixels": pixels}
-    cases = min(scene.train, MOST_TAUGHT) if job.kind == "lessons" else scene.cases
+    cases = min(scene.train, MOST_TAUGHT) if job.kind == "student_training_set" else scene.cases
     counts = {name: float(job.settings[name]) for name in TIMES if job.settings.get(name)}
     again = DRAWS.get(job.part, 1)
     return counts | {"cases": cases * again, "pixels": pixels, "channels": job.channels(2)}
@@ -128,11 +132,11 @@ def room_of(job: Job) -> float:
         case "latents":
             copies = 1 + int(job.settings.get("copies", 0))
             return float(copies * scene.train + scene.validation + scene.test)
-        case "cases" | "explanations" | "probe":
+        case "cases" | "explanations" | "perturbed_explanations":
             return float(scene.cases * scene.numbers)
         case "prediction":
             return float(scene.test)
-        case "lessons" | "student":
+        case "student_training_set" | "student":
             return float(scene.numbers)
         case "scores":
             return float(scene.cases)

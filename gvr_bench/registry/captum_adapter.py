@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import PluginError
-from gvr_bench.core.types import Explanation, Model, Query
+from gvr_bench.core.types import Explanation, ExplanationTarget, Model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,9 @@ class CaptumExplainer(Explainer):
     attribution: ClassVar[str] = ""
     draws: ClassVar[bool] = False
 
-    def explain(self, model: Model, x: Tensor, query: Query, ctx: Context) -> Explanation:
+    def explain(
+        self, model: Model, x: Tensor, target: ExplanationTarget, ctx: Context
+    ) -> Explanation:
         """Attribute a few images at a time."""
         import torch
 
@@ -49,15 +51,15 @@ class CaptumExplainer(Explainer):
         size = 1 if self.draws else self.at_once(x)
         parts = []
         for start in range(0, len(x), size):
-            part, asked = x[start : start + size], query[start : start + size]
+            part, asked = x[start : start + size], target[start : start + size]
             with quiet(), drawing(part, ctx) if self.draws else quiet():
                 made = method.attribute(
                     part.detach().clone().requires_grad_(),
-                    target=asked.source,
+                    target=asked.source_class,
                     **self.arguments(part, asked, ctx),
                 )
             parts.append(self.combine(made.detach(), part).float())
-        return Explanation(heat=torch.cat(parts))
+        return Explanation(attribution=torch.cat(parts))
 
     def method(self, network: nn.Module) -> Any:
         """Return the captum object that explains a network of images (N, C, H, W) -> (N, K).
@@ -74,7 +76,7 @@ class CaptumExplainer(Explainer):
             ) from error
         return cls(network)
 
-    def arguments(self, x: Tensor, query: Query, ctx: Context) -> dict[str, Any]:
+    def arguments(self, x: Tensor, target: ExplanationTarget, ctx: Context) -> dict[str, Any]:
         """Return what `attribute()` is given beside images and target: the settings."""
         return {name: getattr(self.settings, name) for name in type(self.settings).model_fields}
 

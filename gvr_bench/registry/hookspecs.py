@@ -32,7 +32,7 @@ def gvr_stage_finished(
 ) -> None:
     """Called after each stage of a run.
 
-    `status` is `done`, `cached` (it was in the store), `failed`, `skipped` (what it needs failed)
+    `status` is `done`, `cached` (it was in the cache), `failed`, `skipped` (what it needs failed)
     or `n/a`. `seconds` is what computing it took, then or earlier. `folder` holds its value, to be
     read and not written, or is None where there is none; `history.json` in it holds the losses of
     a training.

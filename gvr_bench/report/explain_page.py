@@ -96,7 +96,7 @@ def _plates(folder: Path, answers: Answers, c: Combination) -> Iterator[tuple[Pa
     for q, (image, one) in enumerate(asked):
         for answer in one.answers:
             e = explainers.get(answer.explainer)
-            if e is None or e.heat is None:
+            if e is None or e.attribution is None:
                 continue
             yield (
                 _inside(folder, answer.picture),
@@ -114,7 +114,7 @@ def _plates(folder: Path, answers: Answers, c: Combination) -> Iterator[tuple[Pa
                     before=f"{one.finding} {amount(one.prediction, answers.unit)}",
                     after=amount(answer.prediction_after, answers.unit),
                     image=c.input[q],
-                    heat=e.heat[q],
+                    attribution=e.attribution[q],
                     counterfactual=None if e.counterfactual is None else e.counterfactual[q],
                     scale=heat_scale(e, change),
                 ),
@@ -195,8 +195,8 @@ def _tiles(c: Combination, i: int) -> Iterator[Tile]:
     name = c.sample_id[i]
     yield Tile(pictures.plain(c.input[i], _EDGE), f"Image {name}", "")
     for e in shown(c)[:1]:
-        assert e.heat is not None
-        over = pictures.overlay(c.input[i], e.heat[i], heat_scale(e, change_scale(c)), _EDGE)
+        assert e.attribution is not None
+        over = pictures.overlay(c.input[i], e.attribution[i], heat_scale(e, change_scale(c)), _EDGE)
         yield Tile(over, f"Map of {e.name} over image {name}", e.name)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import h5py
 
 from gvr_bench.cache.hdf5 import BAD_HDF5, refuse_foreign
-from gvr_bench.core.errors import DataError, StoreError
+from gvr_bench.core.errors import CacheError, DataError
 from gvr_bench.pipeline.case_scores import Fact, RunValues, read_protocols, read_values
 from gvr_bench.report import check_run
 from gvr_bench.report.experiment import Experiment, read_experiment
@@ -151,7 +151,7 @@ def _values(path: Path) -> tuple[RunValues, Mapping[str, Mapping[str, Fact]]]:
             found = _checked(read_values(values) if values.is_file() else RunValues())
         with reading(path, "protocols.json", "the protocols"):
             return found, _writable(read_protocols(protocols) if protocols.is_file() else {})
-    except StoreError as error:
+    except CacheError as error:
         raise DataError(f"{error}; {_again(path)}") from error
 
 

@@ -98,7 +98,7 @@ def _table(whole: Table, screen: Screen, every: bool) -> None:
     _legend([block.table for block in shown], screen)
     if brief:
         hidden = scores - sum(len(block.table.columns) for block in shown)
-        screen.print(f"{hidden} more scores: in the page, or here with --all", "dim")
+        screen.print(f"{hidden} more scores: in the page, or here with --all-metrics", "dim")
     else:
         for line in not_shown(whole):
             screen.print(f"- {line}")

@@ -158,7 +158,7 @@ def is_explained(folder: Path) -> bool:
 
 
 def write_answers(folder: Path, answers: Answers) -> None:
-    """Write the file into a folder. Raises `StoreError`."""
+    """Write the file into a folder. Raises `CacheError`."""
     with replacing(folder / ANSWERS) as partial:
         partial.write_text(f"{as_json(answers)}\n", encoding="utf-8")
 

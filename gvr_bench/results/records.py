@@ -24,7 +24,7 @@ Better = Literal["up", "down", "-"]
 class Record:
     """One score of one combination.
 
-    `explainer` is None for a score of the model itself; `finding` is the output it is about, or
+    `explainer` is None for a score of the model itself; `output` is the output it is about, or
     `all`. `value` with its 95 % interval `low`..`high` over `n` images is None unless `status` is
     `ok`; otherwise `reason` says why. Numbers are comparable within one `protocol` only.
     """
@@ -34,7 +34,7 @@ class Record:
     encoder: str
     head: str
     explainer: str | None
-    finding: str
+    output: str
     metric: str
     metric_version: str
     better: Better
@@ -52,7 +52,7 @@ class Record:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write one JSON object per line, atomically; NaN is never written. Raises `StoreError`."""
+    """Write one JSON object per line, atomically; NaN is never written. Raises `CacheError`."""
     lines = [
         json.dumps(dataclasses.asdict(record), ensure_ascii=False, allow_nan=False)
         for record in records

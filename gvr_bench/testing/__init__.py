@@ -9,11 +9,11 @@ def test_smooth_keeps_the_rules() -> None:
     assert_kept(check_explainer(Smooth, samples=2))
 ```
 
-Each `check_...` tries a component on tiny random models and returns a `Verdict` per rule: what is
+Each `check_...` tries a component on tiny random models and returns a `CheckResult` per rule: what is
 broken comes with what to write instead. `gvr-bench plugins check NAME` prints them as a table.
 """
 
-from gvr_bench.testing.check_report import Verdict, assert_kept
+from gvr_bench.testing.check_report import CheckResult, assert_passes
 from gvr_bench.testing.datasets import check_dataset
 from gvr_bench.testing.explainers import check_explainer
 from gvr_bench.testing.trained_components import (
@@ -24,9 +24,9 @@ from gvr_bench.testing.trained_components import (
 )
 
 __all__ = [
+    "CheckResult",
     "Pictures",
-    "Verdict",
-    "assert_kept",
+    "assert_passes",
     "check_dataset",
     "check_encoder",
     "check_explainer",

@@ -12,7 +12,7 @@ from gvr_bench.core.components import Component
 from gvr_bench.core.errors import PluginError, first_fault
 from gvr_bench.core.types import Kind
 from gvr_bench.registry.validation import check_class, check_settings
-from gvr_bench.testing.check_report import Sheet, Verdict
+from gvr_bench.testing.check_report import CheckReport, CheckResult
 
 Made = TypeVar("Made", bound=Component)
 PROFILE = "quick"
@@ -44,7 +44,7 @@ def component_of(
 
 @dataclass(frozen=True)
 class Check(Generic[Made]):
-    """The rules of a kind of component with its base class; see `Sheet` for `rules` and `stops`.
+    """The rules of a kind of component with its base class; see `CheckReport` for `rules` and `stops`.
 
     `attempt` tries a component in each case and writes what it breaks on the sheet.
     """
@@ -53,14 +53,14 @@ class Check(Generic[Made]):
     base: type[Any]
     rules: Mapping[str, str]
     stops: Set[str]
-    attempt: Callable[[Made, Sheet], None]
+    attempt: Callable[[Made, CheckReport], None]
 
     def verdicts(
         self, component: type[Made] | Made, settings: dict[str, Any], whose: str = ""
-    ) -> list[Verdict]:
+    ) -> list[CheckResult]:
         """Return a verdict per rule; `whose` is the name that a user knows the component by."""
         cls = component if isinstance(component, type) else type(component)
-        sheet = Sheet(whose or f"{self.kind} {cls.__name__}", self.rules, self.stops)
+        sheet = CheckReport(whose or f"{self.kind} {cls.__name__}", self.rules, self.stops)
         with sheet.case("as it is", rule="class"):
             self.attempt(component_of(component, self.base, sheet.whose, settings), sheet)
         return sheet.verdicts()

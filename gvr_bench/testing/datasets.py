@@ -12,8 +12,8 @@ import numpy as np
 
 from gvr_bench.core.components import Dataset
 from gvr_bench.core.types import SPLITS, Split, Task
-from gvr_bench.registry.explainer_contract import Breach
-from gvr_bench.testing.check_report import Sheet, Verdict
+from gvr_bench.registry.explainer_contract import Violation
+from gvr_bench.testing.check_report import CheckReport, CheckResult
 from gvr_bench.testing.components import Check
 from gvr_bench.testing.rng import MEND, watched
 
@@ -35,7 +35,7 @@ FEW = 6
 
 def check_dataset(
     dataset: type[Dataset] | Dataset, /, root: Path | None = None, **settings: Any
-) -> list[Verdict]:
+) -> list[CheckResult]:
     """Hold a data set to the rules, reading a few images of each split.
 
     `root` is the folder that a user gives with `--data-root`.
@@ -44,7 +44,7 @@ def check_dataset(
     return check.verdicts(dataset, settings)
 
 
-def check_parts(dataset: Dataset, sheet: Sheet, root: Path | None = None) -> None:
+def check_parts(dataset: Dataset, sheet: CheckReport, root: Path | None = None) -> None:
     """Look at all that a data set tells, and read some of its images."""
     dataset.root = dataset.root or root
     with sheet.case("task", rule="task"):
@@ -63,52 +63,54 @@ def check_parts(dataset: Dataset, sheet: Sheet, root: Path | None = None) -> Non
 DATASETS = Check("dataset", Dataset, RULES, STOPS, check_parts)
 
 
-def task_breaches(task: Task) -> Iterator[Breach]:
+def task_breaches(task: Task) -> Iterator[Violation]:
     """Look at what is predicted."""
     if not task.outputs or not all(isinstance(name, str) and name for name in task.outputs):
-        yield Breach("task", f"outputs are {task.outputs!r}", "name them: outputs=('mass',)")
+        yield Violation("task", f"outputs are {task.outputs!r}", "name them: outputs=('mass',)")
     if task.kind == "regression" and task.threshold is None:
         mend = "say from which value a case is positive"
-        yield Breach("task", "a regression without a threshold", mend)
+        yield Violation("task", "a regression without a threshold", mend)
     if task.kind == "multiclass" and None in (task.source, task.target):
         mend = "say from which class to which a rationale goes"
-        yield Breach("task", "classes without source and target", mend)
+        yield Violation("task", "classes without source and target", mend)
 
 
-def fingerprint_breaches(dataset: Dataset) -> Iterator[Breach]:
+def fingerprint_breaches(dataset: Dataset) -> Iterator[Violation]:
     """Ask twice."""
     first, again = dataset.fingerprint(), dataset.fingerprint()
     if not (isinstance(first, str) and first):
-        yield Breach("fingerprint", f"is {first!r}", "return text that changes when the data does")
+        yield Violation(
+            "fingerprint", f"is {first!r}", "return text that changes when the data does"
+        )
     elif first != again:
-        yield Breach("fingerprint", "changes from call to call", "leave out times and places")
+        yield Violation("fingerprint", "changes from call to call", "leave out times and places")
 
 
-def split_breaches(splits: dict[str, Split], task: Task) -> Iterator[Breach]:
+def split_breaches(splits: dict[str, Split], task: Task) -> Iterator[Violation]:
     """Look at the columns of all splits."""
     owners: dict[str, str] = {}
     for name, split in splits.items():
         n = len(split)
         if n == 0:
-            yield Breach("splits", f"{name} is empty", "give each split images")
+            yield Violation("splits", f"{name} is empty", "give each split images")
         if split.targets.shape != (n, task.columns) or split.targets.dtype != np.float32:
             what = f"{name}: targets are {split.targets.shape} {split.targets.dtype}"
-            yield Breach("columns", what, f"give {(n, task.columns)} float32, NaN where unknown")
+            yield Violation("columns", what, f"give {(n, task.columns)} float32, NaN where unknown")
         if len(split.patient_ids) != n or len(set(split.sample_ids.tolist())) != n:
             what = f"{name}: ids are not one per image, or occur twice"
-            yield Breach("columns", what, "give each image an id of its own")
+            yield Violation("columns", what, "give each image an id of its own")
         for column in (split.sample_ids, split.patient_ids):
             if column.dtype.kind != "U":
                 what = f"{name}: ids are {column.dtype}"
-                yield Breach("columns", what, "give text: np.asarray(ids, np.str_)")
+                yield Violation("columns", what, "give text: np.asarray(ids, np.str_)")
         for patient in set(split.patient_ids.tolist()):
             if owners.setdefault(patient, name) != name:
                 what = f"patient {patient} is in {owners[patient]} and in {name}"
-                yield Breach("patients", what, "split by patient")
+                yield Violation("patients", what, "split by patient")
                 break
 
 
-def image_breaches(dataset: Dataset, split: Split) -> Iterator[Breach]:
+def image_breaches(dataset: Dataset, split: Split) -> Iterator[Violation]:
     """Read a few images of a split, again, and in another order."""
     n, image = min(FEW, len(split)), dataset.image
     index = np.arange(n)
@@ -117,14 +119,14 @@ def image_breaches(dataset: Dataset, split: Split) -> Iterator[Breach]:
     shape = (n, image.channels, image.size, image.size)
     if pixels.shape != shape or pixels.dtype != np.uint8:
         what = f"are {pixels.shape} {pixels.dtype}"
-        yield Breach("images", what, f"give {shape} uint8, 0 black and 255 white")
+        yield Violation("images", what, f"give {shape} uint8, 0 black and 255 white")
         return
     other, _ = watched(lambda: split.images(index), 2)
     if not turned and not np.array_equal(pixels, other):
-        yield Breach("repeatable", "images change from one reading to the next", MEND)
+        yield Violation("repeatable", "images change from one reading to the next", MEND)
     elif not np.array_equal(pixels[::-1], split.images(index[::-1].copy())):
         mend = "make each by its own position"
-        yield Breach("repeatable", "images depend on the order of reading", mend)
+        yield Violation("repeatable", "images depend on the order of reading", mend)
     if split.truth is None:
         return
     truth = split.truth(index, np.zeros(n, np.int64))
@@ -132,4 +134,4 @@ def image_breaches(dataset: Dataset, split: Split) -> Iterator[Breach]:
     for name, wanted in (("mask", plane), ("distractor", plane), ("counterfactual", shape)):
         value = getattr(truth, name)
         if value is not None and value.shape != wanted:
-            yield Breach("truth", f"{name} is {value.shape}", f"give {wanted}")
+            yield Violation("truth", f"{name} is {value.shape}", f"give {wanted}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from gvr_bench.core.components import Component
 from gvr_bench.core.types import Kind
-from gvr_bench.testing.check_report import Verdict
+from gvr_bench.testing.check_report import CheckResult
 from gvr_bench.testing.components import Check
 from gvr_bench.testing.datasets import DATASETS
 from gvr_bench.testing.explainers import EXPLAINERS
@@ -17,6 +17,6 @@ CHECKS: dict[Kind, Check[Any]] = {
 }
 
 
-def verdicts_of(kind: Kind, component: Component, whose: str) -> list[Verdict]:
+def verdicts_of(kind: Kind, component: Component, whose: str) -> list[CheckResult]:
     """Hold a component to the rules of its kind; `whose` begins each message."""
     return CHECKS[kind].verdicts(component, {}, whose)

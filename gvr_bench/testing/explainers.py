@@ -12,8 +12,8 @@ from torch import Tensor
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Context
 from gvr_bench.core.types import Explanation, Model
-from gvr_bench.registry.explainer_contract import PARTS, Breach, Seal, answer_breaches
-from gvr_bench.testing.check_report import NotAsked, Sheet, Verdict
+from gvr_bench.registry.explainer_contract import PARTS, MutationGuard, Violation, answer_breaches
+from gvr_bench.testing.check_report import CheckReport, CheckResult, NotAsked
 from gvr_bench.testing.components import Check
 from gvr_bench.testing.rng import MEND, watched
 from gvr_bench.testing.toy_models import Case, cases
@@ -46,7 +46,9 @@ EXACT = 0.0
 DECODED = 1e-3
 
 
-def check_explainer(explainer: type[Explainer] | Explainer, /, **settings: Any) -> list[Verdict]:
+def check_explainer(
+    explainer: type[Explainer] | Explainer, /, **settings: Any
+) -> list[CheckResult]:
     """Hold an explainer to every rule of its kind on tiny random models.
 
     A class is made with the settings of the `quick` profile and those given; an instance is taken
@@ -55,13 +57,13 @@ def check_explainer(explainer: type[Explainer] | Explainer, /, **settings: Any) 
 
     An explainer may draw random numbers and keep `batch`: those of `ctx.generator` depend on the
     seed and what it is given, so let it draw once for the whole batch, or for each image from the
-    image itself, `ctx.generator(zlib.crc32(pixels))`. Nothing is excused from that rule, for the
+    image itself, `ctx.rng(zlib.crc32(pixels))`. Nothing is excused from that rule, for the
     batch size is how a run is computed and not part of what its results are stored under.
     """
     return EXPLAINERS.verdicts(explainer, settings)
 
 
-def check_cases(explainer: Explainer, sheet: Sheet) -> None:
+def check_cases(explainer: Explainer, sheet: CheckReport) -> None:
     """Ask about each case, and about one that is out of reach."""
     for case in cases():
         with sheet.case(case.label):
@@ -74,7 +76,7 @@ def check_cases(explainer: Explainer, sheet: Sheet) -> None:
 EXPLAINERS = Check("explainer", Explainer, RULES, STOPS, check_cases)
 
 
-def check_case(explainer: Explainer, case: Case, sheet: Sheet) -> None:
+def check_case(explainer: Explainer, case: Case, sheet: CheckReport) -> None:
     """Ask the same in every way that must not matter."""
     first = answer(explainer, case, sheet)
     exact = EXACT if case.x.device.type == "cpu" else ROUNDING
@@ -82,7 +84,7 @@ def check_case(explainer: Explainer, case: Case, sheet: Sheet) -> None:
     def compare(rule: str, other: Explanation, tolerance: float, how: str, mend: str) -> bool:
         apart = difference(first, other, tolerance)
         if apart:
-            sheet.add(case.label, Breach(rule, f"{apart} {how}", mend))
+            sheet.add(case.label, Violation(rule, f"{apart} {how}", mend))
         return bool(apart)
 
     again = call(fresh(explainer), case.copied())
@@ -106,15 +108,15 @@ def check_case(explainer: Explainer, case: Case, sheet: Sheet) -> None:
     compare("batch", small, ROUNDING, "at ctx.batch_size = 1", mend)
 
 
-def answer(explainer: Explainer, case: Case, sheet: Sheet) -> Explanation:
+def answer(explainer: Explainer, case: Case, sheet: CheckReport) -> Explanation:
     """Ask once, and judge the answer and what was left behind.
 
     Raises `NotAsked` where the answer cannot be compared.
     """
     own = case.copied()
-    seal = Seal(own.model, own.x, own.query)
+    seal = MutationGuard(own.model, own.x, own.target)
     made, turned = watched(lambda: fresh(explainer).explain(*asked(own)), SEED)
-    broken = [*turned, *answer_breaches(made, own.x), *seal.breaches(), *changed(own, case)]
+    broken = [*turned, *answer_breaches(made, own.x), *seal.violations(), *changed(own, case)]
     fatal = any(breach.rule in FATAL for breach in broken)
     if not fatal:
         broken += story_breaches(made, case.model, case.x)
@@ -127,7 +129,7 @@ def answer(explainer: Explainer, case: Case, sheet: Sheet) -> Explanation:
 
 def asked(case: Case, batch_size: int = 128) -> tuple[Any, ...]:
     """Return the arguments of `explain`."""
-    return case.model, case.x, case.query, Context(case.x.device, SEED, batch_size)
+    return case.model, case.x, case.target, Context(case.x.device, SEED, batch_size)
 
 
 def call(
@@ -147,7 +149,7 @@ def singles(case: Case) -> Iterator[Case]:
     """Take a batch apart."""
     for i in range(len(case.x)):
         own = case.copied()
-        yield dataclasses.replace(own, x=own.x[i : i + 1], query=own.query[i : i + 1])
+        yield dataclasses.replace(own, x=own.x[i : i + 1], target=own.target[i : i + 1])
 
 
 def join(parts: list[Explanation]) -> Explanation:
@@ -159,7 +161,7 @@ def join(parts: list[Explanation]) -> Explanation:
     return Explanation(**columns)  # type: ignore[arg-type]
 
 
-COMPARED = ("heat", "counterfactual", "latent", "found")
+COMPARED = ("attribution", "counterfactual", "latent", "success")
 
 
 def difference(a: Explanation, b: Explanation, tolerance: float) -> str:
@@ -179,42 +181,42 @@ def difference(a: Explanation, b: Explanation, tolerance: float) -> str:
     return ""
 
 
-def changed(after: Case, before: Case) -> Iterator[Breach]:
+def changed(after: Case, before: Case) -> Iterator[Violation]:
     """Compare values with those of a copy, for `.data` leaves no trace on a tensor."""
     for part in PARTS:
         old, new = (getattr(case.model, part).state_dict() for case in (before, after))
         for name, value in old.items():
             if name not in new or not torch.equal(value, new[name]):
                 mend = f"work on a copy, e.g. copy.deepcopy(model.{part})"
-                yield Breach("weights", f"changed the weights {part}.{name}", mend)
+                yield Violation("weights", f"changed the weights {part}.{name}", mend)
     if not torch.equal(before.x, after.x):
-        yield Breach("input", "changed x in place", "begin with x = x.detach().clone()")
+        yield Violation("input", "changed x in place", "begin with x = x.detach().clone()")
 
 
 @torch.no_grad()
-def story_breaches(made: Explanation, model: Model, x: Tensor) -> Iterator[Breach]:
+def story_breaches(made: Explanation, model: Model, x: Tensor) -> Iterator[Violation]:
     """Hold the parts of an answer against each other and against the model."""
     graphs = [name for name in COMPARED if getattr(getattr(made, name), "requires_grad", False)]
     if graphs:
         mend = f"end with {graphs[0]}.detach()"
-        yield Breach("detached", f"{graphs[0]} carries its gradient graph", mend)
+        yield Violation("detached", f"{graphs[0]} carries its gradient graph", mend)
     if made.counterfactual is None:
         return
     largest = made.counterfactual.abs().max().item()
     if largest > 1 + DECODED:
         mend = "end with counterfactual.clamp(-1, 1)"
-        yield Breach("range", f"counterfactual reaches {largest:.3g}", mend)
+        yield Violation("range", f"counterfactual reaches {largest:.3g}", mend)
     if made.steps is not None and bool((made.steps < 0).any()):
-        yield Breach("consistent", "steps are negative", "count from 0")
+        yield Violation("consistent", "steps are negative", "count from 0")
     if made.latent is None:
         return
     decoded = model.generator(made.latent)
     if not torch.allclose(decoded, made.counterfactual, rtol=0, atol=DECODED):
         mend = "give counterfactual = model.generator(latent), or no latent"
-        yield Breach("consistent", "latent does not decode to counterfactual", mend)
-    if made.path is not None:
-        ends = made.path[:, 0], made.path[:, -1]
+        yield Violation("consistent", "latent does not decode to counterfactual", mend)
+    if made.trajectory is not None:
+        ends = made.trajectory[:, 0], made.trajectory[:, -1]
         wanted = model.encoder(x), made.latent
         if not all(torch.allclose(a, b, atol=DECODED) for a, b in zip(ends, wanted, strict=True)):
             mend = "begin it at model.encoder(x) and end it at latent"
-            yield Breach("consistent", "path does not lead from the image to latent", mend)
+            yield Violation("consistent", "path does not lead from the image to latent", mend)

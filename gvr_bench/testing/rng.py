@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from gvr_bench.registry.explainer_contract import Breach
+from gvr_bench.registry.explainer_contract import Violation
 
 Made = TypeVar("Made")
-MEND = "draw from ctx.generator(...), e.g. torch.randn(shape, generator=ctx.generator('noise'))"
+MEND = "draw from ctx.rng(...), e.g. torch.randn(shape, generator=ctx.rng('noise'))"
 
 
 def seed_all(seed: int) -> None:
@@ -46,7 +46,7 @@ def borrowed() -> Iterator[None]:
             random.setstate(saved[1])
 
 
-def watched(make: Callable[[], Made], seed: int) -> tuple[Made, list[Breach]]:
+def watched(make: Callable[[], Made], seed: int) -> tuple[Made, list[Violation]]:
     """Make something with the global random numbers seeded; say which of them it turned."""
     with borrowed():
         seed_all(seed)
@@ -55,7 +55,7 @@ def watched(make: Callable[[], Made], seed: int) -> tuple[Made, list[Breach]]:
         after = states()
     turned = [name for name in before if before[name] != after[name]]
     breaches = [
-        Breach("own draws", f"seeded, or drew from, the global random numbers of {name}", MEND)
+        Violation("own draws", f"seeded, or drew from, the global random numbers of {name}", MEND)
         for name in turned
     ]
     return made, breaches

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gvr_bench.core.types import ImageSpec, Model, Query, Task
+from gvr_bench.core.types import ExplanationTarget, ImageSpec, Model, Task
 from gvr_bench.testing.rng import borrowed
 
 SIZE = 16  # pixels, the side of every image
@@ -52,7 +52,7 @@ class Case:
     model: Model
     x: Tensor
     others: Tensor
-    query: Query
+    target: ExplanationTarget
 
     def copied(self) -> Case:
         """Return the same with networks and tensors of its own."""
@@ -60,9 +60,11 @@ class Case:
 
     def out_of_reach(self) -> Case:
         """Return the same, asking for more than any image can give."""
-        far = torch.full_like(self.query.typical, -1e3)
+        far = torch.full_like(self.target.reference_value, -1e3)
         label = f"{self.label}, out of reach"
-        return replace(self, label=label, query=replace(self.query, threshold=far, typical=far))
+        return replace(
+            self, label=label, target=replace(self.target, threshold=far, reference_value=far)
+        )
 
 
 def cases() -> list[Case]:
@@ -89,8 +91,8 @@ def make_case(
         torch.manual_seed(7)
         model = make_model(channels, TASKS[task])
         x, others = torch.rand(2, IMAGES, channels, SIZE, SIZE) * 2 - 1
-    query = make_query(model, x, TASKS[task])
-    asked = (query.source, query.target, query.threshold, query.typical)
+    target = make_query(model, x, TASKS[task])
+    asked = (target.source_class, target.target_class, target.threshold, target.reference_value)
     nets = (model.encoder, model.generator, model.head)
     where = "" if device.type == "cpu" else f" on {device}"
     return Case(
@@ -98,7 +100,7 @@ def make_case(
         Model(*(net.to(device) for net in nets)),
         x.to(device),
         others.to(device),
-        Query(query.task, *(tensor.to(device) for tensor in asked)),
+        ExplanationTarget(target.task, *(tensor.to(device) for tensor in asked)),
     )
 
 
@@ -122,7 +124,7 @@ def make_model(channels: int, task: Task) -> Model:
 
 
 @torch.no_grad()
-def make_query(model: Model, x: Tensor, task: Task) -> Query:
+def make_query(model: Model, x: Tensor, task: Task) -> ExplanationTarget:
     """Ask each image to move a little down from where the model sees it."""
     n = len(x)
     source = torch.arange(n) % len(task.outputs)
@@ -130,6 +132,6 @@ def make_query(model: Model, x: Tensor, task: Task) -> Query:
         source = torch.zeros(n, dtype=torch.int64)
     target = source + (task.kind == "multiclass")
     nothing = torch.zeros(n)
-    seen = Query(task, source, target, nothing, nothing)
-    now = seen.select(seen.activate(model(x)))
-    return Query(task, source, target, now - STEP, now - 1.5 * STEP)
+    seen = ExplanationTarget(task, source, target, nothing, nothing)
+    now = seen.source_output(seen.task.activate(model(x)))
+    return ExplanationTarget(task, source, target, now - STEP, now - 1.5 * STEP)

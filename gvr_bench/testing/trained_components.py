@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gvr_bench.core.components import Encoder, Generator, Head
 from gvr_bench.core.types import ImageSpec, Kind, Latents, Task
-from gvr_bench.testing.check_report import Sheet, Verdict
+from gvr_bench.testing.check_report import CheckReport, CheckResult
 from gvr_bench.testing.components import Check, Made
 from gvr_bench.testing.rng import borrowed
 from gvr_bench.testing.toy_models import LATENT, SIZE, TASKS, Decoder
@@ -42,7 +42,7 @@ class Pictures:
         return self.pixels[index]
 
 
-def check_head(head: type[Head] | Head, /, **settings: Any) -> list[Verdict]:
+def check_head(head: type[Head] | Head, /, **settings: Any) -> list[CheckResult]:
     """Hold a head to the rules on tiny latents, with a task of each kind.
 
     Give it few steps, e.g. `check_head(Mine, steps=5)`: it is trained five times per task.
@@ -69,7 +69,7 @@ def head_trial(head: Head, task: Task) -> Trial:
     )
 
 
-def check_encoder(encoder: type[Encoder] | Encoder, /, **settings: Any) -> list[Verdict]:
+def check_encoder(encoder: type[Encoder] | Encoder, /, **settings: Any) -> list[CheckResult]:
     """Hold an encoder to the rules on tiny images of one and of three channels.
 
     Give it few steps: it is trained five times per case.
@@ -94,7 +94,9 @@ def encoder_trial(encoder: Encoder, image: ImageSpec) -> Trial:
     )
 
 
-def check_generator(generator: type[Generator] | Generator, /, **settings: Any) -> list[Verdict]:
+def check_generator(
+    generator: type[Generator] | Generator, /, **settings: Any
+) -> list[CheckResult]:
     """Hold a generator to the rules on tiny images of one and of three channels.
 
     Give it few steps: it is trained five times per case.
@@ -128,7 +130,7 @@ def trained(
 ) -> Check[Made]:
     """Make a check of the trials of a component in several cases."""
 
-    def attempt(made: Made, sheet: Sheet) -> None:
+    def attempt(made: Made, sheet: CheckReport) -> None:
         for case in cases:
             judge(trial(made, case), sheet)
 

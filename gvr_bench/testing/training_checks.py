@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from gvr_bench.core.context import Context
-from gvr_bench.registry.explainer_contract import Breach
-from gvr_bench.testing.check_report import NotAsked, Sheet
+from gvr_bench.registry.explainer_contract import Violation
+from gvr_bench.testing.check_report import CheckReport, NotAsked
 from gvr_bench.testing.rng import MEND, borrowed, watched
 
 RULES = {
@@ -77,7 +77,7 @@ class Interrupted:
         return contextlib.nullcontext()
 
 
-def judge(trial: Trial, sheet: Sheet) -> None:
+def judge(trial: Trial, sheet: CheckReport) -> None:
     """Build, train, train again, kill and go on."""
     with sheet.case(trial.label, rule="build"):
         network_breaches(trial, built(trial), sheet)
@@ -95,23 +95,25 @@ def built(trial: Trial) -> nn.Module:
 
 
 @torch.no_grad()
-def network_breaches(trial: Trial, net: nn.Module, sheet: Sheet) -> None:
+def network_breaches(trial: Trial, net: nn.Module, sheet: CheckReport) -> None:
     """Look at what an untrained network gives."""
     made = net.eval()(trial.inputs(net))
     shape = tuple(made.shape)
     if shape != trial.shape:
         mend = f"build() returns a network that gives {trial.shape}"
-        sheet.add(trial.label, Breach("build", f"gives shape {shape}, not {trial.shape}", mend))
+        sheet.add(trial.label, Violation("build", f"gives shape {shape}, not {trial.shape}", mend))
     elif made.dtype != torch.float32:
-        sheet.add(trial.label, Breach("build", f"gives {made.dtype}", "give torch.float32"))
+        sheet.add(trial.label, Violation("build", f"gives {made.dtype}", "give torch.float32"))
     elif not bool(made.isfinite().all()):
-        sheet.add(trial.label, Breach("build", "gives NaN or infinity", "begin with small weights"))
+        sheet.add(
+            trial.label, Violation("build", "gives NaN or infinity", "begin with small weights")
+        )
     elif made.abs().max().item() > trial.span:
         what = f"gives values up to {made.abs().max():.3g}"
-        sheet.add(trial.label, Breach("build", what, "end with nn.Tanh()"))
+        sheet.add(trial.label, Violation("build", what, "end with nn.Tanh()"))
 
 
-def training_breaches(trial: Trial, sheet: Sheet) -> None:
+def training_breaches(trial: Trial, sheet: CheckReport) -> None:
     """Train in every way that must not matter."""
     kept = [tensor.clone() for tensor in trial.given]
     nets = [copy.deepcopy(net.state_dict()) for net in trial.frozen]
@@ -122,29 +124,31 @@ def training_breaches(trial: Trial, sheet: Sheet) -> None:
     )
     if touched:
         what = "changed what it was given to learn from"
-        sheet.add(trial.label, Breach("input", what, "work on a copy, and train `net` alone"))
+        sheet.add(trial.label, Violation("input", what, "work on a copy, and train `net` alone"))
     weights = first.state_dict()
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         mend = "give ctx.log the loss: it stops a training that leaves the numbers"
-        sheet.add(trial.label, Breach("fit", "leaves weights with NaN or infinity", mend))
+        sheet.add(trial.label, Violation("fit", "leaves weights with NaN or infinity", mend))
         raise NotAsked
     batch_breaches(trial, first, sheet)
     again, _ = watched(lambda: trained(trial), SEED)
     if not alike(weights, again.state_dict(), 0.0):
-        sheet.add(trial.label, Breach("repeatable", "another training gives other weights", MEND))
+        sheet.add(
+            trial.label, Violation("repeatable", "another training gives other weights", MEND)
+        )
         raise NotAsked
     other, _ = watched(lambda: trained(trial), SEED + 1)
     if not turned and not alike(weights, other.state_dict(), 0.0):
         what = "other weights when the global random numbers are seeded otherwise"
-        sheet.add(trial.label, Breach("own draws", what, MEND))
+        sheet.add(trial.label, Violation("own draws", what, MEND))
     resumed, _ = watched(lambda: interrupted(trial), SEED)
     if not alike(weights, resumed.state_dict(), ROUNDING):
-        mend = "put all that changes into the state of ctx.loop, and draw from ctx.generator(step)"
-        sheet.add(trial.label, Breach("resumable", "ends with other weights", mend))
+        mend = "put all that changes into the state of ctx.loop, and draw from ctx.rng(step)"
+        sheet.add(trial.label, Violation("resumable", "ends with other weights", mend))
 
 
 @torch.no_grad()
-def batch_breaches(trial: Trial, net: nn.Module, sheet: Sheet) -> None:
+def batch_breaches(trial: Trial, net: nn.Module, sheet: CheckReport) -> None:
     """Ask a trained network about a batch, and about its parts."""
     net.eval()
     x = trial.inputs(net)
@@ -152,7 +156,7 @@ def batch_breaches(trial: Trial, net: nn.Module, sheet: Sheet) -> None:
     apart = (together - alone).abs().max().item()
     if not apart <= ROUNDING * max(1.0, together.abs().max().item()):
         mend = "in eval mode use no statistics of the batch"
-        sheet.add(trial.label, Breach("batch", f"differs by {apart:.2g} alone", mend))
+        sheet.add(trial.label, Violation("batch", f"differs by {apart:.2g} alone", mend))
 
 
 def trained(trial: Trial, ctx: Context | None = None) -> nn.Module:

@@ -78,7 +78,7 @@ class Conv(ConvEncoder):
         "standard": {"width": 32, "steps": 20_000},
     }
     settings: Settings
-    shares = True
+    data_parallel = True
 
     def fit(
         self, net: nn.Module, generator: nn.Module, images: gvr.Images, ctx: gvr.Context
@@ -91,9 +91,9 @@ class Conv(ConvEncoder):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
         state: dict[str, gvr.Stateful] = {"encoder": net, "optimiser": adam, "schedule": schedule}
         check = images[validation[: 4 * s.batch]]
-        shift, share = round(s.shift * check.shape[-1]), ctx.share(s.batch)
+        shift, share = round(s.shift * check.shape[-1]), ctx.shard(s.batch)
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(train)):
-            rng = ctx.generator(step)
+            rng = ctx.rng(step)
             drawn = torch.randint(len(train), (s.batch,), generator=rng)
             x = gvr.translate(images[train[drawn[share.rows]]], shift, rng, share)
             with ctx.autocast():
@@ -111,7 +111,7 @@ class Conv(ConvEncoder):
             if step % max(1, s.steps // 50) == 0 or step + 1 == s.steps:
                 with torch.no_grad(), ctx.autocast():
                     seen = generator(net(check)).float()
-                (mse,) = ctx.mean(share, F.mse_loss(reconstruction.float(), x))
+                (mse,) = ctx.all_reduce_mean(share, F.mse_loss(reconstruction.float(), x))
                 ctx.log(
                     laplacian=loss.item(),
                     mse=mse.item(),
@@ -130,7 +130,7 @@ def hold_out(
     patients, patient = np.unique(patient_ids, return_inverse=True)
     if len(patients) < 2:
         raise gvr.DataError("the encoder's validation needs images of two patients or more")
-    order = torch.randperm(len(patients), generator=ctx.generator("hold out")).numpy()
+    order = torch.randperm(len(patients), generator=ctx.rng("hold out")).numpy()
     held = np.zeros(len(patients), bool)
     held[order[: min(max(1, round(share * len(patients))), len(patients) - 1)]] = True
     positions = torch.arange(len(patient))

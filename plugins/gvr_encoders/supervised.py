@@ -60,7 +60,7 @@ class Supervised(ConvEncoder):
         }
         shift = round(s.shift * images[labelled[:1]].shape[-1])
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(labelled)):
-            rng = ctx.generator(step)
+            rng = ctx.rng(step)
             draw = torch.randint(len(labelled), (s.batch,), generator=rng)
             index = labelled[draw.to(labelled.device)]
             x = gvr.translate(images[index], shift, rng)

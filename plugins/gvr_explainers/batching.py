@@ -35,7 +35,7 @@ def slices(n: int, size: int) -> Iterator[slice]:
 def ask_variants(
     model: gvr.Model,
     x: Tensor,
-    query: gvr.Query,
+    target: gvr.ExplanationTarget,
     count: int,
     variant: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
@@ -49,5 +49,5 @@ def ask_variants(
     for part in slices(n * count, images_at_once(x)):
         pairs = torch.arange(part.start, part.stop, device=x.device)
         image = pairs // count
-        parts.append(query[image].select(model(variant(image, pairs % count))))
+        parts.append(target[image].source_output(model(variant(image, pairs % count))))
     return torch.cat(parts).view(n, count)

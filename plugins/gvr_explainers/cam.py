@@ -16,33 +16,33 @@ class Cam(gvr.Explainer):
     """Where the encoder's last spatial map speaks for the output; never negative."""
 
     def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Weigh the channels by their mean gradient, rectify, and enlarge bilinearly.
 
         Raises `Unsupported` where the encoder has no spatial map.
         """
-        return gvr.Explanation(heat=enlarge(F.relu(grad_cam(model, x, query)), x))
+        return gvr.Explanation(attribution=enlarge(F.relu(grad_cam(model, x, target)), x))
 
 
 class CounterfactualCam(gvr.Explainer):
     """Where the encoder's last spatial map speaks against the output; never positive.
 
     Grad-CAM of the negated gradients (Selvaraju et al. 2017, counterfactual explanations), with the
-    sign turned, for a positive heat speaks for the output.
+    sign turned, for a positive attribution speaks for the output.
     """
 
     def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """As `cam`, keeping what it rectifies away.
 
         Raises `Unsupported` where the encoder has no spatial map.
         """
-        return gvr.Explanation(heat=-enlarge(F.relu(-grad_cam(model, x, query)), x))
+        return gvr.Explanation(attribution=-enlarge(F.relu(-grad_cam(model, x, target)), x))
 
 
-def grad_cam(model: gvr.Model, x: Tensor, query: gvr.Query) -> Tensor:
+def grad_cam(model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget) -> Tensor:
     """Return the sum of the last map's channels, each times its mean gradient: (N, 1, h, w).
 
     Raises `Unsupported` where the encoder has no spatial map.
@@ -51,7 +51,7 @@ def grad_cam(model: gvr.Model, x: Tensor, query: gvr.Query) -> Tensor:
     for part in slices(len(x), images_at_once(x, gradients=True)):
         with torch.enable_grad():
             maps, outputs = last_map(model, x[part])
-            (slope,) = torch.autograd.grad(query[part].select(outputs).sum(), maps)
+            (slope,) = torch.autograd.grad(target[part].source_output(outputs).sum(), maps)
         weights = slope.mean(dim=(2, 3), keepdim=True)
         parts.append((weights * maps.detach()).sum(dim=1, keepdim=True))
     return torch.cat(parts)

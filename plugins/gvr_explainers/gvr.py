@@ -18,7 +18,7 @@ LEFT = 0.02  # probability at which a class counts as left behind
 class Gvr(Rationale):
     """Algorithm 1, and Algorithm 2 for classes, over a batch of which each image stops alone.
 
-    The heat is positive where the finding adds density. Source: generative visual rationales
+    The attribution is positive where the finding adds density. Source: generative visual rationales
     (2018), section 2.
     """
 
@@ -42,62 +42,73 @@ class Gvr(Rationale):
     settings: Settings
 
     def optimise(
-        self, model: gvr.Model, start: Tensor, before: Tensor, query: gvr.Query, ctx: gvr.Context
+        self,
+        model: gvr.Model,
+        start: Tensor,
+        before: Tensor,
+        target: gvr.ExplanationTarget,
+        ctx: gvr.Context,
     ) -> Descent:
         """Run Adam on every latent until it reaches the cut-off."""
         s = self.settings
-        cutoff = self.cutoff(query)
+        cutoff = self.cutoff(target)
 
         def look(z: Tensor, positions: Tensor, _: int) -> Look:
-            asked = query[positions]
-            prediction = asked.activate(model.head(z))
-            there = asked.select(prediction) <= cutoff[positions]
+            asked = target[positions]
+            prediction = asked.task.activate(model.head(z))
+            there = asked.source_output(prediction) <= cutoff[positions]
             change = (model.generator(z) - before[positions]).square().flatten(1).mean(1)
             return Look(self.value(prediction, change, asked), there)
 
         return descend(start, look, steps=s.steps, learning_rate=s.learning_rate)
 
-    def value(self, prediction: Tensor, change: Tensor, query: gvr.Query) -> Tensor:
+    def value(self, prediction: Tensor, change: Tensor, target: gvr.ExplanationTarget) -> Tensor:
         """Return the objective: y + gamma d, or y_m - beta y_t + gamma d.
 
         Activated `prediction` (N, K), `change` (N,) -> (N,).
         """
         s = self.settings
-        value = query.select(prediction)
-        if query.task.kind == "multiclass":
-            value = value - s.target_weight * prediction.gather(1, query.target[:, None])[:, 0]
+        value = target.source_output(prediction)
+        if target.task.kind == "multiclass":
+            value = (
+                value - s.target_weight * prediction.gather(1, target.target_class[:, None])[:, 0]
+            )
         return value + s.penalty * change
 
-    def cutoff(self, query: gvr.Query) -> Tensor:
+    def cutoff(self, target: gvr.ExplanationTarget) -> Tensor:
         """Where each image stops, on the scale of the activated prediction. (N,)."""
-        task = query.task
+        task = target.task
         if self.settings.cutoff is None:
             classes = task.kind == "multiclass"
-            return torch.full_like(query.typical, LEFT) if classes else query.typical
+            return (
+                torch.full_like(target.reference_value, LEFT) if classes else target.reference_value
+            )
         if task.kind == "regression":
-            return torch.full_like(query.typical, task.scale.apply_one(self.settings.cutoff))
-        return torch.full_like(query.typical, self.settings.cutoff)
+            return torch.full_like(
+                target.reference_value, task.scale.apply_one(self.settings.cutoff)
+            )
+        return torch.full_like(target.reference_value, self.settings.cutoff)
 
     def ask(
-        self, model: gvr.Model, latent: Tensor, after: Tensor, query: gvr.Query
+        self, model: gvr.Model, latent: Tensor, after: Tensor, target: gvr.ExplanationTarget
     ) -> tuple[Tensor, ...]:
         """Ask the head about the latent, as it was asked on the way."""
         return (model.head(latent),)
 
     def judge(
-        self, said: Sequence[Tensor], arrived: Tensor, query: gvr.Query
+        self, said: Sequence[Tensor], arrived: Tensor, target: gvr.ExplanationTarget
     ) -> tuple[Tensor, tuple[str, ...]]:
         """Accept what is past the cut-off and past the decision threshold."""
         (outputs,) = said
-        found = arrived & query.flipped(outputs)
-        return found, self.reasons(outputs, query, arrived, found)
+        found = arrived & target.reached_target(outputs)
+        return found, self.reasons(outputs, target, arrived, found)
 
     def reasons(
-        self, outputs: Tensor, query: gvr.Query, arrived: Tensor, found: Tensor
+        self, outputs: Tensor, target: gvr.ExplanationTarget, arrived: Tensor, found: Tensor
     ) -> tuple[str, ...]:
         """Say of each image why no rationale was found; empty where it was."""
-        values = query.select(query.activate(outputs)).tolist()
-        cutoffs = self.cutoff(query).tolist()
+        values = target.source_output(target.task.activate(outputs)).tolist()
+        cutoffs = self.cutoff(target).tolist()
         classes = outputs.argmax(1).tolist()
         lines = []
         for i, (there, good) in enumerate(zip(arrived.tolist(), found.tolist(), strict=True)):
@@ -108,8 +119,8 @@ class Gvr(Rationale):
                     f"still at {values[i]:.3g} after {self.settings.steps} steps, "
                     f"cut-off {cutoffs[i]:.3g}"
                 )
-            elif query.task.kind == "multiclass":
-                lines.append(f"became {query.task.outputs[classes[i]]}")
+            elif target.task.kind == "multiclass":
+                lines.append(f"became {target.task.outputs[classes[i]]}")
             else:
                 lines.append(f"cut-off {cutoffs[i]:.3g} is not past the decision threshold")
         return tuple(lines)

@@ -29,7 +29,9 @@ class IntegratedGradients(CaptumExplainer):
     attribution = "captum.attr:IntegratedGradients"
     settings: Settings
 
-    def arguments(self, x: Tensor, query: gvr.Query, ctx: gvr.Context) -> dict[str, Any]:
+    def arguments(
+        self, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
+    ) -> dict[str, Any]:
         """Integrate numerically, as many steps of several images at once as fit in memory."""
         return {
             "baselines": LEVELS[self.settings.baseline],

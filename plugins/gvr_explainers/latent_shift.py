@@ -32,31 +32,33 @@ class LatentShift(gvr.Explainer):
     settings: Settings
 
     def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Search all images of the batch together."""
         limit = images_at_once(x, gradients=True)
         parts = []
         for part in slices(len(x), limit):
-            latent, steps, found = self.shift(model, x[part], query[part], limit)
+            latent, steps, found = self.shift(model, x[part], target[part], limit)
             with torch.no_grad():
                 start, after = model.encoder(x[part]), model.generator(latent)
-                heat = (model.generator(start) - after).mean(dim=1)
+                attribution = (model.generator(start) - after).mean(dim=1)
                 path = straight(start, latent)
-                parts.append((heat, after, latent, path, steps, found, model(after)))
-        heat, after, latent, path, steps, found, outputs = map(torch.cat, zip(*parts, strict=True))
+                parts.append((attribution, after, latent, path, steps, found, model(after)))
+        attribution, after, latent, path, steps, found, outputs = map(
+            torch.cat, zip(*parts, strict=True)
+        )
         return gvr.Explanation(
-            heat=heat,
+            attribution=attribution,
             counterfactual=after,
             latent=latent,
-            path=path,
+            trajectory=path,
             steps=steps,
-            found=found,
-            reason=self.reasons(outputs, query, found),
+            success=found,
+            reason=self.reasons(outputs, target, found),
         )
 
     def shift(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, limit: int
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, limit: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the latents arrived at, the shifts tried and whether they arrived.
 
@@ -65,7 +67,7 @@ class LatentShift(gvr.Explainer):
         s = self.settings
         with torch.no_grad():
             start = model.encoder(x)
-        way = direction(model, start, query)
+        way = direction(model, start, target)
         best = start.clone()
         lowest = torch.full((len(x),), torch.inf, device=x.device)
         steps = torch.full((len(x),), s.steps, device=x.device)
@@ -75,7 +77,7 @@ class LatentShift(gvr.Explainer):
             count = min(LENGTHS, max(1, limit // len(going)), s.steps + 1 - first)
             lengths = s.step * torch.arange(first, first + count, device=x.device)
             z = start[going, None] - lengths[:, None] * way[going, None]  # (G, L, D)
-            there, value = arrived(model, z, query[going])
+            there, value = arrived(model, z, target[going])
             low, at = value.masked_fill(there, -torch.inf).min(1)  # at the first arrival, if any
             better = low < lowest[going]
             best[going[better]] = z[better, at[better]]
@@ -86,26 +88,28 @@ class LatentShift(gvr.Explainer):
             first += count
         return best, steps, lowest == -torch.inf
 
-    def reasons(self, outputs: Tensor, query: gvr.Query, found: Tensor) -> tuple[str, ...]:
+    def reasons(
+        self, outputs: Tensor, target: gvr.ExplanationTarget, found: Tensor
+    ) -> tuple[str, ...]:
         """Say of each image why no shift was found; empty where one was."""
         s = self.settings
-        values = query.select(query.activate(outputs)).tolist()
-        classes = query.task.kind == "multiclass"
+        values = target.source_output(target.task.activate(outputs)).tolist()
+        classes = target.task.kind == "multiclass"
         lines = []
         for i, good in enumerate(found.tolist()):
             if good:
                 lines.append("")
                 continue
             aim = (
-                f"never {query.task.outputs[int(query.target[i])]}"
+                f"never {target.task.outputs[int(target.target_class[i])]}"
                 if classes
-                else f"aim {min(query.typical[i].item(), query.threshold[i].item()):.3g}"
+                else f"aim {min(target.reference_value[i].item(), target.threshold[i].item()):.3g}"
             )
             lines.append(f"lowest {values[i]:.3g} in {s.steps} shifts of {s.step:g}, {aim}")
         return tuple(lines)
 
 
-def direction(model: gvr.Model, z: Tensor, query: gvr.Query) -> Tensor:
+def direction(model: gvr.Model, z: Tensor, target: gvr.ExplanationTarget) -> Tensor:
     """Return the unit gradient of the output for the decoded image by the latent: (N, D).
 
     Zero where the output does not depend on the latent.
@@ -113,21 +117,21 @@ def direction(model: gvr.Model, z: Tensor, query: gvr.Query) -> Tensor:
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         outputs = model(model.generator(z))
-        (slope,) = torch.autograd.grad(query.select(outputs).sum(), z)
+        (slope,) = torch.autograd.grad(target.source_output(outputs).sum(), z)
     return torch.nn.functional.normalize(slope, dim=1)
 
 
 @torch.no_grad()
-def arrived(model: gvr.Model, z: Tensor, query: gvr.Query) -> tuple[Tensor, Tensor]:
+def arrived(model: gvr.Model, z: Tensor, target: gvr.ExplanationTarget) -> tuple[Tensor, Tensor]:
     """Say which latents decode to an image that is predicted as wanted, and what is predicted.
 
     `z` (N, L, D) -> (N, L) bool, (N, L) activated asked-for output.
     """
     n, lengths, _ = z.shape
-    each = query[torch.arange(n, device=z.device).repeat_interleave(lengths)]
+    each = target[torch.arange(n, device=z.device).repeat_interleave(lengths)]
     outputs = model(model.generator(z.flatten(0, 1)))
-    value = each.select(each.activate(outputs))
-    there = each.flipped(outputs)
-    if query.task.kind != "multiclass":
-        there &= value <= each.typical
+    value = each.source_output(each.task.activate(outputs))
+    there = each.reached_target(outputs)
+    if target.task.kind != "multiclass":
+        there &= value <= each.reference_value
     return there.view(n, lengths), value.view(n, lengths)

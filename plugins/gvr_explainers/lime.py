@@ -34,7 +34,7 @@ class Lime(gvr.Explainer):
     settings: Settings
 
     def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Perturb and fit all images together; samples depend on the seed and the image alone."""
         s = self.settings
@@ -47,12 +47,12 @@ class Lime(gvr.Explainer):
             keep = kept[image, sample].gather(1, segments[image].flatten(1))  # (B, H * W)
             return torch.where(keep.view(-1, 1, *x.shape[2:]), x[image], wiped[image])
 
-        outputs = ask_variants(model, x, query, s.samples, perturb)
+        outputs = ask_variants(model, x, target, s.samples, perturb)
         weights = kernel(kept.sum(2) / counts[:, None], s.kernel_width)
         fits = zip(kept, outputs.double(), weights, strict=True)
         coefficients = torch.stack([ridge(*fit, s.penalty) for fit in fits]).float()
-        heat = coefficients.gather(1, segments.flatten(1)).view(segments.shape)
-        return gvr.Explanation(heat=heat)
+        attribution = coefficients.gather(1, segments.flatten(1)).view(segments.shape)
+        return gvr.Explanation(attribution=attribution)
 
 
 def superpixels(x: Tensor, segments: int, compactness: float, smoothing: float) -> Tensor:
@@ -82,7 +82,7 @@ def draw(x: Tensor, counts: list[int], samples: int, ctx: gvr.Context) -> Tensor
     kept = torch.zeros(len(x), samples, max(counts), dtype=torch.bool)
     for image, count, chosen in zip(x.cpu(), counts, kept, strict=True):
         pixels = zlib.crc32(image.contiguous().numpy().tobytes())
-        tossed = torch.rand(samples, count, generator=ctx.generator("lime", pixels))
+        tossed = torch.rand(samples, count, generator=ctx.rng("lime", pixels))
         chosen[:, :count] = tossed < 0.5
         chosen[0, :count] = True
     return kept.to(x.device)

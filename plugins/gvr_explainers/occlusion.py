@@ -37,7 +37,7 @@ class Occlusion(gvr.Explainer):
     settings: Settings
 
     def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Hide every window of every image once.
 
@@ -52,12 +52,12 @@ class Occlusion(gvr.Explainer):
             hidden = rows[place // len(columns)][:, None, :, None] & across  # (B, 1, H, W)
             return x[image].masked_fill(hidden, s.replacement)
 
-        whole = ask_variants(model, x, query, 1, lambda image, _: x[image])
+        whole = ask_variants(model, x, target, 1, lambda image, _: x[image])
         places = len(rows) * len(columns)
-        falls = whole - ask_variants(model, x, query, places, hide)  # (N, places)
+        falls = whole - ask_variants(model, x, target, places, hide)  # (N, places)
         falls = falls.view(n, len(rows), len(columns))
         covers = rows.sum(0)[:, None] * columns.sum(0)  # (H, W)
-        return gvr.Explanation(heat=rows.T.float() @ falls @ columns.float() / covers)
+        return gvr.Explanation(attribution=rows.T.float() @ falls @ columns.float() / covers)
 
 
 def spans(side: int, window: int, stride: int) -> Tensor:

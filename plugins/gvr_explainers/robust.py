@@ -56,15 +56,20 @@ class GvrRobust(Rationale):
     settings: Settings
 
     def optimise(
-        self, model: gvr.Model, start: Tensor, before: Tensor, query: gvr.Query, ctx: gvr.Context
+        self,
+        model: gvr.Model,
+        start: Tensor,
+        before: Tensor,
+        target: gvr.ExplanationTarget,
+        ctx: gvr.Context,
     ) -> Descent:
         """Move every latent until it and its picture are predicted as wanted."""
         s = self.settings
         with torch.no_grad():
-            way = self.farthest(model, start, before, query).clamp_min(NEARLY)
+            way = self.farthest(model, start, before, target).clamp_min(NEARLY)
 
         def look(z: Tensor, positions: Tensor, step: int) -> Look:
-            asked = query[positions]
+            asked = target[positions]
             picture = model.generator(z)
             with torch.no_grad():
                 there = self.farthest(model, z, picture, asked) <= 0
@@ -72,7 +77,7 @@ class GvrRobust(Rationale):
             if s.ask != "image":
                 hinge = hinge + self.gap(model.head(z), asked).relu()
             if s.ask != "latent":
-                rng = ctx.generator("jitter", step)
+                rng = ctx.rng("jitter", step)
                 for _ in range(s.draws):
                     seen = model(jitter(picture, self.reach(picture), s.noise, rng))
                     hinge = hinge + self.gap(seen, asked).relu() / s.draws
@@ -87,39 +92,41 @@ class GvrRobust(Rationale):
         """Return by how many pixels a picture (N, C, H, W) may be shifted."""
         return round(self.settings.shift * picture.shape[-1])
 
-    def farthest(self, model: gvr.Model, z: Tensor, picture: Tensor, query: gvr.Query) -> Tensor:
+    def farthest(
+        self, model: gvr.Model, z: Tensor, picture: Tensor, target: gvr.ExplanationTarget
+    ) -> Tensor:
         """Return how far the latent and its clean picture are from the goal, at most. (N,)."""
         ask = self.settings.ask
         asked = [model.head(z)] if ask != "image" else []
         asked += [model(picture)] if ask != "latent" else []
-        return torch.stack([self.gap(outputs, query) for outputs in asked]).amax(0)
+        return torch.stack([self.gap(outputs, target) for outputs in asked]).amax(0)
 
-    def gap(self, outputs: Tensor, query: gvr.Query) -> Tensor:
+    def gap(self, outputs: Tensor, target: gvr.ExplanationTarget) -> Tensor:
         """Return how far head outputs (N, K) are from the goal; 0 or less is there. (N,).
 
         In logits, probabilities, or the scaled value of a regression.
         """
-        if query.task.kind == "regression":
-            return query.select(outputs) - query.typical
-        if query.task.kind == "multiclass":
-            target = query.target[:, None]
-            rest = outputs.scatter(1, target, -torch.inf).logsumexp(1)
-            value = rest - outputs.gather(1, target)[:, 0]  # the logit of not being the target
+        if target.task.kind == "regression":
+            return target.source_output(outputs) - target.reference_value
+        if target.task.kind == "multiclass":
+            column = target.target_class[:, None]
+            rest = outputs.scatter(1, column, -torch.inf).logsumexp(1)
+            value = rest - outputs.gather(1, column)[:, 0]  # the logit of not being the target
             most = 1 - self.settings.confidence
-            aim = query.typical.clamp(most, 0.5).logit()
+            aim = target.reference_value.clamp(most, 0.5).logit()
         else:
-            value, aim = query.select(outputs), query.typical.logit(NEARLY)
+            value, aim = target.source_output(outputs), target.reference_value.logit(NEARLY)
         return value - aim if self.settings.logits else value.sigmoid() - aim.sigmoid()
 
     def ask(
-        self, model: gvr.Model, latent: Tensor, after: Tensor, query: gvr.Query
+        self, model: gvr.Model, latent: Tensor, after: Tensor, target: gvr.ExplanationTarget
     ) -> tuple[Tensor, ...]:
         """Ask how far from the goal it is, and whether the model is convinced by the picture."""
-        gap = self.farthest(model, latent, after, query)
-        return gap, query.flipped(model(after))
+        gap = self.farthest(model, latent, after, target)
+        return gap, target.reached_target(model(after))
 
     def judge(
-        self, said: Sequence[Tensor], arrived: Tensor, query: gvr.Query
+        self, said: Sequence[Tensor], arrived: Tensor, target: gvr.ExplanationTarget
     ) -> tuple[Tensor, tuple[str, ...]]:
         """Accept what has reached the goal with a picture that convinces the model."""
         gap, convinced = said

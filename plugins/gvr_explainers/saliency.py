@@ -19,11 +19,11 @@ class Saliency(gvr.Explainer):
     settings: Settings
 
     def explain(
-        self, model: gvr.Model, x: Tensor, query: gvr.Query, ctx: gvr.Context
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Differentiate once per image."""
         x = x.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(query.select(model(x)).sum(), x)
+        (slope,) = torch.autograd.grad(target.source_output(model(x)).sum(), x)
         if self.settings.absolute:
-            return gvr.Explanation(heat=slope.abs().amax(dim=1))
-        return gvr.Explanation(heat=slope.sum(dim=1))
+            return gvr.Explanation(attribution=slope.abs().amax(dim=1))
+        return gvr.Explanation(attribution=slope.sum(dim=1))

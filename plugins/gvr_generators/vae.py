@@ -42,7 +42,7 @@ class Vae(gvr.Generator):
         "standard": {"width": 32, "steps": 10_000},
     }
     settings: Settings
-    shares = True
+    data_parallel = True
 
     def build(self, image: gvr.ImageSpec) -> nn.Module:
         """Return the decoder network."""
@@ -55,7 +55,7 @@ class Vae(gvr.Generator):
         with torch.random.fork_rng():
             torch.manual_seed(gvr.seed_from(ctx.seed, "inference"))
             inference = self.inference(gvr.ImageSpec(c, size))
-        inference = ctx.over_whole_batches(inference)
+        inference = ctx.convert_sync_batchnorm(inference)
         inference.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = [*net.parameters(), *inference.parameters()]
         adam = torch.optim.Adam(weights, s.learning_rate, fused=True)
@@ -66,9 +66,9 @@ class Vae(gvr.Generator):
             "optimiser": adam,
             "schedule": schedule,
         }
-        shift, share = round(s.shift * size), ctx.share(s.batch)
+        shift, share = round(s.shift * size), ctx.shard(s.batch)
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(images)):
-            rng = ctx.generator(step)
+            rng = ctx.rng(step)
             x = images[torch.randint(len(images), (s.batch,), generator=rng)[share.rows]]
             x = gvr.translate(x, shift, rng, share)
             noise = torch.randn(s.batch, s.latent_dim, generator=rng)[share.rows]
@@ -80,7 +80,7 @@ class Vae(gvr.Generator):
             if not math.isfinite(loss.item()):
                 ctx.log(loss=loss.item())
             if step % 50 == 0 or step + 1 == s.steps:
-                means = ctx.mean(share, *losses.values())
+                means = ctx.all_reduce_mean(share, *losses.values())
                 ctx.log(**{name: mean.item() for name, mean in zip(losses, means, strict=True)})
 
     def inference(self, image: gvr.ImageSpec) -> nn.Module:

@@ -54,7 +54,7 @@ class WganGp(gvr.Generator):
         },
     }
     settings: Settings
-    shares = True
+    data_parallel = True
 
     def build(self, image: gvr.ImageSpec) -> nn.Module:
         """Return the generator network."""
@@ -78,9 +78,9 @@ class WganGp(gvr.Generator):
             "critic_optimiser": c_step,
         }
         shift, n = round(s.shift * size), s.batch * s.critic_steps
-        share, share_g = ctx.share(s.batch, s.critic_steps), ctx.share(s.batch)
+        share, share_g = ctx.shard(s.batch, s.critic_steps), ctx.shard(s.batch)
         for step in ctx.loop(s.iterations, state, batch=n, images=len(images)):
-            rng = ctx.generator(step)
+            rng = ctx.rng(step)
             index = torch.randint(len(images), (n,), generator=rng)
             real = gvr.translate(images[index[share.rows]], shift, rng, share)
             noise = torch.randn(n + s.batch, s.latent_dim, generator=rng)
@@ -103,7 +103,7 @@ class WganGp(gvr.Generator):
             if not math.isfinite(loss.item()):
                 ctx.log(critic_loss=loss.item())
             if step % 50 == 0 or step + 1 == s.iterations:
-                (distance,) = ctx.mean(share, distance)
+                (distance,) = ctx.all_reduce_mean(share, distance)
                 ctx.log(wasserstein=distance.item(), critic_loss=loss.item())
 
     def critic(self, image: gvr.ImageSpec, seed: int) -> nn.Module:

@@ -81,7 +81,7 @@ class FittedHead(gvr.Head):
         }
         every = max(1, s.steps // s.checks)
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(train)):
-            index = torch.randint(len(train), (s.batch,), generator=ctx.generator(step))
+            index = torch.randint(len(train), (s.batch,), generator=ctx.rng(step))
             index = index.to(train.z.device)
             loss = self.loss(net, train.z[index], train.targets[index], task)
             adam.zero_grad(set_to_none=True)

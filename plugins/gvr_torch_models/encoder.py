@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .given import Given, TorchModel, random_weights, refuse_unfit
+from .image_normalization import Pictures, PictureSettings
 from .loading import make_network
-from .pictures import Pictures, PictureSettings
+from .wrapped_network import Given, TorchModel, random_weights, refuse_unfit
 
 
 class PictureEncoder(Given):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .given import Given, TorchModel, random_weights, refuse_unfit
 from .loading import make_network
 from .settings import Many, NetworkSettings
+from .wrapped_network import Given, TorchModel, random_weights, refuse_unfit
 
 DRAWS = 16  # latents whose images must lie in the range
 SLACK = 0.1  # of the range, that a decoder without a last activation may leave it by

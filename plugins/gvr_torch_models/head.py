@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .given import Given, TorchModel, random_weights
+from .image_normalization import Pictures, PictureSettings
 from .loading import make_network
-from .pictures import Pictures, PictureSettings
 from .settings import Many
+from .wrapped_network import Given, TorchModel, random_weights
 
 NEAREST = 1e-6  # to 0 and 1 that a probability may come before it becomes a logit
 

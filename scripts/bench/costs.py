@@ -1,9 +1,9 @@
-"""Measure what stages cost, and write what `gvr-bench run --plan` tells where a store is empty.
+"""Measure what stages cost, and write what `gvr-bench run --dry-run` tells where a cache is empty.
 
     python scripts/bench/costs.py                    # gvr_bench/costs.json, about an hour
     python scripts/bench/costs.py --job small --rounds 1 --add
 
-Every job is an ordinary run with few images and steps, in a store of its own and without the
+Every job is an ordinary run with few images and steps, in a cache of its own and without the
 networks that come with the package. Kept is the shortest time of all rounds, for other work on the
 machine only adds to it, and the median of the memory. With `--add` the rounds of the file that is
 there count as well, for the same machine.
@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from timing import processor, say
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.serialization import read_json, write_json
 from gvr_bench.core.stage import canonical
 from gvr_bench.pipeline.estimates import COSTS, Measured, as_row, measured_in
@@ -43,7 +43,7 @@ main()
 """
 SMALL = (
     "--dataset", "phantom:train=2000,validation=200,test=400",
-    "--generator", "wgan-gp:iterations=100", "--encoder", "conv:steps=100", "--limit", "50",
+    "--generator", "wgan-gp:iterations=100", "--encoder", "conv:steps=100", "--max-cases", "50",
 )  # fmt: skip
 JOBS = {
     "small": SMALL,
@@ -57,7 +57,7 @@ JOBS = {
     ),
     "digits": (
         "--dataset", "digits", "--generator", "wgan-gp:iterations=100",
-        "--encoder", "conv:steps=100", "--limit", "50", "--explainer", "random",
+        "--encoder", "conv:steps=100", "--max-cases", "50", "--explainer", "random",
         "--metrics", "cost",
     ),
     "standard": (
@@ -66,7 +66,7 @@ JOBS = {
         "--explainer", "gvr:steps=50", "--explainer", "gvr-robust:steps=20",
         "--explainer", "saliency", "--explainer", "integrated-gradients",
         "--explainer", "occlusion", "--explainer", "lime:samples=300", "--explainer", "random",
-        "--limit", "8", "--metrics", "truth", "--metrics", "validity", "--metrics", "oracle",
+        "--max-cases", "8", "--metrics", "truth", "--metrics", "validity", "--metrics", "oracle",
         "--metrics", "decoding",
     ),
     "paper": (
@@ -74,20 +74,20 @@ JOBS = {
         "--generator", "wgan-gp:iterations=2", "--encoder", "conv:steps=3",
         "--explainer", "gvr:steps=20", "--explainer", "gvr-robust:steps=10",
         "--explainer", "saliency", "--explainer", "integrated-gradients:steps=10",
-        "--explainer", "random", "--limit", "4", "--metrics", "truth", "--metrics", "validity",
+        "--explainer", "random", "--max-cases", "4", "--metrics", "truth", "--metrics", "validity",
         "--metrics", "oracle",
     ),
 }  # fmt: skip
 
 
 def run(arguments: Iterable[str]) -> tuple[list[Measured], float]:
-    """Carry out a run in an empty store; return what its stages took, and the memory at its end.
+    """Carry out a run in an empty cache; return what its stages took, and the memory at its end.
 
     Every stage starts the peak anew, so at the end it is that of the program and its leftovers.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        command = ["run", *arguments, "--device", "cpu", "--store", str(root / "store")]
+        command = ["run", *arguments, "--device", "cpu", "--cache-dir", str(root / "cache")]
         command += ["--out", str(root / "run")]
         with (root / "log").open("w") as log:
             started = subprocess.Popen(  # noqa: S603 - our own command
@@ -96,7 +96,7 @@ def run(arguments: Iterable[str]) -> tuple[list[Measured], float]:
             _, status, used = os.wait4(started.pid, 0)
         if os.waitstatus_to_exitcode(status) > 1:
             raise SystemExit(f"error: {' '.join(command)}: {(root / 'log').read_text()[-500:]}")
-        found = list(measured_in(Store(root / "store", root / "none")))
+        found = list(measured_in(ArtifactCache(root / "cache", root / "none")))
     return found, used.ru_maxrss * 1024.0
 
 

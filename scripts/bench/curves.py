@@ -37,7 +37,7 @@ IMAGES, STEPS, SIZES, THREADS = (250, 500, 1000, 2000), (25, 50, 100, 200), (32,
 BATCH, CASES = 32, 16
 
 
-class Bench:
+class StageContext:
     """Untrained networks for images of one size, and what can be timed with them."""
 
     def __init__(self, size: int) -> None:
@@ -67,9 +67,9 @@ class Bench:
         """Make rationales that are never found, so that every step is taken."""
         asked = torch.zeros(CASES, dtype=torch.int64)
         never = torch.full((CASES,), -1e9)
-        query = gvr.Query(TASK, asked, asked, never, never)
+        target = gvr.ExplanationTarget(TASK, asked, asked, never, never)
         explainer = Gvr(Gvr.Settings(steps=steps))
-        explainer.explain(self.model, self.pixels[:CASES], query, gvr.Context(CPU))
+        explainer.explain(self.model, self.pixels[:CASES], target, gvr.Context(CPU))
 
 
 def reading(images: int, size: int = 32) -> None:
@@ -97,12 +97,12 @@ Curves = dict[str, dict[str, dict[int, Callable[[], None]]]]
 
 def curves() -> Curves:
     """Return what is timed: by axis, line and number."""
-    benches = {size: Bench(size) for size in SIZES}
+    benches = {size: StageContext(size) for size in SIZES}
     small, large = benches[32], benches[64]
     lines = {
-        "WGAN-GP, 2 iterations of 2 x 32": lambda bench: bench.training,
-        "encoding 250 images": lambda bench: bench.encoding,
-        "16 rationales, 25 steps": lambda bench: bench.rationales,
+        "WGAN-GP, 2 iterations of 2 x 32": lambda stage_ctx: stage_ctx.training,
+        "encoding 250 images": lambda stage_ctx: stage_ctx.encoding,
+        "16 rationales, 25 steps": lambda stage_ctx: stage_ctx.rationales,
     }
     return {
         "images": {
@@ -111,7 +111,8 @@ def curves() -> Curves:
         },
         "latent steps": {"16 rationales": {n: partial(small.rationales, n) for n in STEPS}},
         "pixels along an edge": {
-            name: {size: of(bench) for size, bench in benches.items()} for name, of in lines.items()
+            name: {size: of(stage_ctx) for size, stage_ctx in benches.items()}
+            for name, of in lines.items()
         },
         "threads (64 px)": {
             name: {n: partial(on_threads, n, of(large)) for n in THREADS}

@@ -41,7 +41,7 @@ def untrained(width: int) -> gvr.Model:
     return gvr.Model(*(net.eval().requires_grad_(False) for net in nets))
 
 
-class Bench:
+class StageContext:
     """One model, the images, and what is asked of them."""
 
     def __init__(self, width: int) -> None:
@@ -49,7 +49,7 @@ class Bench:
         self.model = untrained(width)
         self.x = torch.rand(IMAGES, 1, SPEC.size, SPEC.size) * 2 - 1
         asked = torch.zeros(IMAGES, dtype=torch.int64)
-        self.query = gvr.Query(TASK, asked, asked, asked.float(), asked.float())
+        self.target = gvr.ExplanationTarget(TASK, asked, asked, asked.float(), asked.float())
 
     def compare(
         self, name: str, explainer: gvr.Explainer, captum_once: Callable[[slice], object]
@@ -59,7 +59,7 @@ class Bench:
         seconds: tuple[list[float], list[float]] = ([], [])
 
         def explain_all() -> None:
-            explainer.explain(self.model, self.x, self.query, ctx)
+            explainer.explain(self.model, self.x, self.target, ctx)
 
         def captum_all() -> None:
             for i in range(IMAGES):
@@ -111,7 +111,7 @@ class Bench:
 if __name__ == "__main__":
     print(f"{IMAGES} images, {torch.get_num_threads()} threads")
     for width in WIDTHS:
-        bench = Bench(width)
-        bench.occlusion()
+        stage_ctx = StageContext(width)
+        stage_ctx.occlusion()
         for samples in SAMPLES:
-            bench.lime(samples)
+            stage_ctx.lime(samples)

@@ -23,11 +23,11 @@ from PIL import Image
 from timing import machine, ratio, say, seconds_of, spread, table
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import FileCheckpoints, Store
+from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
 from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.core.stage import Stage
 from gvr_bench.data.image_io import letterbox, read_picture
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps.data import compute_data
 
 CPU = torch.device("cpu")
@@ -72,11 +72,11 @@ def read_all(dataset: gvr.Dataset) -> None:
     """Compute the stage that reads a data set, as a run does."""
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage("data", "folder", "1", {}, component=dataset)
-        store = Store(Path(folder))
-        kept = FileCheckpoints(store.place(stage) / "work", 30.0)
-        with store.claim(stage):
-            compute_data(Bench(stage, store, gvr.Context(CPU, checkpoints=kept)))
-            store.commit(stage, {"seconds": 0.0})
+        cache = ArtifactCache(Path(folder))
+        kept = FileCheckpoints(cache.write_dir(stage) / "work", 30.0)
+        with cache.lock(stage):
+            compute_data(StageContext(stage, cache, gvr.Context(CPU, checkpoints=kept)))
+            cache.commit(stage, {"seconds": 0.0})
 
 
 def parts(files: list[Path], size: int) -> str:

@@ -1,7 +1,7 @@
 """How long a training takes with one process and with several: `python scripts/bench/processes.py`.
 
 Each round trains the same WGAN-GP (64 px) once in every way, under torchrun where there are several
-processes, each time in an empty store, and reads what the stage took.
+processes, each time in an empty cache, and reads what the stage took.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WAYS = ((1, 1), (1, 2), (2, 1))  # processes, threads of each
 TRAINING = "wgan-gp:iterations={iterations},batch=64"
 REST = (
     "--dataset", "phantom:size=64,train=1000,validation=50,test=100", "--encoder", "conv:steps=1",
-    "--head", "linear:steps=1", "--explainer", "random", "--metrics", "cost", "--limit", "2",
+    "--head", "linear:steps=1", "--explainer", "random", "--metrics", "cost", "--max-cases", "2",
     "--device", "cpu",
 )  # fmt: skip
 
@@ -34,14 +34,14 @@ def seconds_of(processes: int, threads: int, iterations: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         command = [*(alone if processes == 1 else several), "run", *REST]
         command += ["--generator", TRAINING.format(iterations=iterations)]
-        command += ["--store", f"{folder}/store", "--out", f"{folder}/run"]
+        command += ["--cache-dir", f"{folder}/cache", "--out", f"{folder}/run"]
         done = subprocess.run(  # noqa: S603 - our own command
             command, env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(f"error: {' '.join(command)}: {done.stderr[-500:]}")
-        (meta,) = Path(folder).glob("store/generator/*/meta.json")
+        (meta,) = Path(folder).glob("cache/generator/*/meta.json")
         return float(json.loads(meta.read_text())["seconds"])
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from trained import Setup, find
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import default_root
+from gvr_bench.cache.artifacts import default_cache_dir
 from gvr_bench.config.spec import DEFAULTS
 from gvr_bench.core.errors import GvrError
 from gvr_bench.data.stored_images import to_float
@@ -34,19 +34,19 @@ def one_by_one(setup: Setup, explainer: Gvr, index: Tensor) -> list[int]:
     """Run the papers' algorithm on one image after another; return the steps each took."""
     model, s, steps = setup.model, explainer.settings, []
     for i in index.tolist():
-        query = setup.query[i : i + 1]
+        target = setup.target[i : i + 1]
         with torch.no_grad():
             z = model.encoder(to_float(setup.pixels[i : i + 1]))
             before = model.generator(z)
-        cutoff = explainer.cutoff(query)
+        cutoff = explainer.cutoff(target)
         adam = torch.optim.Adam([z.requires_grad_()], s.learning_rate)
         for step in range(s.steps + 1):
-            prediction = query.activate(model.head(z))
-            if step == s.steps or query.select(prediction) <= cutoff:
+            prediction = target.task.activate(model.head(z))
+            if step == s.steps or target.source_output(prediction) <= cutoff:
                 break
             change = (model.generator(z) - before).square().mean()
             adam.zero_grad()
-            explainer.value(prediction, change, query).sum().backward()
+            explainer.value(prediction, change, target).sum().backward()
             adam.step()
         steps.append(step)
     return steps
@@ -91,7 +91,7 @@ class Times:
         timed, made, alone = {}, list[gvr.Explanation](), list[int]()
         timed["ours"] = self.time(lambda: made.extend(setup.explain(name, self.index)))
         self.steps = torch.cat([part.steps for part in made if part.steps is not None])
-        self.found = torch.cat([part.found for part in made if part.found is not None])
+        self.found = torch.cat([part.success for part in made if part.success is not None])
         timed["floor"] = self.time(lambda: bare(setup, name, self.steps))
         timed["alone"] = self.time(lambda: alone.extend(self.alone()))
         self.agree = int((torch.tensor(alone) == self.sample_steps.cpu()).sum())
@@ -171,7 +171,7 @@ def costs(setup: Setup, name: str, n: int) -> tuple[float, float, float]:
 def main() -> None:
     """Measure and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", type=Path, default=default_root())
+    parser.add_argument("--cache-dir", type=Path, default=default_cache_dir())
     parser.add_argument("--data-root")
     for kind in ("dataset", "generator", "encoder"):
         parser.add_argument(f"--{kind}", default=DEFAULTS[kind])

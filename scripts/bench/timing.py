@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from gvr_bench.pipeline.runner import gains_from_bfloat16
+from gvr_bench.pipeline.options import gains_from_bfloat16
 from gvr_bench.pipeline.steps.cost import MEBI, read_peak, reset_peak
 
 

@@ -1,4 +1,4 @@
-"""A trained model and the images that it sees the finding in, out of a store."""
+"""A trained model and the images that it sees the finding in, out of a cache."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from rich.console import Console
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.pipeline.graph import make_plan
+from gvr_bench.pipeline.options import RunOptions, choose_device
 from gvr_bench.pipeline.plan import Plan
-from gvr_bench.pipeline.runner import How, Runner, choose_device
-from gvr_bench.pipeline.stage_context import Bench, cases_query, load_model
+from gvr_bench.pipeline.runner import Runner
+from gvr_bench.pipeline.stage_context import StageContext, cases_query, load_model
 from gvr_bench.registry.registry import installed
 
 CASES = 1000  # test images asked about, at most
@@ -32,7 +33,7 @@ class Setup:
 
     model: gvr.Model
     pixels: Tensor
-    query: gvr.Query
+    target: gvr.ExplanationTarget
     explainers: dict[str, gvr.Explainer]
     device: torch.device
 
@@ -43,7 +44,7 @@ class Setup:
         ctx = gvr.Context(self.device, batch_size=batch_size)
         return [
             self.explainers[name].explain(
-                self.model, to_float(self.pixels[index[part]]), self.query[index[part]], ctx
+                self.model, to_float(self.pixels[index[part]]), self.target[index[part]], ctx
             )
             for part in ctx.batches(len(index))
         ]
@@ -58,7 +59,7 @@ class Setup:
 
 
 def find(given: argparse.Namespace, explainers: Sequence[str]) -> Setup:
-    """Load the networks asked for from the store, fitting the head where it is missing."""
+    """Load the networks asked for from the cache, fitting the head where it is missing."""
     choices = {
         "dataset": [given.dataset],
         "generator": [given.generator],
@@ -67,28 +68,28 @@ def find(given: argparse.Namespace, explainers: Sequence[str]) -> Setup:
         "explainer": explainers,
     }
     plan = make_plan(
-        build_spec(None, {"limit": CASES, "data_root": given.data_root}, choices), installed()
+        build_spec(None, {"max_cases": CASES, "data_root": given.data_root}, choices), installed()
     )
     (combination,) = plan.combinations
-    store, device = Store(given.store), choose_device(given.device)
+    cache, device = ArtifactCache(given.cache), choose_device(given.device)
     for stage in (combination.generator_stage, combination.encoder_stage):
-        if not store.has(stage):
+        if not cache.has(stage):
             flags = [("dataset", given.dataset), ("data-root", given.data_root)]
             flags += [("generator", given.generator), ("encoder", given.encoder)]
             typed = " ".join(f"--{flag} {value}" for flag, value in flags if value)
             raise SystemExit(
-                f"error: {stage} is neither in the store {store.root} nor in the package; train "
-                f"it: gvr-bench run {typed} --store {store.root}"
+                f"error: {stage} is neither in the cache {cache.root} nor in the package; train "
+                f"it: gvr-bench run {typed} --cache-dir {cache.root}"
             )
-    complete(plan, (combination.head_stage, combination.cases), How(device), store)
-    return load(combination.explanations, store, device)
+    complete(plan, (combination.head_stage, combination.cases), RunOptions(device), cache)
+    return load(combination.explanations, cache, device)
 
 
-def complete(plan: Plan, stages: tuple[Stage, ...], how: How, store: Store) -> None:
+def complete(plan: Plan, stages: tuple[Stage, ...], how: RunOptions, cache: ArtifactCache) -> None:
     """Compute of a plan what these stages lack."""
     keys = {stage.key for stage in ancestry(*stages)}
     part = Plan(plan.spec, plan.combinations, tuple(s for s in plan.stages if s.key in keys))
-    runner = Runner(part, store, installed(), how)
+    runner = Runner(part, cache, installed(), how)
     runner.prepare()
     for outcome in runner.run(Console(stderr=True)).values():
         if outcome.status not in ("done", "cached"):
@@ -102,17 +103,21 @@ def ancestry(*stages: Stage) -> Iterator[Stage]:
         yield from ancestry(*stage.inputs)
 
 
-def load(explanations: dict[str, Stage], store: Store, device: torch.device) -> Setup:
+def load(explanations: dict[str, Stage], cache: ArtifactCache, device: torch.device) -> Setup:
     """Load the model and the images that it sees the finding in."""
     stage = next(iter(explanations.values()))
-    bench = Bench(stage, store, gvr.Context(device))
-    model = load_model(bench)
-    cases = read_arrays(bench.file(stage.input("cases"), "cases.h5"), "image", "source", "target")
+    stage_ctx = StageContext(stage, cache, gvr.Context(device))
+    model = load_model(stage_ctx)
+    cases = read_arrays(
+        stage_ctx.file(stage.input("cases"), "cases.h5"), "image", "source_class", "target_class"
+    )
     pixels = torch.from_numpy(cases["image"]).to(device)
-    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
+    target = cases_query(
+        stage_ctx, stage_ctx.dataset().task, cases["source_class"], cases["target_class"]
+    )
     with torch.no_grad():
-        seen = query.asked(model(to_float(pixels)))
+        seen = target.predicts_source(model(to_float(pixels)))
     if not bool(seen.any()):
         raise SystemExit("error: the model sees the finding in no test image")
     explainers = {name: cast(gvr.Explainer, s.component) for name, s in explanations.items()}
-    return Setup(model, pixels[seen], query[seen], explainers, device)
+    return Setup(model, pixels[seen], target[seen], explainers, device)

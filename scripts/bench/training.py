@@ -28,7 +28,7 @@ from torch import Tensor, nn
 import gvr_bench.api as gvr
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics.frechet import frechet_distance
-from gvr_bench.pipeline.runner import choose_device, gains_from_bfloat16
+from gvr_bench.pipeline.options import choose_device, gains_from_bfloat16
 
 SPEC = gvr.ImageSpec(channels=1, size=32)
 COMPONENTS = 64  # of the pixels, on which the Frechet distance is taken
@@ -81,7 +81,7 @@ def plain_fit(s: WganGp.Settings, net: nn.Module, images: Pixels, ctx: gvr.Conte
     g_adam = torch.optim.Adam(generator.parameters(), s.learning_rate, betas=betas)
     c_adam = torch.optim.Adam(critic.parameters(), s.learning_rate, betas=betas)
     for step in ctx.loop(s.iterations, {"generator": generator, "critic": critic}):
-        rng = ctx.generator(step)
+        rng = ctx.rng(step)
         for _ in range(s.critic_steps):
             real = images[torch.randint(len(images), (s.batch,), generator=rng)]
             real = gvr.translate(real, round(s.shift * SPEC.size), rng)
@@ -112,7 +112,7 @@ def noise(s: WganGp.Settings, rng: torch.Generator, device: torch.device) -> Ten
     return torch.randn(s.batch, s.latent_dim, generator=rng).to(device)
 
 
-class Bench:
+class StageContext:
     """The three ways to train, on the same images."""
 
     def __init__(self, device: torch.device) -> None:
@@ -216,11 +216,11 @@ def main() -> None:
     parser.add_argument("--quality", action="store_true", help="compare results; takes long")
     parser.add_argument("--seeds", type=int, default=3, help="trainings compared by --quality")
     given = parser.parse_args()
-    bench = Bench(choose_device(given.device))
+    stage_ctx = StageContext(choose_device(given.device))
     if given.quality:
-        print(bench.quality(given.iterations or 2000, given.seeds))
+        print(stage_ctx.quality(given.iterations or 2000, given.seeds))
     else:
-        print(bench.speed(given.rounds, given.iterations or 15, given.warm))
+        print(stage_ctx.speed(given.rounds, given.iterations or 15, given.warm))
 
 
 if __name__ == "__main__":

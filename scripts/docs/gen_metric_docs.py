@@ -20,7 +20,7 @@ questions and definition) are compared with each other alone.
 
 In the formulas: `x` the image, `E` the encoder, `G` the generator, `h` the head, `f = h(E(.))` the
 explained model, `o` the oracle, an independent model of the same task; `z = E(x)` and `r = G(z)`
-the reconstruction; `z'` and `x'` the counterfactual, latent and image; `a` the heat of the
+the reconstruction; `z'` and `x'` the counterfactual, latent and image; `a` the attribution of the
 explainer; `m` the mask of the finding; `x*` the true counterfactual."""
 WAY = {"up": "↑", "down": "↓", "-": ""}
 

@@ -1,4 +1,4 @@
-"""Several processes at work in one store."""
+"""Several processes at work in one cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMON = [
     "--dataset", "phantom:size=32,train=30,validation=16,test=40",
     "--generator", "wgan-gp:iterations=40,width=4,batch=8",
     "--encoder", "conv:steps=60,width=4",
-    "--limit", "4", "--device", "cpu",
+    "--max-cases", "4", "--device", "cpu",
     "--metrics", "truth", "--metrics", "validity", "--metrics", "sanity",
 ]  # fmt: skip
 EXPLAINERS = ("saliency", "gvr:steps=5", "occlusion", "edge", "cam", "latent-shift")
@@ -37,18 +37,18 @@ def specs(rng: random.Random) -> list[list[str]]:
 
 
 @scenario(
-    "Eight processes share a store",
+    "Eight processes share a cache",
     "eight runs with overlapping specs, started together",
     "Each stage is computed once, by whoever comes first; the others wait for it.",
 )
 def crowd(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
-    """Let eight processes share a store."""
-    crew = Crew(lab.home, rng, outcome)
-    crew.finish()
-    twice = [key for key, count in crew.made().items() if count != 1]
+    """Let eight processes share a cache."""
+    process_group = ProcessGroup(lab.home, rng, outcome)
+    process_group.finish()
+    twice = [key for key, count in process_group.made().items() if count != 1]
     if twice:
         outcome.wrong.append(f"{len(twice)} stages were computed more than once")
-    crew.compare()
+    process_group.compare()
 
 
 @scenario(
@@ -58,39 +58,39 @@ def crowd(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
 )
 def owner_killed(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Kill the process that the others wait for."""
-    crew = Crew(lab.home, rng, outcome)
-    first = crew.first_owner()
+    process_group = ProcessGroup(lab.home, rng, outcome)
+    first = process_group.first_owner()
     time.sleep(rng.uniform(0, 1.5))
     held = time.monotonic()
-    crew.kill(first)
-    crew.finish()
+    process_group.kill(first)
+    process_group.finish()
     outcome.figures["seconds to the end"] = round(time.monotonic() - held, 1)
-    crew.compare()
+    process_group.compare()
 
 
 @scenario(
     "Locks are lost",
-    "all lock files removed every 50 ms while eight runs share a store",
+    "all lock files removed every 50 ms while eight runs share a cache",
     "Stages are computed more than once. What is stored in the end is whole, and the records "
     "are the same.",
 )
 def locks_lost(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Remove all lock files again and again."""
-    crew = Crew(lab.home, rng, outcome)
-    while any(one.process.poll() is None for one in crew.runs):
-        for lock in (crew.store / "locks").glob("*.lock"):
+    process_group = ProcessGroup(lab.home, rng, outcome)
+    while any(one.process.poll() is None for one in process_group.runs):
+        for lock in (process_group.cache / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
         time.sleep(0.05)
-    crew.finish()
-    double = sum(count - 1 for count in crew.made().values())
+    process_group.finish()
+    double = sum(count - 1 for count in process_group.made().values())
     outcome.figures["stages computed again"] = (
         outcome.figures.get("stages computed again", 0) + double
     )
-    crew.compare()
+    process_group.compare()
 
 
-class Crew:
-    """Eight processes at work in a new store."""
+class ProcessGroup:
+    """Eight processes at work in a new cache."""
 
     def __init__(self, home: Path, rng: random.Random, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -98,23 +98,23 @@ class Crew:
         self.labs = [
             Lab(home / f"crew-{time.monotonic_ns()}-{i}", spec) for i, spec in enumerate(self.drawn)
         ]
-        self.store = self.labs[0].fresh("store")
+        self.cache = self.labs[0].fresh("cache")
         self.outs = [lab.fresh("run") for lab in self.labs]
         self.runs: list[Started] = [
-            lab.start(self.store, out) for lab, out in zip(self.labs, self.outs, strict=True)
+            lab.start(self.cache, out) for lab, out in zip(self.labs, self.outs, strict=True)
         ]
         outcome.times += 1
         outcome.runs += PROCESSES
 
     def first_owner(self) -> Started:
         """Wait until some process writes a stage; return one that does."""
-        until(lambda: bool(drafts(self.store)), self.runs[0].process)
+        until(lambda: bool(drafts(self.cache)), self.runs[0].process)
         for path in Path("/proc").glob("[0-9]*/fd/*"):
             try:
                 target = path.readlink()
             except OSError:
                 continue
-            if target.suffix == ".lock" and target.parent == self.store / "locks":
+            if target.suffix == ".lock" and target.parent == self.cache / "locks":
                 pid = int(path.parts[2])
                 found = [one for one in self.runs if one.process.pid == pid]
                 if found and holds(pid):
@@ -129,11 +129,11 @@ class Crew:
         del self.runs[index], self.outs[index], self.labs[index]
 
     def finish(self) -> None:
-        """Wait for all, and check the store."""
+        """Wait for all, and check the cache."""
         for one in self.runs:
             if one.wait():
                 self.outcome.wrong.append(f"exit {one.wait()}: {one.said[-1:]}")
-        if cache("verify", "--store", str(self.store)).returncode:
+        if cache("verify", "--cache-dir", str(self.cache)).returncode:
             self.outcome.wrong.append("a damaged value")
 
     def made(self) -> Counter[str]:
@@ -146,16 +146,16 @@ class Crew:
         return count
 
     def compare(self) -> None:
-        """Compare the records with those of the same spec alone on the finished store."""
+        """Compare the records with those of the same spec alone on the finished cache."""
         for lab, out in zip(self.labs, self.outs, strict=True):
             if not (out / "records.jsonl").is_file():
                 continue
             alone = lab.fresh("alone")
-            if lab.run(self.store, alone).wait():
-                self.outcome.wrong.append("a run on the finished store failed")
+            if lab.run(self.cache, alone).wait():
+                self.outcome.wrong.append("a run on the finished cache failed")
             elif comparable_records(alone) != comparable_records(out):
                 self.outcome.differing.append("records")
-        shutil.rmtree(self.store)
+        shutil.rmtree(self.cache)
 
 
 def holds(pid: int) -> bool:

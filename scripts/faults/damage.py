@@ -19,42 +19,42 @@ NAMED = 1  # exit code of `cache verify` where something is damaged
 
 
 @scenario(
-    "A file of the store is damaged",
-    "a random file of a finished store: a flipped bit, cut in half, emptied or removed",
+    "A file of the cache is damaged",
+    "a random file of a finished cache: a flipped bit, cut in half, emptied or removed",
     "`gvr-bench cache verify` names it; a run that reads it warns, computes the value again "
     "and ends with the same records.",
 )
 def damage(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
-    """Damage a random file of a finished store, check it, and run again."""
-    store, out = lab.partial(set()), lab.fresh("run")
-    path = rng.choice([p for folder in stage_folders(store) for p in sorted(folder.iterdir())])
+    """Damage a random file of a finished cache, check it, and run again."""
+    cache, out = lab.partial(set()), lab.fresh("run")
+    path = rng.choice([p for folder in stage_folders(cache) for p in sorted(folder.iterdir())])
     way = rng.choice(WAYS)
     harm(path, way, rng)
     outcome.times += 1
     outcome.where[way] += 1
     if way != "no file" or path.name != META:  # a value without meta.json is simply absent
-        named = cache("verify", "--store", str(store))
+        named = cache("verify", "--cache-dir", str(cache))
         if named.returncode != NAMED or f"damaged: {path.parent}: " not in named.stdout:
             outcome.wrong.append(f"verify is silent about {path}: {way}")
-    rerun(lab, store, out, outcome)
-    shutil.rmtree(store)
+    rerun(lab, cache, out, outcome)
+    shutil.rmtree(cache)
 
 
-def rerun(lab: Lab, store: Path, out: Path, outcome: Outcome) -> None:
-    """Run on a damaged store; damage that nothing read is mended at last."""
+def rerun(lab: Lab, cache: Path, out: Path, outcome: Outcome) -> None:
+    """Run on a damaged cache; damage that nothing read is mended at last."""
     outcome.runs += 1
-    ran = lab.run(store, out)
+    ran = lab.run(cache, out)
     if ran.wait():
         outcome.wrong.append(f"exit {ran.wait()}: {ran.said[-1:]}")
         return
     warned = any(line.startswith("warning: ") for line in ran.said)
     outcome.figures["noticed by the run"] = outcome.figures.get("noticed by the run", 0) + warned
-    if cache("verify", "--store", str(store), "--fix").returncode:
+    if cache("verify", "--cache-dir", str(cache), "--fix").returncode:
         outcome.wrong.append("verify --fix left damage")
-    if lab.run(store, out).wait():
+    if lab.run(cache, out).wait():
         outcome.wrong.append("the run after the cure failed")
         return
-    outcome.differing += lab.differences(store, out)
+    outcome.differing += lab.differences(cache, out)
 
 
 def harm(path: Path, way: str, rng: random.Random) -> None:
@@ -86,40 +86,40 @@ def cache(*arguments: str) -> subprocess.CompletedProcess[str]:
 )
 def tidying(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Tidy up again and again beside a run, and remove all values once in its midst."""
-    store, out = lab.partial({"student", "oracle"}), lab.fresh("run")
-    started = lab.start(store, out)
-    tidy(store, started, outcome)
-    remove_all(store, started, rng.uniform(0.2, 0.9) * len(lab.plan))
+    cache, out = lab.partial({"student", "oracle"}), lab.fresh("run")
+    started = lab.start(cache, out)
+    tidy(cache, started, outcome)
+    remove_all(cache, started, rng.uniform(0.2, 0.9) * len(lab.plan))
     outcome.times += 1
     outcome.runs += 1
-    finish(lab, started, store, out, outcome)
-    shutil.rmtree(store)
+    finish(lab, started, cache, out, outcome)
+    shutil.rmtree(cache)
 
 
-def tidy(store: Path, started: Started, outcome: Outcome) -> None:
+def tidy(cache: Path, started: Started, outcome: Outcome) -> None:
     """Collect garbage a few times, which must not touch a value."""
-    before = whole_values(store)
-    until(lambda: bool(drafts(store)), started.process)
+    before = whole_values(cache)
+    until(lambda: bool(drafts(cache)), started.process)
     for _ in range(3):
-        done = cache("gc", "--store", str(store))
+        done = cache("gc", "--cache-dir", str(cache))
         outcome.times += 1
         if done.returncode:
             outcome.wrong.append(done.stderr)
-    outcome.values_lost += sum(key not in whole_values(store) for key in before)
+    outcome.values_lost += sum(key not in whole_values(cache) for key in before)
 
 
-def remove_all(store: Path, started: Started, count: float) -> None:
+def remove_all(cache: Path, started: Started, count: float) -> None:
     """Remove all values as soon as there are so many."""
-    until(lambda: len(whole_values(store)) > count, started.process)
-    cache("gc", "--store", str(store), "--unused-for", "0")
+    until(lambda: len(whole_values(cache)) > count, started.process)
+    cache("gc", "--cache-dir", str(cache), "--unused-for", "0")
 
 
-def finish(lab: Lab, started: Started, store: Path, out: Path, outcome: Outcome) -> None:
+def finish(lab: Lab, started: Started, cache: Path, out: Path, outcome: Outcome) -> None:
     """Wait for a run, and compare its records; its values may have been removed."""
     code = started.wait()
     if code:
         outcome.wrong.append(f"exit {code}: {started.said[-1:]}")
-    elif lab.run(store, out).wait():
+    elif lab.run(cache, out).wait():
         outcome.wrong.append("the run after failed")
     else:
-        outcome.differing += lab.differences(store, out)
+        outcome.differing += lab.differences(cache, out)

@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from damage import cache
 from lab import Lab, Started, whole_values
 from outcome import NotPossible, Outcome, scenario
 
@@ -18,22 +17,22 @@ SPACE = 2**28  # bytes of a small disk
 BROKEN = Path(__file__).with_name("broken_disk.py")
 MADE_AGAIN: tuple[set[str], ...] = (  # kinds of stage, with all that is made of them
     {"scores"},
-    {"probe", "scores"},
-    {"judges", "scores"},
-    {"explanations", "probe", "scores"},
+    {"perturbed_explanations", "scores"},
+    {"class_autoencoders", "scores"},
+    {"explanations", "perturbed_explanations", "scores"},
     {"prediction", "decoding"},
 )
 
 
 @contextlib.contextmanager
 def small_disk(lab: Lab, rng: random.Random) -> Iterator[Path]:
-    """Mount a small file system with a store for a run to go on with. Raises `NotPossible`."""
+    """Mount a small file system with a cache for a run to go on with. Raises `NotPossible`."""
     source, at = lab.partial(rng.choice(MADE_AGAIN)), lab.fresh("disk")
     at.mkdir(parents=True)
     if not mount("-t", "tmpfs", "-o", f"size={SPACE}", "tmpfs", str(at)):
         raise NotPossible("mounting is not allowed here")
     try:
-        shutil.copytree(source, at / "store")
+        shutil.copytree(source, at / "cache")
         yield at
     finally:
         subprocess.run(["umount", str(at)], check=True)
@@ -59,32 +58,32 @@ def mount(*arguments: str) -> bool:
 def full(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Run on a disk that is full at a random moment, then on the same one enlarged."""
     with small_disk(lab, rng) as disk:
-        store, out = disk / "store", disk / "run"
+        cache, out = disk / "cache", disk / "run"
         size = shutil.disk_usage(disk).used + rng.randrange(4096, 150_000)
         mount("-o", f"remount,size={size}", str(disk))
-        before = whole_values(store)
-        check_refusal(lab.run(store, out), store, before, outcome)
+        before = whole_values(cache)
+        check_refusal(lab.run(cache, out), cache, before, outcome)
         mount("-o", f"remount,size={SPACE}", str(disk))
-        go_on(lab, store, out, outcome)
+        go_on(lab, cache, out, outcome)
 
 
 @scenario(
-    "The store may not be written",
+    "The cache may not be written",
     "a tmpfs mounted read-only",
     "One line names the folder, and the exit code is 2; nothing is computed in vain. What is "
     "stored can be used with `--cached-only`.",
 )
 def read_only(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
-    """Run on a store that may not be written, then on the same one that may."""
+    """Run on a cache that may not be written, then on the same one that may."""
     with small_disk(lab, rng) as disk:
-        store, out = disk / "store", lab.fresh("run")
-        before = whole_values(store)
+        cache, out = disk / "cache", lab.fresh("run")
+        before = whole_values(cache)
         mount("-o", "remount,ro", str(disk))
-        check_refusal(lab.run(store, out), store, before, outcome)
+        check_refusal(lab.run(cache, out), cache, before, outcome)
         mount("-o", "remount,rw", str(disk))
-        go_on(lab, store, out, outcome)
+        go_on(lab, cache, out, outcome)
         mount("-o", "remount,ro", str(disk))
-        if lab.run(store, out, "--cached-only").wait():
+        if lab.run(cache, out, "--cached-only").wait():
             outcome.wrong.append("--cached-only failed")
 
 
@@ -97,17 +96,17 @@ def refused_writes(lab: Lab, name: str, times: int, rng: random.Random) -> Outco
         "goes on.",
     )
     while outcome.times < times:
-        store, out = lab.partial(rng.choice(MADE_AGAIN)), lab.fresh("run")
-        before = whole_values(store)
+        cache, out = lab.partial(rng.choice(MADE_AGAIN)), lab.fresh("run")
+        before = whole_values(cache)
         program = (str(BROKEN), name, str(rng.randrange(1, 40)))
-        refused = lab.start(store, out, program=program)
-        check_refusal(refused, store, before, outcome)
-        go_on(lab, store, out, outcome)
-        shutil.rmtree(store)
+        refused = lab.start(cache, out, program=program)
+        check_refusal(refused, cache, before, outcome)
+        go_on(lab, cache, out, outcome)
+        shutil.rmtree(cache)
     return outcome
 
 
-def check_refusal(refused: Started, store: Path, before: dict[str, int], outcome: Outcome) -> None:
+def check_refusal(refused: Started, cache: Path, before: dict[str, int], outcome: Outcome) -> None:
     """Hold a run that could not write to what is promised of it."""
     code, said = refused.wait(), refused.said
     if code == 0:
@@ -118,17 +117,17 @@ def check_refusal(refused: Started, store: Path, before: dict[str, int], outcome
         outcome.wrong.append(f"exit {code}: {said[-1:]}")
     if any("Traceback" in line for line in said):
         outcome.wrong.append("a traceback")
-    after = whole_values(store)
+    after = whole_values(cache)
     outcome.values_lost += sum(after.get(key) != when for key, when in before.items())
-    if cache("verify", "--store", str(store)).returncode:
+    if cache("verify", "--cache-dir", str(cache)).returncode:
         outcome.wrong.append("a damaged value")
 
 
-def go_on(lab: Lab, store: Path, out: Path, outcome: Outcome) -> None:
+def go_on(lab: Lab, cache: Path, out: Path, outcome: Outcome) -> None:
     """Run again, with space."""
     outcome.runs += 1
-    ran = lab.run(store, out)
+    ran = lab.run(cache, out)
     if ran.wait():
         outcome.wrong.append(f"exit {ran.wait()}: {ran.said[-1:]}")
         return
-    outcome.differing += lab.differences(store, out)
+    outcome.differing += lab.differences(cache, out)

@@ -29,12 +29,12 @@ SPEC = [
     "--head", "linear:steps=60",
     "--explainer", "gvr:steps=100,cutoff=1e-9",  # never found, so that each part takes a second
     "--metrics", "all",
-    "--limit", "8",
+    "--max-cases", "8",
     "--batch-size", "1",  # two parts of four cases
     "--device", "cpu",
 ]  # fmt: skip
 CLOCK = {"seconds", "memory", "seconds_per_image", "peak_memory_mb"}  # what no two runs share
-TRAINED = {"generator", "encoder", "head", "oracle", "judges", "student"}
+TRAINED = {"generator", "encoder", "head", "oracle", "class_autoencoders", "student"}
 TIMEOUT = 600.0
 
 
@@ -88,10 +88,10 @@ class Lab:
         return self.home / f"{self.count:03}-{name}"
 
     def start(
-        self, store: Path, out: Path, *more: str, program: Sequence[str] = ("-m", "gvr_bench")
+        self, cache: Path, out: Path, *more: str, program: Sequence[str] = ("-m", "gvr_bench")
     ) -> Started:
         """Start `gvr-bench run`."""
-        typed = ["run", *self.spec, "--store", str(store), "--out", str(out), *more]
+        typed = ["run", *self.spec, "--cache-dir", str(cache), "--out", str(out), *more]
         log = self.fresh("log")
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -103,18 +103,18 @@ class Lab:
             )
         return Started(process, log)
 
-    def run(self, store: Path, out: Path, *more: str) -> Started:
+    def run(self, cache: Path, out: Path, *more: str) -> Started:
         """Run the command to its end."""
-        started = self.start(store, out, *more)
+        started = self.start(cache, out, *more)
         started.wait()
         return started
 
     @cached_property
     def reference(self) -> Path:
-        """A folder with `store` and `run` of a run that nothing disturbed."""
+        """A folder with `cache` and `run` of a run that nothing disturbed."""
         home = self.home / "reference"
         if not (home / "run" / "records.jsonl").is_file():
-            started = self.run(home / "store", home / "run")
+            started = self.run(home / "cache", home / "run")
             if started.wait():
                 raise SystemExit("\n".join(started.said))
         return home
@@ -126,22 +126,22 @@ class Lab:
         return [Planned(row["key"], row["kind"], row["seconds"]) for row in told]
 
     def partial(self, kinds: set[str]) -> Path:
-        """Return a copy of the reference store without the stages of some kinds."""
-        store = self.fresh("store")
-        shutil.copytree(self.reference / "store", store)
+        """Return a copy of the reference cache without the stages of some kinds."""
+        cache = self.fresh("cache")
+        shutil.copytree(self.reference / "cache", cache)
         for kind in kinds:
-            shutil.rmtree(store / kind, ignore_errors=True)  # a small spec has not all of them
-        return store
+            shutil.rmtree(cache / kind, ignore_errors=True)  # a small spec has not all of them
+        return cache
 
-    def differences(self, store: Path, out: Path) -> list[str]:
+    def differences(self, cache: Path, out: Path) -> list[str]:
         """Name records and values that are not those of the undisturbed run."""
         found = []
         if comparable_records(out) != comparable_records(self.reference / "run"):
             found.append("records")
-        whole = self.reference / "store"
+        whole = self.reference / "cache"
         for folder in stage_folders(whole):
             name = folder.relative_to(whole)
-            theirs, ours = content(folder), content(store / name)
+            theirs, ours = content(folder), content(cache / name)
             if theirs.keys() != ours.keys() or not all(same(theirs[k], ours[k]) for k in theirs):
                 found.append(str(name))
         return found
@@ -195,15 +195,15 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def whole_values(store: Path) -> dict[str, int]:
+def whole_values(cache: Path) -> dict[str, int]:
     """Return when each complete value was written, by the key in its folder's name."""
-    metas = (folder / META for folder in stage_folders(store) if (folder / META).is_file())
+    metas = (folder / META for folder in stage_folders(cache) if (folder / META).is_file())
     return {meta.parent.name[-16:]: meta.stat().st_mtime_ns for meta in metas}
 
 
-def drafts(store: Path) -> set[str]:
+def drafts(cache: Path) -> set[str]:
     """Return the names of the folders in which processes write, or wrote, stages."""
-    folder = store / DRAFTS
+    folder = cache / DRAFTS
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 

@@ -12,7 +12,7 @@ HEAD = """\
 # What happens when...
 
 A run is a chain of stages. The value of each is written under another name, and renamed into the
-store when it is whole; `meta.json`, with size and SHA-256 of every file, comes last. A training
+cache when it is whole; `meta.json`, with size and SHA-256 of every file, comes last. A training
 keeps a checkpoint besides. So whatever ends a run, the same command goes on: it reuses the stages
 that are complete and takes a training up from its checkpoint.
 

@@ -57,14 +57,14 @@ class Strikes:
 
     def one_run(self, every: str) -> None:
         """Disturb a run again and again until it ends, and compare what it came to."""
-        store, out = self.lab.fresh("store"), self.lab.fresh("run")
+        cache, out = self.lab.fresh("cache"), self.lab.fresh("run")
         self.outcome.runs += 1
         while True:
-            before = whole_values(store)
-            started = self.lab.start(store, out, "--checkpoint-every", every)
-            where, seconds = self.strike(started, store)
+            before = whole_values(cache)
+            started = self.lab.start(cache, out, "--checkpoint-every", every)
+            where, seconds = self.strike(started, cache)
             code = started.wait()
-            after = whole_values(store)
+            after = whole_values(cache)
             self.outcome.values_lost += sum(after.get(k) != when for k, when in before.items())
             if not where or code == 0 or self.ended(started):
                 code = 0
@@ -76,36 +76,36 @@ class Strikes:
         if code:
             self.outcome.wrong.append(f"exit {code}: {started.said[-1:]}")
             return
-        self.outcome.differing += self.lab.differences(store, out)
+        self.outcome.differing += self.lab.differences(cache, out)
 
     def ended(self, started: Started) -> bool:
         """Whether a run had said all it had to say when the signal came."""
         last = started.said[-1:]
         return bool(last) and last[0].startswith("Report: ")
 
-    def strike(self, started: Started, store: Path) -> tuple[str, float]:
+    def strike(self, started: Started, cache: Path) -> tuple[str, float]:
         """Send the signal at a random moment; say where and when, nowhere if the run ended."""
-        old = drafts(store)
-        if not self.wait(started, store):
+        old = drafts(cache)
+        if not self.wait(started, cache):
             return "", 0.0
-        done = whole_values(store)
-        where = self.here(store, old, done)
+        done = whole_values(cache)
+        where = self.here(cache, old, done)
         started.process.send_signal(self.number)
         now = time.monotonic()
         saves = self.number != signal.SIGKILL and where in TRAINED
         if saves:
             started.wait()
             self.outcome.figures["in trainings"] = self.outcome.figures.get("in trainings", 0) + 1
-            if any(store.glob(f"{where}/*/work/checkpoint-*.safetensors")):
+            if any(cache.glob(f"{where}/*/work/checkpoint-*.safetensors")):
                 self.outcome.figures["saved"] = self.outcome.figures.get("saved", 0) + 1
         return where, now
 
-    def wait(self, started: Started, store: Path) -> bool:
+    def wait(self, started: Started, cache: Path) -> bool:
         """Wait for the random moment; false if the run ended before."""
         if self.outcome.times >= self.times:
             return False
         process, plan = started.process, self.lab.plan
-        done = whole_values(store)
+        done = whole_values(cache)
         left = [stage for stage in plan if stage.key[:16] not in done]
         aims: list[Planned | str | None] = [*left[:AHEAD], START_UP] if left else [WRITING, None]
         aim = self.rng.choice(aims)
@@ -113,8 +113,8 @@ class Strikes:
             return False
         if isinstance(aim, Planned):
             key = aim.key[:16]
-            old = drafts(store)
-            if not until(lambda: working(store, key, old) or key in whole_values(store), process):
+            old = drafts(cache)
+            if not until(lambda: working(cache, key, old) or key in whole_values(cache), process):
                 return False
             pause = self.rng.uniform(0, min(1.2 * aim.seconds + 0.01, LONGEST))
         elif aim == START_UP:
@@ -128,9 +128,9 @@ class Strikes:
         time.sleep(pause)
         return process.poll() is None
 
-    def here(self, store: Path, old: set[str], done: dict[str, int]) -> str:
+    def here(self, cache: Path, old: set[str], done: dict[str, int]) -> str:
         """Say where a run is: the kind of the stage whose draft there is, or what else."""
-        for name in drafts(store) - old:
+        for name in drafts(cache) - old:
             if name[:16] not in done:
                 return self.kinds[name[:16]]
         if len(done) >= len(self.lab.plan):
@@ -149,6 +149,6 @@ class Strikes:
             self.outcome.wrong.append("a traceback")
 
 
-def working(store: Path, key: str, old: set[str]) -> bool:
+def working(cache: Path, key: str, old: set[str]) -> bool:
     """Whether a process has begun to write a stage."""
-    return any(name.startswith(key) for name in drafts(store) - old)
+    return any(name.startswith(key) for name in drafts(cache) - old)

@@ -117,13 +117,13 @@ def test_the_script_draws_what_the_tables_show(page: Page, gallery: Path) -> Non
         image, change = file["0/input"][1], file["0/true_change"][:]
         start = file["0/reconstruction"][1].astype(np.float32)
         end = file["0/explainers/gvr/counterfactual"][1].astype(np.float32)
-        heat = file["0/explainers/occlusion/heat"][:]
+        attribution = file["0/explainers/occlusion/attribution"][:]
     one, scale = drawn(page, 1), pictures.symmetric_scale(change)
     picture = lambda name: pixels(one.get_by_role("img", name=name, exact=True))  # noqa: E731
     assert_alike(picture("Input image test-0001"), python(pictures.plain(image, 16)))
     assert_alike(
         picture("Heat of occlusion over image test-0001"),
-        python(pictures.overlay(image, heat[1], pictures.symmetric_scale(heat), 16)),
+        python(pictures.overlay(image, attribution[1], pictures.symmetric_scale(attribution), 16)),
     )
     assert_alike(
         picture("Reconstruction of test-0001 minus its counterfactual by gvr"),
@@ -136,7 +136,7 @@ def test_the_script_draws_what_the_tables_show(page: Page, gallery: Path) -> Non
     page.get_by_label("maps without the image").check()
     assert_alike(
         picture("Heat of occlusion over image test-0001"),
-        python(pictures.difference(heat[1], pictures.symmetric_scale(heat), 16)),
+        python(pictures.difference(attribution[1], pictures.symmetric_scale(attribution), 16)),
     )
 
 
@@ -281,7 +281,7 @@ def test_cases_are_filtered_by_finding(browser: Browser, tmp_path: Path) -> None
     folder = write_run(tmp_path / "run", n=4, size=8, kind="multilabel", unit="", threshold=0.5,
                        outputs=json.dumps(["effusion", HOSTILE]))  # fmt: skip
     with h5py.File(folder / "cases.h5", "a") as file:
-        for name in ("source", "target"):
+        for name in ("source_class", "target_class"):
             del file[f"0/{name}"]
             file[f"0/{name}"] = np.array([0, 1, 0, 1])
         del file["0/sample_id"]
@@ -365,4 +365,4 @@ def test_all_of_it_fits_a_telephone_and_axe_finds_no_serious_fault(
         drawn(page, shown(page)[0])
         found = axe.run(page, context="#cases").response["violations"]
     faults = [fault for fault in found if fault["impact"] in ("serious", "critical")]
-    assert [(fault["id"], fault["nodes"][0]["target"]) for fault in faults] == []
+    assert [(fault["id"], fault["nodes"][0]["target_class"]) for fault in faults] == []

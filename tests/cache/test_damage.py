@@ -1,4 +1,4 @@
-"""Runs on a store with damaged values: they say so, and end as if nothing had happened."""
+"""Runs on a cache with damaged values: they say so, and end as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from gvr_bench.cli.main import app
 EXPLAINERS = ["saliency", "edge"]
 
 
-def typed(store: Path, out: Path, *more: str) -> list[str]:
-    return command("--store", str(store), "--out", str(out), *more, explainer=EXPLAINERS)
+def typed(cache: Path, out: Path, *more: str) -> list[str]:
+    return command("--cache-dir", str(cache), "--out", str(out), *more, explainer=EXPLAINERS)
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run and its store."""
+    """A folder with a finished run and its cache."""
     home = tmp_path_factory.mktemp("first")
-    done = CliRunner().invoke(app, typed(home / "store", home / "run"), catch_exceptions=False)
+    done = CliRunner().invoke(app, typed(home / "cache", home / "run"), catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     return home
 
@@ -81,9 +81,9 @@ DAMAGED = {
 def test_damage_is_named_and_what_is_damaged_computed_again(
     first: Path, home: Path, cli, pattern: str, harm: Callable[[Path], None], named: str
 ) -> None:
-    (path, *_) = sorted((home / "store").glob(pattern))
+    (path, *_) = sorted((home / "cache").glob(pattern))
     harm(path)
-    done = cli(*typed(home / "store", home / "again"))
+    done = cli(*typed(home / "cache", home / "again"))
     assert done.code == 0, done
     said = [line for line in done.err.splitlines() if line.startswith("warning: ")]
     assert len(said) == 1
@@ -92,18 +92,22 @@ def test_damage_is_named_and_what_is_damaged_computed_again(
     assert str(path.parent) in said[0]
     assert comparable(home / "again") == comparable(first / "run")
     assert named.split(",")[0] in outcomes_of(home / "again")["done"]
-    third = cli(*typed(home / "store", home / "third"))
+    third = cli(*typed(home / "cache", home / "third"))
     assert "warning" not in third.err
     assert set(outcomes_of(home / "third")) == {"cached"}
 
 
 def test_a_damaged_input_is_found_when_something_new_reads_it(home: Path, cli) -> None:
     """Weights are not read where all that needs them is stored."""
-    (weights,) = (home / "store").glob("encoder/*/weights.safetensors")
+    (weights,) = (home / "cache").glob("encoder/*/weights.safetensors")
     flip(weights)
-    assert "warning" not in cli(*typed(home / "store", home / "again")).err
+    assert "warning" not in cli(*typed(home / "cache", home / "again")).err
     more = command(
-        "--store", str(home / "store"), "--out", str(home / "more"), explainer=["saliency", "cam"]
+        "--cache-dir",
+        str(home / "cache"),
+        "--out",
+        str(home / "more"),
+        explainer=["saliency", "cam"],
     )
     done = cli(*more)
     assert done.code == 0
@@ -113,9 +117,9 @@ def test_a_damaged_input_is_found_when_something_new_reads_it(home: Path, cli) -
 
 
 def test_damage_with_cached_only_is_one_line(home: Path, cli) -> None:
-    (scores, *_) = (home / "store").glob("scores/edge-*/scores.json")
+    (scores, *_) = (home / "cache").glob("scores/edge-*/scores.json")
     flip(scores)
-    done = cli(*typed(home / "store", home / "again", "--cached-only"))
+    done = cli(*typed(home / "cache", home / "again", "--cached-only"))
     assert "leave out --cached-only to compute it again" in last_line(done)
 
 
@@ -124,12 +128,12 @@ def test_a_disk_that_damages_what_was_just_written_is_one_line(
 ) -> None:
     monkeypatch.setattr("gvr_bench.cache.artifacts.file_fault", lambda *args: "it rots")
     assert "though computed again 3 times; check the disk" in last_line(
-        cli(*typed(home / "store", home / "again"))
+        cli(*typed(home / "cache", home / "again"))
     )
 
 
 def test_a_value_is_kept_until_a_fresh_one_is_there(home: Path, cli, monkeypatch) -> None:
-    (meta,) = (home / "store").glob("head/*/meta.json")
+    (meta,) = (home / "cache").glob("head/*/meta.json")
     before = json.loads(meta.read_text())
 
     def broken(*args: object) -> None:
@@ -137,8 +141,8 @@ def test_a_value_is_kept_until_a_fresh_one_is_there(home: Path, cli, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr("gvr_bench.pipeline.worker.compute", broken)
-        done = cli(*typed(home / "store", home / "again", "--fresh", "head"))
+        done = cli(*typed(home / "cache", home / "again", "--recompute", "head"))
     assert done.code == 1
     assert json.loads(meta.read_text()) == before
-    cli(*typed(home / "store", home / "third"))
+    cli(*typed(home / "cache", home / "third"))
     assert set(outcomes_of(home / "third")) == {"cached"}

@@ -22,7 +22,7 @@ from gvr_bench.cache.serialization import (
     write_state,
     write_weights,
 )
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import canonical
 from gvr_bench.results.records import write_records
 
@@ -55,7 +55,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_one_line_and_leaves_nothing_behind(small_disk: Path, name: str) -> None:
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(CacheError) as caught:
         WRITERS[name](small_disk / name)
     assert "No space left on device" in str(caught.value)
     assert str(small_disk / name) in str(caught.value)
@@ -66,7 +66,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_behind(small_disk: Path, nam
 def test_a_full_disk_leaves_the_old_file_as_it_was(small_disk: Path) -> None:
     path = small_disk / "x.h5"
     write_arrays(path, {"a": np.arange(3)})
-    with pytest.raises(StoreError):
+    with pytest.raises(CacheError):
         write_arrays(path, {"a": np.zeros(1_000_000)})
     np.testing.assert_array_equal(read_arrays(path)["a"], np.arange(3))
 
@@ -75,7 +75,7 @@ def test_a_full_disk_leaves_the_old_file_as_it_was(small_disk: Path) -> None:
 def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     writers = WRITERS | {"x.jsonl": lambda path: write_records(path, [])}
-    with pytest.raises(StoreError, match=r"cannot write .*file"):
+    with pytest.raises(CacheError, match=r"cannot write .*file"):
         writers[name](tmp_path / "file" / name)
 
 
@@ -101,20 +101,20 @@ def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, read) -> None:
     path = tmp_path / "damaged"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"cannot read .*damaged"):
+    with pytest.raises(CacheError, match=r"cannot read .*damaged"):
         read(path)
 
 
 @pytest.mark.parametrize("read", [read_arrays, read_weights, read_state, read_json])
 def test_a_missing_file_is_named(tmp_path: Path, read) -> None:
-    with pytest.raises(StoreError, match=r"cannot read .*absent"):
+    with pytest.raises(CacheError, match=r"cannot read .*absent"):
         read(tmp_path / "absent")
 
 
 def test_a_missing_array_is_named(tmp_path: Path) -> None:
     write_arrays(tmp_path / "x.h5", {"a": np.arange(3)})
-    with pytest.raises(StoreError, match=r"cannot read .*x\.h5.*heat"):
-        read_arrays(tmp_path / "x.h5", "heat")
+    with pytest.raises(CacheError, match=r"cannot read .*x\.h5.*attribution"):
+        read_arrays(tmp_path / "x.h5", "attribution")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_part_with_other_arrays_than_the_first_is_refused(tmp_path: Path) -> N
 def test_rows_written_in_parts_are_those_written_at_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {
-        "heat": rng.random((5, 3, 3), np.float32),
+        "attribution": rng.random((5, 3, 3), np.float32),
         "steps": np.arange(5),
         "found": np.arange(5) > 2,
         "reason": np.array(["", "why", "so", "", "späte Worte"]),

@@ -1,4 +1,4 @@
-"""Files of a store or a run that are damaged, or were made by somebody else to do harm."""
+"""Files of a cache or a run that are damaged, or were made by somebody else to do harm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gvr_bench.cache.serialization import (
     write_state,
     write_weights,
 )
-from gvr_bench.core.errors import DataError, GvrError, StoreError
+from gvr_bench.core.errors import CacheError, DataError, GvrError
 from gvr_bench.pipeline.case_scores import (
     RunValues,
     Whose,
@@ -50,7 +50,7 @@ SECRET = np.arange(8, dtype=np.uint8)
 
 
 def refused(read, path: Path) -> str:
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(CacheError) as caught:
         read(path)
     assert str(caught.value).startswith(f"cannot read {path}: ")
     return str(caught.value)
@@ -185,7 +185,7 @@ def test_a_state_that_no_training_wrote_is_named(tmp_path: Path) -> None:
         '{"tensor":["w",[0]]}', '{"tensor":["w",9]}', '{"tensor":["v",[0]]}', '{"list":' * 50_000,
     ):  # fmt: skip
         write_weights(tmp_path / "x", {"w": torch.zeros(2, 3)}, note)
-        with pytest.raises(StoreError, match="is no state of a training"):
+        with pytest.raises(CacheError, match="is no state of a training"):
             read_state(tmp_path / "x")
 
 
@@ -229,7 +229,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 )
 def test_records_come_back_whatever_their_names(tmp_path: Path, names, value: float) -> None:
     made = dataclasses.replace(
-        RECORD, dataset=names[0], reason=names[1], finding=names[2], value=value
+        RECORD, dataset=names[0], reason=names[1], output=names[2], value=value
     )
     write_records(tmp_path / "r.jsonl", [made, RECORD])
     assert read_records(tmp_path / "r.jsonl") == [made, RECORD]

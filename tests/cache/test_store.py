@@ -1,4 +1,4 @@
-"""The store: complete means `meta.json`, and what cannot be written is one line."""
+"""The cache: complete means `meta.json`, and what cannot be written is one line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ import pytest
 import torch
 from tiny import stage_of
 
-from gvr_bench.cache.artifacts import ERROR, META, WORK, DamageError, FileCheckpoints, Store
+from gvr_bench.cache.artifacts import (
+    ERROR,
+    META,
+    WORK,
+    ArtifactCache,
+    CorruptFileError,
+    FileCheckpoints,
+)
 from gvr_bench.cache.integrity import digest, sha256, sums, value_files, write_meta
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
 from gvr_bench.registry.registry import Registry
 
@@ -25,84 +32,86 @@ def stage(registry: Registry) -> Stage:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def cache(tmp_path: Path) -> ArtifactCache:
+    return ArtifactCache(tmp_path / "cache")
 
 
-def fill(store: Store, stage: Stage, content: bytes = b"value") -> Path:
+def fill(cache: ArtifactCache, stage: Stage, content: bytes = b"value") -> Path:
     """Write a stage as a run does; return where it lies."""
-    with store.claim(stage):
-        store.output(stage, "value.bin").write_bytes(content)
-        (store.place(stage) / WORK / "checkpoint-1-half.safetensors").write_bytes(b"half")
-        store.commit(stage, {"seconds": 1.5})
-    return store.place(stage)
+    with cache.lock(stage):
+        cache.output(stage, "value.bin").write_bytes(content)
+        (cache.write_dir(stage) / WORK / "checkpoint-1-half.safetensors").write_bytes(b"half")
+        cache.commit(stage, {"seconds": 1.5})
+    return cache.write_dir(stage)
 
 
-def test_a_value_without_its_meta_is_absent(store: Store, stage: Stage) -> None:
-    with store.claim(stage):
-        store.output(stage, "value.bin").write_bytes(b"value")
-        assert not store.has(stage)
-    assert not store.has(stage)
-    assert list((store.root / "drafts").iterdir()) == []
+def test_a_value_without_its_meta_is_absent(cache: ArtifactCache, stage: Stage) -> None:
+    with cache.lock(stage):
+        cache.output(stage, "value.bin").write_bytes(b"value")
+        assert not cache.has(stage)
+    assert not cache.has(stage)
+    assert list((cache.root / "drafts").iterdir()) == []
 
 
-def test_a_committed_value_is_there_and_says_what_it_is(store: Store, stage: Stage) -> None:
-    folder = fill(store, stage)
-    assert store.has(stage)
-    said = store.meta(stage)
+def test_a_committed_value_is_there_and_says_what_it_is(cache: ArtifactCache, stage: Stage) -> None:
+    folder = fill(cache, stage)
+    assert cache.has(stage)
+    said = cache.meta(stage)
     assert said.items() >= {**stage.describe(), "seconds": 1.5}.items()
     assert said["digest"] == digest(sums(value_files(folder)))
     assert not (folder / WORK).exists()
 
 
 def test_a_value_is_stale_when_an_input_was_made_again_and_differs(
-    store: Store, stage: Stage
+    cache: ArtifactCache, stage: Stage
 ) -> None:
     (needed,) = stage.inputs
-    fill(store, needed)
-    fill(store, stage)
-    store.forget(needed)
-    assert store.has(stage), "an input that is gone leaves the value as it is"
-    fill(store, needed)
-    assert store.has(stage), "an input that came out alike leaves the value as it is"
-    fill(store, needed, b"another value")
-    assert not store.has(stage)
+    fill(cache, needed)
+    fill(cache, stage)
+    cache.forget(needed)
+    assert cache.has(stage), "an input that is gone leaves the value as it is"
+    fill(cache, needed)
+    assert cache.has(stage), "an input that came out alike leaves the value as it is"
+    fill(cache, needed, b"another value")
+    assert not cache.has(stage)
 
 
-def test_a_failure_is_kept_until_it_is_mended(store: Store, stage: Stage) -> None:
-    with store.claim(stage):
-        store.fail(stage, ValueError("no good"), "trace")
-    folder = store.place(stage)
+def test_a_failure_is_kept_until_it_is_mended(cache: ArtifactCache, stage: Stage) -> None:
+    with cache.lock(stage):
+        cache.fail(stage, ValueError("no good"), "trace")
+    folder = cache.write_dir(stage)
     assert '"no good"' in (folder / ERROR).read_text()
-    assert not store.has(stage)
-    fill(store, stage)
+    assert not cache.has(stage)
+    fill(cache, stage)
     assert not (folder / ERROR).exists()
 
 
-def test_a_forgotten_value_is_gone_and_forgetting_twice_is_fine(store: Store, stage: Stage) -> None:
-    folder = fill(store, stage)
-    store.forget(stage)
-    store.forget(stage)
-    assert not store.has(stage)
+def test_a_forgotten_value_is_gone_and_forgetting_twice_is_fine(
+    cache: ArtifactCache, stage: Stage
+) -> None:
+    folder = fill(cache, stage)
+    cache.forget(stage)
+    cache.forget(stage)
+    assert not cache.has(stage)
     assert not folder.exists()
 
 
 def test_a_folder_that_cannot_be_emptied_is_not_found_as_whole(
-    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    cache: ArtifactCache, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(store, stage)
+    fill(cache, stage)
     monkeypatch.setattr("shutil.rmtree", lambda *args, **kwargs: None)
-    store.forget(stage)
-    assert not store.has(stage)
+    cache.forget(stage)
+    assert not cache.has(stage)
 
 
-@pytest.mark.parametrize("inside", ["store", "store/deep/er"])
+@pytest.mark.parametrize("inside", ["cache", "cache/deep/er"])
 def test_a_store_that_cannot_be_made_is_one_line(tmp_path: Path, inside: str) -> None:
-    (tmp_path / "store").write_text("a file is in the way")
-    with pytest.raises(StoreError) as caught:
-        Store(tmp_path / inside).prepare()
-    assert str(caught.value).startswith(f"cannot write the store {tmp_path / inside}: ")
-    assert str(caught.value).endswith("choose another folder with --store DIR")
+    (tmp_path / "cache").write_text("a file is in the way")
+    with pytest.raises(CacheError) as caught:
+        ArtifactCache(tmp_path / inside).prepare()
+    assert str(caught.value).startswith(f"cannot write the cache {tmp_path / inside}: ")
+    assert str(caught.value).endswith("choose another folder with --cache-dir DIR")
 
 
 def refuse(*args: object, **kwargs: object) -> None:
@@ -111,75 +120,77 @@ def refuse(*args: object, **kwargs: object) -> None:
 
 @pytest.mark.parametrize("method", ["mkdir", "write_bytes"])
 def test_a_store_that_cannot_be_written_is_one_line(
-    store: Store, monkeypatch: pytest.MonkeyPatch, method: str
+    cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(Path, method, refuse)
-    with pytest.raises(StoreError, match=r"cannot write the store .*: Permission denied; choose"):
-        store.prepare()
+    with pytest.raises(CacheError, match=r"cannot write the cache .*: Permission denied; choose"):
+        cache.prepare()
 
 
-def test_a_stage_that_cannot_be_claimed_is_one_line(store: Store, stage: Stage) -> None:
-    store.prepare()
-    (store.root / "locks").rmdir()
-    (store.root / "locks").write_text("a file is in the way")
-    with pytest.raises(StoreError, match="cannot write the store"), store.claim(stage):
+def test_a_stage_that_cannot_be_claimed_is_one_line(cache: ArtifactCache, stage: Stage) -> None:
+    cache.prepare()
+    (cache.root / "locks").rmdir()
+    (cache.root / "locks").write_text("a file is in the way")
+    with pytest.raises(CacheError, match="cannot write the cache"), cache.lock(stage):
         pytest.fail("nothing was claimed")
 
 
 def test_a_stage_that_cannot_be_forgotten_is_one_line(
-    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    cache: ArtifactCache, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(store, stage)
+    fill(cache, stage)
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(StoreError, match="cannot write the store"):
-        store.forget(stage)
-    assert store.has(stage)
+    with pytest.raises(CacheError, match="cannot write the cache"):
+        cache.forget(stage)
+    assert cache.has(stage)
 
 
-def test_an_error_while_computing_is_not_blamed_on_the_store(store: Store, stage: Stage) -> None:
-    with pytest.raises(FileNotFoundError, match="the plugin's file"), store.claim(stage):
+def test_an_error_while_computing_is_not_blamed_on_the_store(
+    cache: ArtifactCache, stage: Stage
+) -> None:
+    with pytest.raises(FileNotFoundError, match="the plugin's file"), cache.lock(stage):
         raise FileNotFoundError("the plugin's file")
 
 
 def test_a_disk_that_is_full_at_the_commit_leaves_the_value_absent(
-    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    cache: ArtifactCache, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with store.claim(stage):
+    with cache.lock(stage):
         monkeypatch.setattr(Path, "write_text", full)
-        with pytest.raises(StoreError, match="No space left on device"):
-            store.commit(stage, {"seconds": 1.0})
-    assert not store.has(stage)
+        with pytest.raises(CacheError, match="No space left on device"):
+            cache.commit(stage, {"seconds": 1.0})
+    assert not cache.has(stage)
 
 
 def test_a_disk_that_is_full_at_the_commit_leaves_the_value_before(
-    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    cache: ArtifactCache, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = fill(store, stage)
+    folder = fill(cache, stage)
 
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    store.restart(stage)
-    with store.claim(stage):
-        store.output(stage, "value.bin").write_bytes(b"another value")
+    cache.invalidate(stage)
+    with cache.lock(stage):
+        cache.output(stage, "value.bin").write_bytes(b"another value")
         monkeypatch.setattr(Path, "write_text", full)
-        with pytest.raises(StoreError, match="No space left on device"):
-            store.commit(stage, {"seconds": 1.0})
-    assert Store(store.root).has(stage)
-    assert Store(store.root).file(stage, "value.bin").read_bytes() == b"value"
+        with pytest.raises(CacheError, match="No space left on device"):
+            cache.commit(stage, {"seconds": 1.0})
+    assert ArtifactCache(cache.root).has(stage)
+    assert ArtifactCache(cache.root).file(stage, "value.bin").read_bytes() == b"value"
     assert (folder / META).is_file()
 
 
 def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from gvr_bench.cache.artifacts import default_root
+    from gvr_bench.cache.artifacts import default_cache_dir
 
-    monkeypatch.setenv("GVR_BENCH_STORE", str(tmp_path))
-    assert default_root() == tmp_path
-    monkeypatch.delenv("GVR_BENCH_STORE")
-    assert default_root().name == "gvr-bench"
+    monkeypatch.setenv("GVR_BENCH_CACHE", str(tmp_path))
+    assert default_cache_dir() == tmp_path
+    monkeypatch.delenv("GVR_BENCH_CACHE")
+    assert default_cache_dir().name == "gvr-bench"
 
 
 def damage(folder: Path, how: str) -> None:
@@ -215,11 +226,13 @@ DAMAGE = (
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_value_is_never_read(store: Store, stage: Stage, how: str) -> None:
-    damage(fill(store, stage), how)
-    reader = Store(store.root)
+def test_a_damaged_value_is_never_read(cache: ArtifactCache, stage: Stage, how: str) -> None:
+    damage(fill(cache, stage), how)
+    reader = ArtifactCache(cache.root)
     if reader.has(stage):
-        with pytest.raises(DamageError, match=r"content of value\.bin is not what was written"):
+        with pytest.raises(
+            CorruptFileError, match=r"content of value\.bin is not what was written"
+        ):
             reader.file(stage, "value.bin")
         assert how == "a flipped bit", "all else is seen at once"
     else:
@@ -228,45 +241,45 @@ def test_a_damaged_value_is_never_read(store: Store, stage: Stage, how: str) -> 
 
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_value_is_discarded_and_a_whole_one_kept(
-    store: Store, stage: Stage, how: str
+    cache: ArtifactCache, stage: Stage, how: str
 ) -> None:
-    folder = fill(store, stage)
-    Store(store.root).discard(stage)
+    folder = fill(cache, stage)
+    ArtifactCache(cache.root).delete_if_corrupt(stage)
     assert folder.exists()
     damage(folder, how)
     if how != "the meta.json of another":  # which is seen before anything is read
-        Store(store.root).discard(stage)
+        ArtifactCache(cache.root).delete_if_corrupt(stage)
         assert not folder.exists()
 
 
 def test_a_value_with_a_digest_of_all_its_files_is_checked_by_that(
-    store: Store, stage: Stage
+    cache: ArtifactCache, stage: Stage
 ) -> None:
-    folder = fill(store, stage)
+    folder = fill(cache, stage)
     meta = json.loads((folder / META).read_text())
     del meta["files"], meta["own"]
     (folder / META).write_text(json.dumps(meta))
-    assert Store(store.root).file(stage, "value.bin") == folder / "value.bin"
+    assert ArtifactCache(cache.root).file(stage, "value.bin") == folder / "value.bin"
     damage(folder, "a flipped bit")
-    with pytest.raises(DamageError, match="its content is not what was written"):
-        Store(store.root).file(stage, "value.bin")
+    with pytest.raises(CorruptFileError, match="its content is not what was written"):
+        ArtifactCache(cache.root).file(stage, "value.bin")
 
 
-def test_a_value_without_checksums_is_used(store: Store, stage: Stage) -> None:
-    folder = fill(store, stage)
+def test_a_value_without_checksums_is_used(cache: ArtifactCache, stage: Stage) -> None:
+    folder = fill(cache, stage)
     meta = {"key": stage.key, "seconds": 2.5, **stage.made_of()}
     (folder / META).write_text(json.dumps(meta))
     damage(folder, "a flipped bit")
-    reader = Store(store.root)
+    reader = ArtifactCache(cache.root)
     assert reader.has(stage)
     assert reader.file(stage, "value.bin").read_bytes() == b"valud"
 
 
 def test_a_value_is_read_for_its_checksum_once(
-    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    cache: ArtifactCache, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(store, stage)
-    reader, read = Store(store.root), []
+    fill(cache, stage)
+    reader, read = ArtifactCache(cache.root), []
     monkeypatch.setattr(
         "gvr_bench.cache.integrity.sha256", lambda path: read.append(path) or sha256(path)
     )
@@ -275,24 +288,28 @@ def test_a_value_is_read_for_its_checksum_once(
     assert len(read) == 1
 
 
-def test_a_draft_that_another_process_removed_is_no_value(store: Store, stage: Stage) -> None:
-    with store.claim(stage) as draft:
-        store.output(stage, "value.bin").write_bytes(b"value")
-        store.output(stage, "more.bin").write_bytes(b"more")
+def test_a_draft_that_another_process_removed_is_no_value(
+    cache: ArtifactCache, stage: Stage
+) -> None:
+    with cache.lock(stage) as draft:
+        cache.output(stage, "value.bin").write_bytes(b"value")
+        cache.output(stage, "more.bin").write_bytes(b"more")
         (draft / "more.bin").unlink()
-        with pytest.raises(DamageError, match="another process removed it"):
-            store.commit(stage, {"seconds": 1.0})
-    assert not store.has(stage)
+        with pytest.raises(CorruptFileError, match="another process removed it"):
+            cache.commit(stage, {"seconds": 1.0})
+    assert not cache.has(stage)
 
 
-def test_two_writers_without_a_lock_leave_one_whole_value(store: Store, stage: Stage) -> None:
-    other = Store(store.root)
-    with store.claim(stage):
-        store.output(stage, "value.bin").write_bytes(b"value")
-        (store.root / "locks" / f"{stage.key[:16]}.lock").unlink()
+def test_two_writers_without_a_lock_leave_one_whole_value(
+    cache: ArtifactCache, stage: Stage
+) -> None:
+    other = ArtifactCache(cache.root)
+    with cache.lock(stage):
+        cache.output(stage, "value.bin").write_bytes(b"value")
+        (cache.root / "locks" / f"{stage.key[:16]}.lock").unlink()
         fill(other, stage, b"other")
-        store.commit(stage, {"seconds": 1.0})
-    reader = Store(store.root)
+        cache.commit(stage, {"seconds": 1.0})
+    reader = ArtifactCache(cache.root)
     assert reader.has(stage)
     assert reader.file(stage, "value.bin").read_bytes() == b"value"
 
@@ -305,33 +322,33 @@ def dead_process() -> int:
 
 
 def test_a_killed_writer_leaves_nothing_once_the_stage_is_claimed_again(
-    store: Store, stage: Stage
+    cache: ArtifactCache, stage: Stage
 ) -> None:
-    host = store.writer.split("-")[0]
-    left = store.root / "drafts" / f"{stage.key[:16]}-{host}-{dead_process()}-00000000"
-    elsewhere = store.root / "drafts" / f"{stage.key[:16]}-{host}-{os.getpid()}-11111111"
+    host = cache.writer.split("-")[0]
+    left = cache.root / "drafts" / f"{stage.key[:16]}-{host}-{dead_process()}-00000000"
+    elsewhere = cache.root / "drafts" / f"{stage.key[:16]}-{host}-{os.getpid()}-11111111"
     for draft in (left, elsewhere):
         draft.mkdir(parents=True)
         (draft / "value.bin").write_bytes(b"half")
-    work = store.place(stage) / WORK
+    work = cache.write_dir(stage) / WORK
     work.mkdir(parents=True)
     (work / ".checkpoint-12.partial.12.partial").write_bytes(b"half")
     (work / "checkpoint-3-whole.safetensors").write_bytes(b"kept")
-    with store.claim(stage):
+    with cache.lock(stage):
         assert not left.exists()
         assert elsewhere.exists(), "its process runs, and may have lost the lock"
         assert [path.name for path in work.iterdir()] == ["checkpoint-3-whole.safetensors"]
 
 
 def test_a_file_system_without_locks_is_no_hindrance(
-    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    cache: ArtifactCache, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_locks(*args: object, **kwargs: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("filelock.FileLock.acquire", no_locks)
-    fill(store, stage)
-    assert store.has(stage)
+    fill(cache, stage)
+    assert cache.has(stage)
 
 
 def saved(folder: Path) -> FileCheckpoints:

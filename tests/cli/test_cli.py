@@ -53,11 +53,11 @@ BAD = {
     "a value": (command(head="linear:steps=0"), "head 'linear': steps='0': Input should be"),
     "a setting without value": (command(head="linear:steps"), "write linear:steps=value"),
     "a size": (command(dataset="phantom:size=48,train=9,validation=3,test=9"), "not 48"),
-    "limit 0": (command("--limit", "0"), "limit = 0: Input should be greater"),
-    "fresh": (command("--fresh", "salience"), "--fresh salience: no such stage; did you mean"),
+    "limit 0": (command("--max-cases", "0"), "limit = 0: Input should be greater"),
+    "fresh": (command("--recompute", "salience"), "--recompute salience: no such stage; did you mean"),
     "fresh and cached": (
-        command("--fresh", "all", "--cached-only"),
-        "--fresh computes again and --cached-only computes nothing",
+        command("--recompute", "all", "--cached-only"),
+        "--recompute computes again and --cached-only computes nothing",
     ),
     "a spec": (["run", "absent.toml"], "no spec absent.toml"),
     "data": (command("--data-root", "absent", dataset="chestxray8"), "absent"),
@@ -66,7 +66,7 @@ BAD = {
     "information": (["datasets", "info", "digit"], "did you mean 'digits'?"),
     "digits": (["datasets", "info", "digits:source=4"], "source and target are both 4"),
     "no place": (["run", "--out", "/dev/null/run"], "cannot write the run's folder /dev/null/run"),
-    "no store": (["run", "--store", "/dev/null/store"], "cannot write the store /dev/null/store"),
+    "no cache": (["run", "--cache-dir", "/dev/null/cache"], "cannot write the cache /dev/null/cache"),
 }  # fmt: skip
 
 
@@ -90,26 +90,26 @@ def test_an_interface_that_is_not_there_has_no_traceback(cli) -> None:
 
 def test_a_bad_size_is_said_before_anything_is_computed(cli, tmp_path: Path) -> None:
     cli(*command(dataset="phantom:size=48,train=9,validation=3,test=9"))
-    assert not (tmp_path / "store" / "data").exists()
+    assert not (tmp_path / "cache" / "data").exists()
     assert list(Path().iterdir()) == []
 
 
 def test_fresh_with_cached_only_forgets_nothing(cli, tmp_path: Path) -> None:
     assert cli(*command("--out", "run")).code == 0
-    cli(*command("--fresh", "all", "--cached-only"))
+    cli(*command("--recompute", "all", "--cached-only"))
     assert cli(*command("--out", "run", "--cached-only")).code == 0
 
 
 def test_a_plan_computes_nothing(cli, tmp_path: Path) -> None:
-    done = cli(*command("--plan"))
+    done = cli(*command("--dry-run"))
     assert (done.code, done.err) == (0, "")
     assert "11 of 11 stages to compute" in " ".join(done.out.split())
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "cache").exists()
     assert list(Path().iterdir()) == []
 
 
 def test_a_plan_is_one_json_document(cli) -> None:
-    stages = json.loads(cli(*command("--plan", "--json")).out)
+    stages = json.loads(cli(*command("--dry-run", "--json")).out)
     assert [stage["kind"] for stage in stages] == [
         "data", "cases", "generator", "encoder", "latents", "head", "prediction", "explanations",
         "scores", "scores", "scores",
@@ -120,11 +120,11 @@ def test_a_plan_is_one_json_document(cli) -> None:
 def test_cached_only_in_an_empty_store_says_what_is_missing(cli) -> None:
     done = cli(*command("--cached-only", "--out", "run"))
     assert done.code == 1
-    assert "data phantom is not in the store (--cached-only)" in done.err
+    assert "data phantom is not in the cache (--cached-only)" in done.err
     assert "Traceback" not in done.err
     records = records_of(Path("run"))
     assert {r["status"] for r in records} == {"failed"}
-    assert {r["reason"] for r in records} == {"data phantom is not in the store (--cached-only)"}
+    assert {r["reason"] for r in records} == {"data phantom is not in the cache (--cached-only)"}
     assert set(outcomes_of(Path("run"))) == {"failed", "skipped"}
 
 

@@ -46,7 +46,7 @@ def starting(names: Sequence[str], start: str) -> list[str]:
     ("option", "kind", "start"),
     [
         ("--dataset", "dataset", "m"),
-        ("--unlabelled", "dataset", "p"),
+        ("--pretrain-dataset", "dataset", "p"),
         ("--generator", "generator", ""),
         ("--encoder", "encoder", "c"),
         ("--head", "head", "r"),
@@ -66,12 +66,12 @@ def test_names_of_components_are_completed_without_torch(
     ("line", "wanted"),
     [
         ("gvr-bench run --explainer zz", []),
-        ("gvr-bench run --metrics us", ["usefulness"]),
+        ("gvr-bench run --metrics us", ["simulatability"]),
         ("gvr-bench run --metrics al", ["all"]),
         ("gvr-bench experiments run mn", ["mnist-9-to-4"]),
         ("gvr-bench experiments run ", [one.name for one in experiments()]),
         ("gvr-bench datasets info dig", ["digits"]),
-        ("gvr-bench run --unl", ["--unlabelled"]),
+        ("gvr-bench run --unl", ["--pretrain-dataset"]),
         ("gvr-bench exper", ["experiments"]),
     ],
 )

@@ -55,13 +55,15 @@ def test_what_is_no_toml_is_one_line_that_names_the_file(path: Path, content) ->
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "true", "1979-05-27", "{}", "[3]", '"x"'])
-@pytest.mark.parametrize("field", ["limit", "seeds", "latents", "profile", "data_root", "metrics"])
+@pytest.mark.parametrize(
+    "field", ["max_cases", "seeds", "latents", "profile", "data_root", "metrics"]
+)
 def test_a_field_of_another_type_is_named(path: Path, field: str, value: str) -> None:
     path.write_text(f"{field} = {value}")
     if (field, value) in {("data_root", '"x"'), ("seeds", "[3]"), ("latents", "{}")} or (
         field,
         value,
-    ) == ("limit", "true"):
+    ) == ("max_cases", "true"):
         build_spec(path, {}, {})
         return
     line = fault(path, f"{field} = {value}")
@@ -76,7 +78,7 @@ def test_a_choice_without_a_name_is_refused(path: Path, kind: str, value: str) -
 
 def test_a_byte_order_mark_is_no_trouble(path: Path) -> None:
     path.write_text("limit = 7", encoding="utf-8-sig")
-    assert build_spec(path, {}, {}).limit == 7
+    assert build_spec(path, {}, {}).max_cases == 7
 
 
 # Anything at all

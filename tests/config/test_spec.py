@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gvr_bench.config.spec import Choice, Spec, build_spec, parse_choice, read_spec, write_spec
+from gvr_bench.config.spec import (
+    ComponentSpec,
+    Spec,
+    build_spec,
+    parse_choice,
+    read_spec,
+    write_spec,
+)
 from gvr_bench.core.errors import UsageError
 
 
@@ -50,7 +57,7 @@ def test_inline_settings_that_cannot_be_read_are_quoted(text: str, why: str) -> 
     ],
 )
 def test_inline_settings_are_read(text: str, settings: dict[str, str]) -> None:
-    assert parse_choice(text) == Choice(name="gvr", settings=settings)
+    assert parse_choice(text) == ComponentSpec(name="gvr", settings=settings)
 
 
 @pytest.mark.parametrize(
@@ -121,17 +128,23 @@ def test_components_are_names_tables_or_lists_of_both(toml) -> None:
         {},
         {},
     )
-    assert spec.dataset == (Choice(name="digits"),)
-    assert spec.head == (Choice(name="linear"), Choice(name="mlp", settings={"units": "8"}))
-    assert spec.generator == (Choice(name="vae", settings={"steps": 3}),)
-    assert spec.explainer == (Choice(name="gvr", settings={"cutoff": 10.0}), Choice(name="edge"))
+    assert spec.dataset == (ComponentSpec(name="digits"),)
+    assert spec.head == (
+        ComponentSpec(name="linear"),
+        ComponentSpec(name="mlp", settings={"units": "8"}),
+    )
+    assert spec.generator == (ComponentSpec(name="vae", settings={"steps": 3}),)
+    assert spec.explainer == (
+        ComponentSpec(name="gvr", settings={"cutoff": 10.0}),
+        ComponentSpec(name="edge"),
+    )
 
 
 def test_flags_win_over_the_file_and_that_over_the_defaults(toml) -> None:
     file = toml('limit = 7\nseeds = [1, 2]\nprofile = "paper"\nhead = "mlp"\nencoder = "conv"')
-    flags = {"limit": 9, "seeds": None, "profile": None, "data_root": None}
+    flags = {"max_cases": 9, "seeds": None, "profile": None, "data_root": None}
     spec = build_spec(file, flags, {"head": ["linear"], "encoder": ()})
-    assert (spec.limit, spec.seeds, spec.profile) == (9, (1, 2), "paper")
+    assert (spec.max_cases, spec.seeds, spec.profile) == (9, (1, 2), "paper")
     assert [c.name for c in spec.head] == ["linear"]
     assert [c.name for c in spec.generator] == ["wgan-gp"]
 
@@ -148,7 +161,7 @@ def test_what_is_asked_twice_is_asked_once() -> None:
         Spec(),
         build_spec(
             None,
-            {"seeds": [3, 1], "limit": 5, "data_root": "/some where", "profile": "paper"},
+            {"seeds": [3, 1], "max_cases": 5, "data_root": "/some where", "profile": "paper"},
             {
                 "dataset": ["digits:source=3,target=8"],
                 "head": ["linear", "mlp:units=8"],

@@ -31,7 +31,7 @@ def train(ctx: gvr.Context, killed_at: int | None = None, *, fused: bool = True)
     for step in ctx.loop(STEPS, state, batch=4, images=100):
         if step == killed_at:
             raise KilledError
-        x = torch.randn(4, 3, 16, 16, generator=ctx.generator(step))
+        x = torch.randn(4, 3, 16, 16, generator=ctx.rng(step))
         wanted = x[:, [0, 1, 2, 0], ::4, ::4]
         loss = F.mse_loss(net(x.contiguous(memory_format=torch.channels_last)), wanted)
         adam.zero_grad()
@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_step(bad: float) ->
 def test_draws_depend_on_seed_and_step_alone() -> None:
     def draw(seed: int, *parts: object) -> float:
         ctx = gvr.Context(torch.device("cpu"), seed=seed)
-        return torch.rand(1, generator=ctx.generator(*parts)).item()
+        return torch.rand(1, generator=ctx.rng(*parts)).item()
 
     assert draw(1, 2) == draw(1, 2)
     assert len({draw(1, 2), draw(1, 3), draw(2, 2), draw(1, "2"), draw(1, 2, 0)}) == 5

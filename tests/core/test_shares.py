@@ -43,12 +43,12 @@ def test_a_batch_smaller_than_the_processes_is_refused_with_what_to_change() -> 
         gvr.UsageError,
         match=r"^a batch of 3 cannot be shared by 4 processes; start fewer with --nproc-per-node",
     ):
-        context(0, 4).share(3)
+        context(0, 4).shard(3)
 
 
 @pytest.mark.parametrize(("batch", "count", "times"), [(8, 2, 1), (7, 2, 3), (5, 5, 2), (9, 4, 1)])
 def test_each_row_is_one_processs(batch: int, count: int, times: int) -> None:
-    shares = [context(rank, count).share(batch, times) for rank in range(count)]
+    shares = [context(rank, count).shard(batch, times) for rank in range(count)]
     rows = torch.cat([share.rows for share in shares])
     assert sorted(rows.tolist()) == list(range(batch * times))
     assert sum(share.weight for share in shares) == pytest.approx(1)
@@ -59,7 +59,7 @@ def test_each_row_is_one_processs(batch: int, count: int, times: int) -> None:
 
 
 def test_alone_all_rows_are_taken_in_order() -> None:
-    share = context().share(6, 2)
+    share = context().shard(6, 2)
     assert (share.rows.tolist(), share.each, share.weight) == (list(range(12)), 6, 1)
 
 
@@ -70,7 +70,7 @@ def test_a_shared_image_moves_as_it_does_in_the_batch() -> None:
         return torch.Generator().manual_seed(4)
 
     whole = gvr.translate(x, 2, rng())
-    share = context(1, 2).share(7)
+    share = context(1, 2).shard(7)
     assert torch.equal(gvr.translate(x[share.rows], 2, rng(), share), whole[share.rows])
     assert not torch.equal(gvr.translate(x[share.rows], 2, rng()), whole[share.rows])
 
@@ -88,7 +88,7 @@ def test_critic_gradients_of_the_shares_sum_to_those_of_the_batch(count: int) ->
     critic = Features(gvr.ImageSpec(1, 16), 1, 4)
 
     def step(ctx: gvr.Context) -> tuple[Tensor, Tensor]:
-        net, share = copy.deepcopy(critic), ctx.share(7)
+        net, share = copy.deepcopy(critic), ctx.shard(7)
         parts = (t[share.rows] for t in (real, fake, mix))
         loss, _ = critic_loss(net, *parts, 10.0, ctx)
         mean = ctx.backward(loss, net.parameters(), share)
@@ -103,8 +103,11 @@ def test_critic_gradients_of_the_shares_sum_to_those_of_the_batch(count: int) ->
 
 def test_values_to_log_are_means_over_the_batch() -> None:
     x = torch.arange(7.0)
-    shares = [(context(rank, 2), context(rank, 2).share(7)) for rank in range(2)]
-    means = [ctx.mean(share, x[share.rows].mean(), x[share.rows].amin()) for ctx, share in shares]
+    shares = [(context(rank, 2), context(rank, 2).shard(7)) for rank in range(2)]
+    means = [
+        ctx.all_reduce_mean(share, x[share.rows].mean(), x[share.rows].amin())
+        for ctx, share in shares
+    ]
     assert sum(mean for mean, _ in means).item() == pytest.approx(3.0)
 
 
@@ -113,16 +116,16 @@ def test_alone_values_and_gradients_are_what_torch_makes_of_them() -> None:
     loss = (x**2).mean()
     (expected,) = torch.autograd.grad(loss, x, retain_graph=True)
     ctx = context()
-    assert torch.equal(ctx.backward(loss, [nn.Parameter(x)], ctx.share(5)), loss.detach())
+    assert torch.equal(ctx.backward(loss, [nn.Parameter(x)], ctx.shard(5)), loss.detach())
     assert torch.equal(x.grad, expected)
-    assert ctx.over_whole_batches(net := nn.BatchNorm1d(3)) is net
+    assert ctx.convert_sync_batchnorm(net := nn.BatchNorm1d(3)) is net
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_normalisation_over_processes_is_batch_normalisation(momentum: float | None) -> None:
     theirs = nn.Sequential(nn.BatchNorm2d(3, momentum=momentum), nn.Flatten())
     nn.init.normal_(theirs[0].weight)
-    ours = context(0, 2).over_whole_batches(copy.deepcopy(theirs))
+    ours = context(0, 2).convert_sync_batchnorm(copy.deepcopy(theirs))
     assert isinstance(ours[0], WholeBatchNorm)
     for seed in range(2):
         x = 3 + 2 * torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(seed))

@@ -16,10 +16,10 @@ from gvr_bench.core.errors import DataError, PluginError, UsageError
 from gvr_bench.pipeline.plan import Plan
 from gvr_bench.registry.registry import Registry
 
-EXPLAINED = {"explanations", "probe", "scores"}
+EXPLAINED = {"explanations", "perturbed_explanations", "scores"}
 AFTER_LATENTS = {"head", "prediction", *EXPLAINED}
 AFTER_DATA = {"generator", "encoder", "decoding", "latents", *AFTER_LATENTS}
-OF_DATA = {"data", "cases", "oracle", "judges"}
+OF_DATA = {"data", "cases", "oracle", "class_autoencoders"}
 DIGITS = "digits:size=16"
 
 
@@ -78,8 +78,8 @@ def test_another_head_changes_no_key(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("flags", "kinds"),
     [
-        ({"seeds": [1]}, AFTER_DATA | {"oracle", "judges"}),
-        ({"limit": 5}, {"cases", "judges", *EXPLAINED}),
+        ({"seeds": [1]}, AFTER_DATA | {"oracle", "class_autoencoders"}),
+        ({"max_cases": 5}, {"cases", "class_autoencoders", *EXPLAINED}),
         ({"data_root": "/another/folder"}, set()),
         ({"latents": {"copies": 1}}, {"latents", *AFTER_LATENTS}),
         ({"profile": "paper"}, AFTER_DATA),  # the data's settings are all given
@@ -96,7 +96,7 @@ def test_a_flag_changes_what_depends_on_it(
 def test_asking_for_other_digits_retrains_nothing(registry: Registry, asked: str) -> None:
     before = plan_of(registry, dataset=DIGITS)
     after = plan_of(registry, dataset=f"{DIGITS},{asked}")
-    assert changed(before, after) == {"cases", "judges", *EXPLAINED}
+    assert changed(before, after) == {"cases", "class_autoencoders", *EXPLAINED}
 
 
 def test_each_question_is_asked_by_its_own_data_set(registry: Registry) -> None:
@@ -154,7 +154,10 @@ def test_inputs_come_before_what_needs_them(registry: Registry) -> None:
 
 def test_only_the_groups_that_are_asked_for_are_planned(registry: Registry) -> None:
     few = plan_of(registry, {"metrics": ["truth", "cost"]})
-    assert {s.kind for s in few.stages} == AFTER_DATA - {"probe", "decoding"} | {"data", "cases"}
+    assert {s.kind for s in few.stages} == AFTER_DATA - {"perturbed_explanations", "decoding"} | {
+        "data",
+        "cases",
+    }
     assert [set(groups) for c in few.combinations for groups in c.scores.values()] == [
         {"truth", "cost"}
     ]
@@ -164,7 +167,7 @@ def test_the_expensive_groups_are_planned_only_when_asked_for(registry: Registry
     (usual,) = plan_of(registry).combinations
     (every,) = plan_of(registry, {"metrics": ["all"]}).combinations
     more = set(every.scores["saliency"]) - set(usual.scores["saliency"])
-    assert more == {"repeatability", "usefulness"}
+    assert more == {"repeatability", "simulatability"}
 
 
 def test_another_seed_of_the_pipeline_is_the_next_of_the_run(registry: Registry) -> None:

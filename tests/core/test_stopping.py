@@ -90,8 +90,8 @@ def test_a_stop_that_the_interpreter_swallowed_is_not_forgotten(
 class Terminal:
     """A run on a terminal; `wait` returns the exit code and all that was shown."""
 
-    def __init__(self, store: Path, *more: str, generator: str) -> None:
-        typed = command("--store", str(store), *more, generator=generator, metrics=["truth"])
+    def __init__(self, cache: Path, *more: str, generator: str) -> None:
+        typed = command("--cache-dir", str(cache), *more, generator=generator, metrics=["truth"])
         self.main, side = pty.openpty()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gvr_bench", *typed],
@@ -129,9 +129,9 @@ class Terminal:
 def test_a_training_that_is_stopped_goes_on_where_it_was(
     tmp_path: Path, number: int, code: int, said: str
 ) -> None:
-    store, out = tmp_path / "store", tmp_path / "run"
+    cache, out = tmp_path / "cache", tmp_path / "run"
     training = "wgan-gp:iterations=150,width=4,batch=8"
-    terminal = Terminal(store, "--out", str(out), "--checkpoint-every", "1e6", generator=training)
+    terminal = Terminal(cache, "--out", str(out), "--checkpoint-every", "1e6", generator=training)
     terminal.until("epoch 1")
     terminal.process.send_signal(number)
     ended, lines = terminal.wait()
@@ -140,11 +140,11 @@ def test_a_training_that_is_stopped_goes_on_where_it_was(
     assert lines[-1].endswith(said + GOES_ON)
     assert "Traceback" not in "".join(lines)
     assert terminal.shown.rfind(b"\x1b[?25h") > terminal.shown.rfind(b"\x1b[?25l"), "no cursor"
-    (saved,) = store.glob("generator/*/work/checkpoint-*.safetensors")
+    (saved,) = cache.glob("generator/*/work/checkpoint-*.safetensors")
     step = int(saved.name.split("-")[1])
     assert step > 1
 
-    again = Terminal(store, "--out", str(out), generator=training)
+    again = Terminal(cache, "--out", str(out), generator=training)
     code, lines = again.wait()
     assert code == 0
     first = re.search(r"(\d+)/150", "".join(lines))

@@ -19,7 +19,7 @@ PARTS = {
     "--head": "linear:steps=20",
     "--explainer": "saliency",
     "--metrics": "truth",
-    "--limit": "4",
+    "--max-cases": "4",
     "--device": "cpu",
     "--checkpoint-every": "100",  # seconds: only where one is asked for
 }
@@ -49,15 +49,15 @@ def outcomes(folder: Path) -> dict[str, list[str]]:
 
 def run(folder: Path, processes: int, *, parts: dict[str, str] | None = None, **happens: object):
     """Run the smallest plan into a folder."""
-    places = {"--store": folder / "store", "--out": folder / "run"}
+    places = {"--cache-dir": folder / "cache", "--out": folder / "run"}
     typed = [str(word) for option in (PARTS | places | (parts or {})).items() for word in option]
     happens = {"happens": "nothing", "to": "nobody", **happens}
     return start(processes, "misbehaving.py", "run", *typed, **happens)
 
 
 def trained(folder: Path, kind: str) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
-    """Weights and losses of the only network of a kind in a store."""
-    (place,) = (folder / "store" / kind).iterdir()
+    """Weights and losses of the only network of a kind in a cache."""
+    (place,) = (folder / "cache" / kind).iterdir()
     return load_file(place / "weights.safetensors"), json.loads(
         (place / "history.json").read_text()
     )
@@ -92,8 +92,8 @@ def test_a_run_of_two_processes_is_written_and_told_once(tmp_path: Path, one: Pa
     names = [line.split()[-2:] for line in done.stderr.splitlines() if line.startswith("done")]
     assert names.count(["generator", "wgan-gp"]) == names.count(["encoder", "conv"]) == 1
     assert set(outcomes(tmp_path)) == {"done"}
-    assert not list((tmp_path / "store").rglob("work"))
-    assert not list((tmp_path / "store" / "drafts").iterdir())
+    assert not list((tmp_path / "cache").rglob("work"))
+    assert not list((tmp_path / "cache" / "drafts").iterdir())
     assert_close(one, tmp_path)
 
     again = run(tmp_path, 2)
@@ -153,7 +153,7 @@ def test_a_plan_is_shown_once() -> None:
         2,
         "misbehaving.py",
         "run",
-        "--plan",
+        "--dry-run",
         "--generator",
         PARTS["--generator"],
         happens="nothing",

@@ -36,7 +36,7 @@ def fault(path: Path) -> str:
     assert line.startswith(f"cannot read the image {path}: ")
     assert line.endswith("; replace the file")
     assert line.isprintable()
-    assert str(path) not in caught.value.unreadable[0]  # it is kept in the store
+    assert str(path) not in caught.value.unreadable[0]  # it is kept in the cache
     return line
 
 

@@ -12,7 +12,7 @@ import torch
 from made_up_stages import AREA, BINARY, Bank, Squares
 
 from gvr_bench.cache.hdf5 import write_arrays, writing_arrays
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.data import stored_images as module
 from gvr_bench.data.stored_images import FiledPixels, StoredImages, find_rows, read_pixels
 
@@ -53,7 +53,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path, unheld) -
     filed = read_pixels(path, "test/images", CPU)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 2)
-    with pytest.raises(StoreError, match=r"cannot read .*x\.h5: it ends before"):
+    with pytest.raises(CacheError, match=r"cannot read .*x\.h5: it ends before"):
         filed[torch.arange(23)]
 
 
@@ -66,7 +66,7 @@ def test_what_is_compressed_or_no_image_is_read_as_a_whole(tmp_path: Path, unhel
 
 @pytest.mark.parametrize("name", ["absent", "test", "test/images/more"])
 def test_images_that_are_not_there_are_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StoreError, match=r"cannot read .*x\.h5"):
+    with pytest.raises(CacheError, match=r"cannot read .*x\.h5"):
         find_rows(write(tmp_path / "x.h5", noise(5), 2), name)
 
 
@@ -76,9 +76,9 @@ def test_a_large_split_is_to_networks_what_a_small_one_is(
 ) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("scores", bank.data(Squares(task)))
-    held = bank.bench(stage).images("train")
+    held = bank.stage_ctx(stage).images("train")
     monkeypatch.setattr(module, "HELD", 0)
-    filed = bank.bench(stage).images("train")
+    filed = bank.stage_ctx(stage).images("train")
     assert isinstance(filed, StoredImages)
     assert isinstance(filed.pixels, FiledPixels)
     assert len(filed) == len(held) == 48

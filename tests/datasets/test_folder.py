@@ -287,7 +287,7 @@ def test_the_two_most_frequent_classes_are_asked_about(own) -> None:
 
 def test_what_is_asked_is_no_part_of_the_images(own) -> None:
     own.fill("kind", ["a", "b", "c"] * 4)
-    assert {"source", "target"} == set(own.data().asked)
+    assert {"source", "target"} == set(own.data().case_settings)
 
 
 def test_targets_are_chosen_with_a_plus_or_a_list(own) -> None:

@@ -108,7 +108,7 @@ def test_what_a_page_tells_to_type_works(page: Path, tmp_path: Path) -> None:
         pytest.skip("nothing on it is run")
     work = tmp_path / "work"
     work.mkdir()
-    places = {"GVR_BENCH_STORE": tmp_path / "store", "HOME": tmp_path, "XDG_CACHE_HOME": tmp_path}
+    places = {"GVR_BENCH_CACHE": tmp_path / "cache", "HOME": tmp_path, "XDG_CACHE_HOME": tmp_path}
     done = subprocess.run(
         [sys.executable, RUNNER, page, *(["python"] if page.name in READ else [])],
         cwd=work,
@@ -134,7 +134,7 @@ def test_what_is_not_run_can_be_understood(page: Path, block: Block) -> None:
         ("gvr-bench run --explainer gvrr", "did you mean 'gvr'"),
         ("gvr-bench run --explainer gvr:steps=0", "steps"),
         ("gvr-bench rum", "rum"),
-        ("cd x && .venv/bin/gvr-bench run --limit ten", "ten"),
+        ("cd x && .venv/bin/gvr-bench run --max-cases ten", "ten"),
     ],
 )
 def test_a_command_that_does_not_exist_is_noticed(text: str, fault: str) -> None:

@@ -51,7 +51,9 @@ def test_a_digit_cannot_be_turned_into_itself(cli) -> None:
 
 def run_in(folder: Path, *more: str, **choices: str | list[str]) -> Path:
     """A finished run in a folder of its own."""
-    arguments = command("--store", f"{folder}/store", "--out", f"{folder}/run", *more, **choices)
+    arguments = command(
+        "--cache-dir", f"{folder}/cache", "--out", f"{folder}/run", *more, **choices
+    )
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return folder / "run"
@@ -77,7 +79,7 @@ def test_where_the_model_sees_none_of_the_cases_cells_say_so(unseen: Path) -> No
     assert {r["status"] for r in rows} <= {"ok", "n/a"}
     assert all(r["reason"] for r in rows if r["status"] == "n/a")
     moving = [r for r in rows if r["explainer"] in ("gvr", "latent-shift")]
-    asked = [r for r in moving if r["metric"] in ("validity", "stayed")]
+    asked = [r for r in moving if r["metric"] in ("validity", "unchanged_rate")]
     assert len(asked) == 4
     assert {(r["value"], r["reason"]) for r in asked} == {
         (None, "the model sees none of the cases")

@@ -29,9 +29,11 @@ HOSTILE = "<script>alert(1)</script>".replace("/", "∕") + ' "x" שלום 🫁.
 
 
 def make_run(folder: Path, metrics: str = "validity", **choices: str | list[str]) -> Path:
-    """Carry out a tiny run, with its store beside it; return its folder."""
+    """Carry out a tiny run, with its cache beside it; return its folder."""
     out = folder / "run"
-    typed = tiny.command("--store", folder / "store", "--out", out, metrics=[metrics], **choices)
+    typed = tiny.command(
+        "--cache-dir", folder / "cache", "--out", out, metrics=[metrics], **choices
+    )
     done = CliRunner().invoke(app, [str(word) for word in typed], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return out
@@ -62,7 +64,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(run: Path, **more: Any) -> Trained:
-    return gvr_bench.load(run, store=run.parent / "store", device="cpu", **more)
+    return gvr_bench.load(run, cache=run.parent / "cache", device="cpu", **more)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +91,10 @@ def case(phantom: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def explain(cli: Any, phantom: Path) -> Callable[..., Any]:
-    """Type `gvr-bench explain` with the store of a run."""
+    """Type `gvr-bench explain` with the cache of a run."""
 
     def type_in(*words: object, run: Path = phantom) -> Any:
-        more = ("--run", run, "--store", run.parent / "store", "--device", "cpu")
+        more = ("--run", run, "--cache-dir", run.parent / "cache", "--device", "cpu")
         return cli("explain", *words, *more)
 
     return type_in
@@ -117,15 +119,17 @@ def test_what_is_no_run_is_named(cli: Any, case: Path, phantom: Path, tmp_path: 
 def test_a_store_without_the_model_says_what_to_type(
     cli: Any, case: Path, phantom: Path, tmp_path: Path
 ) -> None:
-    fault = cli("explain", case, "--run", phantom, "--store", tmp_path / "other").fault
-    assert "data phantom is not in the store" in fault
-    assert f"gvr-bench run {phantom}/spec.toml --store {tmp_path}/other --out {phantom}" in fault
+    fault = cli("explain", case, "--run", phantom, "--cache-dir", tmp_path / "other").fault
+    assert "data phantom is not in the cache" in fault
+    assert (
+        f"gvr-bench run {phantom}/spec.toml --cache-dir {tmp_path}/other --out {phantom}" in fault
+    )
     assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("harm", ["shorter", "same size"])
 def test_a_damaged_model_is_never_used(harm: str, explain: Any, case: Path, phantom: Path) -> None:
-    (file,) = (phantom.parent / "store/head").glob("linear-*/weights.safetensors")
+    (file,) = (phantom.parent / "cache/head").glob("linear-*/weights.safetensors")
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] if harm == "shorter" else whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
@@ -250,9 +254,9 @@ def test_a_case_of_the_run_is_explained_as_the_run_did(
     explainer: str, model: Trained, phantom: Path
 ) -> None:
     made = f"explainers/{explainer}"
-    images, heat, before = recorded(phantom, "input", f"{made}/heat", "prediction")
+    images, attribution, before = recorded(phantom, "input", f"{made}/attribution", "prediction")
     found = model.explain(list(images[:, 0]), explainer=explainer)
-    np.testing.assert_allclose([one.heat for one in found], heat, atol=1e-5)
+    np.testing.assert_allclose([one.attribution for one in found], attribution, atol=1e-5)
     np.testing.assert_allclose([one.prediction for one in found], before, rtol=1e-5)
     if explainer == "gvr":
         after, got = recorded(phantom, f"{made}/prediction_after", f"{made}/found")
@@ -263,7 +267,7 @@ def test_a_case_of_the_run_is_explained_as_the_run_did(
 def test_one_image_alone_gives_what_it_gives_among_others(model: Trained, phantom: Path) -> None:
     (images,) = recorded(phantom, "input")
     alone, among = model.explain(images[1]), model.explain(list(images))[1]
-    np.testing.assert_allclose(alone.heat, among.heat, atol=1e-5)
+    np.testing.assert_allclose(alone.attribution, among.attribution, atol=1e-5)
     assert alone.steps == among.steps
 
 
@@ -272,9 +276,9 @@ def test_a_rationale_holds_plain_arrays(model: Trained, case: Path, tmp_path: Pa
     assert rationale.image.shape == rationale.reconstruction.shape == (1, 32, 32)
     assert rationale.counterfactual is not None
     assert rationale.counterfactual.shape == (1, 32, 32)
-    assert (rationale.heat.shape, rationale.heat.dtype) == ((32, 32), np.float32)
+    assert (rationale.attribution.shape, rationale.attribution.dtype) == ((32, 32), np.float32)
     np.testing.assert_allclose(
-        rationale.heat, (rationale.reconstruction - rationale.counterfactual)[0], atol=1e-5
+        rationale.attribution, (rationale.reconstruction - rationale.counterfactual)[0], atol=1e-5
     )
     assert (rationale.finding, rationale.target, rationale.unit) == ("BNP", None, "ng/L")
     assert rationale.prediction == pytest.approx(model.predict(case)["BNP"])
@@ -297,7 +301,7 @@ def test_any_form_of_the_same_image_gives_the_same(model: Trained, case: Path) -
     first, *rest = model.explain(forms, explainer="saliency")
     for one in rest:
         np.testing.assert_array_equal(one.image, first.image)
-        np.testing.assert_allclose(one.heat, first.heat, atol=1e-6)
+        np.testing.assert_allclose(one.attribution, first.attribution, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +336,7 @@ def test_a_photo_in_colour_is_read_as_the_run_reads_its_images(
 
 
 def test_images_of_the_run_are_seldom_called_unlike_it(model: Trained) -> None:
-    pixels = model.bench(model.combination.head_stage).images("test").pixels
+    pixels = model.stage_ctx(model.combination.head_stage).images("test").pixels
     seen = model.see(pixels.numpy())
     marked = [bool(model.warning(seen, i)) for i in range(len(pixels))]
     assert np.mean(marked) <= 2 / 32
@@ -341,7 +345,7 @@ def test_images_of_the_run_are_seldom_called_unlike_it(model: Trained) -> None:
 
 
 def test_what_is_usual_is_measured_on_test_images_of_the_run(model: Trained) -> None:
-    pixels = model.bench(model.combination.head_stage).images("test").pixels.numpy()
+    pixels = model.stage_ctx(model.combination.head_stage).images("test").pixels.numpy()
     seen = model.see(pixels)
     rebuilt = np.abs(seen.reconstruction - (pixels / 127.5 - 1)).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(seen.error, rebuilt, rtol=1e-5)
@@ -452,7 +456,9 @@ def test_arrays_are_kept_as_they_are(explain: Any, case: Path, model: Trained) -
     rationale = model.explain(case)
     with h5py.File("explained-run/explanations.h5") as file:
         assert file["name"].asstr()[:].tolist() == ["case.png"]
-        np.testing.assert_allclose(file["explainers/gvr/heat"][0], rationale.heat, atol=1e-6)
+        np.testing.assert_allclose(
+            file["explainers/gvr/attribution"][0], rationale.attribution, atol=1e-6
+        )
         np.testing.assert_allclose(
             file["explainers/gvr/counterfactual"][0], rationale.counterfactual, atol=1e-6
         )

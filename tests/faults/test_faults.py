@@ -38,12 +38,12 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(lab: Lab) -> None:
 
 
 def test_a_value_that_differs_in_one_bit_is_not_overlooked(lab: Lab) -> None:
-    store = lab.partial(set())
-    assert lab.differences(store, lab.reference / "run") == []
-    (weights,) = store.glob("encoder/*/weights.safetensors")
+    cache = lab.partial(set())
+    assert lab.differences(cache, lab.reference / "run") == []
+    (weights,) = cache.glob("encoder/*/weights.safetensors")
     harm(weights, "a flipped bit", random.Random(0))
-    shutil.rmtree(store / "cases")
-    named = lab.differences(store, lab.reference / "run")
+    shutil.rmtree(cache / "cases")
+    named = lab.differences(cache, lab.reference / "run")
     assert [name.split("/")[0] for name in named] == ["cases", "encoder"]
 
 

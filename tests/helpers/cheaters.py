@@ -47,76 +47,76 @@ def to_float(pixels: np.ndarray) -> Tensor:
 class EdgeMap(gvr.Explainer):
     """Returns the edges of the image."""
 
-    def explain(self, model, x, query, ctx):
+    def explain(self, model, x, target, ctx):
         grey = x.mean(dim=1, keepdim=True)
         sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
         kernels = torch.stack([sobel, sobel.T])[:, None]
         padded = torch.nn.functional.pad(grey, (1, 1, 1, 1), mode="replicate")
-        return gvr.Explanation(heat=torch.nn.functional.conv2d(padded, kernels).norm(dim=1))
+        return gvr.Explanation(attribution=torch.nn.functional.conv2d(padded, kernels).norm(dim=1))
 
 
 class Adversary(gvr.Explainer):
     """Adds the smallest noise to the pixels that flips the model."""
 
-    def explain(self, model, x, query, ctx):
+    def explain(self, model, x, target, ctx):
         made = x.clone()
         for _ in range(40):
             made = made.detach().requires_grad_()
             outputs = model(made)
-            goal = query.select(query.activate(outputs)) - query.threshold
+            goal = target.select(target.activate(outputs)) - target.threshold
             (slope,) = torch.autograd.grad(goal.sum(), made)
-            going = (~query.flipped(outputs)).float()[:, None, None, None]
+            going = (~target.flipped(outputs)).float()[:, None, None, None]
             made = (made - 0.005 * going * slope.sign()).clamp(-1, 1)
         made = made.detach()
-        return gvr.Explanation(heat=(x - made).mean(dim=1), counterfactual=made)
+        return gvr.Explanation(attribution=(x - made).mean(dim=1), counterfactual=made)
 
 
 class Borrowed(gvr.Explainer):
     """Returns a training image without the finding."""
 
-    def explain(self, model, x, query, ctx):
+    def explain(self, model, x, target, ctx):
         train = split("train")
-        healthy = np.flatnonzero(~query.task.positives(train.targets)[:, 0])
+        healthy = np.flatnonzero(~target.task.positives(train.targets)[:, 0])
         images = to_float(train.images(healthy[:200]))
-        flips = query[torch.zeros(len(images), dtype=torch.long)].flipped(model(images))
+        flips = target[torch.zeros(len(images), dtype=torch.long)].flipped(model(images))
         chosen = images[flips][torch.arange(len(x)) % int(flips.sum())]
-        return gvr.Explanation(heat=(x - chosen).mean(dim=1), counterfactual=chosen)
+        return gvr.Explanation(attribution=(x - chosen).mean(dim=1), counterfactual=chosen)
 
 
 class Constant(gvr.Explainer):
     """Returns the same map for every image."""
 
-    def explain(self, model, x, query, ctx):
+    def explain(self, model, x, target, ctx):
         n, _, h, w = x.shape
-        heat = torch.rand(h, w, generator=torch.Generator().manual_seed(0))
-        return gvr.Explanation(heat=heat.expand(n, h, w).clone())
+        attribution = torch.rand(h, w, generator=torch.Generator().manual_seed(0))
+        return gvr.Explanation(attribution=attribution.expand(n, h, w).clone())
 
 
 class Insider(gvr.Explainer):
     """Knows the truth: the healthy twin, as well as the decoder can show it."""
 
-    def explain(self, model, x, query, ctx):
+    def explain(self, model, x, target, ctx):
         test = split("test")
         images = to_float(test.images(np.arange(len(test))))
         distance = (x[:, None] - images[None]).flatten(2).abs().amax(dim=2)
         index = distance.argmin(dim=1).numpy()
-        truth = test.truth(index, query.source.numpy())
+        truth = test.truth(index, target.source.numpy())
         twin = to_float(truth.counterfactual)
         change = (x - twin).mean(dim=1)
         with torch.no_grad():
             made = model.generator(model.encoder(twin))
-        return gvr.Explanation(heat=change, counterfactual=made)
+        return gvr.Explanation(attribution=change, counterfactual=made)
 
 
 class Nothing(gvr.Explainer):
     """Returns the image as its own counterfactual: the base rate of every judge."""
 
-    def explain(self, model, x, query, ctx):
-        return gvr.Explanation(heat=torch.zeros_like(x[:, 0]), counterfactual=x.clone())
+    def explain(self, model, x, target, ctx):
+        return gvr.Explanation(attribution=torch.zeros_like(x[:, 0]), counterfactual=x.clone())
 
 
 class Raises(gvr.Explainer):
     """Fails."""
 
-    def explain(self, model, x, query, ctx):
+    def explain(self, model, x, target, ctx):
         raise RuntimeError("no idea")

@@ -18,7 +18,7 @@ from small_parts import Painter, Rack, frozen, seeded
 
 import gvr_bench.api as gvr
 from gvr_bench.core.data_parallel import are_several
-from gvr_bench.core.process_group import Crew, crew
+from gvr_bench.core.process_group import ProcessGroup, process_group
 
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = lambda self: self  # type: ignore[method-assign,assignment]
@@ -27,7 +27,7 @@ STEPS = 30
 SMALL = {"width": 4, "batch": 5}  # which two or three processes share unevenly
 
 
-def train(made: gvr.Generator | gvr.Encoder, team: Crew | None) -> dict[str, torch.Tensor]:
+def train(made: gvr.Generator | gvr.Encoder, team: ProcessGroup | None) -> dict[str, torch.Tensor]:
     """Train, and return weights and losses."""
     rng = torch.Generator().manual_seed(1)
     images = Rack(torch.rand(30, 1, 16, 16, generator=rng) * 2 - 1)
@@ -45,7 +45,7 @@ def train(made: gvr.Generator | gvr.Encoder, team: Crew | None) -> dict[str, tor
 
 def main() -> None:
     """Train together, and let the first process write."""
-    team = crew() if are_several() else None
+    team = process_group() if are_several() else None
     found = {}
     for made in (
         WganGp(WganGp.Settings(latent_dim=4, iterations=STEPS, averaging=0.5, **SMALL)),

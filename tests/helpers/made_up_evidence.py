@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gvr_bench.core.types import Model, Query, Task
+from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.metrics import Evidence
 
 BINARY = Task("binary", ("mass",))
@@ -22,7 +22,7 @@ def evidence(n: int = 2, size: int = 2, **known: Any) -> Evidence:
     black = torch.zeros(n, 1, size, size)
     nothing: dict[str, Any] = {
         "task": BINARY,
-        "heat": torch.zeros(n, size, size),
+        "attribution": torch.zeros(n, size, size),
         "image": black,
         "reconstruction": black,
         "seconds": torch.zeros(n),
@@ -43,7 +43,7 @@ def one_case(seen: Evidence, i: int) -> Evidence:
     def row(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: row(one) for name, one in value.items()}
-        cases = isinstance(value, torch.Tensor | Query) and len(value) == len(seen)
+        cases = isinstance(value, torch.Tensor | ExplanationTarget) and len(value) == len(seen)
         return value[i : i + 1] if cases else value
 
     fields = [field.name for field in dataclasses.fields(seen)]
@@ -62,10 +62,10 @@ def model_of_pixels(pixels: int, outputs: int, latent_dim: int = 4) -> Model:
         return Model(encoder, generator, nn.Linear(latent_dim, outputs))
 
 
-def question(task: Task, n: int, source: int = 0, target: int = 0) -> Query:
+def question(task: Task, n: int, source: int = 0, target: int = 0) -> ExplanationTarget:
     """Ask the same of n images."""
     classes = (torch.full((n,), k) for k in (source, target))
-    return Query(task, *classes, torch.full((n,), 0.5), torch.full((n,), 0.1))
+    return ExplanationTarget(task, *classes, torch.full((n,), 0.5), torch.full((n,), 0.1))
 
 
 def random_evidence(seed: int, n: int = 12, size: int = 8) -> Evidence:
@@ -83,12 +83,12 @@ def random_evidence(seed: int, n: int = 12, size: int = 8) -> Evidence:
     parts = ("head", "encoder", "generator")
     return evidence(
         n, size,
-        heat=maps(n), image=images[0], reconstruction=images[1], counterfactual=images[2],
-        true_change=(images[0] - images[3])[:, 0], decoded_twin=images[4],
+        attribution=maps(n), image=images[0], reconstruction=images[1], counterfactual=images[2],
+        true_change=(images[0] - images[3])[:, 0], decoded_counterfactual=images[4],
         mask=rng.random((n, size, size)) < rng.random((n, 1, 1)),
         distractor=rng.random((n, size, size)) < rng.random((n, 1, 1)),
-        found=flags(), flipped=flags(), reencoded_flipped=flags(), stayed=flags(),
-        oracle_sees=np.arange(n) % 3 > 0, oracle_flipped=flags(), oracle_base=flags(),
+        success=flags(), reached_target=flags(), reencoded_reached_target=flags(), unchanged=flags(),
+        oracle_sees=np.arange(n) % 3 > 0, oracle_reached_target=flags(), oracle_base_rate=flags(),
         start=rng.normal(size=(n, 4)), latent=rng.normal(size=(n, 4)), norm=2.0,
         features=rng.normal(size=(n, 3)), real_features=rng.normal(1, 2, size=(20, 3)),
         target_error=rng.exponential(1, n), source_error=rng.exponential(1, n),
@@ -100,7 +100,7 @@ def random_evidence(seed: int, n: int = 12, size: int = 8) -> Evidence:
         agreement={k: rng.random(30) for k in (40, 160)},
         agreement_alone={k: rng.random(30) for k in (40, 160)},
         needed=rng.integers(8, 64, 3),
-        model=model_of_pixels(size * size, 3), query=question(DIGITS, n, 2, 0), task=DIGITS,
+        model=model_of_pixels(size * size, 3), target=question(DIGITS, n, 2, 0), task=DIGITS,
         steps=rng.integers(0, 500, n), seconds=rng.exponential(1, n),
         evaluations=rng.integers(1, 500, n), memory=rng.exponential(1, n),
     )  # fmt: skip

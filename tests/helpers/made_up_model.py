@@ -8,7 +8,7 @@ import torch
 from made_up_evidence import BINARY, evidence
 from torch import Tensor, nn
 
-from gvr_bench.core.types import Model, Query, Task
+from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.metrics import Evidence
 
 BNP = Task("regression", ("BNP",), threshold=0.5)
@@ -39,29 +39,33 @@ def model_of(weights: Tensor) -> Model:
     return Model(Outputs(weights), nn.Identity(), nn.Identity())
 
 
-def query_of(task: Task, n: int, threshold: float = 0.5, typical: float = 0.0) -> Query:
+def query_of(
+    task: Task, n: int, threshold: float = 0.5, reference_value: float = 0.0
+) -> ExplanationTarget:
     """What is asked of n cases: to leave the last class, or to lower the only output."""
     source, target = task.source or 0, task.target or 0
-    return Query(
+    return ExplanationTarget(
         task,
         torch.full((n,), source),
         torch.full((n,), target),
         torch.full((n,), threshold),
-        torch.full((n,), typical),
+        torch.full((n,), reference_value),
     )
 
 
-def about(weights: Tensor, image: Tensor, heat: Tensor, task: Task = BNP, **known: Any) -> Evidence:
+def about(
+    weights: Tensor, image: Tensor, attribution: Tensor, task: Task = BNP, **known: Any
+) -> Evidence:
     """Evidence about a linear model: weights (K, C, H, W), images (N, C, H, W)."""
-    asked = {name: known.pop(name) for name in ("threshold", "typical") if name in known}
+    asked = {name: known.pop(name) for name in ("threshold", "reference_value") if name in known}
     return evidence(
         task=task,
         image=image,
         reconstruction=image,
-        heat=heat,
+        attribution=attribution,
         seconds=torch.zeros(len(image)),
         model=model_of(weights),
-        query=query_of(task, len(image), **asked),
+        target=query_of(task, len(image), **asked),
         **known,
     )
 
@@ -89,14 +93,14 @@ def convolving(
     model = Model(encoder, nn.Identity(), head)
     image, made = torch.empty(2, n, channels, size, size).uniform_(-1, 1, generator=rng)
     with torch.no_grad():
-        level = float(query_of(task, n).select(model(image)).min()) - 0.1
+        level = float(query_of(task, n).source_output(model(image)).min()) - 0.1
     return evidence(
         task=task,
         image=image,
         reconstruction=image,
         counterfactual=made,
-        heat=torch.randn(n, size, size, generator=rng),
+        attribution=torch.randn(n, size, size, generator=rng),
         seconds=torch.zeros(n),
         model=model,
-        query=query_of(task, n, typical=level),
+        target=query_of(task, n, reference_value=level),
     )

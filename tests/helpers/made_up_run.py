@@ -72,7 +72,7 @@ def explainer_records(seed: int = 0) -> list[Record]:
         found.append(record(value=ap, low=ap - 0.04, high=ap + 0.04, **mine))
         it = mine | {"metric": "true_change_correlation"}
         if correlation is None:
-            found.append(missing("n/a", "its heat has no sign", **it))
+            found.append(missing("n/a", "its attribution has no sign", **it))
         else:
             low, high = correlation - 0.05, correlation + 0.05
             found.append(record(value=correlation, low=low, high=high, **it))
@@ -146,7 +146,7 @@ def write_cases(path: Path, n: int = 12, size: int = 64, **attrs: object) -> Non
         group["reconstruction"] = _bytes(reconstruction)
         group["sample_id"] = [f"test-{i:04d}" for i in range(n)]
         group["patient_id"] = [f"patient-{i // 2:03d}" for i in range(n)]
-        group["source"] = group["target"] = np.zeros(n, int)
+        group["source_class"] = group["target_class"] = np.zeros(n, int)
         group["label"] = rng.lognormal(6, 0.6, n)
         group["prediction"] = rng.lognormal(6, 0.5, n)
         group["mask"] = np.abs(change) > 0.1
@@ -194,10 +194,10 @@ def _write_explainers(
     n = len(change)
     made = group.create_group("explainers")
 
-    def add(name: str, heat: Float) -> h5py.Group:
+    def add(name: str, attribution: Float) -> h5py.Group:
         mine = made.create_group(name)
         mine.attrs["status"], mine.attrs["reason"] = "ok", ""
-        mine["heat"] = heat.astype(np.float32)
+        mine["attribution"] = attribution.astype(np.float32)
         return mine
 
     difference = _smooth(change, 3) * 0.92
@@ -205,7 +205,7 @@ def _write_explainers(
     gvr = add("gvr", difference)
     gvr["counterfactual"] = _bytes(reconstruction - difference[:, None])
     found = np.arange(n) % 5 != 3
-    gvr["found"] = found
+    gvr["success"] = found
     gvr["steps"] = np.where(found, rng.integers(12, 80, n), 500)
     gvr["reason"] = ["" if ok else "500 steps were not enough: raise steps or lr" for ok in found]
     gvr["prediction_after"] = np.where(found, rng.uniform(40, 95, n), 180)
@@ -235,10 +235,10 @@ def add_ways(folder: Path, moments: int = 8, twins: Iterable[str] = ()) -> Path:
             shares = (np.arange(moments) / (moments - 1)) ** 0.6
             shape = (1, moments, *(1 for _ in start.shape[1:]))
             way = start[:, None] + shares.reshape(shape) * (end - start)[:, None]
-            gvr["path"] = np.round(way).astype(np.uint8)
+            gvr["trajectory"] = np.round(way).astype(np.uint8)
             after = gvr["prediction_after"][:]
             told = before[:, None] * (after / before)[:, None] ** shares
-            gvr["path_prediction"] = told.astype(np.float32)
+            gvr["trajectory_prediction"] = told.astype(np.float32)
             group["oracle"] = (0.9 * before).astype(np.float32)
             gvr["oracle_after"] = (1.2 * after).astype(np.float32)
             for name in twins:
@@ -335,7 +335,7 @@ def whole_scoreboard(
             records.append(record(**about, **vars(score(found))))
             if metric.of_cases:
                 values[whose, metric.name] = found
-    facts: dict[str, object] = {"dataset": "phantom", "dataset.size": 64, "limit": limit}
+    facts: dict[str, object] = {"dataset": "phantom", "dataset.size": 64, "max_cases": limit}
     return records, RunValues(values, recipes), {"asked": {str(limit): facts},
                                                  "protocols": protocols}  # fmt: skip
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import FileCheckpoints, Store
+from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
 from gvr_bench.core.stage import Stage, StageKind
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps.data import compute_cases, compute_data
 
 BINARY = gvr.Task("binary", ("square",))
@@ -90,7 +90,7 @@ class Squares(gvr.Dataset):
 
 @dataclasses.dataclass
 class Bank:
-    """A store, and the seed of what is computed in it."""
+    """A cache, and the seed of what is computed in it."""
 
     root: Path
     seed: int = 0
@@ -99,17 +99,21 @@ class Bank:
         self, kind: StageKind, *inputs: Stage, component: Any = None, name: str = ""
     ) -> Stage:
         """A stage made by hand."""
-        return Stage(kind, name or kind, "1", {"limit": 8}, inputs, 0, component=component)
+        return Stage(kind, name or kind, "1", {"max_cases": 8}, inputs, 0, component=component)
 
-    def bench(self, stage: Stage, **more: Any) -> Bench:
+    def stage_ctx(self, stage: Stage, **more: Any) -> StageContext:
         """A stage at work."""
-        return Bench(
-            stage, Store(self.root), gvr.Context(torch.device("cpu"), seed=self.seed, **more)
+        return StageContext(
+            stage,
+            ArtifactCache(self.root),
+            gvr.Context(torch.device("cpu"), seed=self.seed, **more),
         )
 
-    def compute(self, stage: Stage, function: Callable[[Bench], None], **more: Any) -> Bench:
+    def compute(
+        self, stage: Stage, function: Callable[[StageContext], None], **more: Any
+    ) -> StageContext:
         """Compute a stage."""
-        made = self.bench(stage, **more)
+        made = self.stage_ctx(stage, **more)
         function(made)
         return made
 
@@ -125,7 +129,9 @@ class Bank:
         self.compute(stage, compute_cases)
         return stage
 
-    def resumed(self, stage: Stage, function: Callable[[Bench], None], killed_at: int) -> Bench:
+    def resumed(
+        self, stage: Stage, function: Callable[[StageContext], None], killed_at: int
+    ) -> StageContext:
         """Compute a stage that is killed once and taken up again from its checkpoint."""
         checkpoints = FileCheckpoints(self.root / "work", 0)
 

@@ -26,7 +26,7 @@ CHOICES = {
     "head": ["linear:steps=20"],
     "explainer": ["saliency"],
 }
-FLAGS = {"limit": 4}
+FLAGS = {"max_cases": 4}
 FAST = ("truth", "validity", "cost")  # groups of metrics that train nothing
 
 ROWS = """
@@ -44,7 +44,7 @@ def command(*more: str, metrics: Sequence[str] = FAST, **choices: str | list[str
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
     typed = [[f"--{kind}", text] for kind, texts in wanted.items() for text in texts]
     typed += [["--metrics", group] for group in metrics]
-    return ["run", *itertools.chain(*typed), "--limit", "4", "--device", "cpu", *more]
+    return ["run", *itertools.chain(*typed), "--max-cases", "4", "--device", "cpu", *more]
 
 
 def plan_of(

@@ -115,7 +115,7 @@ def test_values_lie_in_the_declared_range_one_per_image(metric, seed):
 @given(st.integers(0, 2**32 - 1))
 def test_a_perfect_map_stays_within_the_declared_range(metric, seed):
     change = np.random.default_rng(seed).normal(size=(4, 8, 8)).astype(np.float32)
-    seen = evidence(4, 8, heat=change, true_change=change, mask=change > 1)
+    seen = evidence(4, 8, attribution=change, true_change=change, mask=change > 1)
     values = known(metric(seen))
     assert ((values >= metric.lowest) & (values <= metric.highest)).all()
 

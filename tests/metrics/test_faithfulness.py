@@ -66,8 +66,8 @@ def test_ties_favour_no_part_of_the_image(half):
 
 
 def test_what_is_not_tied_is_ranked_by_heat_and_every_pixel_once():
-    heat = torch.tensor([[0.0, 2.0, -1.0, 0.0, 5.0]])
-    ranked = ranks(heat)[0].tolist()
+    attribution = torch.tensor([[0.0, 2.0, -1.0, 0.0, 5.0]])
+    ranked = ranks(attribution)[0].tolist()
     assert [ranked[4], ranked[1], ranked[2]] == [0, 1, 4]
     assert sorted(ranked) == [0, 1, 2, 3, 4]
 
@@ -75,19 +75,19 @@ def test_what_is_not_tied_is_ranked_by_heat_and_every_pixel_once():
 def test_negative_heat_speaks_against_and_goes_last():
     weights = sum_of((0, 0), size=10)
     against = torch.zeros(1, 10, 10)
-    against[0, 5, 5] = -9  # the largest of |heat|
+    against[0, 5, 5] = -9  # the largest of |attribution|
     against[0, 0, 0] = 1
     assert deletion_auc(about(weights, WHITE, against)).item() == pytest.approx(FIRST_STEP)
 
 
 def test_a_regression_is_placed_between_typical_and_what_it_was():
     weights = 3 * sum_of(*FOUR)  # predicts 3, and typical is 1: black is beyond it
-    seen = about(weights, WHITE, weights[0], typical=1.0)
+    seen = about(weights, WHITE, weights[0], reference_value=1.0)
     assert deletion_auc(seen).item() == pytest.approx(FIRST_STEP)
     for level in (3.0, 4.0):  # nothing lies between
-        typical = about(weights, WHITE, weights[0], typical=level)
-        assert deletion_auc(typical).isnan().all()
-        assert insertion_auc(typical).isnan().all()
+        reference_value = about(weights, WHITE, weights[0], reference_value=level)
+        assert deletion_auc(reference_value).isnan().all()
+        assert insertion_auc(reference_value).isnan().all()
 
 
 def test_a_probability_is_taken_as_it_is():
@@ -112,10 +112,10 @@ def test_a_slope_foretells_a_linear_model_and_nothing_else_does():
 
 def test_infidelity_is_captums_over_what_is_to_be_foretold():
     seen = convolving(3, 16, channels=3)
-    image, query = seen.image, seen.query
+    image, target = seen.image, seen.target
 
     def ask(x: Tensor) -> Tensor:
-        return answers(seen.model, query[torch.zeros(len(x), dtype=torch.int64)], x)[:, 0]
+        return answers(seen.model, target[torch.zeros(len(x), dtype=torch.int64)], x)[:, 0]
 
     noise = 0.2 * torch.nn.functional.interpolate(
         normals(image, (DRAWS, 8, 8)), size=(16, 16), mode="bilinear"
@@ -123,12 +123,14 @@ def test_infidelity_is_captums_over_what_is_to_be_foretold():
     noise = noise[:, :, None].expand(-1, -1, 3, -1, -1).flatten(0, 1)
     change = ask(image).repeat_interleave(DRAWS) - ask(image.repeat_interleave(DRAWS, 0) - noise)
     change = change.view(3, DRAWS)
-    heat = torch.stack([seen.heat[0], *(-seen.heat[1:])])  # of either sign
+    attribution = torch.stack([seen.attribution[0], *(-seen.attribution[1:])])  # of either sign
     captums = captum_infidelity(
         ask, lambda x: (noise, x - noise), image,
-        heat[:, None].expand(-1, 3, -1, -1), n_perturb_samples=DRAWS, normalize=True,
+        attribution[:, None].expand(-1, 3, -1, -1), n_perturb_samples=DRAWS, normalize=True,
     )  # fmt: skip
-    ours = torch.minimum(*(infidelity(dataclasses.replace(seen, heat=h)) for h in (heat, -heat)))
+    ours = torch.minimum(
+        *(infidelity(dataclasses.replace(seen, attribution=h)) for h in (attribution, -attribution))
+    )
     theirs = captums / change.square().mean(dim=1)
     assert ours.tolist() == pytest.approx(theirs.tolist(), abs=1e-6)
     assert (ours < 1).all()
@@ -181,8 +183,8 @@ def test_colours_weigh_alike_in_what_has_changed_most():
     made = image.clone()
     made[0, 0] = 0.8  # 0.2 in one colour is less than
     made[0, :, 0, 0] = 0.85  # 0.15 in both, which takes the output from 1 to 0.925
-    heat = torch.zeros(1, 10, 10)
-    seen = about(weights, image, heat, counterfactual=made, typical=0.925)
+    attribution = torch.zeros(1, 10, 10)
+    seen = about(weights, image, attribution, counterfactual=made, reference_value=0.925)
     assert cout(seen).item() == pytest.approx(1 - 2 * FIRST_STEP, abs=1e-4)
 
 

@@ -6,7 +6,7 @@ import torch
 from made_up_evidence import evidence
 from scipy.linalg import sqrtm
 
-from gvr_bench.metrics.oracle import domain_fid, oracle_base, oracle_validity
+from gvr_bench.metrics.oracle import domain_fid, oracle_base_rate, oracle_validity
 
 
 def fid(made: np.ndarray, real: np.ndarray) -> float:
@@ -29,7 +29,7 @@ def test_a_finding_that_the_oracle_overlooks_is_no_success():
     seen = evidence(
         n=4,
         oracle_sees=np.array([True, True, False, False]),
-        oracle_flipped=np.array([True, False, True, False]),
+        oracle_reached_target=np.array([True, False, True, False]),
     )
     found = oracle_validity(seen)
     assert found[:2].tolist() == [1.0, 0.0]
@@ -80,9 +80,9 @@ def test_the_interval_holds_the_value_covers_the_fewer_images_and_is_repeatable(
 def test_the_base_rate_counts_reconstructions_of_findings_that_the_oracle_sees():
     seen = evidence(
         3,
-        oracle_base=torch.tensor([True, False, True]),
+        oracle_base_rate=torch.tensor([True, False, True]),
         oracle_sees=torch.tensor([True, True, False]),
     )
-    assert oracle_base(seen)[:2].tolist() == [1.0, 0.0]
-    assert oracle_base(seen)[2].isnan()
-    assert oracle_base(evidence(3)) is None
+    assert oracle_base_rate(seen)[:2].tolist() == [1.0, 0.0]
+    assert oracle_base_rate(seen)[2].isnan()
+    assert oracle_base_rate(evidence(3)) is None

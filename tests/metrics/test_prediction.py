@@ -46,7 +46,7 @@ def scores(
     task: Task, predictions: Any, targets: Any, thresholds: Any
 ) -> dict[tuple[str, str], PredictionScore]:
     arrays = [np.asarray(a, np.float32) for a in (predictions, targets, thresholds)]
-    return {(row.metric, row.finding): row for row in predict_scores(task, *arrays)}
+    return {(row.metric, row.output): row for row in predict_scores(task, *arrays)}
 
 
 def test_one_class_alone_has_no_auroc_but_a_reason():

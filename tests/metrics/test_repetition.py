@@ -18,8 +18,8 @@ def noise(seed: int) -> torch.Tensor:
     return torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-def repeated(heat: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    return repeatability(evidence(3, SIZE, heat=heat, again={"other_seed": other}))
+def repeated(attribution: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return repeatability(evidence(3, SIZE, attribution=attribution, again={"other_seed": other}))
 
 
 def test_what_was_not_repeated_is_not_claimed():

@@ -11,10 +11,11 @@ from made_up_model import about, sum_of
 from gvr_bench.metrics.robustness import DRAWS, ROBUSTNESS, invalidation, max_sensitivity
 
 
-def sensitivity(heat: list[float], *perturbed: list[float]) -> float:
+def sensitivity(attribution: list[float], *perturbed: list[float]) -> float:
     """Sensitivity of a map of 1 x 2 pixels to its maps for perturbed inputs."""
     seen = evidence(
-        heat=torch.tensor([[heat]]), again={"perturbed": torch.tensor([[[p] for p in perturbed]])}
+        attribution=torch.tensor([[attribution]]),
+        again={"perturbed": torch.tensor([[[p] for p in perturbed]])},
     )
     return float(max_sensitivity(seen)[0])
 
@@ -51,7 +52,7 @@ def test_sensitivity_is_captums(seed):
         lambda x: (explain(x),), image, perturb_func=lambda x: (moved,), n_perturb_samples=draws
     )
     seen = evidence(
-        heat=explain(image)[:, 0],
+        attribution=explain(image)[:, 0],
         again={"perturbed": explain(moved).view(n, draws, size, size)},
     )
     assert max_sensitivity(seen).tolist() == pytest.approx(theirs.tolist(), abs=1e-6)

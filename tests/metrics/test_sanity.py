@@ -22,28 +22,30 @@ def noise(seed: int, n: int = 2) -> torch.Tensor:
     return torch.randn(n, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-def kept(heat: torch.Tensor, other: torch.Tensor) -> list[float]:
+def kept(attribution: torch.Tensor, other: torch.Tensor) -> list[float]:
     """How much of maps is left when the head is random."""
-    seen = evidence(len(heat), SIZE, heat=heat, again={"randomised_head": other})
+    seen = evidence(
+        len(attribution), SIZE, attribution=attribution, again={"randomised_head": other}
+    )
     return randomised_head(seen).tolist()
 
 
 def test_what_was_not_asked_again_is_not_claimed():
     assert all(metric(evidence()) is None for metric in SANITY)
-    seen = evidence(heat=noise(0), again={"randomised_head": noise(1)})
+    seen = evidence(attribution=noise(0), again={"randomised_head": noise(1)})
     assert randomised_encoder(seen) is None
 
 
 @pytest.mark.parametrize("metric", SANITY, ids=lambda metric: metric.name)
 def test_every_network_has_its_own_map(metric):
     others = {other.name: noise(1) for other in SANITY}
-    seen = evidence(heat=noise(0), again={**others, metric.name: 0.9 * noise(0)})
+    seen = evidence(attribution=noise(0), again={**others, metric.name: 0.9 * noise(0)})
     assert [m(seen).mean().item() > 0.9 for m in SANITY] == [m is metric for m in SANITY]
 
 
 def test_a_map_made_without_the_generator_cannot_lose_it():
     again = {name: noise(0) for name in ("randomised_head", "randomised_generator")}
-    seen = evidence(heat=noise(0), again=again)
+    seen = evidence(attribution=noise(0), again=again)
     assert randomised_generator(seen) is None
     assert randomised_head(seen).tolist() == pytest.approx([1, 1])
 

@@ -39,22 +39,22 @@ OF_MASKS = (
 )
 
 
-def of(metric: Metric, heat: Any, **known: Any) -> float:
+def of(metric: Metric, attribution: Any, **known: Any) -> float:
     """Score a map of one image of 2 x 2 pixels."""
     maps = {
         name: np.array(value, bool if name in {"mask", "distractor"} else np.float32)
-        for name, value in {"heat": heat, **known}.items()
+        for name, value in {"attribution": attribution, **known}.items()
     }
     seen = evidence(1, **{name: array.reshape(1, 2, 2) for name, array in maps.items()})
     return float(metric(seen)[0])
 
 
-def ap(heat: list[float], mask: list[int]) -> float:
-    return of(pixel_ap, heat, mask=mask)
+def ap(attribution: list[float], mask: list[int]) -> float:
+    return of(pixel_ap, attribution, mask=mask)
 
 
-def correlation(heat: Any, change: Any) -> float:
-    return of(true_change_correlation, heat, true_change=change)
+def correlation(attribution: Any, change: Any) -> float:
+    return of(true_change_correlation, attribution, true_change=change)
 
 
 @pytest.mark.parametrize("metric", TRUTH)
@@ -65,8 +65,8 @@ def test_without_the_truth_nothing_is_claimed(metric):
 @pytest.mark.parametrize("metric", OF_MASKS)
 @pytest.mark.parametrize("mask", [[0, 0, 0, 0], [1, 1, 1, 1]])
 def test_a_mask_with_nothing_to_tell_apart_leaves_the_image_out(metric, mask):
-    for heat in ([4, 3, 2, 1], [5, 5, 5, 5], [0, 0, 0, 0]):
-        assert np.isnan(of(metric, heat, mask=mask))
+    for attribution in ([4, 3, 2, 1], [5, 5, 5, 5], [0, 0, 0, 0]):
+        assert np.isnan(of(metric, attribution, mask=mask))
 
 
 @pytest.mark.parametrize("metric", OF_MASKS)
@@ -85,13 +85,13 @@ def test_a_constant_map_gets_what_chance_gets(metric, level, corner):
     mask[:, :corner, :corner] = True
     noise = rng.random(mask.shape).astype(np.float32)
     constant = np.full((1, 32, 32), level, np.float32)
-    by_chance = float(metric(evidence(n, 32, heat=noise, mask=mask)).mean())
-    found = float(metric(evidence(1, 32, heat=constant, mask=mask[:1]))[0])
+    by_chance = float(metric(evidence(n, 32, attribution=noise, mask=mask)).mean())
+    found = float(metric(evidence(1, 32, attribution=constant, mask=mask[:1]))[0])
     assert found == pytest.approx(by_chance, abs=0.05 if metric is pointing_hit else 0.01)
 
 
 @pytest.mark.parametrize(
-    ("heat", "mask", "expected"),
+    ("attribution", "mask", "expected"),
     [
         ([9, 8, 1, 0], [1, 1, 0, 0], 1.0),  # perfect
         ([9, 8, 7, 0], [1, 0, 1, 0], (1 + 2 / 3) / 2),  # ranks 1 and 3
@@ -102,8 +102,8 @@ def test_a_constant_map_gets_what_chance_gets(metric, level, corner):
         ([5, 5, 1, 0], [1, 0, 0, 0], 1 / 2),  # tied for first with one other
     ],
 )
-def test_average_precision_equals_the_one_worked_out(heat, mask, expected):
-    assert ap(heat, mask) == pytest.approx(expected)
+def test_average_precision_equals_the_one_worked_out(attribution, mask, expected):
+    assert ap(attribution, mask) == pytest.approx(expected)
 
 
 def test_only_the_size_of_the_heat_counts_for_average_precision():
@@ -115,31 +115,31 @@ def test_random_heat_has_the_masks_prevalence_on_average():
     rng = np.random.default_rng(0)
     mask = np.zeros((40, 32, 32), bool)
     mask[:, :16, :16] = True
-    seen = evidence(40, 32, heat=rng.normal(size=mask.shape).astype(np.float32), mask=mask)
+    seen = evidence(40, 32, attribution=rng.normal(size=mask.shape).astype(np.float32), mask=mask)
     assert pixel_ap(seen).mean() == pytest.approx(0.25, abs=0.02)
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_average_precision_is_scikit_learns(seed):
     rng = np.random.default_rng(seed)
-    heat = rng.integers(-3, 4, (3, 4, 4)).astype(np.float32)
+    attribution = rng.integers(-3, 4, (3, 4, 4)).astype(np.float32)
     mask = rng.random((3, 4, 4)) < 0.4
     mask[:, 0, 0], mask[:, 3, 3] = True, False
-    expected = [average_precision_score(mask[i].flat, abs(heat[i]).flat) for i in range(3)]
-    assert pixel_ap(evidence(3, 4, heat=heat, mask=mask)).tolist() == expected
+    expected = [average_precision_score(mask[i].flat, abs(attribution[i]).flat) for i in range(3)]
+    assert pixel_ap(evidence(3, 4, attribution=attribution, mask=mask)).tolist() == expected
 
 
 def test_each_image_is_scored_on_its_own():
     mask = np.array([[[1, 0], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 1]]], bool)
-    heat = np.array([[[1, 0], [0, 0]]] * 3, np.float32)
-    found = pixel_ap(evidence(3, heat=heat, mask=mask))
+    attribution = np.array([[[1, 0], [0, 0]]] * 3, np.float32)
+    found = pixel_ap(evidence(3, attribution=attribution, mask=mask))
     assert found[0] == 1.0
     assert found[1].isnan()
     assert found[2] == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize(
-    ("heat", "mask", "pointing", "matched", "mass", "rank"),
+    ("attribution", "mask", "pointing", "matched", "mass", "rank"),
     [
         ([9, 8, 1, 0], [1, 1, 0, 0], 1, 1, 17 / 18, 1),
         ([-9, 8, 1, 0], [1, 0, 0, 0], 1, 1, 9 / 18, 1),  # the sign is not seen
@@ -153,24 +153,26 @@ def test_each_image_is_scored_on_its_own():
         ([0, 0, 0, 0], [1, 1, 0, 0], 1 / 2, (1 + 4 / 3) / 6, 1 / 2, 1 / 2),
     ],
 )
-def test_shares_and_overlaps_equal_those_worked_out(heat, mask, pointing, matched, mass, rank):
-    assert of(pointing_hit, heat, mask=mask) == pytest.approx(pointing)
-    assert of(iou_area_matched, heat, mask=mask) == pytest.approx(matched)
-    assert of(mass_accuracy, heat, mask=mask) == pytest.approx(mass)
-    assert of(rank_accuracy, heat, mask=mask) == pytest.approx(rank)
+def test_shares_and_overlaps_equal_those_worked_out(
+    attribution, mask, pointing, matched, mass, rank
+):
+    assert of(pointing_hit, attribution, mask=mask) == pytest.approx(pointing)
+    assert of(iou_area_matched, attribution, mask=mask) == pytest.approx(matched)
+    assert of(mass_accuracy, attribution, mask=mask) == pytest.approx(mass)
+    assert of(rank_accuracy, attribution, mask=mask) == pytest.approx(rank)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_ties_count_as_the_mean_over_all_ways_to_break_them(seed, levels):
     rng = np.random.default_rng(seed)
-    heat, mask = rng.integers(0, levels, 9), rng.random(9) < 0.4
+    attribution, mask = rng.integers(0, levels, 9), rng.random(9) < 0.4
     mask[0], mask[8] = True, False
     k = int(mask.sum())
-    cut = np.sort(heat)[-k]
-    above, tied = np.flatnonzero(heat > cut), np.flatnonzero(heat == cut)
+    cut = np.sort(attribution)[-k]
+    above, tied = np.flatnonzero(attribution > cut), np.flatnonzero(attribution == cut)
     ways = [set(above) | set(w) for w in itertools.combinations(tied, k - len(above))]
     inside = [len(way & set(np.flatnonzero(mask))) for way in ways]
-    maps = {"heat": heat.astype(np.float32), "mask": mask}
+    maps = {"attribution": attribution.astype(np.float32), "mask": mask}
     seen = evidence(1, 3, **{name: array.reshape(1, 3, 3) for name, array in maps.items()})
     assert float(rank_accuracy(seen)) == pytest.approx(np.mean(inside) / k)
     expected = np.mean([i / (2 * k - i) for i in inside])
@@ -178,7 +180,7 @@ def test_ties_count_as_the_mean_over_all_ways_to_break_them(seed, levels):
 
 
 @pytest.mark.parametrize(
-    ("heat", "mask", "expected"),
+    ("attribution", "mask", "expected"),
     [
         ([10, 9, 2, 0], [1, 1, 0, 0], 1.0),
         ([10, -9, 2, 0], [1, 0, 0, 0], 1 / 2),  # two are set apart
@@ -189,23 +191,25 @@ def test_ties_count_as_the_mean_over_all_ways_to_break_them(seed, levels):
         ([0, 0, 0, 0], [1, 1, 0, 0], (4 / 3 + 1) / 6),
     ],
 )
-def test_overlap_past_otsus_threshold_equals_the_one_worked_out(heat, mask, expected):
-    assert of(iou_otsu, heat, mask=mask) == pytest.approx(expected)
+def test_overlap_past_otsus_threshold_equals_the_one_worked_out(attribution, mask, expected):
+    assert of(iou_otsu, attribution, mask=mask) == pytest.approx(expected)
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_the_threshold_is_scikit_images(seed):
     rng = np.random.default_rng(seed)
-    heat = rng.normal(0, 3, (3, 8, 8)).astype(np.float32)
+    attribution = rng.normal(0, 3, (3, 8, 8)).astype(np.float32)
     mask = rng.random((3, 8, 8)) < 0.4
     mask[:, 0, 0], mask[:, 7, 7] = True, False
-    hot = [size > threshold_otsu(size) for size in np.abs(heat.astype(np.float64))]
+    hot = [size > threshold_otsu(size) for size in np.abs(attribution.astype(np.float64))]
     expected = [(h & m).sum() / (h | m).sum() for h, m in zip(hot, mask, strict=True)]
-    assert iou_otsu(evidence(3, 8, heat=heat, mask=mask)).tolist() == pytest.approx(expected)
+    assert iou_otsu(evidence(3, 8, attribution=attribution, mask=mask)).tolist() == pytest.approx(
+        expected
+    )
 
 
 @pytest.mark.parametrize(
-    ("heat", "mask", "expected"),
+    ("attribution", "mask", "expected"),
     [
         ([7, 0, 0, 0], [0, 0, 0, 1], 0.0),  # across the whole image
         ([-7, 0, 0, 0], [0, 1, 0, 0], 1 - 0.5**0.5),
@@ -214,8 +218,8 @@ def test_the_threshold_is_scikit_images(seed):
         ([0, 0, 0, 0], [1, 1, 0, 0], 1 - 0.5 * 0.5**0.5),  # half of it one pixel down
     ],
 )
-def test_the_earth_movers_score_equals_the_one_worked_out(heat, mask, expected):
-    assert of(emd_score, heat, mask=mask) == pytest.approx(expected)
+def test_the_earth_movers_score_equals_the_one_worked_out(attribution, mask, expected):
+    assert of(emd_score, attribution, mask=mask) == pytest.approx(expected)
 
 
 def test_heat_nearer_to_the_finding_scores_higher():
@@ -223,13 +227,13 @@ def test_heat_nearer_to_the_finding_scores_higher():
     mask[2:5, 2:5] = True
     heats = np.zeros((13, 16, 16), np.float32)
     heats[range(13), 3, range(3, 16)] = 1
-    found = emd_score(evidence(13, 16, heat=heats, mask=np.stack([mask] * 13)))
+    found = emd_score(evidence(13, 16, attribution=heats, mask=np.stack([mask] * 13)))
     assert found.tolist() == sorted(found.tolist(), reverse=True)
     assert found[0] > 0.9
 
 
 @pytest.mark.parametrize(
-    ("heat", "known", "expected"),
+    ("attribution", "known", "expected"),
     [
         ([1, -1, 2, 0], {"distractor": [1, 1, 0, 0]}, 1 / 2),
         ([1, -1, 2, 0], {"distractor": [1, 1, 0, 0], "mask": [1, 0, 0, 0]}, 1 / 4),
@@ -239,8 +243,8 @@ def test_heat_nearer_to_the_finding_scores_higher():
         ([0, 0, 0, 0], {"distractor": [1, 0, 0, 0]}, 1 / 4),
     ],
 )
-def test_heat_on_distractors_equals_the_share_worked_out(heat, known, expected):
-    assert of(distractor_mass, heat, **known) == pytest.approx(expected)
+def test_heat_on_distractors_equals_the_share_worked_out(attribution, known, expected):
+    assert of(distractor_mass, attribution, **known) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("mask", [[0, 0, 0, 0], [1, 1, 0, 0]])
@@ -259,7 +263,7 @@ def test_an_image_without_true_change_is_left_out():
 
 
 @pytest.mark.parametrize(
-    ("heat", "change", "expected"),
+    ("attribution", "change", "expected"),
     [
         ([1, 2, 3, 4], [1, 2, 3, 4], 1.0),
         ([10, 30, 50, 70], [1, 2, 3, 4], 1.0),  # scale and offset do not matter
@@ -268,48 +272,48 @@ def test_an_image_without_true_change_is_left_out():
         ([1, 0, 0, 0], [1, 1, 0, 0], 1 / 3**0.5),
     ],
 )
-def test_correlation_equals_the_one_worked_out(heat, change, expected):
-    assert correlation(heat, change) == pytest.approx(expected)
+def test_correlation_equals_the_one_worked_out(attribution, change, expected):
+    assert correlation(attribution, change) == pytest.approx(expected)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(-20, 20))
 def test_correlation_is_numpys_whatever_the_scale(seed, exponent):
     rng = np.random.default_rng(seed)
-    heat, change = rng.normal(size=(2, 4)).astype(np.float32)
-    heat = heat * np.float32(10.0**exponent)
-    expected = np.corrcoef(heat, change)[0, 1]
-    assert correlation(heat, change) == pytest.approx(expected, abs=1e-6)
-    assert correlation(-heat, change) == pytest.approx(-expected, abs=1e-6)
+    attribution, change = rng.normal(size=(2, 4)).astype(np.float32)
+    attribution = attribution * np.float32(10.0**exponent)
+    expected = np.corrcoef(attribution, change)[0, 1]
+    assert correlation(attribution, change) == pytest.approx(expected, abs=1e-6)
+    assert correlation(-attribution, change) == pytest.approx(-expected, abs=1e-6)
 
 
 def test_random_heat_is_not_correlated_on_average():
     rng = np.random.default_rng(0)
-    heat, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
-    found = true_change_correlation(evidence(40, 32, heat=heat, true_change=change))
+    attribution, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
+    found = true_change_correlation(evidence(40, 32, attribution=attribution, true_change=change))
     assert abs(found.mean()) < 0.02
 
 
 @pytest.mark.parametrize(
-    ("heat", "change", "expected"),
+    ("attribution", "change", "expected"),
     [
         ([1, -1, 1, -1], [0.5, -0.5, 0, 0], 1.0),
         ([-1, 1, 1, -1], [0.5, -0.5, 0, 0], 0.0),
         ([1, 1, -1, -1], [0.5, -0.5, 0.05, 0], 1 / 2),  # the third is hardly changed
         ([1, 1, -1, -1], [0.5, -0.5, 0.2, 0], 1 / 3),
-        ([1, 0, -1, 5], [0.5, -0.5, 0.05, 0], 3 / 4),  # no heat is half right
+        ([1, 0, -1, 5], [0.5, -0.5, 0.05, 0], 3 / 4),  # no attribution is half right
         ([1, -1, -1, -1], [0.08, -0.05, 0.03, 0], 1.0),  # a faint finding: from half its largest
         ([0, 0, 0, 0], [0.5, 0.5, 0.5, 0], 1 / 2),
         ([7, 7, 7, 7], [0.5, 0.5, 0.5, 0], 1 / 2),  # constant: no sign to tell
     ],
 )
-def test_the_share_of_right_signs_equals_the_one_worked_out(heat, change, expected):
-    assert of(sign_accuracy, heat, true_change=change) == pytest.approx(expected)
+def test_the_share_of_right_signs_equals_the_one_worked_out(attribution, change, expected):
+    assert of(sign_accuracy, attribution, true_change=change) == pytest.approx(expected)
 
 
 def test_random_heat_has_half_of_the_signs_right():
     rng = np.random.default_rng(0)
-    heat, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
-    found = sign_accuracy(evidence(40, 32, heat=heat, true_change=change))
+    attribution, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
+    found = sign_accuracy(evidence(40, 32, attribution=attribution, true_change=change))
     assert found.mean() == pytest.approx(0.5, abs=0.01)
 
 
@@ -321,13 +325,13 @@ def test_where_the_truth_changes_nothing_the_image_is_left_out(metric):
 
 @pytest.mark.parametrize("metric", [true_change_mae, true_change_amplitude])
 def test_a_map_alone_has_no_amplitude(metric):
-    seen = evidence(true_change=np.ones((2, 2, 2)), decoded_twin=np.ones((2, 1, 2, 2)))
+    seen = evidence(true_change=np.ones((2, 2, 2)), decoded_counterfactual=np.ones((2, 1, 2, 2)))
     assert metric(seen) is None
 
 
 def test_the_distance_from_the_decoded_truth_equals_the_one_worked_out():
     twin = np.array([[[[0.5, 0.0], [0.0, -0.5]]]] * 2, np.float32)
-    seen = evidence(counterfactual=np.stack([twin[0], twin[0] * -1]), decoded_twin=twin)
+    seen = evidence(counterfactual=np.stack([twin[0], twin[0] * -1]), decoded_counterfactual=twin)
     assert true_change_mae(seen).tolist() == pytest.approx([0.0, 0.5])
 
 

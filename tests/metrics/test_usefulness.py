@@ -8,11 +8,11 @@ from made_up_evidence import evidence
 from gvr_bench.metrics import score
 from gvr_bench.metrics.simulatability import (
     USEFULNESS,
+    images_to_90pct,
     student_agreement_40,
     student_agreement_160,
     student_gain_40,
     student_gain_160,
-    student_n90,
 )
 
 WITH = {40: torch.tensor([1.0, 0.8, 0.6]), 160: torch.tensor([1.0, 1.0, 0.4])}
@@ -48,9 +48,9 @@ def test_maps_that_change_nothing_gain_nothing():
 
 
 def test_a_student_that_never_agrees_does_not_drop_out_of_the_mean():
-    assert student_n90(evidence(needed=np.array([12.0, np.nan, 20.0]))) is None
+    assert images_to_90pct(evidence(needed=np.array([12.0, np.nan, 20.0]))) is None
 
 
 def test_the_images_needed_are_averaged_over_students():
-    found = score(student_n90(evidence(needed=np.array([10.0, 20.0, 60.0]))).numpy())
+    found = score(images_to_90pct(evidence(needed=np.array([10.0, 20.0, 60.0]))).numpy())
     assert (found.value, found.n) == (30.0, 3)

@@ -11,11 +11,11 @@ from torch import nn
 from gvr_bench.core.types import Model, Task
 from gvr_bench.metrics.validity import (
     VALIDITY,
-    became_other,
     confidence_gain,
+    optimizer_steps,
+    other_class_rate,
     reencoded_validity,
-    stayed,
-    steps,
+    unchanged_rate,
     validity,
 )
 
@@ -29,8 +29,8 @@ def gains(task: Task, before: Any, after: Any, **asked: int) -> torch.Tensor | N
     images = [np.array(x, np.float32).reshape(-1, 1, 2, 2) for x in (before, after)]
     n = len(images[0])
     model = Model(nn.Flatten(), nn.Identity(), nn.Identity())
-    query = question(task, n, **asked)
-    known = {"model": model, "query": query, "image": images[0], "counterfactual": images[1]}
+    target = question(task, n, **asked)
+    known = {"model": model, "query": target, "image": images[0], "counterfactual": images[1]}
     return confidence_gain(evidence(n, task=task, **known))
 
 
@@ -42,21 +42,23 @@ def test_without_a_counterfactual_nothing_is_claimed(metric):
 def test_a_counterfactual_that_was_not_found_counts_as_a_failure():
     seen = evidence(
         found=np.array([True, False]),
-        flipped=np.array([True, False]),
-        reencoded_flipped=np.array([False, False]),
+        reached_target=np.array([True, False]),
+        reencoded_reached_target=np.array([False, False]),
     )
     assert validity(seen).tolist() == [1.0, 0.0]
     assert reencoded_validity(seen).tolist() == [0.0, 0.0]
 
 
 def test_the_latent_and_the_image_are_judged_apart():
-    seen = evidence(flipped=np.array([True, False]), reencoded_flipped=np.array([False, True]))
+    seen = evidence(
+        reached_target=np.array([True, False]), reencoded_reached_target=np.array([False, True])
+    )
     assert validity(seen).tolist() == [1.0, 0.0]
     assert reencoded_validity(seen).tolist() == [0.0, 1.0]
 
 
 def test_steps_are_counted_per_image():
-    found = steps(evidence(steps=np.array([0, 500])))
+    found = optimizer_steps(evidence(steps=np.array([0, 500])))
     assert found.tolist() == [0.0, 500.0]
     assert found.dtype == torch.float64
 
@@ -65,18 +67,18 @@ def test_a_nine_became_a_four_stayed_a_nine_or_became_something_else():
     seen = evidence(
         n=3,
         task=DIGITS,
-        flipped=np.array([True, False, False]),
-        stayed=np.array([False, True, False]),
+        reached_target=np.array([True, False, False]),
+        unchanged=np.array([False, True, False]),
     )
     assert validity(seen).tolist() == [1.0, 0.0, 0.0]
-    assert stayed(seen).tolist() == [0.0, 1.0, 0.0]
-    assert became_other(seen).tolist() == [0.0, 0.0, 1.0]
+    assert unchanged_rate(seen).tolist() == [0.0, 1.0, 0.0]
+    assert other_class_rate(seen).tolist() == [0.0, 0.0, 1.0]
 
 
 def test_without_classes_nothing_becomes_another_class():
-    seen = evidence(flipped=np.array([True, False]), stayed=np.array([False, True]))
-    assert became_other(seen) is None
-    assert stayed(seen).tolist() == [0.0, 1.0]
+    seen = evidence(reached_target=np.array([True, False]), unchanged=np.array([False, True]))
+    assert other_class_rate(seen) is None
+    assert unchanged_rate(seen).tolist() == [0.0, 1.0]
 
 
 def test_the_model_must_be_there_to_be_asked_for_its_confidence():
@@ -118,8 +120,8 @@ def test_the_model_sees_a_bounded_number_of_images_at_a_time():
     n = 300
     known = {"image": torch.zeros(n, 1, 2, 2), "counterfactual": torch.ones(n, 1, 2, 2)}
     model = Model(Watched(), nn.Identity(), nn.Identity())
-    query = question(FOUR, n)
-    found = confidence_gain(evidence(n, task=FOUR, model=model, query=query, **known))
+    target = question(FOUR, n)
+    found = confidence_gain(evidence(n, task=FOUR, model=model, target=target, **known))
     assert found.tolist() == [0.0] * n
     assert max(seen) <= 128
     assert sum(seen) == 2 * n

@@ -147,7 +147,7 @@ def test_a_head_that_reads_latents_is_left_alone() -> None:
 
 
 def test_no_module_of_the_model_is_in_training_mode(bank: Bank) -> None:
-    model = load_model(bank.bench(fitted(bank, Sees(gvr.Settings()), Squares(BINARY))))
+    model = load_model(bank.stage_ctx(fitted(bank, Sees(gvr.Settings()), Squares(BINARY))))
     assert isinstance(model.head, Decoded)
     assert not any(module.training for module in model.head.modules())
 
@@ -198,9 +198,9 @@ def test_outputs_that_are_no_numbers_are_told_with_how_many(bank: Bank) -> None:
 
 @pytest.mark.parametrize("part", ["head", "generator"])
 def test_randomising_a_part_changes_the_head_behind_the_decoder(bank: Bank, part: str) -> None:
-    bench = bank.bench(fitted(bank, Sees(gvr.Settings()), Squares(BINARY)))
-    model, z = load_model(bench), torch.ones(1, 4)
-    fresh = randomised(model, part, bench, bench.ctx)
+    stage_ctx = bank.stage_ctx(fitted(bank, Sees(gvr.Settings()), Squares(BINARY)))
+    model, z = load_model(stage_ctx), torch.ones(1, 4)
+    fresh = randomised(model, part, stage_ctx, stage_ctx.ctx)
     assert not torch.equal(fresh.head(z), model.head(z))
     assert isinstance(fresh.head, Decoded)
     assert fresh.head.generator is fresh.generator

@@ -10,14 +10,14 @@ import pytest
 from made_up_stages import BINARY, Bank, Squares
 from tiny import Packages, command, plan_of
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cli.plan import duration, size
 from gvr_bench.core.stage import StageKind
 from gvr_bench.pipeline import estimates
 from gvr_bench.pipeline import workload as w
 from gvr_bench.pipeline.estimates import Measured, distance, estimate, measured_in, ratio, reference
 from gvr_bench.pipeline.score_graph import PERTURBED
-from gvr_bench.pipeline.steps import class_autoencoders as judges
+from gvr_bench.pipeline.steps import class_autoencoders as class_autoencoders
 from gvr_bench.pipeline.steps import decoding, oracle, student
 from gvr_bench.pipeline.steps import perturbed_explanations as probes
 from gvr_bench.pipeline.workload import Job, Scene, memory_of, room_of, work_of
@@ -26,7 +26,7 @@ from gvr_bench.registry.registry import Registry
 SCENE = Scene(numbers=1024, train=600, validation=50, test=100, cases=40)
 KINDS = (
     "data", "cases", "generator", "encoder", "latents", "head", "prediction", "explanations",
-    "oracle", "judges", "decoding", "probe", "lessons", "student", "scores",
+    "oracle", "class_autoencoders", "decoding", "perturbed_explanations", "student_training_set", "student", "scores",
 )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Measured]:
 def test_what_was_measured_nowhere_is_not_guessed(
     tmp_path: Path, registry: Registry, nowhere
 ) -> None:
-    found = estimate(plan_of(registry), Store(tmp_path), "cpu")
+    found = estimate(plan_of(registry), ArtifactCache(tmp_path), "cpu")
     assert {one.source for one in found} == {"?"}
     assert {(one.seconds, one.disk, one.memory) for one in found} == {(None, None, None)}
 
@@ -58,12 +58,12 @@ def test_what_was_measured_nowhere_is_not_guessed(
 def test_an_explainer_nobody_measured_is_unknown_and_the_rest_is_not(
     packages: Packages, use_packages, cli
 ) -> None:
-    packages.explainer("gvr-made", "made", "return gvr.Explanation(heat=x[:, 0])")
+    packages.explainer("gvr-made", "made", "return gvr.Explanation(attribution=x[:, 0])")
     use_packages()
-    rows = json.loads(cli(*command("--plan", "--json", explainer="made")).out)
+    rows = json.loads(cli(*command("--dry-run", "--json", explainer="made")).out)
     assert {row["kind"] for row in rows if row["from"] == "?"} == {"explanations", "scores"}
     assert {row["from"] for row in rows} == {"?", "reference"}
-    text = " ".join(cli(*command("--plan", explainer="made")).out.split())
+    text = " ".join(cli(*command("--dry-run", explainer="made")).out.split())
     assert "; 4 stages unknown" in text
     assert "reference: measured on" in text
 
@@ -72,7 +72,7 @@ def test_another_device_is_not_told_of_by_this_one(
     tmp_path: Path, registry: Registry, nowhere
 ) -> None:
     nowhere.extend(reference().measured)
-    found = estimate(plan_of(registry), Store(tmp_path), "cuda")
+    found = estimate(plan_of(registry), ArtifactCache(tmp_path), "cuda")
     assert {one.source for one in found} == {"?"}
 
 
@@ -114,9 +114,9 @@ def test_the_counts_are_those_of_the_stages() -> None:
         oracle.EPOCHS,
     )
     assert (w.JUDGE_BATCH, w.JUDGE_STEPS, w.JUDGE_EPOCHS) == (
-        judges.BATCH,
-        judges.STEPS,
-        judges.EPOCHS,
+        class_autoencoders.BATCH,
+        class_autoencoders.STEPS,
+        class_autoencoders.EPOCHS,
     )
     assert decoding.IMAGES == w.MOST_DECODED
     assert student.SIZES[-1] == w.MOST_TAUGHT
@@ -127,21 +127,21 @@ def test_the_counts_are_those_of_the_stages() -> None:
 def test_a_damaged_value_tells_nothing(tmp_path: Path) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
-    place = Store(tmp_path).place(stage)
+    place = ArtifactCache(tmp_path).write_dir(stage)
     place.mkdir(parents=True)
     (place / "meta.json").write_text("{}")
-    assert list(measured_in(Store(tmp_path, tmp_path / "none"))) == []
+    assert list(measured_in(ArtifactCache(tmp_path, tmp_path / "none"))) == []
 
 
 @pytest.mark.slow
 def test_what_a_store_has_measured_is_what_it_takes_again(cli, tmp_path: Path) -> None:
     assert cli(*command("--out", "run")).code == 0
-    stored = json.loads(cli(*command("--plan", "--json")).out)
+    stored = json.loads(cli(*command("--dry-run", "--json")).out)
     assert {(row["state"], row["seconds"], row["from"]) for row in stored} == {("stored", None, "")}
-    again = json.loads(cli(*command("--plan", "--json", "--fresh", "all")).out)
+    again = json.loads(cli(*command("--dry-run", "--json", "--recompute", "all")).out)
     stages = json.loads(Path("run/environment.json").read_text())["stages"]
     took = {stage["key"][:16]: stage["seconds"] for stage in stages}
-    assert {row["from"] for row in again} == {"this store"}
+    assert {row["from"] for row in again} == {"this cache"}
     assert {row["key"]: row["seconds"] for row in again} == pytest.approx(took)
     assert all(row["disk_bytes"] > 0 and row["memory_bytes"] > 1e8 for row in again)
 
@@ -150,9 +150,9 @@ def test_what_a_store_has_measured_is_what_it_takes_again(cli, tmp_path: Path) -
 def test_a_training_ten_times_as_long_is_foretold_within_a_factor_of_two(cli) -> None:
     small, large = "wgan-gp:iterations=40,width=4,batch=8", "wgan-gp:iterations=400,width=4,batch=8"
     assert cli(*command("--out", "run", generator=small)).code == 0
-    rows = json.loads(cli(*command("--plan", "--json", generator=large)).out)
+    rows = json.loads(cli(*command("--dry-run", "--json", generator=large)).out)
     (told,) = [row for row in rows if row["kind"] == "generator"]
-    assert told["from"] == "this store"
+    assert told["from"] == "this cache"
     assert cli(*command("--out", "long", generator=large)).code == 0
     stages = json.loads(Path("long/environment.json").read_text())["stages"]
     (took,) = [stage["seconds"] for stage in stages if stage["kind"] == "generator"]

@@ -27,22 +27,22 @@ def test_the_way_to_a_counterfactual_begins_at_the_reconstruction_and_ends_at_it
         moving = [made for made in group["explainers"].values() if "counterfactual" in made]
         assert len(moving) == 2
         for made in moving:
-            assert made["path"].shape == (4, 8, 1, 32, 32)
-            assert abs(made["path"][:, 0].astype(int) - group["reconstruction"][:]).max() <= 1
-            assert abs(made["path"][:, -1].astype(int) - made["counterfactual"][:]).max() <= 1
-            np.testing.assert_allclose(made["path_prediction"][:, 0], group["prediction"], 1e-4)
+            assert made["trajectory"].shape == (4, 8, 1, 32, 32)
+            assert abs(made["trajectory"][:, 0].astype(int) - group["reconstruction"][:]).max() <= 1
+            assert abs(made["trajectory"][:, -1].astype(int) - made["counterfactual"][:]).max() <= 1
             np.testing.assert_allclose(
-                made["path_prediction"][:, -1], made["prediction_after"], 1e-4
+                made["trajectory_prediction"][:, 0], group["prediction"], 1e-4
+            )
+            np.testing.assert_allclose(
+                made["trajectory_prediction"][:, -1], made["prediction_after"], 1e-4
             )
             assert made["oracle_after"].shape == group["oracle"].shape == (4,)
-        assert sum("path" in made for made in group["explainers"].values()) == 2
+        assert sum("trajectory" in made for made in group["explainers"].values()) == 2
         assert group["test/target"].shape == group["test/positive"].shape == (32, 1)
 
 
 def test_a_path_of_the_wrong_shape_is_blamed_on_its_explainer(cli, packages, use_packages) -> None:
-    body = (
-        "z = model.encoder(x); return gvr.Explanation(heat=x.mean(1), latent=z, path=z[:1, None])"
-    )
+    body = "z = model.encoder(x); return gvr.Explanation(attribution=x.mean(1), latent=z, path=z[:1, None])"
     packages.explainer("gvr-crooked", "crooked", body)
     use_packages()
     done = cli(*command("--out", "run", explainer="crooked"))

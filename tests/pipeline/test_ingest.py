@@ -14,7 +14,7 @@ import pytest
 from made_up_stages import BINARY, Bank, KilledError, Squares
 from PIL import Image
 
-from gvr_bench.cache.artifacts import FileCheckpoints, Store
+from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
 from gvr_bench.cache.gc import collect
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Split
@@ -50,11 +50,11 @@ def dying(self, *given):
 
 data.Reader.read = dying
 dataset = ImageFolder(ImageFolder.Settings(size=16, skip=0.1), files)
-stage, store = Stage("data", "folder", "1", {}, component=dataset), Store(root)
-checkpoints = FileCheckpoints(store.place(stage) / "work", 30.0)
-with store.claim(stage):
-    data.compute_data(Bench(stage, store, Context(torch.device("cpu"), checkpoints=checkpoints)))
-    store.commit(stage, {"seconds": 0.0})
+stage, cache = Stage("data", "folder", "1", {}, component=dataset), Store(root)
+checkpoints = FileCheckpoints(cache.place(stage) / "work", 30.0)
+with cache.claim(stage):
+    data.compute_data(Bench(stage, cache, Context(torch.device("cpu"), checkpoints=checkpoints)))
+    cache.commit(stage, {"seconds": 0.0})
 """
 
 
@@ -105,7 +105,7 @@ def test_a_reading_killed_twice_gives_the_bytes_of_one_that_was_not(tmp_path: Pa
 
 
 def checkpoints(bank: Bank, stage: Stage) -> FileCheckpoints:
-    return FileCheckpoints(Store(bank.root).place(stage) / "work", 30.0)
+    return FileCheckpoints(ArtifactCache(bank.root).write_dir(stage) / "work", 30.0)
 
 
 def killed(bank: Bank, stage: Stage, at: int) -> list[Path]:
@@ -181,7 +181,7 @@ def test_looking_after_the_store_leaves_a_reading_that_can_go_on(tmp_path: Path)
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
     left = killed(bank, stage, 32)
-    assert collect(Store(tmp_path)) == []
+    assert collect(ArtifactCache(tmp_path)) == []
     assert all(path.exists() for path in left)
 
 

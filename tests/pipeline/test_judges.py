@@ -11,7 +11,7 @@ from made_up_stages import AREA, BINARY, THREE, TWO, Bank, Squares
 
 import gvr_bench.api as gvr
 from gvr_bench.cache.serialization import read_json, read_weights
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import class_autoencoders as module
 from gvr_bench.pipeline.steps.class_autoencoders import (
     Autoencoder,
@@ -27,28 +27,30 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STEPS", 3)
 
 
-def judge(bank: Bank, dataset: gvr.Dataset) -> Bench:
+def judge(bank: Bank, dataset: gvr.Dataset) -> StageContext:
     """A stage that needs judges, which are trained."""
     data = bank.data(dataset)
     cases = bank.cases(data)
-    stage = bank.stage("judges", data, cases)
+    stage = bank.stage("class_autoencoders", data, cases)
     bank.compute(stage, compute_judges)
-    return bank.bench(bank.stage("scores", stage, cases), batch_size=10)
+    return bank.stage_ctx(bank.stage("scores", stage, cases), batch_size=10)
 
 
-def names_of(bench: Bench) -> list[str]:
-    return read_json(bench.file(bench.stage.input("judges"), "judges.json"))
+def names_of(stage_ctx: StageContext) -> list[str]:
+    return read_json(stage_ctx.file(stage_ctx.stage.input("class_autoencoders"), "judges.json"))
 
 
-def weights_of(bench: Bench) -> dict[str, torch.Tensor]:
-    return read_weights(bench.file(bench.stage.input("judges"), "weights.safetensors"))[0]
+def weights_of(stage_ctx: StageContext) -> dict[str, torch.Tensor]:
+    return read_weights(
+        stage_ctx.file(stage_ctx.stage.input("class_autoencoders"), "weights.safetensors")
+    )[0]
 
 
 def test_a_side_with_too_few_images_has_no_judge_and_no_error(tmp_path: Path, short: None) -> None:
-    bench = judge(Bank(tmp_path), Squares(THREE, {"train": 58}))  # 20 + 19 + 19
-    assert names_of(bench) == []
+    stage_ctx = judge(Bank(tmp_path), Squares(THREE, {"train": 58}))  # 20 + 19 + 19
+    assert names_of(stage_ctx) == []
     asked = np.ones(4, np.int64), np.full(4, 2)
-    errors = reconstruction_errors(bench, torch.zeros(4, 1, 16, 16), *asked)
+    errors = reconstruction_errors(stage_ctx, torch.zeros(4, 1, 16, 16), *asked)
     assert [error.isnan().all().item() for error in errors] == [True, True]
     one = judge(Bank(tmp_path / "more"), Squares(THREE, {"train": 59}))  # 20 + 20 + 19
     target, source = reconstruction_errors(one, torch.zeros(4, 1, 16, 16), *asked)
@@ -62,8 +64,8 @@ def test_images_without_a_label_are_on_no_side(tmp_path: Path, short: None) -> N
         if name == "train":
             targets[: len(targets) // 2] = np.nan
 
-    bench = judge(Bank(tmp_path), Squares(BINARY, {"train": 76}, change=unlabel))
-    assert names_of(bench) == []  # 38 labelled, 19 on each side
+    stage_ctx = judge(Bank(tmp_path), Squares(BINARY, {"train": 76}, change=unlabel))
+    assert names_of(stage_ctx) == []  # 38 labelled, 19 on each side
 
 
 def test_what_is_asked_says_which_sides_there_are() -> None:
@@ -73,26 +75,26 @@ def test_what_is_asked_says_which_sides_there_are() -> None:
 
 
 def test_each_finding_that_is_asked_about_has_two_judges(tmp_path: Path, short: None) -> None:
-    bench = judge(Bank(tmp_path), Squares(TWO))
-    assert sorted(names_of(bench)) == ["with 0", "with 1", "without 0", "without 1"]
-    x = bench.images("test")[torch.arange(12)]
+    stage_ctx = judge(Bank(tmp_path), Squares(TWO))
+    assert sorted(names_of(stage_ctx)) == ["with 0", "with 1", "without 0", "without 1"]
+    x = stage_ctx.images("test")[torch.arange(12)]
     source = np.arange(12) % 2
-    target_error, source_error = reconstruction_errors(bench, x, source, source)
+    target_error, source_error = reconstruction_errors(stage_ctx, x, source, source)
     for k in range(2):
         rows = source == k
-        alone = reconstruction_errors(bench, x[rows], source[rows], source[rows])
+        alone = reconstruction_errors(stage_ctx, x[rows], source[rows], source[rows])
         torch.testing.assert_close(alone[0], target_error[rows])
         torch.testing.assert_close(alone[1], source_error[rows])
 
 
 def test_a_judge_knows_its_own_side_better(tmp_path: Path) -> None:
-    bench = judge(Bank(tmp_path), Squares(THREE, {"train": 150}))
-    images = bench.images("test")
+    stage_ctx = judge(Bank(tmp_path), Squares(THREE, {"train": 150}))
+    images = stage_ctx.images("test")
     shown = images.targets[:, 0].long()
     for k, nearer in ((1, "source"), (2, "target")):
         x = images[(shown == k).nonzero()[:, 0]]
         asked = np.ones(len(x), np.int64), np.full(len(x), 2)
-        target_error, source_error = reconstruction_errors(bench, x, *asked)
+        target_error, source_error = reconstruction_errors(stage_ctx, x, *asked)
         im1 = target_error / source_error
         assert ((im1 < 0.8) if nearer == "target" else (im1 > 1.25)).all()
 
@@ -110,7 +112,7 @@ def test_the_same_seed_gives_the_same_judges_killed_or_not(tmp_path: Path, short
     )
     bank = Bank(tmp_path / "parts", 1)
     data = bank.data(Squares(BINARY))
-    stage = bank.stage("judges", data, bank.cases(data))
+    stage = bank.stage("class_autoencoders", data, bank.cases(data))
     resumed = bank.resumed(stage, compute_judges, killed_at=2)
     first, again, others = weights_of(whole), weights_of(resumed), weights_of(other)
     assert all(torch.equal(first[name], again[name]) for name in first)

@@ -40,8 +40,8 @@ def encode(tmp_path: Path, monkeypatch, encoder: Corner, counts: dict[str, int])
     """The file of latents of made-up images."""
     generator = nn.Module()
     generator.latent_dim = encoder.dim
-    monkeypatch.setattr(heads, "load_generator", lambda bench: generator)
-    monkeypatch.setattr(heads, "load_encoder", lambda bench, generator: encoder)
+    monkeypatch.setattr(heads, "load_generator", lambda stage_ctx: generator)
+    monkeypatch.setattr(heads, "load_encoder", lambda stage_ctx, generator: encoder)
     bank = Bank(tmp_path)
     stage = bank.stage("latents", bank.data(Squares(BINARY, counts)))
     stage.settings.update(copies=COPIES, shift=SHIFT)
@@ -61,7 +61,7 @@ def at_once(split: str) -> dict[str, np.ndarray]:
     )
     ctx = gvr.Context(torch.device("cpu"))
     starts = range(0, len(x), 512)
-    moved = [gvr.translate(x[i : i + 512], 2, ctx.generator(split, i)) for i in starts]
+    moved = [gvr.translate(x[i : i + 512], 2, ctx.rng(split, i)) for i in starts]
     x[n:] = torch.cat(moved)[n:]
     columns = {name: np.concatenate([getattr(made, name)] * rounds) for name in COLUMNS}
     return columns | {

@@ -13,7 +13,7 @@ from torch import nn
 import gvr_bench.api as gvr
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.core.errors import TrainingError
-from gvr_bench.pipeline.steps import class_autoencoders as judges
+from gvr_bench.pipeline.steps import class_autoencoders as class_autoencoders
 from gvr_bench.pipeline.steps import compute, heads, oracle
 from gvr_bench.pipeline.steps import train_networks as networks
 
@@ -34,24 +34,24 @@ def test_the_oracle_stops_at_the_step(bank: Bank, monkeypatch, bad: float) -> No
 
     monkeypatch.setattr(oracle.gvr, "task_loss", loss)
     stage = bank.stage("oracle", bank.data(Squares(BINARY)))
-    bench = bank.bench(stage)
+    stage_ctx = bank.stage_ctx(stage)
     with pytest.raises(TrainingError, match=rf"loss became {bad} at step 2 of 40; nothing is kept"):
-        compute(stage, bench.store, bench.ctx)
-    assert not bench.out("weights.safetensors").exists()
+        compute(stage, stage_ctx.cache, stage_ctx.ctx)
+    assert not stage_ctx.out("weights.safetensors").exists()
 
 
 def test_the_judges_stop_at_the_step(bank: Bank, monkeypatch) -> None:
-    usual, asked = judges.squared_error, []
+    usual, asked = class_autoencoders.squared_error, []
 
     def error(judge: nn.Module, x: torch.Tensor) -> torch.Tensor:
         asked.append(0)
         return usual(judge, x) * (torch.nan if len(asked) == 5 else 1)
 
-    monkeypatch.setattr(judges, "squared_error", error)
+    monkeypatch.setattr(class_autoencoders, "squared_error", error)
     data = bank.data(Squares(BINARY))
-    stage = bank.stage("judges", data, bank.cases(data))
+    stage = bank.stage("class_autoencoders", data, bank.cases(data))
     with pytest.raises(TrainingError, match="mse became nan at step 2 of"):
-        bank.compute(stage, judges.compute_judges)
+        bank.compute(stage, class_autoencoders.compute_judges)
 
 
 class Fickle(gvr.Generator):
@@ -73,20 +73,20 @@ class Fickle(gvr.Generator):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch, bad: float) -> None:
     monkeypatch.setattr(Fickle, "bad", bad)
-    monkeypatch.setattr(networks, "write_samples", lambda bench, net: None)
+    monkeypatch.setattr(networks, "write_samples", lambda stage_ctx, net: None)
     stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
-    bench = bank.bench(stage)
+    stage_ctx = bank.stage_ctx(stage)
     with pytest.raises(TrainingError, match=r"the weights 0\.weight hold NaN or infinity"):
-        compute(stage, bench.store, bench.ctx)
-    assert not bench.out("weights.safetensors").exists()
+        compute(stage, stage_ctx.cache, stage_ctx.ctx)
+    assert not stage_ctx.out("weights.safetensors").exists()
 
 
 def test_a_checkpoint_never_replaces_a_good_one_by_a_bad_one(bank: Bank) -> None:
     stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
-    bench = bank.bench(stage, checkpoints=FileCheckpoints(bank.root / "work", 0))
+    stage_ctx = bank.stage_ctx(stage, checkpoints=FileCheckpoints(bank.root / "work", 0))
     told = "the state of the training holds NaN; the last checkpoint, of step 5, is kept; try other"
     with pytest.raises(TrainingError, match=told):
-        compute(stage, bench.store, bench.ctx)
+        compute(stage, stage_ctx.cache, stage_ctx.ctx)
     found = FileCheckpoints(bank.root / "work", 0).load()
     assert found is not None
     assert found[0] == 5
@@ -100,23 +100,23 @@ def test_latents_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch) -> 
 
     generator = nn.Module()
     generator.latent_dim = 4
-    monkeypatch.setattr(heads, "load_generator", lambda bench: generator)
-    monkeypatch.setattr(heads, "load_encoder", lambda bench, generator: Overflow())
+    monkeypatch.setattr(heads, "load_generator", lambda stage_ctx: generator)
+    monkeypatch.setattr(heads, "load_encoder", lambda stage_ctx, generator: Overflow())
     data = bank.data(Squares(BINARY))
     stage = bank.stage("latents", data)
     stage.settings.update(copies=0, shift=0.0)
     with pytest.raises(TrainingError, match="the encoder gives NaN or infinity for images of 'tr"):
         bank.compute(stage, heads.compute_latents)
-    assert not bank.bench(stage).out("latents.h5").exists()
+    assert not bank.stage_ctx(stage).out("latents.h5").exists()
 
 
 def test_a_run_says_which_training_failed_and_stores_nothing_of_it(cli, tmp_path: Path) -> None:
-    store = tmp_path / "store"
+    cache = tmp_path / "cache"
     rotten = "vae:steps=9,width=4,batch=8,learning_rate=1e30"
-    done = cli(*command("--store", store, "--checkpoint-every", "0", generator=rotten))
+    done = cli(*command("--cache-dir", cache, "--checkpoint-every", "0", generator=rotten))
     assert done.code == 1, done
     assert "loss became" in done.err
     assert " of 9; " in done.err
     assert "try other settings of vae" in done.err
-    whole = {path.parent.parent.name for path in store.rglob("meta.json")}
+    whole = {path.parent.parent.name for path in cache.rglob("meta.json")}
     assert not whole & {"generator", "encoder", "latents", "head", "explanations", "scores"}

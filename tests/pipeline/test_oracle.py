@@ -14,7 +14,7 @@ import gvr_bench.api as gvr
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights
 from gvr_bench.metrics.decoding import ORACLE_PREDICTION
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import oracle as module
 from gvr_bench.pipeline.steps.oracle import (
     ResidualNet,
@@ -33,21 +33,21 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EPOCHS", (1, 3))
 
 
-def train(bank: Bank, dataset: gvr.Dataset) -> Bench:
+def train(bank: Bank, dataset: gvr.Dataset) -> StageContext:
     return bank.compute(bank.stage("oracle", bank.data(dataset)), compute_oracle)
 
 
-def weights_of(bench: Bench) -> dict[str, torch.Tensor]:
-    return read_weights(bench.out("weights.safetensors"))[0]
+def weights_of(stage_ctx: StageContext) -> dict[str, torch.Tensor]:
+    return read_weights(stage_ctx.out("weights.safetensors"))[0]
 
 
-def same(a: Bench, b: Bench) -> bool:
+def same(a: StageContext, b: StageContext) -> bool:
     first, second = weights_of(a), weights_of(b)
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def scores_of(bench: Bench) -> dict[tuple[str, str], dict]:
-    rows = read_json(bench.out("scores.json"))
+def scores_of(stage_ctx: StageContext) -> dict[tuple[str, str], dict]:
+    rows = read_json(stage_ctx.out("scores.json"))
     return {(row["metric"], row["finding"]): row for row in rows}
 
 
@@ -107,11 +107,11 @@ def test_the_seed_decides_what_is_drawn_in_training_too(tmp_path: Path, short: N
     stage = bank.stage("oracle", bank.data(Squares(BINARY)))
     ends = []
     for bank.seed in (1, 1, 2):
-        bench = bank.bench(stage)
+        stage_ctx = bank.stage_ctx(stage)
         torch.manual_seed(0)
         net = ResidualNet(gvr.ImageSpec(1, SIZE), 1)
-        examples = read_examples(bench, "train")
-        train_oracle(net, examples, examples, bench)
+        examples = read_examples(stage_ctx, "train")
+        train_oracle(net, examples, examples, stage_ctx)
         ends.append(net.last.weight.detach())
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
@@ -126,7 +126,7 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path: Path) ->
     stage = bank.stage("oracle", bank.data(Squares(BINARY, change=mislead)))
     made = bank.compute(stage, compute_oracle)
     losses = [row["validation_loss"] for row in read_json(made.out("history.json"))]
-    oracle = load_oracle(bank.bench(bank.stage("scores", stage)))
+    oracle = load_oracle(bank.stage_ctx(bank.stage("scores", stage)))
     x, wanted = read_examples(made, "validation").take(torch.arange(24))
     kept = gvr.task_loss(oracle.outputs(x), wanted, BINARY).item()
     assert kept == pytest.approx(min(losses), rel=1e-4)
@@ -173,18 +173,20 @@ def test_a_stage_that_needs_it_asks_it_with_its_own_thresholds(tmp_path: Path) -
     data = bank.data(Squares(TWO))
     stage = bank.stage("oracle", data)
     bank.compute(stage, compute_oracle)
-    judging = bank.bench(bank.stage("scores", stage, bank.cases(data)), batch_size=5)
+    judging = bank.stage_ctx(bank.stage("scores", stage, bank.cases(data)), batch_size=5)
     oracle = load_oracle(judging)
     images = judging.images("test")
     x, shown = images[torch.arange(24)], images.targets > 0
     for k in range(2):
         asked = np.full(24, k)
-        query = oracle.query(asked, asked)
-        limit = np.float32(read_json(bank.bench(stage).out("decision.json"))["threshold"][k])
-        torch.testing.assert_close(query.threshold, torch.full((24,), limit.item()))
-        agreed = query.asked(oracle.outputs(x)) == shown[:, k]
+        target = oracle.target(asked, asked)
+        limit = np.float32(read_json(bank.stage_ctx(stage).out("decision.json"))["threshold"][k])
+        torch.testing.assert_close(target.threshold, torch.full((24,), limit.item()))
+        agreed = target.predicts_source(oracle.outputs(x)) == shown[:, k]
         assert agreed.float().mean() > 0.7
-        assert torch.equal(query.flipped(oracle.outputs(x)), ~query.asked(oracle.outputs(x)))
+        assert torch.equal(
+            target.reached_target(oracle.outputs(x)), ~target.predicts_source(oracle.outputs(x))
+        )
 
 
 def test_batches_change_nothing_and_features_are_what_the_last_layer_reads(
@@ -195,10 +197,10 @@ def test_batches_change_nothing_and_features_are_what_the_last_layer_reads(
     stage = bank.stage("oracle", data)
     bank.compute(stage, compute_oracle)
     needs = bank.stage("decoding", data, stage)
-    small, large = (load_oracle(bank.bench(needs, batch_size=size)) for size in (5, 100))
+    small, large = (load_oracle(bank.stage_ctx(needs, batch_size=size)) for size in (5, 100))
     x = large.net.features(torch.zeros(1, 1, SIZE, SIZE))
     assert x.shape == (1, 64)
-    x = bank.bench(needs).images("test")[torch.arange(24)]
+    x = bank.stage_ctx(needs).images("test")[torch.arange(24)]
     torch.testing.assert_close(small.outputs(x), large.outputs(x))
     torch.testing.assert_close(large.net.last(small.features(x)), large.outputs(x))
 

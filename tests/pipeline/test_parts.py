@@ -18,20 +18,20 @@ from gvr_bench.cache.artifacts import WORK, FileCheckpoints
 from gvr_bench.cli.main import app
 from gvr_bench.core.stage import Stage
 from gvr_bench.metrics import METRICS
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import shards as parts
 from gvr_bench.pipeline.steps.perturbed_explanations import DRAWS, Noise
 from gvr_bench.pipeline.steps.scores import failure, together
 from gvr_bench.pipeline.steps.shards import Arrays, Work, cut, in_parts, keep_part
 
-IN_PARTS = ("--limit", "10", "--batch-size", "1")  # parts of four cases
+IN_PARTS = ("--max-cases", "10", "--batch-size", "1")  # parts of four cases
 CLOCKS = {"seconds_per_image", "peak_memory_mb"}
 
 
 @pytest.fixture
 def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
     monkeypatch.setattr(parts, "SLOW", 0.0)
-    return Bank(tmp_path / "store")
+    return Bank(tmp_path / "cache")
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def cases(bank: Bank) -> Stage:
     return bank.cases(bank.data(Squares(BINARY)))
 
 
-def at_work(bank: Bank, cases: Stage, batch_size: int = 1) -> Bench:
+def at_work(bank: Bank, cases: Stage, batch_size: int = 1) -> StageContext:
     """A stage that works on the cases, and may keep parts."""
     stage = bank.stage("explanations", cases)
-    work = bank.bench(stage).store.place(stage) / WORK
+    work = bank.stage_ctx(stage).cache.write_dir(stage) / WORK
     work.mkdir(parents=True, exist_ok=True)
-    return bank.bench(stage, batch_size=batch_size, checkpoints=FileCheckpoints(work, 0))
+    return bank.stage_ctx(stage, batch_size=batch_size, checkpoints=FileCheckpoints(work, 0))
 
 
 class Counting:
@@ -55,7 +55,7 @@ class Counting:
         self.done: list[tuple[int, int]] = []
         self.last = last
 
-    def prepare(self, bench: Bench) -> Work:
+    def prepare(self, stage_ctx: StageContext) -> Work:
         return self.work
 
     def work(self, rows: slice) -> Arrays:
@@ -66,15 +66,15 @@ class Counting:
         return {"row": index, "word": np.array([f"é{row}" for row in index]), "nan": index * np.nan}
 
 
-def rows_of(bench: Bench, counting: Counting) -> list[int]:
-    found = [(rows, arrays) for rows, arrays in in_parts(bench, counting.prepare)]
+def rows_of(stage_ctx: StageContext, counting: Counting) -> list[int]:
+    found = [(rows, arrays) for rows, arrays in in_parts(stage_ctx, counting.prepare)]
     assert all(arrays.keys() == {"row", "word", "nan"} for _, arrays in found)
     assert [word for _, a in found for word in a["word"]] == [f"é{i}" for i in range(8)]
     return [int(row) for _, arrays in found for row in arrays["row"]]
 
 
-def kept(bench: Bench) -> list[Path]:
-    return sorted((bench.store.place(bench.stage) / WORK).glob("checkpoint-*"))
+def kept(stage_ctx: StageContext) -> list[Path]:
+    return sorted((stage_ctx.cache.write_dir(stage_ctx.stage) / WORK).glob("checkpoint-*"))
 
 
 def test_a_stage_that_is_killed_goes_on_from_its_parts(bank: Bank, cases: Stage) -> None:
@@ -82,10 +82,10 @@ def test_a_stage_that_is_killed_goes_on_from_its_parts(bank: Bank, cases: Stage)
     with pytest.raises(KeyboardInterrupt):
         rows_of(at_work(bank, cases), killed)
     assert killed.done == [(0, 4)]
-    bench = at_work(bank, cases)
-    assert rows_of(bench, again) == list(range(8))
+    stage_ctx = at_work(bank, cases)
+    assert rows_of(stage_ctx, again) == list(range(8))
     assert again.done == [(4, 8)]
-    assert bench.earlier > 0
+    assert stage_ctx.earlier > 0
 
 
 def test_a_damaged_part_is_computed_again(bank: Bank, cases: Stage) -> None:
@@ -103,9 +103,9 @@ def test_parts_of_other_inputs_are_not_taken_up(
     bank: Bank, cases: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows_of(at_work(bank, cases), Counting())
-    bench, again = at_work(bank, cases), Counting()
-    monkeypatch.setattr(bench.store, "digests", lambda stages: {"cases": "made again"})
-    rows_of(bench, again)
+    stage_ctx, again = at_work(bank, cases), Counting()
+    monkeypatch.setattr(stage_ctx.cache, "digests", lambda stages: {"cases": "made again"})
+    rows_of(stage_ctx, again)
     assert again.done == [(0, 4), (4, 8)]
 
 
@@ -120,15 +120,15 @@ def test_what_is_soon_computed_again_is_not_kept(
     bank: Bank, cases: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "SLOW", 60.0)
-    bench = at_work(bank, cases)
-    rows_of(bench, Counting())
-    assert not kept(bench)
+    stage_ctx = at_work(bank, cases)
+    rows_of(stage_ctx, Counting())
+    assert not kept(stage_ctx)
 
 
 def test_a_stage_of_one_part_keeps_none(bank: Bank, cases: Stage) -> None:
-    bench = at_work(bank, cases, batch_size=8)
-    rows_of(bench, Counting())
-    assert not kept(bench)
+    stage_ctx = at_work(bank, cases, batch_size=8)
+    rows_of(stage_ctx, Counting())
+    assert not kept(stage_ctx)
 
 
 def test_a_part_that_another_process_kept_is_joined(bank: Bank, cases: Stage) -> None:
@@ -187,7 +187,7 @@ def metric(name: str) -> Any:
 def run(home: Path, *more: str, explainer: list[str], groups: tuple[str, ...]) -> Path:
     """Run a tiny spec in parts."""
     typed = command(
-        "--store", f"{home}/store", "--out", f"{home}/run", *IN_PARTS, *more,
+        "--cache-dir", f"{home}/cache", "--out", f"{home}/run", *IN_PARTS, *more,
         explainer=explainer, metrics=groups,
     )  # fmt: skip
     done = CliRunner().invoke(app, typed, catch_exceptions=False)
@@ -219,12 +219,12 @@ def test_a_run_killed_between_parts_gives_the_records_of_one_that_was_not(
     whole = told_by(run(tmp_path / "whole", **wanted))
     fuse.write_text("")
     typed = command(
-        "--store", f"{tmp_path}/killed/store", "--out", f"{tmp_path}/killed/run", *IN_PARTS,
+        "--cache-dir", f"{tmp_path}/killed/cache", "--out", f"{tmp_path}/killed/run", *IN_PARTS,
         explainer=wanted["explainer"], metrics=wanted["groups"],
     )  # fmt: skip
     with pytest.raises(KilledError):
         CliRunner().invoke(app, typed, catch_exceptions=False)
-    assert list((tmp_path / "killed/store/explanations").glob("dropping-*/work/checkpoint-0-4-*"))
+    assert list((tmp_path / "killed/cache/explanations").glob("dropping-*/work/checkpoint-0-4-*"))
     fuse.unlink()
     assert told_by(run(tmp_path / "killed", **wanted)) == whole
 
@@ -236,5 +236,5 @@ class KilledError(BaseException):
 DROPPING = (
     "import os, test_parts; n = getattr(ctx, 'asked', 0); ctx.asked = n + len(x)\n"
     "        if n >= 7 and os.path.exists(os.environ['FUSE']): raise test_parts.KilledError\n"
-    "        return gvr.Explanation(heat=x.mean(1))"
+    "        return gvr.Explanation(attribution=x.mean(1))"
 )

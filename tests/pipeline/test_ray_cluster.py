@@ -24,12 +24,12 @@ cluster_utils = pytest.importorskip(
 )
 pytestmark = pytest.mark.slow
 CHOICES = {"explainer": ["saliency", "gvr:steps=5", "random"]}
-IN_PARTS, PARTS = ("--limit", "10", "--batch-size", "1"), 3
+IN_PARTS, PARTS = ("--max-cases", "10", "--batch-size", "1"), 3
 LONG = {**CHOICES, "generator": "wgan-gp:iterations=150,width=4,batch=8"}
 
 
 def typed(home: Path, *more: str, **choices: Any) -> list[str]:
-    return command("--store", f"{home}/store", "--out", f"{home}/run", *more, **choices)
+    return command("--cache-dir", f"{home}/cache", "--out", f"{home}/run", *more, **choices)
 
 
 def comparable(run: Path) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def there(address: str) -> Callable[..., Any]:
     """Run on the cluster; return what the command said."""
 
     def run(home: Path, *more: str, code: int = 0, **choices: Any) -> Any:
-        words = typed(home, "--executor", "ray", "--address", address, *more, **choices)
+        words = typed(home, "--executor", "ray", "--ray-address", address, *more, **choices)
         done = CliRunner().invoke(app, words, catch_exceptions=False)
         assert done.exit_code == code, done.stderr
         return done
@@ -76,7 +76,7 @@ def there(address: str) -> Callable[..., Any]:
 
 
 def background(home: Path, address: str, *more: str, **choices: Any) -> subprocess.Popen[str]:
-    words = typed(home, "--executor", "ray", "--address", address, *more, **choices)
+    words = typed(home, "--executor", "ray", "--ray-address", address, *more, **choices)
     return subprocess.Popen(
         [sys.executable, "-m", "gvr_bench", *words],
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -118,10 +118,10 @@ def test_a_worker_of_another_version_is_named(
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"store": "/nowhere"}, "does not see the store /nowhere; choose a folder that all nodes"),
+        ({"cache": "/nowhere"}, "does not see the cache /nowhere; choose a folder that all nodes"),
         ({"plan": "0" * 64}, "plans other stages from the same spec"),
     ],
-    ids=["store", "plan"],
+    ids=["cache", "plan"],
 )
 def test_a_node_that_cannot_take_part_is_named_before_anything_is_computed(
     tmp_path: Path,
@@ -134,8 +134,8 @@ def test_a_node_that_cannot_take_part_is_named_before_anything_is_computed(
     (line,) = there(tmp_path, code=2).stderr.splitlines()
     assert line.startswith("error: node ")
     assert said in line
-    assert not list((tmp_path / "store").glob("*/*/meta.json"))
-    assert not list((tmp_path / "store").glob(".cluster-*"))
+    assert not list((tmp_path / "cache").glob("*/*/meta.json"))
+    assert not list((tmp_path / "cache").glob(".cluster-*"))
 
 
 def test_the_records_are_those_of_a_run_in_one_process(
@@ -145,7 +145,7 @@ def test_the_records_are_those_of_a_run_in_one_process(
     assert set(outcomes_of(tmp_path / "there" / "run")) == {"done"}
     assert comparable(tmp_path / "there" / "run") == comparable(here(tmp_path / "here", **CHOICES))
     said = there(tmp_path / "there", **CHOICES).stderr
-    assert "stages were in the store" in said
+    assert "stages were in the cache" in said
 
 
 def test_parts_of_stages_are_computed_apart_and_give_the_same_records(
@@ -169,7 +169,7 @@ def test_a_worker_killed_in_a_part_costs_that_part_only(tmp_path: Path, address:
     slow = {"explainer": ["gvr:steps=400,cutoff=1e-9"]}
     home = tmp_path / "there"
     process = background(home, address, *IN_PARTS, **slow)
-    work = home / "store/explanations"
+    work = home / "cache/explanations"
     until(lambda: list(work.glob("gvr-*/work/checkpoint-*")), process)
     first = {path.name: path.stat().st_mtime_ns for path in work.glob("gvr-*/work/checkpoint-*")}
     (worker, *_) = until(lambda: worker_of("explanations gvr, cases"), process)
@@ -188,13 +188,13 @@ def test_a_worker_killed_in_a_part_costs_that_part_only(tmp_path: Path, address:
 def test_fresh_and_damage_are_as_in_one_process(tmp_path: Path, there: Callable[..., Any]) -> None:
     there(tmp_path)
     before = comparable(tmp_path / "run")
-    there(tmp_path, "--fresh", "saliency")
+    there(tmp_path, "--recompute", "saliency")
     assert "explanations saliency" in outcomes_of(tmp_path / "run")["done"]
-    (weights,) = (tmp_path / "store").glob("encoder/*/weights.safetensors")
+    (weights,) = (tmp_path / "cache").glob("encoder/*/weights.safetensors")
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    said = there(tmp_path, "--fresh", "explanations").stderr
+    said = there(tmp_path, "--recompute", "explanations").stderr
     assert said.count("warning: encoder conv is damaged in ") == 1
     assert comparable(tmp_path / "run") == before
 
@@ -211,7 +211,7 @@ def test_a_failed_stage_leaves_the_others_running(
 def test_a_killed_worker_costs_its_own_steps_only(tmp_path: Path, address: str) -> None:
     home = tmp_path / "there"
     process = background(home, address, "--checkpoint-every", "0", **LONG)
-    until(lambda: list(home.glob("store/generator/*/work/checkpoint-*.safetensors")), process)
+    until(lambda: list(home.glob("cache/generator/*/work/checkpoint-*.safetensors")), process)
     for worker in worker_of("generator wgan-gp"):
         os.kill(worker, signal.SIGKILL)
     _, said = process.communicate(timeout=200)
@@ -229,7 +229,7 @@ def test_a_run_that_is_stopped_keeps_a_checkpoint(
 ) -> None:
     choices = {**LONG, "generator": "wgan-gp:iterations=3000,width=4,batch=8"}
     process = background(tmp_path, address, "--checkpoint-every", "5", **choices)
-    saved = "store/generator/*/work/checkpoint-*.safetensors"
+    saved = "cache/generator/*/work/checkpoint-*.safetensors"
     (first,) = until(lambda: list(tmp_path.glob(saved)), process)
     time.sleep(1)
     process.send_signal(number)

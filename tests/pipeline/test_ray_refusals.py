@@ -11,7 +11,7 @@ import pytest
 from tiny import command, plan_of
 from typer.testing import CliRunner
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cli.main import app
 from gvr_bench.core.errors import UsageError
 from gvr_bench.pipeline.estimates import Estimate
@@ -32,7 +32,7 @@ needs_ray = pytest.mark.skipif(
 
 def fault(folder: Path, *more: str) -> str:
     """The one line that a run ends with."""
-    return line_of(command("--store", f"{folder}/store", "--out", f"{folder}/run", *more))
+    return line_of(command("--cache-dir", f"{folder}/cache", "--out", f"{folder}/run", *more))
 
 
 def line_of(typed: list[str]) -> str:
@@ -58,17 +58,17 @@ def test_without_ray_the_line_says_how_to_install_it(tmp_path: Path, without_ray
 
 
 def test_an_address_without_the_executor_is_refused(tmp_path: Path) -> None:
-    assert fault(tmp_path, "--address", "auto").endswith("; add --executor ray")
+    assert fault(tmp_path, "--ray-address", "auto").endswith("; add --executor ray")
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [("--executor=ray", "--executor ray needs ray: "), ("--address=auto", "; add")],
+    [("--executor=ray", "--executor ray needs ray: "), ("--ray-address=auto", "; add")],
 )
 def test_an_experiment_heeds_the_same_options(
     tmp_path: Path, without_ray, given: str, told: str
 ) -> None:
-    where = ["--store", f"{tmp_path}/store", "--out", f"{tmp_path}/run"]
+    where = ["--cache-dir", f"{tmp_path}/cache", "--out", f"{tmp_path}/run"]
     assert told in line_of(["experiments", "run", "labels", *where, given])
 
 
@@ -80,7 +80,7 @@ def test_torchrun_and_ray_are_not_mixed(tmp_path: Path, monkeypatch: pytest.Monk
 @needs_ray
 @pytest.mark.parametrize("address", ["head", "ray://head:10001", ":6379", "head:port"])
 def test_an_address_that_is_none_is_refused(tmp_path: Path, address: str) -> None:
-    line = fault(tmp_path, "--executor", "ray", "--address", address)
+    line = fault(tmp_path, "--executor", "ray", "--ray-address", address)
     assert address in line
 
 
@@ -88,7 +88,7 @@ def test_an_address_that_is_none_is_refused(tmp_path: Path, address: str) -> Non
 def test_an_address_where_nothing_listens_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    line = fault(tmp_path, "--executor", "ray", "--address", f"127.0.0.1:{port}")
+    line = fault(tmp_path, "--executor", "ray", "--ray-address", f"127.0.0.1:{port}")
     assert line.startswith(f"error: no cluster answers at 127.0.0.1:{port}: ")
     assert line.endswith(f"ray start --head --port {port}")
 
@@ -100,7 +100,7 @@ def test_something_else_that_listens_is_no_cluster(
     monkeypatch.setattr("gvr_bench.pipeline.executors.ray_cluster.PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        line = fault(tmp_path, "--executor", "ray", "--address", address)
+        line = fault(tmp_path, "--executor", "ray", "--ray-address", address)
     assert line == f"error: what answers at {address} is no Ray cluster that can be used"
 
 
@@ -135,7 +135,7 @@ def test_networks_get_the_threads_of_a_run_in_one_process_and_a_gpu_where_there_
 def test_a_stage_asks_for_the_memory_that_it_is_expected_to_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, store = plan_of(installed()), Store(tmp_path)
+    plan, cache = plan_of(installed()), ArtifactCache(tmp_path)
     first, second, third, *rest = plan.stages
     told = {first.key: 3.5 * GIBI, second.key: 99.0 * GIBI, third.key: None}
     monkeypatch.setattr(
@@ -143,10 +143,10 @@ def test_a_stage_asks_for_the_memory_that_it_is_expected_to_need(
         "estimate",
         lambda *_: [Estimate(s, False, memory=told.get(s.key, 5.0)) for s in plan.stages],
     )
-    asked = memory_of(plan, store, "cpu", 8 * GIBI)
+    asked = memory_of(plan, cache, "cpu", 8 * GIBI)
     assert asked[first.key] == 3.5 * GIBI
     assert asked[second.key] == 8 * GIBI
     assert third.key not in asked
     assert {asked[stage.key] for stage in rest} == {GIBI}
-    assert memory_of(plan, store, "cuda", 8 * GIBI) == {}
+    assert memory_of(plan, cache, "cuda", 8 * GIBI) == {}
     assert request_of("head", "cpu", 1, asked[first.key]).options["memory"] == 3.5 * GIBI

@@ -45,9 +45,9 @@ main()
 """
 
 
-def run(store: Path, out: Path, *, kill_in: str = "nothing 0") -> tuple[int, dict[str, int]]:
+def run(cache: Path, out: Path, *, kill_in: str = "nothing 0") -> tuple[int, dict[str, int]]:
     """Run to the end or to the kill; return the exit code and the first step of each training."""
-    typed = command("--store", str(store), "--out", str(out), **ARGUMENTS)
+    typed = command("--cache-dir", str(cache), "--out", str(out), **ARGUMENTS)
     done = subprocess.run(
         [sys.executable, "-c", DYING, *typed],
         capture_output=True, text=True, timeout=300, env={**os.environ, "KILL_IN": kill_in},
@@ -69,16 +69,16 @@ def comparable(out: Path) -> list[dict[str, Any]]:
 def test_a_run_killed_in_two_trainings_gives_the_records_of_one_that_was_not(
     tmp_path: Path,
 ) -> None:
-    store, out = tmp_path / "store", tmp_path / "killed"
-    assert run(store, out, kill_in="generator 25") == (-signal.SIGKILL, {"generator": 0})
-    code, starts = run(store, out, kill_in="encoder 40")
+    cache, out = tmp_path / "cache", tmp_path / "killed"
+    assert run(cache, out, kill_in="generator 25") == (-signal.SIGKILL, {"generator": 0})
+    code, starts = run(cache, out, kill_in="encoder 40")
     assert (code, starts) == (-signal.SIGKILL, {"generator": 21, "encoder": 0})
     assert not out.exists() or not list(out.iterdir())
-    code, starts = run(store, out)
+    code, starts = run(cache, out)
     assert (code, starts["encoder"], starts["head"]) == (0, 35, 0)
     assert "generator" not in starts
     assert outcomes_of(out)["cached"] == ["data phantom", "cases phantom", "generator wgan-gp"]
 
-    code, starts = run(tmp_path / "another store", tmp_path / "whole")
+    code, starts = run(tmp_path / "another cache", tmp_path / "whole")
     assert (code, set(starts.values())) == (0, {0})
     assert comparable(out) == comparable(tmp_path / "whole")

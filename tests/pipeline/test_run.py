@@ -23,9 +23,9 @@ METRICS = [metric for metric in EVERY if metric.group in FAST]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one finished run of all explainers, `first`, and its store."""
+    """A folder with one finished run of all explainers, `first`, and its cache."""
     home = tmp_path_factory.mktemp("home")
-    arguments = command("--store", f"{home}/store", "--out", f"{home}/first", explainer="all")
+    arguments = command("--cache-dir", f"{home}/cache", "--out", f"{home}/first", explainer="all")
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return home
@@ -33,20 +33,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def again(home: Path, cli) -> Callable[..., Path]:
-    """Run in the store of `home`; return the run's folder."""
+    """Run in the cache of `home`; return the run's folder."""
 
     def run(*more: str, code: int = 0, **choices: str | list[str]) -> Path:
         out = Path("run").resolve()
-        done = cli(*command("--store", f"{home}/store", "--out", str(out), *more, **choices))
+        done = cli(*command("--cache-dir", f"{home}/cache", "--out", str(out), *more, **choices))
         assert done.code == code, done
         return out
 
     return run
 
 
-def times(store: Path) -> dict[Path, int]:
+def times(cache: Path) -> dict[Path, int]:
     """When each value was written."""
-    files = (p for p in store.rglob("*") if p.is_file() and p.parent.name != "locks")
+    files = (p for p in cache.rglob("*") if p.is_file() and p.parent.name != "locks")
     return {file: file.stat().st_mtime_ns for file in files}
 
 
@@ -85,31 +85,31 @@ def test_values_lie_where_their_metric_says(home: Path) -> None:
 
 
 def test_the_second_run_computes_nothing_and_says_the_same(home: Path, again) -> None:
-    before = times(home / "store")
+    before = times(home / "cache")
     run = again(explainer="all")
     assert set(outcomes_of(run)) == {"cached"}
-    assert times(home / "store") == before
+    assert times(home / "cache") == before
     assert (run / "records.jsonl").read_text() == (home / "first" / "records.jsonl").read_text()
 
 
 def test_the_spec_of_a_run_repeats_it(home: Path, cli) -> None:
     spec = home / "first" / "spec.toml"
-    done = cli("run", spec, "--store", home / "store", "--out", "run", "--cached-only")
+    done = cli("run", spec, "--cache-dir", home / "cache", "--out", "run", "--cached-only")
     assert done.code == 0, done
     assert records_of(Path("run")) == records_of(home / "first")
 
 
 def test_fresh_computes_one_explainer_again_and_nothing_else(home: Path, again) -> None:
-    before = times(home / "store")
-    run = again("--fresh", "saliency", explainer=["saliency", "edge"])
+    before = times(home / "cache")
+    run = again("--recompute", "saliency", explainer=["saliency", "edge"])
     assert outcomes_of(run)["done"] == ["explanations saliency", *["scores saliency"] * len(FAST)]
-    moved = {path.parent.name.split("-")[0] for path, t in times(home / "store").items()
+    moved = {path.parent.name.split("-")[0] for path, t in times(home / "cache").items()
              if before.get(path) != t}  # fmt: skip
     assert moved == {"saliency"}
 
 
 def test_fresh_of_a_kind_computes_all_that_follows(again) -> None:
-    run = again("--fresh", "head")
+    run = again("--recompute", "head")
     assert outcomes_of(run)["done"] == [
         "head linear", "prediction linear", "explanations saliency",
         *["scores saliency"] * len(FAST),
@@ -118,19 +118,21 @@ def test_fresh_of_a_kind_computes_all_that_follows(again) -> None:
 
 def test_a_value_that_was_computed_again_is_the_same(home: Path, again) -> None:
     def maps() -> list[bytes]:
-        folder = next((home / "store" / "explanations").glob("saliency-*"))
+        folder = next((home / "cache" / "explanations").glob("saliency-*"))
         import h5py
 
         with h5py.File(folder / "explanations.h5") as file:
-            return [file["heat"][()].tobytes(), file["prediction"][()].tobytes()]
+            return [file["attribution"][()].tobytes(), file["prediction"][()].tobytes()]
 
     before = maps()
-    again("--fresh", "generator")
+    again("--recompute", "generator")
     assert maps() == before
 
 
 def test_another_batch_size_changes_nothing_but_rounding(home: Path, again) -> None:
-    run = again("--batch-size", "1", "--fresh", "explanations", explainer=["saliency", "random"])
+    run = again(
+        "--batch-size", "1", "--recompute", "explanations", explainer=["saliency", "random"]
+    )
     old = {(r["explainer"], r["metric"]): r for r in records_of(home / "first")}
     for r in records_of(run):
         if r["status"] == "ok" and r["metric"] not in {"seconds_per_image", "peak_memory_mb"}:
@@ -139,7 +141,7 @@ def test_another_batch_size_changes_nothing_but_rounding(home: Path, again) -> N
 
 
 def test_json_is_one_document_on_stdout(home: Path, cli) -> None:
-    done = cli(*command("--store", f"{home}/store", "--out", "run", "--json"))
+    done = cli(*command("--cache-dir", f"{home}/cache", "--out", "run", "--json"))
     assert done.code == 0
     assert json.loads(done.out)["tables"]
 
@@ -157,7 +159,7 @@ def test_seeds_and_heads_multiply_out(home: Path, again) -> None:
 
 def test_runs_of_two_seeds_share_one_table_and_one_page(home: Path, cli) -> None:
     for seed in ("0", "1"):
-        out = command("--store", f"{home}/store", "--out", f"run-{seed}", "--seed", seed)
+        out = command("--cache-dir", f"{home}/cache", "--out", f"run-{seed}", "--seed", seed)
         assert cli(*out).code == 0
     done = cli("report", "run-0", "run-1", "--out", "both.html")
     assert done.code == 0
@@ -168,8 +170,8 @@ def test_runs_of_two_seeds_share_one_table_and_one_page(home: Path, cli) -> None
 
 def test_runs_that_asked_something_else_are_never_mixed(home: Path, cli) -> None:
     for limit in ("4", "3"):
-        typed = command("--store", f"{home}/store", "--out", f"run-{limit}")
-        typed[typed.index("--limit") + 1] = limit
+        typed = command("--cache-dir", f"{home}/cache", "--out", f"run-{limit}")
+        typed[typed.index("--max-cases") + 1] = limit
         assert cli(*typed).code == 0
     done = cli("report", "run-4", "run-3")
     assert "limit: 4 here, 3 there" in done.out
@@ -178,7 +180,7 @@ def test_runs_that_asked_something_else_are_never_mixed(home: Path, cli) -> None
 
 def test_every_score_is_printed_on_demand(home: Path, cli) -> None:
     brief = cli("report", home / "first").out
-    whole = cli("report", home / "first", "--all").out
+    whole = cli("report", home / "first", "--all-metrics").out
     assert len(whole) > len(brief)
     assert "steps" in whole
 
@@ -195,14 +197,14 @@ FAILURES = {
     "usage": ("raise gvr.UsageError('window is too large')", "failed", "window is too large"),
     "nothing": ("return None", "failed", "explainer 'made': returned NoneType, not an Exp"),
     "shape": (
-        "return gvr.Explanation(heat=x)",
+        "return gvr.Explanation(attribution=x)",
         "failed",
-        "explainer 'made': heat has shape (2, 1, 32, 32), not (2, 32, 32)",
+        "explainer 'made': attribution has shape (2, 1, 32, 32), not (2, 32, 32)",
     ),
     "nan": (
-        "return gvr.Explanation(heat=x[:, 0] * float('nan'))",
+        "return gvr.Explanation(attribution=x[:, 0] * float('nan'))",
         "failed",
-        "explainer 'made': heat holds NaN or infinity",
+        "explainer 'made': attribution holds NaN or infinity",
     ),
 }
 
@@ -230,7 +232,10 @@ def broken(evidence: Evidence) -> None:
     ("function", "reason"),
     [
         (broken, "pixel_ap: RuntimeError: no idea"),
-        (lambda evidence: evidence.heat, "pixel_ap: ValueError: returned shape (4, 32, 32), not"),
+        (
+            lambda evidence: evidence.attribution,
+            "pixel_ap: ValueError: returned shape (4, 32, 32), not",
+        ),
         (lambda evidence: "0.9", "pixel_ap: AttributeError"),
     ],
 )
@@ -243,14 +248,16 @@ def test_a_metric_that_fails_is_a_cell_and_every_other_number_stays(
     before = {r["metric"]: r["value"] for r in records_of(again()) if r["explainer"]}
     with monkeypatch.context() as patch:
         patch.setattr("gvr_bench.pipeline.steps.scores.METRICS", spoilt)
-        rows = {r["metric"]: r for r in records_of(again("--fresh", "scores")) if r["explainer"]}
+        rows = {
+            r["metric"]: r for r in records_of(again("--recompute", "scores")) if r["explainer"]
+        }
     (cell,) = (rows.pop("pixel_ap"),)
     assert (cell["status"], cell["value"]) == ("n/a", None)
     assert cell["reason"].startswith(reason)
     assert {metric: row["value"] for metric, row in rows.items()} == {
         metric: before[metric] for metric in rows
     }
-    again("--fresh", "scores")  # the store is shared with other tests
+    again("--recompute", "scores")  # the cache is shared with other tests
 
 
 def test_a_failure_is_tried_again_next_time(again, packages: Packages, use_packages) -> None:
@@ -280,7 +287,7 @@ def test_a_listener_that_raises_is_a_warning(home: Path, cli, packages: Packages
         "    raise RuntimeError(f'I do not like [{kind}]')\n",
     )
     use_packages()
-    done = cli(*command("--store", f"{home}/store", "--out", "run"))
+    done = cli(*command("--cache-dir", f"{home}/cache", "--out", "run"))
     assert done.code == 0
     assert "RuntimeError: I do not like [head]" in done.err
 
@@ -297,7 +304,7 @@ def test_a_training_that_diverges_fails_with_its_step_and_the_rest_is_skipped(ag
 
 def test_a_damaged_value_is_named_and_computed_again(cli, tmp_path: Path) -> None:
     assert cli(*command("--out", "run")).code == 0
-    (weights,) = (tmp_path / "store" / "head").glob("*/weights.safetensors")
+    (weights,) = (tmp_path / "cache" / "head").glob("*/weights.safetensors")
     whole = weights.read_bytes()
     weights.write_bytes(b"damaged")
     done = cli(*command("--out", "run", explainer="edge"))

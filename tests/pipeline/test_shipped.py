@@ -1,4 +1,4 @@
-"""Networks that come with the package are found like those of the user's own store."""
+"""Networks that come with the package are found like those of the user's own cache."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from rich.console import Console
 from tiny import command, plan_of
 
-from gvr_bench.cache.artifacts import META, SHIPPED, Store, subfolder
+from gvr_bench.cache.artifacts import META, PRETRAINED, ArtifactCache, subfolder
 from gvr_bench.cache.integrity import write_meta
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.graph import make_plan
+from gvr_bench.pipeline.options import RunOptions
 from gvr_bench.pipeline.plan import Plan
-from gvr_bench.pipeline.runner import How, Runner
+from gvr_bench.pipeline.runner import Runner
 from gvr_bench.registry.registry import Registry
 
 MNIST = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
@@ -35,62 +36,62 @@ def default_plan(registry: Registry, dataset: str, generator: str, *groups: str)
 
 
 @pytest.fixture
-def two(registry: Registry, tmp_path: Path, cli) -> tuple[Store, Plan]:
-    """A fresh store beside a folder of shipped networks: those of a tiny run."""
-    assert cli(*command("--store", "first", "--out", "run")).code == 0
+def two(registry: Registry, tmp_path: Path, cli) -> tuple[ArtifactCache, Plan]:
+    """A fresh cache beside a folder of shipped networks: those of a tiny run."""
+    assert cli(*command("--cache-dir", "first", "--out", "run")).code == 0
     plan = plan_of(registry, {"metrics": ["truth", "validity", "cost"]})
     shipped = tmp_path / "shipped"
     for stage in plan.stages:
         if stage.kind in NETWORKS:
             folder = Path("first") / subfolder(stage)
             shutil.copytree(folder, shipped / subfolder(stage))
-    return Store(tmp_path / "own", shipped), plan
+    return ArtifactCache(tmp_path / "own", shipped), plan
 
 
-def run(plan: Plan, store: Store, registry: Registry, *fresh: str) -> dict[str, str]:
+def run(plan: Plan, cache: ArtifactCache, registry: Registry, *fresh: str) -> dict[str, str]:
     """How each stage ended."""
-    how = How(torch.device("cpu"), fresh=frozenset(fresh))
-    outcomes = Runner(plan, store, registry, how).run(Console(quiet=True))
+    how = RunOptions(torch.device("cpu"), recompute=frozenset(fresh))
+    outcomes = Runner(plan, cache, registry, how).run(Console(quiet=True))
     return {str(stage): outcomes[stage.key].status for stage in plan.stages}
 
 
 def test_a_shipped_network_is_not_trained_again(registry: Registry, two) -> None:
-    store, plan = two
-    ended = run(plan, store, registry)
+    cache, plan = two
+    ended = run(plan, cache, registry)
     assert {name for name, status in ended.items() if status == "cached"} == {
         "generator wgan-gp", "encoder conv",
     }  # fmt: skip
-    assert not (store.root / "generator").exists()
+    assert not (cache.root / "generator").exists()
 
 
 def test_what_is_asked_for_afresh_is_trained_though_it_is_shipped(registry: Registry, two) -> None:
-    store, plan = two
-    ended = run(plan, store, registry, "generator")
+    cache, plan = two
+    ended = run(plan, cache, registry, "generator")
     assert set(ended.values()) - {"done"} == set()
-    assert {path.parent.name for path in store.root.glob(f"generator/*/{META}")}
+    assert {path.parent.name for path in cache.root.glob(f"generator/*/{META}")}
 
 
 def test_a_shipped_encoder_does_not_serve_another_generator(registry: Registry, two) -> None:
-    store, plan = two
+    cache, plan = two
     stage = next(s for s in plan.stages if s.kind == "generator")
-    own = store.place(stage)
-    shutil.copytree(store.folder(stage), own)
+    own = cache.place(stage)
+    shutil.copytree(cache.folder(stage), own)
     meta = json.loads((own / META).read_text())
     write_meta(own, {**meta, "digest": "of other weights"})
     encoder = next(s for s in plan.stages if s.kind == "encoder")
-    assert store.has(stage)
-    assert not store.has(encoder)
+    assert cache.has(stage)
+    assert not cache.has(encoder)
 
 
 def test_nothing_is_written_among_the_shipped(registry: Registry, two) -> None:
-    store, plan = two
-    before = {path: path.stat().st_mtime_ns for path in store.shipped.rglob("*")}
-    run(plan, store, registry, "encoder")
-    assert {path: path.stat().st_mtime_ns for path in store.shipped.rglob("*")} == before
+    cache, plan = two
+    before = {path: path.stat().st_mtime_ns for path in cache.shipped.rglob("*")}
+    run(plan, cache, registry, "encoder")
+    assert {path: path.stat().st_mtime_ns for path in cache.shipped.rglob("*")} == before
 
 
 def test_what_is_shipped_is_small_and_holds_no_code() -> None:
-    files = [path for path in SHIPPED.rglob("*") if path.is_file()]
+    files = [path for path in PRETRAINED.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json", ".safetensors", ".h5"}
     assert sum(path.stat().st_size for path in files) <= LIMIT
 
@@ -102,10 +103,10 @@ def test_the_defaults_find_their_networks(
 ) -> None:
     if dataset == "mnist" and not MNIST.is_dir():
         pytest.skip(f"needs MNIST in {MNIST}")
-    store = Store(tmp_path)
+    cache = ArtifactCache(tmp_path)
     plan = default_plan(registry, dataset, generator, "oracle")
     networks = [stage for stage in plan.stages if stage.kind in NETWORKS]
-    assert [str(stage) for stage in networks if not store.has(stage)] == []
+    assert [str(stage) for stage in networks if not cache.has(stage)] == []
     assert len(networks) == 3
 
 
@@ -115,15 +116,15 @@ def test_the_smallest_shipped_generator_can_be_trained_again(
 ) -> None:
     plan = default_plan(registry, "digits", "vae", "truth")
     stages = tuple(stage for stage in plan.stages if stage.kind in ("data", "generator"))
-    store, shipped = Store(tmp_path, tmp_path / "none"), Store(tmp_path)
-    how = How(torch.device("cpu"))
-    Runner(Plan(plan.spec, (), stages), store, registry, how).run(Console(quiet=True))
+    cache, shipped = ArtifactCache(tmp_path, tmp_path / "none"), ArtifactCache(tmp_path)
+    how = RunOptions(torch.device("cpu"))
+    Runner(Plan(plan.spec, (), stages), cache, registry, how).run(Console(quiet=True))
     generator = stages[-1]
-    assert last_loss(store, generator) == pytest.approx(last_loss(shipped, generator), rel=0.05)
+    assert last_loss(cache, generator) == pytest.approx(last_loss(shipped, generator), rel=0.05)
 
 
-def last_loss(store: Store, stage: Stage) -> float:
+def last_loss(cache: ArtifactCache, stage: Stage) -> float:
     """Mean of the last losses that a training logged."""
-    rows = json.loads((store.folder(stage) / "history.json").read_text())
+    rows = json.loads((cache.folder(stage) / "history.json").read_text())
     name = next(name for name in rows[0] if name != "step")
     return float(np.mean([row[name] for row in rows[-5:]]))

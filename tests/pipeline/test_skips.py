@@ -60,8 +60,8 @@ def _read_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def read(bank: Bank, dataset: gvr.Dataset) -> tuple[Stage, str]:
     """The data stage, and what the user is told of it."""
     stage = bank.stage("data", component=dataset)
-    bench = bank.bench(stage)
-    return stage, compute(stage, bench.store, bench.ctx).note
+    stage_ctx = bank.stage_ctx(stage)
+    return stage, compute(stage, stage_ctx.cache, stage_ctx.ctx).note
 
 
 # Too many
@@ -106,7 +106,7 @@ def test_a_few_are_left_out_and_listed(bank: Bank) -> None:
     bad = ["train-0", "train-3", "train-47", "test-23"]
     stage, said = read(bank, Damaged(*bad))
     assert said.startswith("4 of 96 images cannot be read and are left out, the first is train-0")
-    folder = bank.bench(stage).store.place(stage)
+    folder = bank.stage_ctx(stage).cache.write_dir(stage)
     listed = json.loads((folder / "skipped.json").read_text())
     assert [one["sample_id"] for one in listed] == bad
     assert listed[3] == {"split": "test", "sample_id": "test-23", "reason": "it is empty"}
@@ -139,10 +139,10 @@ def test_the_cases_are_those_that_were_read(bank: Bank) -> None:
 def test_nothing_is_said_and_nothing_changes_where_all_can_be_read(bank: Bank) -> None:
     stage, said = read(bank, Damaged())
     assert said == ""
-    folder = bank.bench(stage).store.place(stage)
+    folder = bank.stage_ctx(stage).cache.write_dir(stage)
     assert [path.name for path in folder.iterdir() if path.is_file()] == ["data.h5"]
     other, _ = read(Bank(bank.root / "other"), Squares(BINARY))
-    plain = Bank(bank.root / "other").bench(other).store.place(other) / "data.h5"
+    plain = Bank(bank.root / "other").stage_ctx(other).cache.write_dir(other) / "data.h5"
     assert (folder / "data.h5").read_bytes() == plain.read_bytes()
 
 

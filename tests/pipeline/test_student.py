@@ -14,12 +14,12 @@ from tiny import plan_of
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import FileCheckpoints, Store
+from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json, write_json
 from gvr_bench.core.errors import Unsupported
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import COMPUTE
 from gvr_bench.pipeline.steps import student as students
 from gvr_bench.pipeline.steps.student import (
@@ -58,12 +58,12 @@ def lessons(n: int = 40) -> Lessons:
 
 
 def with_maps(plain: Lessons, kind: str) -> Lessons:
-    heat = torch.zeros(len(plain), WIDE, WIDE)
+    attribution = torch.zeros(len(plain), WIDE, WIDE)
     if kind == "random":
-        heat.normal_(generator=torch.Generator().manual_seed(1))
+        attribution.normal_(generator=torch.Generator().manual_seed(1))
     else:
-        heat[:, :PATCH, :PATCH] = 1
-    return dataclasses.replace(plain, heat=heat)
+        attribution[:, :PATCH, :PATCH] = 1
+    return dataclasses.replace(plain, attribution=attribution)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_students_and_another_gives_others() -> Non
 @pytest.mark.usefixtures("hurried")
 def test_empty_maps_are_no_maps() -> None:
     plain = lessons()
-    empty = dataclasses.replace(plain, heat=torch.zeros(len(plain), WIDE, WIDE))
+    empty = dataclasses.replace(plain, attribution=torch.zeros(len(plain), WIDE, WIDE))
     alone, taught = (weights(teach(v, [10], 0, gvr.Context(CPU))) for v in (plain, empty))
     assert alone.allclose(taught)
     pulled = weights(teach(with_maps(plain, "true"), [10], 0, gvr.Context(CPU)))
@@ -167,9 +167,9 @@ def test_killed_students_end_where_they_would_have_ended(tmp_path: Path) -> None
 
 
 def test_a_map_becomes_shares_of_its_size_whatever_its_sign() -> None:
-    heat = torch.zeros(2, 4, 4)
-    heat[0, 0, 1], heat[0, 3, 3] = -3, 1
-    assert attention_targets(heat, 2).tolist() == [[0.75, 0, 0, 0.25], [0, 0, 0, 0]]
+    attribution = torch.zeros(2, 4, 4)
+    attribution[0, 0, 1], attribution[0, 3, 3] = -3, 1
+    assert attention_targets(attribution, 2).tolist() == [[0.75, 0, 0, 0.25], [0, 0, 0, 0]]
 
 
 def test_attention_on_the_map_costs_nothing_more() -> None:
@@ -222,38 +222,40 @@ def test_lessons_hold_both_sides_alike_and_no_other_class() -> None:
     assert len(balanced(np.ones(9, np.int64), 100, rng)) == 0
 
 
-Make = Callable[[str], Bench]
+Make = Callable[[str], StageContext]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Make the lessons stage of an explainer, or of none, after a tiny model."""
-    store = Store(tmp_path_factory.mktemp("store"))
+    cache = ArtifactCache(tmp_path_factory.mktemp("cache"))
     plan = plan_of(installed(), explainer=["saliency", "edge"])
     main = {"data", "cases", "generator", "encoder", "latents", "head"}
     for stage in plan.stages:
         if stage.kind in main:
             ctx = gvr.Context(CPU, seed=gvr.seed_from(stage.key))
-            COMPUTE[stage.kind](Bench(stage, store, ctx))
+            COMPUTE[stage.kind](StageContext(stage, cache, ctx))
     (one,) = plan.combinations
 
-    def make(name: str) -> Bench:
+    def make(name: str) -> StageContext:
         component = one.explanations[name].component if name in one.explanations else None
         inputs = (one.head_stage, one.cases)
-        stage = Stage("lessons", name, "1", {}, inputs, one.seed, component=component)
-        return Bench(stage, store, gvr.Context(CPU, seed=gvr.seed_from(stage.key), batch_size=16))
+        stage = Stage("student_training_set", name, "1", {}, inputs, one.seed, component=component)
+        return StageContext(
+            stage, cache, gvr.Context(CPU, seed=gvr.seed_from(stage.key), batch_size=16)
+        )
 
     return make
 
 
 def test_a_model_that_sees_the_finding_nowhere_teaches_nobody(model: Make) -> None:
-    bench = model("saliency")
-    file = bench.file(bench.stage.input("head"), "decision.json")
+    stage_ctx = model("saliency")
+    file = stage_ctx.file(stage_ctx.stage.input("head"), "decision.json")
     found = read_json(file)
     try:
         write_json(file, found | {"threshold": [1e9]})
         with pytest.raises(Unsupported, match="0 training images on one side"):
-            compute_lessons(bench)
+            compute_lessons(stage_ctx)
     finally:
         write_json(file, found)
 
@@ -262,38 +264,38 @@ def test_every_explainer_teaches_by_the_same_images(model: Make) -> None:
     made = {}
     for name in ("saliency", "edge", "labels only"):
         compute_lessons(model(name))
-        made[name] = read_arrays(model(name).out("lessons.h5"))
+        made[name] = read_arrays(model(name).out("student_training_set.h5"))
     first = made["saliency"]
     n = len(first["position"])
     assert len(np.unique(first["position"])) == n >= 10
     assert first["label"].tolist() == [1, 0] * (n // 2)
     for other in made.values():
         assert (other["position"] == first["position"]).all()
-    assert "heat" not in made["labels only"]
-    assert first["heat"].shape == (n, 32, 32)
-    assert not np.allclose(first["heat"], made["edge"]["heat"])
+    assert "attribution" not in made["labels only"]
+    assert first["attribution"].shape == (n, 32, 32)
+    assert not np.allclose(first["attribution"], made["edge"]["attribution"])
 
 
 def test_the_teacher_is_the_model_itself_not_the_label(model: Make) -> None:
-    bench = model("saliency")
-    net = students.load_model(bench)
-    query = students.question(bench, len(bench.images("test")))
+    stage_ctx = model("saliency")
+    net = students.load_model(stage_ctx)
+    target = students.question(stage_ctx, len(stage_ctx.images("test")))
     with torch.no_grad():
-        asked = query.asked(net(bench.images("test")[torch.arange(len(query))]))
-    assert (decisions(bench, "test") == asked.numpy()).all()
+        asked = target.predicts_source(net(stage_ctx.images("test")[torch.arange(len(target))]))
+    assert (decisions(stage_ctx, "test") == asked.numpy()).all()
 
 
 @pytest.mark.usefixtures("hurried")
 def test_students_are_asked_about_unseen_images(model: Make) -> None:
     compute_lessons(model("edge"))
-    bench = model("edge")
-    stage = Stage("student", "edge", "1", {}, (bench.stage,), bench.stage.seed)
-    student = dataclasses.replace(bench, stage=stage)
+    stage_ctx = model("edge")
+    stage = Stage("student", "edge", "1", {}, (stage_ctx.stage,), stage_ctx.stage.seed)
+    student = dataclasses.replace(stage_ctx, stage=stage)
     compute_student(student)
     found = read_arrays(student.out("agreement.h5"))
-    taught = len(read_arrays(bench.out("lessons.h5"))["label"])
+    taught = len(read_arrays(stage_ctx.out("student_training_set.h5"))["label"])
     assert found["n"].tolist() == [n for n in (10, 20, 40, 80, 160, 320) if n <= taught]
-    side = decisions(bench, "test")
+    side = decisions(stage_ctx, "test")
     unseen = 2 * min((side == 1).sum(), (side == 0).sum())
     assert found["agreement"].shape == (2, len(found["n"]), unseen)
     assert found["agreement"].dtype == bool

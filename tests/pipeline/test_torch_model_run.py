@@ -69,7 +69,7 @@ def test_a_head_that_does_not_fit_ends_before_anything_is_trained(
 ) -> None:
     fault = cli(*command(head=head)).fault
     assert said in fault
-    assert not list((tmp_path / "store").glob("generator/*"))
+    assert not list((tmp_path / "cache").glob("generator/*"))
 
 
 def train() -> None:

@@ -12,12 +12,14 @@ OTHER = "phantom:size=32,train=64,validation=16,test=32,institution=b"
 
 
 def test_images_of_another_size_are_refused_with_what_to_type() -> None:
-    with pytest.raises(UsageError, match=r"--unlabelled digits:size=16 has .* digits:size=32"):
-        plan_of(installed(), unlabelled="digits:size=16")
+    with pytest.raises(
+        UsageError, match=r"--pretrain-dataset digits:size=16 has .* digits:size=32"
+    ):
+        plan_of(installed(), pretraining_dataset="digits:size=16")
 
 
 def test_only_generator_and_encoder_see_the_unlabelled_images() -> None:
-    (one,) = plan_of(installed(), unlabelled=OTHER).combinations
+    (one,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
     (alone,) = plan_of(installed()).combinations
     assert one.data.key == alone.data.key
     for stage in (one.generator_stage, one.encoder_stage):
@@ -27,22 +29,22 @@ def test_only_generator_and_encoder_see_the_unlabelled_images() -> None:
 
 
 def test_a_model_says_where_it_was_trained() -> None:
-    (one,) = plan_of(installed(), unlabelled=OTHER).combinations
+    (one,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
     assert one.generator == "wgan-gp on phantom"
     (same,) = plan_of(
-        installed(), unlabelled="phantom:size=32,train=64,validation=16,test=32"
+        installed(), pretraining_dataset="phantom:size=32,train=64,validation=16,test=32"
     ).combinations
     assert same.generator == "wgan-gp"
 
 
 def test_a_generator_is_shared_by_the_data_sets_it_is_applied_to() -> None:
     labelled = [f"phantom:size=32,train=64,validation=16,test=32,labelled={s}" for s in (0.1, 0.5)]
-    first, second = plan_of(installed(), dataset=labelled, unlabelled=OTHER).combinations
+    first, second = plan_of(installed(), dataset=labelled, pretraining_dataset=OTHER).combinations
     assert first.encoder_stage.key == second.encoder_stage.key
     assert first.head_stage.key != second.head_stage.key
 
 
 def test_an_encoder_that_learns_from_labels_sees_the_explained_data_set() -> None:
-    (one,) = plan_of(installed(), unlabelled=OTHER, encoder="supervised").combinations
+    (one,) = plan_of(installed(), pretraining_dataset=OTHER, encoder="supervised").combinations
     assert one.encoder_stage.input("data").key == one.data.key
     assert one.generator_stage.input("data").key != one.data.key

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import write_arrays
-from gvr_bench.core.errors import StoreError
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.case_scores import (
     EXPLANATIONS,
@@ -35,7 +35,7 @@ GVR = "gvr:objective=logit/clean"  # a label with the sign that nests groups
 def combination(seed: int = 0, steps: int = 300, limit: int = 4) -> Combination:
     """A model with one explainer, scored in two groups."""
     data = Stage("data", "phantom", "1", {"size": 32}, fingerprint="abc")
-    asked = {"limit": limit, "asked": {"findings": ["BNP"], "cut": 0.5}}
+    asked = {"max_cases": limit, "case_settings": {"findings": ["BNP"], "cut": 0.5}}
     cases = Stage("cases", "phantom", "1", asked, (data,))
     generator = Stage("generator", "wgan-gp", "1", {}, (data,), seed)
     encoder = Stage("encoder", "conv", "1", {}, (generator, data), seed)
@@ -62,11 +62,11 @@ def plan_of(*combinations: Combination) -> Plan:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def cache(tmp_path: Path) -> ArtifactCache:
+    return ArtifactCache(tmp_path / "cache")
 
 
-def written(tmp_path: Path, store: Store, plan: Plan, failed: str = "") -> RunValues:
+def written(tmp_path: Path, cache: ArtifactCache, plan: Plan, failed: str = "") -> RunValues:
     """What a run folder keeps after two groups were scored, one of them perhaps in vain."""
     outcomes = {}
     for stage in plan.stages:
@@ -76,8 +76,8 @@ def written(tmp_path: Path, store: Store, plan: Plan, failed: str = "") -> RunVa
             names = {"truth": ("pixel_ap", "iou_otsu"), "validity": ("steps",)}
             values = np.array([0.25, np.nan, 1.0, len(stage.key) / 7])
             arrays = dict.fromkeys(names[stage.settings["group"]], values)
-            write_arrays(store.folder(stage) / "values.h5", arrays)
-    write_values(tmp_path / "values.h5", plan, store, outcomes)
+            write_arrays(cache.folder(stage) / "values.h5", arrays)
+    write_values(tmp_path / "values.h5", plan, cache, outcomes)
     return read_values(tmp_path / "values.h5")
 
 
@@ -94,9 +94,9 @@ def record(stage: Stage, **changes: Any) -> Record:
 def test_a_damaged_file_is_one_line_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "values.h5").write_bytes(b"not HDF5")
     (tmp_path / "protocols.json").write_text('{"protocols": [1]}')
-    with pytest.raises(StoreError, match=r"cannot read .*values\.h5"):
+    with pytest.raises(CacheError, match=r"cannot read .*values\.h5"):
         read_values(tmp_path / "values.h5")
-    with pytest.raises(StoreError, match=r"protocols\.json: it is not a list of protocols"):
+    with pytest.raises(CacheError, match=r"protocols\.json: it is not a list of protocols"):
         read_protocols(tmp_path / "protocols.json")
 
 
@@ -105,12 +105,14 @@ def test_values_of_an_unlike_number_of_cases_are_one_line(tmp_path: Path) -> Non
         part = file.create_group("0/gvr")
         file["0"].attrs.update(dataset="d", generator="g", encoder="e", head="h", seed=0)
         part["metrics"], part["values"] = ["a", "b"], np.zeros((3, 4))
-    with pytest.raises(StoreError, match=r"cannot read .*values\.h5"):
+    with pytest.raises(CacheError, match=r"cannot read .*values\.h5"):
         read_values(tmp_path / "values.h5")
 
 
-def test_each_value_comes_back_under_its_explainer_and_metric(tmp_path: Path, store: Store) -> None:
-    found = written(tmp_path, store, plan_of(combination()))
+def test_each_value_comes_back_under_its_explainer_and_metric(
+    tmp_path: Path, cache: ArtifactCache
+) -> None:
+    found = written(tmp_path, cache, plan_of(combination()))
     whose = Whose("phantom", "wgan-gp", "conv", "linear", 0, GVR)
     assert set(found.values) == {(whose, name) for name in ("pixel_ap", "iou_otsu", "steps")}
     np.testing.assert_array_equal(
@@ -118,13 +120,15 @@ def test_each_value_comes_back_under_its_explainer_and_metric(tmp_path: Path, st
     )
 
 
-def test_a_group_that_failed_leaves_the_values_of_the_others(tmp_path: Path, store: Store) -> None:
-    found = written(tmp_path, store, plan_of(combination()), failed="truth")
+def test_a_group_that_failed_leaves_the_values_of_the_others(
+    tmp_path: Path, cache: ArtifactCache
+) -> None:
+    found = written(tmp_path, cache, plan_of(combination()), failed="truth")
     assert {metric for _, metric in found.values} == {"steps"}
 
 
-def test_seeds_are_kept_apart_and_share_their_recipes(tmp_path: Path, store: Store) -> None:
-    found = written(tmp_path, store, plan_of(combination(0), combination(1)))
+def test_seeds_are_kept_apart_and_share_their_recipes(tmp_path: Path, cache: ArtifactCache) -> None:
+    found = written(tmp_path, cache, plan_of(combination(0), combination(1)))
     assert {whose.seed for whose, _ in found.values} == {0, 1}
     for group in (EXPLANATIONS, "truth", "validity"):
         assert len({r for (_, name), r in found.recipes.items() if name == group}) == 1
@@ -132,7 +136,7 @@ def test_seeds_are_kept_apart_and_share_their_recipes(tmp_path: Path, store: Sto
     assert len(models) == 1
 
 
-@pytest.mark.parametrize("changed", [{"steps": 301}, {"limit": 5}])
+@pytest.mark.parametrize("changed", [{"steps": 301}, {"max_cases": 5}])
 def test_any_other_setting_is_another_recipe(changed: dict[str, int]) -> None:
     ours, theirs = combination(), combination(**changed)
     assert ours.explanations[GVR].recipe != theirs.explanations[GVR].recipe
@@ -159,7 +163,7 @@ def test_a_protocol_says_what_it_consists_of(tmp_path: Path) -> None:
     found = read_protocols(tmp_path / "protocols.json")
     dataset = {"dataset": "phantom", "dataset.version": "1", "dataset.size": 32}
     assert found[of_cases.protocol] == dataset | {
-        "dataset.fingerprint": "abc", "limit": 4, "asked.findings": '["BNP"]', "asked.cut": 0.5,
+        "dataset.fingerprint": "abc", "max_cases": 4, "case_settings.findings": '["BNP"]', "case_settings.cut": 0.5,
         "metric": "pixel_ap", "metric version": "2", "finding": "all",
     }  # fmt: skip
     assert found[of_model.protocol] == dataset | {
@@ -169,7 +173,7 @@ def test_a_protocol_says_what_it_consists_of(tmp_path: Path) -> None:
 
 def test_two_protocols_differ_in_what_was_asked(tmp_path: Path) -> None:
     ours, theirs = facts(combination().cases), facts(combination(limit=9).cases)
-    assert {name for name in ours if ours[name] != theirs[name]} == {"limit"}
+    assert {name for name in ours if ours[name] != theirs[name]} == {"max_cases"}
 
 
 def test_a_protocol_of_nothing_in_the_plan_still_says_what_is_scored(tmp_path: Path) -> None:

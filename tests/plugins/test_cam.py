@@ -14,8 +14,8 @@ import gvr_bench.api as gvr
 
 
 def explain(kind: type[gvr.Explainer], model: gvr.Model, x: Tensor) -> Tensor:
-    query = make_query(model, x, TASKS["multilabel"])
-    return kind(None).explain(model, x, query, context()).heat
+    target = make_query(model, x, TASKS["multilabel"])
+    return kind(None).explain(model, x, target, context()).attribution
 
 
 def with_encoder(*layers: nn.Module) -> gvr.Model:
@@ -35,9 +35,9 @@ def captums(model: gvr.Model, layer: nn.Module, x: Tensor, sign: float) -> Tenso
 
 @pytest.mark.parametrize("kind", [Cam, CounterfactualCam])
 def test_an_encoder_without_a_map_is_unsupported_with_the_reason(kind):
-    query = make_query(make_model(1), make_images(2), TASKS["binary"])
+    target = make_query(make_model(1), make_images(2), TASKS["binary"])
     with pytest.raises(gvr.Unsupported, match="needs an encoder with a convolution"):
-        kind(None).explain(linear_model([1.0] * 4), torch.zeros(2, 2, 1, 2), query, context())
+        kind(None).explain(linear_model([1.0] * 4), torch.zeros(2, 2, 1, 2), target, context())
     with pytest.raises(gvr.Unsupported, match="needs an encoder with a convolution"):
         explain(kind, with_encoder(nn.Conv2d(3, 8, 16)), make_images())
 
@@ -73,14 +73,15 @@ def test_one_speaks_for_and_the_other_against_and_never_both():
     nn.init.constant_(conv.weight, 1 / 16)
     x = torch.full((1, 1, 16, 16), 0.25)
     x[..., 8:] = -0.5
-    query = make_query(make_model(2), make_images(1), TASKS["multilabel"])
+    target = make_query(make_model(2), make_images(1), TASKS["multilabel"])
     sums = nn.Linear(16, 2)
     nn.init.constant_(sums.weight, 1.0)
     model = gvr.Model(
         frozen(nn.Sequential(conv, nn.Flatten())), frozen(nn.Identity()), frozen(sums)
     )
     heats = [
-        kind(None).explain(model, x, query, context()).heat for kind in (Cam, CounterfactualCam)
+        kind(None).explain(model, x, target, context()).attribution
+        for kind in (Cam, CounterfactualCam)
     ]
     assert heats[0][0, 0, 0] == 0.25
     assert heats[0][0, 0, -1] == 0

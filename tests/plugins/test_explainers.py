@@ -34,23 +34,23 @@ def make_images(n: int = 3) -> Tensor:
     return torch.rand(n, 3, SIZE, SIZE, generator=rng) * 2 - 1
 
 
-def make_query(model: gvr.Model, x: Tensor, task: gvr.Task) -> gvr.Query:
+def make_query(model: gvr.Model, x: Tensor, task: gvr.Task) -> gvr.ExplanationTarget:
     """Ask each image to move a little down from where the model sees it."""
     n = len(x)
     source = torch.zeros(n, dtype=torch.int64)
-    target = source + (task.kind == "multiclass")
+    to = source + (task.kind == "multiclass")
     zeros = torch.zeros(n)
-    query = gvr.Query(task, source, target, zeros, zeros)
-    seen = query.select(query.activate(model(x)))
-    return gvr.Query(task, source, target, seen - 0.02, seen - 0.03)
+    target = gvr.ExplanationTarget(task, source, to, zeros, zeros)
+    value = target.source_output(task.activate(model(x)))
+    return gvr.ExplanationTarget(task, source, to, value - 0.02, value - 0.03)
 
 
 def explain(explainer: gvr.Explainer, x: Tensor, seed: int = 0) -> Tensor:
-    """The heat of a control, which asks the model nothing."""
+    """The attribution of a control, which asks the model nothing."""
     model = make_model(1)
     asked = torch.zeros(len(x), dtype=torch.int64)
-    query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
-    return explainer.explain(model, x, query, context(seed)).heat
+    target = gvr.ExplanationTarget(TASKS["binary"], asked, asked, asked.float(), asked.float())
+    return explainer.explain(model, x, target, context(seed)).attribution
 
 
 def linear_model(weight: list[float]) -> gvr.Model:
@@ -68,11 +68,11 @@ def linear_model(weight: list[float]) -> gvr.Model:
 def test_the_saliency_of_a_linear_model_is_its_weights(absolute, expected):
     x = torch.rand(2, 2, 1, 2)
     asked = torch.zeros(2, dtype=torch.int64)
-    query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
+    target = gvr.ExplanationTarget(TASKS["binary"], asked, asked, asked.float(), asked.float())
     made = Saliency(Saliency.Settings(absolute=absolute)).explain(
-        linear_model([1.0, 2.0, -3.0, -4.0]), x, query, context()
+        linear_model([1.0, 2.0, -3.0, -4.0]), x, target, context()
     )
-    assert made.heat.tolist() == [expected, expected]
+    assert made.attribution.tolist() == [expected, expected]
 
 
 def test_noise_depends_on_the_seed_and_on_the_image():
@@ -86,11 +86,11 @@ def test_noise_depends_on_the_seed_and_on_the_image():
 
 def test_noise_does_not_depend_on_the_place_in_the_batch():
     x = make_images()
-    heat = explain(Random(None), x)
-    assert torch.equal(explain(Random(None), x.flip(0)), heat.flip(0))
-    assert torch.equal(explain(Random(None), x[1:2])[0], heat[1])
+    attribution = explain(Random(None), x)
+    assert torch.equal(explain(Random(None), x.flip(0)), attribution.flip(0))
+    assert torch.equal(explain(Random(None), x[1:2])[0], attribution[1])
     channels_last = x.contiguous(memory_format=torch.channels_last)
-    assert torch.equal(explain(Random(None), channels_last), heat)
+    assert torch.equal(explain(Random(None), channels_last), attribution)
 
 
 def test_a_flat_image_has_no_edges_not_even_at_its_border():
@@ -106,13 +106,13 @@ def test_a_step_has_its_edge_where_it_is(upright):
     expected = torch.zeros(1, 8, 8)
     expected[..., 3:5] = 1.0  # (1 + 2 + 1) / 8 of a step of 2
     turned = x if upright else x.transpose(2, 3).contiguous()
-    heat = explain(Edge(None), turned)
-    assert torch.equal(heat, expected if upright else expected.transpose(1, 2))
+    attribution = explain(Edge(None), turned)
+    assert torch.equal(attribution, expected if upright else expected.transpose(1, 2))
 
 
 def test_intensity_runs_from_black_to_white():
     x = torch.stack([torch.full((3, 4, 4), level) for level in (-1.0, 0.0, 1.0)])
     assert explain(Intensity(None), x)[:, 0, 0].tolist() == [0.0, 0.5, 1.0]
-    heat = explain(Intensity(None), make_images())
-    assert heat.min() >= 0
-    assert heat.max() <= 1
+    attribution = explain(Intensity(None), make_images())
+    assert attribution.min() >= 0
+    assert attribution.max() <= 1

@@ -45,33 +45,38 @@ def model(rows: list[list[float]], bias: list[float] | None = None) -> gvr.Model
 
 
 def ask(
-    task: gvr.Task, n: int = 1, *, threshold: float = 0.5, typical: float = 0.45, target: int = 0
-) -> gvr.Query:
+    task: gvr.Task,
+    n: int = 1,
+    *,
+    threshold: float = 0.5,
+    reference_value: float = 0.45,
+    target: int = 0,
+) -> gvr.ExplanationTarget:
     zeros = torch.zeros(n, dtype=torch.int64)
-    return gvr.Query(
-        task, zeros, zeros + target, torch.full((n,), threshold), torch.full((n,), typical)
+    return gvr.ExplanationTarget(
+        task, zeros, zeros + target, torch.full((n,), threshold), torch.full((n,), reference_value)
     )
 
 
 def explain(
-    model: gvr.Model, z: list[list[float]], query: gvr.Query, **settings: object
+    model: gvr.Model, z: list[list[float]], target: gvr.ExplanationTarget, **settings: object
 ) -> gvr.Explanation:
     """Explain the images that these latents decode to, without a penalty unless given."""
     given = {"penalty": 0.0, "steps": 100, "learning_rate": 0.1, "target_weight": 1.0, **settings}
     explainer = Gvr(Gvr.Settings(**given))
-    return explainer.explain(model, Stripes()(Tensor(z)), query, context())
+    return explainer.explain(model, Stripes()(Tensor(z)), target, context())
 
 
 def test_an_image_that_cannot_arrive_is_reported_with_its_reason_and_the_cap():
     made = explain(model([[0.0, 0.0, 0.0]], [0.8]), [[1, 0, 0]], ask(DENSITY), steps=7)
-    assert made.found.tolist() == [False]
+    assert made.success.tolist() == [False]
     assert made.steps.tolist() == [7]
     assert made.reason == ("still at 0.8 after 7 steps, cut-off 0.45",)
 
 
 def test_a_cutoff_short_of_the_decision_threshold_is_no_rationale():
     made = explain(model([[1.0, 0.0, 0.0]]), [[3, 0, 0]], ask(BINARY), cutoff=0.7)
-    assert made.found.tolist() == [False]
+    assert made.success.tolist() == [False]
     assert made.steps.item() < 100
     assert made.reason == ("cut-off 0.7 is not past the decision threshold",)
 
@@ -80,7 +85,7 @@ def test_with_a_constant_slope_it_takes_the_steps_worked_out_by_hand():
     # Adam moves by the learning rate: 1.0, 0.9, ... and 0.4 is the first at or below 0.45.
     made = explain(model([[1.0, 0.0, 0.0]]), [[1, 0.3, -0.2]], ask(DENSITY))
     assert made.steps.tolist() == [6]
-    assert made.found.tolist() == [True]
+    assert made.success.tolist() == [True]
     assert made.reason == ("",)
     torch.testing.assert_close(made.latent, Tensor([[0.4, 0.3, -0.2]]))
     torch.testing.assert_close(made.counterfactual, Stripes()(made.latent))
@@ -88,11 +93,11 @@ def test_with_a_constant_slope_it_takes_the_steps_worked_out_by_hand():
 
 def test_the_heat_is_positive_where_the_finding_adds_density():
     made = explain(model([[1.0, -1.0, 0.0]]), [[1, 0, 0.5]], ask(DENSITY))
-    down, up, still = made.heat[0, :3, 0].tolist()
+    down, up, still = made.attribution[0, :3, 0].tolist()
     assert down == pytest.approx(0.3)  # 1.0 - 0.7: bright tissue that speaks for the finding
     assert up == pytest.approx(-0.3)
     assert still == 0
-    assert torch.equal(made.heat[0, 3], torch.zeros(4))
+    assert torch.equal(made.attribution[0, 3], torch.zeros(4))
 
 
 def test_the_heat_is_measured_from_the_reconstruction_not_from_the_image():
@@ -101,26 +106,26 @@ def test_the_heat_is_measured_from_the_reconstruction_not_from_the_image():
     made = Gvr(Gvr.Settings(penalty=0.0)).explain(
         model([[1.0, 0.0, 0.0]]), x, ask(DENSITY), context()
     )
-    assert torch.equal(made.heat[0, 3], torch.zeros(4))
+    assert torch.equal(made.attribution[0, 3], torch.zeros(4))
 
 
 def test_an_image_already_past_the_cutoff_is_left_as_it_is():
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 1, 1], [1, 0, 0]], ask(DENSITY, 2))
     assert made.steps.tolist() == [0, 6]
-    assert made.found.tolist() == [True, True]
+    assert made.success.tolist() == [True, True]
     assert torch.equal(made.latent[0], Tensor([0.2, 1, 1]))
-    assert torch.equal(made.heat[0], torch.zeros(4, 4))
+    assert torch.equal(made.attribution[0], torch.zeros(4, 4))
 
 
 @pytest.mark.parametrize("penalty", [1.0, 2.0, 8.0])
 def test_the_penalty_holds_the_change_where_it_balances_the_prediction(penalty):
     # One row of four changes: z + gamma z^2 / 4 is least at z = -2 / gamma.
     made = explain(
-        model([[1.0, 0.0, 0.0]]), [[0, 0, 0]], ask(DENSITY, typical=-9.0),
+        model([[1.0, 0.0, 0.0]]), [[0, 0, 0]], ask(DENSITY, reference_value=-9.0),
         penalty=penalty, steps=600, learning_rate=0.05,
     )  # fmt: skip
     assert made.latent[0, 0].item() == pytest.approx(-2 / penalty, rel=0.02)
-    assert made.heat.abs().max().item() == pytest.approx(2 / penalty, rel=0.02)
+    assert made.attribution.abs().max().item() == pytest.approx(2 / penalty, rel=0.02)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
@@ -129,9 +134,9 @@ def test_the_target_class_is_raised_by_its_weight(beta):
     task = gvr.Task("multiclass", ("a", "b"), source=0, target=1)
     z = torch.zeros(1, 3, requires_grad=True)
     head = model([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).head
-    query = ask(task, target=1)
+    target = ask(task, target=1)
     explainer = Gvr(Gvr.Settings(target_weight=beta, penalty=0.0))
-    explainer.value(query.activate(head(z)), torch.zeros(1), query).sum().backward()
+    explainer.value(target.task.activate(head(z)), torch.zeros(1), target).sum().backward()
     torch.testing.assert_close(z.grad, (1 + beta) / 4 * Tensor([[1.0, -1.0, 0.0]]))
 
 
@@ -140,26 +145,26 @@ def test_a_class_is_found_only_where_the_target_was_reached():
     towards_nine = model([[1, 0, 0], [0, 0, 0], [0, 0, 0]], [0, -9, 0])
     towards_seven = model([[1, 0, 0], [0, 1, 0], [0, 0, 0]], [0, 0, -9])
     for one, found, reason in ((towards_nine, False, "became 9"), (towards_seven, True, "")):
-        made = explain(one, [[4, 0, 0]], ask(THREE, typical=0.1, target=1))
-        assert made.found.tolist() == [found]
+        made = explain(one, [[4, 0, 0]], ask(THREE, reference_value=0.1, target=1))
+        assert made.success.tolist() == [found]
         assert made.reason == (reason,)
         assert made.steps.item() < 100
 
 
 def test_a_cutoff_in_the_unit_is_scaled_like_the_prediction():
     explainer = Gvr(Gvr.Settings(cutoff=10.0))
-    query = ask(BNP, 2, threshold=math.log(100) / 10)
-    assert explainer.cutoff(query).tolist() == pytest.approx([math.log(10) / 10] * 2)
+    target = ask(BNP, 2, threshold=math.log(100) / 10)
+    assert explainer.cutoff(target).tolist() == pytest.approx([math.log(10) / 10] * 2)
     made = explain(
-        model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], query[:1], cutoff=10.0, learning_rate=0.01
+        model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], target[:1], cutoff=10.0, learning_rate=0.01
     )
-    assert made.found.tolist() == [True]
+    assert made.success.tolist() == [True]
     assert math.log(10) / 10 - 0.01 <= made.latent[0, 0].item() <= math.log(10) / 10
 
 
 def test_by_default_it_stops_at_what_is_typical_without_the_finding():
-    query = ask(DENSITY, typical=0.125)
-    assert Gvr(Gvr.Settings()).cutoff(query).tolist() == [0.125]
+    target = ask(DENSITY, reference_value=0.125)
+    assert Gvr(Gvr.Settings()).cutoff(target).tolist() == [0.125]
 
 
 @pytest.mark.parametrize("task", [BINARY, DENSITY], ids=["binary", "regression"])
@@ -170,7 +175,7 @@ def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(task):
     assert len(set(together.steps.tolist())) == 3
     for i, z in enumerate(latents):
         alone = explain(one, [z], ask(task), penalty=0.5)
-        torch.testing.assert_close(together.heat[i], alone.heat[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together.attribution[i], alone.attribution[0], rtol=0, atol=1e-5)
         torch.testing.assert_close(together.latent[i], alone.latent[0], rtol=0, atol=1e-5)
         assert together.steps[i] == alone.steps[0]
         assert together.reason[i] == alone.reason[0]
@@ -185,23 +190,23 @@ def test_the_model_is_left_as_it_was():
 
 
 def one_by_one(
-    model: gvr.Model, x: Tensor, query: gvr.Query, settings: Gvr.Settings
+    model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, settings: Gvr.Settings
 ) -> tuple[Tensor, list[int]]:
     """Algorithms 1 and 2 as they are printed: a loop over one image with torch's optimiser."""
     latents, steps = [], []
     for i in range(len(x)):
-        asked = query[i : i + 1]
+        asked = target[i : i + 1]
         z = model.encoder(x[i : i + 1]).clone().requires_grad_()
         before = model.generator(z).detach()
         adam = torch.optim.Adam([z], settings.learning_rate)
         cutoff = Gvr(settings).cutoff(asked)
         for step in range(settings.steps + 1):
-            y = asked.activate(model.head(z))
-            loss = asked.select(y)
+            y = asked.task.activate(model.head(z))
+            loss = asked.source_output(y)
             if loss <= cutoff or step == settings.steps:
                 break
             if asked.task.kind == "multiclass":
-                loss = loss - settings.target_weight * y[:, int(asked.target)]
+                loss = loss - settings.target_weight * y[:, int(asked.target_class)]
             loss = loss + settings.penalty * (model.generator(z) - before).square().mean()
             adam.zero_grad()
             loss.backward()
@@ -217,11 +222,11 @@ def test_a_batch_gives_what_the_papers_loop_over_single_images_gives(task, monke
     rng = torch.Generator().manual_seed(0)
     rows = [[2.0, 0.5, -0.3], [-0.5, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)]
     x = Stripes()(torch.rand(9, 3, generator=rng) * 2)
-    asked, query = model(rows), ask(task, 9, target=int(task == THREE))
-    query = dataclasses.replace(query, typical=torch.linspace(0.1, 0.4, 9))
+    asked, target = model(rows), ask(task, 9, target=int(task == THREE))
+    target = dataclasses.replace(target, reference_value=torch.linspace(0.1, 0.4, 9))
     settings = Gvr.Settings(learning_rate=0.05, penalty=0.3, target_weight=2.0, steps=150)
-    made = Gvr(settings).explain(asked, x, query, context())
-    latents, steps = one_by_one(asked, x, query, settings)
+    made = Gvr(settings).explain(asked, x, target, context())
+    latents, steps = one_by_one(asked, x, target, settings)
     torch.testing.assert_close(made.latent, latents, rtol=0, atol=1e-4)
     assert made.steps.tolist() == steps
     assert len(set(steps)) > 3

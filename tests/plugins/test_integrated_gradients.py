@@ -14,9 +14,9 @@ import gvr_bench.api as gvr
 
 
 def explain(model: gvr.Model, x: Tensor, **settings: object) -> Tensor:
-    query = make_query(model, x, TASKS["multilabel"])
+    target = make_query(model, x, TASKS["multilabel"])
     explainer = IntegratedGradients(IntegratedGradients.Settings(**settings))
-    return explainer.explain(model, x, query, context()).heat
+    return explainer.explain(model, x, target, context()).attribution
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ def explain(model: gvr.Model, x: Tensor, **settings: object) -> Tensor:
 def test_a_linear_model_gives_weight_times_distance_from_the_baseline(baseline, expected):
     x = torch.full((2, 2, 1, 2), 0.5)
     asked = torch.zeros(2, dtype=torch.int64)
-    query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
+    target = gvr.ExplanationTarget(TASKS["binary"], asked, asked, asked.float(), asked.float())
     explainer = IntegratedGradients(IntegratedGradients.Settings(baseline=baseline))
-    made = explainer.explain(linear_model([1.0, 2.0, -4.0, -4.0]), x, query, context())
-    torch.testing.assert_close(made.heat, torch.tensor([expected, expected]))
+    made = explainer.explain(linear_model([1.0, 2.0, -4.0, -4.0]), x, target, context())
+    torch.testing.assert_close(made.attribution, torch.tensor([expected, expected]))
 
 
 def test_a_map_sums_to_what_the_image_adds_to_an_empty_one():

@@ -12,24 +12,26 @@ import gvr_bench.api as gvr
 
 
 def explain(
-    model: gvr.Model, z: list[list[float]], query: gvr.Query, **settings: object
+    model: gvr.Model, z: list[list[float]], target: gvr.ExplanationTarget, **settings: object
 ) -> gvr.Explanation:
     """Explain the images that these latents decode to, in shifts of 0.1 unless given."""
     explainer = LatentShift(LatentShift.Settings(**{"step": 0.1, "steps": 50, **settings}))
-    return explainer.explain(model, Stripes()(Tensor(z)), query, context())
+    return explainer.explain(model, Stripes()(Tensor(z)), target, context())
 
 
 def test_the_latent_goes_straight_down_until_the_prediction_is_typical():
-    made = explain(model([[3.0, 4.0, 0.0]], [-2.0]), [[1.0, 0.5, 0.25]], ask(DENSITY, typical=0.3))
+    made = explain(
+        model([[3.0, 4.0, 0.0]], [-2.0]), [[1.0, 0.5, 0.25]], ask(DENSITY, reference_value=0.3)
+    )
     # 3 - 5 * length <= 0.3 first holds at 0.6, in the direction (0.6, 0.8, 0)
     assert made.steps.tolist() == [6]
-    assert made.found.tolist() == [True]
+    assert made.success.tolist() == [True]
     assert made.reason == ("",)
     expected = torch.tensor([[1 - 0.36, 0.5 - 0.48, 0.25]])
     torch.testing.assert_close(made.latent, expected)
     torch.testing.assert_close(made.counterfactual, Stripes()(expected))
     rows = torch.tensor([0.36, 0.48, 0.0, 0.0])
-    torch.testing.assert_close(made.heat, rows[:, None].expand(4, 4)[None])
+    torch.testing.assert_close(made.attribution, rows[:, None].expand(4, 4)[None])
 
 
 def test_a_shift_that_does_not_survive_encoding_does_not_count():
@@ -41,8 +43,8 @@ def test_a_shift_that_does_not_survive_encoding_does_not_count():
 
     head = model([[1.0, 0.0, 0.0]]).head
     fooled = gvr.Model(frozen(Brightness()), frozen(Bright()), head)
-    made = explain(fooled, [[0.9, 0.0, 0.0]], ask(DENSITY, threshold=0.4, typical=0.3))
-    assert made.found.tolist() == [False]
+    made = explain(fooled, [[0.9, 0.0, 0.0]], ask(DENSITY, threshold=0.4, reference_value=0.3))
+    assert made.success.tolist() == [False]
     assert made.reason == ("lowest 0.5 in 50 shifts of 0.1, aim 0.3",)
     assert made.counterfactual[0, 0, 0, 0] == 0.5
 
@@ -50,51 +52,51 @@ def test_a_shift_that_does_not_survive_encoding_does_not_count():
 def test_an_image_that_is_there_already_is_left_alone():
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 0.0, 0.0]], ask(DENSITY))
     assert made.steps.tolist() == [0]
-    assert made.found.tolist() == [True]
-    assert not made.heat.any()
+    assert made.success.tolist() == [True]
+    assert not made.attribution.any()
 
 
 def test_a_prediction_that_ignores_the_latent_is_not_found_and_does_not_become_nan():
     made = explain(model([[0.0, 0.0, 0.0]], [0.9]), [[0.5, 0.5, 0.5]], ask(DENSITY))
-    assert made.found.tolist() == [False]
+    assert made.success.tolist() == [False]
     assert made.steps.tolist() == [50]
-    assert made.heat.eq(0).all()
+    assert made.attribution.eq(0).all()
     assert made.reason == ("lowest 0.9 in 50 shifts of 0.1, aim 0.45",)
 
 
 def test_the_cap_counts_shifts():
     down = model([[1.0, 0.0, 0.0]])
-    z, query = [[0.95, 0.0, 0.0]], ask(DENSITY)  # 0.45 is passed with the sixth shift, in rounding
-    assert explain(down, z, query, steps=6).found.tolist() == [True]
-    short = explain(down, z, query, steps=4)
-    assert short.found.tolist() == [False]
+    z, target = [[0.95, 0.0, 0.0]], ask(DENSITY)  # 0.45 is passed with the sixth shift, in rounding
+    assert explain(down, z, target, steps=6).success.tolist() == [True]
+    short = explain(down, z, target, steps=4)
+    assert short.success.tolist() == [False]
     assert short.steps.tolist() == [4]
     assert short.latent[0, 0].item() == pytest.approx(0.55)
 
 
 def test_a_probability_must_be_typical_and_on_the_other_side():
-    made = explain(model([[4.0, 0.0, 0.0]]), [[0.9, 0.0, 0.0]], ask(BINARY, typical=0.2))
+    made = explain(model([[4.0, 0.0, 0.0]]), [[0.9, 0.0, 0.0]], ask(BINARY, reference_value=0.2))
     probability = torch.sigmoid(4 * made.latent[0, 0])
     assert 0.2 * 0.6 < probability <= 0.2
-    strict = ask(BINARY, threshold=0.1, typical=0.6)
+    strict = ask(BINARY, threshold=0.1, reference_value=0.6)
     made = explain(model([[4.0, 0.0, 0.0]]), [[0.9, 0.0, 0.0]], strict)
     assert torch.sigmoid(4 * made.latent[0, 0]) < 0.1
-    assert made.found.tolist() == [True]
+    assert made.success.tolist() == [True]
 
 
 def test_a_value_in_a_unit_is_compared_on_the_heads_scale():
-    threshold, typical = (BNP.scale.apply_one(value) for value in (100.0, 30.0))
-    query = ask(BNP, threshold=threshold, typical=typical)
-    made = explain(model([[1.0, 0.0, 0.0]]), [[0.9, 0.0, 0.0]], query, step=0.01, steps=100)
-    assert made.found.tolist() == [True]
-    assert typical - 0.011 < made.latent[0, 0] <= typical
+    threshold, reference_value = (BNP.scale.apply_one(value) for value in (100.0, 30.0))
+    target = ask(BNP, threshold=threshold, reference_value=reference_value)
+    made = explain(model([[1.0, 0.0, 0.0]]), [[0.9, 0.0, 0.0]], target, step=0.01, steps=100)
+    assert made.success.tolist() == [True]
+    assert reference_value - 0.011 < made.latent[0, 0] <= reference_value
 
 
 def test_only_the_target_class_will_do():
     rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     z = [[0.9, 0.45, 0.2], [0.9, 0.2, 0.45]]
     made = explain(model(rows), z, ask(THREE, 2, target=1))
-    assert made.found.tolist() == [True, False]
+    assert made.success.tolist() == [True, False]
     assert made.steps.tolist() == [5, 50]
     assert made.reason[1].endswith("never 7")
 
@@ -108,7 +110,7 @@ def test_each_image_stops_alone_and_in_any_memory(monkeypatch):
     apart = explain(down, z, ask(DENSITY, 4))
     assert torch.equal(apart.steps, together.steps)
     torch.testing.assert_close(apart.latent, together.latent)
-    torch.testing.assert_close(apart.heat, together.heat)
+    torch.testing.assert_close(apart.attribution, together.attribution)
 
 
 def test_the_direction_is_that_of_the_prediction_for_the_decoded_image():

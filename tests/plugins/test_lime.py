@@ -16,9 +16,9 @@ import gvr_bench.api as gvr
 
 
 def explain(model: gvr.Model, x: Tensor, seed: int = 0, **settings: object) -> Tensor:
-    query = make_query(model, x, TASKS["multilabel"])
+    target = make_query(model, x, TASKS["multilabel"])
     explainer = Lime(Lime.Settings(**{"samples": 60, "segments": 12, **settings}))
-    return explainer.explain(model, x, query, context(seed)).heat
+    return explainer.explain(model, x, target, context(seed)).attribution
 
 
 def test_a_flat_image_has_superpixels_too():
@@ -113,7 +113,7 @@ def test_the_map_is_captums_with_the_same_samples_kernel_and_regression():
 
 
 def test_a_superpixel_that_counts_is_found():
-    """The output is the brightness of a square, which must be where the heat is."""
+    """The output is the brightness of a square, which must be where the attribution is."""
     x = torch.full((1, 3, 16, 16), -0.5)
     x[..., 4:8, 4:8] = 1.0
     x[..., 6, 6] = -1.0  # for the mean to differ from the pixels
@@ -124,11 +124,11 @@ def test_a_superpixel_that_counts_is_found():
     head.weight[:] = weight.flatten()
     identity = torch.nn.Identity()
     model = gvr.Model(torch.nn.Flatten(), identity, head)
-    heat = explain(model, x, samples=200, segments=16, smoothing=0.0)[0]
-    inside = heat[4:8, 4:8].mean()
-    heat[4:8, 4:8] = 0
+    attribution = explain(model, x, samples=200, segments=16, smoothing=0.0)[0]
+    inside = attribution[4:8, 4:8].mean()
+    attribution[4:8, 4:8] = 0
     assert inside > 1
-    assert heat.abs().max() < inside / 2
+    assert attribution.abs().max() < inside / 2
 
 
 def test_another_seed_gives_other_samples():

@@ -19,7 +19,7 @@ from gvr_bench.cli.main import app
 from gvr_bench.registry.registry import installed
 
 TINY = (
-    "run", "--dataset", "phantom:size=32,train=64,validation=16,test=32", "--limit", "4",
+    "run", "--dataset", "phantom:size=32,train=64,validation=16,test=32", "--max-cases", "4",
     "--generator", "wgan-gp:iterations=3,width=4,batch=8", "--encoder", "conv:steps=3,width=4",
     "--head", "linear:steps=20", "--explainer", "saliency", "--explainer", "edge",
     "--metrics", "truth", "--device", "cpu",
@@ -35,12 +35,12 @@ Again = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a second, with its store beside it."""
+    """A run of a second, with its cache beside it."""
     home = tmp_path_factory.mktemp("logged")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(SERVER, raising=False)
         patch.delenv(FOLDER, raising=False)
-        arguments = [*TINY, "--store", str(home / "store"), "--out", str(home / "run")]
+        arguments = [*TINY, "--cache-dir", str(home / "cache"), "--out", str(home / "run")]
         assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
     return home / "run"
 
@@ -58,7 +58,7 @@ def again(run: Path, monkeypatch: pytest.MonkeyPatch) -> Again:
         monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        arguments = [*TINY, "--store", str(run.parent / "store"), "--out", str(run), *more]
+        arguments = [*TINY, "--cache-dir", str(run.parent / "cache"), "--out", str(run), *more]
         return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
     return type_in
@@ -168,7 +168,7 @@ def test_a_run_is_found_in_mlflow_with_its_spec_scores_losses_and_page(
     scores = {name: value for name, value in scores.items() if value is not None}
     assert {"saliency/pixel_ap", "model/auroc"} <= scores.keys()
     assert {name: logged.data.metrics[name] for name in scores} == scores
-    (history,) = (run.parent / "store" / "head").glob("*/history.json")
+    (history,) = (run.parent / "cache" / "head").glob("*/history.json")
     losses = [
         (entry["step"], entry["loss"])
         for entry in json.loads(history.read_text())
@@ -241,12 +241,12 @@ def test_two_trainings_of_one_name_are_told_apart_and_stages_without_value_are_l
 
 def test_components_of_a_spec_are_named_as_they_are_typed(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text(
-        "seeds = [0, 1]\nunlabelled = []\n[latents]\ncopies = 4\n"
+        "seeds = [0, 1]\npretraining_dataset = []\n[latents]\ncopies = 4\n"
         '[[explainer]]\nname = "gvr"\npenalty = 10\n[[explainer]]\nname = "folder:DIR"\nsize = 8\n'
     )
     assert params_of(tmp_path) == {
         "seeds": "0 1",
-        "unlabelled": "",
+        "pretraining_dataset": "",
         "latents.copies": "4",
         "explainer": "gvr:penalty=10 folder:DIR,size=8",
     }

@@ -14,8 +14,10 @@ import gvr_bench.api as gvr
 
 
 def explain(model: gvr.Model, x: Tensor, **settings: object) -> Tensor:
-    query = make_query(model, x, TASKS["multilabel"])
-    return Occlusion(Occlusion.Settings(**settings)).explain(model, x, query, context()).heat
+    target = make_query(model, x, TASKS["multilabel"])
+    return (
+        Occlusion(Occlusion.Settings(**settings)).explain(model, x, target, context()).attribution
+    )
 
 
 def test_a_window_larger_than_the_image_says_what_to_type():
@@ -46,10 +48,10 @@ def test_the_map_is_captums(window, stride):
 def test_hiding_a_bright_spot_that_counts_is_positive_where_it_was():
     x = torch.full((1, 2, 1, 2), 0.5)
     asked = torch.zeros(1, dtype=torch.int64)
-    query = gvr.Query(TASKS["binary"], asked, asked, asked.float(), asked.float())
+    target = gvr.ExplanationTarget(TASKS["binary"], asked, asked, asked.float(), asked.float())
     explainer = Occlusion(Occlusion.Settings(window=1, stride=1))
-    made = explainer.explain(linear_model([2.0, 0.0, 0.0, -4.0]), x, query, context())
-    torch.testing.assert_close(made.heat, torch.tensor([[[1.0, -2.0]]]))
+    made = explainer.explain(linear_model([2.0, 0.0, 0.0, -4.0]), x, target, context())
+    torch.testing.assert_close(made.attribution, torch.tensor([[[1.0, -2.0]]]))
 
 
 def test_memory_changes_nothing_but_rounding(monkeypatch):

@@ -28,28 +28,32 @@ def fooled(rows: list[list[float]]) -> gvr.Model:
 
 
 def explain(
-    model: gvr.Model, z: list[list[float]], query: gvr.Query, seed: int = 0, **settings: object
+    model: gvr.Model,
+    z: list[list[float]],
+    target: gvr.ExplanationTarget,
+    seed: int = 0,
+    **settings: object,
 ) -> gvr.Explanation:
     """Explain the images that these latents decode to, without jitter or penalty unless given."""
     given = {"penalty": 0.0, "noise": 0.0, "shift": 0.0, "steps": 60, **settings}
     explainer = GvrRobust(GvrRobust.Settings(**given))
-    return explainer.explain(model, Stripes()(Tensor(z)), query, context(seed))
+    return explainer.explain(model, Stripes()(Tensor(z)), target, context(seed))
 
 
 def test_a_latent_that_flips_the_head_alone_has_not_arrived():
-    query = ask(DENSITY, threshold=0.6, typical=0.3)
-    made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], query)
-    assert made.found.tolist() == [False]
+    target = ask(DENSITY, threshold=0.6, reference_value=0.3)
+    made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target)
+    assert made.success.tolist() == [False]
     assert -0.5 < made.latent[0, 0] < 0.3  # past its goal nothing but momentum moves it
     assert made.steps.tolist() == [60]
     assert made.reason == ("still 0.2 from the goal after 60 steps",)
 
 
 def test_asking_the_latent_alone_stops_there_and_says_that_the_picture_does_not_hold():
-    query = ask(DENSITY, threshold=0.4, typical=0.3)
-    made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], query, ask="latent")
+    target = ask(DENSITY, threshold=0.4, reference_value=0.3)
+    made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target, ask="latent")
     assert made.latent[0, 0] <= 0.3
-    assert made.found.tolist() == [False]
+    assert made.success.tolist() == [False]
     assert made.reason == ("its picture is not predicted past the threshold",)
 
 
@@ -63,7 +67,7 @@ def test_asking_the_image_alone_stops_where_the_latent_is_not_there_yet():
     pale = gvr.Model(frozen(Pale()), frozen(Stripes()), model([[1.0, 0.0, 0.0]]).head)
     for ask_for, highest in (("image", 0.65), ("both", 0.45)):
         made = explain(pale, [[1.2, 0.0, 0.0]], ask(DENSITY), ask=ask_for, learning_rate=0.02)
-        assert made.found.tolist() == [True]
+        assert made.success.tolist() == [True]
         assert highest - 0.04 <= made.latent[0, 0].item() <= highest
 
 
@@ -71,14 +75,14 @@ def test_an_image_that_is_there_already_is_left_alone():
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 1, 1], [1, 0, 0]], ask(DENSITY, 2))
     assert made.steps[0] == 0
     assert made.steps[1] > 0
-    assert made.found.tolist() == [True, True]
+    assert made.success.tolist() == [True, True]
     assert torch.equal(made.latent[0], Tensor([0.2, 1, 1]))
-    assert not made.heat[0].any()
+    assert not made.attribution[0].any()
 
 
 def test_the_heat_is_positive_where_the_finding_adds_density():
     made = explain(model([[1.0, -1.0, 0.0]]), [[1, 0, 0.5]], ask(DENSITY))
-    down, up, still = made.heat[0, :3, 0].tolist()
+    down, up, still = made.attribution[0, :3, 0].tolist()
     assert down > 0.2
     assert up == pytest.approx(-down)
     assert still == 0
@@ -86,22 +90,23 @@ def test_the_heat_is_positive_where_the_finding_adds_density():
 
 def test_it_stops_at_the_typical_prediction_of_a_regression_in_its_unit():
     limit = math.log(50) / 10
-    query = ask(BNP, threshold=math.log(100) / 10, typical=limit)
-    made = explain(model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], query, learning_rate=0.01)
-    assert made.found.tolist() == [True]
+    target = ask(BNP, threshold=math.log(100) / 10, reference_value=limit)
+    made = explain(model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], target, learning_rate=0.01)
+    assert made.success.tolist() == [True]
     assert limit - 0.02 <= made.latent[0, 0].item() <= limit
 
 
 @pytest.mark.parametrize(
-    ("confidence", "typical", "least"), [(0.9, 0.001, 0.9), (0.99, 0.2, 0.8), (0.9, 0.8, 0.5)]
+    ("confidence", "reference_value", "least"),
+    [(0.9, 0.001, 0.9), (0.99, 0.2, 0.8), (0.9, 0.8, 0.5)],
 )
 def test_a_class_is_reached_with_the_confidence_asked_for_but_no_more_than_is_typical(
-    confidence, typical, least
+    confidence, reference_value, least
 ):
     head = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]])
-    query = ask(THREE, typical=typical, target=1)
-    made = explain(head, [[1, 0, 0]], query, confidence=confidence, learning_rate=0.01, steps=400)
-    assert made.found.tolist() == [True]
+    target = ask(THREE, reference_value=reference_value, target=1)
+    made = explain(head, [[1, 0, 0]], target, confidence=confidence, learning_rate=0.01, steps=400)
+    assert made.success.tolist() == [True]
     reached = head.head(made.latent).softmax(1)[0, 1].item()
     assert least <= reached <= least + 0.02
 
@@ -109,20 +114,23 @@ def test_a_class_is_reached_with_the_confidence_asked_for_but_no_more_than_is_ty
 def test_a_saturated_class_is_left_with_logits_and_not_with_probabilities():
     """Here the probability of the source is 1 to the last bit, and its slope is 0."""
     head = model([[200, 0, 0], [0, 200, 0], [0, 0, 0]])
-    query = ask(THREE, typical=0.001, target=1)
+    target = ask(THREE, reference_value=0.001, target=1)
     for logits in (True, False):
-        made = explain(head, [[1, 0, 0]], query, logits=logits)
-        assert made.found.tolist() == [logits]
+        made = explain(head, [[1, 0, 0]], target, logits=logits)
+        assert made.success.tolist() == [logits]
 
 
-@pytest.mark.parametrize("typical", [0.0, 0.2])
-def test_a_binary_finding_is_left_for_the_typical_probability(typical):
+@pytest.mark.parametrize("reference_value", [0.0, 0.2])
+def test_a_binary_finding_is_left_for_the_typical_probability(reference_value):
     made = explain(
-        model([[20.0, 0.0, 0.0]]), [[0.5, 0, 0]], ask(BINARY, typical=typical), learning_rate=0.01
+        model([[20.0, 0.0, 0.0]]),
+        [[0.5, 0, 0]],
+        ask(BINARY, reference_value=reference_value),
+        learning_rate=0.01,
     )
-    assert made.found.tolist() == [True]
+    assert made.success.tolist() == [True]
     reached = torch.sigmoid(20 * made.latent[0, 0]).item()
-    assert reached <= max(typical, 1e-4) * 1.001
+    assert reached <= max(reference_value, 1e-4) * 1.001
 
 
 def test_the_penalty_holds_the_change_back_until_it_has_relaxed():
@@ -153,7 +161,7 @@ def test_a_jittered_picture_is_shifted_and_noisy_by_as_much_as_asked():
 def test_jitter_changes_the_way_and_another_seed_changes_the_jitter():
     one = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]])
     plain, noisy, other, again = (
-        explain(one, [[1, 0.3, 0.4]], ask(THREE, typical=0.1, target=1), seed, noise=noise)
+        explain(one, [[1, 0.3, 0.4]], ask(THREE, reference_value=0.1, target=1), seed, noise=noise)
         for seed, noise in ((0, 0.0), (0, 0.5), (1, 0.5), (0, 0.5))
     )
     assert torch.equal(noisy.latent, again.latent)
@@ -178,8 +186,8 @@ def test_each_step_draws_another_jitter_of_the_size_asked_for(monkeypatch):
 
 def test_the_penalty_weighs_as_much_beside_many_draws_as_beside_one():
     one, z = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]]), [[1, 0.3, 0.4]]
-    query = ask(THREE, typical=0.1, target=1)
-    few, many = (explain(one, z, query, penalty=9.0, draws=draws) for draws in (1, 3))
+    target = ask(THREE, reference_value=0.1, target=1)
+    few, many = (explain(one, z, target, penalty=9.0, draws=draws) for draws in (1, 3))
     torch.testing.assert_close(few.latent, many.latent)
 
 
@@ -188,13 +196,13 @@ def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(task, monkeypatc
     monkeypatch.setattr(chunks, "CPU_BUDGET", 2 * 4 * 16 * 128)  # two images at once
     one = model([[1.0, -0.5, 0.2], [0.1, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)])
     latents = [[1.0, 0.1, 0.4], [0.1, -0.9, 0.0], [3.0, -1.0, 2.0]]
-    query = ask(task, 3, target=int(task == THREE))
+    target = ask(task, 3, target=int(task == THREE))
     how = {"noise": 0.3, "shift": 0.25, "penalty": 1.0, "draws": 2}
-    together = explain(one, latents, query, **how)
+    together = explain(one, latents, target, **how)
     assert len(set(together.steps.tolist())) > 1
     for i, z in enumerate(latents):
-        alone = explain(one, [z], query[i : i + 1], **how)
-        torch.testing.assert_close(together.heat[i], alone.heat[0], rtol=0, atol=1e-5)
+        alone = explain(one, [z], target[i : i + 1], **how)
+        torch.testing.assert_close(together.attribution[i], alone.attribution[0], rtol=0, atol=1e-5)
         torch.testing.assert_close(together.latent[i], alone.latent[0], rtol=0, atol=1e-5)
         assert together.steps[i] == alone.steps[0]
         assert together.reason[i] == alone.reason[0]
@@ -206,7 +214,7 @@ def test_the_model_is_left_as_it_was_and_nothing_carries_gradients():
     made = explain(one, [[1, 0, 0]], ask(DENSITY), penalty=0.1, noise=0.1)
     assert same(weights(one.head), before)
     assert all(weight.grad is None for weight in one.head.parameters())
-    assert not any(t.requires_grad for t in (made.heat, made.counterfactual, made.latent))
+    assert not any(t.requires_grad for t in (made.attribution, made.counterfactual, made.latent))
 
 
 @pytest.mark.parametrize(

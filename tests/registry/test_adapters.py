@@ -12,7 +12,7 @@ from pydantic import Field
 
 import gvr_bench.api as gvr
 from gvr_bench.registry.captum_adapter import CaptumExplainer, network_of
-from gvr_bench.testing import assert_kept, check_explainer
+from gvr_bench.testing import assert_passes, check_explainer
 from gvr_bench.testing.toy_models import Case, cases
 
 attr = pytest.importorskip("captum.attr", reason="captum is not installed: pip install captum")
@@ -37,8 +37,10 @@ class GradientShap(CaptumExplainer):
         n_samples: int = Field(4, ge=1)
         stdevs: float = 0.1
 
-    def arguments(self, x: torch.Tensor, query: gvr.Query, ctx: gvr.Context) -> dict[str, Any]:
-        return super().arguments(x, query, ctx) | {"baselines": torch.full_like(x[:1], -1.0)}
+    def arguments(
+        self, x: torch.Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
+    ) -> dict[str, Any]:
+        return super().arguments(x, target, ctx) | {"baselines": torch.full_like(x[:1], -1.0)}
 
 
 class LayerGradCam(CaptumExplainer):
@@ -60,7 +62,7 @@ class Nameless(CaptumExplainer):
 def explain(cls: type[CaptumExplainer], case: Case, seed: int = 0) -> torch.Tensor:
     explainer = cls(cls.Settings())
     ctx = gvr.Context(case.x.device, seed=seed)
-    return explainer.explain(case.model, case.x, case.query, ctx).heat
+    return explainer.explain(case.model, case.x, case.target, ctx).attribution
 
 
 @pytest.mark.parametrize("cls", [Misspelt, Nameless])
@@ -71,7 +73,7 @@ def test_a_method_that_captum_does_not_have_is_named(cls: type[CaptumExplainer])
 
 @pytest.mark.parametrize("cls", [InputXGradient, DeepLift, GradientShap, LayerGradCam])
 def test_an_adapted_method_keeps_the_rules(cls: type[CaptumExplainer]) -> None:
-    assert_kept(check_explainer(cls))
+    assert_passes(check_explainer(cls))
 
 
 def test_a_method_that_draws_and_does_not_say_so_is_caught() -> None:
@@ -79,14 +81,14 @@ def test_a_method_that_draws_and_does_not_say_so_is_caught() -> None:
         draws = False
 
     with pytest.raises(AssertionError, match=r"own draws: .* the global random numbers of torch"):
-        assert_kept(check_explainer(Silent))
+        assert_passes(check_explainer(Silent))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:captum")
 @pytest.mark.parametrize("case", cases()[:4], ids=lambda case: case.label)
 def test_the_map_is_captums_own_for_the_output_that_is_asked_about(case: Case) -> None:
     method = attr.DeepLift(network_of(case.model))
-    theirs = method.attribute(case.x, baselines=-1.0, target=case.query.source)
+    theirs = method.attribute(case.x, baselines=-1.0, target=case.target.source_class)
     torch.testing.assert_close(explain(DeepLift, case), theirs.detach().sum(1))
 
 

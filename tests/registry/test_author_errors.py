@@ -11,35 +11,41 @@ from gvr_bench.core.errors import PluginError
 
 IN_A_RUN = {
     "nothing": ("return x.sum(1)", "returned Tensor, not an Explanation; end with: return gvr."),
-    "array": ("return gvr.Explanation(x.numpy())", "heat is ndarray, not a tensor; e.g. torch.as_"),
+    "array": (
+        "return gvr.Explanation(x.numpy())",
+        "attribution is ndarray, not a tensor; e.g. torch.as_",
+    ),
     "channels": (
-        "return gvr.Explanation(heat=x)",
-        "heat has shape (2, 1, 32, 32), not (2, 32, 32); give one map per image, e.g. heat.sum(",
+        "return gvr.Explanation(attribution=x)",
+        "attribution has shape (2, 1, 32, 32), not (2, 32, 32); give one map per image, e.g. attribution.sum(",
     ),
     "double": (
-        "return gvr.Explanation(heat=x.sum(1).double())",
-        "heat is float64, not float32; end with heat.to(torch.float32)",
+        "return gvr.Explanation(attribution=x.sum(1).double())",
+        "attribution is float64, not float32; end with attribution.to(torch.float32)",
     ),
-    "infinite": ("return gvr.Explanation(heat=x.sum(1) / 0)", "heat holds NaN or infinity; look"),
+    "infinite": (
+        "return gvr.Explanation(attribution=x.sum(1) / 0)",
+        "attribution holds NaN or infinity; look",
+    ),
     "weights": (
-        "next(model.head.parameters()).add_(1); return gvr.Explanation(heat=x.sum(1))",
+        "next(model.head.parameters()).add_(1); return gvr.Explanation(attribution=x.sum(1))",
         "changed the weights head.1.weight; work on a copy, e.g. copy.deepcopy(model.encoder)",
     ),
     "mode": (
-        "model.encoder.train(); return gvr.Explanation(heat=x.sum(1))",
+        "model.encoder.train(); return gvr.Explanation(attribution=x.sum(1))",
         "switched train or eval mode of encoder and ",
     ),
     "gradient": (
         "model.head.requires_grad_(); model(x).sum().backward(); "
-        "return gvr.Explanation(heat=x.sum(1))",
+        "return gvr.Explanation(attribution=x.sum(1))",
         "left a gradient in head.1.weight, or switched its requires_grad and 1 more; torch.auto",
     ),
     "hook": (
-        "model.encoder.register_forward_hook(print); return gvr.Explanation(heat=x.sum(1))",
+        "model.encoder.register_forward_hook(print); return gvr.Explanation(attribution=x.sum(1))",
         "left a hook on encoder, or took one away; remove each handle in a finally",
     ),
     "input": (
-        "x.mul_(0); return gvr.Explanation(heat=x.sum(1))",
+        "x.mul_(0); return gvr.Explanation(attribution=x.sum(1))",
         "changed x in place; begin with x = x.detach().clone()",
     ),
     "reason": (
@@ -64,7 +70,7 @@ def reasons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         found = packages.registry()
         patch.setattr("gvr_bench.registry.registry.installed", lambda: found)
         typed = command(
-            "--store", f"{folder}/store", "--out", f"{folder}/run", explainer=list(IN_A_RUN)
+            "--cache-dir", f"{folder}/cache", "--out", f"{folder}/run", explainer=list(IN_A_RUN)
         )
         result = CliRunner().invoke(app, typed, catch_exceptions=False)
     assert result.exit_code == 1, result.output
@@ -171,7 +177,7 @@ def test_an_init_that_raises_ends_with_one_line(packages: Packages, use_packages
     init = "def __init__(self, settings):\n        raise ValueError('no licence')"
     install(packages, f"class Made(gvr.Explainer):\n    {init}\n    {EXPLAIN}")
     use_packages()
-    done = cli(*command("--plan", explainer="made"))
+    done = cli(*command("--dry-run", explainer="made"))
     assert done.fault == "error: explainer 'made': ValueError: no licence"
 
 

@@ -110,7 +110,7 @@ def test_a_new_package_passes_its_own_tests_and_ruff(package: Path) -> None:
 
 
 def test_a_broken_rule_ends_with_1_and_its_mend(packages: Packages, use_packages, cli) -> None:
-    packages.explainer("made-up", "made", "return gvr.Explanation(heat=x.sum(1) / x.max())")
+    packages.explainer("made-up", "made", "return gvr.Explanation(attribution=x.sum(1) / x.max())")
     use_packages()
     done = cli("plugins", "check", "made")
     assert done.code == 1
@@ -147,7 +147,7 @@ def test_a_new_package_is_written_without_torch() -> None:
 
 
 def test_a_name_of_several_kinds_is_asked_about(packages: Packages, use_packages, cli) -> None:
-    packages.explainer("made-up", "linear", "return gvr.Explanation(heat=x.sum(1))")
+    packages.explainer("made-up", "linear", "return gvr.Explanation(attribution=x.sum(1))")
     use_packages()
     done = cli("plugins", "check", "linear")
     assert done.fault == (

@@ -63,7 +63,7 @@ def test_a_new_package_is_installed_tested_checked_and_scored(
     assert checked.returncode == 0, checked.stderr
     assert {verdict["outcome"] for verdict in json.loads(checked.stdout)} == {"kept"}
 
-    folders = ("--store", str(tmp_path / "store"), "--out", str(tmp_path / "run"))
+    folders = ("--cache-dir", str(tmp_path / "cache"), "--out", str(tmp_path / "run"))
     typo = type_in("gvr_bench", *command(*folders, explainer="smooth-gradient:sample=2"))
     assert typo.returncode == 2
     assert typo.stderr == (

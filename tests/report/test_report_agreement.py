@@ -29,9 +29,9 @@ def with_maps(folder: Path, **maps: np.ndarray) -> Path:
         explainers = file["0/explainers"]
         for name in list(explainers):
             del explainers[name]
-        for name, heat in maps.items():
+        for name, attribution in maps.items():
             explainers.create_group(name).attrs.update(status="ok", reason="")
-            explainers[name]["heat"] = heat.astype(np.float32)
+            explainers[name]["attribution"] = attribution.astype(np.float32)
     return folder
 
 

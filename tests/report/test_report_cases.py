@@ -116,8 +116,8 @@ def test_an_oracle_tells_of_both_classes(make_run: Make) -> None:
         ("explainers/gvr/oracle_target_after", 0.68),
     ):  # fmt: skip
         replace(folder, f"0/{name}", np.array([value], np.float32))
-    replace(folder, "0/source", np.array([1]))
-    replace(folder, "0/target", np.array([0]))
+    replace(folder, "0/source_class", np.array([1]))
+    replace(folder, "0/target_class", np.array([0]))
     assert line(folder).text.startswith("nine: 0.93 → 0.20, re-encoded ")
     assert " · oracle nine: 0.90 → 0.30, four: 0.05 → 0.68 · " in line(folder).text
     assert data(folder)["unit"] is None
@@ -183,15 +183,15 @@ def test_findings_are_told_where_there_are_several(make_run: Make) -> None:
     folder = make_run(n=3, size=8, kind="multilabel", unit="", threshold=0.5,
                       outputs=json.dumps(["effusion", "oedema"]))  # fmt: skip
     assert data(folder)["cases"]["finding"] is None
-    replace(folder, "0/source", np.array([0, 1, 0]))
-    replace(folder, "0/target", np.array([0, 1, 0]))
+    replace(folder, "0/source_class", np.array([0, 1, 0]))
+    replace(folder, "0/target_class", np.array([0, 1, 0]))
     assert data(folder)["cases"]["finding"] == ["effusion", "oedema", "effusion"]
 
 
 def test_predictions_along_the_way_are_told_as_they_were_recorded(make_run: Make) -> None:
     folder = add_ways(make_run(n=2, size=8))
     with h5py.File(folder / "cases.h5") as file:
-        told = file["0/explainers/gvr/path_prediction"][1]
+        told = file["0/explainers/gvr/trajectory_prediction"][1]
     gvr = data(folder)["explainers"][0]
     assert gvr["frames"] == 7
     assert gvr["moments"][1] == pytest.approx(told.tolist(), rel=1e-3)

@@ -135,7 +135,7 @@ def test_few_cases_are_told_with_what_they_cannot_show(told: Told, n: int, warni
 def test_findings_that_the_reconstruction_has_lost_are_told(
     told: Told, share: float, warned: bool
 ) -> None:
-    base = record(metric="oracle_base", better="-", value=share, low=share, high=share)
+    base = record(metric="oracle_base_rate", better="-", value=share, low=share, high=share)
     lines = told([base, record(explainer="edge", metric="other", value=0.3)])
     assert [line.split(" in the")[0] for line in lines] == (
         ["The oracle no longer sees 30% of the findings"] if warned else []

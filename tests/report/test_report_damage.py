@@ -219,7 +219,7 @@ def test_a_wrong_fact_about_the_cases_is_one_line(
 
 def test_a_class_that_does_not_exist_is_one_line(copy: Path) -> None:
     with h5py.File(copy / "cases.h5", "a") as file:
-        file["0/source"][:] = 7
+        file["0/source_class"][:] = 7
     assert "source is none of the 1 outputs" in next(outcomes(copy))
 
 

@@ -84,9 +84,9 @@ def write(folder: Path, answers: Answers, count: int | None = None, size: int = 
         pixels = rng.integers(0, 256, (n, 1, size, size), np.uint8)
         text = np.array((names * n)[:n], object)
         columns = {
-            "input": pixels, "reconstruction": pixels, "source": np.zeros(n, np.int64),
-            "target": np.zeros(n, np.int64), "label": np.full(n, np.nan, np.float32),
-            "prediction": np.full(n, 0.9, np.float32), "asked": np.ones(n, bool),
+            "input": pixels, "reconstruction": pixels, "source_class": np.zeros(n, np.int64),
+            "target_class": np.zeros(n, np.int64), "label": np.full(n, np.nan, np.float32),
+            "prediction": np.full(n, 0.9, np.float32), "predicts_source": np.ones(n, bool),
         }  # fmt: skip
         for name, array in columns.items():
             group[name] = array
@@ -95,10 +95,10 @@ def write(folder: Path, answers: Answers, count: int | None = None, size: int = 
         for name in ("gvr", "saliency"):
             part = explainers.create_group(name)
             part.attrs.update(status="ok", reason="")
-            part["heat"] = rng.normal(size=(n, size, size)).astype(np.float32)
+            part["attribution"] = rng.normal(size=(n, size, size)).astype(np.float32)
             if name == "gvr":
                 part["counterfactual"] = pixels[::-1]
-                part["found"] = np.ones(n, bool)
+                part["success"] = np.ones(n, bool)
                 part["prediction_after"] = np.full(n, 0.2, np.float32)
     return folder
 
@@ -194,9 +194,11 @@ def test_the_same_folder_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_picture_shows_image_map_and_counterfactual_in_their_colours() -> None:
     grey = np.full((1, 4, 4), 100, np.uint8)
-    heat = np.zeros((4, 4), np.float32)
-    heat[0, 0], heat[3, 3] = 1, -1
-    plate = Plate("a", (Line("x"),), "", "", grey, heat, np.full((1, 4, 4), 200, np.uint8), 1.0)
+    attribution = np.zeros((4, 4), np.float32)
+    attribution[0, 0], attribution[3, 3] = 1, -1
+    plate = Plate(
+        "a", (Line("x"),), "", "", grey, attribution, np.full((1, 4, 4), 200, np.uint8), 1.0
+    )
     with Image.open(io.BytesIO(draw_plate(plate))) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     top, first, second, third = 98, 24, 24 + EDGE + 16, 24 + 2 * (EDGE + 16)

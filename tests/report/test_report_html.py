@@ -161,7 +161,10 @@ def test_numbers_statuses_and_reasons_are_on_the_page(page: Page) -> None:
     text = words(page.shown)
     assert "0.884 best 0.844 to 0.924" in text
     assert "failed: lime: captum is not installed" in text
-    assert "n/a: saliency, layer_gradcam (true-change correlation): its heat has no sign" in text
+    assert (
+        "n/a: saliency, layer_gradcam (true-change correlation): its attribution has no sign"
+        in text
+    )
     assert "makes no counterfactual: occlusion, saliency, integrated_gradients" in text
     assert "explainer lime failed: captum is not installed: pip install captum" in text
 
@@ -198,7 +201,7 @@ def test_classes_are_named_in_a_task_of_classes(make_run: Make) -> None:
     folder = make_run(records=[], n=2, size=8, kind="multiclass",
                       outputs=json.dumps(["four", "nine"]), unit="", threshold=np.nan)  # fmt: skip
     with h5py.File(folder / "cases.h5", "a") as file:
-        file["0/source"][:] = 1
+        file["0/source_class"][:] = 1
         file["0/label"][:] = 1
         file["0/prediction"][:] = 0.93
     text = words(Page(render(folder)).shown)
@@ -232,8 +235,8 @@ def test_cases_are_shown_where_every_explainer_failed(make_run: Make) -> None:
 def test_heat_without_finite_numbers_is_drawn_as_nothing(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
-        file["0/explainers/saliency/heat"][:] = np.nan
-        file["0/explainers/random/heat"][:] = 0
+        file["0/explainers/saliency/attribution"][:] = np.nan
+        file["0/explainers/random/attribution"][:] = 0
     assert len(Page(render(folder)).all("article")) == 1
 
 
@@ -261,7 +264,9 @@ def test_the_title_is_the_data_set(run: Path) -> None:
 def test_every_column_says_what_it_means_on_hover_and_beneath(ranked: Path) -> None:
     text = render(ranked)
     heads = [a.get("title") or "" for a in Page(text).all("th") if "title" in a]
-    (pixel_ap,) = [title for title in heads if title.startswith("Average precision of |heat|")]
+    (pixel_ap,) = [
+        title for title in heads if title.startswith("Average precision of |attribution|")
+    ]
     metric = DECLARED["pixel_ap"]
     for part in (metric.formula, "0 to 1; higher is better", metric.fooled_by, metric.source):
         assert part in pixel_ap

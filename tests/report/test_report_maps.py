@@ -77,22 +77,22 @@ def test_counterfactuals_come_first_and_maps_in_the_order_asked_for(small: Path)
 
 def test_a_case_is_one_row_with_each_map_alone_and_over_the_image(small: Path) -> None:
     with h5py.File(small / "cases.h5") as file:
-        heat, image = file["0/explainers/occlusion/heat"][:], file["0/input"][1]
-    scale = pictures.symmetric_scale(heat)
+        attribution, image = file["0/explainers/occlusion/attribution"][:], file["0/input"][1]
+    scale = pictures.symmetric_scale(attribution)
     (view,) = views(small)
     assert len(view.rows) == 3
     assert {len(row.cells) for row in view.rows} == {len(view.columns)}
     alone, over = view.rows[1].cells[1 + NAMES.index("occlusion")]
-    assert alone.source == pictures.difference(heat[1], scale, 128)
-    assert over.source == pictures.overlay(image, heat[1], scale, 128)
+    assert alone.source == pictures.difference(attribution[1], scale, 128)
+    assert over.source == pictures.overlay(image, attribution[1], scale, 128)
     assert view.columns[1 + NAMES.index("occlusion")].scale == f"{scale:.2g}"
 
 
 def test_full_colour_is_the_same_in_all_rows_of_a_column(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
-        heat = np.zeros((3, 8, 8), np.float32)
-        heat[0], heat[1], heat[2, 0] = 4.0, -2.0, 4.0
-        file["0/explainers/saliency/heat"][:] = heat
+        attribution = np.zeros((3, 8, 8), np.float32)
+        attribution[0], attribution[1], attribution[2, 0] = 4.0, -2.0, 4.0
+        file["0/explainers/saliency/attribution"][:] = attribution
     (view,) = views(small)
     column = 1 + NAMES.index("saliency")
     assert view.columns[column].scale == "4"
@@ -141,7 +141,7 @@ def test_a_case_that_the_model_does_not_see_says_so(small: Path) -> None:
 
 def test_heat_without_finite_numbers_is_blank(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
-        file["0/explainers/saliency/heat"][:] = np.nan
+        file["0/explainers/saliency/attribution"][:] = np.nan
     (view,) = views(small)
     alone, _ = view.rows[0].cells[1 + NAMES.index("saliency")]
     assert (pixels(alone.source, "RGBA")[..., 3] == 0).all()
@@ -191,7 +191,7 @@ def test_each_model_has_a_table_under_its_own_name(small: Path, tmp_path: Path) 
 def test_maps_have_the_colours_of_all_cases_and_not_of_those_shown(make_run: Make) -> None:
     folder = make_run(n=6, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
-        file["0/explainers/saliency/heat"][-1] = 100.0
+        file["0/explainers/saliency/attribution"][-1] = 100.0
         file["0/true_change"][-1] = 1.5
     whole = read_cases(folder)
     (some,), (every,) = maps(whole, 2), maps(whole, 6)

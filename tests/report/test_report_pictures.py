@@ -19,9 +19,9 @@ GREY = np.full((1, 4, 4), 128, np.uint8)
 
 
 def test_added_density_is_purple_removed_is_orange_and_none_stays_grey() -> None:
-    heat = np.zeros((4, 4), np.float32)
-    heat[0, 0], heat[3, 3] = 2.0, -2.0
-    shown = pixels(pictures.overlay(GREY, heat, 2.0, 192))
+    attribution = np.zeros((4, 4), np.float32)
+    attribution[0, 0], attribution[3, 3] = 2.0, -2.0
+    shown = pixels(pictures.overlay(GREY, attribution, 2.0, 192))
     r, g, b = shown[0, 0]
     assert b > r > g
     r, g, b = shown[3, 3]
@@ -30,8 +30,8 @@ def test_added_density_is_purple_removed_is_orange_and_none_stays_grey() -> None
 
 
 def test_stronger_heat_is_more_opaque() -> None:
-    heat = np.array([[0, 0.25, 0.5, 1.0]] * 4, np.float32)
-    shown = pixels(pictures.overlay(GREY, heat, 1.0, 192))
+    attribution = np.array([[0, 0.25, 0.5, 1.0]] * 4, np.float32)
+    shown = pixels(pictures.overlay(GREY, attribution, 1.0, 192))
     blue = shown[0, :, 2]
     assert (np.diff(blue) > 0).all()
 
@@ -62,9 +62,9 @@ def test_an_outline_follows_the_border_of_the_mask_only() -> None:
 
 
 def test_one_hot_pixel_does_not_set_the_scale_of_a_map() -> None:
-    heat = np.linspace(-1, 1, 10_000, dtype=np.float32)
-    heat[0] = 1000
-    assert pictures.symmetric_scale(heat) == pytest.approx(0.995, abs=0.001)
+    attribution = np.linspace(-1, 1, 10_000, dtype=np.float32)
+    attribution[0] = 1000
+    assert pictures.symmetric_scale(attribution) == pytest.approx(0.995, abs=0.001)
 
 
 @pytest.mark.parametrize("empty", [np.zeros(4), np.full(4, np.nan), np.zeros(0)])

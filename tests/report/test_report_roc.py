@@ -140,7 +140,7 @@ def test_the_picture_has_a_title_a_description_and_named_axes(run: Path) -> None
     page = render(run)
     assert 'role="img" aria-labelledby="roc1-title roc1-text"' in page
     assert "ROC curve of wgan_gp · conv · linear on phantom, seed 0</title>" in page
-    auc = next(r for r in model_records() if r.metric == "auroc" and r.finding == "all")
+    auc = next(r for r in model_records() if r.metric == "auroc" and r.output == "all")
     assert f'<desc id="roc1-text">BNP: AUC {auc.value:.3f} (' in page
     assert ">false positive rate</text>" in page
     assert ">true positive rate</text>" in page

@@ -191,7 +191,7 @@ def test_arrays_are_what_the_run_holds(make_run: Make, tmp_path: Path) -> None:
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
     with h5py.File(run / "cases.h5") as file:
         group = file["0"]
-        assert np.array_equal(found["heat_gvr"], group["explainers/gvr/heat"][1])
+        assert np.array_equal(found["heat_gvr"], group["explainers/gvr/attribution"][1])
         assert np.array_equal(found["mask"], group["mask"][1])
         assert np.allclose((found["input"] + 1) * 127.5, group["input"][1], atol=1e-4)
     assert found["input"].shape == (1, 8, 8)

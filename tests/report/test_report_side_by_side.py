@@ -56,7 +56,7 @@ def test_a_page_with_one_model_has_no_side_by_side(run: Path) -> None:
     [
         ("sample_id", ["test-0000", "test-0001", "test-0009"]),
         ("sample_id", ["test-0001", "test-0000", "test-0002"]),
-        ("source", [0, 0, 1]),
+        ("source_class", [0, 0, 1]),
         ("input", np.zeros((3, 1, 8, 8), np.uint8)),
     ],
     ids=["other cases", "another order", "another finding", "other pictures"],
@@ -122,8 +122,8 @@ def test_the_best_explainer_at_hand_stands_in_for_gvr(two: Path) -> None:
 def test_full_colour_is_the_same_in_every_column(two: Path) -> None:
     with h5py.File(two / "cases.h5", "a") as file:
         truth = file["0/true_change"][:]
-        file["1/explainers/gvr/heat"][:] = 0.5 * truth
-        file["0/explainers/gvr/heat"][:] = truth
+        file["1/explainers/gvr/attribution"][:] = 0.5 * truth
+        file["0/explainers/gvr/attribution"][:] = truth
         image = file["0/input"][1]
     scale = pictures.symmetric_scale(truth)
     (view,) = views(two)
@@ -136,7 +136,7 @@ def test_without_a_known_change_the_scale_spans_all_columns(two: Path) -> None:
     with h5py.File(two / "cases.h5", "a") as file:
         for k in "01":
             del file[f"{k}/true_change"], file[f"{k}/mask"]
-        heats = [file[f"{k}/explainers/gvr/heat"][:] for k in "01"]
+        heats = [file[f"{k}/explainers/gvr/attribution"][:] for k in "01"]
     (view,) = views(two)
     assert view.scale == f"{pictures.symmetric_scale(np.concatenate(heats)):.2g}"
     assert not view.known

@@ -14,8 +14,8 @@ from gvr_bench.report.cases import sprites
 from gvr_bench.report.cases.reading import Combination, read_cases
 from gvr_bench.report.cases.sprites import (
     Bytes,
+    CheckReport,
     Encoding,
-    Sheet,
     budget,
     layers_of,
     sheet_of,
@@ -37,7 +37,7 @@ def moving(make_run: Make) -> Combination:
     return read(add_ways(make_run(n=3, size=28)))
 
 
-def planes(sheet: Sheet, n: int) -> Bytes:
+def planes(sheet: CheckReport, n: int) -> Bytes:
     """The layers of a sheet as a browser cuts them out."""
     picture = np.asarray(Image.open(io.BytesIO(sheet.data)).convert("L"))
     wide, tall = sheet.cell

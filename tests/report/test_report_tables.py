@@ -112,7 +112,7 @@ def test_one_reason_is_told_once_for_all_rows_and_columns_it_holds_for(
 def test_a_column_that_is_nowhere_applicable_is_told_beneath_instead(
     board: Callable[..., Table],
 ) -> None:
-    why = {"iou_otsu": "no masks are known", "stayed": "no classes", "steps": "no classes"}
+    why = {"iou_otsu": "no masks are known", "unchanged_rate": "no classes", "steps": "no classes"}
     table = board(
         [record(explainer=name) for name in ("a", "b")]
         + [
@@ -125,7 +125,7 @@ def test_a_column_that_is_nowhere_applicable_is_told_beneath_instead(
     assert [len(row.cells) for row in visible(table).rows] == [1, 1]
     assert reasons(table) == []
     assert not_shown(table) == [
-        "not shown: IoU, Otsu (no masks are known); stayed, steps (no classes)"
+        "not shown: IoU, Otsu (no masks are known); unchanged_rate, steps (no classes)"
     ]
 
 
@@ -248,5 +248,5 @@ def test_the_best_head_is_marked_finding_by_finding(make_run: Make) -> None:
 
 def test_a_score_that_nobody_declares_goes_by_its_name() -> None:
     assert (entry("my_own").title, entry("my_own").group) == ("my own", "")
-    assert entry("stayed").title == "stayed"
-    assert "share of counterfactuals" in entry("stayed").meaning
+    assert entry("unchanged_rate").title == "unchanged_rate"
+    assert "share of counterfactuals" in entry("unchanged_rate").meaning

@@ -84,7 +84,7 @@ def test_of_many_scores_the_leading_group_is_shown_and_one_of_each_other(make_ru
         "explainer", "pixel", "AP", "IoU,", "Otsu",
         "explainer", "re-encoded", "validity", "rationale", "L1",
     ]  # fmt: skip
-    assert "5 more scores: in the page, or here with --all" in text
+    assert "5 more scores: in the page, or here with --all-metrics" in text
     whole = shown(folder, every=True)
     assert sum(whole.count(word) for word in ("rationale L2", "changed area", "steps")) == 3
     assert "more scores" not in whole

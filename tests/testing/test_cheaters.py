@@ -29,12 +29,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ["gvr", "saliency", "random", "edge", "intensity", *(f"cheat-{name}" for name in ALL)]
     typed = [f"--explainer={name}" for name in names]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GVR_BENCH_STORE", str(folder / "store"))
+        patch.setenv("GVR_BENCH_CACHE", str(folder / "cache"))
         patch.setattr("gvr_bench.registry.registry.installed", lambda: Registry(points))
         result = CliRunner().invoke(
             app,
             ["run", "--dataset", DATASET, "--generator", "vae:steps=500", "--encoder",
-             "conv:steps=200", "--limit", "40", "--device", "cpu", "--out", str(folder / "run"),
+             "conv:steps=200", "--max-cases", "40", "--device", "cpu", "--out", str(folder / "run"),
              *typed],
         )  # fmt: skip
     assert result.exit_code == 1, result.output  # one of them raises

@@ -14,8 +14,8 @@ from torch import nn
 
 import gvr_bench.api as gvr
 from gvr_bench.testing import (
-    Verdict,
-    assert_kept,
+    CheckResult,
+    assert_passes,
     check_dataset,
     check_encoder,
     check_explainer,
@@ -26,20 +26,22 @@ from gvr_bench.testing.datasets import RULES as DATASET_RULES
 from gvr_bench.testing.explainers import RULES
 from gvr_bench.testing.training_checks import RULES as TRAINED_RULES
 
-Body = Callable[[gvr.Explainer, gvr.Model, torch.Tensor, gvr.Query, gvr.Context], object]
+Body = Callable[
+    [gvr.Explainer, gvr.Model, torch.Tensor, gvr.ExplanationTarget, gvr.Context], object
+]
 
 
 def explaining(body: Body) -> type[gvr.Explainer]:
     """An explainer that does as the body says."""
 
     class Made(gvr.Explainer):
-        def explain(self, model, x, query, ctx):
-            return body(self, model, x, query, ctx)
+        def explain(self, model, x, target, ctx):
+            return body(self, model, x, target, ctx)
 
     return Made
 
 
-def broken(verdicts: list[Verdict]) -> dict[str, Verdict]:
+def broken(verdicts: list[CheckResult]) -> dict[str, CheckResult]:
     return {verdict.rule: verdict for verdict in verdicts if verdict.status == "broken"}
 
 
@@ -53,34 +55,34 @@ def told(body: Body, rule: str) -> str:
 
 
 def map_of(x: torch.Tensor) -> gvr.Explanation:
-    return gvr.Explanation(heat=x.sum(1))
+    return gvr.Explanation(attribution=x.sum(1))
 
 
 def test_an_honest_explainer_keeps_every_rule() -> None:
-    verdicts = check_explainer(explaining(lambda self, model, x, query, ctx: map_of(x)))
+    verdicts = check_explainer(explaining(lambda self, model, x, target, ctx: map_of(x)))
     assert {verdict.status for verdict in verdicts} == {"kept"}
-    assert_kept(verdicts)
+    assert_passes(verdicts)
 
 
 def test_noise_from_the_image_itself_is_honest() -> None:
-    def noise(self, model, x, query, ctx):
-        heat = [
-            torch.randn(x.shape[2:], generator=ctx.generator(zlib.crc32(image.numpy().tobytes())))
+    def noise(self, model, x, target, ctx):
+        attribution = [
+            torch.randn(x.shape[2:], generator=ctx.rng(zlib.crc32(image.numpy().tobytes())))
             for image in x
         ]
-        return gvr.Explanation(heat=torch.stack(heat))
+        return gvr.Explanation(attribution=torch.stack(attribution))
 
-    assert_kept(check_explainer(explaining(noise)))
+    assert_passes(check_explainer(explaining(noise)))
 
 
 def test_what_is_broken_is_raised_with_every_line() -> None:
-    def rude(self, model, x, query, ctx):
+    def rude(self, model, x, target, ctx):
         x.add_(1)
         model.head.train()
         return map_of(x)
 
     with pytest.raises(AssertionError) as caught:
-        assert_kept(check_explainer(explaining(rude)))
+        assert_passes(check_explainer(explaining(rude)))
     assert str(caught.value).splitlines() == [
         "2 broken:",
         "explainer Made, input: binary, 1 x 16 x 16: changed x in place (and 7 more); begin with "
@@ -92,14 +94,14 @@ def test_what_is_broken_is_raised_with_every_line() -> None:
 
 
 def test_raising_is_no_answer() -> None:
-    def raises(self, model, x, query, ctx):
+    def raises(self, model, x, target, ctx):
         raise KeyError("cutoff")
 
     assert "raised KeyError: 'cutoff'" in told(raises, "answer")
 
 
 def test_an_error_that_says_what_to_type_keeps_its_words() -> None:
-    def too_wide(self, model, x, query, ctx):
+    def too_wide(self, model, x, target, ctx):
         raise gvr.UsageError("window 99 is larger than the image; type window=4")
 
     verdicts = check_explainer(explaining(too_wide))
@@ -109,26 +111,26 @@ def test_an_error_that_says_what_to_type_keeps_its_words() -> None:
 
 
 def test_nothing_is_kept_that_was_not_tried() -> None:
-    verdicts = check_explainer(explaining(lambda self, model, x, query, ctx: None))
+    verdicts = check_explainer(explaining(lambda self, model, x, target, ctx: None))
     rest = {v.rule: v for v in verdicts if v.rule not in ("class", "answer")}
     assert {v.status for v in rest.values()} == {"n/a"}
     assert rest["batch"].what == "not tried, for 'answer' is broken"
 
 
 def test_what_does_not_apply_says_why_and_breaks_nothing() -> None:
-    def colour_only(self, model, x, query, ctx):
+    def colour_only(self, model, x, target, ctx):
         raise gvr.Unsupported("needs a printer")
 
     verdicts = check_explainer(explaining(colour_only))
-    assert_kept(verdicts)
+    assert_passes(verdicts)
     rest = [verdict for verdict in verdicts if verdict.rule != "class"]
     assert {v.status for v in rest} == {"n/a"}
     assert {v.what for v in rest} == {"binary, 1 x 16 x 16: needs a printer"}
 
 
 def test_what_applies_to_some_is_judged_by_those() -> None:
-    def no_classes(self, model, x, query, ctx):
-        if query.task.kind == "multiclass":
+    def no_classes(self, model, x, target, ctx):
+        if target.task.kind == "multiclass":
             raise gvr.Unsupported("knows no classes")
         return map_of(x)
 
@@ -138,107 +140,115 @@ def test_what_applies_to_some_is_judged_by_those() -> None:
 
 
 def test_an_unsupported_without_a_reason_is_no_answer() -> None:
-    def mute(self, model, x, query, ctx):
+    def mute(self, model, x, target, ctx):
         raise gvr.Unsupported
 
     assert "without a reason" in told(mute, "answer")
 
 
-def drawn_by_batch(self, model, x, query, ctx):
-    return gvr.Explanation(heat=torch.randn(x.sum(1).shape, generator=ctx.generator("noise")))
+def drawn_by_batch(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=torch.randn(x.sum(1).shape, generator=ctx.rng("noise")))
 
 
-def draws_global(self, model, x, query, ctx):
-    return gvr.Explanation(heat=x.sum(1) + torch.rand(()))
+def draws_global(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=x.sum(1) + torch.rand(()))
 
 
-def draws_numpy(self, model, x, query, ctx):
-    return gvr.Explanation(heat=x.sum(1) + float(np.random.rand()))
+def draws_numpy(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=x.sum(1) + float(np.random.rand()))
 
 
-def seeds_python(self, model, x, query, ctx):
+def seeds_python(self, model, x, target, ctx):
     random.seed(0)
     return map_of(x)
 
 
-def has_dice(self, model, x, query, ctx):
-    return gvr.Explanation(heat=x.sum(1) + float(np.random.default_rng().random()))
+def has_dice(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=x.sum(1) + float(np.random.default_rng().random()))
 
 
-def counts(self, model, x, query, ctx):
+def counts(self, model, x, target, ctx):
     self.asked = getattr(self, "asked", 0) + 1
-    return gvr.Explanation(heat=x.sum(1) * self.asked)
+    return gvr.Explanation(attribution=x.sum(1) * self.asked)
 
 
-def remembers_on_the_model(self, model, x, query, ctx):
+def remembers_on_the_model(self, model, x, target, ctx):
     if not hasattr(model.encoder, "first"):
         model.encoder.first = x.mean()
-    return gvr.Explanation(heat=x.sum(1) - model.encoder.first)
+    return gvr.Explanation(attribution=x.sum(1) - model.encoder.first)
 
 
-def normalises_the_batch(self, model, x, query, ctx):
-    return gvr.Explanation(heat=x.sum(1) / x.abs().max())
+def normalises_the_batch(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=x.sum(1) / x.abs().max())
 
 
-def follows_the_batch_size(self, model, x, query, ctx):
-    return gvr.Explanation(heat=x.sum(1) * min(ctx.batch_size, 2))
+def follows_the_batch_size(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=x.sum(1) * min(ctx.batch_size, 2))
 
 
-def changes_data(self, model, x, query, ctx):
+def changes_data(self, model, x, target, ctx):
     next(model.head.parameters()).data.add_(1)
     return map_of(x)
 
 
-def changes_pixels(self, model, x, query, ctx):
-    heat = x.sum(1)
+def changes_pixels(self, model, x, target, ctx):
+    attribution = x.sum(1)
     x.data.mul_(2)
-    return gvr.Explanation(heat=heat)
+    return gvr.Explanation(attribution=attribution)
 
 
-def changes_weights(self, model, x, query, ctx):
+def changes_weights(self, model, x, target, ctx):
     next(model.head.parameters()).add_(1)
     return map_of(x)
 
 
-def leaves_a_hook(self, model, x, query, ctx):
+def leaves_a_hook(self, model, x, target, ctx):
     model.encoder[0].register_forward_hook(lambda *_: None)
     return map_of(x)
 
 
-def leaves_gradients(self, model, x, query, ctx):
+def leaves_gradients(self, model, x, target, ctx):
     model.head.requires_grad_()
     return map_of(x)
 
 
-def keeps_the_graph(self, model, x, query, ctx):
-    return gvr.Explanation(heat=x.detach().clone().requires_grad_().sum(1))
+def keeps_the_graph(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=x.detach().clone().requires_grad_().sum(1))
 
 
-def leaves_the_range(self, model, x, query, ctx):
-    return gvr.Explanation(heat=x.sum(1), counterfactual=x * 3)
+def leaves_the_range(self, model, x, target, ctx):
+    return gvr.Explanation(attribution=x.sum(1), counterfactual=x * 3)
 
 
-def decodes_to_something_else(self, model, x, query, ctx):
+def decodes_to_something_else(self, model, x, target, ctx):
     with torch.no_grad():
         z = model.encoder(x)
-    return gvr.Explanation(heat=x.sum(1), counterfactual=x.clone(), latent=z)
+    return gvr.Explanation(attribution=x.sum(1), counterfactual=x.clone(), latent=z)
 
 
-def walks_backwards(self, model, x, query, ctx):
+def walks_backwards(self, model, x, target, ctx):
     with torch.no_grad():
         start = model.encoder(x)
         end = start + 0.5
         path = torch.stack([end, start], 1)
-        return gvr.Explanation(x.sum(1), model.generator(end), latent=end, path=path)
+        return gvr.Explanation(x.sum(1), model.generator(end), latent=end, trajectory=path)
 
 
 @pytest.mark.parametrize(
     ("body", "rule", "said"),
     [
-        (lambda s, m, x, q, c: gvr.Explanation(x), "shape", "heat has shape (3, 1, 16, 16), not"),
+        (
+            lambda s, m, x, q, c: gvr.Explanation(x),
+            "shape",
+            "attribution has shape (3, 1, 16, 16), not",
+        ),
         (lambda s, m, x, q, c: gvr.Explanation(x.sum(1).half()), "dtype", "float16, not float32"),
         (lambda s, m, x, q, c: gvr.Explanation(x.sum(1) * torch.inf), "finite", "holds NaN or"),
-        (lambda s, m, x, q, c: gvr.Explanation(x.sum(1).to("meta")), "device", "heat is on meta"),
+        (
+            lambda s, m, x, q, c: gvr.Explanation(x.sum(1).to("meta")),
+            "device",
+            "attribution is on meta",
+        ),
         (drawn_by_batch, "batch", "draw once for the batch, or per image from its own pixels"),
         (normalises_the_batch, "batch", "when images are explained one at a time"),
         (follows_the_batch_size, "batch", "at ctx.batch_size = 1"),
@@ -253,7 +263,7 @@ def walks_backwards(self, model, x, query, ctx):
         (changes_weights, "weights", "changed the weights head.weight"),
         (leaves_a_hook, "hooks", "left a hook on encoder.0"),
         (leaves_gradients, "gradients", "switched its requires_grad"),
-        (keeps_the_graph, "detached", "end with heat.detach()"),
+        (keeps_the_graph, "detached", "end with attribution.detach()"),
         (leaves_the_range, "range", "counterfactual reaches 2.99"),
         (decodes_to_something_else, "consistent", "latent does not decode to counterfactual"),
         (walks_backwards, "consistent", "path does not lead from the image to latent"),
@@ -268,21 +278,21 @@ def test_a_class_that_cannot_be_made_is_the_only_thing_told() -> None:
         class Settings(gvr.Settings):
             width: int
 
-        def explain(self, model, x, query, ctx):
+        def explain(self, model, x, target, ctx):
             return map_of(x)
 
     fault = broken(check_explainer(Needy))
     assert set(fault) == {"class"}
     assert "width: Field required" in str(fault["class"])
-    assert_kept(check_explainer(Needy, width=3))
-    assert_kept(check_explainer(Needy(Needy.Settings(width=3))))
+    assert_passes(check_explainer(Needy, width=3))
+    assert_passes(check_explainer(Needy(Needy.Settings(width=3))))
 
 
 def test_the_global_random_numbers_stay_where_they_were() -> None:
     torch.manual_seed(5)
     np.random.seed(5)
     random.seed(5)
-    check_explainer(explaining(lambda self, model, x, query, ctx: map_of(x)))
+    check_explainer(explaining(lambda self, model, x, target, ctx: map_of(x)))
     after = torch.rand(()), np.random.rand(), random.random()
     torch.manual_seed(5)
     np.random.seed(5)
@@ -306,7 +316,7 @@ class Line(gvr.Head):
             adam.step()
 
     def dice(self, ctx, step):
-        return ctx.generator(step)
+        return ctx.rng(step)
 
 
 class Global(Line):
@@ -419,7 +429,7 @@ class Discs(gvr.Dataset):
             names,
             (numbers % 2)[:, None].astype(np.float32),
             lambda index: np.stack([picture(i) for i in numbers[index]]),
-            lambda index, output: gvr.Truth(mask=np.zeros((len(index), 16, 16), bool)),
+            lambda index, output: gvr.GroundTruth(mask=np.zeros((len(index), 16, 16), bool)),
         )
         return type(self).changes(split)
 
@@ -447,7 +457,10 @@ DICE = np.random.default_rng()
             {"images": lambda index: DICE.integers(0, 9, (len(index), 1, 16, 16), np.uint8)},
             "repeatable",
         ),
-        ({"truth": lambda index, output: gvr.Truth(mask=np.zeros((1, 16, 16), bool))}, "truth"),
+        (
+            {"truth": lambda index, output: gvr.GroundTruth(mask=np.zeros((1, 16, 16), bool))},
+            "truth",
+        ),
     ],
 )
 def test_a_data_set_that_breaks_a_rule_is_told_so(monkeypatch, changes, rule: str) -> None:

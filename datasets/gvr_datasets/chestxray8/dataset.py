@@ -71,9 +71,9 @@ class ChestXray8(gvr.Dataset):
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
             return read_pictures([files[position] for position in index], image)
 
-        def truth(index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.Truth:
+        def truth(index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.GroundTruth:
             asked = [(rows[i], FINDINGS[k]) for i, k in zip(index, output, strict=True)]
-            return gvr.Truth(mask=_masks(release, asked, image.size))
+            return gvr.GroundTruth(mask=_masks(release, asked, image.size))
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),

@@ -32,7 +32,7 @@ class ImageFolder(gvr.Dataset):
     """
 
     head = "linear"
-    asked = frozenset({"source", "target"})
+    case_settings = frozenset({"source", "target"})
     profiles = SIZES
 
     class Settings(TaskSettings):
@@ -78,8 +78,8 @@ class ImageFolder(gvr.Dataset):
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
             return read_pictures([files[position] for position in index], self.image)
 
-        def truth(index: NDArray[np.int64], _: NDArray[np.int64]) -> gvr.Truth:
-            return gvr.Truth(mask=self._masks([rows[position] for position in index]))
+        def truth(index: NDArray[np.int64], _: NDArray[np.int64]) -> gvr.GroundTruth:
+            return gvr.GroundTruth(mask=self._masks([rows[position] for position in index]))
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),

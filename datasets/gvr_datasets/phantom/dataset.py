@@ -145,7 +145,7 @@ class Scans:
         self._each(index, work)
         return out
 
-    def truth(self, index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.Truth:
+    def truth(self, index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.GroundTruth:
         """What is known about (image, output) pairs; the twin differs by that output alone."""
         size = self.settings.size
         shape = (len(index), size, size)
@@ -161,7 +161,7 @@ class Scans:
             distractor[part] = render.device_mask(study, state.only_device(asked), size)
 
         self._each(index, work)
-        return gvr.Truth(mask=mask, counterfactual=twins, distractor=distractor)
+        return gvr.GroundTruth(mask=mask, counterfactual=twins, distractor=distractor)
 
     def _each(self, index: NDArray[np.int64], work: Callable[[slice, Study, State], None]) -> None:
         """Do `work` on parts of a batch, on all processors."""

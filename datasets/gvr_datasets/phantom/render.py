@@ -64,15 +64,15 @@ def _soft_tissue(study: Study, grid: Grid) -> Floats:
 
 def develop(study: Study, exposed: Floats) -> Floats:
     """The film curve: density -> intensity in [0, 1], with gain, gamma and offset."""
-    film = study.exposure
-    light = exposed * (film["gain"] * 1.70)
+    trajectory = study.exposure
+    light = exposed * (trajectory["gain"] * 1.70)
     np.maximum(light, 0.0, out=light)
     light *= light
     light /= 1.0 + light
     # Between a square and a plain curve: a cheap gamma that keeps 0 and 1.
-    light += film["gamma"] * light * (1.0 - light)
-    light *= 1.06 - film["offset"]
-    light += film["offset"]
+    light += trajectory["gamma"] * light * (1.0 - light)
+    light *= 1.06 - trajectory["offset"]
+    light += trajectory["offset"]
     return light
 
 

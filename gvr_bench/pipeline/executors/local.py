@@ -12,7 +12,7 @@ from gvr_bench.pipeline.worker import Worker
 
 
 class Executor(Protocol):
-    """Computes stages whose inputs are in the store; a context, once for each run."""
+    """Computes stages whose inputs are in the cache; a context, once for each run."""
 
     def __enter__(self) -> Self:
         """Begin a run."""

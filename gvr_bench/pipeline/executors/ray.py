@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Self
 from rich.console import Console
 from rich.status import Status
 
-from gvr_bench.cache.artifacts import DamageError, Store
+from gvr_bench.cache.artifacts import ArtifactCache, CorruptFileError
 from gvr_bench.config.spec import write_spec
 from gvr_bench.core import errors
 from gvr_bench.core.errors import UsageError, one_line
@@ -27,7 +27,7 @@ from gvr_bench.pipeline.executors.ray_cluster import connected, refuse_missing, 
 from gvr_bench.pipeline.executors.remote_tasks import Answer, Order, carry_out, threads_here
 from gvr_bench.pipeline.executors.resources import GIBI, memory_of, refuse_too_much, request_of
 from gvr_bench.pipeline.executors.shards import Piece, pieces
-from gvr_bench.pipeline.options import How, versions
+from gvr_bench.pipeline.options import RunOptions, versions
 from gvr_bench.pipeline.plan import Plan
 from gvr_bench.pipeline.progress import EVERY, Display
 
@@ -42,16 +42,18 @@ SILENCES = 3  # questions without an answer after which it counts as gone
 class RayExecutor:
     """Computes each stage in a worker of a Ray cluster, with the same code and the same threads.
 
-    Parts of a stage are computed before it, each kept in the store, where the stage finds them.
+    Parts of a stage are computed before it, each kept in the cache, where the stage finds them.
 
     Connects when the first stage is to be computed. Where the context ends early, what runs is
     cancelled.
     """
 
-    def __init__(self, plan: Plan, store: Store, how: How, address: str | None, stop: Stop) -> None:
+    def __init__(
+        self, plan: Plan, cache: ArtifactCache, how: RunOptions, address: str | None, stop: Stop
+    ) -> None:
         refuse_missing()
         self.plan = plan
-        self.store = store
+        self.cache = cache
         self.how = how
         self.address = address
         self.stop = stop
@@ -94,12 +96,12 @@ class RayExecutor:
         if self.ray is None:
             self.connect()
         self.running[stage.key] = stage
-        for piece in pieces(stage, self.store, self.how.batch_size):
+        for piece in pieces(stage, self.cache, self.how.batch_size):
             self.send(piece)
 
     def send(self, piece: Piece) -> None:
         """Make a task of a stage or a part of it."""
-        order = self.order.model_copy(update=piece.told(self.store))
+        order = self.order.model_copy(update=piece.told(self.cache))
         threads = self.order.threads["torch"]
         memory = self.memory.get(piece.stage.key, GIBI)
         request = request_of(piece.stage.kind, self.how.device.type, threads, memory)
@@ -127,7 +129,7 @@ class RayExecutor:
         del self.running[stage.key]
         if answer.error:
             self.pass_on(answer)
-        self.store.forgotten.discard(stage.key)
+        self.cache.invalidated.discard(stage.key)
         return stage, answer.outcome
 
     def others(self, stage: Stage) -> list[Any]:
@@ -172,7 +174,7 @@ class RayExecutor:
         """Raise here what a worker could not mend."""
         if answer.error == "DamageError":
             stage = next(stage for stage in self.plan.stages if stage.key == answer.key)
-            raise DamageError(stage, Path(answer.place), answer.fault)
+            raise CorruptFileError(stage, Path(answer.place), answer.fault)
         if answer.error == "Misfit":
             raise UsageError(f"node {answer.node} {answer.fault}")
         raise getattr(errors, answer.error)(answer.fault)
@@ -201,7 +203,7 @@ class RayExecutor:
             spec=write_spec(self.plan.spec),
             plan=self.plan.key,
             folder=str(Path.cwd()),
-            store=str(self.store.root.resolve()),
+            cache=str(self.cache.root.resolve()),
             device=self.how.device.type,
             batch_size=self.how.batch_size,
             checkpoint_seconds=self.how.checkpoint_seconds,
@@ -213,13 +215,13 @@ class RayExecutor:
         device = self.how.device.type
         refuse_too_much({request_of(kind, device, threads["torch"]) for kind in kinds}, nodes)
         most = max(int(node["Resources"].get("memory", 0)) for node in nodes)
-        self.memory = memory_of(self.plan, self.store, device, most)
+        self.memory = memory_of(self.plan, self.cache, device, most)
         self.try_nodes(nodes)
 
     def try_nodes(self, nodes: list[Mapping[str, Any]]) -> None:
         """Try a worker on each node that has CPUs. Raises `UsageError` for one that is no use."""
-        token = self.store.root / f".cluster-{secrets.token_hex(8)}"
-        with self.store.writing():
+        token = self.cache.root / f".cluster-{secrets.token_hex(8)}"
+        with self.cache.writing():
             token.touch()
         order = self.order.model_copy(update={"token": token.name}).model_dump_json()
         affinity = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy

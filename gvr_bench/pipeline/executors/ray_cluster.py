@@ -60,14 +60,14 @@ def refuse_unreachable(address: str) -> None:
     """Raise `UsageError` where nothing listens at `host:port`, which Ray would wait for long."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise UsageError(f"--address {address}: write auto, or the head node as host:port")
+        raise UsageError(f"--ray-address {address}: write auto, or the head node as host:port")
     fault = silence(address)
     if fault:
         raise UsageError(
             f"no cluster answers at {address}: {fault}; start one there with: "
             f"ray start --head --port {port}"
         )
-    status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--ray-address", address]
     try:
         subprocess.run(status, capture_output=True, timeout=2 * PATIENCE, check=True)  # noqa: S603
     except (subprocess.SubprocessError, OSError) as error:

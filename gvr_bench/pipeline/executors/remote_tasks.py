@@ -17,14 +17,14 @@ import threadpoolctl
 import torch
 from rich.console import Console
 
-from gvr_bench.cache.artifacts import DamageError, Store
+from gvr_bench.cache.artifacts import ArtifactCache, CorruptFileError
 from gvr_bench.config.spec import check_table, spec_of_table
 from gvr_bench.core.errors import GvrError
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.graph import make_plan
-from gvr_bench.pipeline.options import How, versions
+from gvr_bench.pipeline.options import RunOptions, versions
 from gvr_bench.pipeline.plan import Plan
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.worker import Worker
@@ -43,7 +43,7 @@ class Order(pydantic.BaseModel):
     spec: str
     plan: str
     folder: str
-    store: str
+    cache: str
     device: str
     batch_size: int
     checkpoint_seconds: float
@@ -74,8 +74,8 @@ class Answer(pydantic.BaseModel):
 
     @property
     def whole(self) -> bool:
-        """Whether what was asked for is in the store."""
-        return not self.error and self.outcome.whole
+        """Whether what was asked for is in the cache."""
+        return not self.error and self.outcome.succeeded
 
     @property
     def outcome(self) -> Outcome:
@@ -92,7 +92,7 @@ def carry_out(text: str) -> str:
             answer = answered(order, node, stop)
     except KeyboardInterrupt:
         answer = Answer(node=node, error="Stopped")
-    except DamageError as found:
+    except CorruptFileError as found:
         place, key = str(found.folder), found.stage.key
         answer = Answer(node=node, error="DamageError", fault=found.fault, key=key, place=place)
     except GvrError as error:
@@ -107,11 +107,11 @@ def answered(order: Order, node: str, stop: Stop) -> Answer:
         return Answer(node=node, error="Misfit", fault=fault)
     if not order.key:
         return Answer(node=node)
-    store = opened(order.store)
+    cache = opened(order.cache)
     stage = stages(order.spec)[order.key]
-    store.forgotten = {stage.key} if order.forgotten else set()
-    how = How(torch.device(order.device), order.batch_size, order.checkpoint_seconds)
-    worker, display = Worker(store, how, stop), Display(Console(quiet=True), 0)
+    cache.invalidated = {stage.key} if order.forgotten else set()
+    how = RunOptions(torch.device(order.device), order.batch_size, order.checkpoint_seconds)
+    worker, display = Worker(cache, how, stop), Display(Console(quiet=True), 0)
     if order.rows:
         outcome = worker.keep(stage, slice(*order.rows), display)
     else:
@@ -123,10 +123,10 @@ def differs(order: Order) -> str:
     """Say what keeps this worker from computing the same as who sent the order."""
     if versions() != order.versions:
         return f"has {told(versions())}; the run has {told(order.versions)}: install the same"
-    if order.token and not (Path(order.store) / order.token).is_file():
+    if order.token and not (Path(order.cache) / order.token).is_file():
         return (
-            f"does not see the store {order.store}; choose a folder that all nodes share "
-            "with --store DIR"
+            f"does not see the cache {order.cache}; choose a folder that all nodes share "
+            "with --cache-dir DIR"
         )
     with contextlib.suppress(OSError):  # where it is missing, only relative paths are
         os.chdir(order.folder)
@@ -157,9 +157,9 @@ def stages(spec: str) -> dict[str, Stage]:
 
 
 @functools.lru_cache(maxsize=4)
-def opened(root: str) -> Store:
-    """Open a store, once per process, for it knows which files were checked."""
-    return Store(Path(root))
+def opened(root: str) -> ArtifactCache:
+    """Open a cache, once per process, for it knows which files were checked."""
+    return ArtifactCache(Path(root))
 
 
 def threads_here() -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.stage import StageKind
 from gvr_bench.pipeline.estimates import estimate
@@ -15,7 +15,7 @@ from gvr_bench.pipeline.plan import Plan
 GIBI = 2**30
 BARE: tuple[StageKind, ...] = ("data", "cases")  # no network computes in them
 WHOLE: tuple[StageKind, ...] = (
-    "generator", "encoder", "head", "oracle", "judges", "explanations", "probe", "lessons",
+    "generator", "encoder", "head", "oracle", "class_autoencoders", "explanations", "perturbed_explanations", "student_training_set",
     "student",
 )  # fmt: skip
 SHARED = 0.25  # of a GPU, for stages that are over in seconds
@@ -51,14 +51,14 @@ def request_of(kind: StageKind, device: str, threads: int, memory: int = GIBI) -
     return Request(threads, gpus, memory)
 
 
-def memory_of(plan: Plan, store: Store, device: str, most: int) -> dict[str, int]:
+def memory_of(plan: Plan, cache: ArtifactCache, device: str, most: int) -> dict[str, int]:
     """Return the bytes that stages are expected to need, by key: a GiB at least, `most` at most.
 
     `most` is what the largest node has. An estimate above it is no reason not to try.
     """
     if device != "cpu":  # it is the GPU's memory that was measured
         return {}
-    known = {one.stage.key: one.memory for one in estimate(plan, store, device) if one.memory}
+    known = {one.stage.key: one.memory for one in estimate(plan, cache, device) if one.memory}
     return {key: int(min(max(memory, GIBI), most)) for key, memory in known.items()}
 
 

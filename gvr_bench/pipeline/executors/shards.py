@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gvr_bench.cache.artifacts import Store
-from gvr_bench.core.errors import StoreError
+from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.steps import PARTED
 from gvr_bench.pipeline.steps.shards import count_cases, cut
@@ -21,9 +21,9 @@ class Piece:
     stage: Stage
     rows: tuple[int, ...] = ()
 
-    def told(self, store: Store) -> Mapping[str, Any]:
+    def told(self, cache: ArtifactCache) -> Mapping[str, Any]:
         """Return what a worker must be told of it."""
-        forgotten = self.stage.key in store.forgotten
+        forgotten = self.stage.key in cache.invalidated
         return {"key": self.stage.key, "rows": self.rows, "forgotten": forgotten}
 
     def __str__(self) -> str:
@@ -33,12 +33,12 @@ class Piece:
         return f"{self.stage}, cases {first + 1} to {end}"
 
 
-def pieces(stage: Stage, store: Store, batch_size: int) -> list[Piece]:
+def pieces(stage: Stage, cache: ArtifactCache, batch_size: int) -> list[Piece]:
     """Return the parts of a stage, or the stage where it has less than two."""
     parts: list[slice] = []
     if stage.kind in PARTED:
-        with contextlib.suppress(StoreError):  # who computes the stage says what is wrong
-            parts = cut(slice(0, count_cases(store, stage)), batch_size)
+        with contextlib.suppress(CacheError):  # who computes the stage says what is wrong
+            parts = cut(slice(0, count_cases(cache, stage)), batch_size)
     if len(parts) < 2:
         return [Piece(stage)]
     return [Piece(stage, (rows.start, rows.stop)) for rows in parts]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import torch
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.core.context import Context
 from gvr_bench.core.errors import MemoryShortage, PluginError, TrainingError
 from gvr_bench.core.stage import Stage, StageKind
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps.class_autoencoders import compute_judges
 from gvr_bench.pipeline.steps.data import compute_cases, compute_data
 from gvr_bench.pipeline.steps.decoding import compute_decoding
@@ -24,7 +24,7 @@ from gvr_bench.pipeline.steps.shards import Work, keep_part
 from gvr_bench.pipeline.steps.student import compute_lessons, compute_student
 from gvr_bench.pipeline.steps.train_networks import compute_encoder, compute_generator
 
-COMPUTE: dict[StageKind, Callable[[Bench], str | None]] = {
+COMPUTE: dict[StageKind, Callable[[StageContext], str | None]] = {
     "data": compute_data,
     "cases": compute_cases,
     "generator": compute_generator,
@@ -34,19 +34,19 @@ COMPUTE: dict[StageKind, Callable[[Bench], str | None]] = {
     "prediction": compute_prediction,
     "explanations": compute_explanations,
     "oracle": compute_oracle,
-    "judges": compute_judges,
+    "class_autoencoders": compute_judges,
     "decoding": compute_decoding,
-    "probe": compute_probe,
-    "lessons": compute_lessons,
+    "perturbed_explanations": compute_probe,
+    "student_training_set": compute_lessons,
     "student": compute_student,
     "scores": compute_scores,
 }
-PARTED: dict[StageKind, Callable[[Bench], Work]] = {
+PARTED: dict[StageKind, Callable[[StageContext], Work]] = {
     "explanations": explaining,
-    "probe": probing,
+    "perturbed_explanations": probing,
     "scores": scoring,
 }
-TRAINED = {"generator", "encoder", "head", "oracle", "judges", "student"}
+TRAINED = {"generator", "encoder", "head", "oracle", "class_autoencoders", "student"}
 FEWER = 4  # times fewer images at once, where memory ran out
 
 
@@ -58,7 +58,9 @@ class Computed:
     earlier: float = 0.0
 
 
-def compute(stage: Stage, store: Store, ctx: Context, rows: slice | None = None) -> Computed:
+def compute(
+    stage: Stage, cache: ArtifactCache, ctx: Context, rows: slice | None = None
+) -> Computed:
     """Compute one stage and write its value; or only keep the part that `rows` of its cases are.
 
     Where memory runs out it is tried again with fewer images at once, which changes a result by no
@@ -68,12 +70,12 @@ def compute(stage: Stage, store: Store, ctx: Context, rows: slice | None = None)
         raise PluginError(stage.problem)
     whole = ctx.batch_size
     while True:
-        bench = Bench(stage, store, ctx)
+        stage_ctx = StageContext(stage, cache, ctx)
         try:
             if rows is not None:
-                keep_part(bench, PARTED[stage.kind], rows)
+                keep_part(stage_ctx, PARTED[stage.kind], rows)
                 return Computed()
-            note = COMPUTE[stage.kind](bench) or ""
+            note = COMPUTE[stage.kind](stage_ctx) or ""
             break
         except TrainingError as error:
             raise TrainingError(
@@ -90,7 +92,7 @@ def compute(stage: Stage, store: Store, ctx: Context, rows: slice | None = None)
     if ctx.batch_size < whole:
         fewer = f"memory ran out with {whole} images at once; it took {ctx.batch_size}"
         note = "; ".join(filter(None, (note, fewer)))
-    return Computed(note, bench.earlier)
+    return Computed(note, stage_ctx.earlier)
 
 
 def kept(ctx: Context) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gvr_bench.cache.serialization import read_json, write_json
 from gvr_bench.core.context import Stateful
 from gvr_bench.core.types import ImageSpec, Task
-from gvr_bench.pipeline.stage_context import Bench, batched, load_network
+from gvr_bench.pipeline.stage_context import StageContext, batched, load_network
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 
 FEWEST = 20  # images of a side; fewer teach nothing
@@ -90,55 +90,63 @@ def squared_error(judge: nn.Module, x: Tensor) -> Tensor:
     return error
 
 
-def compute_judges(bench: Bench) -> None:
+def compute_judges(stage_ctx: StageContext) -> None:
     """Train one autoencoder on the training images of each side that the cases ask about."""
-    rows = {str(side): rows_of(bench, side) for side in asked_sides(bench)}
+    rows = {str(side): rows_of(stage_ctx, side) for side in asked_sides(stage_ctx)}
     enough = {name: index for name, index in rows.items() if len(index) >= FEWEST}
-    judges = seeded(lambda: build(bench, enough), bench.ctx)
+    class_autoencoders = seeded(lambda: build(stage_ctx, enough), stage_ctx.ctx)
     if enough:
-        train_judges(judges, enough, bench)
-    save_network(bench, judges)
-    write_json(bench.out("judges.json"), list(enough))
+        train_judges(class_autoencoders, enough, stage_ctx)
+    save_network(stage_ctx, class_autoencoders)
+    write_json(stage_ctx.out("judges.json"), list(enough))
 
 
-def asked_sides(bench: Bench) -> list[Side]:
+def asked_sides(stage_ctx: StageContext) -> list[Side]:
     """Return both sides of every question, each once."""
-    cases = bench.arrays("cases", "source", "target")
-    asked = zip(cases["source"].tolist(), cases["target"].tolist(), strict=True)
-    task = bench.dataset().task
+    cases = stage_ctx.arrays("cases", "source_class", "target_class")
+    asked = zip(cases["source_class"].tolist(), cases["target_class"].tolist(), strict=True)
+    task = stage_ctx.dataset().task
     return sorted({side for pair in asked for side in sides(task, *pair)})
 
 
-def rows_of(bench: Bench, side: Side) -> Tensor:
+def rows_of(stage_ctx: StageContext, side: Side) -> Tensor:
     """Positions of the labelled training images of a side."""
-    targets = bench.arrays("data", "train/targets")["train/targets"]
-    positive = bench.dataset().task.positives(targets)[:, side.output]
+    targets = stage_ctx.arrays("data", "train/targets")["train/targets"]
+    positive = stage_ctx.dataset().task.positives(targets)[:, side.output]
     labelled = ~np.isnan(targets).any(axis=1)
     return torch.from_numpy(np.flatnonzero(labelled & (positive == side.present)))
 
 
-def build(bench: Bench, names: Iterable[str]) -> nn.ModuleDict:
+def build(stage_ctx: StageContext, names: Iterable[str]) -> nn.ModuleDict:
     """Return an untrained judge for each side."""
-    return nn.ModuleDict({name: Autoencoder(bench.dataset().image) for name in names})
+    return nn.ModuleDict({name: Autoencoder(stage_ctx.dataset().image) for name in names})
 
 
-def train_judges(judges: nn.Module, rows: Mapping[str, Tensor], bench: Bench) -> None:
+def train_judges(
+    class_autoencoders: nn.Module, rows: Mapping[str, Tensor], stage_ctx: StageContext
+) -> None:
     """Minimise each judge's squared error on its own images, all judges in step."""
-    ctx, images = bench.ctx, bench.images("train")
+    ctx, images = stage_ctx.ctx, stage_ctx.images("train")
     longest = max(len(index) for index in rows.values())
     steps = min(STEPS, EPOCHS * math.ceil(longest / BATCH))
-    judges.to(memory_format=torch.channels_last)
-    adam = torch.optim.Adam(judges.parameters(), fused=True)
+    class_autoencoders.to(memory_format=torch.channels_last)
+    adam = torch.optim.Adam(class_autoencoders.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, LEARNING_RATE, steps)
-    state: dict[str, Stateful] = {"judges": judges, "optimiser": adam, "schedule": schedule}
+    state: dict[str, Stateful] = {
+        "class_autoencoders": class_autoencoders,
+        "optimiser": adam,
+        "schedule": schedule,
+    }
     for step in ctx.loop(steps, state, batch=BATCH, images=longest):
         adam.zero_grad(set_to_none=True)
         total = 0.0
         for name, index in rows.items():
-            rng = ctx.generator(name, step)
+            rng = ctx.rng(name, step)
             x = images[index[torch.randint(len(index), (BATCH,), generator=rng)]]
             with ctx.autocast():
-                loss = squared_error(judges.get_submodule(name), x).mean() / x[0].numel()
+                loss = (
+                    squared_error(class_autoencoders.get_submodule(name), x).mean() / x[0].numel()
+                )
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         adam.step()
@@ -149,21 +157,21 @@ def train_judges(judges: nn.Module, rows: Mapping[str, Tensor], bench: Bench) ->
 
 @torch.no_grad()
 def reconstruction_errors(
-    bench: Bench, x: Tensor, source: NDArray[np.int64], target: NDArray[np.int64]
+    stage_ctx: StageContext, x: Tensor, source: NDArray[np.int64], target: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor]:
     """Return the squared error of the target side's and of the source side's judge.
 
     Images `x` (N, C, H, W) in [-1, 1] with what is asked of each, `source` and `target` (N,) ->
     two of (N,) on the device; NaN where a side had too few training images for a judge.
     """
-    stage, task = bench.stage.input("judges"), bench.dataset().task
-    names = read_json(bench.file(stage, "judges.json"))
-    judges = load_network(bench, stage, build(bench, names))
+    stage, task = stage_ctx.stage.input("class_autoencoders"), stage_ctx.dataset().task
+    names = read_json(stage_ctx.file(stage, "judges.json"))
+    class_autoencoders = load_network(stage_ctx, stage, build(stage_ctx, names))
     both = [sides(task, *pair) for pair in zip(source.tolist(), target.tolist(), strict=True)]
-    errors = torch.full((2, len(x)), torch.nan, device=bench.ctx.device)
+    errors = torch.full((2, len(x)), torch.nan, device=stage_ctx.ctx.device)
     for name in names:
-        error = functools.partial(squared_error, judges.get_submodule(name))
+        error = functools.partial(squared_error, class_autoencoders.get_submodule(name))
         for row, column in zip(errors, zip(*both, strict=True), strict=True):
             at = [i for i, side in enumerate(column) if str(side) == name]
-            row[at] = batched(error, x[at], bench.ctx)
+            row[at] = batched(error, x[at], stage_ctx.ctx)
     return errors[0], errors[1]

@@ -14,7 +14,7 @@ from gvr_bench.cache.hdf5 import put_array, put_rows, writing_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import DataError
 from gvr_bench.core.types import SPLITS, ImageSpec, Split, Task
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
 from gvr_bench.registry.registry import blaming
 
@@ -22,14 +22,14 @@ CHUNK = 512  # images read from a data set at a time, at most
 CHUNK_BYTES = 2**26  # of them, at most, but for a single image
 
 
-def compute_data(bench: Bench) -> str:
+def compute_data(stage_ctx: StageContext) -> str:
     """Read every split once into one HDF5 file; return what was left out, if anything.
 
     Images that cannot be read are left out where the data set's settings have a `skip`, at most
     that share of all; `skipped.json` lists them.
     """
-    dataset = bench.dataset()
-    whose = f"data set '{bench.stage.name}'"
+    dataset = stage_ctx.dataset()
+    whose = f"data set '{stage_ctx.stage.name}'"
     with blaming(whose):
         splits = {name: dataset.split(name) for name in SPLITS}
     for name, split in splits.items():
@@ -37,22 +37,22 @@ def compute_data(bench: Bench) -> str:
             raise DataError(f"{whose}: the split '{name}' is empty; give it more images")
     total = sum(len(split) for split in splits.values())
     reader = Reader(whose, total, float(getattr(dataset.settings, "skip", 0.0)))
-    with writing_arrays(bench.out("data.h5")) as file:
+    with writing_arrays(stage_ctx.out("data.h5")) as file:
         for name, split in splits.items():
-            write_split(file.create_group(name), name, split, dataset.image, reader, bench)
-    bench.ctx.progress(total, total, "")
+            write_split(file.create_group(name), name, split, dataset.image, reader, stage_ctx)
+    stage_ctx.ctx.progress(total, total, "")
     if reader.skipped:
-        write_json(bench.out("skipped.json"), [skip._asdict() for skip in reader.skipped])
+        write_json(stage_ctx.out("skipped.json"), [skip._asdict() for skip in reader.skipped])
     return reader.note()
 
 
 def write_split(
-    group: Any, name: str, split: Split, image: ImageSpec, reader: Reader, bench: Bench
+    group: Any, name: str, split: Split, image: ImageSpec, reader: Reader, stage_ctx: StageContext
 ) -> None:
     """Write the images of a split that can be read, with their columns."""
     shape = (len(split), image.channels, image.size, image.size)
     images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
-    kept = Chunks(bench, shape[1:])
+    kept = Chunks(stage_ctx, shape[1:])
     rows: list[NDArray[np.int64]] = []
     filled = 0
     step = min(CHUNK, max(1, CHUNK_BYTES // math.prod(shape[1:])))
@@ -60,7 +60,7 @@ def write_split(
         index = np.arange(start, min(start + step, len(split)))
         chunk = kept.load(name, start, len(index))
         if chunk is None:
-            bench.ctx.progress(reader.seen, reader.total, name)
+            stage_ctx.ctx.progress(reader.seen, reader.total, name)
             began = time.monotonic()
             chunk = reader.read(name, split, index)
             kept.save(name, start, chunk, time.monotonic() - began)
@@ -154,28 +154,28 @@ def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return min(n, max(1, 2**18 // (c * h * w))), c, h, w
 
 
-def compute_cases(bench: Bench) -> None:
+def compute_cases(stage_ctx: StageContext) -> None:
     """Choose the test images that are explained, and write what is known of them."""
-    dataset = bench.dataset()
-    split = readable(dataset.split("test"), *bench.arrays("data", "test/sample_ids").values())
-    position, source = choose_cases(split, dataset.task, bench.stage.settings["limit"])
+    dataset = stage_ctx.dataset()
+    split = readable(dataset.split("test"), *stage_ctx.arrays("data", "test/sample_ids").values())
+    position, source = choose_cases(split, dataset.task, stage_ctx.stage.settings["max_cases"])
     if len(position) == 0:
         raise DataError(
-            f"data set '{bench.stage.name}': no test image shows what is to be explained "
+            f"data set '{stage_ctx.stage.name}': no test image shows what is to be explained "
             f"({', '.join(dataset.task.outputs)}); give it more test images"
         )
     target = source if dataset.task.target is None else np.full_like(source, dataset.task.target)
     label = split.targets[position, 0 if split.targets.shape[1] == 1 else source]
     columns = {
         "position": position,
-        "source": source,
-        "target": target,
+        "source_class": source,
+        "target_class": target,
         "label": label,
         "sample_id": split.sample_ids[position],
         "patient_id": split.patient_ids[position],
     }
-    with writing_arrays(bench.out("cases.h5")) as file:  # batch by batch, for memory
-        for rows in bench.ctx.batches(len(position)):
+    with writing_arrays(stage_ctx.out("cases.h5")) as file:  # batch by batch, for memory
+        for rows in stage_ctx.ctx.batches(len(position)):
             arrays = {name: column[rows] for name, column in columns.items()}
             arrays["image"] = split.images(position[rows])
             if split.truth is not None:

@@ -12,93 +12,101 @@ from torch import Tensor
 from gvr_bench.cache.hdf5 import put_rows, write_arrays, writing_arrays
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.errors import PluginError
-from gvr_bench.core.types import Explanation, Model, Query
+from gvr_bench.core.types import Explanation, ExplanationTarget, Model
 from gvr_bench.data.stored_images import to_bytes, to_float
-from gvr_bench.pipeline.stage_context import Bench, cases_query, load_model
+from gvr_bench.pipeline.stage_context import StageContext, cases_query, load_model
 from gvr_bench.pipeline.steps.cost import Cost, measuring
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts, joined
-from gvr_bench.registry.explainer_contract import Seal, answer_breaches
+from gvr_bench.registry.explainer_contract import MutationGuard, answer_breaches
 
 SHOWN = 500  # cases that a report shows, at most
-FILM = ("path", "path_prediction")
+TRAJECTORY = ("trajectory", "trajectory_prediction")
 
 
-def compute_explanations(bench: Bench) -> None:
+def compute_explanations(stage_ctx: StageContext) -> None:
     """Explain every case, and ask the model again about each counterfactual."""
-    films = []
-    with writing_arrays(bench.out("explanations.h5")) as file:  # part by part, for memory
-        total = count_cases(bench.store, bench.stage)
-        for rows, arrays in in_parts(bench, explaining):
-            films.append({name: arrays.pop(name) for name in FILM if name in arrays})
+    trajectories = []
+    with writing_arrays(stage_ctx.out("explanations.h5")) as file:  # part by part, for memory
+        total = count_cases(stage_ctx.cache, stage_ctx.stage)
+        for rows, arrays in in_parts(stage_ctx, explaining):
+            trajectories.append({name: arrays.pop(name) for name in TRAJECTORY if name in arrays})
             put_rows(file, arrays, rows.start, total)
-    shown = [part for part in films if part]
+    shown = [part for part in trajectories if part]
     if shown:
-        write_arrays(bench.out("films.h5"), joined(shown))
+        write_arrays(stage_ctx.out("trajectories.h5"), joined(shown))
 
 
-def explaining(bench: Bench) -> Work:
+def explaining(stage_ctx: StageContext) -> Work:
     """Load the model, and explain two cases so that what comes first is not timed."""
-    explainer = cast(Explainer, bench.stage.component)
-    model = load_model(bench)
-    explain(explainer, model, *asked_cases(bench, slice(0, 2)), bench)
+    explainer = cast(Explainer, stage_ctx.stage.component)
+    model = load_model(stage_ctx)
+    explain(explainer, model, *asked_cases(stage_ctx, slice(0, 2)), stage_ctx)
 
     def work(rows: slice) -> Arrays:
-        made, films = [], []
-        for batch in batches(bench, rows):
-            x, query = asked_cases(bench, batch)
-            with measuring(model, bench.ctx.device) as cost:
-                answer = explain(explainer, model, x, query, bench)
-            made.append(gather(model, x, query, answer) | per_image(cost, len(x)))
-            if answer.path is not None and batch.start < SHOWN:
-                films.append(film(model, answer.path[: SHOWN - batch.start], query))
-        return joined(made) | (joined(films) if films else {})
+        made, trajectories = [], []
+        for batch in batches(stage_ctx, rows):
+            x, target = asked_cases(stage_ctx, batch)
+            with measuring(model, stage_ctx.ctx.device) as cost:
+                answer = explain(explainer, model, x, target, stage_ctx)
+            made.append(gather(model, x, target, answer) | per_image(cost, len(x)))
+            if answer.trajectory is not None and batch.start < SHOWN:
+                trajectories.append(
+                    trajectory(model, answer.trajectory[: SHOWN - batch.start], target)
+                )
+        return joined(made) | (joined(trajectories) if trajectories else {})
 
     return work
 
 
-def asked_cases(bench: Bench, rows: slice) -> tuple[Tensor, Query]:
+def asked_cases(stage_ctx: StageContext, rows: slice) -> tuple[Tensor, ExplanationTarget]:
     """Read cases: images (N, C, H, W), and what is asked of each."""
-    cases = bench.arrays("cases", "image", "source", "target", rows=rows)
-    query = cases_query(bench, bench.dataset().task, cases["source"], cases["target"])
-    return to_float(torch.from_numpy(cases["image"]).to(bench.ctx.device)), query
+    cases = stage_ctx.arrays("cases", "image", "source_class", "target_class", rows=rows)
+    target = cases_query(
+        stage_ctx, stage_ctx.dataset().task, cases["source_class"], cases["target_class"]
+    )
+    return to_float(torch.from_numpy(cases["image"]).to(stage_ctx.ctx.device)), target
 
 
 def explain(
-    explainer: Explainer, model: Model, x: Tensor, query: Query, bench: Bench
+    explainer: Explainer,
+    model: Model,
+    x: Tensor,
+    target: ExplanationTarget,
+    stage_ctx: StageContext,
 ) -> Explanation:
     """Call the plugin and hold it to its contract. Raises `PluginError` with the mend."""
-    seal = Seal(model, x, query)
-    made = explainer.explain(model, x, query, bench.ctx)
-    for breach in chain(answer_breaches(made, x), seal.breaches()):
-        raise PluginError(f"explainer '{bench.stage.name}': {breach}")
+    seal = MutationGuard(model, x, target)
+    made = explainer.explain(model, x, target, stage_ctx.ctx)
+    for breach in chain(answer_breaches(made, x), seal.violations()):
+        raise PluginError(f"explainer '{stage_ctx.stage.name}': {breach}")
     return made
 
 
 @torch.no_grad()
-def gather(model: Model, x: Tensor, query: Query, made: Explanation) -> Arrays:
+def gather(model: Model, x: Tensor, target: ExplanationTarget, made: Explanation) -> Arrays:
     """Collect a batch's arrays: the explanation, and the model's word before and after it."""
     start = model.encoder(x)
     reconstruction, before = model.generator(start), model.head(start)
     arrays: dict[str, Tensor | None] = {
-        "heat": made.heat,
+        "attribution": made.attribution,
         "start": start,
         "reconstruction": reconstruction,
-        "prediction": query.select(query.activate(before)),
-        "asked": query.asked(before),
+        "prediction": target.source_output(target.task.activate(before)),
+        "predicts_source": target.predicts_source(before),
         "counterfactual": made.counterfactual,
         "latent": made.latent,
         "steps": made.steps,
-        "found": made.found,
+        "success": made.success,
     }
     if made.counterfactual is not None:
         again = model(made.counterfactual)
         after = again if made.latent is None else model.head(made.latent)
         arrays |= {
-            "prediction_after": query.select(query.activate(after)),
-            "prediction_reencoded": query.select(query.activate(again)),
-            "flipped": query.flipped(after),
-            "stayed": query.asked(after),
-            "reencoded_flipped": query.flipped(again),
+            "prediction_after": target.source_output(target.task.activate(after)),
+            "prediction_reencoded": target.source_output(target.task.activate(again)),
+            "reached_target": target.reached_target(after),
+            "unchanged": target.predicts_source(after),
+            "reencoded_reached_target": target.reached_target(again),
         }
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
     if made.reason is not None:
@@ -107,16 +115,16 @@ def gather(model: Model, x: Tensor, query: Query, made: Explanation) -> Arrays:
 
 
 @torch.no_grad()
-def film(model: Model, path: Tensor, query: Query) -> Arrays:
-    """Show the way of latents (N, P, D): `path` (N, P, C, H, W) uint8, `path_prediction` (N, P)."""
+def trajectory(model: Model, path: Tensor, target: ExplanationTarget) -> Arrays:
+    """Show the way of latents (N, P, D): `path` (N, P, C, H, W) uint8, `trajectory_prediction` (N, P)."""
     n = len(path)
     pictures, predictions = [], []
     for z in path.unbind(1):
         pictures.append(to_bytes(model.generator(z)))
-        predictions.append(query[:n].select(query.activate(model.head(z))))
+        predictions.append(target[:n].source_output(target.task.activate(model.head(z))))
     return {
-        "path": torch.stack(pictures, 1).cpu().numpy(),
-        "path_prediction": torch.stack(predictions, 1).cpu().numpy(),
+        "trajectory": torch.stack(pictures, 1).cpu().numpy(),
+        "trajectory_prediction": torch.stack(predictions, 1).cpu().numpy(),
     }
 
 

@@ -16,13 +16,13 @@ from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.components import Head
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.core.training import translate
-from gvr_bench.core.types import SPLITS, Latents, Query, Task
+from gvr_bench.core.types import SPLITS, ExplanationTarget, Latents, Task
 from gvr_bench.metrics import decoded_scores, predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.pipeline.stage_context import (
     AT_ONCE,
-    Bench,
     Decoded,
+    StageContext,
     freeze,
     labelled_rows,
     load_encoder,
@@ -40,44 +40,51 @@ WIDER = 4  # times the images of a batch are encoded at once: it takes no gradie
 
 
 @torch.no_grad()
-def compute_latents(bench: Bench) -> None:
+def compute_latents(stage_ctx: StageContext) -> None:
     """Encode every split once, and translated copies of the training images."""
-    generator = load_generator(bench)
-    encoder, dim = load_encoder(bench, generator), cast(int, generator.latent_dim)
-    with writing_arrays(bench.out("latents.h5")) as file:  # part by part, for memory
+    generator = load_generator(stage_ctx)
+    encoder, dim = load_encoder(stage_ctx, generator), cast(int, generator.latent_dim)
+    with writing_arrays(stage_ctx.out("latents.h5")) as file:  # part by part, for memory
         for split in SPLITS:
-            write_latents(file.create_group(split), split, encoder, dim, bench)
+            write_latents(file.create_group(split), split, encoder, dim, stage_ctx)
 
 
-def write_latents(group: Any, split: str, encoder: nn.Module, dim: int, bench: Bench) -> None:
+def write_latents(
+    group: Any, split: str, encoder: nn.Module, dim: int, stage_ctx: StageContext
+) -> None:
     """Write the latents (N, D) of a split with its columns, copy after copy.
 
     Raises `TrainingError` where one is NaN or infinite.
     """
-    images = bench.images(split)
-    copies = bench.stage.settings["copies"] if split == "train" else 0
-    n, shift = len(images), round(bench.stage.settings["shift"] * bench.dataset().image.size)
+    images = stage_ctx.images(split)
+    copies = stage_ctx.stage.settings["copies"] if split == "train" else 0
+    n, shift = (
+        len(images),
+        round(stage_ctx.stage.settings["shift"] * stage_ctx.dataset().image.size),
+    )
     total = (1 + copies) * n
-    for part in bench.ctx.batches(total, PART):
+    for part in stage_ctx.ctx.batches(total, PART):
         index = torch.arange(part.start, part.stop)
-        rng = bench.ctx.generator(split, part.start)
+        rng = stage_ctx.ctx.rng(split, part.start)
         x = images[index % n]
         moved = translate(x, shift, rng)
         x = torch.where((index >= n).view(-1, 1, 1, 1).to(x.device), moved, x)
-        chunks = torch.split(x, WIDER * bench.ctx.batch_size)
+        chunks = torch.split(x, WIDER * stage_ctx.ctx.batch_size)
         z = torch.cat([encoder(chunk) for chunk in chunks]).float().view(len(x), dim)
         if not z.isfinite().all():
             raise TrainingError(f"the encoder gives NaN or infinity for images of '{split}'")
         copy, row = np.divmod(index.numpy(), n)
-        arrays = {"z": z.cpu().numpy(), "copy": copy, **read_columns(split, row, bench)}
+        arrays = {"z": z.cpu().numpy(), "copy": copy, **read_columns(split, row, stage_ctx)}
         put_rows(group, arrays, part.start, total)
 
 
-def read_columns(split: str, row: NDArray[np.int64], bench: Bench) -> dict[str, NDArray[Any]]:
+def read_columns(
+    split: str, row: NDArray[np.int64], stage_ctx: StageContext
+) -> dict[str, NDArray[Any]]:
     """Read the columns of images of a split: rows (N,) that rise by 1 or begin again at 0."""
     runs = np.split(row, np.flatnonzero(row[1:] == 0) + 1)
     names = [f"{split}/{name}" for name in COLUMNS]
-    parts = [bench.arrays("data", *names, rows=slice(run[0], run[-1] + 1)) for run in runs]
+    parts = [stage_ctx.arrays("data", *names, rows=slice(run[0], run[-1] + 1)) for run in runs]
     return {
         column: np.concatenate([part[name] for part in parts])
         for column, name in zip(COLUMNS, names, strict=True)
@@ -85,49 +92,49 @@ def read_columns(split: str, row: NDArray[np.int64], bench: Bench) -> dict[str, 
 
 
 def labelled(
-    bench: Bench, split: str, *, copies: bool = False
+    stage_ctx: StageContext, split: str, *, copies: bool = False
 ) -> tuple[Tensor, NDArray[np.float32]]:
     """Read the labelled latents (N, D) of a split with targets (N, columns) in the task's unit.
 
     Raises `DataError` where nothing is labelled.
     """
-    arrays = bench.arrays("latents", f"{split}/z", f"{split}/targets", f"{split}/copy")
+    arrays = stage_ctx.arrays("latents", f"{split}/z", f"{split}/targets", f"{split}/copy")
     targets, copy = arrays[f"{split}/targets"], arrays[f"{split}/copy"]
     rows = labelled_rows(targets, split) & (copies | (copy == 0))
-    z = torch.from_numpy(arrays[f"{split}/z"][rows]).to(bench.ctx.device)
+    z = torch.from_numpy(arrays[f"{split}/z"][rows]).to(stage_ctx.ctx.device)
     return z, targets[rows]
 
 
-def scaled(bench: Bench, split: str, *, copies: bool = False) -> Latents:
+def scaled(stage_ctx: StageContext, split: str, *, copies: bool = False) -> Latents:
     """Read labelled latents as a head is fitted on them."""
-    z, targets = labelled(bench, split, copies=copies)
-    values = bench.dataset().task.scale.apply(targets)
+    z, targets = labelled(stage_ctx, split, copies=copies)
+    values = stage_ctx.dataset().task.scale.apply(targets)
     return Latents(z, torch.from_numpy(values).to(z.device))
 
 
-def compute_head(bench: Bench) -> None:
+def compute_head(stage_ctx: StageContext) -> None:
     """Fit a head on the latents, and find where its decision lies.
 
     A contaminated head is fitted on the test images and never held back by others.
     """
-    head = cast(Head, bench.stage.component)
-    task = bench.dataset().task
-    contaminated = bool(bench.stage.settings.get("contaminated"))
-    train = scaled(bench, "test" if contaminated else "train", copies=True)
-    held_out = train if contaminated else scaled(bench, "validation")
-    net = seeded(lambda: head.build(train.z.shape[1], task), bench.ctx)
-    head.fit(net, train, held_out, task, bench.ctx)
-    save_network(bench, net)
-    z, targets = labelled(bench, "train")
-    outputs = predict(of_latents(head, freeze(net), load_generator(bench)), z, bench)
-    write_json(bench.out("decision.json"), decide(outputs.cpu(), targets, task))
+    head = cast(Head, stage_ctx.stage.component)
+    task = stage_ctx.dataset().task
+    contaminated = bool(stage_ctx.stage.settings.get("contaminated"))
+    train = scaled(stage_ctx, "test" if contaminated else "train", copies=True)
+    held_out = train if contaminated else scaled(stage_ctx, "validation")
+    net = seeded(lambda: head.build(train.z.shape[1], task), stage_ctx.ctx)
+    head.fit(net, train, held_out, task, stage_ctx.ctx)
+    save_network(stage_ctx, net)
+    z, targets = labelled(stage_ctx, "train")
+    outputs = predict(of_latents(head, freeze(net), load_generator(stage_ctx)), z, stage_ctx)
+    write_json(stage_ctx.out("decision.json"), decide(outputs.cpu(), targets, task))
 
 
-def predict(net: nn.Module, z: Tensor, bench: Bench) -> Tensor:
+def predict(net: nn.Module, z: Tensor, stage_ctx: StageContext) -> Tensor:
     """Apply a frozen head to latents (N, D): (N, K). Raises `TrainingError` as `finite` does."""
     if not isinstance(net, Decoded):
         return finite(lambda part: net(z[part]), [slice(0, len(z))])
-    return finite(lambda part: net(z[part]), bench.ctx.batches(len(z), AT_ONCE))
+    return finite(lambda part: net(z[part]), stage_ctx.ctx.batches(len(z), AT_ONCE))
 
 
 @torch.no_grad()
@@ -155,20 +162,20 @@ def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[st
     positive = torch.from_numpy(task.positives(targets))
     k, values = len(task.outputs), activated(task, outputs)
     if task.kind == "multiclass":
-        typical = [[_median(values[positive[:, j], i]) for j in range(k)] for i in range(k)]
-        return {"threshold": [0.5] * k, "typical": typical}
+        reference_value = [[_median(values[positive[:, j], i]) for j in range(k)] for i in range(k)]
+        return {"threshold": [0.5] * k, "reference_value": reference_value}
     rest = [_median(values[~positive[:, i], i]) for i in range(k)]
     if task.kind == "regression":
         limits = [task.scale.apply_one(cast(float, task.threshold))] * k
     else:
         limits = [youden(values[:, i].numpy(), positive[:, i].numpy()) for i in range(k)]
-    typical = [[min(rest[i], limits[i])] * k for i in range(k)]
-    return {"threshold": limits, "typical": typical}
+    reference_value = [[min(rest[i], limits[i])] * k for i in range(k)]
+    return {"threshold": limits, "reference_value": reference_value}
 
 
 def activated(task: Task, outputs: Tensor) -> Tensor:
     """Head outputs (N, K) -> probabilities, or values for regression, whatever is asked."""
-    return Query(task, *(torch.empty(0),) * 4).activate(outputs)
+    return ExplanationTarget(task, *(torch.empty(0),) * 4).task.activate(outputs)
 
 
 def _median(values: Tensor) -> float:
@@ -186,20 +193,20 @@ def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> floa
     return float(thresholds[1:][np.argmax((true - false)[1:])])
 
 
-def compute_prediction(bench: Bench) -> None:
+def compute_prediction(stage_ctx: StageContext) -> None:
     """Score the head on the labelled test images."""
-    z, targets = labelled(bench, "test")
-    net = load_head(bench, load_generator(bench))
-    outputs = predict(net, z, bench)
-    threshold = read_decision(bench, bench.stage.input("head")).threshold
-    scores = score_outputs(bench, outputs, targets, threshold)
+    z, targets = labelled(stage_ctx, "test")
+    net = load_head(stage_ctx, load_generator(stage_ctx))
+    outputs = predict(net, z, stage_ctx)
+    threshold = read_decision(stage_ctx, stage_ctx.stage.input("head")).threshold
+    scores = score_outputs(stage_ctx, outputs, targets, threshold)
     if isinstance(net, Decoded):
-        scores = itertools.chain(scores, score_decoder(bench, net, outputs, targets, threshold))
-    write_scores(bench, scores)
+        scores = itertools.chain(scores, score_decoder(stage_ctx, net, outputs, targets, threshold))
+    write_scores(stage_ctx, scores)
 
 
 def score_decoder(
-    bench: Bench,
+    stage_ctx: StageContext,
     net: Decoded,
     outputs: Tensor,
     targets: NDArray[np.float32],
@@ -209,24 +216,27 @@ def score_decoder(
 
     `outputs` (N, K) are those for the decoded images, `targets` (N, columns) in the task's unit.
     """
-    task, images = bench.dataset().task, bench.images("test")
-    rows = labelled_rows(bench.arrays("data", "test/targets")["test/targets"], "test")
+    task, images = stage_ctx.dataset().task, stage_ctx.images("test")
+    rows = labelled_rows(stage_ctx.arrays("data", "test/targets")["test/targets"], "test")
     index = torch.from_numpy(np.flatnonzero(rows))
-    parts = bench.ctx.batches(len(index), AT_ONCE)
+    parts = stage_ctx.ctx.batches(len(index), AT_ONCE)
     raw = finite(lambda part: net.head(images[index[part]]), parts)
     first, decoded = (activated(task, found).cpu().numpy() for found in (raw, outputs))
     return decoded_scores(task, first, decoded, targets, threshold)
 
 
 def score_outputs(
-    bench: Bench, outputs: Tensor, targets: NDArray[np.float32], threshold: NDArray[np.float32]
+    stage_ctx: StageContext,
+    outputs: Tensor,
+    targets: NDArray[np.float32],
+    threshold: NDArray[np.float32],
 ) -> Iterator[PredictionScore]:
     """Score outputs (N, K) for test images with their targets (N, columns), and keep them."""
-    task = bench.dataset().task
+    task = stage_ctx.dataset().task
     predictions = activated(task, outputs).cpu().numpy()
     arrays = {
         "prediction": task.scale.invert(predictions),
         "positive": task.positives(targets),
     }
-    write_arrays(bench.out("test.h5"), arrays)
+    write_arrays(stage_ctx.out("test.h5"), arrays)
     return predict_scores(task, predictions, targets, threshold)

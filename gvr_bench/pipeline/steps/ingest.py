@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gvr_bench.cache.hashed_files import STATE, read_sealed, write_sealed
 from gvr_bench.cache.integrity import WORK
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 
 SLOW = 0.5  # seconds: what is read faster than this is read again instead
 
@@ -35,9 +35,9 @@ class Chunk(NamedTuple):
 class Chunks:
     """The chunks of one stage in its folder of checkpoints; none where there are no checkpoints."""
 
-    def __init__(self, bench: Bench, shape: tuple[int, ...]) -> None:
-        self.keeps = bench.ctx.checkpoints is not None
-        self.work = bench.store.place(bench.stage) / WORK
+    def __init__(self, stage_ctx: StageContext, shape: tuple[int, ...]) -> None:
+        self.keeps = stage_ctx.ctx.checkpoints is not None
+        self.work = stage_ctx.cache.write_dir(stage_ctx.stage) / WORK
         self.shape = shape
 
     def load(self, split: str, start: int, count: int) -> Chunk | None:
@@ -60,7 +60,7 @@ class Chunks:
     def save(self, split: str, start: int, chunk: Chunk, seconds: float) -> None:
         """Keep a chunk that took so long to read, unless that is soon done again.
 
-        Raises `StoreError` where the file system refuses.
+        Raises `CacheError` where the file system refuses.
         """
         if not self.keeps or seconds < SLOW:
             return

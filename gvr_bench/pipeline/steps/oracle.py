@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.context import Context, Stateful
 from gvr_bench.core.training import task_loss, translate
-from gvr_bench.core.types import ImageSpec, Query, Task
+from gvr_bench.core.types import ExplanationTarget, ImageSpec, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics.decoding import ORACLE_PREDICTION
 from gvr_bench.pipeline.stage_context import (
-    Bench,
     Decision,
+    StageContext,
     batched,
     freeze,
     labelled_rows,
@@ -137,11 +137,11 @@ def spread(n: int, count: int) -> Tensor:
     return torch.arange(count) * n // count
 
 
-def read_examples(bench: Bench, split: str) -> Examples:
+def read_examples(stage_ctx: StageContext, split: str) -> Examples:
     """Read the labelled images of a split. Raises `DataError` where nothing is labelled."""
-    targets = bench.arrays("data", f"{split}/targets")[f"{split}/targets"]
+    targets = stage_ctx.arrays("data", f"{split}/targets")[f"{split}/targets"]
     rows = np.flatnonzero(labelled_rows(targets, split))
-    return Examples(bench.images(split), torch.from_numpy(rows), targets[rows])
+    return Examples(stage_ctx.images(split), torch.from_numpy(rows), targets[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,35 +161,39 @@ class Oracle:
         """Predict from images (N, C, H, W) in [-1, 1]: (N, K) logits or scaled values."""
         return batched(self.net, x, self.ctx)
 
-    def query(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> Query:
+    def target(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> ExplanationTarget:
         """Ask cases (N,) of the oracle: its `asked` and `flipped` judge its own outputs."""
-        return self.decision.query(self.task, source, target, self.ctx.device)
+        return self.decision.explanation_target(self.task, source, target, self.ctx.device)
 
 
-def load_oracle(bench: Bench) -> Oracle:
+def load_oracle(stage_ctx: StageContext) -> Oracle:
     """Load the oracle this stage depends on."""
-    stage, dataset = bench.stage.input("oracle"), bench.dataset()
-    net = load_network(bench, stage, ResidualNet(dataset.image, len(dataset.task.outputs)))
-    return Oracle(cast(ResidualNet, net), dataset.task, read_decision(bench, stage), bench.ctx)
+    stage, dataset = stage_ctx.stage.input("oracle"), stage_ctx.dataset()
+    net = load_network(stage_ctx, stage, ResidualNet(dataset.image, len(dataset.task.outputs)))
+    return Oracle(
+        cast(ResidualNet, net), dataset.task, read_decision(stage_ctx, stage), stage_ctx.ctx
+    )
 
 
-def compute_oracle(bench: Bench) -> None:
+def compute_oracle(stage_ctx: StageContext) -> None:
     """Train the oracle on labelled training images, decide, and score it on the test images."""
-    dataset = bench.dataset()
+    dataset = stage_ctx.dataset()
     task = dataset.task
-    train, validation = (read_examples(bench, split) for split in ("train", "validation"))
-    net = seeded(lambda: ResidualNet(dataset.image, len(task.outputs)), bench.ctx)
-    train_oracle(cast(ResidualNet, net), train, validation, bench)
-    save_network(bench, freeze(net))
+    train, validation = (read_examples(stage_ctx, split) for split in ("train", "validation"))
+    net = seeded(lambda: ResidualNet(dataset.image, len(task.outputs)), stage_ctx.ctx)
+    train_oracle(cast(ResidualNet, net), train, validation, stage_ctx)
+    save_network(stage_ctx, freeze(net))
     index = spread(len(train), DECIDED)
-    found = decide(outputs_of(net, train, index, bench), train.targets[index.numpy()], task)
-    write_json(bench.out("decision.json"), found)
-    score_oracle(bench, net, np.asarray(found["threshold"], np.float32))
+    found = decide(outputs_of(net, train, index, stage_ctx), train.targets[index.numpy()], task)
+    write_json(stage_ctx.out("decision.json"), found)
+    score_oracle(stage_ctx, net, np.asarray(found["threshold"], np.float32))
 
 
-def train_oracle(net: ResidualNet, train: Examples, validation: Examples, bench: Bench) -> None:
+def train_oracle(
+    net: ResidualNet, train: Examples, validation: Examples, stage_ctx: StageContext
+) -> None:
     """Fit `net` by AdamW in one cycle, keeping the weights with the lowest validation loss."""
-    ctx, task = bench.ctx, bench.dataset().task
+    ctx, task = stage_ctx.ctx, stage_ctx.dataset().task
     if task.kind == "regression":
         values = train.images.targets[train.rows.to(train.images.targets.device)]
         net.mean.copy_(values.mean(0))
@@ -209,7 +213,7 @@ def train_oracle(net: ResidualNet, train: Examples, validation: Examples, bench:
     }
     seen, wanted = validation.take(spread(len(validation), CHECKED))
     for step in ctx.loop(steps, state, batch=batch, images=len(train)):
-        rng = ctx.generator(step)
+        rng = ctx.rng(step)
         x, y = train.take(torch.randint(len(train), (batch,), generator=rng))
         with ctx.autocast():
             outputs = net.train()(disturb(x, rng))
@@ -236,19 +240,21 @@ def disturb(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def outputs_of(net: nn.Module, examples: Examples, index: Tensor, bench: Bench) -> Tensor:
+def outputs_of(
+    net: nn.Module, examples: Examples, index: Tensor, stage_ctx: StageContext
+) -> Tensor:
     """Predict the examples at `index` (n,): (n, K) on the CPU."""
-    parts = [index[part] for part in bench.ctx.batches(len(index))]
+    parts = [index[part] for part in stage_ctx.ctx.batches(len(index))]
     return torch.cat([net(examples.take(part)[0]).float().cpu() for part in parts])
 
 
-def score_oracle(bench: Bench, net: nn.Module, threshold: NDArray[np.float32]) -> None:
+def score_oracle(stage_ctx: StageContext, net: nn.Module, threshold: NDArray[np.float32]) -> None:
     """Score the oracle on the labelled test images, as a head is."""
-    test = read_examples(bench, "test")
-    outputs = outputs_of(net, test, torch.arange(len(test)), bench)
+    test = read_examples(stage_ctx, "test")
+    outputs = outputs_of(net, test, torch.arange(len(test)), stage_ctx)
     declared = {declaration.name for declaration in ORACLE_PREDICTION}
     rows = (
         dataclasses.replace(row, metric=f"oracle_{row.metric}")
-        for row in score_outputs(bench, outputs, test.targets, threshold)
+        for row in score_outputs(stage_ctx, outputs, test.targets, threshold)
     )
-    write_scores(bench, (row for row in rows if row.metric in declared))
+    write_scores(stage_ctx, (row for row in rows if row.metric in declared))

@@ -15,9 +15,9 @@ from gvr_bench.cache.hdf5 import put_rows, writing_arrays
 from gvr_bench.core.components import Encoder, Explainer, Generator, Head
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.stage import Stage
-from gvr_bench.core.types import Model, Query
+from gvr_bench.core.types import ExplanationTarget, Model
 from gvr_bench.pipeline.score_graph import PERTURBED
-from gvr_bench.pipeline.stage_context import Bench, Decoded, freeze, load_model, of_latents
+from gvr_bench.pipeline.stage_context import Decoded, StageContext, freeze, load_model, of_latents
 from gvr_bench.pipeline.steps.explanations import asked_cases, explain
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts
 from gvr_bench.pipeline.steps.train_networks import seeded
@@ -26,49 +26,51 @@ DRAWS = 5  # perturbed copies of each image
 RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 
 
-def compute_probe(bench: Bench) -> None:
+def compute_probe(stage_ctx: StageContext) -> None:
     """Explain with randomised weights of one network, or inputs perturbed a little.
 
     The explainer draws the random numbers it drew the first time: only what is named changes.
     """
-    total = count_cases(bench.store, bench.stage)
-    with writing_arrays(bench.out("probe.h5")) as file:
-        for rows, arrays in in_parts(bench, probing):
+    total = count_cases(stage_ctx.cache, stage_ctx.stage)
+    with writing_arrays(stage_ctx.out("perturbed_explanations.h5")) as file:
+        for rows, arrays in in_parts(stage_ctx, probing):
             put_rows(file, arrays, rows.start, total)
 
 
-def probing(bench: Bench) -> Work:
+def probing(stage_ctx: StageContext) -> Work:
     """Load the model and change what is named."""
-    changed = bench.stage.settings["changed"]
-    working = Bench(bench.stage, bench.store, seeded_by(bench, bench.stage.inputs[0]))
-    explainer = cast(Explainer, bench.stage.component)
-    model = load_model(bench)
-    noise = Noise(seeded_by(bench, bench.stage.input("cases")))
+    changed = stage_ctx.stage.settings["changed"]
+    working = StageContext(
+        stage_ctx.stage, stage_ctx.cache, seeded_by(stage_ctx, stage_ctx.stage.inputs[0])
+    )
+    explainer = cast(Explainer, stage_ctx.stage.component)
+    model = load_model(stage_ctx)
+    noise = Noise(seeded_by(stage_ctx, stage_ctx.stage.input("cases")))
     if changed != PERTURBED:
-        weights = seeded_by(bench, bench.stage.input("head"))
-        model = randomised(model, changed.removeprefix("randomised_"), bench, weights)
+        weights = seeded_by(stage_ctx, stage_ctx.stage.input("head"))
+        model = randomised(model, changed.removeprefix("randomised_"), stage_ctx, weights)
 
-    def heat(x: Tensor, query: Query) -> NDArray[np.float32]:
-        made_again = explain(explainer, model, x, query, working)
-        return made_again.heat.detach().float().cpu().numpy()
+    def attribution(x: Tensor, target: ExplanationTarget) -> NDArray[np.float32]:
+        made_again = explain(explainer, model, x, target, working)
+        return made_again.attribution.detach().float().cpu().numpy()
 
     def work(rows: slice) -> Arrays:
         heats = []
-        for batch in batches(bench, rows):
-            x, query = asked_cases(bench, batch)
+        for batch in batches(stage_ctx, rows):
+            x, target = asked_cases(stage_ctx, batch)
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
-                heats.append(np.stack([heat(copy, query) for copy in copies], axis=1))
+                heats.append(np.stack([attribution(copy, target) for copy in copies], axis=1))
             else:
-                heats.append(heat(x, query))
-        return {"heat": np.concatenate(heats)}
+                heats.append(attribution(x, target))
+        return {"attribution": np.concatenate(heats)}
 
     return work
 
 
-def seeded_by(bench: Bench, stage: Stage) -> Context:
+def seeded_by(stage_ctx: StageContext, stage: Stage) -> Context:
     """Return the context with the random numbers of another stage, the same for all explainers."""
-    return dataclasses.replace(bench.ctx, seed=seed_from(stage.key))
+    return dataclasses.replace(stage_ctx.ctx, seed=seed_from(stage.key))
 
 
 class Noise:
@@ -81,7 +83,7 @@ class Noise:
     def of(self, rows: slice, shape: Sequence[int]) -> Iterator[Tensor]:
         """Yield `DRAWS` times the noise of some cases: (n, *shape)."""
         if not self.drawn or self.drawn[0][1] > rows.start:
-            self.drawn = [(self.ctx.generator(draw), 0) for draw in range(DRAWS)]
+            self.drawn = [(self.ctx.rng(draw), 0) for draw in range(DRAWS)]
         for draw, (rng, done) in enumerate(self.drawn):
             for start in range(done, rows.start, self.ctx.batch_size):  # those of others
                 n = min(self.ctx.batch_size, rows.start - start)
@@ -96,21 +98,21 @@ def perturbed(x: Tensor, noise: Tensor) -> Tensor:
     return (x + noise.to(x.device)).clamp(-1, 1)
 
 
-def randomised(model: Model, part: str, bench: Bench, ctx: Context) -> Model:
+def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -> Model:
     """Replace one network by the same one with fresh weights.
 
     A head that sees images sees those of a fresh generator, too.
     """
-    image, task = bench.dataset().image, bench.dataset().task
-    head = cast(Head, bench.stage.input("head").component)
+    image, task = stage_ctx.dataset().image, stage_ctx.dataset().task
+    head = cast(Head, stage_ctx.stage.input("head").component)
 
     def build() -> nn.Module:
         match part:
             case "generator":
-                generator = cast(Generator, bench.stage.input("generator").component)
+                generator = cast(Generator, stage_ctx.stage.input("generator").component)
                 return generator.build(image)
             case "encoder":
-                encoder = cast(Encoder, bench.stage.input("encoder").component)
+                encoder = cast(Encoder, stage_ctx.stage.input("encoder").component)
                 return encoder.build(image, model.generator)
             case _:
                 return head.build(cast(int, model.generator.latent_dim), task)

@@ -14,7 +14,7 @@ from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import one_line
 from gvr_bench.metrics import METRICS, Evidence, Metric, Score, score
 from gvr_bench.metrics.base import NO_SCORE
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps.metric_inputs import VERDICT, Witness
 from gvr_bench.pipeline.steps.shards import Arrays, Work, in_parts, joined
 
@@ -23,21 +23,21 @@ VALUES, FAILED = "values:", "failed:"
 UNKNOWN, UNSEEN = "known for none of the cases", "the model sees none of the cases"
 
 
-def compute_scores(bench: Bench) -> None:
+def compute_scores(stage_ctx: StageContext) -> None:
     """Score one explainer's maps and counterfactuals, one value per case and metric.
 
     Cases whose finding the model itself does not see are left out (NaN) for every explainer
     alike: there is nothing to explain away. A metric that raises is a row with its reason.
     """
-    witness = Witness(bench, bench.stage.settings["group"])
-    parts = list(in_parts(bench, lambda _: values_by(witness)))
+    witness = Witness(stage_ctx, stage_ctx.stage.settings["group"])
+    parts = list(in_parts(stage_ctx, lambda _: values_by(witness)))
     told = [arrays for _, arrays in parts]
-    asked = bench.arrays("explanations", "asked")["asked"]
-    source = bench.arrays("cases", "source")["source"]
-    names = bench.dataset().task.outputs
+    asked = stage_ctx.arrays("explanations", "predicts_source")["predicts_source"]
+    source = stage_ctx.arrays("cases", "source_class")["source_class"]
+    names = stage_ctx.dataset().task.outputs
     rows: list[Row] = []
     arrays = {}
-    for metric in metrics_of(bench):
+    for metric in metrics_of(stage_ctx):
         if not metric.of_cases:
             rows.append(beyond_cases(metric, witness, told))
             continue
@@ -50,26 +50,26 @@ def compute_scores(bench: Bench) -> None:
         for finding, cases in by_finding(names, source):
             missing = UNKNOWN if asked[cases].any() else UNSEEN
             rows.append(row(metric, finding, score(values[cases]), missing))
-    write_arrays(bench.out("values.h5"), arrays)
-    write_json(bench.out("scores.json"), rows)
+    write_arrays(stage_ctx.out("values.h5"), arrays)
+    write_json(stage_ctx.out("scores.json"), rows)
     verdicts = joined([named(VERDICT, part) for part in told])
     if verdicts:
-        write_arrays(bench.out("verdicts.h5"), verdicts)
+        write_arrays(stage_ctx.out("verdicts.h5"), verdicts)
 
 
-def metrics_of(bench: Bench) -> list[Metric]:
+def metrics_of(stage_ctx: StageContext) -> list[Metric]:
     """Return the metrics of the stage's group."""
-    return [metric for metric in METRICS if metric.group == bench.stage.settings["group"]]
+    return [metric for metric in METRICS if metric.group == stage_ctx.stage.settings["group"]]
 
 
-def scoring(bench: Bench) -> Work:
+def scoring(stage_ctx: StageContext) -> Work:
     """Get ready to compute the metrics that have a value for each case."""
-    return values_by(Witness(bench, bench.stage.settings["group"]))
+    return values_by(Witness(stage_ctx, stage_ctx.stage.settings["group"]))
 
 
 def values_by(witness: Witness) -> Work:
     """Compute the metrics that have a value for each case from what a witness tells of it."""
-    metrics = [metric for metric in metrics_of(witness.bench) if metric.of_cases]
+    metrics = [metric for metric in metrics_of(witness.stage_ctx) if metric.of_cases]
 
     def work(rows: slice) -> Arrays:
         evidence, arrays = witness.of(rows)
@@ -140,7 +140,7 @@ def row(metric: Metric, finding: str, found: Score = NO_SCORE, reason: str = "")
     reason = reason if found.value is None else ""
     return {
         "metric": metric.name,
-        "finding": finding,
+        "output": finding,
         "reason": reason,
         **dataclasses.asdict(found),
     }

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.cache.artifacts import Store
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hashed_files import ARRAYS, read_sealed, write_sealed
 from gvr_bench.cache.hdf5 import count_rows
 from gvr_bench.cache.integrity import WORK
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 
 BATCHES = 4  # of cases in a part: enough to be worth a task of its own
 SLOW = 0.5  # seconds: what is computed faster than this is computed again instead
@@ -28,9 +28,9 @@ Arrays = dict[str, NDArray[Any]]
 Work = Callable[[slice], Arrays]  # rows of the cases -> what comes of them
 
 
-def count_cases(store: Store, stage: Stage) -> int:
-    """Return how many cases a stage works on. Raises `DamageError`."""
-    path = store.file(stage.input("cases"), "cases.h5")
+def count_cases(cache: ArtifactCache, stage: Stage) -> int:
+    """Return how many cases a stage works on. Raises `CorruptFileError`."""
+    path = cache.file(stage.input("cases"), "cases.h5")
     return count_rows(path, "position")
 
 
@@ -40,12 +40,12 @@ def cut(rows: slice, batch_size: int) -> list[slice]:
     return [slice(at, min(at + size, rows.stop)) for at in range(rows.start, rows.stop, size)]
 
 
-def batches(bench: Bench, rows: slice) -> Iterator[slice]:
+def batches(stage_ctx: StageContext, rows: slice) -> Iterator[slice]:
     """Cut a part into batches, showing progress."""
-    total = count_cases(bench.store, bench.stage)
-    for start in range(rows.start, rows.stop, bench.ctx.batch_size):
-        bench.ctx.progress(start, total, "")
-        yield slice(start, min(start + bench.ctx.batch_size, rows.stop))
+    total = count_cases(stage_ctx.cache, stage_ctx.stage)
+    for start in range(rows.start, rows.stop, stage_ctx.ctx.batch_size):
+        stage_ctx.ctx.progress(start, total, "")
+        yield slice(start, min(start + stage_ctx.ctx.batch_size, rows.stop))
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
@@ -53,30 +53,37 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def in_parts(bench: Bench, prepare: Callable[[Bench], Work]) -> Iterator[tuple[slice, Arrays]]:
+def in_parts(
+    stage_ctx: StageContext, prepare: Callable[[StageContext], Work]
+) -> Iterator[tuple[slice, Arrays]]:
     """Yield each part with what comes of it, computed now or kept.
 
     `prepare` loads what the work needs; where all parts are kept, it is not called.
     """
-    parts = cut(slice(0, count_cases(bench.store, bench.stage)), bench.ctx.batch_size)
-    yield from computed(bench, prepare, parts, SLOW if len(parts) > 1 else math.inf)
+    parts = cut(slice(0, count_cases(stage_ctx.cache, stage_ctx.stage)), stage_ctx.ctx.batch_size)
+    yield from computed(stage_ctx, prepare, parts, SLOW if len(parts) > 1 else math.inf)
 
 
-def keep_part(bench: Bench, prepare: Callable[[Bench], Work], rows: slice) -> None:
+def keep_part(
+    stage_ctx: StageContext, prepare: Callable[[StageContext], Work], rows: slice
+) -> None:
     """Compute a part, or the parts that it is cut into where memory is short, and keep it."""
-    for _ in computed(bench, prepare, cut(rows, bench.ctx.batch_size), 0.0):
+    for _ in computed(stage_ctx, prepare, cut(rows, stage_ctx.ctx.batch_size), 0.0):
         pass
 
 
 def computed(
-    bench: Bench, prepare: Callable[[Bench], Work], parts: Sequence[slice], slow: float
+    stage_ctx: StageContext,
+    prepare: Callable[[StageContext], Work],
+    parts: Sequence[slice],
+    slow: float,
 ) -> Iterator[tuple[slice, Arrays]]:
     """Yield parts with what comes of them, keeping those that took `slow` seconds or longer."""
-    kept, work = Kept(bench), None
+    kept, work = Kept(stage_ctx), None
     for rows in parts:
         found = kept.load(rows)
         if found is None:
-            work = work or prepare(bench)
+            work = work or prepare(stage_ctx)
             began = time.monotonic()
             found = work(rows)
             seconds = time.monotonic() - began
@@ -91,23 +98,25 @@ class Kept:
     A part that was made from other inputs than there are now is none.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.keeps = bench.ctx.checkpoints is not None
-        self.work = bench.store.place(bench.stage) / WORK
-        self.made_from = np.array(sorted(bench.store.digests(bench.stage.inputs).values()), str)
+    def __init__(self, stage_ctx: StageContext) -> None:
+        self.stage_ctx = stage_ctx
+        self.keeps = stage_ctx.ctx.checkpoints is not None
+        self.work = stage_ctx.cache.write_dir(stage_ctx.stage) / WORK
+        self.made_from = np.array(
+            sorted(stage_ctx.cache.digests(stage_ctx.stage.inputs).values()), str
+        )
 
     def load(self, rows: slice) -> Arrays | None:
         """Return a part; None where it is not whole."""
         for path in self.work.glob(f"{stem(rows)}-*") if self.keeps else ():
             found: Arrays | None = read_sealed(path, ARRAYS)
             if found and np.array_equal(found.pop(MADE_FROM), self.made_from):
-                self.bench.earlier += float(found.pop(SECONDS))
+                self.stage_ctx.earlier += float(found.pop(SECONDS))
                 return found
         return None
 
     def save(self, rows: slice, arrays: Arrays, seconds: float) -> None:
-        """Keep a part that took so long. Raises `StoreError` where the file system refuses."""
+        """Keep a part that took so long. Raises `CacheError` where the file system refuses."""
         if self.keeps:
             told = {SECONDS: np.array(seconds), MADE_FROM: self.made_from}
             write_sealed(self.work, stem(rows), arrays | told, ARRAYS)

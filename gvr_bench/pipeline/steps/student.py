@@ -20,9 +20,9 @@ from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import Unsupported
-from gvr_bench.core.types import Query
+from gvr_bench.core.types import ExplanationTarget
 from gvr_bench.pipeline.stage_context import (
-    Bench,
+    StageContext,
     cases_query,
     load_generator,
     load_head,
@@ -42,71 +42,77 @@ SIDE = 64  # larger images are averaged down to this before a student sees them
 CELLS = 8  # positions that attention chooses from, at most, along each side
 
 
-def compute_lessons(bench: Bench) -> None:
+def compute_lessons(stage_ctx: StageContext) -> None:
     """Choose training images by the teacher's decision, and explain each.
 
     Without a component there are no maps: the lessons of a student that has none.
     """
-    side = decisions(bench, "train")
-    position = balanced(side, SIZES[-1], generator(bench, "lessons"))
+    side = decisions(stage_ctx, "train")
+    position = balanced(side, SIZES[-1], generator(stage_ctx, "student_training_set"))
     require(len(position), "training")
     arrays: dict[str, NDArray[Any]] = {"position": position, "label": side[position]}
-    if bench.stage.component is not None:
-        arrays["heat"] = maps(bench, position)
-    write_arrays(bench.out("lessons.h5"), arrays)
+    if stage_ctx.stage.component is not None:
+        arrays["attribution"] = maps(stage_ctx, position)
+    write_arrays(stage_ctx.out("student_training_set.h5"), arrays)
 
 
-def compute_student(bench: Bench) -> None:
+def compute_student(stage_ctx: StageContext) -> None:
     """Teach students with each number of images, and ask them about unseen ones.
 
     `agreement` (S, K, M) bool: S students for each of K numbers of images `n` (K,), on M unseen
     images; `needed` (S,): images at which a student agrees on 90 %, NaN where it never does.
     """
-    made = bench.arrays("lessons")
-    device = bench.ctx.device
-    images = bench.images("train")[torch.from_numpy(made["position"])]
-    heat = torch.from_numpy(made["heat"]).to(device) if "heat" in made else None
-    lessons = Lessons(images, torch.from_numpy(made["label"]).to(device), heat)
-    side = decisions(bench, "test")
-    unseen = balanced(side, UNSEEN, generator(bench, "unseen"))
+    made = stage_ctx.arrays("student_training_set")
+    device = stage_ctx.ctx.device
+    images = stage_ctx.images("train")[torch.from_numpy(made["position"])]
+    attribution = (
+        torch.from_numpy(made["attribution"]).to(device) if "attribution" in made else None
+    )
+    lessons = Lessons(images, torch.from_numpy(made["label"]).to(device), attribution)
+    side = decisions(stage_ctx, "test")
+    unseen = balanced(side, UNSEEN, generator(stage_ctx, "unseen"))
     require(len(unseen), "test")
     sizes = [n for n in SIZES if n <= len(lessons)]
-    students = teach(lessons, sizes, seed_from(bench.stage.seed, "students"), bench.ctx)
-    asked = bench.images("test")[torch.from_numpy(unseen)]
+    students = teach(lessons, sizes, seed_from(stage_ctx.stage.seed, "students"), stage_ctx.ctx)
+    asked = stage_ctx.images("test")[torch.from_numpy(unseen)]
     right = agreement(students, asked, torch.from_numpy(side[unseen]).to(device))
     needed = [images_needed(sizes, curve) for curve in right.mean(axis=2)]
     write_arrays(
-        bench.out("agreement.h5"),
+        stage_ctx.out("agreement.h5"),
         {"n": np.array(sizes), "agreement": right, "needed": np.array(needed)},
     )
 
 
-def generator(bench: Bench, use: str) -> torch.Generator:
+def generator(stage_ctx: StageContext, use: str) -> torch.Generator:
     """Return a generator of the user's seed: all explainers' students get the same draws."""
-    return torch.Generator().manual_seed(seed_from(bench.stage.seed, use))
+    return torch.Generator().manual_seed(seed_from(stage_ctx.stage.seed, use))
 
 
-def question(bench: Bench, n: int) -> Query:
+def question(stage_ctx: StageContext, n: int) -> ExplanationTarget:
     """Ask of each of n images what is asked of most cases."""
-    cases = bench.arrays("cases", "source", "target")
-    source = np.bincount(cases["source"]).argmax()
-    target = cases["target"][cases["source"] == source][0]
-    task = bench.dataset().task
-    return cases_query(bench, task, np.full(n, source, np.int64), np.full(n, target, np.int64))
+    cases = stage_ctx.arrays("cases", "source_class", "target_class")
+    source = np.bincount(cases["source_class"]).argmax()
+    target = cases["target_class"][cases["source_class"] == source][0]
+    task = stage_ctx.dataset().task
+    return cases_query(stage_ctx, task, np.full(n, source, np.int64), np.full(n, target, np.int64))
 
 
 @torch.no_grad()
-def decisions(bench: Bench, split: str) -> NDArray[np.int64]:
+def decisions(stage_ctx: StageContext, split: str) -> NDArray[np.int64]:
     """Return the teacher's decision on each image of a split. (N,).
 
     1 where it sees the finding or the source class, 0 where not or where it sees the target
     class, -1 for any other class.
     """
-    arrays = bench.arrays("latents", f"{split}/z", f"{split}/copy")
-    z = torch.from_numpy(arrays[f"{split}/z"][arrays[f"{split}/copy"] == 0]).to(bench.ctx.device)
-    outputs = load_head(bench, load_generator(bench))(z)
-    query = question(bench, len(z))
-    side = torch.where(query.asked(outputs), 1, torch.where(query.flipped(outputs), 0, -1))
+    arrays = stage_ctx.arrays("latents", f"{split}/z", f"{split}/copy")
+    z = torch.from_numpy(arrays[f"{split}/z"][arrays[f"{split}/copy"] == 0]).to(
+        stage_ctx.ctx.device
+    )
+    outputs = load_head(stage_ctx, load_generator(stage_ctx))(z)
+    target = question(stage_ctx, len(z))
+    side = torch.where(
+        target.predicts_source(outputs), 1, torch.where(target.reached_target(outputs), 0, -1)
+    )
     return cast(NDArray[np.int64], side.cpu().numpy())
 
 
@@ -127,14 +133,16 @@ def require(count: int, which: str) -> None:
         )
 
 
-def maps(bench: Bench, position: NDArray[np.int64]) -> NDArray[np.float32]:
+def maps(stage_ctx: StageContext, position: NDArray[np.int64]) -> NDArray[np.float32]:
     """Explain training images by position. (n, H, W)."""
-    explainer = cast(Explainer, bench.stage.component)
-    model, images = load_model(bench), bench.images("train")
-    index, query = torch.from_numpy(position), question(bench, len(position))
+    explainer = cast(Explainer, stage_ctx.stage.component)
+    model, images = load_model(stage_ctx), stage_ctx.images("train")
+    index, target = torch.from_numpy(position), question(stage_ctx, len(position))
     parts = [
-        explain(explainer, model, images[index[part]], query[part], bench).heat.detach().cpu()
-        for part in bench.ctx.batches(len(index))
+        explain(explainer, model, images[index[part]], target[part], stage_ctx)
+        .attribution.detach()
+        .cpu()
+        for part in stage_ctx.ctx.batches(len(index))
     ]
     return cast(NDArray[np.float32], torch.cat(parts).float().numpy())
 
@@ -143,12 +151,12 @@ def maps(bench: Bench, position: NDArray[np.int64]) -> NDArray[np.float32]:
 class Lessons:
     """What a student learns from: `images` (L, C, H, W), `label` (L,) 1 and 0 in turns.
 
-    `heat` (L, H, W) signed, or None for a student that gets no maps.
+    `attribution` (L, H, W) signed, or None for a student that gets no maps.
     """
 
     images: Tensor
     label: Tensor
-    heat: Tensor | None = None
+    attribution: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -204,9 +212,9 @@ def reduced(images: Tensor) -> Tensor:
     return images if images.shape[-1] <= SIDE else F.adaptive_avg_pool2d(images, SIDE)
 
 
-def attention_targets(heat: Tensor, cells: int) -> Tensor:
-    """Turn maps (L, H, W) into shares of |heat| per cell (L, P); an empty map stays all 0."""
-    mass = F.adaptive_avg_pool2d(heat.abs()[:, None], cells).flatten(1)
+def attention_targets(attribution: Tensor, cells: int) -> Tensor:
+    """Turn maps (L, H, W) into shares of |attribution| per cell (L, P); an empty map stays all 0."""
+    mass = F.adaptive_avg_pool2d(attribution.abs()[:, None], cells).flatten(1)
     return mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
 
 
@@ -223,7 +231,11 @@ def teach(lessons: Lessons, sizes: list[int], seed: int, ctx: Context) -> list[l
     students = [beginners(x, len(sizes), seed_from(seed, s)) for s in range(STUDENTS)]
     nets = nn.ModuleList(student for row in students for student in row)
     orders = [shuffled(len(lessons), seed_from(seed, s, "order")) for s in range(STUDENTS)]
-    pulls = None if lessons.heat is None else attention_targets(lessons.heat, students[0][0].cells)
+    pulls = (
+        None
+        if lessons.attribution is None
+        else attention_targets(lessons.attribution, students[0][0].cells)
+    )
     adam = torch.optim.Adam(nets.parameters(), RATE, fused=True)
     for step in ctx.loop(STEPS, {"students": nets, "adam": adam}):
         adam.param_groups[0]["lr"] = RATE * (1 - step / STEPS)

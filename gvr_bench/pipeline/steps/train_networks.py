@@ -15,7 +15,7 @@ from gvr_bench.core.components import Encoder, Generator
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.core.stage import Stage, StageKind
-from gvr_bench.pipeline.stage_context import Bench, freeze, load_generator
+from gvr_bench.pipeline.stage_context import StageContext, freeze, load_generator
 
 
 def seeded(build: Callable[[], nn.Module], ctx: Context) -> nn.Module:
@@ -25,64 +25,64 @@ def seeded(build: Callable[[], nn.Module], ctx: Context) -> nn.Module:
         return build().to(ctx.device)
 
 
-def save_network(bench: Bench, net: nn.Module) -> None:
+def save_network(stage_ctx: StageContext, net: nn.Module) -> None:
     """Write weights and losses. Raises `TrainingError` where a weight is NaN or infinite."""
     for name, weight in net.state_dict().items():
         if not bool(weight.isfinite().all()):
             raise TrainingError(f"the weights {name} hold NaN or infinity after the last step")
-    write_weights(bench.out("weights.safetensors"), net.state_dict())
-    write_json(bench.out("history.json"), bench.ctx.history)
+    write_weights(stage_ctx.out("weights.safetensors"), net.state_dict())
+    write_json(stage_ctx.out("history.json"), stage_ctx.ctx.history)
 
 
-def compute_generator(bench: Bench) -> None:
+def compute_generator(stage_ctx: StageContext) -> None:
     """Train a generator on the training images, and write it."""
-    with together(bench):
-        net = train_generator(bench)
-    write_samples(bench, freeze(net))
-    save_network(bench, net)
+    with together(stage_ctx):
+        net = train_generator(stage_ctx)
+    write_samples(stage_ctx, freeze(net))
+    save_network(stage_ctx, net)
 
 
-def together(bench: Bench) -> contextlib.AbstractContextManager[None]:
+def together(stage_ctx: StageContext) -> contextlib.AbstractContextManager[None]:
     """Train with the other processes of the run, where there are some."""
-    processes = bench.ctx.processes
-    return processes.training(bench.stage.key) if processes else contextlib.nullcontext()
+    processes = stage_ctx.ctx.processes
+    return processes.training(stage_ctx.stage.key) if processes else contextlib.nullcontext()
 
 
-def train_generator(bench: Bench) -> nn.Module:
+def train_generator(stage_ctx: StageContext) -> nn.Module:
     """Train a generator on the training images."""
-    generator = cast(Generator, bench.stage.component)
-    net = seeded(lambda: generator.build(bench.dataset().image), bench.ctx)
-    images = bench.images("train")
-    generator.fit(net, images, bench.ctx)
+    generator = cast(Generator, stage_ctx.stage.component)
+    net = seeded(lambda: generator.build(stage_ctx.dataset().image), stage_ctx.ctx)
+    images = stage_ctx.images("train")
+    generator.fit(net, images, stage_ctx.ctx)
     return net
 
 
-def write_samples(bench: Bench, net: nn.Module, count: int = 16) -> None:
+def write_samples(stage_ctx: StageContext, net: nn.Module, count: int = 16) -> None:
     """Decode a few draws from the prior, for people to look at."""
-    z = torch.randn(count, cast(int, net.latent_dim), generator=bench.ctx.generator("samples"))
+    z = torch.randn(count, cast(int, net.latent_dim), generator=stage_ctx.ctx.rng("samples"))
     with torch.no_grad():
-        images = net(z.to(bench.ctx.device))
-    write_arrays(bench.out("samples.h5"), {"samples": images.float().cpu().numpy()})
+        images = net(z.to(stage_ctx.ctx.device))
+    write_arrays(stage_ctx.out("samples.h5"), {"samples": images.float().cpu().numpy()})
 
 
-def compute_encoder(bench: Bench) -> None:
+def compute_encoder(stage_ctx: StageContext) -> None:
     """Train an encoder through the frozen generator, and write it."""
-    with together(bench):
-        net = train_encoder(bench)
-    save_network(bench, net)
+    with together(stage_ctx):
+        net = train_encoder(stage_ctx)
+    save_network(stage_ctx, net)
 
 
-def train_encoder(bench: Bench) -> nn.Module:
+def train_encoder(stage_ctx: StageContext) -> nn.Module:
     """Train an encoder through the frozen generator."""
-    encoder = cast(Encoder, bench.stage.component)
-    generator = load_generator(bench)
-    net = seeded(lambda: encoder.build(bench.dataset().image, generator), bench.ctx)
-    images = bench.images("train")
-    encoder.fit(net, generator, images, bench.ctx)
+    encoder = cast(Encoder, stage_ctx.stage.component)
+    generator = load_generator(stage_ctx)
+    net = seeded(lambda: encoder.build(stage_ctx.dataset().image, generator), stage_ctx.ctx)
+    images = stage_ctx.images("train")
+    encoder.fit(net, generator, images, stage_ctx.ctx)
     return net
 
 
-TRAIN: dict[StageKind, Callable[[Bench], nn.Module]] = {
+TRAIN: dict[StageKind, Callable[[StageContext], nn.Module]] = {
     "generator": train_generator,
     "encoder": train_encoder,
 }
@@ -91,4 +91,4 @@ TRAIN: dict[StageKind, Callable[[Bench], nn.Module]] = {
 def is_shared(stage: Stage) -> bool:
     """Whether the processes of a run train this stage together."""
     made = stage.component
-    return isinstance(made, Generator | Encoder) and stage.kind in TRAIN and made.shares
+    return isinstance(made, Generator | Encoder) and stage.kind in TRAIN and made.data_parallel

@@ -79,7 +79,7 @@ class Case {
     const small = { map: [], control: [] };
     this.data.explainers.forEach((explainer, at) => {
       if (explainer.kind === "moving") this.way(own.get(explainer.name), explainer, at);
-      else small[explainer.kind].push(this.heat(explainer, at));
+      else small[explainer.kind].push(this.attribution(explainer, at));
     });
     const rest = [["map", "attribution maps"], ["control", "controls"]].filter(([kind]) => small[kind].length);
     strips.append(make("div", { className: "others" }, ...rest.map(([kind, title]) => this.strip(title, small[kind], "small"))));
@@ -119,7 +119,7 @@ class Case {
   }
 
   /** A map, over the input or alone as the reader has chosen. */
-  heat(explainer, at) {
+  attribution(explainer, at) {
     const moving = explainer.kind === "moving";
     const label = `Heat of ${explainer.name} over image ${this.name}`;
     const caption = moving ? "" : [make("bdi", { textContent: explainer.name }), ` ±${explainer.full}`];
@@ -127,14 +127,14 @@ class Case {
       const { bare } = this.gallery;
       frame.classList.toggle("difference", bare);
       if (moving) words.textContent = bare ? "rationale" : "rationale over the input";
-      paint(canvas, this.data, bare ? null : layers.image("input"), layers.signed(`heat ${at}`));
+      paint(canvas, this.data, bare ? null : layers.image("input"), layers.signed(`attribution ${at}`));
     }, moving ? undefined : explainer.name);
   }
 
   /** The strip of an explainer that makes counterfactuals, with the way it went. */
   way(strip, explainer, at) {
     const { data, name, number } = this;
-    const heat = this.heat(explainer, at);
+    const attribution = this.attribution(explainer, at);
     const picture = tile(data, `Counterfactual of image ${name} by ${explainer.name}`, "counterfactual");
     const change = tile(data, `Reconstruction of ${name} minus its counterfactual by ${explainer.name}`, `difference, ±${explainer.full}`);
     change.frame.classList.add("difference");
@@ -146,7 +146,7 @@ class Case {
       paint(change.canvas, data, null, moment.change);
     };
     this.pictures.push(show);
-    const tiles = make("div", { className: "tiles" }, heat, picture.figure, change.figure);
+    const tiles = make("div", { className: "tiles" }, attribution, picture.figure, change.figure);
     strip.querySelector("h5").after(tiles);
     const steps = explainer.steps ? explainer.steps[number] : 100;
     if (explainer.frames === 1 || steps < 1) return;

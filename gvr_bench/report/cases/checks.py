@@ -37,7 +37,7 @@ def checked(c: Combination) -> Combination:
         _expect(name, array, shape, kinds)
     for curve in c.curves:
         _expect(f"{curve.stage}/{curve.loss}", curve.value, curve.step.shape, NUMBERS)
-    for name, index in (("source", c.source), ("target", c.target)):
+    for name, index in (("source_class", c.source), ("target_class", c.target)):
         if len(index) and not 0 <= index.min() <= index.max() < len(c.outputs):
             raise ValueError(f"{name} is none of the {len(c.outputs)} outputs")
     labels = c.label[np.isfinite(c.label)]
@@ -55,11 +55,11 @@ def _of_model(c: Combination) -> Iterator[Check]:
     yield "samples", c.samples, (ANY, *image), BYTES
     yield "mask", c.mask, (k, *image[1:]), FLAGS
     yield "true_change", c.true_change, (k, *image[1:]), NUMBERS
-    yield "source", c.source, (k,), WHOLE
-    yield "target", c.target, (k,), WHOLE
+    yield "source_class", c.source, (k,), WHOLE
+    yield "target_class", c.target, (k,), WHOLE
     yield "label", c.label, (k,), NUMBERS
     yield "prediction", c.prediction, (k,), NUMBERS
-    yield "asked", c.asked, (k,), FLAGS
+    yield "predicts_source", c.asked, (k,), FLAGS
     yield "oracle", c.oracle, (k,), NUMBERS
     yield "oracle_target", c.oracle_target, (k,), NUMBERS
     if c.test is not None:
@@ -78,7 +78,7 @@ def _of_explainers(c: Combination) -> Iterator[Check]:
     for e in c.explainers:
         if e.status not in _STATUSES:
             raise ValueError(f"the status of {e.name} is {e.status!r}")
-        if e.counterfactual is not None and (c.reconstruction is None or e.heat is None):
+        if e.counterfactual is not None and (c.reconstruction is None or e.attribution is None):
             raise ValueError(f"{e.name} has counterfactuals, but no reconstruction or no map")
         if e.reasons is not None and len(e.reasons) != len(c):
             raise ValueError(f"{len(e.reasons)} reasons of {e.name} for {len(c)} cases")
@@ -89,16 +89,16 @@ def _of_explainers(c: Combination) -> Iterator[Check]:
 def _of_explainer(c: Combination, e: Explained) -> Iterator[Check]:
     k, image = len(c), c.input.shape[1:] if len(c) else (ANY, ANY, ANY)
     moments = ANY if e.path is None else e.path.shape[1]
-    yield "heat", e.heat, (k, *image[1:]), NUMBERS
+    yield "attribution", e.attribution, (k, *image[1:]), NUMBERS
     yield "counterfactual", e.counterfactual, (k, *image), BYTES
-    yield "found", e.found, (k,), FLAGS
+    yield "success", e.found, (k,), FLAGS
     yield "steps", e.steps, (k,), WHOLE
     yield "prediction_after", e.after, (k,), NUMBERS
     yield "prediction_reencoded", e.reencoded, (k,), NUMBERS
     yield "oracle_after", e.oracle_after, (k,), NUMBERS
     yield "oracle_target_after", e.oracle_target_after, (k,), NUMBERS
-    yield "path", e.path, (k, ANY, *image), BYTES
-    yield "path_prediction", e.path_prediction, (k, moments), NUMBERS
+    yield "trajectory", e.path, (k, ANY, *image), BYTES
+    yield "trajectory_prediction", e.trajectory_prediction, (k, moments), NUMBERS
     yield "end", e.end, (k, 2), NUMBERS
 
 

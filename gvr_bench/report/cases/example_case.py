@@ -74,7 +74,7 @@ def _leader(c: Combination, board: Table | None) -> tuple[Explained | None, str]
 
 
 def _drawn(c: Combination, e: Explained, i: int, rule: str) -> FirstCase:
-    assert e.heat is not None
+    assert e.attribution is not None
     change = change_scale(c)
     scale = heat_scale(e, change)
     name = c.sample_id[i]
@@ -82,7 +82,7 @@ def _drawn(c: Combination, e: Explained, i: int, rule: str) -> FirstCase:
         Tile(pictures.plain(c.input[i], _EDGE), f"Input image {name}", "input"),
         *known(c, i, change, _EDGE),
         Tile(
-            pictures.overlay(c.input[i], e.heat[i], scale, _EDGE),
+            pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE),
             f"{'Rationale' if e.counterfactual is not None else 'Map'} of {e.name} over {name}",
             f"{e.name}: {'rationale' if e.counterfactual is not None else 'map'}",
         ),

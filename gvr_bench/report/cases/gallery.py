@@ -17,7 +17,7 @@ from gvr_bench.metrics import DECLARED
 from gvr_bench.pipeline.case_scores import RunValues
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
-from gvr_bench.report.cases.sprites import Encoding, Layers, Sheet, frames, layers_of, sheets
+from gvr_bench.report.cases.sprites import CheckReport, Encoding, Layers, frames, layers_of, sheets
 from gvr_bench.report.cases.views import (
     CombinationView,
     change_scale,
@@ -65,7 +65,11 @@ def galleries(combinations: Sequence[Combination], values: RunValues) -> list[Ga
 
 
 def _gallery(
-    c: Combination, layers: Layers, drawn: Sequence[Sheet], encoding: Encoding, values: RunValues
+    c: Combination,
+    layers: Layers,
+    drawn: Sequence[CheckReport],
+    encoding: Encoding,
+    values: RunValues,
 ) -> Gallery:
     scores = _scores(c, values)
     data = {
@@ -90,7 +94,7 @@ def _gallery(
     )
 
 
-def _form(sheet: Sheet, encoding: Encoding) -> dict[str, Any]:
+def _form(sheet: CheckReport, encoding: Encoding) -> dict[str, Any]:
     """How a sheet is read: all sheets of a model are alike."""
     return {
         "type": encoding.type,
@@ -136,7 +140,9 @@ def _explainer(c: Combination, e: Explained, scores: Scores) -> dict[str, Any]:
         "outcome": [outcome(c, e, i) for i in range(len(c))],
         "convinced": _numbers(scores[_CONVINCED]) if _CONVINCED in scores else None,
         "steps": None if e.steps is None else e.steps.tolist(),
-        "moments": None if e.path_prediction is None else [*map(_numbers, e.path_prediction)],
+        "moments": None
+        if e.trajectory_prediction is None
+        else [*map(_numbers, e.trajectory_prediction)],
     }
 
 

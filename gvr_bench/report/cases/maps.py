@@ -107,10 +107,10 @@ def _row(c: Combination, i: int, cells: Sequence[tuple[Tile, ...]]) -> Row:
 
 
 def _cell(c: Combination, e: Explained, i: int, scale: float) -> tuple[Tile, ...]:
-    assert e.heat is not None
+    assert e.attribution is not None
     name = c.sample_id[i]
-    alone = pictures.difference(e.heat[i], scale, _EDGE)
-    over = pictures.overlay(c.input[i], e.heat[i], scale, _EDGE)
+    alone = pictures.difference(e.attribution[i], scale, _EDGE)
+    over = pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE)
     return (
         Tile(alone, f"Map of {e.name} alone, for image {name}", "", "difference"),
         Tile(over, f"Map of {e.name} over image {name}", ""),

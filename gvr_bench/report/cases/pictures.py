@@ -1,4 +1,4 @@
-"""Arrays -> PNG data URIs: images, heat over an image, signed differences, contours."""
+"""Arrays -> PNG data URIs: images, attribution over an image, signed differences, contours."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def plain(image: Bytes, edge: int) -> str:
     return _png(_pillow(_channels_last(image)), edge)
 
 
-def overlay(image: Bytes, heat: Float, scale: float, edge: int) -> str:
+def overlay(image: Bytes, attribution: Float, scale: float, edge: int) -> str:
     """Heat (H, W) over the grey image (C, H, W), more opaque where it is stronger."""
     size = _shown(image.shape[-1], edge)
-    return _uri(_pillow(_overlaid(image, heat, scale, size)))
+    return _uri(_pillow(_overlaid(image, attribution, scale, size)))
 
 
 def outlined(
-    image: Bytes, heat: Float | None, mask: NDArray[np.bool_] | None, scale: float, edge: int
+    image: Bytes, attribution: Float | None, mask: NDArray[np.bool_] | None, scale: float, edge: int
 ) -> str:
     """Like `overlay`, with the contour of a mask (H, W)."""
     size = _shown(image.shape[-1], edge)
     empty = np.zeros(image.shape[-2:], dtype=np.float32)
-    picture = _overlaid(image, empty if heat is None else heat, scale, size)
+    picture = _overlaid(image, empty if attribution is None else attribution, scale, size)
     if mask is None or not mask.any():
         return _uri(_pillow(picture))
     # Pixel by pixel or not, the line stays thinner than a pixel of a small image.
@@ -88,17 +88,17 @@ def is_crisp(size: int) -> bool:
     return size <= CRISP
 
 
-def _overlaid(image: Bytes, heat: Float, scale: float, size: int) -> Float:
+def _overlaid(image: Bytes, attribution: Float, scale: float, size: int) -> Float:
     grey = _resized(_channels_last(image).reshape(*image.shape[-2:], -1).mean(2), size)[..., None]
-    signed = _resized(_unit(heat, scale), size)[..., None]
+    signed = _resized(_unit(attribution, scale), size)[..., None]
     opacity = _OPACITY * np.abs(signed) ** _EXPONENT
     colour = np.where(signed >= 0, _MORE, _LESS)
     blended: Float = (grey * (1 - opacity) + colour * opacity).astype(np.float32)
     return blended
 
 
-def _unit(heat: Float, scale: float) -> Float:
-    signed: Float = np.clip(np.nan_to_num(heat) / scale, -1, 1).astype(np.float32)
+def _unit(attribution: Float, scale: float) -> Float:
+    signed: Float = np.clip(np.nan_to_num(attribution) / scale, -1, 1).astype(np.float32)
     return signed
 
 

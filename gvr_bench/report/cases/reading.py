@@ -24,16 +24,16 @@ Float = NDArray[np.float32]
 class Explained:
     """One explainer's answers for the cases that are shown, k of them.
 
-    `heat` (k, H, W) is None unless `status` is ok; the rest is None for explainers that make no
+    `attribution` (k, H, W) is None unless `status` is ok; the rest is None for explainers that make no
     counterfactual. `path` (k, T, C, H, W) are images at equal fractions of the way from the
-    reconstruction to the counterfactual, and `path_prediction` (k, T) what the model says of them;
+    reconstruction to the counterfactual, and `trajectory_prediction` (k, T) what the model says of them;
     `oracle_after` and `oracle_target_after` (k,) are the oracle's answers for the counterfactual.
     """
 
     name: str
     status: str
     reason: str
-    heat: Float | None = None
+    attribution: Float | None = None
     counterfactual: NDArray[np.uint8] | None = None
     found: NDArray[np.bool_] | None = None
     steps: NDArray[np.int64] | None = None
@@ -41,7 +41,7 @@ class Explained:
     after: Float | None = None
     reencoded: Float | None = None
     path: NDArray[np.uint8] | None = None
-    path_prediction: Float | None = None
+    trajectory_prediction: Float | None = None
     oracle_after: Float | None = None
     oracle_target_after: Float | None = None
     end: Float | None = None
@@ -166,11 +166,11 @@ def _combination(group: h5py.Group, most: int | None) -> Combination:
         reconstruction=_rows(group, "reconstruction", k),
         sample_id=_strings(group["sample_id"], k) if k else (),
         patient_id=_strings(group["patient_id"], k) if k else (),
-        source=group["source"][:k] if k else np.zeros(0, np.int64),
-        target=group["target"][:k] if k else np.zeros(0, np.int64),
+        source=group["source_class"][:k] if k else np.zeros(0, np.int64),
+        target=group["target_class"][:k] if k else np.zeros(0, np.int64),
         label=group["label"][:k] if k else np.zeros(0, np.float32),
         prediction=_rows(group, "prediction", k),
-        asked=_rows(group, "asked", k),
+        asked=_rows(group, "predicts_source", k),
         mask=_rows(group, "mask", k),
         true_change=_rows(group, "true_change", k),
         samples=_rows(group, "samples", None),
@@ -196,7 +196,7 @@ def _test(group: h5py.Group, outputs: int) -> Test:
             f"test predictions of shape {prediction.shape} and findings of {positive.shape} "
             f"for {outputs} outputs"
         )
-    target = _rows(group, "target", None)
+    target = _rows(group, "target_class", None)
     if target is not None and len(target) != len(prediction):
         raise ValueError(f"{len(target)} test labels for {len(prediction)} predictions")
     return Test(prediction, positive, target)
@@ -210,22 +210,24 @@ def _space(group: h5py.Group, k: int) -> Space:
 
 
 def _explained(name: str, group: h5py.Group, k: int) -> Explained:
-    path = _rows(group, "path", k)
+    path = _rows(group, "trajectory", k)
     if path is not None and (path.ndim != 5 or path.shape[1] < 2):
         raise ValueError(f"the path of {name} has shape {path.shape}")
     return Explained(
         name=name,
         status=str(group.attrs["status"]),
         reason=str(group.attrs["reason"]),
-        heat=_rows(group, "heat", k),
+        attribution=_rows(group, "attribution", k),
         counterfactual=_rows(group, "counterfactual", k),
-        found=_rows(group, "found", k),
+        found=_rows(group, "success", k),
         steps=_rows(group, "steps", k),
         reasons=_strings(group["reason"], k) if "reason" in group else None,
         after=_rows(group, "prediction_after", k),
         reencoded=_rows(group, "prediction_reencoded", k),
         path=path,
-        path_prediction=_rows(group, "path_prediction", k) if path is not None else None,
+        trajectory_prediction=_rows(group, "trajectory_prediction", k)
+        if path is not None
+        else None,
         oracle_after=_rows(group, "oracle_after", k),
         oracle_target_after=_rows(group, "oracle_target_after", k),
         end=_rows(group, "end", k),

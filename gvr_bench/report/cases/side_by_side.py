@@ -78,7 +78,7 @@ def _cases(c: Combination) -> Hashable:
 
 def _chosen(c: Combination) -> Explained | None:
     """`gvr`, else the first that makes counterfactuals, else the first that is no control."""
-    usable = [e for e in c.explainers if e.heat is not None and not is_control(e.name)]
+    usable = [e for e in c.explainers if e.attribution is not None and not is_control(e.name)]
     order = sorted(usable, key=lambda e: (e.counterfactual is None, e.name.split(":")[0] != "gvr"))
     return order[0] if order else None
 
@@ -123,8 +123,8 @@ def _scales(group: Sequence[tuple[Combination, Explained]]) -> dict[str, float]:
     """One scale for changes of intensity, the true change's where known, and one per map."""
     heats: dict[str, list[Float]] = {}
     for _, e in group:
-        assert e.heat is not None
-        heats.setdefault(_unit_of(e), []).append(e.heat)
+        assert e.attribution is not None
+        heats.setdefault(_unit_of(e), []).append(e.attribution)
     scales = {unit: pictures.symmetric_scale(np.concatenate(h)) for unit, h in heats.items()}
     truth = group[0][0].true_change
     if truth is not None and np.any(truth):
@@ -161,8 +161,8 @@ def _row(
 
 
 def _answer(c: Combination, e: Explained, name: str, scale: float, i: int) -> Answer:
-    assert e.heat is not None
-    picture = pictures.overlay(c.input[i], e.heat[i], scale, _EDGE)
+    assert e.attribution is not None
+    picture = pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE)
     tile = Tile(picture, f"Heat of {e.name} for {name} over image {c.sample_id[i]}", "")
     before = f"{named(c, i)}{predicted(c, i)}"
     if c.asked is not None and not c.asked[i]:

@@ -93,7 +93,7 @@ class _Stack:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class CheckReport:
     """One picture with all layers of a case, row by row of `columns`; each `width` x `height`.
 
     A layer lies in the upper left of a cell of `cell` pixels each way.
@@ -131,8 +131,10 @@ def layers_of(c: Combination) -> Layers:
     if c.mask is not None:
         stack.add("mask", c.mask[:, None].astype(np.uint8) * 255)
     for number, e in enumerate(shown(c)):
-        assert e.heat is not None
-        stack.add(f"heat {number}", signed_bytes(e.heat, heat_scale(e, scale))[:, None])
+        assert e.attribution is not None
+        stack.add(
+            f"attribution {number}", signed_bytes(e.attribution, heat_scale(e, scale))[:, None]
+        )
         if e.counterfactual is not None:
             reach = max(reach, _reach(c, e))
             way = stack.add(f"frames {number}", *_frames(e))
@@ -164,7 +166,7 @@ def _reach(c: Combination, e: Explained) -> int:
     return int(max((highest - start).max(), (start - lowest).max(), 1))
 
 
-def sheet_of(layers: Layers, i: int, encoding: Encoding) -> Sheet:
+def sheet_of(layers: Layers, i: int, encoding: Encoding) -> CheckReport:
     """Draw all layers of case `i` on one sheet."""
     planes = _smaller(layers.case(i), encoding.shrink)
     n, h, w = planes.shape
@@ -183,7 +185,7 @@ def sheet_of(layers: Layers, i: int, encoding: Encoding) -> Sheet:
     grid = np.zeros((rows * columns, tall, wide), np.uint8)
     grid[:n] = planes
     whole = grid.reshape(rows, columns, tall, wide).swapaxes(1, 2).reshape(rows * tall, -1)
-    return Sheet(_written(whole, encoding), columns, w, h, (wide, tall))
+    return CheckReport(_written(whole, encoding), columns, w, h, (wide, tall))
 
 
 def _smaller(planes: Bytes, times: int) -> Bytes:
@@ -228,7 +230,7 @@ def _estimate(layers: Layers, encoding: Encoding) -> float:
     return k * float(np.mean(sizes)) * 4 / 3 if sizes else 0.0
 
 
-def sheets(every: Sequence[Layers]) -> tuple[Encoding, list[list[Sheet]]]:
+def sheets(every: Sequence[Layers]) -> tuple[Encoding, list[list[CheckReport]]]:
     """The sheets of all cases, and how they are written: as well as the budget allows."""
     room = budget(sum(map(len, every)))
     place = choose(every)
@@ -240,6 +242,6 @@ def sheets(every: Sequence[Layers]) -> tuple[Encoding, list[list[Sheet]]]:
         place = choose(every, place + 1)
 
 
-def _drawn(layers: Layers, encoding: Encoding) -> Iterator[Sheet]:
+def _drawn(layers: Layers, encoding: Encoding) -> Iterator[CheckReport]:
     with ThreadPoolExecutor(2) as pool:
         yield from pool.map(lambda i: sheet_of(layers, i, encoding), range(len(layers)))

@@ -83,7 +83,7 @@ def absent(c: Combination) -> tuple[str, ...]:
     return tuple(
         f"{e.name}: {e.status}: {e.reason or 'no reason given'}"
         for e in c.explainers
-        if e.heat is None
+        if e.attribution is None
     )
 
 
@@ -92,7 +92,7 @@ def shown(c: Combination) -> list[Explained]:
 
     Among themselves they keep the order in which they were asked for.
     """
-    usable = [e for e in c.explainers if e.heat is not None]
+    usable = [e for e in c.explainers if e.attribution is not None]
     return sorted(usable, key=lambda e: (is_control(e.name), e.counterfactual is None))
 
 
@@ -106,9 +106,9 @@ def change_scale(c: Combination) -> float:
 
 def heat_scale(explainer: Explained, change: float) -> float:
     """What full colour is in a map: `change` for changes of intensity, else its own."""
-    if explainer.counterfactual is not None or explainer.heat is None:
+    if explainer.counterfactual is not None or explainer.attribution is None:
         return change
-    return pictures.symmetric_scale(explainer.heat)
+    return pictures.symmetric_scale(explainer.attribution)
 
 
 def _change(c: Combination, explainer: Explained) -> Float:

@@ -1,8 +1,8 @@
 """How far explainers look at the same places: rank correlations of their maps.
 
-Of |heat|, not of signed heat: some explainers give no sign (a gradient's size, an edge), others
+Of |attribution|, not of signed attribution: some explainers give no sign (a gradient's size, an edge), others
 give it a meaning of their own (towards the class, or density that goes), while all claim that
-pixels of more |heat| matter more, which is also what pixel AP scores. What is compared is thus
+pixels of more |attribution| matter more, which is also what pixel AP scores. What is compared is thus
 where explainers look, not which way.
 """
 
@@ -54,11 +54,11 @@ class Agreement:
 def agreement(combination: Combination) -> Agreement | None:
     """Compare the maps of one model's explainers; None for fewer than two."""
     maps = {
-        e.name: e.heat[:MOST_CASES]
+        e.name: e.attribution[:MOST_CASES]
         for e in combination.explainers
-        if e.heat is not None and len(e.heat)
+        if e.attribution is not None and len(e.attribution)
     }
-    if len(maps) < 2 or len({heat.shape for heat in maps.values()}) > 1:
+    if len(maps) < 2 or len({attribution.shape for attribution in maps.values()}) > 1:
         return None
     names = list(maps)
     each = rank_correlations(list(maps.values()))  # (k, E, E)
@@ -69,7 +69,7 @@ def agreement(combination: Combination) -> Agreement | None:
     n = f"{min(apart):,}" if min(apart) == max(apart) else f"{min(apart):,} to {max(apart):,}"
     return Agreement(
         title=whose(combination),
-        caption=f"mean Spearman correlation of |heat| over the pixels, n = {n} cases",
+        caption=f"mean Spearman correlation of |attribution| over the pixels, n = {n} cases",
         told=_told(names, each, means),
         names=tuple(names[i] for i in order),
         controls=tuple(is_control(names[i]) for i in order),
@@ -78,7 +78,7 @@ def agreement(combination: Combination) -> Agreement | None:
 
 
 def rank_correlations(maps: Sequence[Float]) -> NDArray[np.float64]:
-    """Spearman correlations (k, E, E) of |heat| of E explainers with maps (k, H, W) each.
+    """Spearman correlations (k, E, E) of |attribution| of E explainers with maps (k, H, W) each.
 
     NaN where a map is constant or not finite.
     """

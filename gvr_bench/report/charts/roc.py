@@ -60,7 +60,7 @@ def roc_chart(combination: Combination, records: Sequence[Record]) -> RocChart |
     if c.test is None:
         return None
     scores = {
-        record.finding: cell_of([record])
+        record.output: cell_of([record])
         for record in records
         if record.explainer is None
         and record.metric == "auroc"

@@ -33,9 +33,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Plate:
-    """What is drawn: `image` and `counterfactual` (C, H, W) uint8, and `heat` (H, W).
+    """What is drawn: `image` and `counterfactual` (C, H, W) uint8, and `attribution` (H, W).
 
-    Full colour is `scale`, None for the 99.5th percentile of the heat's own absolute values.
+    Full colour is `scale`, None for the 99.5th percentile of the attribution's own absolute values.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Plate:
     before: str
     after: str
     image: Bytes
-    heat: Float
+    attribution: Float
     counterfactual: Bytes | None
     scale: float | None = None
 
@@ -117,10 +117,10 @@ def _tiles(plate: Plate) -> list[tuple[str, str]]:
     scale = _scale(plate)
     found = [
         (pictures.plain(plate.image, EDGE), f"image: {plate.before}"),
-        (pictures.overlay(plate.image, plate.heat, scale, EDGE), "map over the image"),
+        (pictures.overlay(plate.image, plate.attribution, scale, EDGE), "map over the image"),
     ]
     if plate.counterfactual is None:
-        return [*found, (pictures.difference(plate.heat, scale, EDGE), "map alone")]
+        return [*found, (pictures.difference(plate.attribution, scale, EDGE), "map alone")]
     after = pictures.plain(plate.counterfactual, EDGE)
     return [*found, (after, f"counterfactual: {plate.after}")]
 
@@ -133,7 +133,7 @@ def _tile(uri: str) -> Image.Image:
 
 
 def _scale(plate: Plate) -> float:
-    return pictures.symmetric_scale(plate.heat) if plate.scale is None else plate.scale
+    return pictures.symmetric_scale(plate.attribution) if plate.scale is None else plate.scale
 
 
 def _short(words: str, most: int) -> str:

@@ -36,14 +36,14 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ComponentSpec:
     """The explainers of a model whose rationales are written; `change` as `Chosen.scale`."""
 
     explainers: tuple[Chosen, ...]
     change: float
 
 
-def choose(c: Combination, names: Sequence[str]) -> Choice:
+def choose(c: Combination, names: Sequence[str]) -> ComponentSpec:
     """The explainers of these names, or all, in the order of a page."""
     every, change = shown(c), change_scale(c)
     labels = [e.name for e in every]
@@ -54,10 +54,10 @@ def choose(c: Combination, names: Sequence[str]) -> Choice:
         for e, file in zip(every, files, strict=True)
         if not names or e.name in names
     )
-    return Choice(tuple(chosen), change)
+    return ComponentSpec(tuple(chosen), change)
 
 
-def pictures_of(c: Combination, i: int, choice: Choice) -> dict[str, bytes]:
+def pictures_of(c: Combination, i: int, choice: ComponentSpec) -> dict[str, bytes]:
     """Pictures of case `i` by name, as PNG.
 
     `input` and `reconstruction`; where they are known `true-change`, over the input, and
@@ -68,8 +68,8 @@ def pictures_of(c: Combination, i: int, choice: Choice) -> dict[str, bytes]:
     factor = max(1, round(EDGE / max(image.shape[-2:])))
     edge = image.shape[-1] * factor
 
-    def over(heat: Float, scale: float) -> bytes:
-        return _enlarged(pictures.overlay(image, heat, scale, edge), edge)
+    def over(attribution: Float, scale: float) -> bytes:
+        return _enlarged(pictures.overlay(image, attribution, scale, edge), edge)
 
     found = {"input": _enlarged(pictures.plain(image, edge), edge)}
     if c.reconstruction is not None:
@@ -80,8 +80,8 @@ def pictures_of(c: Combination, i: int, choice: Choice) -> dict[str, bytes]:
         outlined = pictures.outlined(image, None, c.mask[i], 1.0, edge)
         found["outline"] = _enlarged(outlined, edge)
     for one in choice.explainers:
-        assert one.of.heat is not None
-        found[one.file] = over(one.of.heat[i], one.scale)
+        assert one.of.attribution is not None
+        found[one.file] = over(one.of.attribution[i], one.scale)
         if one.of.counterfactual is not None:
             after = pictures.plain(one.of.counterfactual[i], edge)
             found[f"{one.file}-counterfactual"] = _enlarged(after, edge)
@@ -100,7 +100,7 @@ def _enlarged(uri: str, edge: int) -> bytes:
     return buffer.getvalue()
 
 
-def arrays_of(c: Combination, i: int, choice: Choice) -> bytes:
+def arrays_of(c: Combination, i: int, choice: ComponentSpec) -> bytes:
     """Arrays of case `i` as an NPZ file, float32 all of them and without pickles.
 
     `input`, `reconstruction` and `counterfactual_<explainer>` (C, H, W) on [-1, 1];
@@ -116,8 +116,8 @@ def arrays_of(c: Combination, i: int, choice: Choice) -> bytes:
     if c.mask is not None:
         found["mask"] = c.mask[i]
     for one in choice.explainers:
-        assert one.of.heat is not None
-        found[f"heat_{one.file}"] = one.of.heat[i]
+        assert one.of.attribution is not None
+        found[f"heat_{one.file}"] = one.of.attribution[i]
         if one.of.counterfactual is not None:
             found[f"counterfactual_{one.file}"] = _intensity(one.of.counterfactual[i])
     buffer = io.BytesIO()
@@ -130,7 +130,7 @@ def _intensity(image: NDArray[np.uint8]) -> Float:
     return np.asarray(image / 127.5 - 1, np.float32)
 
 
-def facts_of(c: Combination, i: int, choice: Choice) -> dict[str, object]:
+def facts_of(c: Combination, i: int, choice: ComponentSpec) -> dict[str, object]:
     """What there is to tell of case `i`, for JSON; numbers are null where they are not known.
 
     `full_colour` is the value that a map shows in full colour, and `file` the name of its picture.

@@ -23,7 +23,13 @@ from gvr_bench.report.data import Loaded, load_all
 from gvr_bench.report.exports.file_names import file_names
 from gvr_bench.report.exports.latex import latex_groups
 from gvr_bench.report.exports.raster import png_of
-from gvr_bench.report.exports.rationales import Choice, arrays_of, choose, facts_of, pictures_of
+from gvr_bench.report.exports.rationales import (
+    ComponentSpec,
+    arrays_of,
+    choose,
+    facts_of,
+    pictures_of,
+)
 from gvr_bench.report.exports.tables import Format, named, written
 from gvr_bench.report.scores.tables import scoreboards
 
@@ -110,7 +116,7 @@ def _folders(names: Sequence[str]) -> list[str]:
 
 
 def _write(path: Path | str, data: str | bytes) -> int:
-    """Write a file and return its size. Raises `StoreError`."""
+    """Write a file and return its size. Raises `CacheError`."""
     raw = data if isinstance(data, bytes) else data.encode("utf-8", "replace")
     with replacing(Path(path)) as partial:
         partial.write_bytes(raw)
@@ -155,7 +161,7 @@ def _cases(c: Combination, wanted: Wanted) -> Iterator[tuple[int, str]]:
             yield i, name
 
 
-def _save_case(c: Combination, i: int, folder: Path, choice: Choice) -> list[int]:
+def _save_case(c: Combination, i: int, folder: Path, choice: ComponentSpec) -> list[int]:
     facts = json.dumps(facts_of(c, i, choice), ensure_ascii=False, indent=1, allow_nan=False)
     found = pictures_of(c, i, choice)
     return [
@@ -185,7 +191,7 @@ def _refuse_unknown(runs: Sequence[Path], wanted: Wanted) -> None:
         _refuse("case", case, cases)
     for name in wanted.explainers:
         _refuse("explainer", name, explainers)
-        if all(e.heat is None for e in explainers[name]):
+        if all(e.attribution is None for e in explainers[name]):
             why = explainers[name][0]
             raise DataError(
                 f"explainer '{name}' has no rationales: {why.status}: "

@@ -169,7 +169,7 @@ def _few_cases(table: Table) -> Iterable[str]:
 
 def _lost(table: Table) -> Iterable[str]:
     """Findings that the reconstruction has lost, before anything was asked."""
-    shares = [cell.value for _, cell in _cells(table, "oracle_base") if cell.value is not None]
+    shares = [cell.value for _, cell in _cells(table, "oracle_base_rate") if cell.value is not None]
     if shares and min(shares) > MANY_LOST:
         yield (
             f"The oracle no longer sees {min(shares):.0%} of the findings in the reconstruction "

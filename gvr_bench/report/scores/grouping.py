@@ -33,7 +33,7 @@ class Entry:
     @property
     def column(self) -> tuple[str, str]:
         """What has one protocol per table."""
-        return self.record.finding, self.record.metric
+        return self.record.output, self.record.metric
 
 
 @dataclass
@@ -70,7 +70,7 @@ def entries_of(runs: Sequence[Run], wanted: Callable[[Record], bool]) -> list[En
 def _entry(run: Run, name: str, record: Record) -> Entry:
     whose, group = Whose.of(record), declared(record.metric).group
     recipes = run.values.recipes
-    values = run.values.values.get((whose, record.metric)) if record.finding == "all" else None
+    values = run.values.values.get((whose, record.metric)) if record.output == "all" else None
     made = "prediction" if record.explainer is None else EXPLANATIONS
     return Entry(
         name, record, values, recipes.get((whose, made), ""), recipes.get((whose, group), "")

@@ -9,7 +9,7 @@ from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import entry
 from gvr_bench.report.scores.grouping import Entry
 
-_OF_ONE_SCORE = ("metric", "metric version", "finding")
+_OF_ONE_SCORE = ("metric", "metric version", "output")
 _LONG = 24
 
 Known = Mapping[str, Mapping[str, Fact]]

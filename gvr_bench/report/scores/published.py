@@ -80,7 +80,7 @@ def _row(items: list[Published], sources: list[str], records: list[Record]) -> Q
         [
             record
             for record in records
-            if (record.metric, record.finding) == (it.metric, it.finding)
+            if (record.metric, record.output) == (it.metric, it.finding)
             and record.explainer == it.explainer
         ]
     )

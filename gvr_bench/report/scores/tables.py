@@ -114,7 +114,7 @@ def scoreboards(runs: Sequence[Run]) -> list[Table]:
     Best first by the first score against ground truth, else by what convinces the oracle, else by
     what flips the model, else by name; controls last.
     """
-    entries = entries_of(runs, lambda record: bool(record.explainer) and record.finding == "all")
+    entries = entries_of(runs, lambda record: bool(record.explainer) and record.output == "all")
     units, known = _units(runs), known_protocols(runs)
     tables = []
     scopes = comparable(entries, lambda record: (record.dataset, model_of(record)))
@@ -136,7 +136,7 @@ def model_of(record: Record) -> str:
 
 
 def _model_and_finding(record: Record) -> tuple[str, ...]:
-    return model_of(record), record.finding
+    return model_of(record), record.output
 
 
 def _explainer(record: Record) -> tuple[str, ...]:
