@@ -15,7 +15,7 @@ _LEADING = (
     "oracle",
     "validity",
 )
-_UNREADABLE = frozenset({"steps"})  # cheap or dear, but neither good nor bad
+_UNREADABLE = frozenset({"optimizer_steps"})  # cheap or dear, but neither good nor bad
 
 
 def entry(metric: str) -> Declaration:

@@ -31,7 +31,7 @@ def record(**changes: object) -> Record:
     """A record of the made-up run with some of its fields replaced."""
     base: dict[str, object] = {
         "dataset": "phantom", "generator": "wgan_gp", "encoder": "conv", "head": "linear",
-        "explainer": "gvr", "finding": "all", "metric": "pixel_ap", "metric_version": "1",
+        "explainer": "gvr", "output": "all", "metric": "pixel_ap", "metric_version": "1",
         "better": "up", "value": 0.5, "low": 0.4, "high": 0.6, "n": 100, "seed": 0,
         "seconds": 1.0, "device": "cpu", "protocol": "", "keys": ("a", "b"),
     }  # fmt: skip
@@ -45,14 +45,18 @@ def model_records(seed: int = 0) -> list[Record]:
         ("auroc", "up", 0.962, 0.031), ("accuracy", "up", 0.902, 0.03), ("mae", "down", 212.4, 31.0)
     )  # fmt: skip
     return [
-        record(explainer=None, finding=finding, metric=metric, better=better, seed=seed,
+        record(explainer=None, output=output, metric=metric, better=better, seed=seed,
                value=value - shift, low=value - shift - half, high=value - shift + half)
-        for finding, shift in (("all", 0.0), ("BNP", 0.011))
+        for output, shift in (("all", 0.0), ("BNP", 0.011))
         for metric, better, value, half in scores
     ]  # fmt: skip
 
 
-MOVING = (("validity", "up", 0.97), ("reencoded_validity", "up", 0.91), ("steps", "down", 38.2))
+MOVING = (
+    ("validity", "up", 0.97),
+    ("reencoded_validity", "up", 0.91),
+    ("optimizer_steps", "down", 38.2),
+)
 
 
 def missing(status: str, reason: str, **changes: object) -> Record:

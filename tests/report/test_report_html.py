@@ -64,7 +64,7 @@ def test_names_and_reasons_cannot_become_markup(make_run: Make) -> None:
         records=[
             record(explainer=HOSTILE, dataset=HOSTILE, head=HOSTILE),
             missing("failed", HOSTILE, explainer="gvr", dataset=HOSTILE, head=HOSTILE),
-            record(explainer=None, metric=HOSTILE, finding=HOSTILE, dataset=HOSTILE, head=HOSTILE),
+            record(explainer=None, metric=HOSTILE, output=HOSTILE, dataset=HOSTILE, head=HOSTILE),
         ],
         n=1,
         size=8,

@@ -67,7 +67,7 @@ def folder(make_run: Make) -> Path:
     path = make_run(
         records=[
             record(explainer=None, metric="auroc", value=0.95, low=0.9, high=0.97),
-            record(explainer=None, metric="auroc", finding="BNP", value=0.1),
+            record(explainer=None, metric="auroc", output="BNP", value=0.1),
             record(metric="seconds_per_image", value=0.005, low=0.004, high=0.006, n=93),
             record(metric="seconds_per_image", explainer="edge", value=9.0),
         ],

@@ -167,8 +167,8 @@ def test_the_mean_over_seeds_is_ranked_not_the_worst_of_them() -> None:
 def test_runs_of_two_protocols_are_apart_and_say_in_which_setting(make: Make) -> None:
     runs = [make(f"run-{n}", whole_scoreboard(n=n, limit=n, metrics=AP)) for n in (20, 50)]
     first, second = scoreboards(runs)
-    assert first.apart == ("not comparable with protocol 2: limit: 20 here, 50 there",)
-    assert second.apart == ("not comparable with protocol 1: limit: 50 here, 20 there",)
+    assert first.apart == ("not comparable with protocol 2: max_cases: 20 here, 50 there",)
+    assert second.apart == ("not comparable with protocol 1: max_cases: 50 here, 20 there",)
 
 
 def test_runs_that_do_not_say_what_was_asked_are_apart_all_the_same(make_run: Make) -> None:

@@ -85,7 +85,7 @@ def test_a_test_split_with_one_class_has_a_note_and_no_picture(make_run: Make) -
 
 def test_the_area_is_that_of_the_records(three: Path) -> None:
     scores = [
-        record(explainer=None, metric="auroc", finding=finding, value=value, low=0.1, high=0.9)
+        record(explainer=None, metric="auroc", output=finding, value=value, low=0.1, high=0.9)
         for finding, value in (("all", 0.321), ("Mass", 0.123))
     ]
     other = record(explainer=None, metric="auroc", value=0.999, seed=5)

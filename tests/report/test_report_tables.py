@@ -218,13 +218,13 @@ def test_columns_come_in_the_order_in_which_metrics_appear(board: Callable[..., 
 
 
 def test_scores_of_single_findings_stay_out_of_the_scoreboard(board: Callable[..., Table]) -> None:
-    table = board([record(), record(finding="Effusion", value=0.9)])
+    table = board([record(), record(output="Effusion", value=0.9)])
     assert values(table) == {"gvr": (0.5,)}
 
 
 def test_a_model_table_has_a_row_per_finding_with_all_first(make_run: Make) -> None:
     records = [
-        record(explainer=None, metric=metric, better="-", finding=finding)
+        record(explainer=None, metric=metric, better="-", output=finding)
         for metric in ("auroc", "mae")
         for finding in ("Effusion", "all")
     ]
@@ -236,7 +236,7 @@ def test_a_model_table_has_a_row_per_finding_with_all_first(make_run: Make) -> N
 
 def test_the_best_head_is_marked_finding_by_finding(make_run: Make) -> None:
     records = [
-        record(explainer=None, metric="auroc", head=head, finding=finding, value=value)
+        record(explainer=None, metric="auroc", head=head, output=finding, value=value)
         for head, finding, value in (
             ("linear", "a", 0.9), ("linear", "b", 0.5), ("mlp", "a", 0.8), ("mlp", "b", 0.6),
         )

@@ -125,8 +125,8 @@ def test_runs_of_two_protocols_are_shown_apart_with_what_differs(tmp_path: Path)
         for name, limit in (("all", 100), ("half", 50))
     ]
     text = shown_shared(folders)
-    assert "not comparable with protocol 2: limit: 100 here, 50 there" in text
-    assert "not comparable with protocol 1: limit: 50 here, 100 there" in text
+    assert "not comparable with protocol 2: max_cases: 100 here, 50 there" in text
+    assert "not comparable with protocol 1: max_cases: 50 here, 100 there" in text
 
 
 def test_seeds_of_several_runs_are_one_row(tmp_path: Path) -> None:
