@@ -134,7 +134,7 @@ def test_another_process_finds_the_same_keys(
     environment = {
         **os.environ,
         "PYTHONHASHSEED": hash_seed,
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": str(Path(__file__).parent.parent / "helpers"),
     }
     done = subprocess.run(
         [sys.executable, "-c", code],
