@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 API_VERSION = 1
+Role = Literal["attribution", "counterfactual", "control"]
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,13 @@ class Head(Component, ABC):
 
 
 class Explainer(Component, ABC):
-    """Says why the model predicts what it predicts."""
+    """Says why the model predicts what it predicts.
+
+    `role` is `counterfactual` for one that also returns changed images, and `control` for a map
+    that ignores the model: the other explainers are compared with the controls.
+    """
+
+    role: ClassVar[Role] = "attribution"
 
     @abstractmethod
     def explain(

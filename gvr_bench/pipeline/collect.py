@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.serialization import read_json
+from gvr_bench.core.components import Explainer
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.metrics import DECLARED, METRICS
 from gvr_bench.pipeline.plan import Combination, Plan
@@ -93,6 +94,7 @@ class Maker:
     ) -> Record:
         """Make one record; `asked_of` is the stage whose images and questions it is about."""
         c = self.combination
+        component = stage.inputs[0].component  # of the explanations, for scores of an explainer
         value = row.get("value")
         declared = DECLARED[row["metric"]]
         return Record(
@@ -110,12 +112,13 @@ class Maker:
             high=row.get("high"),
             n=row.get("n") or 0,
             seed=c.seed,
-            seconds=round(self.outcomes[stage.inputs[0].key].seconds, 3),
+            seconds=round(self.outcomes[stage.key].seconds, 3),
             device=self.device,
             protocol=protocol(asked_of, row["metric"], declared.version, row["output"]),
             keys=(stage.key, *(needed.key for needed in stage.inputs)),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),
+            role=component.role if isinstance(component, Explainer) else None,
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gvr_bench.cache.serialization import replacing
+from gvr_bench.core.components import Role
 from gvr_bench.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ Better = Literal["up", "down", "-"]
 class Record:
     """One score of one combination.
 
-    `explainer` is None for a score of the model itself; `output` is the output it is about, or
+    `explainer` and its `role` are None for a score of the model itself, the role also for an
+    explainer that does not load; `output` is the output it is about, or
     `all`. `value` with its 95 % interval `low`..`high` over `n` images is None unless `status` is
     `ok`; otherwise `reason` says why. Numbers are comparable within one `protocol` only.
     """
@@ -49,6 +51,7 @@ class Record:
     keys: tuple[str, ...]
     status: Status = "ok"
     reason: str = ""
+    role: Role | None = None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

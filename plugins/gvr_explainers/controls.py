@@ -14,6 +14,8 @@ import gvr_bench.api as gvr
 class Random(gvr.Explainer):
     """Normal noise, drawn from the seed and the image's own pixels."""
 
+    role = "control"
+
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
@@ -29,6 +31,8 @@ class Random(gvr.Explainer):
 class Edge(gvr.Explainer):
     """Sobel magnitude of the input."""
 
+    role = "control"
+
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
@@ -41,6 +45,8 @@ class Edge(gvr.Explainer):
 
 class Intensity(gvr.Explainer):
     """The input itself: 0 where it is black, 1 where it is white."""
+
+    role = "control"
 
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context

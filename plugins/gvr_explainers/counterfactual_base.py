@@ -16,6 +16,8 @@ from gvr_explainers.latent_optimizer import Descent
 class Rationale(gvr.Explainer):
     """Moves the latent `z0` of each image to some `z`; the attribution is `g(z0) - g(z)`."""
 
+    role = "counterfactual"
+
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:

@@ -22,6 +22,8 @@ class LatentShift(gvr.Explainer):
     shift with its lowest prediction.
     """
 
+    role = "counterfactual"
+
     class Settings(gvr.Settings):
         """Lengths are those of the latent's way: lambda times the norm of the gradient."""
 

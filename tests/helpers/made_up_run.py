@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.cache.serialization import write_json
+from gvr_bench.core.components import Role
 from gvr_bench.metrics import METRICS, Metric, score
 from gvr_bench.pipeline.case_scores import EXPLANATIONS, RunValues, Whose, save_values
 from gvr_bench.results.records import Record, write_records
@@ -37,7 +38,15 @@ def record(**changes: object) -> Record:
     }  # fmt: skip
     base |= changes
     base["protocol"] = base["protocol"] or f"p-{base['metric']}"
+    base["role"] = role_of(base["explainer"]) if base["explainer"] else None
     return Record(**base)  # type: ignore[arg-type]
+
+
+def role_of(explainer: object) -> Role:
+    """The role of an explainer of the made-up run."""
+    if explainer in CONTROLS:
+        return "control"
+    return "counterfactual" if explainer == "gvr" else "attribution"
 
 
 def model_records(seed: int = 0) -> list[Record]:

@@ -127,7 +127,7 @@ def scores_of(bank: Bank, head: Stage) -> dict[str, dict[str, Any]]:
     stage = bank.stage("prediction", head, head.input("latents"))
     made = bank.compute(stage, compute_prediction)
     rows = read_json(made.out("scores.json"))
-    return {row["metric"]: row["score"] for row in rows if row["finding"] == "all"}
+    return {row["metric"]: row["score"] for row in rows if row["output"] == "all"}
 
 
 @pytest.mark.parametrize("n", [1, AT_ONCE, 2 * AT_ONCE + 1])

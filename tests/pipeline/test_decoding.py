@@ -165,7 +165,7 @@ def test_a_perfect_decoder_loses_nothing_however_often(
     assert values["reconstruction_ssim"] == pytest.approx(1)
     assert values["sample_fid"] > 0  # noise is no square, though the decoder is perfect
     assert [row["score"]["n"] for row in rows.values()] == [24] * 4
-    assert {row["finding"] for row in rows.values()} == {"all"}
+    assert {row["output"] for row in rows.values()} == {"all"}
 
 
 def test_a_decoder_that_drifts_is_found_out_by_the_tenth_round(

@@ -48,7 +48,7 @@ def same(a: StageContext, b: StageContext) -> bool:
 
 def scores_of(stage_ctx: StageContext) -> dict[tuple[str, str], dict]:
     rows = read_json(stage_ctx.out("scores.json"))
-    return {(row["metric"], row["finding"]): row for row in rows}
+    return {(row["metric"], row["output"]): row for row in rows}
 
 
 def unlabel(wanted: str, rows: slice):

@@ -68,6 +68,22 @@ def test_every_cell_has_a_value_or_a_reason(home: Path) -> None:
             assert 1 <= r["n"] <= (32 if r["explainer"] is None else 4)
 
 
+def test_seconds_are_those_of_the_scoring_stage(home: Path) -> None:
+    stages = json.loads((home / "first" / "environment.json").read_text())["stages"]
+    seconds = {stage["key"]: round(stage["seconds"], 3) for stage in stages}
+    records = records_of(home / "first")
+    assert [r["seconds"] for r in records] == [seconds[r["keys"][0]] for r in records]
+
+
+def test_records_carry_the_explainer_role(home: Path) -> None:
+    roles = {r["explainer"]: r["role"] for r in records_of(home / "first")}
+    assert roles.pop(None) is None
+    groups = {role: {e for e in roles if roles[e] == role} for role in roles.values()}
+    assert groups["control"] == {"random", "edge", "intensity"}
+    assert groups["counterfactual"] == {"gvr", "gvr-robust", "latent-shift"}
+    assert groups.keys() == {"control", "counterfactual", "attribution"}
+
+
 def test_every_explainer_is_asked_for_every_metric(home: Path) -> None:
     found: dict[str, set[str]] = {}
     for r in records_of(home / "first"):
@@ -325,4 +341,4 @@ def test_other_tasks_run_through_all_stages(again, dataset: str, head: str) -> N
     run = again(dataset=dataset, head=head, explainer=["gvr:steps=3", "saliency"])
     assert set(outcomes_of(run)) == {"done"}
     auroc = [r for r in records_of(run) if r["metric"] == "auroc"]
-    assert {r["finding"] for r in auroc} > {"all"}
+    assert {r["output"] for r in auroc} > {"all"}

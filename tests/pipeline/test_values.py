@@ -82,8 +82,8 @@ def written(tmp_path: Path, cache: ArtifactCache, plan: Plan, failed: str = "") 
 
 
 def record(stage: Stage, **changes: Any) -> Record:
-    about = {"metric": "pixel_ap", "metric_version": "2", "finding": "all"} | changes
-    made = protocol(stage, about["metric"], about["metric_version"], about["finding"])
+    about = {"metric": "pixel_ap", "metric_version": "2", "output": "all"} | changes
+    made = protocol(stage, about["metric"], about["metric_version"], about["output"])
     return Record(
         dataset="phantom", generator="wgan-gp", encoder="conv", head="linear", explainer=GVR,
         better="up", value=0.5, low=0.4, high=0.6, n=4, seed=0, seconds=1.0, device="cpu",
@@ -158,16 +158,16 @@ def test_a_scoreboard_of_a_thousand_cases_takes_less_than_two_bytes_more_than_it
 
 def test_a_protocol_says_what_it_consists_of(tmp_path: Path) -> None:
     c = combination()
-    of_cases, of_model = record(c.cases), record(c.data, metric="auroc", finding="BNP")
+    of_cases, of_model = record(c.cases), record(c.data, metric="auroc", output="BNP")
     write_protocols(tmp_path / "protocols.json", plan_of(c), [of_cases, of_model, of_cases])
     found = read_protocols(tmp_path / "protocols.json")
     dataset = {"dataset": "phantom", "dataset.version": "1", "dataset.size": 32}
     assert found[of_cases.protocol] == dataset | {
         "dataset.fingerprint": "abc", "max_cases": 4, "case_settings.findings": '["BNP"]', "case_settings.cut": 0.5,
-        "metric": "pixel_ap", "metric version": "2", "finding": "all",
+        "metric": "pixel_ap", "metric version": "2", "output": "all",
     }  # fmt: skip
     assert found[of_model.protocol] == dataset | {
-        "dataset.fingerprint": "abc", "metric": "auroc", "metric version": "2", "finding": "BNP",
+        "dataset.fingerprint": "abc", "metric": "auroc", "metric version": "2", "output": "BNP",
     }  # fmt: skip
 
 
@@ -181,6 +181,6 @@ def test_a_protocol_of_nothing_in_the_plan_still_says_what_is_scored(tmp_path: P
     strange = dataclasses.replace(record(c.cases), protocol="0123")
     write_protocols(tmp_path / "protocols.json", plan_of(c), [strange])
     assert read_protocols(tmp_path / "protocols.json") == {
-        "0123": {"metric": "pixel_ap", "metric version": "2", "finding": "all"}
+        "0123": {"metric": "pixel_ap", "metric version": "2", "output": "all"}
     }
     assert json.loads((tmp_path / "protocols.json").read_text())["asked"]
