@@ -22,7 +22,11 @@ _ROWS = (
         "your own images with a table, or one subfolder per class; needs --data-root",
     ),
     ("npz", "npz:Npz", "arrays in one file, laid out as MedMNIST's; npz:FILE"),
-    ("torchvision", "vision:Torchvision", "torchvision's, by name: torchvision:CIFAR10"),
+    (
+        "torchvision",
+        "torchvision_dataset:Torchvision",
+        "torchvision's, by name: torchvision:CIFAR10",
+    ),
 )
 
 

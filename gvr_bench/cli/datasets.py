@@ -1,8 +1,11 @@
-"""The commands that tell what can be explained, get it, and check it."""
+"""`gvr-bench datasets`: list, describe, download and check data sets."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,12 +17,14 @@ from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
     from gvr_bench.core.components import Dataset
-    from gvr_bench.data.fetch import State
+    from gvr_bench.data.download import Progress
+    from gvr_bench.data.fetch import FileState
 
-ASKED_FROM = 10**9  # bytes to download
-MOST_LINES = 20  # of what is wrong
+CONFIRM_BYTES = 10**9  # downloads from this size on are confirmed
+MAX_LINES = 20  # of faults
+LOG_INTERVAL = 10.0  # seconds between lines about one file, outside a terminal
 
-datasets_app = typer.Typer(help="What can be explained.", no_args_is_help=True)
+datasets_app = typer.Typer(help="List, download and check data sets.", no_args_is_help=True)
 Name = Annotated[
     str,
     typer.Argument(metavar="NAME[:SETTING=VALUE,...]", autocompletion=names_of("dataset")),
@@ -42,14 +47,27 @@ def datasets_list() -> None:
 def datasets_info(
     name: Name, data_root: DataRoot = None, profile: Annotated[Profile, typer.Option()] = "quick"
 ) -> None:
-    """Say what a data set holds: task, image size, and its splits."""
+    """Show the task, image size and splits of a data set."""
     with errors_in_one_line():
-        from gvr_bench.data.summary import summarise
+        import numpy as np
 
-        facts, columns, rows = summarise(opened(name, data_root, profile))
-        for fact, value in facts:
-            print(f"{fact:<10} {value}")
-        print_table(columns, rows)
+        from gvr_bench.core.types import SPLITS
+
+        dataset = open_named(name, data_root, profile)
+        task = dataset.task
+        print(f"{'task':<10} {task.kind} of {', '.join(task.outputs)}")
+        print(f"{'images':<10} {dataset.image}")
+        if task.threshold is not None:
+            print(f"{'positive':<10} from {task.threshold:g} {task.unit} up")
+        if task.source is not None and task.target is not None:
+            print(f"{'rationale':<10} {task.outputs[task.source]} to {task.outputs[task.target]}")
+        columns = [("images", "patients", "labelled", *task.outputs)]
+        for split in map(dataset.split, SPLITS):
+            labelled = int((~np.isnan(split.targets).any(axis=1)).sum())
+            positives = task.positives(split.targets).sum(axis=0)
+            counts = (len(split), len(np.unique(split.patient_ids)), labelled, *positives)
+            columns.append(tuple(f"{count:,}" for count in counts))
+        print_table(("", *SPLITS), list(zip(*columns, strict=True)))
 
 
 @datasets_app.command("fetch")
@@ -59,35 +77,32 @@ def datasets_fetch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be downloaded.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however large it is.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a large download.")] = False,
     remove_archives: Annotated[
         bool, typer.Option("--remove-archives", help="Delete each archive once it is unpacked.")
     ] = False,
 ) -> None:
-    """Download a data set, check it, and unpack it; the same command goes on after a stop."""
+    """Download a data set, check and unpack it. Repeat the command to resume it after a stop."""
     with errors_in_one_line():
-        from rich.console import Console
-
-        from gvr_bench.cli.download_progress import watching
-        from gvr_bench.data.fetch import fetch, refuse, survey
+        from gvr_bench.data.fetch import check_states, fetch, survey
         from gvr_bench.registry.registry import blaming
 
-        dataset = opened(name, data_root)
+        dataset = open_named(name, data_root)
         with blaming(f"dataset '{name}'"):
             remotes = dataset.remote()
-            folder = place(dataset, name) if remotes else None
+            folder = home_of(dataset, name) if remotes else None
         if folder is None:
-            print(f"{name} has no files to download; gvr-bench datasets info {name} says more")
+            print(f"{name} has no files to download; gvr-bench datasets info {name} describes it")
             return
-        ready = is_ready(name, data_root)
-        states = survey(remotes, folder, ready)
+        complete = has_all_images(name, data_root)
+        states = survey(remotes, folder, complete)
         if dry_run:
             show_states(states, folder, remove_archives)
             return
-        refuse(states, folder, remove_archives)
-        ask(states, name, folder, yes)
-        with watching(Console(stderr=True)) as watch:
-            fetch(remotes, folder, watch=watch, remove=remove_archives, ready=ready)
+        check_states(states, folder, remove_archives)
+        confirm(states, name, folder, yes)
+        with show_progress() as progress:
+            fetch(remotes, folder, progress=progress, remove=remove_archives, complete=complete)
         print(f"{name} is in {folder}; check it: {command('verify', name, data_root)}")
 
 
@@ -100,52 +115,46 @@ def datasets_verify(
         typer.Option(help="Read 100 images of each split, or all of them."),
     ] = "sample",
 ) -> None:
-    """Check the files of a data set and read images; exit 1 and say what is wrong."""
+    """Check the files of a data set and read images; exit 1 and list the faults, if any."""
     with errors_in_one_line():
         from rich.console import Console
 
-        from gvr_bench.cli.download_progress import watching
         from gvr_bench.data.verification import faults_of_files, faults_of_images
         from gvr_bench.pipeline.progress import Display
         from gvr_bench.registry.registry import blaming
 
-        console = Console(stderr=True)
-        wrong: list[str] = []
+        faults: list[str] = []
         with blaming(f"dataset '{name}'"):
-            dataset = opened(name, data_root)
+            dataset = open_named(name, data_root)
             if fetchable := bool(dataset.remote()):
-                place(dataset, name)
-            with watching(console) as watch:
-                wrong += faults_of_files(dataset, watch)
-            if not wrong or data_root:  # without a folder, opening it might download it
-                with Display(console, 1).stage(f"reading {name}") as count:
-                    wrong += faults_of_images(dataset, decode == "all", count)
-        if wrong:
-            show_faults(wrong, name)
-            if fetchable:
-                print(f"remove what is damaged, then: {command('fetch', name, data_root)}")
-            raise typer.Exit(SOME_FAILED)
-        read = "all images were" if decode == "all" else "a sample of the images was"
-        print(f"{name}: nothing is wrong; {read} read")
+                home_of(dataset, name)
+            with show_progress() as progress:
+                faults += faults_of_files(dataset, progress)
+            if not faults or data_root:  # without a folder, opening it might download it
+                with Display(Console(stderr=True), 1).stage(f"reading {name}") as count:
+                    faults += faults_of_images(dataset, decode == "all", count)
+        if not faults:
+            extent = "all images were" if decode == "all" else "a sample of the images was"
+            print(f"{name}: no faults; {extent} read")
+            return
+        for line in faults[:MAX_LINES]:
+            print(" ".join(line.split()))
+        if len(faults) > MAX_LINES:
+            print(f"... and {len(faults) - MAX_LINES:,} more")
+        print(f"{name}: {len(faults):,} {'fault' if len(faults) == 1 else 'faults'}")
+        if fetchable:
+            print(f"remove the damaged files, then: {command('fetch', name, data_root)}")
+        raise typer.Exit(SOME_FAILED)
 
 
-def show_faults(wrong: list[str], name: str) -> None:
-    """Print what is wrong, a line each, and how much of it there is."""
-    for line in wrong[:MOST_LINES]:
-        print(" ".join(line.split()))
-    if len(wrong) > MOST_LINES:
-        print(f"... and {len(wrong) - MOST_LINES:,} more")
-    print(f"{name}: {len(wrong):,} {'fault' if len(wrong) == 1 else 'faults'}")
-
-
-def command(word: str, name: str, data_root: Path | None) -> str:
-    """Return what to type for the same data set in the same folder."""
+def command(action: str, name: str, data_root: Path | None) -> str:
+    """What to type for the same data set in the same folder."""
     root = f" --data-root {data_root}" if data_root else ""
-    return f"gvr-bench datasets {word} {name}{root}"
+    return f"gvr-bench datasets {action} {name}{root}"
 
 
-def opened(name: str, data_root: Path | None, profile: Profile = "quick") -> Dataset:
-    """Make a data set from what was typed. Raises `UsageError` or `PluginError`."""
+def open_named(name: str, data_root: Path | None, profile: Profile = "quick") -> Dataset:
+    """Open a data set by what was typed. Raises `UsageError` or `PluginError`."""
     from gvr_bench.config.spec import parse_choice
     from gvr_bench.pipeline.graph import open_dataset
     from gvr_bench.registry.registry import installed
@@ -153,8 +162,8 @@ def opened(name: str, data_root: Path | None, profile: Profile = "quick") -> Dat
     return open_dataset(parse_choice(name), profile, data_root, installed())
 
 
-def place(dataset: Dataset, name: str) -> Path:
-    """Return the folder of a data set's files. Raises `UsageError` where none was given."""
+def home_of(dataset: Dataset, name: str) -> Path:
+    """Return the folder of a data set's files. Raises `UsageError` if it has none."""
     from gvr_bench.core.errors import UsageError
 
     if dataset.home is None:
@@ -162,12 +171,12 @@ def place(dataset: Dataset, name: str) -> Path:
     return dataset.home
 
 
-def is_ready(name: str, data_root: Path | None) -> bool:
+def has_all_images(name: str, data_root: Path | None) -> bool:
     """Whether a data set with archives finds all its images, wherever they came from."""
     from gvr_bench.core.errors import GvrError
 
     try:
-        dataset = opened(name.partition(":")[0], data_root)  # settings may ask for fewer
+        dataset = open_named(name.partition(":")[0], data_root)  # settings may select fewer
         if not any(remote.archive for remote in dataset.remote()):
             return False
         dataset.fingerprint()
@@ -176,45 +185,93 @@ def is_ready(name: str, data_root: Path | None) -> bool:
     return True
 
 
-def show_states(states: list[State], folder: Path, remove: bool) -> None:
-    """Print what is here and what would be downloaded, with the space that it takes."""
+def show_states(states: list[FileState], folder: Path, remove: bool) -> None:
+    """Print what is there and what would be downloaded, with the space that it takes."""
     from rich.filesize import decimal
 
     from gvr_bench.core.errors import DataError
-    from gvr_bench.data.fetch import free_space, refuse, space_needed
+    from gvr_bench.data.fetch import check_states, free_space, space_needed
 
     rows = []
     for state in states:
-        share = f" {state.done / state.remote.size:.0%}" if state.kind == "partial" else ""
+        percent = f" {state.done / state.remote.size:.0%}" if state.kind == "partial" else ""
         source, *others = [str(urlsplit(url).hostname) for url in state.remote.urls] or ["nowhere"]
         mirrors = f" (+{len(others)})" if others else ""
         size = decimal(state.remote.size)
-        rows.append((state.remote.name, size, state.kind + share, source + mirrors))
+        rows.append((state.remote.name, size, state.kind + percent, source + mirrors))
     print_table(("file", "size", "here", "from"), rows)
     print(f"to download   {decimal(sum(state.to_download for state in states))}")
     print(f"to unpack     about {decimal(sum(state.to_unpack for state in states))}")
     print(f"space needed  {decimal(space_needed(states, remove))}")
     print(f"space free    {decimal(free_space(folder))} in {folder}")
     try:
-        refuse(states, folder, remove)
+        check_states(states, folder, remove)
     except DataError as error:
-        print(f"so it would be refused: {error}")
+        print(f"this would fail: {error}")
 
 
-def ask(states: list[State], name: str, folder: Path, yes: bool) -> None:
-    """Ask before much is downloaded. Raises `UsageError` where nobody can answer."""
+def confirm(states: list[FileState], name: str, folder: Path, yes: bool) -> None:
+    """Ask before a large download. Raises `UsageError` where nobody can answer."""
     from rich.filesize import decimal
 
     from gvr_bench.core.errors import UsageError
 
-    coming = sum(state.to_download for state in states)
-    if yes or coming < ASKED_FROM:
+    size = sum(state.to_download for state in states)
+    if yes or size < CONFIRM_BYTES:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            f"{name} would download {decimal(coming)} into {folder}; add --yes to let it, or "
+            f"{name} would download {decimal(size)} into {folder}; add --yes to allow it, or "
             "--dry-run to see the files"
         )
-    unpacking = sum(state.to_unpack for state in states)
-    question = f"Download {decimal(coming)} and unpack {decimal(unpacking)} into {folder}?"
+    unpacked = sum(state.to_unpack for state in states)
+    question = f"Download {decimal(size)} and unpack {decimal(unpacked)} into {folder}?"
     typer.confirm(question, abort=True, err=True)
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Show files while they are downloaded, checked and unpacked, on stderr.
+
+    A bar in a terminal; elsewhere a line when a file begins and every few seconds.
+    """
+    from rich import progress as rich_progress
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.markup import escape
+
+    from gvr_bench.data.download import Progress
+
+    console = Console(stderr=True)
+    bars = rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(bar_width=20),
+        rich_progress.DownloadColumn(),
+        rich_progress.TransferSpeedColumn(),
+        rich_progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+    class FileProgress(Progress):
+        label, task, logged = "", bars.add_task("", visible=False), 0.0
+
+        def update(self, label: str, done: int, total: int) -> None:
+            now = time.monotonic()
+            if label != self.label:
+                bars.remove_task(self.task)
+                self.task = bars.add_task(escape(label), total=total, completed=done)
+            if not console.is_terminal and (
+                label != self.label or now - self.logged > LOG_INTERVAL
+            ):
+                self.log(f"{label}  {decimal(done)} of {decimal(total)}")
+                self.logged = now
+            self.label = label
+            bars.update(self.task, completed=done)
+
+        def log(self, text: str) -> None:
+            console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    with bars:
+        yield FileProgress()

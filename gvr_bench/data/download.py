@@ -1,284 +1,235 @@
-"""One file from the network: over HTTPS alone, resumed where it stopped, checked before it counts.
+"""One file over HTTPS: resumed where it stopped, and checked before it gets its name.
 
-A download that is cut off leaves `.NAME.partial` and, beside it, what tells the file apart from a
-later one under the same address. It is gone on with by a range request (RFC 9110, section 14), made
-conditional by `If-Range` (section 13.1.5) where the server gave a strong validator. Where it gave
-none, the digest at the end decides; without a digest, either, the file is begun again.
+An interrupted download leaves `.NAME.partial`. The next attempt asks for the rest of it; as size
+and digest are known, a part that belongs to another version of the file is noticed at the end.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import gzip
+import hashlib
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPResponse
+import zlib
 from pathlib import Path
-from ssl import SSLCertVerificationError
-from typing import IO, cast
-from urllib.error import HTTPError, URLError
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gvr_bench.core.errors import DataError
-from gvr_bench.core.remote_files import Remote, Watch, fault_of
-from gvr_bench.data.https import Refused, open_url
+from gvr_bench.core.remote_files import Remote
+
+if TYPE_CHECKING:
+    from requests import Response, Session
 
 CHUNK = 2**18  # bytes
-LATER = (408, 425, 429, 500, 502, 503, 504)  # answers that may be another the next time
+TIMEOUT = 30.0  # seconds without a byte
+MAX_FAILURES = 6  # attempts in a row that bring nothing
+BACKOFF, MAX_BACKOFF = (
+    1.0,
+    60.0,
+)  # seconds between attempts: the first, which doubles up to the last
+RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
+SCHEMES = ("https://",)  # redirects included
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a mirror is waited for.
+class Progress:
+    """Receives how far a file is; this one shows nothing."""
 
-    It is given up after `tries` attempts in a row that each brought fewer than `worth` bytes, with
-    pauses that double from `pause` to `longest` seconds. An attempt ends when in `silence` seconds
-    fewer than `least` bytes per second came.
-    """
+    def update(self, label: str, done: int, total: int) -> None:
+        """Show that `done` of `total` bytes are done."""
 
-    silence: float = 30.0
-    least: float = 1024.0
-    tries: int = 6
-    pause: float = 1.0
-    longest: float = 60.0
-    worth: int = 2**20
+    def log(self, text: str) -> None:
+        """Print a line."""
 
 
-class Lost(Exception):  # noqa: N818 - the next attempt may do better
-    """The connection ended early, or the server asks to come later, in `wait` seconds."""
+class MirrorError(Exception):
+    """A mirror does not have the file, and another attempt would not help."""
 
-    def __init__(self, why: str, wait: float = 0.0) -> None:
-        super().__init__(why)
+
+class InterruptedDownloadError(Exception):
+    """The rest may come with another attempt, after at least `wait` seconds."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
         self.wait = wait
 
 
-def download(remote: Remote, path: Path, patience: Patience, watch: Watch) -> None:
-    """Download a file and check it, then put it at `path`.
+def partial_path(path: Path) -> Path:
+    """Return where a file lies while it is incomplete."""
+    return path.with_name(f".{path.name}.partial")
 
-    Raises `DataError` with what each mirror said, or what cannot be written.
+
+def download(remote: Remote, path: Path, progress: Progress) -> None:
+    """Download a file to `path` from the first mirror that has it.
+
+    Raises `DataError` with the fault of each mirror, or with what cannot be written.
     """
-    said = []
+    reasons = []
     for url in remote.urls:
         try:
-            Transfer(url, remote, path, patience, watch).run()
+            _download_checked(url, remote, path, progress)
             return
-        except Refused as refusal:
-            said.append(f"{urlsplit(url).hostname}: {refusal}")
-    reasons = " ".join("; ".join(said).split()) or "it has no address"
-    raise DataError(f"{remote.name} could not be downloaded: {reasons}")
+        except MirrorError as error:
+            reasons.append(f"{urlsplit(url).hostname}: {error}")
+        except OSError as error:
+            raise DataError(
+                f"cannot write {path}: {error.strerror or error}; what was downloaded stays, and "
+                "the same command continues from there"
+            ) from error
+    reason = " ".join("; ".join(reasons).split()) or "it has no address"
+    raise DataError(f"cannot download {remote.name}: {reason}")
 
 
-class Transfer:
-    """One file from one mirror."""
+def _download_checked(url: str, remote: Remote, path: Path, progress: Progress) -> None:
+    partial = partial_path(path)
+    resumed = partial.is_file()
+    with _open_session() as session:
+        _download_all(session, url, remote, partial, progress)
+        fault = fault_of(partial, remote, progress)
+        if fault and resumed:  # its parts may be of two versions
+            partial.unlink()
+            progress.log(f"{remote.name}: {fault}; starting again")
+            _download_all(session, url, remote, partial, progress)
+            fault = fault_of(partial, remote, progress)
+    if fault:
+        partial.unlink()
+        raise MirrorError(fault)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
 
-    def __init__(
-        self, url: str, remote: Remote, path: Path, patience: Patience, watch: Watch
-    ) -> None:
-        self.url = url
-        self.remote = remote
-        self.path = path
-        self.partial = path.with_name(f".{path.name}.partial")
-        self.notes = path.with_name(f".{path.name}.partial.json")
-        self.patience = patience
-        self.watch = watch
-        self.came = 0  # bytes, in this run
 
-    def run(self) -> None:
-        """Get the file, check it and put it in its place. Raises `Refused` or `DataError`."""
-        resumed = self.have() > 0
-        self.collect()
-        fault = fault_of(self.partial, self.remote, self.watch)
-        if fault and resumed:  # its parts may be of two files
-            self.discard()
-            self.watch.say(f"{self.remote.name}: {fault}; begun again")
-            self.collect()
-            fault = fault_of(self.partial, self.remote, self.watch)
-        if fault:
-            self.discard()
-            raise Refused(fault)
-        with writing(self.path):
-            with self.partial.open("rb") as file:
-                os.fsync(file.fileno())
-            self.partial.replace(self.path)
-            self.notes.unlink(missing_ok=True)
+def _open_session() -> Session:
+    """A session that reaches no other scheme than HTTPS, not even by a redirect."""
+    from requests import Session
+    from requests.adapters import HTTPAdapter
 
-    def collect(self) -> None:
-        """Try until all bytes are there. Raises `Refused`."""
-        failed = 0
-        while True:
-            before = self.came
-            try:
-                self.attempt()
-                return
-            except Lost as loss:
-                failed = 1 if self.came - before >= self.patience.worth else failed + 1
-                if failed >= self.patience.tries:
-                    raise Refused(f"{loss}; tried {failed} times") from loss
-                pause = self.patience.pause * 2 ** (failed - 1)
-                wait = min(max(pause, loss.wait), self.patience.longest)
-                self.watch.say(f"{self.remote.name}: {loss}; again in {wait:.0f} s")
-                time.sleep(wait)
+    session = Session()
+    session.headers.update({"User-Agent": "gvr-bench", "Accept-Encoding": "identity"})
+    session.adapters.clear()
+    for scheme in SCHEMES:
+        session.mount(scheme, HTTPAdapter())
+    return session
 
-    def attempt(self) -> None:
-        """Ask once for what is not there yet. Raises `Lost` or `Refused`."""
-        have = self.have()
-        if have == self.remote.size:
-            return
+
+def _download_all(
+    session: Session, url: str, remote: Remote, partial: Path, progress: Progress
+) -> None:
+    """Send requests until the partial file has its full size. Raises `MirrorError`."""
+    failures = 0
+    while (size := _size(partial)) != remote.size:
         try:
-            with self.ask(have) as answer:
-                self.receive(answer, self.place(answer, have))
-        except (OSError, HTTPException) as error:
-            raise Lost(f"the connection was lost ({error or type(error).__name__})") from error
-
-    def have(self) -> int:
-        """Bytes of the partial file that can be gone on with; what cannot be is discarded."""
-        with writing(self.path):
-            if not self.partial.exists():
-                return 0
-            have = self.partial.stat().st_size
-        noted = self.noted()
-        known = validator(noted) or self.remote.digest
-        if noted.get("url") != self.url or not known or have > self.remote.size:
-            self.discard()
-            return 0
-        return have
-
-    def noted(self) -> dict[str, str]:
-        """What was written down about the partial file; nothing where that cannot be read."""
-        try:
-            notes = json.loads(self.notes.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        whole = isinstance(notes, dict) and all(isinstance(text, str) for text in notes.values())
-        return notes if whole else {}
-
-    def discard(self) -> None:
-        """Forget the partial file."""
-        with writing(self.path):
-            self.partial.unlink(missing_ok=True)
-            self.notes.unlink(missing_ok=True)
-
-    def ask(self, have: int) -> HTTPResponse:
-        """Send the request. Raises `Lost` or `Refused`."""
-        headers = {"User-Agent": "gvr-bench", "Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-            if tag := validator(self.noted()):
-                headers["If-Range"] = tag
-        try:
-            return open_url(self.url, headers, self.patience.silence)
-        except HTTPError as error:
-            raise self.refusal(error) from error
-        except URLError as error:
-            if isinstance(error.reason, SSLCertVerificationError):
-                raise Refused(f"its certificate is not valid ({error.reason})") from error
-            passing = isinstance(error.reason, TimeoutError | ConnectionResetError)
-            if not (passing or self.came or have):
-                raise Refused(f"it cannot be reached ({error.reason})") from error
-            raise Lost(f"it cannot be reached ({error.reason})") from error
-
-    def refusal(self, error: HTTPError) -> Lost | Refused:
-        """Say what an error of the server means."""
-        with error:
-            text = f"it answered {error.code} {error.reason}"
-            if error.code in LATER:
-                after = error.headers.get("Retry-After", "")
-                return Lost(text, float(after) if after.isdecimal() else 0.0)
-            if error.code == 416:  # the file is shorter than what is here
-                self.discard()
-                return Lost("the file has changed")
-            return Refused(text)
-
-    def place(self, answer: HTTPResponse, have: int) -> int:
-        """Return from which byte on the answer goes. Raises `Lost` or `Refused`."""
-        headers = answer.headers
-        if headers.get_content_type() == "text/html":
-            raise Refused("it sent a web page in place of the file")
-        if headers.get("Content-Encoding", "identity") != "identity":
-            raise Refused("it packs the file in a way that was not asked for")
-        if answer.status == 206 and have:
-            return self.go_on(headers, have)
-        if answer.status != 200:
-            raise Refused(f"it answered {answer.status} {answer.reason}")
-        announced = headers.get("Content-Length", "")
-        if announced and announced != str(self.remote.size):
-            raise Refused(f"it announces {announced} bytes, {self.remote.size} expected")
-        self.note(headers)
-        return 0
-
-    def go_on(self, headers: Message, have: int) -> int:
-        """Check that a partial answer goes on with the same file. Raises `Lost` or `Refused`."""
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
-        etag, before = headers.get("ETag", ""), self.noted().get("etag", "")
-        if not found or int(found[1]) != have or (etag and before and etag != before):
-            self.discard()
-            raise Lost("the file has changed")
-        if found[2] not in ("*", str(self.remote.size)):
-            raise Refused(f"it has {found[2]} bytes, {self.remote.size} expected")
-        return have
-
-    def note(self, headers: Message) -> None:
-        """Write down what tells this file apart from a later one."""
-        notes = {
-            "url": self.url,
-            "etag": headers.get("ETag", ""),
-            "modified": headers.get("Last-Modified", ""),
-        }
-        self.discard()
-        with writing(self.path):
-            self.notes.write_text(json.dumps(notes), encoding="utf-8")
-
-    def receive(self, answer: HTTPResponse, start: int) -> None:
-        """Append what comes to the partial file. Raises `Lost` or `Refused`."""
-        done, size = start, self.remote.size
-        since, until = done, time.monotonic() + self.patience.silence
-        with opened(self.partial, "ab") as file:
-            while chunk := answer.read1(CHUNK):
-                done += len(chunk)
-                if done > size:
-                    raise Refused(f"it sent more than the {size:,} bytes expected")
-                with writing(self.path):
-                    file.write(chunk)
-                    file.flush()
-                self.came += len(chunk)
-                self.watch.show(self.remote.name, done, size)
-                if time.monotonic() > until:
-                    if done - since < self.patience.least * self.patience.silence:
-                        raise Lost(f"fewer than {self.patience.least:.0f} bytes a second came")
-                    since, until = done, time.monotonic() + self.patience.silence
-        if done < size:
-            raise Lost(f"the connection ended after {done:,} of {size:,} bytes")
+            _request(session, url, remote, partial, progress)
+        except InterruptedDownloadError as error:
+            failures = 1 if _size(partial) > size else failures + 1
+            if failures >= MAX_FAILURES:
+                raise MirrorError(f"{error}; gave up after {failures} attempts") from error
+            wait = min(max(BACKOFF * 2 ** (failures - 1), error.wait), MAX_BACKOFF)
+            progress.log(f"{remote.name}: {error}; trying again in {wait:.0f} s")
+            time.sleep(wait)
 
 
-def validator(notes: Mapping[str, str]) -> str:
-    """Return what `If-Range` may carry: a strong entity tag, or else a date (RFC 9110, 13.1.5)."""
-    etag = notes.get("etag", "")
-    return etag if etag.startswith('"') else notes.get("modified", "")
+def _request(session: Session, url: str, remote: Remote, partial: Path, progress: Progress) -> None:
+    """Ask once for the missing bytes. Raises `MirrorError` or `InterruptedDownloadError`."""
+    import requests
+    from urllib3.exceptions import HTTPError
 
-
-@contextlib.contextmanager
-def opened(path: Path, mode: str = "wb") -> Iterator[IO[bytes]]:
-    """Open a file to write to, or append with `ab`. Raises `DataError`."""
-    with writing(path):
-        file = cast(IO[bytes], path.open(mode))
+    if (start := _size(partial)) > remote.size:
+        start = 0
+    headers = {"Range": f"bytes={start}-"} if start else {}
     try:
-        yield file
-    finally:
-        with writing(path):
-            file.close()
+        with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            resumed = _continues(response, remote, partial, start)
+            _append(response, remote, partial, start if resumed else 0, progress)
+    except (requests.Timeout, HTTPError) as error:
+        raise InterruptedDownloadError(f"the connection was lost ({_cause(error)})") from error
+    except requests.exceptions.SSLError as error:
+        raise MirrorError(f"its certificate is not valid ({_cause(error)})") from error
+    except requests.ConnectionError as error:
+        if start:
+            raise InterruptedDownloadError(f"it cannot be reached ({_cause(error)})") from error
+        raise MirrorError(f"it cannot be reached ({_cause(error)})") from error
+    except requests.exceptions.InvalidSchema as error:
+        raise MirrorError(f"{error}; only https is allowed") from error
+    except requests.RequestException as error:
+        raise MirrorError(str(error)) from error
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Tell what the disk refuses apart from what the network does. Raises `DataError`."""
+def _continues(response: Response, remote: Remote, partial: Path, start: int) -> bool:
+    """Check the head of a response, and whether it continues at `start` or begins again.
+
+    Raises `MirrorError` or `InterruptedDownloadError`.
+    """
+    status, headers = response.status_code, response.headers
+    answer = f"it answered {status} {response.reason}"
+    if status in RETRY_STATUS:
+        wait = headers.get("Retry-After", "")
+        raise InterruptedDownloadError(answer, float(wait) if wait.isdecimal() else 0.0)
+    if headers.get("Content-Type", "").startswith("text/html") and status < 400:
+        raise MirrorError("it sent a web page instead of the file")
+    span, _, total = headers.get("Content-Range", "").partition("/")
+    if status == 416 or (status == 206 and not span.startswith(f"bytes {start}-")):
+        partial.unlink(missing_ok=True)
+        raise InterruptedDownloadError("it has no such part of the file")
+    if status not in (200, 206):
+        raise MirrorError(answer)
+    length = headers.get("Content-Length", "") if status == 200 else total
+    if length not in ("", "*", str(remote.size)):
+        raise MirrorError(f"it announces {length} bytes, {remote.size} expected")
+    return status == 206
+
+
+def _append(
+    response: Response, remote: Remote, partial: Path, start: int, progress: Progress
+) -> None:
+    done = start
+    response.raw.enforce_content_length = False  # a short answer is reported below
+    with partial.open("ab" if start else "wb", buffering=0) as file:
+        while chunk := response.raw.read1(CHUNK):
+            done += len(chunk)
+            if done > remote.size:
+                raise MirrorError(f"it sent more than the {remote.size:,} bytes expected")
+            view = memoryview(chunk)
+            while view:  # an unbuffered file may write less than it gets
+                view = view[file.write(view) :]
+            progress.update(remote.name, done, remote.size)
+    if done < remote.size:
+        raise InterruptedDownloadError(f"only {done:,} of {remote.size:,} bytes came")
+
+
+def _cause(error: BaseException) -> str:
+    """What lies at the bottom of an error of requests."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def fault_of(path: Path, remote: Remote, progress: Progress) -> str:
+    """How a file differs from the published one, or nothing. Raises `DataError`."""
     try:
-        yield
+        size = path.stat().st_size
+        if not remote.gzipped and size != remote.size:
+            return f"it has {size:,} bytes, {remote.size:,} expected"
+        actual = digest_of_content(path, remote.digest, remote.gzipped, progress)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        return f"its gzip stream is damaged: {error}"
     except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}; what is there is kept, and the same "
-            "command goes on from it"
-        ) from error
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    return "" if actual == remote.digest else f"it is another file ({actual})"
+
+
+def digest_of_content(path: Path, like: str, gzipped: bool, progress: Progress) -> str:
+    """Digest of a file, or of what is gzipped in it, by the algorithm of the digest `like`."""
+    algorithm = like.partition(":")[0]
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    name, total = path.name.removeprefix(".").removesuffix(".partial"), path.stat().st_size
+    with path.open("rb") as raw, gzip.open(raw) as unpacked:
+        read = unpacked.read if gzipped else raw.read
+        while chunk := read(2**20):
+            digest.update(chunk)
+            progress.update(f"checking {name}", raw.tell(), total)
+    return f"{algorithm}:{digest.hexdigest()}"

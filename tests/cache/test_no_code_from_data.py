@@ -21,7 +21,7 @@ MODULES = {  # that read objects, run programs or unpack archives
 CALLS = {
     "eval", "exec", "compile", "__import__", "input", "breakpoint",
     "os.system", "os.popen", "os.execv", "os.spawnv", "os.startfile", "shutil.unpack_archive",
-    "archive.extractall", "archive.extract", "tar.extractall", "tar.extract",
+    "archive.extractall", "archive.extract", "tar.extractall",
     "torch.load", "torch.save", "torch.hub.load", "torch.compile",
     "np.load", "np.save", "numpy.load", "np.fromfile", "np.loadtxt",
     "np.genfromtxt", "pd.read_pickle", "extract_vlen",
@@ -32,6 +32,7 @@ KEYWORDS = {"shell", "allow_pickle"}  # true ones
 NETWORKS = "plugins/gvr_torch_models/loading.py"
 CLUSTER = "gvr_bench/pipeline/executors/ray_cluster.py"  # starts Ray
 IMPORTS = {
+    "tar.extract": {"gvr_bench/data/fetch.py"},  # with the filter "data"
     "importlib.import_module": {
         "gvr_bench/registry/captum_adapter.py",
         "gvr_bench/registry/validation.py",
@@ -41,12 +42,12 @@ IMPORTS = {
     "torch.jit.load": {NETWORKS},
     "torch.export.load": {NETWORKS},
 }
-NETWORK = {"urllib.request": {"gvr_bench/data/https.py"}}
+DOWNLOAD = {"gvr_bench/data/download.py"}
+NETWORK = {"requests": DOWNLOAD, "requests.adapters": DOWNLOAD}
 ALLOWED = {
     "socket": {CLUSTER},
     "subprocess": {CLUSTER},
-    # These call nothing that extracts.
-    "tarfile": {"gvr_bench/data/unpack.py"},
+    "tarfile": {"gvr_bench/data/fetch.py"},
     "zipfile": {"datasets/gvr_datasets/npz.py", NETWORKS},
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
-from fetch_server import HASTE, Server, serving
+from fetch_server import Server, serving
 from gvr_datasets import mnist as mnist_module
 from gvr_datasets.chestxray8 import dataset as chestxray8_module
 from gvr_datasets.chestxray8.downloads import RELEASE
@@ -23,7 +23,6 @@ from typer.testing import CliRunner
 
 import gvr_bench.api as gvr
 from gvr_bench.cli.main import app
-from gvr_bench.data import download as downloads
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
@@ -42,9 +41,7 @@ class Typed:
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Typed]:
-    monkeypatch.setattr(downloads, "Patience", lambda: HASTE)
-
+def typed() -> Callable[..., Typed]:
     def type_in(*arguments: object) -> Typed:
         words = ["datasets", *map(str, arguments)]
         result = CliRunner().invoke(app, words, catch_exceptions=False)
@@ -55,8 +52,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Typed]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with serving() as running:
+    with serving(monkeypatch) as running:
         yield running
 
 
@@ -104,18 +100,16 @@ def test_once_fetched_it_is_right_and_can_be_read(typed, release, tmp_path) -> N
     assert (done.code, len(list((tmp_path / "images").iterdir()))) == (0, 30)
     assert f"gvr-bench datasets verify chestxray8 --data-root {tmp_path}" in done.out
     verified = typed("verify", "chestxray8", "--data-root", tmp_path)
-    assert (verified.code, verified.out) == (
-        0,
-        "chestxray8: nothing is wrong; a sample of the images was read\n",
-    )
+    assert (verified.code, len(verified.out.splitlines())) == (0, 1)
+    assert "chestxray8: no faults" in verified.out
     assert typed("info", "chestxray8", "--data-root", tmp_path).code == 0
 
 
 def test_typed_again_it_asks_for_nothing(typed, release, server, tmp_path) -> None:
     typed("fetch", "chestxray8", "--data-root", tmp_path, "--remove-archives")
-    server.asked.clear()
+    server.requests.clear()
     assert typed("fetch", "chestxray8", "--data-root", tmp_path).code == 0
-    assert server.asked == []
+    assert server.requests == []
     assert not list(tmp_path.glob("*.tar.gz"))
     assert typed("verify", "chestxray8", "--data-root", tmp_path, "--decode", "all").code == 0
 
@@ -133,21 +127,20 @@ def test_a_dry_run_downloads_nothing_and_says_what_is_there(
     assert "partial 50%" in lines["train_val_list.txt"]
     for part in ("to download", "to unpack", "space needed", "space free"):
         assert part in done.out
-    assert server.asked == []
+    assert server.requests == []
     assert not (tmp_path / ".fetch.lock").exists()
 
 
 def test_what_would_be_refused_is_said_before_anything_is_asked(
     typed, release, server, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("gvr_bench.cli.datasets.ASKED_FROM", 1_000)
+    monkeypatch.setattr("gvr_bench.cli.datasets.CONFIRM_BYTES", 1_000)
     (tmp_path / "test_list.txt").write_text("mine")
     done = typed("fetch", "chestxray8", "--data-root", tmp_path, "--dry-run")
     assert done.code == 0
-    assert "so it would be refused" in done.out.splitlines()[-1]
     assert "rename or remove it" in done.out.splitlines()[-1]
     assert "rename or remove it" in typed("fetch", "chestxray8", "--data-root", tmp_path).err
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_images_that_are_there_from_elsewhere_are_not_downloaded(
@@ -159,8 +152,11 @@ def test_images_that_are_there_from_elsewhere_are_not_downloaded(
         path.write_bytes(picture(patient))
     (tmp_path / "Data_Entry_2017.csv").write_bytes(server.files[f"/{TABLE}"])
     assert typed("fetch", "chestxray8", "--data-root", tmp_path).code == 0
-    asked = {path for path, _, _ in server.asked}
-    assert asked == {"/BBox_List_2017.csv", "/train_val_list.txt", "/test_list.txt"}
+    assert {path for path, _ in server.requests} == {
+        "/BBox_List_2017.csv",
+        "/train_val_list.txt",
+        "/test_list.txt",
+    }
     assert typed("verify", "chestxray8", "--data-root", tmp_path).code == 0
 
 
@@ -179,11 +175,11 @@ def test_a_hostile_archive_is_refused_and_the_others_are_kept(
 
 
 def test_much_is_downloaded_only_after_a_yes(typed, release, server, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gvr_bench.cli.datasets.ASKED_FROM", 1_000)
+    monkeypatch.setattr("gvr_bench.cli.datasets.CONFIRM_BYTES", 1_000)
     done = typed("fetch", "chestxray8", "--data-root", tmp_path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert "add --yes to let it, or --dry-run to see the files" in done.err
-    assert server.asked == []
+    assert "--yes" in done.err
+    assert server.requests == []
     assert typed("fetch", "chestxray8", "--data-root", tmp_path, "--yes").code == 0
 
 
@@ -202,10 +198,8 @@ def test_a_data_set_without_files_says_so(typed) -> None:
 
 def test_a_data_set_without_files_is_verified_by_reading_it(typed) -> None:
     done = typed("verify", "digits")
-    assert (done.code, done.out) == (
-        0,
-        "digits: nothing is wrong; a sample of the images was read\n",
-    )
+    assert done.code == 0
+    assert "digits: no faults" in done.out
 
 
 def damage(folder: Path) -> dict[str, str]:
@@ -220,9 +214,9 @@ def damage(folder: Path) -> dict[str, str]:
     return {
         "test_list.txt": "it is another file",
         "images_001.tar.gz": "bytes,",
-        "BBox_List_2017.csv": "it is not there",
-        NAMES[3]: "it is not there, or not of the size it had in images_001.tar.gz",
-        NAMES[4]: "it does not begin as a PNG does",
+        "BBox_List_2017.csv": "missing",
+        NAMES[3]: "missing, or not of the size it had in images_001.tar.gz",
+        NAMES[4]: "PNG",
     }
 
 
@@ -234,10 +228,9 @@ def test_each_thing_that_is_wrong_is_a_line(typed, release, tmp_path) -> None:
     for name, why in expected.items():
         assert any(name in line and why in line for line in done.out.splitlines()), name
     assert f"1 of the 30 images named in {tmp_path / TABLE} are not on disk" in done.out
-    assert done.out.splitlines()[-2:] == [
-        "chestxray8: 6 faults",
-        f"remove what is damaged, then: gvr-bench datasets fetch chestxray8 --data-root {tmp_path}",
-    ]
+    count, hint = done.out.splitlines()[-2:]
+    assert count == "chestxray8: 6 faults"
+    assert f"gvr-bench datasets fetch chestxray8 --data-root {tmp_path}" in hint
 
 
 def test_images_that_cannot_be_read_are_named(typed, release, tmp_path) -> None:
@@ -256,10 +249,10 @@ def test_an_emptied_image_is_mended_by_fetching_again(typed, release, server, tm
     typed("fetch", "chestxray8", "--data-root", tmp_path)
     path = tmp_path / "images" / NAMES[7]
     path.write_bytes(b"")
-    server.asked.clear()
+    server.requests.clear()
     assert typed("fetch", "chestxray8", "--data-root", tmp_path).code == 0
     assert path.read_bytes() == picture(8)
-    assert server.asked == []  # the archive is still there
+    assert server.requests == []  # the archive is still there
 
 
 def test_a_long_list_of_faults_is_cut_and_counted(typed, release, tmp_path) -> None:
@@ -300,7 +293,7 @@ def test_verifying_downloads_nothing(typed, server, tmp_path, monkeypatch) -> No
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
     done = typed("verify", "mnist")
     assert (done.code, done.out.splitlines()[4]) == (1, "mnist: 4 faults")
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_the_nih_offers_what_its_data_set_needs() -> None:
@@ -313,6 +306,6 @@ def test_the_nih_offers_what_its_data_set_needs() -> None:
 
 
 def test_the_command_line_loads_no_network_before_it_is_asked() -> None:
-    code = "import sys, gvr_bench.cli.main, gvr_bench.api; print('urllib.request' in sys.modules)"
+    code = "import sys, gvr_bench.cli.main, gvr_bench.api; print('requests' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

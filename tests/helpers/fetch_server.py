@@ -7,44 +7,39 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 import gvr_bench.api as gvr
-from gvr_bench.data.download import Patience
+from gvr_bench.data import download
+from gvr_bench.data.download import Progress
 
-HASTE = Patience(silence=0.3, least=1.0, tries=3, pause=0.01, longest=0.02, worth=10)
-Misdeed = Callable[["Answer"], None]
+Misdeed = Callable[["Handler"], None]
 
 
-@dataclass
-class Told:
-    """Remembers what a user would be told."""
+class RecordedProgress(Progress):
+    """Keeps the lines that a user would read."""
 
-    said: list[str] = field(default_factory=list)
-    shown: list[tuple[str, int, int]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.lines: list[str] = []
 
-    def show(self, what: str, done: int, total: int) -> None:
-        self.shown.append((what, done, total))
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def log(self, text: str) -> None:
+        self.lines.append(text)
 
 
 class Server:
-    """Serves `files`; `misdeeds` are done to the requests for a file, one each, in turn."""
+    """Serves `files`; the next of its `misdeeds` answers a request for a file, if any is left."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.files: dict[str, bytes] = {}
-        self.etags: dict[str, str] = {}
         self.misdeeds: dict[str, list[Misdeed]] = {}
-        self.asked: list[tuple[str, str, str]] = []  # path, Range, If-Range
+        self.requests: list[tuple[str, str]] = []  # path, Range
 
     def add(self, name: str, data: bytes, *misdeeds: Misdeed, **facts: object) -> gvr.Remote:
-        """Serve a file, and say how it is to be fetched."""
+        """Serve a file; return how to fetch it."""
         self.files[f"/{name}"] = data
-        self.etags[f"/{name}"] = f'"{hashlib.sha256(data).hexdigest()[:8]}"'
         self.misdeeds[f"/{name}"] = list(misdeeds)
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         known = {"digest": digest, "size": len(data), **facts}
@@ -52,10 +47,10 @@ class Server:
 
     @property
     def ranges(self) -> list[str]:
-        return [wanted for _, wanted, _ in self.asked]
+        return [span for _, span in self.requests]
 
 
-class Answer(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server_version = "Lying/1"
     protocol_version = "HTTP/1.1"
     served: Server
@@ -64,11 +59,10 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        wanted, condition = self.headers.get("Range", ""), self.headers.get("If-Range", "")
-        self.served.asked.append((self.path, wanted, condition))
+        self.served.requests.append((self.path, self.headers.get("Range", "")))
         self.close_connection = True
-        waiting = self.served.misdeeds.get(self.path, [])
-        (waiting.pop(0) if waiting else serve)(self)
+        misdeeds = self.served.misdeeds.get(self.path, [])
+        (misdeeds.pop(0) if misdeeds else serve)(self)
 
     @property
     def data(self) -> bytes:
@@ -83,70 +77,55 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def serve(answer: Answer) -> None:
-    """Do what is right."""
-    data, etag = answer.data, answer.served.etags[answer.path]
-    wanted, condition = answer.headers.get("Range", ""), answer.headers.get("If-Range", "")
-    if wanted and condition in ("", etag):
-        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        span = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        answer.head(206, len(data) - start, Content_Range=span, ETag=etag)
-        answer.wfile.write(data[start:])
-        return
-    answer.head(200, len(data), ETag=etag)
-    answer.wfile.write(data)
+def serve(handler: Handler, count: int | None = None) -> None:
+    """Send the file, or the part that is due; `count` bytes of it and no more."""
+    data, span = handler.data, handler.headers.get("Range", "")
+    start = int(span.removeprefix("bytes=").removesuffix("-")) if span else 0
+    ranges = {"Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
+    handler.head(206 if start else 200, len(data) - start, **ranges)
+    handler.wfile.write(data[start:][:count])
 
 
-def drop(count: int, etag: bool = True) -> Misdeed:
+def drop(count: int) -> Misdeed:
     """Announce all, send the first bytes that are due, and hang up."""
-
-    def misdeed(answer: Answer) -> None:
-        data, wanted = answer.data, answer.headers.get("Range", "")
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-        tags = {"ETag": answer.served.etags[answer.path]} if etag else {}
-        if start:
-            tags["Content_Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        answer.head(206 if start else 200, len(data) - start, **tags)
-        answer.wfile.write(data[start : start + count])
-
-    return misdeed
+    return lambda handler: serve(handler, count)
 
 
-def claim(span: str, **headers: str) -> Misdeed:
-    """Send a part, and say that it is another one."""
+def claim(span: str) -> Misdeed:
+    """Send a part, and announce another one."""
 
-    def misdeed(answer: Answer) -> None:
-        answer.head(206, 10, Content_Range=span, **headers)
-        answer.wfile.write(bytes(10))
+    def misdeed(handler: Handler) -> None:
+        handler.head(206, 10, Content_Range=span)
+        handler.wfile.write(bytes(10))
 
     return misdeed
 
 
-def whole(answer: Answer) -> None:
-    """Know nothing of ranges."""
-    answer.head(200, len(answer.data))
-    answer.wfile.write(answer.data)
+def ignore_range(handler: Handler) -> None:
+    """Send the full file whatever was asked for."""
+    handler.head(200, len(handler.data))
+    handler.wfile.write(handler.data)
 
 
 def announce(length: int) -> Misdeed:
     """Announce another length than is sent."""
 
-    def misdeed(answer: Answer) -> None:
-        answer.head(200, length)
-        answer.wfile.write(answer.data)
+    def misdeed(handler: Handler) -> None:
+        handler.head(200, length)
+        handler.wfile.write(handler.data)
 
     return misdeed
 
 
-def more(answer: Answer) -> None:
+def send_more(handler: Handler) -> None:
     """Announce nothing, and go on after the end."""
-    answer.head(200, None)
-    answer.wfile.write(answer.data * 3)
+    handler.head(200, None)
+    handler.wfile.write(handler.data * 3)
 
 
 def status(code: int, **headers: str) -> Misdeed:
     """Answer with an error."""
-    return lambda answer: answer.head(code, 0, **headers)
+    return lambda handler: handler.head(code, 0, **headers)
 
 
 def redirect(url: str) -> Misdeed:
@@ -154,36 +133,35 @@ def redirect(url: str) -> Misdeed:
     return status(302, Location=url)
 
 
-def web_page(answer: Answer) -> None:
+def web_page(handler: Handler) -> None:
     """Ask to log in."""
     page = b"<html>log in</html>"
-    answer.head(200, len(page), Content_Type="text/html; charset=utf-8")
-    answer.wfile.write(page)
+    handler.head(200, len(page), Content_Type="text/html; charset=utf-8")
+    handler.wfile.write(page)
 
 
-def stall(answer: Answer) -> None:
-    """Begin, and say no more."""
-    answer.head(200, len(answer.data), ETag=answer.served.etags[answer.path])
-    answer.wfile.write(answer.data[:20])
-    answer.wfile.flush()
+def stall(handler: Handler) -> None:
+    """Send 20 bytes, then nothing for a while."""
+    serve(handler, 20)
+    handler.wfile.flush()
     time.sleep(0.6)
 
 
-def trickle(answer: Answer) -> None:
-    """Send a byte now and then, never so late that it is silence."""
-    answer.head(200, len(answer.data), ETag=answer.served.etags[answer.path])
-    for byte in answer.data[:20]:
-        with contextlib.suppress(OSError):
-            answer.wfile.write(bytes([byte]))
-        time.sleep(0.05)
-
-
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """Run a server until the block ends."""
-    handler = type("Handler", (Answer,), {})
+def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Run a server until the block ends; downloads may use plain HTTP with it, and hurry."""
+    monkeypatch.setenv("no_proxy", "*")
+    handler = type("ServingHandler", (Handler,), {})
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server = handler.served = Server(f"http://127.0.0.1:{listening.server_port}")
+    monkeypatch.setattr(download, "SCHEMES", ("https://", "http://127.0.0.1:"))
+    for name, value in {
+        "TIMEOUT": 0.3,
+        "MAX_FAILURES": 3,
+        "BACKOFF": 0.01,
+        "MAX_BACKOFF": 0.1,
+    }.items():
+        monkeypatch.setattr(download, name, value)
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
