@@ -1,10 +1,9 @@
-"""The command `gvr-bench explain`. Its body is short, and slow imports are inside it."""
+"""The command `gvr-bench explain`. Slow imports are inside the functions."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,13 +18,15 @@ from gvr_bench.core.errors import DataError, UsageError
 if TYPE_CHECKING:
     from gvr_bench.core.context import Progress
     from gvr_bench.explain import Trained
-    from gvr_bench.explain.folder import Made
+    from gvr_bench.explain.folder import Explained, ExplainerOutput
     from gvr_bench.explain.inputs import InputImage
-    from gvr_bench.results.explained_images import Answers, Unread
+    from gvr_bench.results.explained_images import ExplainedImages, UnreadableImage
+
+COLUMNS = ("image", "output", "prediction", "explainer", "after", "outcome")
 
 
-def _of_several(what: str) -> str:
-    return f"Which {what}, where the run has several."
+def _selects(what: str) -> str:
+    return f"Selects a {what}, if the run has several."
 
 
 def explain(
@@ -35,41 +36,42 @@ def explain(
         list[str] | None,
         typer.Option(
             metavar="NAME[:SETTING=VALUE,...]",
-            help="Repeatable, also one that was not in the run.  \\[default: those of the run]",
+            help="Repeatable; also explainers that were not in the run.  \\[default: those of the "
+            "run]",
             autocompletion=names_of("explainer"),
             show_default=False,
         ),
     ] = None,
-    finding: Annotated[
+    output: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             help="The output to explain, or the class to leave. Repeatable.  \\[default: all that "
-            "the model sees in the image]",
+            "the model predicts]",
             show_default=False,
         ),
     ] = None,
-    to: Annotated[
+    target_class: Annotated[
         str | None,
         typer.Option(
             metavar="CLASS",
-            help="The class to reach.  \\[default: the task's, or the second likeliest]",
+            help="The class to reach.  \\[default: the task's, or the second most likely]",
             show_default=False,
         ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help=_of_several("data set"))] = None,
-    generator: Annotated[str | None, typer.Option(help=_of_several("generator"))] = None,
-    encoder: Annotated[str | None, typer.Option(help=_of_several("encoder"))] = None,
-    head: Annotated[str | None, typer.Option(help=_of_several("head"))] = None,
-    seed: Annotated[int | None, typer.Option(help=_of_several("seed"))] = None,
+    dataset: Annotated[str | None, typer.Option(help=_selects("data set"))] = None,
+    generator: Annotated[str | None, typer.Option(help=_selects("generator"))] = None,
+    encoder: Annotated[str | None, typer.Option(help=_selects("encoder"))] = None,
+    head: Annotated[str | None, typer.Option(help=_selects("head"))] = None,
+    seed: Annotated[int | None, typer.Option(help=_selects("seed"))] = None,
     data_root: DataRoot = None,
     device: Device = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images explained at once.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where to write.  \\[default: explained-<run>]",
+            help="The folder to write.  \\[default: explained-<run>]",
             show_default=False,
         ),
     ] = None,
@@ -79,6 +81,8 @@ def explain(
     """Explain new images with a model of a finished run; nothing is trained."""
     with errors_in_one_line():
         from gvr_bench.explain import ModelSelector, open_run
+        from gvr_bench.explain.folder import explain_images
+        from gvr_bench.explain.targets import TargetSelection
 
         trained = open_run(
             run,
@@ -89,109 +93,97 @@ def explain(
             batch_size=batch_size,
         )
         folder = out or Path(f"explained-{trained.run}")
-        wanted = Wanted(tuple(images), tuple(explainer or ()), tuple(finding or ()), to)
-        answers = explain_into(folder, trained, wanted)
-        show(folder, answers, as_json)
-        if not answers.whole:
+        if (folder / "records.jsonl").exists():
+            raise UsageError(f"{folder} is the folder of a run; choose another with --out DIR")
+        selection = TargetSelection.by_name(trained.task, output or (), target_class)
+        stages = {name: trained.stage(name) for name in explainer or trained.explainers}
+        inputs, unreadable = read_images(trained, list(dict.fromkeys(images)))
+        display = Stages(len(stages) + 1)
+        explained = explain_images(trained, inputs, selection, stages, display.run)
+        explanations = write(folder, explained, unreadable, display)
+        show(folder, explanations, as_json)
+        if not explanations.succeeded:
             raise typer.Exit(SOME_FAILED)
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be explained, as it was typed."""
+class Stages:
+    """Shows the progress of each explainer on stderr."""
 
-    images: tuple[Path, ...]
-    explainers: tuple[str, ...]
-    findings: tuple[str, ...]
-    to: str | None
+    def __init__(self, count: int) -> None:
+        from gvr_bench.pipeline.progress import Display
+
+        self.display = Display(Console(stderr=True), count)
+
+    def run(self, name: str, work: Callable[[Progress], ExplainerOutput]) -> ExplainerOutput:
+        with self.display.stage(name) as progress:
+            output = work(progress)
+        self.display.number += 1
+        return output
 
 
-def explain_into(folder: Path, trained: Trained, wanted: Wanted) -> Answers:
-    """Explain images and write a folder. Raises `DataError` where none can be read."""
-    from gvr_bench.explain.folder import explain_images, write_folder
-    from gvr_bench.explain.targets import wish_of
-    from gvr_bench.pipeline.progress import Display
+def write(
+    folder: Path, explained: Explained, unreadable: Sequence[UnreadableImage], display: Stages
+) -> ExplainedImages:
+    """Write the folder and draw its page. Raises `UsageError` or `CacheError`."""
     from gvr_bench.report.explain_page import write_explained
 
-    refuse_run(folder)
-    wish = wish_of(trained.task, wanted.findings, wanted.to)
-    stages = {name: trained.stage(name) for name in wanted.explainers or trained.explainers}
-    taken, unread = read(trained, list(dict.fromkeys(wanted.images)))
-    console = Console(stderr=True)
-    display = Display(console, len(stages) + 1)
-
-    def working(name: str, work: Callable[[Progress], Made]) -> Made:
-        with display.stage(name) as progress:
-            made = work(progress)
-        display.number += 1
-        return made
-
-    explained = explain_images(trained, taken, wish, stages, working)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
             f"cannot write into {folder}: {error.strerror}; choose another folder with --out DIR"
         ) from error
-    write_folder(folder, explained, unread)
-    with display.stage("pictures") as progress:
+    explained.write(folder, unreadable)
+    with display.display.stage("pictures") as progress:
         return write_explained(folder, progress)
 
 
 def show_again(folder: Path) -> Path:
-    """Draw the page of a folder again, show its answers, and return its path."""
+    """Redraw the page of a folder, print its results, and return the page's path."""
     from gvr_bench.report.explain_page import write_explained
 
     show(folder, write_explained(folder), as_json=False)
     return folder / "index.html"
 
 
-def refuse_run(folder: Path) -> None:
-    """Refuse a folder whose own page would be lost. Raises `UsageError`."""
-    if (folder / "records.jsonl").exists():
-        raise UsageError(f"{folder} is the folder of a run; choose another with --out DIR")
+def read_images(
+    trained: Trained, paths: Sequence[Path]
+) -> tuple[list[InputImage], list[UnreadableImage]]:
+    """Read images, naming those that cannot be read. Raises `DataError` if none can."""
+    from gvr_bench.explain.inputs import printable, read_file, short_names
+    from gvr_bench.results.explained_images import UnreadableImage
 
-
-def read(trained: Trained, paths: Sequence[Path]) -> tuple[list[InputImage], list[Unread]]:
-    """Read images, naming those that cannot be read. Raises `DataError` where none can."""
-    from gvr_bench.explain.inputs import names_of, readable, take_file
-    from gvr_bench.results.explained_images import Unread
-
-    taken: list[InputImage] = []
-    unread: list[Unread] = []
-    for path, name in zip(paths, names_of(paths), strict=True):
+    images: list[InputImage] = []
+    unreadable: list[UnreadableImage] = []
+    for path, name in zip(paths, short_names(paths), strict=True):
         try:
-            taken.append(take_file(trained.dataset, path, name))
+            images.append(read_file(trained.dataset, path, name))
         except DataError as error:
             if len(paths) == 1:
                 raise
-            unread.append(Unread(readable(path), str(error)))
-            warn(str(error))
-    if not taken:
+            unreadable.append(UnreadableImage(printable(path), str(error)))
+            flat = " ".join(str(error).split())
+            # A file name could hold control sequences.
+            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in flat)
+            print(text, file=sys.stderr)
+    if not images:
         raise DataError(f"none of the {len(paths)} images can be read")
-    return taken, unread
+    return images, unreadable
 
 
-def warn(line: str) -> None:
-    """Print one line on stderr; what a terminal would obey in it is shown as code."""
-    flat = " ".join(line.split())
-    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in flat), file=sys.stderr)
-
-
-def show(folder: Path, answers: Answers, as_json: bool) -> None:
-    """Show what was answered on stdout."""
+def show(folder: Path, explained: ExplainedImages, as_json: bool) -> None:
+    """Print the results on stdout."""
     from gvr_bench.report.explain_page import table
     from gvr_bench.report.formatting import clean
     from gvr_bench.results.explained_images import PICTURES
     from gvr_bench.results.explained_images import as_json as document
 
     if as_json:
-        print(document(answers))
+        print(document(explained))
         return
-    columns = ("image", "finding", "prediction", "explainer", "after", "outcome")
-    rows = [[Text(cell, style, overflow="fold") for cell in row] for row, style in table(answers)]
-    print_table(columns, rows)
-    for image in answers.images:
+    rows = [[Text(cell, style, overflow="fold") for cell in row] for row, style in table(explained)]
+    print_table(COLUMNS, rows)
+    for image in explained.images:
         if image.warning:
             print(clean(f"{image.name} is {image.warning}"))
     print(clean(f"Page: {folder / 'index.html'}; pictures: {folder / PICTURES}"))

@@ -1,4 +1,4 @@
-"""Explains images and writes what came of it: the folder that `gvr_bench.report` shows."""
+"""Explains images and writes the folder that `gvr_bench.report` shows."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from gvr_bench.core.stage import Stage
 from gvr_bench.data.image_io import to_eight_bits
 from gvr_bench.explain.inputs import InputImage
 from gvr_bench.explain.model import Arrays, Trained
-from gvr_bench.explain.targets import Seen, TargetBatch, TargetSelection, questions
+from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection, predicts
 from gvr_bench.pipeline.cases_file import BYTES, OF_EXPLAINER, ORACLE_AFTER, described
 from gvr_bench.report.exports.file_names import file_names
 from gvr_bench.results.explained_images import (
+    ARRAYS,
     CASES,
-    FLOATS,
     PICTURES,
-    Answer,
-    Answers,
-    Asked,
-    ImageAnswers,
+    ExplainedImage,
+    ExplainedImages,
+    ExplainerResult,
+    OutputExplanation,
     Status,
-    Unread,
-    write_answers,
+    UnreadableImage,
+    write_explanations,
 )
 from gvr_bench.results.records import finite
 
-MOST = 500  # questions at once: as many cases as the page of a run shows
-SHOWN = (*OF_EXPLAINER, *ORACLE_AFTER, "trajectory", "trajectory_prediction")
-KEPT = ("attribution", "counterfactual", "latent")  # as floats
+MAX_CASES = 500  # as many as the page of a run shows
+CASE_ARRAYS = (*OF_EXPLAINER, *ORACLE_AFTER, "trajectory", "trajectory_prediction")
+FLOAT_ARRAYS = ("attribution", "counterfactual", "latent")
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """What one explainer made of all questions, or why it made nothing."""
+class ExplainerOutput:
+    """The arrays of one explainer for all cases, or why there are none."""
 
     label: str
     stage: Stage
@@ -55,231 +55,224 @@ class Made:
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """All that is written. `row` (q,) says which image a question is about.
+    """Everything that is written.
 
-    `seen` and `notes`, which say why nothing is asked, go by image; `asked`, `sees` (q,), whether
-    the model sees what is asked about, and `judged`, what the oracle says, by question.
+    `predictions` and `notes` have a row per image. `image_of`, `batch`, `predicted` and `oracle`
+    have a row per case, which is an output of an image; `image_of` (n,) is the position of its image.
     """
 
     trained: Trained
-    taken: Sequence[InputImage]
-    seen: Seen
+    images: Sequence[InputImage]
+    predictions: Predictions
     notes: Sequence[str]
-    row: NDArray[np.int64]
-    asked: TargetBatch
-    sees: NDArray[np.bool_]
-    judged: Arrays
-    made: Sequence[Made]
+    image_of: NDArray[np.int64]
+    batch: TargetBatch
+    predicted: NDArray[np.bool_]
+    oracle: Arrays
+    outputs: Sequence[ExplainerOutput]
+
+    def write(self, folder: Path, unreadable: Sequence[UnreadableImage]) -> None:
+        """Write all but the page and the pictures, which are drawn from it. Raises `CacheError`."""
+        self._write_cases(folder / CASES)
+        self._write_arrays(folder / ARRAYS)
+        write_explanations(folder, self.summary(unreadable))
+
+    def _write_cases(self, path: Path) -> None:
+        """Write the same arrays as a run, except labels and ground truth, which are unknown."""
+        c, task = self.trained.combination, self.trained.task
+        with writing_arrays(path) as file:
+            group = file.create_group("0")
+            group.attrs.update(described(c, task), total=len(self.image_of))
+            explainers = group.create_group("explainers", track_order=True)
+            if not len(self.image_of):
+                return
+            names = self._names()
+            columns: Arrays = {
+                "input": self.batch.pixels,
+                "sample_id": names,
+                "patient_id": names,
+                "source_class": self.batch.source,
+                "target_class": self.batch.target,
+                "label": np.full(len(names), np.nan, np.float32),
+                "reconstruction": self.predictions.reconstruction[self.image_of],
+                "prediction": self.predictions.predictions[self.image_of, self.batch.source],
+                "predicts_source": self.predicted,
+            }
+            for name, array in (columns | self.oracle).items():
+                put_array(group, name, to_eight_bits(array) if name in BYTES else array)
+            for output in self.outputs:
+                part = explainers.create_group(output.label.replace("/", SLASH))
+                part.attrs.update(status=output.status, reason=output.reason)
+                for name in CASE_ARRAYS:
+                    if name in output.arrays:
+                        array = output.arrays[name]
+                        put_array(part, name, to_eight_bits(array) if name in BYTES else array)
+
+    def _write_arrays(self, path: Path) -> None:
+        """Write floats: images in [-1, 1], maps as they are."""
+        outputs = np.array(self.trained.task.outputs, np.str_)
+        arrays: Arrays = {
+            "name": self._names(),
+            "output": outputs[self.batch.source],
+            "target_class": outputs[self.batch.target],
+            "image": self.batch.pixels.astype(np.float32) / 127.5 - 1,
+            "reconstruction": self.predictions.reconstruction[self.image_of],
+        }
+        for output in self.outputs:
+            prefix = f"explainers/{output.label.replace('/', SLASH)}"
+            for name in FLOAT_ARRAYS:
+                if name in output.arrays:
+                    arrays[f"{prefix}/{name}"] = output.arrays[name]
+        write_arrays(path, arrays)
+
+    def _names(self) -> NDArray[np.str_]:
+        return np.array([self.images[i].name for i in self.image_of], np.str_)
+
+    def summary(self, unreadable: Sequence[UnreadableImage]) -> ExplainedImages:
+        """Return all names and numbers, without arrays."""
+        c, task, reference = self.trained.combination, self.trained.task, self.trained.reference
+        explanations = list(self._explanations())
+        images = tuple(
+            ExplainedImage(
+                name=image.name,
+                path=image.path,
+                sha256=image.sha256,
+                reconstruction_error=finite(self.predictions.error[i]),
+                latent_distance=finite(self.predictions.distance[i]),
+                warning=reference.warning(self.predictions, i),
+                predictions={
+                    name: finite(value)
+                    for name, value in zip(
+                        task.outputs, self.predictions.predictions[i], strict=True
+                    )
+                },
+                note=self.notes[i],
+                explanations=tuple(explanations[q] for q in np.flatnonzero(self.image_of == i)),
+            )
+            for i, image in enumerate(self.images)
+        )
+        return ExplainedImages(
+            gvr_bench=gvr_bench.__version__,
+            run=self.trained.run,
+            dataset=c.dataset,
+            generator=c.generator,
+            encoder=c.encoder,
+            head=c.head,
+            seed=c.seed,
+            kind=task.kind,
+            outputs=task.outputs,
+            unit=task.unit if task.kind == "regression" else "",
+            keys={s.kind: s.key for s in (c.generator_stage, c.encoder_stage, c.head_stage)},
+            reconstruction_error_limit=reference.error,
+            latent_distance_limit=reference.distance,
+            test_images=reference.images,
+            images=images,
+            unreadable=tuple(unreadable),
+        )
+
+    def _explanations(self) -> Iterator[OutputExplanation]:
+        """Yield the explanations of each case."""
+        task, batch = self.trained.task, self.batch
+        folders = file_names(list(self._titles()))
+        files = file_names([output.label for output in self.outputs])
+        for q, (source, target) in enumerate(zip(batch.source, batch.target, strict=True)):
+            yield OutputExplanation(
+                output=task.outputs[source],
+                target_class=task.outputs[target] if task.kind == "multiclass" else None,
+                predicted=bool(self.predicted[q]),
+                prediction=finite(self.predictions.predictions[self.image_of[q], source]),
+                oracle=finite(self.oracle["oracle"][q]) if "oracle" in self.oracle else None,
+                results=tuple(
+                    _result(output, q, f"{PICTURES}/{folders[q]}/{file}.png")
+                    for output, file in zip(self.outputs, files, strict=True)
+                ),
+            )
+
+    def _titles(self) -> Iterator[str]:
+        """Name the folder of each case: its image, and its output where the image has several."""
+        counts = np.bincount(self.image_of, minlength=len(self.images))
+        for i, source in zip(self.image_of, self.batch.source, strict=True):
+            name = Path(self.images[i].name)
+            output = f" {self.trained.task.outputs[source]}" if counts[i] > 1 else ""
+            yield f"{str(name).removesuffix(name.suffix)}{output}"
 
 
 def explain_images(
     trained: Trained,
-    taken: Sequence[InputImage],
-    wish: TargetSelection,
+    images: Sequence[InputImage],
+    selection: TargetSelection,
     stages: Mapping[str, Stage],
-    working: Callable[[str, Callable[[Progress], Made]], Made],
+    with_progress: Callable[[str, Callable[[Progress], ExplainerOutput]], ExplainerOutput],
 ) -> Explained:
-    """Ask every explainer about all that the model sees, or all that is wished for.
+    """Run every explainer on all selected outputs of all images.
 
-    `working` calls what it is given, with the progress that it shows. Raises `UsageError` where
-    there are too many questions.
+    `with_progress` gets each explainer's label and calls the function it is given with a progress
+    display. Raises `UsageError` where there are too many cases.
     """
-    pixels = np.stack([one.pixels for one in taken])
-    seen = trained.see(pixels)
-    threshold = trained.decision.threshold
-    found = [questions(trained.task, wish, values, threshold) for values in seen.values]
-    pairs = np.array([pair for asked, _ in found for pair in asked], np.int64).reshape(-1, 2)
-    row = np.repeat(np.arange(len(taken)), [len(asked) for asked, _ in found])
-    if len(row) > MOST:
-        raise UsageError(f"{len(row):,} questions at once; ask at most {MOST} at a time")
-    asked = TargetBatch(pixels[row], pairs[:, 0], pairs[:, 1])
-    judged = trained.judge(asked, asked.images()) if len(row) else {}
-    made = [
-        working(label, functools.partial(answer, trained, label, stage, asked))
-        for label, stage in (stages.items() if len(row) else ())
-    ]
-    notes = [why for _, why in found]
-    sees = _sees(trained, seen.values[row], asked.source)
-    return Explained(trained, taken, seen, notes, row, asked, sees, judged, made)
-
-
-def _sees(
-    trained: Trained, values: NDArray[np.float32], source: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    if trained.task.kind == "multiclass":
-        return np.asarray(values.argmax(axis=1) == source)
-    return np.asarray(values[np.arange(len(source)), source] >= trained.decision.threshold[source])
-
-
-def answer(
-    trained: Trained, label: str, stage: Stage, asked: TargetBatch, progress: Progress
-) -> Made:
-    """Let one explainer answer; one that cannot says why, and the others go on."""
-    try:
-        arrays = trained.answer(stage, asked, progress)
-        if "counterfactual" in arrays:
-            arrays |= trained.judge(asked, torch.from_numpy(arrays["counterfactual"]), "_after")
-    except CacheError:
-        raise
-    except Unsupported as error:
-        return Made(label, stage, "n/a", {}, str(error))
-    except GvrError as error:
-        return Made(label, stage, "failed", {}, str(error))
-    except Exception as error:  # a plugin may raise anything
-        return Made(label, stage, "failed", {}, one_line(error))
-    return Made(label, stage, "ok", arrays)
-
-
-def write_folder(out: Path, explained: Explained, unread: Sequence[Unread]) -> Answers:
-    """Write all but the pictures, which are drawn from it. Raises `CacheError`."""
-    _write_cases(out / CASES, explained)
-    _write_floats(out / FLOATS, explained)
-    answers = answers_of(explained, unread)
-    write_answers(out, answers)
-    return answers
-
-
-def _write_cases(path: Path, e: Explained) -> None:
-    """Write what is shown, as a run does: without labels and truth, for nobody knows them."""
-    with writing_arrays(path) as file:
-        group = file.create_group("0")
-        group.attrs.update(described(e.trained.combination, e.trained.task), total=len(e.row))
-        explainers = group.create_group("explainers", track_order=True)
-        if not len(e.row):
-            return
-        for name, array in {**_of_cases(e), **e.judged}.items():
-            put_array(group, name, _shown(name, array))
-        for one in e.made:
-            part = explainers.create_group(one.label.replace("/", SLASH))
-            part.attrs.update(status=one.status, reason=one.reason)
-            for name in SHOWN:
-                if name in one.arrays:
-                    put_array(part, name, _shown(name, one.arrays[name]))
-
-
-def _of_cases(e: Explained) -> Arrays:
-    names = np.array([e.taken[i].name for i in e.row], np.str_)
-    return {
-        "input": e.asked.pixels,
-        "sample_id": names,
-        "patient_id": names,
-        "source_class": e.asked.source,
-        "target_class": e.asked.target,
-        "label": np.full(len(e.row), np.nan, np.float32),
-        "reconstruction": e.seen.reconstruction[e.row],
-        "prediction": e.seen.predictions[e.row, e.asked.source],
-        "predicts_source": e.sees,
-    }
-
-
-def _shown(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Images as bytes, which is what a page can show."""
-    if name not in BYTES:
-        return array
-    return to_eight_bits(array)
-
-
-def _write_floats(path: Path, e: Explained) -> None:
-    """Write what can be computed with: images in [-1, 1], maps as they are."""
-    outputs = np.array(e.trained.task.outputs, np.str_)
-    arrays: Arrays = {
-        "name": np.array([e.taken[i].name for i in e.row], np.str_),
-        "finding": outputs[e.asked.source],
-        "target": outputs[e.asked.target],
-        "image": e.asked.pixels.astype(np.float32) / 127.5 - 1,
-        "reconstruction": e.seen.reconstruction[e.row],
-    }
-    for one in e.made:
-        label = one.label.replace("/", SLASH)
-        arrays |= {
-            f"explainers/{label}/{name}": one.arrays[name] for name in KEPT if name in one.arrays
-        }
-    write_arrays(path, arrays)
-
-
-def answers_of(e: Explained, unread: Sequence[Unread]) -> Answers:
-    """Tell it all in words and numbers."""
-    c, task, usual = e.trained.combination, e.trained.task, e.trained.usual
-    asked = list(_asked(e))
-    images = []
-    for i, one in enumerate(e.taken):
-        images.append(
-            ImageAnswers(
-                name=one.name,
-                path=one.path,
-                sha256=one.sha256,
-                reconstruction_error=finite(e.seen.error[i]),
-                latent_distance=finite(e.seen.distance[i]),
-                warning=e.trained.warning(e.seen, i),
-                predictions={
-                    name: finite(value)
-                    for name, value in zip(task.outputs, e.seen.predictions[i], strict=True)
-                },
-                note=e.notes[i],
-                asked=tuple(asked[q] for q in np.flatnonzero(e.row == i)),
-            )
+    pixels = np.stack([image.pixels for image in images])
+    predictions = trained.predict_batch(pixels)
+    task, threshold = trained.task, trained.decision.threshold
+    selected = [selection.pairs(task, values, threshold) for values in predictions.values]
+    pairs = np.array([pair for some, _ in selected for pair in some], np.int64).reshape(-1, 2)
+    image_of = np.repeat(np.arange(len(images)), [len(some) for some, _ in selected])
+    if len(pairs) > MAX_CASES:
+        raise UsageError(
+            f"{len(pairs):,} outputs to explain; explain at most {MAX_CASES} at a time"
         )
-    return Answers(
-        gvr_bench=gvr_bench.__version__,
-        run=e.trained.run,
-        dataset=c.dataset,
-        generator=c.generator,
-        encoder=c.encoder,
-        head=c.head,
-        seed=c.seed,
-        kind=task.kind,
-        outputs=task.outputs,
-        unit=task.unit if task.kind == "regression" else "",
-        keys={s.kind: s.key for s in (c.generator_stage, c.encoder_stage, c.head_stage)},
-        usual_reconstruction_error=usual.error,
-        usual_latent_distance=usual.distance,
-        test_images=usual.images,
-        images=tuple(images),
-        unread=tuple(unread),
+    batch = TargetBatch(pixels[image_of], pairs[:, 0], pairs[:, 1])
+    return Explained(
+        trained,
+        images,
+        predictions,
+        [note for _, note in selected],
+        image_of,
+        batch,
+        predicts(task, predictions.values[image_of], batch.source, threshold),
+        trained.ask_oracle(batch, batch.images()) if len(pairs) else {},
+        [
+            with_progress(label, functools.partial(_run, trained, label, stage, batch))
+            for label, stage in (stages.items() if len(pairs) else ())
+        ],
     )
 
 
-def _asked(e: Explained) -> Iterator[Asked]:
-    task = e.trained.task
-    folders = file_names(list(_titles(e)))
-    files = dict(zip([m.label for m in e.made], file_names([m.label for m in e.made]), strict=True))
-    for q, (source, target) in enumerate(zip(e.asked.source, e.asked.target, strict=True)):
-        yield Asked(
-            finding=task.outputs[source],
-            target=task.outputs[target] if task.kind == "multiclass" else None,
-            seen=bool(e.sees[q]),
-            prediction=finite(e.seen.predictions[e.row[q], source]),
-            oracle=finite(e.judged["oracle"][q]) if "oracle" in e.judged else None,
-            answers=tuple(
-                _answer(one, q, f"{PICTURES}/{folders[q]}/{files[one.label]}.png") for one in e.made
-            ),
-        )
+def _run(
+    trained: Trained, label: str, stage: Stage, batch: TargetBatch, progress: Progress
+) -> ExplainerOutput:
+    """Run one explainer; if it fails the others still run."""
+    try:
+        arrays = trained.run_explainer(stage, batch, progress)
+        if "counterfactual" in arrays:
+            after = torch.from_numpy(arrays["counterfactual"])
+            arrays |= trained.ask_oracle(batch, after, "_after")
+    except CacheError:
+        raise
+    except Unsupported as error:
+        return ExplainerOutput(label, stage, "n/a", {}, str(error))
+    except GvrError as error:
+        return ExplainerOutput(label, stage, "failed", {}, str(error))
+    except Exception as error:  # a plugin may raise anything
+        return ExplainerOutput(label, stage, "failed", {}, one_line(error))
+    return ExplainerOutput(label, stage, "ok", arrays)
 
 
-def _titles(e: Explained) -> Iterator[str]:
-    """What the folder of each question is called: its image, and the finding among several."""
-    often = np.bincount(e.row, minlength=len(e.taken))
-    for i, source in zip(e.row, e.asked.source, strict=True):
-        finding = f" {e.trained.task.outputs[source]}" if often[i] > 1 else ""
-        name = e.taken[i].name
-        yield f"{name.removesuffix(Path(name).suffix)}{finding}"
+def _result(output: ExplainerOutput, q: int, picture: str) -> ExplainerResult:
+    """Return what one explainer says about case `q`."""
 
-
-def _answer(one: Made, q: int, picture: str) -> Answer:
-    def told(name: str) -> Any:
-        return one.arrays[name][q].item() if name in one.arrays else None
+    def value(name: str) -> Any:
+        return output.arrays[name][q].item() if name in output.arrays else None
 
     def number(name: str) -> float | None:
-        return finite(one.arrays[name][q]) if name in one.arrays else None
+        return finite(output.arrays[name][q]) if name in output.arrays else None
 
-    return Answer(
-        explainer=one.label,
-        key=one.stage.key,
-        status=one.status,
-        reason=one.reason or told("reason") or "",
-        picture=picture if one.status == "ok" else "",
-        found=told("success"),
-        steps=told("steps"),
+    return ExplainerResult(
+        explainer=output.label,
+        key=output.stage.key,
+        status=output.status,
+        reason=output.reason or value("reason") or "",
+        picture=picture if output.status == "ok" else "",
+        success=value("success"),
+        steps=value("steps"),
         prediction_after=number("prediction_after"),
         prediction_reencoded=number("prediction_reencoded"),
         oracle_after=number("oracle_after"),

@@ -1,4 +1,4 @@
-"""Takes new images in: files, Pillow's images and arrays, as the data set would read them."""
+"""Reads new images (files, Pillow images, arrays) as the data set would read them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.components import Dataset
 from gvr_bench.core.errors import DataError, UsageError
-from gvr_bench.core.types import ImageSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,48 +33,43 @@ class InputImage:
     pixels: NDArray[np.uint8]
 
 
-def take_file(dataset: Dataset, path: Path, name: str = "") -> InputImage:
+def read_file(dataset: Dataset, path: Path, name: str = "") -> InputImage:
     """Read an image file. Raises `DataError` that names it."""
     if path.is_dir():
         raise DataError(f"cannot read the image {path}: it is a folder; name images, {path}/*.png")
-    pixels = _checked(dataset.read(path), dataset.image, path)
+    pixels, image = dataset.read(path), dataset.image
+    if pixels.shape != (image.channels, image.size, image.size) or pixels.dtype != np.uint8:
+        raise DataError(
+            f"cannot read the image {path}: the data set returned {pixels.shape} {pixels.dtype}, "
+            f"not {image} uint8"
+        )
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read the image {path}: {error.strerror or error}") from error
-    return InputImage(name or readable(path), readable(path), sha256, pixels)
+    return InputImage(name or printable(path), printable(path), sha256, pixels)
 
 
-def readable(path: Path) -> str:
-    """Return a path as text that can be written, whatever its bytes."""
+def printable(path: Path) -> str:
+    """Return a path as text that can be encoded, whatever its bytes."""
     return str(path).encode("utf-8", "replace").decode()
 
 
-def _checked(pixels: NDArray[np.uint8], image: ImageSpec, path: Path) -> NDArray[np.uint8]:
-    """Return what a data set read, if it is as it should be. Raises `DataError`."""
-    if pixels.shape != (image.channels, image.size, image.size) or pixels.dtype != np.uint8:
-        raise DataError(
-            f"cannot read the image {path}: the data set makes {pixels.shape} {pixels.dtype} of "
-            f"it, not {image} uint8"
-        )
-    return pixels
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Return file names, or the whole path where several files share a name."""
+    counts = Counter(path.name for path in paths)
+    return [printable(Path(path.name) if counts[path.name] == 1 else path) for path in paths]
 
 
-def names_of(paths: Sequence[Path]) -> list[str]:
-    """Name files as shortly as tells them apart: by their own name, or by the whole path."""
-    often = Counter(path.name for path in paths)
-    return [readable(Path(path.name) if often[path.name] == 1 else path) for path in paths]
+def read_picture(dataset: Dataset, picture: Picture, number: int) -> InputImage:
+    """Read anything that `Picture` allows. Raises `DataError` or `UsageError`.
 
-
-def take(dataset: Dataset, picture: Picture, number: int) -> InputImage:
-    """Take in anything that `Picture` names. Raises `DataError` or `UsageError`.
-
-    What is no file goes through one, so that all images are read in the data set's own way.
+    Images in memory are written to a file first, so that the data set reads all of them alike.
     """
     if isinstance(picture, str | PathLike):
-        return take_file(dataset, Path(picture))
-    image = _image_of(picture)
+        return read_file(dataset, Path(picture))
+    image = _to_pillow(picture)
     name = f"image {number}"
     with tempfile.TemporaryDirectory(prefix="gvr-bench-") as folder:
         file = Path(folder) / "image.png"
@@ -85,11 +79,10 @@ def take(dataset: Dataset, picture: Picture, number: int) -> InputImage:
             raise UsageError(
                 f"{name} has the mode {image.mode}, which cannot be read; convert it to L or RGB"
             ) from error
-        taken = take_file(dataset, file, name)
-    return InputImage(name, "", taken.sha256, taken.pixels)
+        return replace(read_file(dataset, file, name), path="")
 
 
-def _image_of(picture: Image | NDArray[Any]) -> Image:
+def _to_pillow(picture: Image | NDArray[Any]) -> Image:
     """Return an image of Pillow's. Raises `UsageError`."""
     from PIL import Image
 
@@ -97,25 +90,23 @@ def _image_of(picture: Image | NDArray[Any]) -> Image:
         return picture
     if not isinstance(picture, np.ndarray):
         raise UsageError(
-            f"cannot explain a {type(picture).__name__}; give a path, an image of Pillow's or an "
-            "array"
+            f"cannot explain a {type(picture).__name__}; give a path, a Pillow image or an array"
         )
-    array = _bytes(picture)
+    array = _to_uint8(picture)
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
         array = np.moveaxis(array, 0, 2)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    flat = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
-    if not flat or 0 in array.shape:
+    if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
         raise UsageError(
             f"cannot explain an array of shape {picture.shape}; one image is (H, W), (H, W, 3) or "
-            "(C, H, W), and several are a list"
+            "(C, H, W); give several as a list"
         )
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an array as bytes. Raises `UsageError` where its range is not what it should be."""
+def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Map floats from [-1, 1] to bytes. Raises `UsageError` for another range or dtype."""
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f":
@@ -126,7 +117,7 @@ def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     if not (-1 <= low < 0 and high <= 1):  # NaN is refused as well
         raise UsageError(
-            f"cannot explain floats from {low:.3g} to {high:.3g}; they go from -1 (black) to 1 "
-            "(white): of x from 0 to 1 give 2 * x - 1"
+            f"cannot explain floats from {low:.3g} to {high:.3g}; the range is -1 (black) to 1 "
+            "(white): convert x in [0, 1] with 2 * x - 1"
         )
     return np.asarray(np.round((array + 1) * 127.5), np.uint8)

@@ -1,4 +1,4 @@
-"""Opens a finished run: which of its models is meant, and whether it is still there."""
+"""Opens a finished run: selects one of its models and checks that it is still in the cache."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from gvr_bench.pipeline.graph import Planner
 from gvr_bench.pipeline.options import choose_device
 from gvr_bench.pipeline.plan import Combination
 from gvr_bench.report import check_run
-from gvr_bench.report.folder import Run
 from gvr_bench.report.folder import load as read_run
 
-NEEDED: tuple[StageKind, ...] = ("data", "generator", "encoder", "latents", "head")
+REQUIRED: tuple[StageKind, ...] = ("data", "generator", "encoder", "latents", "head")
 
 
 @dataclass(frozen=True)
 class ModelSelector:
-    """Which of a run's models is meant; None leaves it open, for a run that has but one."""
+    """Selects one of a run's models; None matches any."""
 
     dataset: str | None = None
     generator: str | None = None
@@ -33,20 +32,27 @@ class ModelSelector:
     head: str | None = None
     seed: int | None = None
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run and its models lie, and how to compute these again."""
-
-    run: Path
-    cache: ArtifactCache
-
-    @property
-    def again(self) -> str:
-        """What to type where a model is gone."""
-        words = ["gvr-bench", "run", str(self.run / "spec.toml")]
-        more = ["--cache-dir", str(self.cache.root), "--out", str(self.run)]
-        return shlex.join(words + more)
+    def select(self, combinations: Sequence[Combination], run: Path) -> Combination:
+        """Return the only match. Raises `UsageError` that lists the choices."""
+        left = list(combinations)
+        names = [field.name for field in fields(self)]
+        for name in names:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            known = _values(left, name)
+            left = [c for c in left if getattr(c, name) == value]
+            if not left:
+                hint = did_you_mean(str(value), known)
+                raise UsageError(f"the run {run} has no {name} '{value}'{hint}")
+        if len(left) == 1:
+            return left[0]
+        options = [
+            " or ".join(f"--{name} {shlex.quote(value)}" for value in values)
+            for name in names
+            if len(values := _values(left, name)) > 1
+        ]
+        raise UsageError(f"the run {run} has {len(left)} models; choose one: {'; '.join(options)}")
 
 
 def load(
@@ -63,12 +69,12 @@ def load(
 ) -> Trained:
     """Open the folder of a finished run to explain new images with its model.
 
-    `cache` is where the run's models are kept, by default `$GVR_BENCH_CACHE` or the user's cache;
-    `data_root` replaces the folder of the data set's files. The other names choose a model where
-    the run has several. `device` is `auto`, `cpu` or `cuda`.
+    `cache` is where the run's models are stored, by default `$GVR_BENCH_CACHE` or the user's cache;
+    `data_root` replaces the folder of the data set's files. `device` is `auto`, `cpu` or `cuda`.
+    The other arguments select a model where the run has several.
 
-    Raises `DataError` where there is no such run or its data are gone, `UsageError` where the run
-    has no such model or several, and `CacheError` where the model is not in the cache.
+    Raises `DataError` where there is no such run or its data are missing, `UsageError` where no
+    model or several match, and `CacheError` where the model is not in the cache.
     """
     return open_run(
         Path(run),
@@ -81,14 +87,14 @@ def load(
 
 def open_run(
     run: Path,
-    which: ModelSelector,
+    selector: ModelSelector,
     *,
     cache: Path | None = None,
     data_root: Path | None = None,
     device: str = "auto",
     batch_size: int = 128,
 ) -> Trained:
-    """Plan a run again and load one of its models, as `load` says."""
+    """Plan a run again and load one of its models; see `load`."""
     from gvr_bench.registry.registry import installed
 
     if run.is_file():
@@ -96,63 +102,40 @@ def open_run(
     recorded = read_run(check_run(run))
     flags = {"data_root": str(data_root) if data_root else None}
     planner = Planner(build_spec(run / "spec.toml", flags, {}), installed())
-    combination = choose(planner.plan().combinations, which, run)
-    place = Place(run, ArtifactCache(cache or default_cache_dir()))
-    needed = [combination.head_stage.input(kind) for kind in NEEDED]
-    refuse_others(needed, recorded, place)
-    refuse_absent(needed, place)
-    try:
-        return Trained(
-            recorded.name, combination, planner, place.cache, choose_device(device), batch_size
-        )
-    except CorruptFileError as found:
-        raise CacheError(
-            f"{found.stage} is {found}; compute it again with: {place.again}"
-        ) from found
-
-
-def choose(combinations: Sequence[Combination], which: ModelSelector, run: Path) -> Combination:
-    """Return the one that is meant. Raises `UsageError` that lists what there is."""
-    left = list(combinations)
-    for field in fields(which):
-        wanted = getattr(which, field.name)
-        if wanted is None:
-            continue
-        there = list(dict.fromkeys(str(getattr(c, field.name)) for c in left))
-        left = [c for c in left if getattr(c, field.name) == wanted]
-        if not left:
-            hint = did_you_mean(str(wanted), there)
-            raise UsageError(f"the run {run} has no {field.name} '{wanted}'{hint}")
-    if len(left) == 1:
-        return left[0]
-    apart = [
-        " or ".join(f"--{field.name} {shlex.quote(label)}" for label in labels)
-        for field in fields(which)
-        if len(labels := list(dict.fromkeys(str(getattr(c, field.name)) for c in left))) > 1
-    ]
-    raise UsageError(f"the run {run} has {len(left)} models; choose one: {'; '.join(apart)}")
-
-
-def refuse_others(needed: Sequence[Stage], recorded: Run, place: Place) -> None:
-    """Refuse models other than those of the run. Raises `UsageError`."""
+    combination = selector.select(planner.plan().combinations, run)
+    artifacts = ArtifactCache(cache or default_cache_dir())
+    rerun = shlex.join(
+        ["gvr-bench", "run", f"{run}/spec.toml", "--cache-dir", f"{artifacts.root}", "--out", f"{run}"]
+    )  # fmt: skip
     keys = {stage.key for stage in recorded.environment.stages}
-    for stage in needed:
+    for kind in REQUIRED:
+        stage = combination.head_stage.input(kind)
         if stage.key not in keys:
             raise UsageError(
-                f"the run {place.run} was made with another {stage}: its data, its files or the "
-                f"version of a plugin have changed since; make it again with: {place.again}"
+                f"the run {run} used another {stage}: its data, its files or the version of a "
+                f"plugin have changed since; run it again with: {rerun}"
             )
-
-
-def refuse_absent(needed: Sequence[Stage], place: Place) -> None:
-    """Refuse what is not in the cache, or damaged there. Raises `CacheError`."""
-    for stage in needed:
-        if place.cache.has(stage):
-            continue
-        _, fault = place.cache.inspect(stage)
-        if fault:
-            raise CacheError(f"{stage} is {fault}; compute it again with: {place.again}")
-        raise CacheError(
-            f"{stage} is not in the cache {place.cache.root}; name the cache of the run with "
-            f"--cache-dir DIR, or compute it with: {place.again}"
+        check_cached(stage, artifacts, rerun)
+    try:
+        return Trained(
+            recorded.name, combination, planner, artifacts, choose_device(device), batch_size
         )
+    except CorruptFileError as error:
+        raise CacheError(f"{error.stage} is {error}; compute it again with: {rerun}") from error
+
+
+def check_cached(stage: Stage, cache: ArtifactCache, rerun: str) -> None:
+    """Check that a stage is in the cache and undamaged. Raises `CacheError`."""
+    if cache.has(stage):
+        return
+    _, fault = cache.inspect(stage)
+    if fault:
+        raise CacheError(f"{stage} is {fault}; compute it again with: {rerun}")
+    raise CacheError(
+        f"{stage} is not in the cache {cache.root}; name the cache of the run with --cache-dir DIR, "
+        f"or compute it with: {rerun}"
+    )
+
+
+def _values(combinations: Sequence[Combination], name: str) -> list[str]:
+    return list(dict.fromkeys(str(getattr(c, name)) for c in combinations))

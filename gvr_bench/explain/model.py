@@ -1,4 +1,4 @@
-"""The trained model of a run, and what explainers make of new images with it."""
+"""The trained model of a run, and what explainers return for new images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from gvr_bench.core.components import Dataset, Explainer
 from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.errors import PluginError, UsageError
 from gvr_bench.core.stage import Stage
-from gvr_bench.core.types import ExplanationTarget, ImageSpec, Task
+from gvr_bench.core.types import ExplanationTarget, Task
 from gvr_bench.data.stored_images import to_float
-from gvr_bench.explain.inputs import InputImage, take
-from gvr_bench.explain.out_of_distribution import rebuild_error, usual_of
+from gvr_bench.explain.inputs import InputImage, read_picture
 from gvr_bench.explain.rationale import Rationale
-from gvr_bench.explain.targets import Seen, TargetBatch, TargetSelection, questions, wish_of
+from gvr_bench.explain.targets import (
+    OodReference,
+    Predictions,
+    TargetBatch,
+    TargetSelection,
+    reconstruction_error,
+)
 from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import Planner
 from gvr_bench.pipeline.options import gains_from_bfloat16
@@ -32,18 +37,18 @@ from gvr_bench.pipeline.steps.heads import activated
 from gvr_bench.pipeline.steps.metric_inputs import verdicts
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
 from gvr_bench.pipeline.steps.shards import joined
-from gvr_bench.results.explained_images import unlike
 
 if TYPE_CHECKING:
     from gvr_bench.explain.inputs import Picture
 
 Arrays = dict[str, NDArray[Any]]
+Floats = NDArray[np.float32]
 
 
 class Trained:
-    """A finished run's model, which explains new images. `gvr_bench.load` makes it.
+    """A finished run's model, which explains new images. Returned by `gvr_bench.load`.
 
-    `run` is the name of the run; `usual` tells how near its own images lie to what it knows.
+    `run` is the name of the run; `reference` describes its own images.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class Trained:
         stage_ctx = self.stage_ctx(combination.head_stage)
         self.model = load_model(stage_ctx)
         self.decision = read_decision(stage_ctx, combination.head_stage)
-        self.usual = usual_of(stage_ctx, self.model)
+        self.reference = OodReference.measure(stage_ctx, self.model)
 
     @property
     def dataset(self) -> Dataset:
@@ -77,17 +82,12 @@ class Trained:
         return self.dataset.task
 
     @property
-    def image(self) -> ImageSpec:
-        """The shape that every image is brought to."""
-        return self.dataset.image
-
-    @property
     def explainers(self) -> tuple[str, ...]:
-        """The explainers of the run, the first of which is asked by default."""
+        """The explainers of the run; the first is the default."""
         return tuple(self.combination.explanations)
 
     def stage_ctx(self, stage: Stage, progress: Progress | None = None) -> StageContext:
-        """Say how a stage is worked at; its draws are those of the run."""
+        """Return the context of a stage, with the run's seed."""
         ctx = Context(
             self.device,
             seed=seed_from(stage.key),
@@ -99,38 +99,43 @@ class Trained:
         return StageContext(stage, self.cache, ctx)
 
     @torch.no_grad()
-    def see(self, pixels: NDArray[np.uint8]) -> Seen:
-        """Predict and rebuild images (n, C, H, W)."""
-        values, rebuilt, error, distance = [], [], [], []
+    def predict_batch(self, pixels: NDArray[np.uint8]) -> Predictions:
+        """Predict and reconstruct images (n, C, H, W)."""
+        rows = []
         for part in torch.split(torch.from_numpy(pixels), self.batch_size):
             x = to_float(part.to(self.device))
             z = self.model.encoder(x)
-            values.append(activated(self.task, self.model.head(z)).cpu().numpy())
-            rebuilt.append(self.model.generator(z).cpu().numpy())
-            error.append(rebuild_error(torch.from_numpy(rebuilt[-1]), x.cpu()))
-            distance.append(self.usual.distances(z.cpu().numpy()))
-        columns = [np.concatenate(column) for column in (values, rebuilt, error, distance)]
-        return Seen(columns[0], self.task.scale.invert(columns[0]), *columns[1:])
+            decoded = self.model.generator(z).cpu()
+            rows.append(
+                (
+                    activated(self.task, self.model.head(z)).cpu().numpy(),
+                    decoded.numpy(),
+                    reconstruction_error(decoded, x.cpu()),
+                    self.reference.distances(z.cpu().numpy()),
+                )
+            )
+        values, decoded, error, distance = map(np.concatenate, zip(*rows, strict=True))
+        return Predictions(values, self.task.scale.invert(values), decoded, error, distance)
 
     def predict(self, picture: Picture) -> dict[str, float]:
         """Predict one image: a probability per output, or a value in the task's unit."""
-        seen = self.see(take(self.dataset, picture, 1).pixels[None])
-        return dict(zip(self.task.outputs, seen.predictions[0].tolist(), strict=True))
+        batch = self.predict_batch(read_picture(self.dataset, picture, 1).pixels[None])
+        return dict(zip(self.task.outputs, batch.predictions[0].tolist(), strict=True))
 
     def stage(self, explainer: str) -> Stage:
-        """Plan an explainer: one of the run, or any other with settings of its own.
+        """Return the stage of an explainer: one of the run, or any other with its own settings.
 
         Raises `UsageError` or `PluginError` that names it.
         """
-        known = self.combination.explanations.get(explainer)
-        if known is None:
-            c = self.combination
-            choice = parse_choice(explainer)
-            known = self.planner.explanation(choice, c.head_stage, c.cases, c.seed)
-        return known
+        c = self.combination
+        return c.explanations.get(explainer) or self.planner.explanation(
+            parse_choice(explainer), c.head_stage, c.cases, c.seed
+        )
 
-    def answer(self, stage: Stage, asked: TargetBatch, progress: Progress | None = None) -> Arrays:
-        """Let one explainer answer; arrays are those of a run's `explanations.h5` and `trajectories.h5`.
+    def run_explainer(
+        self, stage: Stage, batch: TargetBatch, progress: Progress | None = None
+    ) -> Arrays:
+        """Return the arrays of a run's `explanations.h5` and `trajectories.h5` for new images.
 
         Raises what the plugin raises.
         """
@@ -139,41 +144,41 @@ class Trained:
         stage_ctx = self.stage_ctx(stage, progress)
         explainer = cast(Explainer, stage.component)
         parts, trajectories = [], []
-        for part in stage_ctx.ctx.batches(len(asked.source)):
-            x, target = self.put(asked, part)
-            made = explain(explainer, self.model, x, target, stage_ctx)
-            parts.append(gather(self.model, x, target, made))
-            if made.trajectory is not None:
-                trajectories.append(trajectory(self.model, made.trajectory, target))
+        for part in stage_ctx.ctx.batches(len(batch.source)):
+            x = to_float(torch.from_numpy(batch.pixels[part]).to(self.device))
+            target = self.target(batch, part)
+            explanation = explain(explainer, self.model, x, target, stage_ctx)
+            parts.append(gather(self.model, x, target, explanation))
+            if explanation.trajectory is not None:
+                trajectories.append(trajectory(self.model, explanation.trajectory, target))
         return self.in_unit(joined(parts) | (joined(trajectories) if trajectories else {}))
 
-    def put(self, asked: TargetBatch, part: slice) -> tuple[Tensor, ExplanationTarget]:
-        """Bring a batch to the device, with what is asked of it."""
-        x = to_float(torch.from_numpy(asked.pixels[part]).to(self.device))
-        columns = asked.source[part], asked.target[part]
-        return x, self.decision.explanation_target(self.task, *columns, self.device)
+    def target(self, batch: TargetBatch, part: slice) -> ExplanationTarget:
+        """Return what explainers are asked about a part of a batch."""
+        columns = batch.source[part], batch.target[part]
+        return self.decision.explanation_target(self.task, *columns, self.device)
 
     def in_unit(self, arrays: Arrays) -> Arrays:
-        """Predictions as people read them."""
+        """Convert predictions to the task's unit."""
         invert = self.task.scale.invert
         return {name: invert(a) if name in SCALED else a for name, a in arrays.items()}
 
     @functools.cached_property
     def oracle(self) -> Oracle | None:
-        """The independent model that was trained beside this one, where it is in the cache."""
+        """The independent model that was trained for this run, if it is in the cache."""
         c = self.combination
         for stage in self.planner.stages.values():
-            mine = stage.kind == "oracle" and (stage.input("data"), stage.seed) == (c.data, c.seed)
-            if mine and self.cache.has(stage):
+            same = stage.kind == "oracle" and (stage.input("data"), stage.seed) == (c.data, c.seed)
+            if same and self.cache.has(stage):
                 return load_oracle(self.stage_ctx(stage))
         return None
 
-    def judge(self, asked: TargetBatch, images: Tensor, when: str = "") -> Arrays:
-        """What the oracle says of images (n, C, H, W) in [-1, 1]; nothing where there is none."""
+    def ask_oracle(self, batch: TargetBatch, images: Tensor, suffix: str = "") -> Arrays:
+        """Return the oracle's predictions of images (n, C, H, W) in [-1, 1]; empty without one."""
         if self.oracle is None:
             return {}
-        target = self.oracle.target(asked.source, asked.target)
-        return self.in_unit(verdicts(target, self.oracle.outputs(images), when))
+        target = self.oracle.target(batch.source, batch.target)
+        return self.in_unit(verdicts(target, self.oracle.outputs(images), suffix))
 
     @overload
     def explain(
@@ -181,8 +186,8 @@ class Trained:
         picture: list[Any] | tuple[Any, ...],
         *,
         explainer: str | None = None,
-        finding: str | None = None,
-        to: str | None = None,
+        output: str | None = None,
+        target_class: str | None = None,
     ) -> list[Rationale]: ...
 
     @overload
@@ -191,8 +196,8 @@ class Trained:
         picture: Picture,
         *,
         explainer: str | None = None,
-        finding: str | None = None,
-        to: str | None = None,
+        output: str | None = None,
+        target_class: str | None = None,
     ) -> Rationale: ...
 
     def explain(
@@ -200,80 +205,87 @@ class Trained:
         picture: Any,
         *,
         explainer: str | None = None,
-        finding: str | None = None,
-        to: str | None = None,
+        output: str | None = None,
+        target_class: str | None = None,
     ) -> Rationale | list[Rationale]:
-        """Say why the model predicts what it predicts of an image, or of each of a list.
+        """Explain the model's prediction of an image, or of each of a list.
 
-        A picture is the path of a PNG or JPEG file, an image of Pillow's, or an array: uint8 from
-        0 to 255, or floats from -1 (black) to 1 (white), as (H, W), (H, W, 3) or (C, H, W). It is
-        brought to the size of the run's images as the data set does with its own.
+        A picture is the path of a PNG or JPEG file, a Pillow image, or an array: uint8 from 0 to
+        255, or floats from -1 (black) to 1 (white), as (H, W), (H, W, 3) or (C, H, W). It is resized
+        to the run's images as the data set resizes its own.
 
-        `explainer` is a name, with settings behind a colon as on the command line; by default the
-        first of the run. `finding` is the output to explain; by default the one that the model is
-        surest of. Among classes it is the class to leave, by default the predicted one, and `to`
-        the class to reach, by default that of the task, or the second likeliest.
+        `explainer` is a name, with settings after a colon as on the command line; by default the
+        first of the run. `output` is the output to explain, by default the most certain one. In a
+        task with classes it is the class to leave, by default the predicted one, and `target_class`
+        the class to reach, by default the task's, or the second most likely.
 
-        Returns one `Rationale`, or a list of them. Raises `DataError` for an image that cannot be
-        read, `UsageError` for a name that is not known, and `Unsupported` where the explainer does
-        not apply to this model.
+        Raises `DataError` for an image that cannot be read, `UsageError` for an unknown name, and
+        `Unsupported` where the explainer does not apply to this model.
         """
-        several = isinstance(picture, list | tuple)
-        wish = wish_of(self.task, [finding] if finding is not None else [], to)
+        selection = TargetSelection.by_name(
+            self.task, [output] if output is not None else [], target_class
+        )
         stage = self.stage(explainer or self.explainers[0])
-        pictures = picture if several else [picture]
-        taken = [take(self.dataset, one, i) for i, one in enumerate(pictures, start=1)]
-        if not taken:
+        pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
+        images = [read_picture(self.dataset, item, i) for i, item in enumerate(pictures, start=1)]
+        if not images:
             return []
-        pixels = np.stack([one.pixels for one in taken])
-        seen = self.see(pixels)
-        pairs = [self.surest(wish, v, one) for v, one in zip(seen.values, taken, strict=True)]
-        asked = TargetBatch(pixels, *np.array(pairs, np.int64).T)
-        made = self.answer(stage, asked)
-        found = [self.rationale(stage, one, asked, seen, made, i) for i, one in enumerate(taken)]
-        return found if several else found[0]
+        pixels = np.stack([image.pixels for image in images])
+        predictions = self.predict_batch(pixels)
+        pairs = [
+            self._surest(selection, values, image)
+            for values, image in zip(predictions.values, images, strict=True)
+        ]
+        batch = TargetBatch(pixels, *np.array(pairs, np.int64).T)
+        arrays = self.run_explainer(stage, batch)
+        rationales = [
+            self._rationale(stage, image, batch, predictions, arrays, i)
+            for i, image in enumerate(images)
+        ]
+        return rationales if isinstance(picture, list | tuple) else rationales[0]
 
-    def surest(
-        self, wish: TargetSelection, values: NDArray[np.float32], taken: InputImage
+    def _surest(
+        self, selection: TargetSelection, values: Floats, image: InputImage
     ) -> tuple[int, int]:
-        """Return what to ask of an image, whether the model sees it or not. Raises `UsageError`."""
-        asked, why = questions(self.task, wish, values, self.decision.threshold)
-        if self.task.kind == "multiclass" and not asked:
-            raise UsageError(f"{taken.name}: {why}")
-        if len(asked) == 1:
-            return asked[0]
+        """Return the output to explain, whether it is predicted or not. Raises `UsageError`."""
+        pairs, why = selection.pairs(self.task, values, self.decision.threshold)
+        if self.task.kind == "multiclass" and not pairs:
+            raise UsageError(f"{image.name}: {why}")
+        if len(pairs) == 1:
+            return pairs[0]
         k = int(np.argmax(values - self.decision.threshold))
         return k, k
 
-    def warning(self, seen: Seen, i: int) -> str:
-        """Say how image `i` is unlike those of the run; empty where it is not."""
-        usual = self.usual
-        return unlike(float(seen.error[i]), usual.error, float(seen.distance[i]), usual.distance)
-
-    def rationale(
-        self, stage: Stage, taken: InputImage, asked: TargetBatch, seen: Seen, made: Arrays, i: int
+    def _rationale(
+        self,
+        stage: Stage,
+        image: InputImage,
+        batch: TargetBatch,
+        predictions: Predictions,
+        arrays: Arrays,
+        i: int,
     ) -> Rationale:
-        """Put together what there is of image `i`."""
-        task, source, target = self.task, int(asked.source[i]), int(asked.target[i])
-
-        def one(name: str) -> Any:
-            return made[name][i].item() if name in made else None
-
+        task, source, target = self.task, int(batch.source[i]), int(batch.target[i])
+        scalars = {
+            name: arrays[name][i].item()
+            for name in ("prediction_after", "success", "reason", "steps")
+            if name in arrays
+        }
         return Rationale(
-            name=taken.name,
+            name=image.name,
             explainer=stage.name,
-            finding=task.outputs[source],
-            target=task.outputs[target] if task.kind == "multiclass" else None,
+            output=task.outputs[source],
+            target_class=task.outputs[target] if task.kind == "multiclass" else None,
             unit=task.unit if task.kind == "regression" else "",
-            image=taken.pixels.astype(np.float32) / 127.5 - 1,
-            reconstruction=seen.reconstruction[i],
-            attribution=made["attribution"][i],
-            counterfactual=made["counterfactual"][i] if "counterfactual" in made else None,
-            prediction=float(seen.predictions[i, source]),
-            prediction_after=one("prediction_after"),
-            seen=bool(made["predicts_source"][i]),
-            found=one("success"),
-            reason=one("reason") or "",
-            steps=one("steps"),
-            warning=self.warning(seen, i),
+            image=image.pixels.astype(np.float32) / 127.5 - 1,
+            reconstruction=predictions.reconstruction[i],
+            attribution=arrays["attribution"][i],
+            counterfactual=arrays["counterfactual"][i] if "counterfactual" in arrays else None,
+            prediction=float(predictions.predictions[i, source]),
+            prediction_after=scalars.get("prediction_after"),
+            predicted=bool(arrays["predicts_source"][i]),
+            success=scalars.get("success"),
+            reason=scalars.get("reason") or "",
+            steps=scalars.get("steps"),
+            warning=self.reference.warning(predictions, i),
         )

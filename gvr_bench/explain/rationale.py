@@ -1,4 +1,4 @@
-"""One explainer's answer about one image, as plain arrays."""
+"""One explainer's explanation of one image, as plain arrays."""
 
 from __future__ import annotations
 
@@ -12,68 +12,66 @@ from numpy.typing import NDArray
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.data.image_io import to_eight_bits
 from gvr_bench.report.exports.plate import Plate, draw_plate, lines_about
-from gvr_bench.results.explained_images import amount
+from gvr_bench.results.explained_images import format_prediction
 
-Float = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Rationale:
-    """Why a model predicts what it predicts of one image, as one explainer tells it.
+    """One explainer's explanation of one output of one image.
 
-    - `image`, `reconstruction` (C, H, W) float32 from -1 (black) to 1 (white): what the model was
-      shown, and what its generator makes of the image's latent.
-    - `attribution` (H, W) float32: positive is density that speaks for the finding. Of an explainer with
-      counterfactuals it is the reconstruction minus the counterfactual, mean over channels, from
-      -2 to 2; of an attribution map the scale is its own.
+    - `image`, `reconstruction` (C, H, W) float32 from -1 (black) to 1 (white): the image as the
+      model reads it, and as its generator decodes the image's latent.
+    - `attribution` (H, W) float32: positive where density speaks for the output. For an explainer
+      with counterfactuals it is the reconstruction minus the counterfactual, mean over channels,
+      from -2 to 2; the scale of other maps is their own.
     - `counterfactual` (C, H, W) float32 in [-1, 1], None for an attribution map.
-    - `finding` is the output asked about, `target` the class to reach, None where there are no
-      classes. `prediction` is a probability, or a value in `unit`; `prediction_after` that of the
-      counterfactual, None where there is none.
-    - `seen` is whether the model sees the finding at all: where it does not, there is nothing to
-      take away. `found` is whether the counterfactual is past the decision, None for an
-      attribution map, `reason` why it is not, `steps` how many were taken.
-    - `warning` says how the image is unlike those of the run, so that no answer about it is to be
-      trusted; empty where it is not.
+    - `target_class` is None where the task has no classes. `prediction` is a probability, or a
+      value in `unit`; `prediction_after` is that of the counterfactual, None where there is none.
+    - `predicted` is whether the model predicts the output at all. `success` is whether the
+      counterfactual is past the decision, None for an attribution map; `reason` says why it is not,
+      `steps` how many were taken.
+    - `warning` says how the image differs from those of the run, in which case no explanation of
+      it can be trusted; otherwise empty.
     """
 
     name: str
     explainer: str
-    finding: str
-    target: str | None
+    output: str
+    target_class: str | None
     unit: str
-    image: Float
-    reconstruction: Float
-    attribution: Float
-    counterfactual: Float | None
+    image: Floats
+    reconstruction: Floats
+    attribution: Floats
+    counterfactual: Floats | None
     prediction: float
     prediction_after: float | None
-    seen: bool
-    found: bool | None
+    predicted: bool
+    success: bool | None
     reason: str
     steps: int | None
     warning: str
 
     def save(self, path: str | PathLike[str]) -> None:
         """Draw the image, the map over it and the counterfactual as a PNG. Raises `CacheError`."""
+        after = self.counterfactual
         plate = Plate(
             title=self.name,
             lines=lines_about(
                 self.explainer,
-                self.finding,
-                self.target,
-                seen=self.seen,
-                found=self.found,
+                self.output,
+                self.target_class,
+                predicted=self.predicted,
+                success=self.success,
                 reason=self.reason,
                 warning=self.warning,
             ),
-            before=f"{self.finding} {amount(self.prediction, self.unit)}",
-            after=amount(self.prediction_after, self.unit),
+            before=f"{self.output} {format_prediction(self.prediction, self.unit)}",
+            after=format_prediction(self.prediction_after, self.unit),
             image=to_eight_bits(self.image),
             attribution=self.attribution,
-            counterfactual=None
-            if self.counterfactual is None
-            else to_eight_bits(self.counterfactual),
+            counterfactual=None if after is None else to_eight_bits(after),
         )
         with replacing(Path(path)) as partial:
             partial.write_bytes(draw_plate(plate))

@@ -20,14 +20,14 @@ from gvr_bench.report.exports.plate import Line, Plate, draw_plate, lines_about
 from gvr_bench.report.formatting import clean
 from gvr_bench.report.page import Section, make_page
 from gvr_bench.results.explained_images import (
-    ANSWERS,
     CASES,
-    Answer,
-    Answers,
-    Asked,
-    ImageAnswers,
-    amount,
-    read_answers,
+    EXPLANATIONS,
+    ExplainedImage,
+    ExplainedImages,
+    ExplainerResult,
+    OutputExplanation,
+    format_prediction,
+    read_explanations,
 )
 
 _EDGE = 128
@@ -49,7 +49,7 @@ class Row:
     `case` is the number of the first of its cases, None where nothing was asked.
     """
 
-    image: ImageAnswers
+    image: ExplainedImage
     predicted: str
     tiles: tuple[Tile, ...]
     case: int | None
@@ -60,28 +60,30 @@ def _silent(done: int, total: int, detail: str) -> None:
     """Show nothing."""
 
 
-def write_explained(folder: Path, progress: Callable[[int, int, str], None] = _silent) -> Answers:
+def write_explained(
+    folder: Path, progress: Callable[[int, int, str], None] = _silent
+) -> ExplainedImages:
     """Draw the page and all pictures of a folder from its files. Raises `DataError`.
 
     All changes of intensity share one scale. `progress` is told how many pictures of how many are
     drawn.
     """
-    answers = read_answers(folder)
+    explained = read_explanations(folder)
     combinations = read_cases(folder)
-    asked = [(image, one) for image in answers.images for one in image.asked]
+    asked = [(image, one) for image in explained.images for one in image.explanations]
     if len(combinations) != 1 or len(combinations[0]) != len(asked):
         raise DataError(
-            f"{folder / CASES} and {folder / ANSWERS} do not belong together; write them again "
+            f"{folder / CASES} and {folder / EXPLANATIONS} do not belong together; write them again "
             "with: gvr-bench explain"
         )
     (c,) = combinations
     with replacing(folder / "index.html") as partial:
-        partial.write_text(_page(folder, answers, c), encoding="utf-8")
-    plates = list(_plates(folder, answers, c))
+        partial.write_text(_page(folder, explained, c), encoding="utf-8")
+    plates = list(_plates(folder, explained, c))
     with ThreadPoolExecutor(2) as pool:
         for number, _ in enumerate(pool.map(lambda plate: _write(*plate), plates), start=1):
             progress(number, len(plates), "")
-    return answers
+    return explained
 
 
 def _write(path: Path, plate: Plate) -> None:
@@ -89,30 +91,32 @@ def _write(path: Path, plate: Plate) -> None:
         partial.write_bytes(draw_plate(plate))
 
 
-def _plates(folder: Path, answers: Answers, c: Combination) -> Iterator[tuple[Path, Plate]]:
+def _plates(
+    folder: Path, explained: ExplainedImages, c: Combination
+) -> Iterator[tuple[Path, Plate]]:
     change = change_scale(c)
     explainers = {e.name.replace(SLASH, "/"): e for e in shown(c)}
-    asked = ((image, one) for image in answers.images for one in image.asked)
+    asked = ((image, one) for image in explained.images for one in image.explanations)
     for q, (image, one) in enumerate(asked):
-        for answer in one.answers:
-            e = explainers.get(answer.explainer)
+        for result in one.results:
+            e = explainers.get(result.explainer)
             if e is None or e.attribution is None:
                 continue
             yield (
-                _inside(folder, answer.picture),
+                _inside(folder, result.picture),
                 Plate(
                     title=image.name,
                     lines=lines_about(
-                        answer.explainer,
-                        one.finding,
-                        one.target,
-                        seen=one.seen,
-                        found=answer.found,
-                        reason=answer.reason,
+                        result.explainer,
+                        one.output,
+                        one.target_class,
+                        predicted=one.predicted,
+                        success=result.success,
+                        reason=result.reason,
                         warning=image.warning,
                     ),
-                    before=f"{one.finding} {amount(one.prediction, answers.unit)}",
-                    after=amount(answer.prediction_after, answers.unit),
+                    before=f"{one.output} {format_prediction(one.prediction, explained.unit)}",
+                    after=format_prediction(result.prediction_after, explained.unit),
                     image=c.input[q],
                     attribution=e.attribution[q],
                     counterfactual=None if e.counterfactual is None else e.counterfactual[q],
@@ -125,68 +129,72 @@ def _inside(folder: Path, name: str) -> Path:
     """A file of the folder. Raises `DataError` for one that is not."""
     path = folder / name
     if not name.endswith(".png") or not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{folder / ANSWERS}: '{name}' is no picture of this folder")
+        raise DataError(f"{folder / EXPLANATIONS}: '{name}' is no picture of this folder")
     return path
 
 
-def _page(folder: Path, answers: Answers, c: Combination) -> str:
+def _page(folder: Path, explained: ExplainedImages, c: Combination) -> str:
     return make_page(
         "explained.html.j2",
         _SECTIONS,
-        version=answers.gvr_bench,
-        answers=answers,
-        rows=list(_rows(answers, c)),
+        version=explained.gvr_bench,
+        explained=explained,
+        rows=list(_rows(explained, c)),
         crisp=pictures.is_crisp(c.size),
         absent=absent(c),
-        galleries=[_warned(one, answers) for one in galleries([c], RunValues())] if len(c) else [],
-        maps=[_noted(one, answers) for one in maps(read_cases(folder, _ROWS), _ROWS)]
+        galleries=[_warned(one, explained) for one in galleries([c], RunValues())]
+        if len(c)
+        else [],
+        maps=[_noted(one, explained) for one in maps(read_cases(folder, _ROWS), _ROWS)]
         if len(c)
         else [],
         beside=[],
     )
 
 
-def _warned(gallery: Gallery, answers: Answers) -> Gallery:
+def _warned(gallery: Gallery, explained: ExplainedImages) -> Gallery:
     """A gallery whose cases say which images are unlike those of the run."""
     cases = [
         replace(case, label="", note=note)
-        for case, note in zip(gallery.view.cases, _warnings(answers), strict=True)
+        for case, note in zip(gallery.view.cases, _warnings(explained), strict=True)
     ]
     view = replace(gallery.view, cases=tuple(cases))
     return replace(gallery, view=view)
 
 
-def _noted(found: Maps, answers: Answers) -> Maps:
+def _noted(found: Maps, explained: ExplainedImages) -> Maps:
     """Maps of the first cases that say which images are unlike those of the run."""
     rows = [
         replace(row, label="", note=warning or row.note)
-        for row, warning in zip(found.rows, _warnings(answers), strict=False)
+        for row, warning in zip(found.rows, _warnings(explained), strict=False)
     ]
     return replace(found, rows=tuple(rows))
 
 
-def _warnings(answers: Answers) -> list[str]:
+def _warnings(explained: ExplainedImages) -> list[str]:
     """What is to be said of each case's image."""
-    return [image.warning for image in answers.images for _ in image.asked]
+    return [image.warning for image in explained.images for _ in image.explanations]
 
 
-def _rows(answers: Answers, c: Combination) -> Iterator[Row]:
+def _rows(explained: ExplainedImages, c: Combination) -> Iterator[Row]:
     number = 0
-    for image in answers.images:
+    for image in explained.images:
         yield Row(
             image=image,
-            predicted=predicted(answers, image),
-            tiles=tuple(_tiles(c, number)) if image.asked else (),
-            case=number if image.asked else None,
-            lines=tuple(_lines(answers, image)),
+            predicted=predicted(explained, image),
+            tiles=tuple(_tiles(c, number)) if image.explanations else (),
+            case=number if image.explanations else None,
+            lines=tuple(_lines(explained, image)),
         )
-        number += len(image.asked)
+        number += len(image.explanations)
 
 
-def predicted(answers: Answers, image: ImageAnswers) -> str:
+def predicted(explained: ExplainedImages, image: ExplainedImage) -> str:
     """What the model predicts of an image, the likeliest first where there are several outputs."""
     found = sorted(image.predictions.items(), key=lambda named: -(named[1] or 0.0))
-    parts = [f"{name} {amount(value, answers.unit)}" for name, value in found[:_OUTPUTS]]
+    parts = [
+        f"{name} {format_prediction(value, explained.unit)}" for name, value in found[:_OUTPUTS]
+    ]
     rest = len(found) - len(parts)
     return ", ".join(parts) + (f" and {rest} less likely" if rest else "")
 
@@ -200,62 +208,65 @@ def _tiles(c: Combination, i: int) -> Iterator[Tile]:
         yield Tile(over, f"Map of {e.name} over image {name}", e.name)
 
 
-def _lines(answers: Answers, image: ImageAnswers) -> Iterator[Line]:
+def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:
     """What came of an image, a line for each explainer that makes counterfactuals."""
     if image.warning:
         yield Line(image.warning, bad=True)
     if image.note:
         yield Line(image.note)
-    for one in image.asked:
-        for answer in one.answers:
-            if answer.found is not None:
-                asked = f"{one.finding} into {one.target}" if one.target else one.finding
-                came, bad = outcome(one, answer)
+    for one in image.explanations:
+        for result in one.results:
+            if result.success is not None:
+                asked = one.label
+                came, bad = outcome(one, result)
                 change = " → ".join(
-                    amount(v, answers.unit) for v in (one.prediction, answer.prediction_after)
+                    format_prediction(v, explained.unit)
+                    for v in (one.prediction, result.prediction_after)
                 )
-                yield Line(f"{answer.explainer}, {asked}: {change}, {came}", bad)
+                yield Line(f"{result.explainer}, {asked}: {change}, {came}", bad)
 
 
-def outcome(one: Asked, answer: Answer) -> tuple[str, bool]:
+def outcome(one: OutputExplanation, result: ExplainerResult) -> tuple[str, bool]:
     """What came of a question, and whether it went wrong."""
-    if answer.status != "ok":
-        return f"{answer.status}: {answer.reason or 'no reason given'}", answer.status == "failed"
-    if not one.seen:
+    if result.status != "ok":
+        return f"{result.status}: {result.reason or 'no reason given'}", result.status == "failed"
+    if not one.predicted:
         return "not seen by the model", False
-    steps = f" in {answer.steps} steps" if answer.steps is not None else ""
-    if answer.found:
+    steps = f" in {result.steps} steps" if result.steps is not None else ""
+    if result.success:
         return f"found{steps}", False
-    return f"not found: {answer.reason or 'no reason given'}", True
+    return f"not found: {result.reason or 'no reason given'}", True
 
 
-def table(answers: Answers) -> Iterator[tuple[tuple[str, ...], str]]:
+def table(explained: ExplainedImages) -> Iterator[tuple[tuple[str, ...], str]]:
     """Rows of six cells for a terminal, each with the style of the row.
 
     Image, finding, prediction, explainer, prediction after, outcome; what is as in the row above is
     left out, and attribution maps share a row.
     """
-    for image in answers.images:
+    for image in explained.images:
         name, style = clean(image.name), "yellow" if image.warning else ""
-        if not image.asked:
-            yield (name, "–", predicted(answers, image), "–", "–", image.note), style
-        for one in image.asked:
-            question = clean(f"{one.finding} into {one.target}" if one.target else one.finding)
-            before = amount(one.prediction, answers.unit)
-            for explainer, after, came, bad in _came(answers, one):
+        if not image.explanations:
+            yield (name, "–", predicted(explained, image), "–", "–", image.note), style
+        for one in image.explanations:
+            question = clean(one.label)
+            before = format_prediction(one.prediction, explained.unit)
+            for explainer, after, came, bad in _came(explained, one):
                 cells = (name, question, before, clean(explainer), after, clean(came))
                 yield cells, "red" if bad else style
                 name = question = before = ""
 
 
-def _came(answers: Answers, one: Asked) -> Iterator[tuple[str, str, str, bool]]:
+def _came(
+    explained: ExplainedImages, one: OutputExplanation
+) -> Iterator[tuple[str, str, str, bool]]:
     """Explainers, the prediction after, what came of it and whether it went wrong."""
-    maps_of = [a.explainer for a in one.answers if a.status == "ok" and a.found is None]
-    for answer in one.answers:
-        if answer.explainer not in maps_of:
-            known = answer.prediction_after is not None
-            after = amount(answer.prediction_after, answers.unit) if known else "–"
-            yield answer.explainer, after, *outcome(one, answer)
+    maps_of = [a.explainer for a in one.results if a.status == "ok" and a.success is None]
+    for result in one.results:
+        if result.explainer not in maps_of:
+            known = result.prediction_after is not None
+            after = format_prediction(result.prediction_after, explained.unit) if known else "–"
+            yield result.explainer, after, *outcome(one, result)
     if maps_of:
         few = len(maps_of) <= _NAMED
         whose = ", ".join(maps_of) if few else f"{len(maps_of)} others"

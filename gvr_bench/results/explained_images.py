@@ -1,4 +1,4 @@
-"""What explainers answered about new images: the file `explanations.json` of their folder."""
+"""`explanations.json`: what `gvr-bench explain` found out about new images. Written and read here."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Literal
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError
 
-ANSWERS = "explanations.json"
-CASES, FLOATS, PICTURES = "cases.h5", "explanations.h5", "pictures"  # beside it
-UNSEEN = "the model does not see this finding: there is nothing to take away"
-USUAL = 0.995  # share of a run's own images below each of two limits: 1 in 100 is marked, at most
+EXPLANATIONS = "explanations.json"
+CASES, ARRAYS, PICTURES = "cases.h5", "explanations.h5", "pictures"  # beside it
+NOT_PREDICTED = "the model does not predict this output: there is nothing to explain away"
+OOD_QUANTILE = 0.995  # of the run's own images, for each of two limits: at most 1 in 100 is marked
 
 Status = Literal["ok", "n/a", "failed"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one explainer answered.
+class ExplainerResult:
+    """What one explainer returned.
 
-    `key` says all that it depends on but the image; `picture` is a file of the same folder, empty
-    where there is no map. `found` and what follows are None for one that makes no counterfactual;
-    `reason` says why there is no map, or why no counterfactual was found.
+    `key` identifies everything it depends on except the image. `picture` is a file of the same
+    folder, empty where there is no map. `success` and the fields after it are None for an explainer
+    without counterfactuals. `reason` says why there is no map, or why the search failed.
     """
 
     explainer: str
@@ -34,7 +34,7 @@ class Answer:
     status: Status
     reason: str = ""
     picture: str = ""
-    found: bool | None = None
+    success: bool | None = None
     steps: int | None = None
     prediction_after: float | None = None
     prediction_reencoded: float | None = None
@@ -42,28 +42,33 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked about an image: why `finding`, or why `finding` and not the class `target`.
+class OutputExplanation:
+    """The explanations of one output of one image, or of `output` rather than `target_class`.
 
-    `seen` is whether the model sees the finding at all. `prediction` is a probability, or a value
-    in the task's unit; `oracle` what an independent model says, None where none was trained.
+    `predicted` is whether the model predicts the output at all. `prediction` is a probability, or a
+    value in the task's unit; `oracle` is that of the independent model, None without one.
     """
 
-    finding: str
-    target: str | None
-    seen: bool
+    output: str
+    target_class: str | None
+    predicted: bool
     prediction: float | None
     oracle: float | None
-    answers: tuple[Answer, ...]
+    results: tuple[ExplainerResult, ...]
+
+    @property
+    def label(self) -> str:
+        """The output, or the change of class, in words."""
+        return f"{self.output} into {self.target_class}" if self.target_class else self.output
 
 
 @dataclass(frozen=True)
-class ImageAnswers:
-    """One image and all that was asked about it.
+class ExplainedImage:
+    """One image with its explanations.
 
     `reconstruction_error` is the mean absolute difference between the image and its reconstruction,
-    from 0 to 2, and `latent_distance` the Mahalanobis distance of its latent from those of the
-    training images; `warning` says where they are unusual, and `note` why nothing was asked.
+    from 0 to 2; `latent_distance` is the Mahalanobis distance of its latent from those of the
+    training images. `warning` is set where either is unusual, `note` where nothing was explained.
     """
 
     name: str
@@ -74,11 +79,11 @@ class ImageAnswers:
     warning: str
     predictions: dict[str, float | None]
     note: str
-    asked: tuple[Asked, ...]
+    explanations: tuple[OutputExplanation, ...]
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadableImage:
     """An image that could not be read, and why."""
 
     path: str
@@ -86,11 +91,11 @@ class Unread:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """All images of one call, explained with one model of a run.
+class ExplainedImages:
+    """The content of the file: all images of one call, explained with one model of a run.
 
-    `keys` are those of the model's stages. Of `test_images` images of the run's test split 99.5 %
-    are below `usual_reconstruction_error`, and as many below `usual_latent_distance`.
+    `keys` are those of the model's stages. 99.5 % of `test_images` images of the run's test split
+    are below `reconstruction_error_limit`, and 99.5 % below `latent_distance_limit`.
     """
 
     gvr_bench: str
@@ -104,11 +109,11 @@ class Answers:
     outputs: tuple[str, ...]
     unit: str
     keys: dict[str, str]
-    usual_reconstruction_error: float
-    usual_latent_distance: float
+    reconstruction_error_limit: float
+    latent_distance_limit: float
     test_images: int
-    images: tuple[ImageAnswers, ...]
-    unread: tuple[Unread, ...]
+    images: tuple[ExplainedImage, ...]
+    unreadable: tuple[UnreadableImage, ...]
 
     @property
     def model(self) -> str:
@@ -116,62 +121,60 @@ class Answers:
         return f"{self.generator} · {self.encoder} · {self.head}, seed {self.seed}"
 
     @property
-    def whole(self) -> bool:
-        """Whether all images were read, and no explainer failed."""
-        every = (answer for i in self.images for asked in i.asked for answer in asked.answers)
-        return not self.unread and all(answer.status != "failed" for answer in every)
+    def succeeded(self) -> bool:
+        """Whether all images were read and no explainer failed."""
+        results = (r for i in self.images for output in i.explanations for r in output.results)
+        return not self.unreadable and all(result.status != "failed" for result in results)
 
 
-def unlike(error: float, usual_error: float, distance: float, usual_distance: float) -> str:
-    """Say how an image is unlike those of a run; empty where it is not. Not a number is."""
+def ood_warning(error: float, error_limit: float, distance: float, distance_limit: float) -> str:
+    """Say how an image differs from those of the run; empty where it does not. NaN differs."""
     measures = (
-        ("reconstruction error", error, usual_error),
-        ("distance of the latent", distance, usual_distance),
+        ("reconstruction error", error, error_limit),
+        ("distance of the latent", distance, distance_limit),
     )
     beyond = [
         f"{name} {value:.3g}, usually below {limit:.3g}"
         for name, value, limit in measures
         if not value <= limit
     ]
-    if not beyond:
-        return ""
-    return f"unlike the images of the run, so do not trust this: {'; '.join(beyond)}"
+    prefix = "unlike the images of the run, so do not trust its explanations: "
+    return prefix + "; ".join(beyond) if beyond else ""
 
 
-def amount(value: float | None, unit: str) -> str:
+def format_prediction(value: float | None, unit: str) -> str:
     """A prediction with its unit, or as a probability."""
     if value is None or not math.isfinite(value):
         return "–"
-    size = abs(value)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f} {unit}".strip()
 
 
-def as_json(answers: Answers) -> str:
-    """One JSON document; what is not known is null."""
-    return json.dumps(dataclasses.asdict(answers), ensure_ascii=False, indent=1, allow_nan=False)
+def as_json(explained: ExplainedImages) -> str:
+    """One JSON document; what is unknown is null."""
+    return json.dumps(dataclasses.asdict(explained), ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def is_explained(folder: Path) -> bool:
-    """Whether a folder holds answers about new images, rather than a run."""
-    return (folder / ANSWERS).is_file() and not (folder / "records.jsonl").exists()
+    """Whether a folder holds explanations of new images rather than a run."""
+    return (folder / EXPLANATIONS).is_file() and not (folder / "records.jsonl").exists()
 
 
-def write_answers(folder: Path, answers: Answers) -> None:
+def write_explanations(folder: Path, explained: ExplainedImages) -> None:
     """Write the file into a folder. Raises `CacheError`."""
-    with replacing(folder / ANSWERS) as partial:
-        partial.write_text(f"{as_json(answers)}\n", encoding="utf-8")
+    with replacing(folder / EXPLANATIONS) as partial:
+        partial.write_text(f"{as_json(explained)}\n", encoding="utf-8")
 
 
-def read_answers(folder: Path) -> Answers:
-    """Read what `write_answers` wrote. Raises `DataError`."""
+def read_explanations(folder: Path) -> ExplainedImages:
+    """Read what `write_explanations` wrote. Raises `DataError`."""
     import pydantic
 
-    path = folder / ANSWERS
+    path = folder / EXPLANATIONS
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    form = pydantic.TypeAdapter(pydantic.with_config(config)(Answers))
+    adapter = pydantic.TypeAdapter(pydantic.with_config(config)(ExplainedImages))
     try:
-        return form.validate_json(path.read_text(encoding="utf-8"))
+        return adapter.validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # pydantic's is a ValueError
         first = str(error).splitlines()[0]
         raise DataError(

@@ -65,7 +65,7 @@ def whose(record: Row) -> str:
 
 def metric_of(record: Row) -> str:
     """Return a score's metric, behind the finding where it is about a single one."""
-    finding = "" if record["finding"] == WHOLE else f"{plain(record['finding'])}/"
+    finding = "" if record["output"] == WHOLE else f"{plain(record['output'])}/"
     return finding + plain(record["metric"])
 
 

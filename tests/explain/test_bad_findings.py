@@ -87,7 +87,7 @@ def test_where_the_model_sees_none_of_the_cases_cells_say_so(unseen: Path) -> No
 
 
 def test_a_model_that_sees_no_case_is_scored_itself_and_has_a_page(unseen: Path) -> None:
-    own = {(r["metric"], r["finding"]): r for r in records_of(unseen) if not r["explainer"]}
+    own = {(r["metric"], r["output"]): r for r in records_of(unseen) if not r["explainer"]}
     assert own["accuracy", "all"]["value"] == pytest.approx(0.1, abs=0.02)
     page = (unseen / "index.html").read_text(encoding="utf-8")
     assert "the model sees none of the cases" in page
@@ -129,7 +129,7 @@ def lopsided(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finding_that_all_or_none_have_gets_no_auroc_and_says_why(lopsided: Path) -> None:
     assert set(outcomes_of(lopsided)) == {"done"}
-    auroc = {r["finding"]: r for r in records_of(lopsided) if r["metric"] == "auroc"}
+    auroc = {r["output"]: r for r in records_of(lopsided) if r["metric"] == "auroc"}
     for finding in ("Mass", "Nodule", "Pneumonia"):
         cell = auroc[finding]
         assert (cell["value"], cell["status"]) == (None, "n/a")
@@ -144,7 +144,7 @@ def test_a_finding_with_one_class_only_leaves_the_rest_scored(lopsided: Path) ->
     records = records_of(lopsided)
     assert {r["status"] for r in records} <= {"ok", "n/a"}
     assert all(r["reason"] for r in records if r["status"] == "n/a")
-    cost = {r["finding"]: r for r in records if r["metric"] == "seconds_per_image"}
+    cost = {r["output"]: r for r in records if r["metric"] == "seconds_per_image"}
     assert cost["all"]["status"] == "ok"
     assert {"Cardiomegaly", "Mass"} <= set(cost)
     page = (lopsided / "index.html").read_text(encoding="utf-8")

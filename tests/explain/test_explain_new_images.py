@@ -22,7 +22,7 @@ from gvr_bench.cli.main import app
 from gvr_bench.core.errors import UsageError
 from gvr_bench.explain import Trained
 from gvr_bench.report.exports.file_names import file_names
-from gvr_bench.results.explained_images import USUAL, unlike
+from gvr_bench.results.explained_images import OOD_QUANTILE, ood_warning
 
 GVR = "gvr:steps=30,learning_rate=0.2"
 HOSTILE = "<script>alert(1)</script>".replace("/", "∕") + ' "x" שלום 🫁.png'
@@ -144,14 +144,14 @@ def test_a_model_of_another_version_is_not_taken_for_that_of_the_run(
     explain: Any, case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gvr_encoders.conv.ConvEncoder.version", "changed")
-    assert "was made with another encoder conv" in explain(case).fault
+    assert "used another encoder conv" in explain(case).fault
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--finding", "BNPP"), "the model knows no finding 'BNPP'; did you mean 'BNP'?"),
-        (("--to", "4"), "this model predicts BNP; leave it out"),
+        (("--output", "BNPP"), "the model has no output 'BNPP'; did you mean 'BNP'?"),
+        (("--target-class", "4"), "this model predicts BNP; leave it out"),
         (("--explainer", "salience"), "unknown explainer 'salience'; did you mean 'saliency'?"),
         (("--explainer", "gvr:step=3"), "no setting 'step'; did you mean 'steps'?"),
         (("--head", "mlp"), "has no head 'mlp'; known: linear"),
@@ -200,7 +200,7 @@ def test_an_image_that_cannot_be_read_does_not_stop_the_others(
     assert "cut.png" in done.err
     assert "case.png" in done.out
     told = answers()
-    assert [one["path"] for one in told["unread"]] == [str(cut)]
+    assert [one["path"] for one in told["unreadable"]] == [str(cut)]
     assert [one["name"] for one in told["images"]] == ["case.png"]
     assert "Not read: " in Path("explained-run/index.html").read_text(encoding="utf-8")
 
@@ -214,7 +214,7 @@ def test_an_explainer_that_fails_does_not_stop_the_others(
     done = explain(case, *("--explainer", "broken"), *("--explainer", "picky"),
                    *("--explainer", "saliency"))  # fmt: skip
     assert done.code == 1
-    told = answers()["images"][0]["asked"][0]["answers"]
+    told = answers()["images"][0]["explanations"][0]["results"]
     assert [(a["status"], a["reason"]) for a in told] == [
         ("failed", "ZeroDivisionError: oh"),
         ("n/a", "not for this model"),
@@ -225,10 +225,10 @@ def test_an_explainer_that_fails_does_not_stop_the_others(
 def test_more_than_a_page_shows_is_refused(
     explain: Any, case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gvr_bench.explain.folder.MOST", 1)
+    monkeypatch.setattr("gvr_bench.explain.folder.MAX_CASES", 1)
     other = save(tmp_path / "other.png", np.asarray(Image.open(case)))
-    fault = explain(case, other, "--finding", "BNP").fault
-    assert "2 questions at once; ask at most 1 at a time" in fault
+    fault = explain(case, other, "--output", "BNP").fault
+    assert "2 outputs to explain; explain at most 1 at a time" in fault
 
 
 def test_a_folder_that_cannot_be_written_is_named(explain: Any, case: Path, tmp_path: Path) -> None:
@@ -243,10 +243,10 @@ def test_a_folder_that_cannot_be_written_is_named(explain: Any, case: Path, tmp_
 def test_the_oracle_of_the_run_is_asked_as_well(explain: Any, case: Path, phantom: Path) -> None:
     made = "explainers/gvr/oracle_after"
     before, after = recorded(phantom, "oracle", made)
-    assert explain(case, "--finding", "BNP").code == 0
-    (asked,) = answers()["images"][0]["asked"]
-    assert asked["oracle"] == pytest.approx(before[0], rel=1e-4)
-    assert asked["answers"][0]["oracle_after"] == pytest.approx(after[0], rel=1e-3)
+    assert explain(case, "--output", "BNP").code == 0
+    (explanation,) = answers()["images"][0]["explanations"]
+    assert explanation["oracle"] == pytest.approx(before[0], rel=1e-4)
+    assert explanation["results"][0]["oracle_after"] == pytest.approx(after[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("explainer", ["gvr", "saliency"])
@@ -259,9 +259,9 @@ def test_a_case_of_the_run_is_explained_as_the_run_did(
     np.testing.assert_allclose([one.attribution for one in found], attribution, atol=1e-5)
     np.testing.assert_allclose([one.prediction for one in found], before, rtol=1e-5)
     if explainer == "gvr":
-        after, got = recorded(phantom, f"{made}/prediction_after", f"{made}/found")
+        after, got = recorded(phantom, f"{made}/prediction_after", f"{made}/success")
         np.testing.assert_allclose([one.prediction_after for one in found], after, rtol=1e-4)
-        assert [one.found for one in found] == got.tolist()
+        assert [one.success for one in found] == got.tolist()
 
 
 def test_one_image_alone_gives_what_it_gives_among_others(model: Trained, phantom: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_rationale_holds_plain_arrays(model: Trained, case: Path, tmp_path: Pa
     np.testing.assert_allclose(
         rationale.attribution, (rationale.reconstruction - rationale.counterfactual)[0], atol=1e-5
     )
-    assert (rationale.finding, rationale.target, rationale.unit) == ("BNP", None, "ng/L")
+    assert (rationale.output, rationale.target_class, rationale.unit) == ("BNP", None, "ng/L")
     assert rationale.prediction == pytest.approx(model.predict(case)["BNP"])
     rationale.save(tmp_path / "rationale.png")
     with Image.open(tmp_path / "rationale.png") as picture:
@@ -307,7 +307,7 @@ def test_any_form_of_the_same_image_gives_the_same(model: Trained, case: Path) -
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (np.full((8, 8), 0.5), "floats from 0.5 to 0.5; they go from -1"),
+        (np.full((8, 8), 0.5), "floats from 0.5 to 0.5; the range is -1"),
         (np.full((8, 8), np.nan), "floats from nan to nan"),
         (np.zeros((8, 8), np.int64), "cannot explain an array of int64"),
         (np.zeros((2, 8, 8, 3), np.uint8), "shape (2, 8, 8, 3); one image is (H, W)"),
@@ -327,7 +327,7 @@ def test_a_photo_in_colour_is_read_as_the_run_reads_its_images(
 ) -> None:
     rng = np.random.default_rng(0)
     photo = save(tmp_path / "photo.jpg", rng.integers(0, 256, (90, 160, 3), np.uint8))
-    done = explain(photo, "--finding", "BNP", "--explainer", "saliency")
+    done = explain(photo, "--output", "BNP", "--explainer", "saliency")
     assert done.code == 0
     assert "unlike the images of the run" in done.out
     assert "unlike the images of the run" in answers()["images"][0]["warning"]
@@ -337,22 +337,24 @@ def test_a_photo_in_colour_is_read_as_the_run_reads_its_images(
 
 def test_images_of_the_run_are_seldom_called_unlike_it(model: Trained) -> None:
     pixels = model.stage_ctx(model.combination.head_stage).images("test").pixels
-    seen = model.see(pixels.numpy())
-    marked = [bool(model.warning(seen, i)) for i in range(len(pixels))]
+    seen = model.predict_batch(pixels.numpy())
+    marked = [bool(model.reference.warning(seen, i)) for i in range(len(pixels))]
     assert np.mean(marked) <= 2 / 32
-    black = model.see(np.zeros((1, 1, 32, 32), np.uint8))
-    assert model.warning(black, 0)
+    black = model.predict_batch(np.zeros((1, 1, 32, 32), np.uint8))
+    assert model.reference.warning(black, 0)
 
 
 def test_what_is_usual_is_measured_on_test_images_of_the_run(model: Trained) -> None:
     pixels = model.stage_ctx(model.combination.head_stage).images("test").pixels.numpy()
-    seen = model.see(pixels)
+    seen = model.predict_batch(pixels)
     rebuilt = np.abs(seen.reconstruction - (pixels / 127.5 - 1)).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(seen.error, rebuilt, rtol=1e-5)
-    assert model.usual.images == len(pixels)
-    assert model.usual.error == pytest.approx(np.quantile(rebuilt, USUAL), rel=1e-4)
-    assert model.usual.distance == pytest.approx(np.quantile(seen.distance, USUAL), rel=1e-3)
-    assert model.usual.distance > 0
+    assert model.reference.images == len(pixels)
+    assert model.reference.error == pytest.approx(np.quantile(rebuilt, OOD_QUANTILE), rel=1e-4)
+    assert model.reference.distance == pytest.approx(
+        np.quantile(seen.distance, OOD_QUANTILE), rel=1e-3
+    )
+    assert model.reference.distance > 0
 
 
 @pytest.mark.parametrize(
@@ -365,7 +367,7 @@ def test_what_is_usual_is_measured_on_test_images_of_the_run(model: Trained) -> 
     ],
 )
 def test_either_measure_marks_an_image(error: float, distance: float, says: str) -> None:
-    told = unlike(error, 0.2, distance, 10.0)
+    told = ood_warning(error, 0.2, distance, 10.0)
     assert bool(told) == bool(says)
     assert says in told
 
@@ -376,11 +378,13 @@ def test_images_of_one_name_and_of_strange_names_do_not_meet(
     pixels = np.asarray(Image.open(case))
     names = ["a/x.png", "b/x.png", HOSTILE, "new\nline\x1b[31m.png"]
     paths = [save(tmp_path / name, pixels) for name in names]
-    done = explain(*paths, "--finding", "BNP", "--explainer", "saliency", "--out", "it's")
+    done = explain(*paths, "--output", "BNP", "--explainer", "saliency", "--out", "it's")
     assert done.code == 0
     assert "\x1b" not in done.out
     told = answers("it's")["images"]
-    drawn = [asked["answers"][0]["picture"] for one in told for asked in one["asked"]]
+    drawn = [
+        explanation["results"][0]["picture"] for one in told for explanation in one["explanations"]
+    ]
     assert len(set(drawn)) == len(paths)
     assert all((Path("it's") / picture).is_file() for picture in drawn)
     assert [one["name"] for one in told[:3]] == [*map(str, paths[:2]), HOSTILE]
@@ -399,7 +403,7 @@ def test_nothing_is_explained_that_the_model_does_not_see(
     limits = dict(zip(model.task.outputs, model.decision.threshold, strict=True))
     for one in answers()["images"]:
         seen = {name for name, value in one["predictions"].items() if value >= limits[name]}
-        assert {asked["finding"] for asked in one["asked"]} == seen
+        assert {explanation["output"] for explanation in one["explanations"]} == seen
         assert bool(one["note"]) == (not seen)
 
 
@@ -407,11 +411,11 @@ def test_a_finding_is_explained_on_demand_though_it_is_not_seen(
     explain: Any, findings: Path, case: Path
 ) -> None:
     names = opened(findings).task.outputs[:2]
-    words = [word for name in names for word in ("--finding", name)]
+    words = [word for name in names for word in ("--output", name)]
     assert explain(case, *words, run=findings).code == 0
-    asked = answers()["images"][0]["asked"]
-    assert [one["finding"] for one in asked] == list(names)
-    pictures = [Path(one["answers"][0]["picture"]).parent.name for one in asked]
+    asked = answers()["images"][0]["explanations"]
+    assert [one["output"] for one in asked] == list(names)
+    pictures = [Path(one["results"][0]["picture"]).parent.name for one in asked]
     assert pictures == [f"case-{name}" for name in file_names(names)]
 
 
@@ -425,34 +429,38 @@ def test_classes_go_from_the_predicted_one_to_the_wanted_one(
     first, second = likeliest[0][0], likeliest[1][0]
     wanted = "4" if first != "4" else second
     assert explain(image, "--head", "mlp", run=digits).code == 0
-    (asked,) = answers()["images"][0]["asked"]
-    assert (asked["finding"], asked["target"], asked["seen"]) == (first, wanted, True)
+    (explanation,) = answers()["images"][0]["explanations"]
+    assert (explanation["output"], explanation["target_class"], explanation["predicted"]) == (
+        first,
+        wanted,
+        True,
+    )
     other = next(name for name in "0123456789" if name not in (first, wanted))
-    assert explain(image, "--head", "mlp", "--to", other, run=digits).code == 0
-    assert answers()["images"][0]["asked"][0]["target"] == other
-    assert explain(image, "--head", "mlp", "--finding", other, run=digits).code == 0
-    (asked,) = answers()["images"][0]["asked"]
-    assert (asked["finding"], asked["seen"]) == (other, False)
-    done = explain(image, "--head", "mlp", "--to", first, run=digits)
+    assert explain(image, "--head", "mlp", "--target-class", other, run=digits).code == 0
+    assert answers()["images"][0]["explanations"][0]["target_class"] == other
+    assert explain(image, "--head", "mlp", "--output", other, run=digits).code == 0
+    (explanation,) = answers()["images"][0]["explanations"]
+    assert (explanation["output"], explanation["predicted"]) == (other, False)
+    done = explain(image, "--head", "mlp", "--target-class", first, run=digits)
     assert done.code == 0
-    assert answers()["images"][0]["asked"] == []
-    assert "which the model sees already" in answers()["images"][0]["note"]
-    with pytest.raises(UsageError, match="sees already"):
-        model.explain(image, to=first)
+    assert answers()["images"][0]["explanations"] == []
+    assert "is already predicted" in answers()["images"][0]["note"]
+    with pytest.raises(UsageError, match="already predicted"):
+        model.explain(image, target_class=first)
 
 
 def test_json_is_one_document_and_says_what_the_file_says(explain: Any, case: Path) -> None:
-    done = explain(case, case, "--finding", "BNP", "--json")
+    done = explain(case, case, "--output", "BNP", "--json")
     assert done.code == 0
     told = json.loads(done.out)
     assert told == answers()
     (image,) = told["images"]
     assert len(image["sha256"]) == len(told["keys"]["head"]) == 64
-    assert [a["explainer"] for a in image["asked"][0]["answers"]] == ["gvr", "saliency"]
+    assert [a["explainer"] for a in image["explanations"][0]["results"]] == ["gvr", "saliency"]
 
 
 def test_arrays_are_kept_as_they_are(explain: Any, case: Path, model: Trained) -> None:
-    assert explain(case, "--finding", "BNP").code == 0
+    assert explain(case, "--output", "BNP").code == 0
     rationale = model.explain(case)
     with h5py.File("explained-run/explanations.h5") as file:
         assert file["name"].asstr()[:].tolist() == ["case.png"]
@@ -466,7 +474,7 @@ def test_arrays_are_kept_as_they_are(explain: Any, case: Path, model: Trained) -
 
 
 def test_the_page_is_drawn_again_from_its_folder(explain: Any, cli: Any, case: Path) -> None:
-    assert explain(case, "--finding", "BNP").code == 0
+    assert explain(case, "--output", "BNP").code == 0
     page = Path("explained-run/index.html")
     before = page.read_bytes()
     page.unlink()

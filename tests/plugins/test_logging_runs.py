@@ -27,7 +27,7 @@ TINY = (
 SERVER, FOLDER = "MLFLOW_TRACKING_URI", "GVR_BENCH_TENSORBOARD"
 CELL = {
     "dataset": "phantom", "generator": "vae", "encoder": "conv", "head": "mlp", "seed": 0,
-    "explainer": "gvr", "finding": "all", "metric": "pixel_ap", "value": 0.5,
+    "explainer": "gvr", "output": "all", "metric": "pixel_ap", "value": 0.5,
 }  # fmt: skip
 
 Again = Callable[..., Result]
@@ -208,7 +208,7 @@ def test_losses_and_scores_are_found_in_tensorboard(
     [
         ([{}], ["gvr/pixel_ap"]),
         ([{"explainer": None, "metric": "auroc"}], ["model/auroc"]),
-        ([{"finding": "Mass"}, {}], ["gvr/Mass/pixel_ap", "gvr/pixel_ap"]),
+        ([{"output": "Mass"}, {}], ["gvr/Mass/pixel_ap", "gvr/pixel_ap"]),
         ([{}, {"seed": 1}], ["seed 0/gvr/pixel_ap", "seed 1/gvr/pixel_ap"]),
         ([{"explainer": "gvr:penalty=1,steps=9"}], ["gvr_penalty_1_steps_9/pixel_ap"]),
         (

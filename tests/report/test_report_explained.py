@@ -18,59 +18,61 @@ from gvr_bench.report.cases import pictures
 from gvr_bench.report.explain_page import table, write_explained
 from gvr_bench.report.exports.plate import EDGE, Line, Plate, draw_plate
 from gvr_bench.results.explained_images import (
-    Answer,
-    Answers,
-    Asked,
-    ImageAnswers,
-    read_answers,
-    write_answers,
+    ExplainedImage,
+    ExplainedImages,
+    ExplainerResult,
+    OutputExplanation,
+    read_explanations,
+    write_explanations,
 )
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'& 🫁 אב.png"
-WARNING = "unlike the images of the run, so do not trust this: reconstruction error 9"
+WARNING = "unlike the images of the run, so do not trust its explanations: reconstruction error 9"
 
 
-def answer(explainer: str = "gvr", **changes: Any) -> Answer:
+def result(explainer: str = "gvr", **changes: Any) -> ExplainerResult:
     base: dict[str, Any] = {
         "explainer": explainer, "key": "0" * 64, "status": "ok",
         "picture": f"pictures/a/{explainer}.png",
     }  # fmt: skip
-    return Answer(**base | changes)
+    return ExplainerResult(**base | changes)
 
 
-FOUND = answer(found=True, steps=7, prediction_after=0.2)
-LOST = answer(found=False, steps=500, prediction_after=0.8, reason="still at 0.8")
+FOUND = result(success=True, steps=7, prediction_after=0.2)
+LOST = result(success=False, steps=500, prediction_after=0.8, reason="still at 0.8")
 
 
-def image(name: str = "a.png", *asked: Asked, **changes: Any) -> ImageAnswers:
+def image(name: str = "a.png", *outputs: OutputExplanation, **changes: Any) -> ExplainedImage:
     base: dict[str, Any] = {
         "name": name, "path": f"in/{name}", "sha256": "1" * 64, "reconstruction_error": 0.1,
         "latent_distance": 9.0, "warning": "", "predictions": {"mass": 0.9}, "note": "",
     }  # fmt: skip
-    return ImageAnswers(asked=asked, **base | changes)
+    return ExplainedImage(explanations=outputs, **base | changes)
 
 
-def asked(*answers: Answer, seen: bool = True) -> Asked:
-    return Asked("mass", None, seen, 0.9, None, answers)
+def output(*results: ExplainerResult, predicted: bool = True) -> OutputExplanation:
+    return OutputExplanation("mass", None, predicted, 0.9, None, results)
 
 
-def made_up(*images: ImageAnswers) -> Answers:
-    return Answers(
+def made_up(*images: ExplainedImage) -> ExplainedImages:
+    return ExplainedImages(
         gvr_bench="1.2.3", run="phantom-1c3d", dataset="phantom", generator="wgan-gp",
         encoder="conv", head="linear", seed=0, kind="binary", outputs=("mass",), unit="",
-        keys={"head": "2" * 64}, usual_reconstruction_error=0.2, usual_latent_distance=12.0,
-        test_images=100, images=images, unread=(),
+        keys={"head": "2" * 64}, reconstruction_error_limit=0.2, latent_distance_limit=12.0,
+        test_images=100, images=images, unreadable=(),
     )  # fmt: skip
 
 
-def write(folder: Path, answers: Answers, count: int | None = None, size: int = 8) -> Path:
+def write(
+    folder: Path, explained: ExplainedImages, count: int | None = None, size: int = 8
+) -> Path:
     """Write a folder as `gvr-bench explain` does, with `count` cases and two explainers."""
     folder.mkdir()
-    write_answers(folder, answers)
-    names = [one.name for one in answers.images for _ in one.asked]
+    write_explanations(folder, explained)
+    names = [one.name for one in explained.images for _ in one.explanations]
     n = len(names) if count is None else count
     rng = np.random.default_rng(0)
     with h5py.File(folder / "cases.h5", "w") as file:
@@ -110,7 +112,7 @@ def page(folder: Path) -> str:
 
 @pytest.mark.parametrize("harm", ["cut", "[]", "{}", "NaN", "other field"])
 def test_answers_that_are_damaged_are_named(harm: str, tmp_path: Path) -> None:
-    folder = write(tmp_path / "new", made_up(image("a.png", asked(FOUND))))
+    folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))))
     file = folder / "explanations.json"
     whole = file.read_text(encoding="utf-8")
     changed = {
@@ -124,7 +126,7 @@ def test_answers_that_are_damaged_are_named(harm: str, tmp_path: Path) -> None:
 
 
 def test_cases_that_are_not_those_of_the_answers_are_refused(tmp_path: Path) -> None:
-    folder = write(tmp_path / "new", made_up(image("a.png", asked(FOUND))), count=2)
+    folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))), count=2)
     with pytest.raises(DataError, match="do not belong together"):
         write_explained(folder)
 
@@ -132,14 +134,14 @@ def test_cases_that_are_not_those_of_the_answers_are_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize("where", ["../out.png", "/tmp/out.png", "pictures/a.html"])
 def test_no_picture_is_written_outside_of_the_folder(where: str, tmp_path: Path) -> None:
     bad = dataclasses.replace(FOUND, picture=where)
-    folder = write(tmp_path / "new", made_up(image("a.png", asked(bad))))
+    folder = write(tmp_path / "new", made_up(image("a.png", output(bad))))
     with pytest.raises(DataError, match="is no picture of this folder"):
         write_explained(folder)
     assert not list(tmp_path.glob("*.png"))
 
 
 def test_names_are_escaped_and_nothing_is_loaded(tmp_path: Path) -> None:
-    one = image(HOSTILE, asked(FOUND, answer("saliency")), warning=WARNING)
+    one = image(HOSTILE, output(FOUND, result("saliency")), warning=WARNING)
     text = page(write(tmp_path / "new", made_up(one)))
     assert "<img src=x" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
@@ -156,7 +158,7 @@ def test_a_page_without_questions_says_why(tmp_path: Path) -> None:
 
 
 def test_the_page_leads_from_an_image_to_its_case(tmp_path: Path) -> None:
-    both = image("a.png", asked(FOUND), asked(LOST)), image("b.png", asked(LOST))
+    both = image("a.png", output(FOUND), output(LOST)), image("b.png", output(LOST))
     text = page(write(tmp_path / "new", made_up(*both)))
     assert '<a href="#case-0-0"><bdi>a.png</bdi></a>' in text
     assert '<a href="#case-0-2"><bdi>b.png</bdi></a>' in text
@@ -166,7 +168,7 @@ def test_the_page_leads_from_an_image_to_its_case(tmp_path: Path) -> None:
 
 
 def test_a_warning_stands_with_the_maps_too(tmp_path: Path) -> None:
-    one = image("a.png", asked(FOUND, answer("saliency")), warning=WARNING)
+    one = image("a.png", output(FOUND, result("saliency")), warning=WARNING)
     folder = write(tmp_path / "new", made_up(one))
     with h5py.File(folder / "cases.h5", "a") as file:
         explainers = file["0/explainers"]
@@ -179,7 +181,7 @@ def test_a_warning_stands_with_the_maps_too(tmp_path: Path) -> None:
 
 def test_every_rationale_is_drawn(tmp_path: Path) -> None:
     lines = []
-    one = image("a.png", asked(FOUND, answer("saliency")))
+    one = image("a.png", output(FOUND, result("saliency")))
     folder = write(tmp_path / "new", made_up(one))
     write_explained(folder, lambda done, total, _: lines.append((done, total)))
     assert sorted(p.name for p in (folder / "pictures/a").iterdir()) == ["gvr.png", "saliency.png"]
@@ -187,7 +189,7 @@ def test_every_rationale_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_same_folder_gives_the_same_bytes(tmp_path: Path) -> None:
-    folder = write(tmp_path / "new", made_up(image("a.png", asked(FOUND))))
+    folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))))
     first = page(folder), (folder / "pictures/a/gvr.png").read_bytes()
     assert (page(folder), (folder / "pictures/a/gvr.png").read_bytes()) == first
 
@@ -224,9 +226,9 @@ def test_any_name_can_be_drawn(title: str) -> None:
 
 
 def test_the_table_tells_what_came_of_each_question() -> None:
-    failed = answer("cam", status="failed", reason="no map", picture="")
-    one = asked(
-        FOUND, dataclasses.replace(LOST, explainer="other"), answer("a"), answer("b"), failed
+    failed = result("cam", status="failed", reason="no map", picture="")
+    one = output(
+        FOUND, dataclasses.replace(LOST, explainer="other"), result("a"), result("b"), failed
     )
     told = [cells for cells, _ in table(made_up(image("x.png", one), image("y.png", note="why")))]
     assert told == [
@@ -239,10 +241,12 @@ def test_the_table_tells_what_came_of_each_question() -> None:
 
 
 def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
-    answers = made_up(image(HOSTILE, asked(FOUND, LOST)), image("b", predictions={"mass": None}))
-    write_answers(tmp_path, answers)
-    assert read_answers(tmp_path) == answers
-    assert json.loads((tmp_path / "explanations.json").read_text())["images"][1]["asked"] == []
+    explained = made_up(image(HOSTILE, output(FOUND, LOST)), image("b", predictions={"mass": None}))
+    write_explanations(tmp_path, explained)
+    assert read_explanations(tmp_path) == explained
+    assert (
+        json.loads((tmp_path / "explanations.json").read_text())["images"][1]["explanations"] == []
+    )
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -251,8 +255,8 @@ def test_the_page_works_and_axe_finds_no_serious_fault(
     width: int, scheme: Any, browser: Browser, tmp_path: Path
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    maps = [answer(name) for name in ("saliency",)]
-    images = [image(HOSTILE, asked(FOUND, *maps), warning=WARNING), image("b", note="why")]
+    maps = [result(name) for name in ("saliency",)]
+    images = [image(HOSTILE, output(FOUND, *maps), warning=WARNING), image("b", note="why")]
     folder = write(tmp_path / "new", made_up(*images))
     page(folder)
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)

@@ -47,7 +47,7 @@ def value(run: Path) -> Value:
     scores = {
         (r["explainer"], r["metric"]): r["value"]
         for r in records_of(run)
-        if r["finding"] == "all" and r["explainer"]
+        if r["output"] == "all" and r["explainer"]
     }
     return lambda explainer, metric: scores[explainer, metric]
 

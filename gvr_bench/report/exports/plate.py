@@ -15,7 +15,7 @@ from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Bytes, Float
 from gvr_bench.report.exports.raster import png_of
 from gvr_bench.report.page import environment
-from gvr_bench.results.explained_images import UNSEEN
+from gvr_bench.results.explained_images import NOT_PREDICTED
 
 EDGE = 512  # pixels that each image is wide
 _MARGIN, _GAP = 24, 16
@@ -50,20 +50,20 @@ class Plate:
 
 def lines_about(
     explainer: str,
-    finding: str,
-    target: str | None,
+    output: str,
+    target_class: str | None,
     *,
-    seen: bool,
-    found: bool | None,
+    predicted: bool,
+    success: bool | None,
     reason: str,
     warning: str,
 ) -> tuple[Line, ...]:
-    """Say what was asked, and why not to rely on the answer."""
-    asked = f"what turns {finding} into {target}" if target else finding
-    lines = [Line(f"{explainer}: {asked}")]
-    if not seen:
-        lines.append(Line(UNSEEN))
-    elif found is False:
+    """Say what is explained, and why not to rely on it."""
+    change = f"what turns {output} into {target_class}" if target_class else output
+    lines = [Line(f"{explainer}: {change}")]
+    if not predicted:
+        lines.append(Line(NOT_PREDICTED))
+    elif success is False:
         lines.append(Line(f"not found: {reason or 'no reason given'}", bad=True))
     if warning:
         lines.append(Line(warning, bad=True))
