@@ -1,1 +1,1 @@
-"""The cache of values: atomic, checked, resumable."""
+"""The cache of stages' values: atomic, checked, resumable."""

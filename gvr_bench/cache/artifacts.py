@@ -9,71 +9,63 @@
 <cache>/locks/<key>.lock       held while computing; its time is that of the last use
 ```
 
-Trained networks that come with the package lie in a folder of the same layout beside this module;
-they are read where the cache holds no value of its own.
+Pretrained networks that come with the package lie in a folder of the same layout; they are read
+where the cache holds no value of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import platform
+import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.integrity import (
     ERROR,
     META,
     WORK,
     Meta,
-    digest,
+    checksums,
     file_fault,
     read_meta,
     size_fault,
-    sums,
-    told,
     value_fault,
     value_files,
     write_meta,
 )
 from gvr_bench.cache.locks import locked, silent
 from gvr_bench.cache.serialization import write_json
-from gvr_bench.cache.staging import Draft, move, sweep, writer
-from gvr_bench.core.errors import CacheError
+from gvr_bench.core.errors import CacheError, CorruptStageError
 from gvr_bench.core.stage import Stage
-
-__all__ = [
-    "ERROR",
-    "META",
-    "PRETRAINED",
-    "WORK",
-    "ArtifactCache",
-    "CorruptFileError",
-    "FileCheckpoints",
-]
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 DRAFTS, LOCKS = "drafts", "locks"
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class CorruptFileError(CacheError):
-    """A stage's value is not what was written."""
-
-    def __init__(self, stage: Stage, folder: Path, fault: str) -> None:
-        super().__init__(f"damaged in {folder}: {fault}")
-        self.stage, self.folder, self.fault = stage, folder, fault
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def default_cache_dir() -> Path:
     """`$GVR_BENCH_CACHE`, or the user's cache folder."""
-    given = os.environ.get("GVR_BENCH_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("gvr-bench")) / "v2"
+    folder = os.environ.get("GVR_BENCH_CACHE")
+    return Path(folder) if folder else Path(platformdirs.user_cache_dir("gvr-bench")) / "v2"
+
+
+@dataclass
+class Draft:
+    """What one process has written of a value: where, which files, and from which inputs."""
+
+    folder: Path
+    made_from: dict[str, str] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
 
 class ArtifactCache:
@@ -85,7 +77,7 @@ class ArtifactCache:
         self.invalidated: set[str] = set()  # keys whose values do not count until computed again
         self.drafts: dict[str, Draft] = {}
         self.checked: set[Path] = set()  # files whose content is what was written
-        self.writer = writer()
+        self.writer = f"{HOST}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def prepare(self) -> None:
         """Make sure that the cache can be written. Raises `CacheError`."""
@@ -101,18 +93,18 @@ class ArtifactCache:
         try:
             yield
         except OSError as error:
-            space = "free some space, or " if error.errno in FULL else ""
+            space = "free some space, or " if error.errno in DISK_FULL else ""
             raise CacheError(
                 f"cannot write the cache {self.root}: {error.strerror or error}; "
                 f"{space}choose another folder with --cache-dir DIR"
             ) from error
 
     def write_dir(self, stage: Stage) -> Path:
-        """Return where a stage's own value lies, or will."""
+        """Return the folder of a stage in this cache."""
         return self.root / subfolder(stage)
 
     def folder(self, stage: Stage) -> Path:
-        """Return where a stage's value is read."""
+        """Return where a stage's value is read: in this cache, or as it comes with the package."""
         own = self.write_dir(stage)
         if (own / META).is_file() or stage.key in self.invalidated:
             return own
@@ -120,7 +112,7 @@ class ArtifactCache:
         return pretrained if (pretrained / META).is_file() else own
 
     def output(self, stage: Stage, name: str) -> Path:
-        """Return where to write a file of a value, for which the stage should be claimed."""
+        """Return where to write a file of a value; its stage should be locked."""
         draft = self.drafts.get(stage.key)
         if draft is None:
             return self.write_dir(stage) / name
@@ -128,22 +120,21 @@ class ArtifactCache:
         return draft.folder / name
 
     def file(self, stage: Stage, name: str) -> Path:
-        """Return a file of a value, whose content is checked when it is first asked for.
+        """Return a file of a value; its content is checked once per process.
 
-        Reading takes longer than the check, so only what is read is checked, once per process.
-        Raises `CorruptFileError`.
+        Raises `CorruptStageError`.
         """
         folder = self.folder(stage)
         path = folder / name
         if path not in self.checked or not path.is_file():
             fault = self._fault(folder, name)
             if fault:
-                raise CorruptFileError(stage, folder, fault)
+                raise CorruptStageError(stage, folder, fault)
             self.checked.add(path)
         return path
 
     def _fault(self, folder: Path, name: str) -> str:
-        """Say how a file differs from what was written."""
+        """Return how a file differs from what was written; empty if it does not."""
         if not (folder / META).is_file():
             return "" if (folder / name).is_file() else "it is gone"
         try:
@@ -153,11 +144,11 @@ class ArtifactCache:
         return file_fault(folder, meta, name)
 
     def has(self, stage: Stage) -> bool:
-        """Whether the stage is complete, and was made from its inputs as they are now.
+        """Whether the stage is complete, and was computed from its inputs as they are now.
 
-        Inputs that were computed again and came out differently make it stale; inputs that are
-        gone do not. Of a value that came with the package only its networks count: images are
-        written here, by other releases of the libraries, and their key vouches for them.
+        Inputs that were computed again with another result make it stale; inputs that are gone do
+        not. For a value that came with the package only networks count as inputs: the images were
+        written by other versions of libraries, but have the same key.
         """
         meta, _ = self.inspect(stage)
         if meta is None:
@@ -167,9 +158,9 @@ class ArtifactCache:
         return all(meta.made_from.get(key, now) == now for key, now in self.digests(inputs).items())
 
     def inspect(self, stage: Stage) -> tuple[Meta | None, str]:
-        """Return what is told of a value, or why that cannot be: damage by the sizes of its files.
+        """Return a value's `meta.json`, or how it is damaged by the sizes of its files.
 
-        A value that is absent is no damage.
+        None and an empty text where the value is absent.
         """
         folder = self.folder(stage)
         if stage.key in self.invalidated or not (folder / META).is_file():
@@ -184,17 +175,17 @@ class ArtifactCache:
 
     def digests(self, stages: Iterable[Stage]) -> dict[str, str]:
         """Digests of those stages that are in the cache, by key."""
-        found = {stage.key: self.inspect(stage)[0] for stage in stages}
-        return {key: meta.digest for key, meta in found.items() if meta and meta.digest}
+        metas = {stage.key: self.inspect(stage)[0] for stage in stages}
+        return {key: meta.digest for key, meta in metas.items() if meta}
 
     def meta(self, stage: Stage) -> dict[str, Any]:
         """Provenance of a complete stage. Raises `CacheError`."""
         return read_meta(self.folder(stage))[1]
 
     def touch(self, stage: Stage) -> None:
-        """Keep when a stage was last part of a run."""
+        """Record that a stage is part of a run now."""
         if self.folder(stage) == self.write_dir(stage):
-            with contextlib.suppress(OSError):  # a cache that is only read stays as it is
+            with contextlib.suppress(OSError):  # the cache may be read-only
                 self.lock_file(stage.key).touch()
 
     def lock_file(self, key: str) -> Path:
@@ -203,17 +194,16 @@ class ArtifactCache:
 
     @contextlib.contextmanager
     def lock(self, stage: Stage, waiting: Callable[[], None] = silent) -> Iterator[Path]:
-        """Hold the stage against other processes while computing it; yields its draft.
+        """Keep other processes from computing the stage; yields the folder of its draft.
 
-        The lock is advisory and dies with its owner: losing it costs double work only, since each
-        process writes a draft of its own and the checksums are of that. `waiting` is called where
-        another process holds it.
+        The lock is advisory and ends with its owner. Losing it costs double work only, since each
+        process writes a draft of its own, with checksums of that. `waiting` is called where
+        another process holds the lock.
         """
-        draft = Draft(self.root / DRAFTS / f"{stage.key[:16]}-{self.writer}", {})
-        with contextlib.ExitStack() as held:
+        draft = Draft(self.root / DRAFTS / f"{stage.key[:16]}-{self.writer}")
+        with contextlib.ExitStack() as stack:
             with self.writing():
-                alone = held.enter_context(locked(self.lock_file(stage.key), waiting))
-                if alone:
+                if stack.enter_context(locked(self.lock_file(stage.key), waiting)):
                     self.sweep(stage)
                 draft.folder.mkdir(parents=True, exist_ok=True)
                 (self.write_dir(stage) / WORK).mkdir(parents=True, exist_ok=True)
@@ -227,38 +217,40 @@ class ArtifactCache:
 
     def sweep(self, stage: Stage) -> None:
         """Remove what killed processes left of a stage, but its checkpoint; needs its lock."""
-        sweep(self.root / DRAFTS, stage.key[:16])
+        for draft in (self.root / DRAFTS).glob(f"{stage.key[:16]}-{HOST}-*"):
+            if not is_running(int(draft.name.split("-")[2])):  # it may write without the lock
+                shutil.rmtree(draft, ignore_errors=True)
         for left in (self.write_dir(stage) / WORK).glob("*.partial"):
             left.unlink(missing_ok=True)
 
     def commit(self, stage: Stage, provenance: dict[str, Any]) -> None:
-        """Declare the draft whole, with checksums of it and of what it was made from.
+        """Make the draft the value of the stage, with checksums of it and of its inputs.
 
-        Raises `CorruptFileError` where files of the draft are gone, and `CacheError`.
+        Raises `CorruptStageError` where files of the draft are gone, and `CacheError`.
         """
-        draft, place = self.drafts[stage.key], self.write_dir(stage)
+        draft, folder = self.drafts[stage.key], self.write_dir(stage)
+        removed = CorruptStageError(stage, draft.folder, "another process removed it")
         with self.writing():
-            files = sums(value_files(draft.folder)) if draft.folder.is_dir() else {}
-            if not draft.names <= files.keys():
-                raise CorruptFileError(stage, draft.folder, "another process removed it")
-            value = {"files": told(files), "digest": digest(files), "made_from": draft.made_from}
-            write_meta(draft.folder, {**stage.describe(), **provenance, **value})
             try:
-                move(draft.folder, place, files.keys())
+                value = {**checksums(draft.folder), "made_from": draft.made_from}
+                if not draft.names <= value["files"].keys():
+                    raise removed
+                write_meta(draft.folder, {**stage.describe(), **provenance, **value})
+                move(draft.folder, folder, value["files"])
             except FileNotFoundError as error:  # removed by a process that has lost its lock
-                raise CorruptFileError(stage, place, "another process removed it") from error
+                raise removed from error
         self.invalidated.discard(stage.key)
-        self.checked |= {place / name for name in files}
-        shutil.rmtree(place / WORK, ignore_errors=True)
+        self.checked |= {folder / name for name in value["files"]}
+        shutil.rmtree(folder / WORK, ignore_errors=True)
 
     def fail(self, stage: Stage, error: BaseException, trace: str) -> None:
-        """Keep the reason of a failure; the value stays absent."""
+        """Write the reason of a failure; the value stays absent."""
         content = {"type": type(error).__name__, "message": str(error), "traceback": trace}
         with contextlib.suppress(CacheError):
             write_json(self.write_dir(stage) / ERROR, content)
 
     def invalidate(self, stage: Stage) -> None:
-        """Let a stored value not count until it is computed again, from the start."""
+        """Ignore a stored value, and its checkpoint, until it is computed again."""
         self.invalidated.add(stage.key)
         shutil.rmtree(self.write_dir(stage) / WORK, ignore_errors=True)
 
@@ -266,15 +258,15 @@ class ArtifactCache:
         """Remove a stage, so that it is computed again."""
         folder = self.write_dir(stage)
         with self.writing():
-            (folder / META).unlink(missing_ok=True)  # first: a partly removed value is never whole
+            (folder / META).unlink(missing_ok=True)  # first: what is partly removed is incomplete
         self.invalidated.add(stage.key)
         shutil.rmtree(folder, ignore_errors=True)
 
     def delete_if_corrupt(self, stage: Stage, waiting: Callable[[], None] = silent) -> None:
         """Remove a damaged value, unless another process has computed it again meanwhile."""
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as stack:
             with self.writing():
-                held.enter_context(locked(self.lock_file(stage.key), waiting))
+                stack.enter_context(locked(self.lock_file(stage.key), waiting))
             folder = self.folder(stage)
             with contextlib.suppress(CacheError):
                 if not value_fault(folder, read_meta(folder)[0]):
@@ -285,3 +277,27 @@ class ArtifactCache:
 def subfolder(stage: Stage) -> Path:
     """Return where a stage lies in any cache."""
     return Path(stage.kind) / f"{stage.name}-{stage.key[:16]}"
+
+
+def move(draft: Path, folder: Path, names: Collection[str]) -> None:
+    """Replace a value by a draft. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / META).unlink(missing_ok=True)  # first: a mixture is incomplete
+    for name in names:
+        (draft / name).replace(folder / name)
+    for old in value_files(folder):
+        if old.name not in names:
+            old.unlink(missing_ok=True)
+    (draft / META).replace(folder / META)
+    (folder / ERROR).unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True

@@ -1,11 +1,10 @@
-"""Looking after a cache: what is damaged in it, and what nothing refers to.
+"""Checking a cache for damage, and removing what no run can use.
 
-Something refers to a value as long as a spec can be written, for this version, whose run uses it:
-its own key and those of all its inputs are the ones this version gives to what `meta.json` tells.
-Checkpoints of unfinished trainings and notes of failures are referred to by the command that left
-them. What is left: drafts and partial files of killed processes, checkpoints of stages that are
-complete, locks of stages that are gone, and values of another schema or revision. A plugin of
-another version may be installed in another environment, so its values stay until they are old.
+A run can use a value if this version gives the same key to what its `meta.json` describes, and to
+all its inputs. Checkpoints of unfinished trainings and reports of failures belong to the command
+that left them. What goes: drafts and partial files of killed processes, checkpoints of complete
+stages, locks of stages that are gone, and values of another schema or revision. A plugin of another
+version may be installed in another environment, so its values stay until they are old.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from gvr_bench.cache.artifacts import DRAFTS, LOCKS, ArtifactCache
-from gvr_bench.cache.integrity import ERROR, META, WORK, Meta, read_meta, value_fault, value_files
+from gvr_bench.cache.integrity import ERROR, META, WORK, read_meta, value_fault, value_files
 from gvr_bench.cache.locks import locked_if_free
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import StageKind, key_of
 
-KEY = re.compile(r"-([0-9a-f]{16})$")  # that the name of a stage's folder ends in
+KEY = re.compile(r"-([0-9a-f]{16})$")  # at the end of the name of a stage's folder
 DAY = 24 * 3600.0
 KILLED, OUTDATED, COMPLETE, NO_STAGE = (
     "left by killed processes",
@@ -46,21 +45,28 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """What checking all values found; `unknown` of them tell no checksums."""
-
+class CacheCheck:
     values: int
-    unknown: int
     faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True)
-class Piece:
+class Garbage:
     """Something that can be removed, and why."""
 
     path: Path
     size: int
     why: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a cache holds of one kind of stage."""
+
+    kind: str
+    values: int
+    unfinished: int
+    size: int
 
 
 def stage_folders(root: Path) -> list[Path]:
@@ -77,44 +83,38 @@ def stage_folders(root: Path) -> list[Path]:
 
 def key_in(folder: Path) -> str:
     """Return the part of the key that a folder's name ends in."""
-    found = KEY.search(folder.name)
-    assert found
-    return found[1]
+    match = KEY.search(folder.name)
+    assert match
+    return match[1]
 
 
-def verify(cache: ArtifactCache) -> CheckResult:
+def verify(cache: ArtifactCache) -> CacheCheck:
     """Compare all values with their checksums."""
     folders = [(folder, True) for folder in stage_folders(cache.root)]
     folders += [(folder, False) for folder in stage_folders(cache.pretrained)]
-    whole = [(folder, ours) for folder, ours in folders if (folder / META).is_file()]
-    faults, unknown = [], 0
-    for folder, ours in whole:
-        text, meta = examine(folder)
-        if text and ours:
-            text = examine_alone(cache, folder)
+    complete = [(folder, ours) for folder, ours in folders if (folder / META).is_file()]
+    faults = []
+    for folder, ours in complete:
+        text = examine(folder)
+        if text and ours:  # again, while nobody writes it
+            with cache.writing(), locked_if_free(cache.lock_file(key_in(folder))) as free:
+                text = examine(folder) if free else ""
         if text:
             faults.append(Fault(folder, text, ours))
-        unknown += meta is not None and meta.files is None and meta.digest is None
-    return CheckResult(len(whole), unknown, tuple(faults))
+    return CacheCheck(len(complete), tuple(faults))
 
 
-def examine(folder: Path) -> tuple[str, Meta | None]:
-    """Say what is wrong with a value, and what is told of it."""
+def examine(folder: Path) -> str:
+    """Return how a value is damaged; empty if it is not, or absent."""
     if not (folder / META).is_file():
-        return "", None
+        return ""
     try:
         meta, _ = read_meta(folder)
     except CacheError as error:
-        return str(error), None
+        return str(error)
     if not meta.key.startswith(key_in(folder)):
-        return f"{META} is that of {meta.key[:16]}", meta
-    return value_fault(folder, meta), meta
-
-
-def examine_alone(cache: ArtifactCache, folder: Path) -> str:
-    """Examine again while nobody writes; what somebody is at will be whole."""
-    with cache.writing(), locked_if_free(cache.lock_file(key_in(folder))) as free:
-        return examine(folder)[0] if free else ""
+        return f"{META} is that of {meta.key[:16]}"
+    return value_fault(folder, meta)
 
 
 def remove_damaged(cache: ArtifactCache, faults: tuple[Fault, ...]) -> list[Fault]:
@@ -122,7 +122,7 @@ def remove_damaged(cache: ArtifactCache, faults: tuple[Fault, ...]) -> list[Faul
     removed = []
     for fault in faults:
         with cache.writing(), locked_if_free(cache.lock_file(key_in(fault.folder))) as free:
-            if fault.ours and free and examine(fault.folder)[0]:
+            if fault.ours and free and examine(fault.folder):
                 remove(fault.folder)
                 removed.append(fault)
     return removed
@@ -130,110 +130,110 @@ def remove_damaged(cache: ArtifactCache, faults: tuple[Fault, ...]) -> list[Faul
 
 def collect(
     cache: ArtifactCache, unused_days: float | None = None, dry: bool = False
-) -> list[Piece]:
-    """Remove what nothing refers to, and what no run has used for so many days; return it.
+) -> list[Garbage]:
+    """Remove what no run can use, and what no run has used for so many days; return it.
 
-    Safe beside runs: what a process holds the lock of is left alone. With `dry` nothing is
-    removed. Raises `CacheError`.
+    Safe beside runs: what a process has locked stays. With `dry` nothing is removed. Raises
+    `CacheError`.
     """
-    found: list[Piece] = []
+    garbage: list[Garbage] = []
+
+    def sweep(paths: Iterable[tuple[Path, str]]) -> None:
+        for path, why in paths:
+            garbage.append(Garbage(path, size_of(path), why))
+            if not dry:
+                remove(path)
+
     with cache.writing():
         folders = stage_folders(cache.root)
         outdated = outdated_keys(folders)
         for folder in folders:
-            with free_of_runs(cache, key_in(folder)) as last:
-                if last is not None:
-                    found += swept(pieces(folder, outdated, last, unused_days), dry)
+            with free_of_runs(cache, key_in(folder)) as last_use:
+                if last_use is not None:
+                    sweep(garbage_in(folder, outdated, last_use, unused_days))
         for draft in sorted((cache.root / DRAFTS).glob("*-*")):
-            with free_of_runs(cache, draft.name[:16]) as last:
-                if last is not None:
-                    found += swept([piece(draft, KILLED)], dry)
-        found += swept([piece(path, KILLED) for path in cache.root.glob(".probe-*")], dry)
-        found += swept(idle_locks(cache), dry)
-    return found
+            with free_of_runs(cache, draft.name[:16]) as last_use:
+                if last_use is not None:
+                    sweep([(draft, KILLED)])
+        sweep((path, KILLED) for path in cache.root.glob(".probe-*"))
+        sweep(idle_locks(cache))
+    return garbage
 
 
 @contextlib.contextmanager
 def free_of_runs(cache: ArtifactCache, key: str) -> Iterator[float | None]:
     """Hold a stage's lock; yields the time of its last use, 0 if unknown, or None if it is busy."""
     lock = cache.lock_file(key)
-    last = lock.stat().st_mtime if lock.exists() else 0.0
+    last_use = lock.stat().st_mtime if lock.exists() else 0.0
     with locked_if_free(lock) as free:
-        yield last if free else None
-        if free and last:
-            os.utime(lock, (last, last))  # this was no use
+        yield last_use if free else None
+        if free and last_use:
+            os.utime(lock, (last_use, last_use))  # this was no use
         elif free:
             lock.unlink(missing_ok=True)
 
 
 def outdated_keys(folders: list[Path]) -> set[str]:
-    """Return the keys of values that no spec leads to in this version."""
-    told: dict[str, Mapping[str, Any]] = {}
+    """Return the keys of values that this version computes under another key."""
+    metas: dict[str, Mapping[str, Any]] = {}
     for folder in folders:
         with contextlib.suppress(CacheError):
             meta, content = read_meta(folder)
-            told[meta.key] = content
-    known: dict[str, bool] = {}
+            metas[meta.key] = content
+    outdated: dict[str, bool] = {}
 
-    def outdated(key: str) -> bool:
-        if key not in known:
-            known[key] = False
-            if key in told:
-                inputs = told[key].get("inputs", [])
-                known[key] = not is_current(told[key]) or any(
-                    outdated(text.split()[-1]) for text in inputs
-                )
-        return known[key]
+    def is_outdated(key: str) -> bool:
+        if key not in outdated:
+            outdated[key] = False
+            if key in metas:
+                inputs = [text.split()[-1] for text in metas[key].get("inputs", [])]
+                outdated[key] = not is_current(metas[key]) or any(map(is_outdated, inputs))
+        return outdated[key]
 
-    return {key for key in told if outdated(key)}
+    return {key for key in metas if is_outdated(key)}
 
 
-def is_current(told: Mapping[str, Any]) -> bool:
+def is_current(meta: Mapping[str, Any]) -> bool:
     """Whether this version gives a value the key that it has."""
     try:
-        return bool(key_of(told) == told["key"])
-    except KeyError:  # of a schema that told less
+        return bool(key_of(meta) == meta["key"])
+    except KeyError:  # of a schema with fewer fields
         return False
 
 
-def pieces(
-    folder: Path, outdated: set[str], last: float, unused_days: float | None
-) -> Iterator[Piece]:
+def garbage_in(
+    folder: Path, outdated: set[str], last_use: float, unused_days: float | None
+) -> Iterator[tuple[Path, str]]:
     """Yield what can be removed of a stage: all of it, or leftovers in it."""
     content: Mapping[str, Any] = {}
     with contextlib.suppress(CacheError):
         _, content = read_meta(folder)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    newest = max([last, *(path.stat().st_mtime for path in files)])
+    newest = max([last_use, *(path.stat().st_mtime for path in files)])
     if content.get("key") in outdated:
-        yield piece(folder, OUTDATED)
+        yield folder, OUTDATED
     elif unused_days is not None and time.time() - newest >= unused_days * DAY:
-        yield piece(folder, f"not used for {unused_days:g} days")
+        yield folder, f"not used for {unused_days:g} days"
     elif (folder / META).is_file():
         for path in value_files(folder):
-            if "files" in content and path.name not in content["files"]:
-                yield piece(path, KILLED)
+            if content and path.name not in content["files"]:
+                yield path, KILLED
         if (folder / WORK).is_dir():
-            yield piece(folder / WORK, COMPLETE)
+            yield folder / WORK, COMPLETE
     elif not (folder / ERROR).is_file() and not has_checkpoint(folder):
-        yield piece(folder, KILLED)
+        yield folder, KILLED
     else:
-        yield from (piece(path, KILLED) for path in (folder / WORK).glob("*.partial"))
+        yield from ((path, KILLED) for path in (folder / WORK).glob("*.partial"))
 
 
-def idle_locks(cache: ArtifactCache) -> Iterator[Piece]:
+def idle_locks(cache: ArtifactCache) -> Iterator[tuple[Path, str]]:
     """Yield the lock files of stages that are gone, each while it is held."""
     here = {key_in(folder) for folder in stage_folders(cache.root)}
     for path in sorted((cache.root / LOCKS).glob("*.lock")):
         if path.stem not in here and not any((cache.root / DRAFTS).glob(f"{path.stem}-*")):
             with locked_if_free(path) as free:
                 if free:
-                    yield piece(path, NO_STAGE)
-
-
-def piece(path: Path, why: str) -> Piece:
-    """Measure what can be removed."""
-    return Piece(path, size_of(path), why)
+                    yield path, NO_STAGE
 
 
 def size_of(path: Path) -> int:
@@ -242,33 +242,13 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def swept(found: Iterator[Piece] | list[Piece], dry: bool) -> list[Piece]:
-    """Remove pieces, unless dry; return them."""
-    removed = []
-    for one in found:
-        if not dry:
-            remove(one.path)
-        removed.append(one)
-    return removed
-
-
 def remove(path: Path) -> None:
-    """Remove a file, or a folder such that it is never taken for a whole value."""
+    """Remove a file, or a folder such that no process takes it for complete."""
     if path.is_dir():
         (path / META).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a cache holds of one kind of stage."""
-
-    kind: str
-    values: int
-    unfinished: int
-    size: int
 
 
 def contents(cache: ArtifactCache) -> list[Content]:
@@ -277,14 +257,14 @@ def contents(cache: ArtifactCache) -> list[Content]:
     with cache.writing():
         folders = stage_folders(cache.root)
         for kind in get_args(StageKind):
-            mine = [folder for folder in folders if folder.parent.name == kind]
-            whole = sum((folder / META).is_file() for folder in mine)
-            begun = sum(has_checkpoint(folder) for folder in mine)
-            if mine:
-                rows.append(Content(kind, whole, begun, sum(map(size_of, mine))))
+            group = [folder for folder in folders if folder.parent.name == kind]
+            values = sum((folder / META).is_file() for folder in group)
+            unfinished = sum(map(has_checkpoint, group))
+            if group:
+                rows.append(Content(kind, values, unfinished, sum(map(size_of, group))))
     return rows
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a stage was begun that can go on."""
+    """Whether a stage was begun and can go on."""
     return any((folder / WORK).glob("checkpoint-*"))

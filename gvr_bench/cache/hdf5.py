@@ -1,9 +1,12 @@
-"""Arrays in HDF5: written whole or in parts, read with nothing but numbers and text believed."""
+"""Arrays in HDF5, written at once or in parts; reading trusts nothing but numbers and text."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.cache.serialization import replacing
-from gvr_bench.cache.sink import Sink
-from gvr_bench.core.errors import CacheError
+from gvr_bench.cache.serialization import reading, replacing
 
 Arrays = Mapping[str, NDArray[Any]]
-BAD_HDF5 = (  # what h5py raises for files that are damaged or not ours
+BAD_HDF5 = (  # what h5py raises for files that are damaged or of another program
     OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError,
 )  # fmt: skip
-MOST_PACKED = 64  # bytes that one byte of a large compressed array may stand for
-ALWAYS = 2**32  # bytes that an array may have whatever it is packed into
+MAX_RATIO = 64  # by which a large array may be compressed
+ANY_RATIO = 2**32  # bytes up to which an array may be compressed by any ratio
+MARGIN = 2**16  # bytes that HDF5 takes for its own blocks until the next array is written
 ALL = slice(None)
 SLASH = "\u2215"  # stands for "/" in a label that names an HDF5 group: it would nest groups
 
@@ -35,19 +37,42 @@ def write_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, Any] | Non
 
 @contextlib.contextmanager
 def writing_arrays(path: Path) -> Iterator[Any]:
-    """Yield an open HDF5 file that replaces `path` when the block ends well.
+    """Yield an open HDF5 file that replaces `path` when the block ends without an error.
 
-    Raises `CacheError` where the file system refuses.
+    Arrays must be written by `put_array` and `put_rows`. Raises `CacheError` where the file system
+    refuses.
     """
     import h5py
 
-    with replacing(path) as partial, Sink(partial, "w+b") as sink:
-        try:
-            with h5py.File(sink, "w") as file:
-                yield file
-        finally:
-            if sink.refusal:  # all other trouble follows from it
-                raise sink.refusal
+    with replacing(path) as partial:
+        with h5py.File(partial, "w") as file:
+            _reserve(file, 0)
+            yield file
+            file.flush()
+            size = file.id.get_filesize()
+        os.truncate(partial, size)
+
+
+def _reserve(group: Any, size: int) -> None:
+    """Make sure that the disk has space for `size` bytes more. Raises `OSError`.
+
+    HDF5 crashes the process where a write fails, so that the space is taken before it writes.
+    """
+    path, end = group.file.filename, group.file.id.get_filesize() + size + MARGIN
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:  # noqa: PTH123 - h5py has the name as text
+            os.posix_fallocate(file.fileno(), 0, end)
+    elif shutil.disk_usage(path).free < size + MARGIN:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _bytes(array: NDArray[Any], rows: int) -> int:
+    """Return how many bytes of a file so many rows of an array take at most."""
+    if array.dtype.kind in "UO":
+        size = sum(len(str(text).encode()) + 64 for text in array.flat)
+    else:
+        size = array.nbytes
+    return (size // max(1, len(array)) + 256) * rows if array.ndim else size
 
 
 def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
@@ -55,16 +80,17 @@ def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
     import h5py
 
     array = np.asarray(array)
+    _reserve(group, _bytes(array, len(array) if array.ndim else 1))
     if array.dtype.kind in "UO":
         group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
     else:
-        group.create_dataset(name, data=array, **_packing(array))
+        group.create_dataset(name, data=array, **_compression(array))
 
 
 def put_rows(group: Any, arrays: Arrays, start: int, total: int) -> None:
-    """Write the rows from `start` on of arrays that have `total` in the end, part after part.
+    """Write the rows from `start` on of arrays that have `total` rows when all are written.
 
-    The first part says which arrays there are. Raises `ValueError` for a part with others.
+    The first rows decide which arrays there are. Raises `ValueError` for others later.
     """
     import h5py
 
@@ -73,14 +99,15 @@ def put_rows(group: Any, arrays: Arrays, start: int, total: int) -> None:
     for name, array in arrays.items():
         text = array.dtype.kind in "UO"
         dtype = h5py.string_dtype() if text else array.dtype
+        _reserve(group, _bytes(array, len(array) if start else total))
         if not start:
             shape = (total, *array.shape[1:])
-            group.create_dataset(name, shape, dtype, **_packing(array))
+            group.create_dataset(name, shape, dtype, **_compression(array))
         group[name][start : start + len(array)] = array.astype(object) if text else array
 
 
-def _packing(array: NDArray[Any]) -> dict[str, Any]:
-    """Say how an array is stored: images and maps one by one, compressed."""
+def _compression(array: NDArray[Any]) -> dict[str, Any]:
+    """Compress images and maps, each alone, so that single ones can be read."""
     if array.ndim < 3 or not array.size:
         return {}
     return {"chunks": (1, *array.shape[1:]), "compression": "gzip", "compression_opts": 1}
@@ -90,32 +117,21 @@ def read_arrays(path: Path, *names: str, rows: slice = ALL) -> dict[str, NDArray
     """Read `rows` of the arrays `names`, or of all that are not in a group. Raises `CacheError`."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            wanted = names or [
-                name for name in file if isinstance(own_item(file, name), h5py.Dataset)
-            ]
-            return {name: get_array(own_item(file, name), rows) for name in wanted}
-    except BAD_HDF5 as error:
-        raise CacheError(f"cannot read {path}: {error}") from error
+    with reading(path, *BAD_HDF5), h5py.File(path, "r") as file:
+        chosen = names or [n for n in file if isinstance(own_item(file, n), h5py.Dataset)]
+        return {name: get_array(own_item(file, name), rows) for name in chosen}
 
 
 def count_rows(path: Path, name: str) -> int:
-    """Return how many rows an array has. Raises `CacheError`."""
+    """Raises `CacheError`."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return len(own_item(file, name))
-    except BAD_HDF5 as error:
-        raise CacheError(f"cannot read {path}: {error}") from error
+    with reading(path, *BAD_HDF5), h5py.File(path, "r") as file:
+        return len(own_item(file, name))
 
 
 def own_item(group: Any, name: str) -> Any:
-    """Return what a group holds under a name; a link to another file is not followed.
-
-    Raises `KeyError` where there is none.
-    """
+    """Return an item of a group without following a link to another file. Raises `KeyError`."""
     import h5py
 
     part = group
@@ -127,9 +143,9 @@ def own_item(group: Any, name: str) -> Any:
 
 
 def refuse_foreign(file: Any) -> Any:
-    """Return an open HDF5 file all of whose content lies in it.
+    """Return an open HDF5 file if all of its content lies in it.
 
-    Closes it and raises `ValueError` otherwise.
+    Otherwise closes it and raises `ValueError`.
     """
     import h5py
 
@@ -153,19 +169,19 @@ def refuse_foreign(file: Any) -> Any:
 
 
 def is_stored(dataset: Any) -> bool:
-    """Whether the file has all bytes of an HDF5 data set that it announces."""
+    """Whether the file has the bytes that an HDF5 data set announces."""
     stored = dataset.id.get_storage_size()
     if dataset.chunks is None:
         return bool(stored >= dataset.nbytes)
     announced = math.prod(
         -(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True)
     )
-    packed = dataset.nbytes > max(ALWAYS, MOST_PACKED * stored)
-    return bool(dataset.id.get_num_chunks() == announced) and not packed
+    bomb = dataset.nbytes > max(ANY_RATIO, MAX_RATIO * stored)
+    return bool(dataset.id.get_num_chunks() == announced) and not bomb
 
 
 def refuse_absent(dataset: Any) -> None:
-    """Raise `ValueError` where the numbers of an HDF5 data set are not in its file."""
+    """Raise `ValueError` where the content of an HDF5 data set is not in its file."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{dataset.name} lies in another file")
     if not is_stored(dataset):
@@ -175,17 +191,17 @@ def refuse_absent(dataset: Any) -> None:
 def get_array(dataset: Any, rows: slice = ALL) -> NDArray[Any]:
     """Read rows of one HDF5 data set, or its single value; strings come back as text.
 
-    Raises `ValueError` for what no file of ours holds: data in other files, objects, or far more
-    numbers than the file has bytes for.
+    Raises `ValueError` for data in other files, objects, and far more numbers than the file has
+    bytes for: gvr-bench writes none of these.
     """
     import h5py
 
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError("there is a group where an array is expected")
     refuse_absent(dataset)
-    wanted = rows if dataset.shape else ()
+    index = rows if dataset.shape else ()
     if h5py.check_string_dtype(dataset.dtype):
-        return np.asarray(dataset.asstr()[wanted], dtype=np.str_)
+        return np.asarray(dataset.asstr()[index], dtype=np.str_)
     if dataset.dtype.hasobject:
         raise ValueError(f"{dataset.name} holds neither numbers nor text")
-    return np.asarray(dataset[wanted])
+    return np.asarray(dataset[index])

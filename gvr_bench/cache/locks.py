@@ -1,4 +1,4 @@
-"""Locks between processes, which die with their owner."""
+"""Locks between processes, which end with their owner."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from pathlib import Path
 
 import filelock
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of a file system that knows none
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of a file system without locks
 
 
 def silent() -> None:
-    """Say nothing."""
+    pass
 
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: Callable[[], None] = silent) -> Iterator[bool]:
-    """Hold a lock; yields whether the file system knows locks.
+    """Hold a lock; yields whether the file system has locks.
 
     Calls `waiting` once where another process holds it. Raises `OSError`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
+    lock = _lock(path)
     try:
         try:
             lock.acquire(timeout=0)
@@ -44,8 +43,7 @@ def locked(path: Path, waiting: Callable[[], None] = silent) -> Iterator[bool]:
 @contextlib.contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock unless another process does; yields whether it is held. Raises `OSError`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
+    lock = _lock(path)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -55,3 +53,8 @@ def locked_if_free(path: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
+
+
+def _lock(path: Path) -> filelock.BaseFileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(path)

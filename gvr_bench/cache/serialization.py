@@ -1,6 +1,6 @@
-"""How values lie on disk: safetensors for weights, JSON for the rest; arrays are HDF5. No pickle.
+"""Files of values: safetensors for weights, JSON for the rest (arrays are HDF5). No pickle.
 
-Every file is written under another name and renamed into place, so it is whole or absent.
+Every file is written under another name and renamed, so it is complete or absent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gvr_bench.core.errors import CacheError, TrainingError
+from gvr_bench.core.errors import CacheError, CorruptFileError, TrainingError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which replaces `path` when the block ends well.
+    """Yield a path to write to, which replaces `path` when the block ends without an error.
 
     Raises `CacheError` where the file system refuses.
     """
@@ -42,41 +42,53 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
 
 
+@contextlib.contextmanager
+def reading(path: Path, *damage: type[Exception]) -> Iterator[None]:
+    """Raise `CorruptFileError` for errors of the types `damage`, `CacheError` for an absent file.
+
+    Both messages begin with `cannot read PATH: `.
+    """
+    corrupt: tuple[type[Exception], ...] = (OSError, *damage)
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise CacheError(f"cannot read {path}: {error}") from error
+    except corrupt as error:
+        raise CorruptFileError(f"cannot read {path}: {error}") from error
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write `value`, readable by people."""
     with replacing(path) as partial:
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
         partial.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote. Raises `CacheError`."""
-    try:
+    """Raises `CacheError`."""
+    with reading(path, ValueError, RecursionError):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CacheError(f"cannot read {path}: {error}") from error
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], note: str = "") -> None:
-    """Write tensors as safetensors, with a text beside them."""
+    """Write tensors as safetensors, with a text in the header."""
     import safetensors.torch
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    data = safetensors.torch.save(whole, metadata={"note": note})
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    data = safetensors.torch.save(tensors, metadata={"note": note})
     with replacing(path) as partial:
         partial.write_bytes(data)
 
 
 def read_weights(path: Path) -> tuple[Weights, str]:
-    """Read what `write_weights` wrote. Raises `CacheError`."""
+    """Return the tensors and the text that `write_weights` wrote. Raises `CacheError`."""
     import safetensors
 
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return weights, (file.metadata() or {}).get("note", "")
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:  # torch may open it
-        raise CacheError(f"cannot read {path}: {error}") from error
+    with (
+        reading(path, RuntimeError, safetensors.SafetensorError),  # torch may open the file
+        safetensors.safe_open(path, framework="pt") as file,
+    ):
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return weights, (file.metadata() or {}).get("note", "")
 
 
 def write_state(path: Path, tree: object) -> None:
@@ -97,13 +109,14 @@ def read_state(path: Path) -> Any:
     try:
         return _put_tensors(json.loads(note), tensors)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:  # not of `write_state`
-        raise CacheError(f"cannot read {path}: it is no state of a training ({error})") from error
+        raise CorruptFileError(f"cannot read {path}: no state of a training ({error})") from error
 
 
 def _take_tensors(value: Any, tensors: Weights) -> Any:
     """Replace each tensor by its name and layout, each dict by its items: JSON has no int keys.
 
-    The order of the dimensions in memory is kept, for fused optimisers pair elements by address.
+    The memory order of the dimensions is stored, because a fused optimiser pairs the elements of a
+    weight and of its moments by their position in memory.
     """
     import torch
 

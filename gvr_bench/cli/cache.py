@@ -75,8 +75,6 @@ def cache_verify(
         found = verify(opened)
         for fault in found.faults:
             print(f"damaged: {fault.folder}: {fault.text}")
-        if found.unknown:
-            print(f"{found.unknown} values of an older version carry no checksums")
         removed = remove_damaged(opened, found.faults) if fix else []
         print(f"{found.values - len(found.faults)} of {found.values} values are whole")
         if removed:

@@ -69,7 +69,7 @@ def errors_in_one_line() -> Iterator[None]:
 
 def leave_if_stopped(code: object) -> None:
     """Leave at once after a signal: libraries cut short complain when they are tidied up."""
-    if STOP.asked and code == 128 + STOP.asked:
+    if STOP.number and code == 128 + STOP.number:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Interfaces, errors and the training context: what every other package builds on."""

@@ -2,14 +2,16 @@
 
 ```
 GvrError
-├── UsageError       what was typed cannot be done              exit 2
-├── DataError        data is missing, unreadable or unsuitable  exit 2
-├── StoreError       the cache cannot be read or written        exit 2
-├── PluginError      a plugin does not load or breaks its contract
-├── TrainingError    an optimisation produced NaN or infinity
-├── MemoryShortage   a stage needs more memory than there is
-├── ProcessError     another process of this run is gone        exit 2
-└── Unsupported      this component does not apply here         an n/a cell
+├── UsageError                what was typed cannot be done               exit 2
+├── DataError                 data is missing, unreadable or unsuitable   exit 2
+├── CacheError                the cache cannot be read or written         exit 2
+│   └── CorruptFileError      a file is not what was written
+│       └── CorruptStageError the stored value of a stage is damaged      computed again
+├── PluginError               a plugin does not load or breaks its contract
+├── TrainingError             an optimisation produced NaN or infinity
+├── MemoryShortage            a stage needs more memory than there is
+├── ProcessError              another process of this run has ended       exit 2
+└── Unsupported               this component does not apply here          an n/a cell
 ```
 
 A message is one line: what is wrong, where, and what to type next.
@@ -19,10 +21,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pydantic
+
+    from gvr_bench.core.stage import Stage
 
 
 class GvrError(Exception):
@@ -36,8 +41,8 @@ class UsageError(GvrError):
 class DataError(GvrError):
     """Data is missing, unreadable or unsuitable.
 
-    Where single images of a split cannot be read, `unreadable` says which, by position in what was
-    asked for, and why: a data set whose settings have a `skip` can go without that share of them.
+    Where single images of a split cannot be read, `unreadable` maps their positions in the request
+    to the reason: a data set with a `skip` setting can go without that fraction of its images.
     """
 
     def __init__(self, message: str, unreadable: Mapping[int, str] | None = None) -> None:
@@ -49,6 +54,18 @@ class CacheError(GvrError):
     """The cache cannot be read or written."""
 
 
+class CorruptFileError(CacheError):
+    """A file is damaged, or was written by another program."""
+
+
+class CorruptStageError(CorruptFileError):
+    """The stored value of `stage` in `folder` is damaged; a run computes it again."""
+
+    def __init__(self, stage: Stage, folder: Path, fault: str) -> None:
+        super().__init__(f"damaged in {folder}: {fault}")
+        self.stage, self.folder, self.fault = stage, folder, fault
+
+
 class PluginError(GvrError):
     """A plugin does not load or breaks its contract."""
 
@@ -58,28 +75,28 @@ class TrainingError(GvrError):
 
 
 class MemoryShortage(GvrError):  # noqa: N818 - MemoryError is Python's
-    """A stage needs more memory than there is, even with one image at a time."""
+    """A stage needs more memory than there is, even with a batch of one image."""
 
 
 class ProcessError(GvrError):
-    """Another process of this run is gone, or does something else."""
+    """Another process of this run has ended, or does something else."""
 
 
 class Unsupported(GvrError):  # noqa: N818 - it is an answer, not a fault
     """This component does not apply here; raise it with the reason and the cell reads n/a."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?`, or the list of what is known, to end an error message."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?`, or the list of known names, to end an error message."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known: {', '.join(names)}" if names else ""
 
 
 def first_fault(error: pydantic.ValidationError) -> tuple[str, str, Any]:
-    """Return the first fault that pydantic found: where, by dotted names, what, and the input."""
+    """Return pydantic's first fault: the dotted name of the field, the message, and the input."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return where, first["msg"].removeprefix("Value error, "), first["input"]

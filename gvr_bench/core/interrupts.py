@@ -1,4 +1,4 @@
-"""Ctrl-C and a request to end, turned into a stop at a moment when little is lost."""
+"""Ctrl-C and SIGTERM, turned into a stop at a moment when little is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Stopped(KeyboardInterrupt):
-    """The user or the system asked to stop, by a signal of that number."""
+    """The user or the system stops this process, by the signal `number`."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -29,24 +29,25 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stop:
-    """Raises `Stopped` when a signal comes: in the block `later()` at its end, elsewhere at once.
+    """Raises `Stopped` when a signal comes: at once, or at the end of the block `later()`.
 
-    A second signal raises it at once in either case, and a third ends the process.
+    A second signal raises it at once in either case, and a third ends the process. `number` is
+    that of the signal that came, or 0.
     """
 
     def __init__(self) -> None:
-        self.asked = 0  # the signal that came
-        self.waits = False
+        self.number = 0
+        self.delayed = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over; only a main thread can."""
+        """Handle the signals in this block; only a main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        self.asked = 0
-        before = {number: signal.signal(number, self.ask) for number in NAMES}
-        hook, sys.unraisablehook = sys.unraisablehook, self.swallowed
+        self.number = 0
+        before = {number: signal.signal(number, self._on_signal) for number in NAMES}
+        hook, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
         try:
             yield
         finally:
@@ -54,30 +55,29 @@ class Stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def swallowed(self, what: sys.UnraisableHookArgs) -> None:
-        """Say nothing where the interpreter could not pass `Stopped` on; `check` raises it."""
-        if not isinstance(what.exc_value, Stopped):
-            sys.__unraisablehook__(what)
+    def _on_unraisable(self, args: sys.UnraisableHookArgs) -> None:
+        """Print nothing where the interpreter swallowed `Stopped`: `check` raises it."""
+        if not isinstance(args.exc_value, Stopped):
+            sys.__unraisablehook__(args)
 
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """Take note of a signal."""
-        again = bool(self.asked)
-        self.asked = number
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        again = bool(self.number)
+        self.number = number
         if again:
             signal.signal(number, signal.SIG_DFL)
-        if again or not self.waits:
+        if again or not self.delayed:
             raise Stopped(number)
 
     @contextlib.contextmanager
     def later(self) -> Iterator[None]:
-        """Let a signal wait; whoever opens the block calls `check` when it may stop."""
-        before, self.waits = self.waits, True
+        """Delay a signal; the block calls `check` where it may stop."""
+        before, self.delayed = self.delayed, True
         try:
             yield
         finally:
-            self.waits = before
+            self.delayed = before
 
     def check(self) -> None:
         """Stop if a signal came. Raises `Stopped`."""
-        if self.asked:
-            raise Stopped(self.asked)
+        if self.number:
+            raise Stopped(self.number)

@@ -166,7 +166,7 @@ class ProcessGroup:
         """
         if self.stopping:
             raise Stopped(self.stopping)
-        most = torch.tensor([step, -step, self.stop.asked])
+        most = torch.tensor([step, -step, self.stop.number])
         with self.asking():
             dist.all_reduce(most, dist.ReduceOp.MAX)
         last, first, self.stopping = (int(value) for value in most * torch.tensor([1, -1, 1]))

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 
-from gvr_bench.cache.artifacts import ArtifactCache, CorruptFileError, default_cache_dir
+from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
 from gvr_bench.config.spec import build_spec
-from gvr_bench.core.errors import CacheError, UsageError, did_you_mean
+from gvr_bench.core.errors import CacheError, CorruptStageError, UsageError, did_you_mean
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.explain.model import Trained
 from gvr_bench.pipeline.graph import Planner
@@ -120,7 +120,7 @@ def open_run(
         return Trained(
             recorded.name, combination, planner, artifacts, choose_device(device), batch_size
         )
-    except CorruptFileError as error:
+    except CorruptStageError as error:
         raise CacheError(f"{error.stage} is {error}; compute it again with: {rerun}") from error
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from rich.console import Console
 
-from gvr_bench.cache.artifacts import ArtifactCache, CorruptFileError
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.serialization import replacing, write_json
 from gvr_bench.config.spec import write_spec
-from gvr_bench.core.errors import CacheError
+from gvr_bench.core.errors import CacheError, CorruptStageError
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.case_scores import write_protocols, write_values
@@ -103,7 +103,7 @@ class Runner:
                     out, self.plan, self.cache, self.outcomes, self.options, began
                 )
                 return
-            except CorruptFileError as found:
+            except CorruptStageError as found:
                 self.recompute_corrupt(found, Display(console, len(self.plan.stages)))
                 self.run(console)
 
@@ -129,13 +129,13 @@ class Runner:
             "folder": self.cache.folder(stage) if outcome.succeeded else None,
         }
 
-    def run_ready(self, display: Display) -> list[CorruptFileError]:
+    def run_ready(self, display: Display) -> list[CorruptStageError]:
         """Settle the stages that are not settled yet, or no longer are; return what is damaged.
 
         After damage nothing is started, so that what is damaged can be removed.
         """
         todo = list(self.plan.stages)
-        damaged: dict[str, CorruptFileError] = {}
+        damaged: dict[str, CorruptStageError] = {}
         while True:
             if not damaged:
                 todo = self.start_ready(todo, display)
@@ -143,7 +143,7 @@ class Runner:
                 return list(damaged.values())
             try:
                 stage, outcome = self.executor.next(display)
-            except CorruptFileError as found:
+            except CorruptStageError as found:
                 damaged.setdefault(found.stage.key, found)
             else:
                 self.on_stage_end(stage, outcome, display)
@@ -202,7 +202,7 @@ class Runner:
         again = bool(asked) or any(needed.key in self.refreshed for needed in stage.inputs)
         return again and stage.key not in self.refreshed
 
-    def recompute_corrupt(self, found: CorruptFileError, display: Display) -> None:
+    def recompute_corrupt(self, found: CorruptStageError, display: Display) -> None:
         """Remove what is damaged, so that it is computed again. Raises `CacheError`.
 
         What is damaged again and again lies on a disk that cannot be trusted.

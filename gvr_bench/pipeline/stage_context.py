@@ -43,7 +43,7 @@ class StageContext:
         return self.cache.output(self.stage, name)
 
     def file(self, stage: Stage, name: str) -> Path:
-        """Return a file of an input. Raises `CorruptFileError`."""
+        """Return a file of an input. Raises `CorruptStageError`."""
         return self.cache.file(stage, name)
 
     def data(self) -> Path:

@@ -6,10 +6,13 @@ import time
 import traceback
 from dataclasses import dataclass
 
-from gvr_bench.cache.artifacts import ERROR, WORK, ArtifactCache, CorruptFileError, FileCheckpoints
+from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.cache.checkpoints import FileCheckpoints
+from gvr_bench.cache.integrity import ERROR, WORK
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import (
     CacheError,
+    CorruptStageError,
     DataError,
     GvrError,
     ProcessError,
@@ -36,7 +39,7 @@ class Worker:
     stop: Stop
 
     def compute(self, stage: Stage, display: Display) -> Outcome:
-        """Compute one stage under its lock. Raises `CorruptFileError`, and what `failed` passes on."""
+        """Compute one stage under its lock. Raises `CorruptStageError`, and what `failed` passes on."""
         with (
             self.cache.lock(stage, lambda: display.waits(str(stage))),
             display.stage(str(stage)) as progress,
@@ -74,7 +77,7 @@ class Worker:
         """Compute a stage or a part of it; return how it failed where it did."""
         try:
             return compute(stage, self.cache, ctx, rows)
-        except (CorruptFileError, ProcessError):
+        except (CorruptStageError, ProcessError):
             raise
         except Exception as error:  # a plugin may raise anything
             return self.failed(stage, error)
@@ -89,7 +92,7 @@ class Worker:
         )
 
         def show(done: int, total: int, detail: str) -> None:
-            if not self.stop.waits:
+            if not self.stop.delayed:
                 self.stop.check()
             progress(done, total, detail)
 

@@ -23,7 +23,8 @@ from PIL import Image
 from timing import machine, ratio, say, seconds_of, spread, table
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
+from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.core.stage import Stage
 from gvr_bench.data.image_io import letterbox, read_picture

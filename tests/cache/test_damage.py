@@ -78,7 +78,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize(("pattern", "harm", "named"), DAMAGED.values(), ids=DAMAGED)
-def test_damage_is_named_and_what_is_damaged_computed_again(
+def test_damaged_values_are_computed_again(
     first: Path, home: Path, cli, pattern: str, harm: Callable[[Path], None], named: str
 ) -> None:
     (path, *_) = sorted((home / "cache").glob(pattern))
@@ -97,7 +97,7 @@ def test_damage_is_named_and_what_is_damaged_computed_again(
     assert set(outcomes_of(home / "third")) == {"cached"}
 
 
-def test_a_damaged_input_is_found_when_something_new_reads_it(home: Path, cli) -> None:
+def test_damaged_input_is_noticed_when_read(home: Path, cli) -> None:
     """Weights are not read where all that needs them is stored."""
     (weights,) = (home / "cache").glob("encoder/*/weights.safetensors")
     flip(weights)
@@ -116,23 +116,21 @@ def test_a_damaged_input_is_found_when_something_new_reads_it(home: Path, cli) -
     assert {r["status"] for r in records_of(home / "more") if r["explainer"] == "cam"} >= {"ok"}
 
 
-def test_damage_with_cached_only_is_one_line(home: Path, cli) -> None:
+def test_damage_with_cached_only_fails(home: Path, cli) -> None:
     (scores, *_) = (home / "cache").glob("scores/edge-*/scores.json")
     flip(scores)
     done = cli(*typed(home / "cache", home / "again", "--cached-only"))
     assert "leave out --cached-only to compute it again" in last_line(done)
 
 
-def test_a_disk_that_damages_what_was_just_written_is_one_line(
-    home: Path, cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repeated_damage_blames_the_disk(home: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gvr_bench.cache.artifacts.file_fault", lambda *args: "it rots")
     assert "though computed again 3 times; check the disk" in last_line(
         cli(*typed(home / "cache", home / "again"))
     )
 
 
-def test_a_value_is_kept_until_a_fresh_one_is_there(home: Path, cli, monkeypatch) -> None:
+def test_failed_recompute_keeps_the_old_value(home: Path, cli, monkeypatch) -> None:
     (meta,) = (home / "cache").glob("head/*/meta.json")
     before = json.loads(meta.read_text())
 

@@ -25,7 +25,7 @@ PARTS = {
 }
 
 
-def test_weights_and_losses_are_those_of_one_process_to_the_last_digits(tmp_path: Path) -> None:
+def test_several_processes_equal_one(tmp_path: Path) -> None:
     file = tmp_path / "alone.safetensors"
     assert start(1, "float64_trainings.py", str(file)).returncode == 0
     alone = load_file(file)
@@ -85,7 +85,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_of_two_processes_is_written_and_told_once(tmp_path: Path, one: Path) -> None:
+def test_two_processes_write_one_run(tmp_path: Path, one: Path) -> None:
     done = run(tmp_path, 2)
     assert done.returncode == 0, done.stderr
     assert (said(done), done.stdout.count("Report: ")) == ([], 1)
@@ -101,7 +101,7 @@ def test_a_run_of_two_processes_is_written_and_told_once(tmp_path: Path, one: Pa
     assert set(outcomes(tmp_path)) == {"cached"}
 
 
-def test_terminated_it_goes_on_with_another_number_of_processes(tmp_path: Path, one: Path) -> None:
+def test_run_resumes_with_other_process_counts(tmp_path: Path, one: Path) -> None:
     def kept() -> list[str]:
         return [file.name.split("-")[1] for file in tmp_path.rglob("checkpoint-*")]
 
@@ -118,7 +118,7 @@ def test_terminated_it_goes_on_with_another_number_of_processes(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("to", [0, 1])
-def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path, to: int) -> None:
+def test_killed_process_ends_the_others(tmp_path: Path, to: int) -> None:
     done = run(tmp_path, 2, happens="kill", to=to, at=5)
     (line,) = said(done)
     assert done.returncode != 0
@@ -126,29 +126,29 @@ def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path, to: i
     assert not list(tmp_path.rglob("error.json"))
 
 
-def test_an_error_in_another_process_is_told_by_its_rank(tmp_path: Path) -> None:
+def test_error_in_follower_names_its_rank(tmp_path: Path) -> None:
     done = run(tmp_path, 2, happens="bug", to=1, at=5)
     assert (said(done), done.stdout) == (["error: rank 1 of 2: RuntimeError: a bug"], "")
 
 
-def test_a_training_that_fails_in_the_first_process_is_given_up_as_in_one(tmp_path: Path) -> None:
+def test_failed_training_is_reported_once(tmp_path: Path) -> None:
     done = run(tmp_path, 2, happens="bug", to=0, at=5)
     assert said(done) == []
     assert outcomes(tmp_path)["failed"] == ["generator wgan-gp"]
 
 
-def test_what_is_typed_wrongly_is_told_once() -> None:
+def test_usage_error_is_printed_once() -> None:
     done = start(2, "misbehaving.py", "run", "--generator", "wgn", happens="nothing", to="nobody")
     assert said(done) == ["error: unknown generator 'wgn'; did you mean 'wgan-gp'?"]
 
 
-def test_more_processes_than_rows_of_a_batch_are_refused(tmp_path: Path) -> None:
+def test_more_processes_than_rows_are_refused(tmp_path: Path) -> None:
     done = run(tmp_path, 3, parts={"--generator": "wgan-gp:iterations=3,width=4,batch=2"})
     (line,) = said(done)
     assert line.startswith("error: a batch of 2 cannot be shared by 3 processes; start fewer")
 
 
-def test_a_plan_is_shown_once() -> None:
+def test_dry_run_is_printed_once() -> None:
     done = start(
         2,
         "misbehaving.py",

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
+from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps.data import compute_cases, compute_data

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import FileCheckpoints
+from gvr_bench.cache.checkpoints import FileCheckpoints
 
 
 class Rack:

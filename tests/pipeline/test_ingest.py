@@ -14,7 +14,8 @@ import pytest
 from made_up_stages import BINARY, Bank, KilledError, Squares
 from PIL import Image
 
-from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
+from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.gc import collect
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Split
@@ -34,7 +35,8 @@ from gvr_bench.pipeline.steps import ingest as chunks
 from gvr_bench.pipeline.steps import data
 from gvr_bench.pipeline.stage_context import Bench
 from gvr_bench.core.stage import Stage
-from gvr_bench.cache.artifacts import FileCheckpoints, Store
+from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_datasets.folder.dataset import ImageFolder
 
 files, root, killed_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

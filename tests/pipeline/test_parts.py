@@ -14,7 +14,8 @@ from tiny import Packages, command, records_of
 from typer.testing import CliRunner
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import WORK, FileCheckpoints
+from gvr_bench.cache.checkpoints import FileCheckpoints
+from gvr_bench.cache.integrity import WORK
 from gvr_bench.cli.main import app
 from gvr_bench.core.stage import Stage
 from gvr_bench.metrics import METRICS

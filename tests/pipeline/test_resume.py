@@ -23,7 +23,7 @@ ARGUMENTS = {
 DYING = """
 import os, signal, sys
 from gvr_bench.cli.main import main
-from gvr_bench.cache.artifacts import FileCheckpoints
+from gvr_bench.cache.checkpoints import FileCheckpoints
 
 kind, step = os.environ["KILL_IN"].split()
 load, steps = FileCheckpoints.load, {}

@@ -14,7 +14,8 @@ from tiny import plan_of
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import ArtifactCache, FileCheckpoints
+from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json, write_json
 from gvr_bench.core.errors import Unsupported

@@ -18,7 +18,7 @@ from small_parts import Painter, Rack, context, frozen, seeded
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import FileCheckpoints
+from gvr_bench.cache.checkpoints import FileCheckpoints
 
 STEPS, AT = 120, 17  # no step at which any of them writes its losses down
 IMAGE = gvr.ImageSpec(1, 16)

@@ -16,10 +16,10 @@ from typing import Any, NoReturn, Self
 from rich.console import Console
 from rich.status import Status
 
-from gvr_bench.cache.artifacts import ArtifactCache, CorruptFileError
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.config.spec import write_spec
 from gvr_bench.core import errors
-from gvr_bench.core.errors import UsageError, one_line
+from gvr_bench.core.errors import CorruptStageError, UsageError, one_line
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
@@ -174,7 +174,7 @@ class RayExecutor:
         """Raise here what a worker could not mend."""
         if answer.error == "DamageError":
             stage = next(stage for stage in self.plan.stages if stage.key == answer.key)
-            raise CorruptFileError(stage, Path(answer.place), answer.fault)
+            raise CorruptStageError(stage, Path(answer.place), answer.fault)
         if answer.error == "Misfit":
             raise UsageError(f"node {answer.node} {answer.fault}")
         raise getattr(errors, answer.error)(answer.fault)

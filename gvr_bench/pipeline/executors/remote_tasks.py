@@ -17,9 +17,9 @@ import threadpoolctl
 import torch
 from rich.console import Console
 
-from gvr_bench.cache.artifacts import ArtifactCache, CorruptFileError
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.config.spec import check_table, spec_of_table
-from gvr_bench.core.errors import GvrError
+from gvr_bench.core.errors import CorruptStageError, GvrError
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
@@ -92,7 +92,7 @@ def carry_out(text: str) -> str:
             answer = answered(order, node, stop)
     except KeyboardInterrupt:
         answer = Answer(node=node, error="Stopped")
-    except CorruptFileError as found:
+    except CorruptStageError as found:
         place, key = str(found.folder), found.stage.key
         answer = Answer(node=node, error="DamageError", fault=found.fault, key=key, place=place)
     except GvrError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gvr_bench.cache.hashed_files import STATE, read_sealed, write_sealed
+from gvr_bench.cache.checkpoints import STATE, read_hashed, write_hashed
 from gvr_bench.cache.integrity import WORK
 from gvr_bench.pipeline.stage_context import StageContext
 
@@ -49,7 +49,7 @@ class Chunks:
         return None
 
     def _read(self, path: Path) -> Chunk | None:
-        tree = read_sealed(path, STATE)
+        tree = read_hashed(path, STATE)
         try:
             rows, images = tree["rows"].numpy(), tree["images"].numpy()
             skipped = tuple(Skip(*row) for row in tree["skipped"])
@@ -69,7 +69,7 @@ class Chunks:
             "images": torch.from_numpy(np.ascontiguousarray(chunk.images)),
             "skipped": [list(skip) for skip in chunk.skipped],
         }
-        write_sealed(self.work, _stem(split, start), tree, STATE)
+        write_hashed(self.work, _stem(split, start), tree, STATE)
 
 
 def _stem(split: str, start: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.cache.artifacts import ArtifactCache
-from gvr_bench.cache.hashed_files import ARRAYS, read_sealed, write_sealed
+from gvr_bench.cache.checkpoints import ARRAYS, read_hashed, write_hashed
 from gvr_bench.cache.hdf5 import count_rows
 from gvr_bench.cache.integrity import WORK
 from gvr_bench.core.stage import Stage
@@ -29,7 +29,7 @@ Work = Callable[[slice], Arrays]  # rows of the cases -> what comes of them
 
 
 def count_cases(cache: ArtifactCache, stage: Stage) -> int:
-    """Return how many cases a stage works on. Raises `CorruptFileError`."""
+    """Return how many cases a stage works on. Raises `CorruptStageError`."""
     path = cache.file(stage.input("cases"), "cases.h5")
     return count_rows(path, "position")
 
@@ -109,7 +109,7 @@ class Kept:
     def load(self, rows: slice) -> Arrays | None:
         """Return a part; None where it is not whole."""
         for path in self.work.glob(f"{stem(rows)}-*") if self.keeps else ():
-            found: Arrays | None = read_sealed(path, ARRAYS)
+            found: Arrays | None = read_hashed(path, ARRAYS)
             if found and np.array_equal(found.pop(MADE_FROM), self.made_from):
                 self.stage_ctx.earlier += float(found.pop(SECONDS))
                 return found
@@ -119,7 +119,7 @@ class Kept:
         """Keep a part that took so long. Raises `CacheError` where the file system refuses."""
         if self.keeps:
             told = {SECONDS: np.array(seconds), MADE_FROM: self.made_from}
-            write_sealed(self.work, stem(rows), arrays | told, ARRAYS)
+            write_hashed(self.work, stem(rows), arrays | told, ARRAYS)
 
 
 def stem(rows: slice) -> str:

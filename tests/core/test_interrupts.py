@@ -42,28 +42,28 @@ def raise_in_a_step(folder: Path, at: int, times: int = 1) -> list[int]:
 
 
 @pytest.mark.parametrize("at", [0, 4, STEPS - 2])
-def test_a_signal_waits_for_the_end_of_the_step_which_is_saved(tmp_path: Path, at: int) -> None:
+def test_signal_waits_and_saves_the_step(tmp_path: Path, at: int) -> None:
     assert raise_in_a_step(tmp_path, at) == list(range(at + 1))
     assert FileCheckpoints(tmp_path, 1e6).load()[0] == at + 1
 
 
-def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+def test_second_signal_does_not_wait(tmp_path: Path) -> None:
     assert raise_in_a_step(tmp_path, 4, times=2) == [0, 1, 2, 3]
     assert FileCheckpoints(tmp_path, 1e6).load() is None
 
 
-def test_a_signal_in_the_last_step_leaves_the_training_whole(tmp_path: Path) -> None:
+def test_signal_in_last_step_completes_training(tmp_path: Path) -> None:
     assert raise_in_a_step(tmp_path, STEPS - 1) == list(range(STEPS))
 
 
-def test_outside_of_a_training_nothing_waits() -> None:
+def test_signal_outside_training_stops_immediately() -> None:
     stop = Stop()
     with stop.listening(), pytest.raises(Stopped) as caught:
         signal.raise_signal(signal.SIGTERM)
     assert (caught.value.code, str(caught.value)) == (143, "terminated")
 
 
-def test_handlers_are_given_back() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), sys.unraisablehook
     with Stop().listening():
         assert signal.getsignal(signal.SIGTERM) != before[1]
@@ -72,7 +72,7 @@ def test_handlers_are_given_back() -> None:
     )  # fmt: skip
 
 
-def test_a_stop_that_the_interpreter_swallowed_is_not_forgotten(
+def test_swallowed_stop_is_raised_later(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     class Dying:
@@ -126,9 +126,7 @@ class Terminal:
     ("number", "code", "said"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
-def test_a_training_that_is_stopped_goes_on_where_it_was(
-    tmp_path: Path, number: int, code: int, said: str
-) -> None:
+def test_stopped_run_resumes_at_its_step(tmp_path: Path, number: int, code: int, said: str) -> None:
     cache, out = tmp_path / "cache", tmp_path / "run"
     training = "wgan-gp:iterations=150,width=4,batch=8"
     terminal = Terminal(cache, "--out", str(out), "--checkpoint-every", "1e6", generator=training)
@@ -154,7 +152,7 @@ def test_a_training_that_is_stopped_goes_on_where_it_was(
 
 
 @pytest.mark.slow
-def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+def test_second_ctrl_c_stops_immediately(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, generator="wgan-gp:iterations=150,width=4,batch=8")
     terminal.until("epoch 1")
     began = time.monotonic()

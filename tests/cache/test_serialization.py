@@ -22,7 +22,7 @@ from gvr_bench.cache.serialization import (
     write_state,
     write_weights,
 )
-from gvr_bench.core.errors import CacheError
+from gvr_bench.core.errors import CacheError, CorruptFileError
 from gvr_bench.core.stage import canonical
 from gvr_bench.results.records import write_records
 
@@ -54,7 +54,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_is_one_line_and_leaves_nothing_behind(small_disk: Path, name: str) -> None:
+def test_full_disk_leaves_nothing_behind(small_disk: Path, name: str) -> None:
     with pytest.raises(CacheError) as caught:
         WRITERS[name](small_disk / name)
     assert "No space left on device" in str(caught.value)
@@ -63,7 +63,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_behind(small_disk: Path, nam
     assert list(small_disk.iterdir()) == []
 
 
-def test_a_full_disk_leaves_the_old_file_as_it_was(small_disk: Path) -> None:
+def test_full_disk_keeps_the_old_file(small_disk: Path) -> None:
     path = small_disk / "x.h5"
     write_arrays(path, {"a": np.arange(3)})
     with pytest.raises(CacheError):
@@ -72,14 +72,14 @@ def test_a_full_disk_leaves_the_old_file_as_it_was(small_disk: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*WRITERS, "x.jsonl"])
-def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path, name: str) -> None:
+def test_writing_below_a_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     writers = WRITERS | {"x.jsonl": lambda path: write_records(path, [])}
     with pytest.raises(CacheError, match=r"cannot write .*file"):
         writers[name](tmp_path / "file" / name)
 
 
-def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_interrupted_writing_leaves_nothing_behind(tmp_path: Path) -> None:
     def half_an_array() -> None:
         with writing_arrays(tmp_path / "x.h5") as file:
             file["a"] = np.arange(3)
@@ -98,20 +98,20 @@ def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x89HDF\r\n\x1a\n and then nothing"])
 @pytest.mark.parametrize("read", [read_arrays, read_weights, read_state, read_json])
-def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, read) -> None:
+def test_damaged_file_is_corrupt(tmp_path: Path, content: bytes, read) -> None:
     path = tmp_path / "damaged"
     path.write_bytes(content)
-    with pytest.raises(CacheError, match=r"cannot read .*damaged"):
+    with pytest.raises(CorruptFileError, match=r"cannot read .*damaged"):
         read(path)
 
 
 @pytest.mark.parametrize("read", [read_arrays, read_weights, read_state, read_json])
-def test_a_missing_file_is_named(tmp_path: Path, read) -> None:
+def test_missing_file_is_named(tmp_path: Path, read) -> None:
     with pytest.raises(CacheError, match=r"cannot read .*absent"):
         read(tmp_path / "absent")
 
 
-def test_a_missing_array_is_named(tmp_path: Path) -> None:
+def test_missing_array_is_named(tmp_path: Path) -> None:
     write_arrays(tmp_path / "x.h5", {"a": np.arange(3)})
     with pytest.raises(CacheError, match=r"cannot read .*x\.h5.*attribution"):
         read_arrays(tmp_path / "x.h5", "attribution")
@@ -131,7 +131,7 @@ def test_a_missing_array_is_named(tmp_path: Path) -> None:
     ],
     ids=lambda a: f"{a.dtype}{a.shape}",
 )
-def test_arrays_come_back_as_they_were(tmp_path: Path, array: np.ndarray) -> None:
+def test_arrays_survive_a_round_trip(tmp_path: Path, array: np.ndarray) -> None:
     write_arrays(tmp_path / "x.h5", {"one": array, "group/two": array})
     found = read_arrays(tmp_path / "x.h5", "one", "group/two")
     for back in found.values():
@@ -163,7 +163,7 @@ def same(a: object, b: object) -> bool:
     return type(a) is type(b) and a == b
 
 
-def test_the_state_of_a_training_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_training_state_survives_a_round_trip(tmp_path: Path) -> None:
     net, adam = trained()
     tree = {
         "net": dict(net.state_dict()),
@@ -176,25 +176,25 @@ def test_the_state_of_a_training_comes_back_as_it_was(tmp_path: Path) -> None:
     assert same(read_state(tmp_path / "x"), tree)
 
 
-def test_canonical_text_has_one_order_and_no_nan() -> None:
+def test_canonical_json_sorts_and_refuses_nan() -> None:
     assert canonical({"b": 1, "a": [1.5, None]}) == '{"a":[1.5,null],"b":1}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical(math.nan)
 
 
-def test_a_part_with_other_arrays_than_the_first_is_refused(tmp_path: Path) -> None:
+def test_parts_with_other_arrays_are_refused(tmp_path: Path) -> None:
     with writing_arrays(tmp_path / "x.h5") as file:
         put_rows(file, {"a": np.zeros(2), "b": np.zeros(2)}, 0, 4)
         with pytest.raises(ValueError, match=r"\['a'\] are given after \['a', 'b'\]"):
             put_rows(file, {"a": np.zeros(2)}, 2, 4)
 
 
-def test_rows_written_in_parts_are_those_written_at_once(tmp_path: Path) -> None:
+def test_parts_equal_one_write(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {
         "attribution": rng.random((5, 3, 3), np.float32),
         "steps": np.arange(5),
-        "found": np.arange(5) > 2,
+        "success": np.arange(5) > 2,
         "reason": np.array(["", "why", "so", "", "späte Worte"]),
     }
     with writing_arrays(tmp_path / "parts.h5") as file:

@@ -38,7 +38,7 @@ def context(rank: int = 0, count: int = 1) -> gvr.Context:
     return gvr.Context(CPU, processes=Pretended(rank, count) if count > 1 else None)
 
 
-def test_a_batch_smaller_than_the_processes_is_refused_with_what_to_change() -> None:
+def test_batch_smaller_than_processes_is_refused() -> None:
     with pytest.raises(
         gvr.UsageError,
         match=r"^a batch of 3 cannot be shared by 4 processes; start fewer with --nproc-per-node",
@@ -47,7 +47,7 @@ def test_a_batch_smaller_than_the_processes_is_refused_with_what_to_change() -> 
 
 
 @pytest.mark.parametrize(("batch", "count", "times"), [(8, 2, 1), (7, 2, 3), (5, 5, 2), (9, 4, 1)])
-def test_each_row_is_one_processs(batch: int, count: int, times: int) -> None:
+def test_shards_partition_the_batch(batch: int, count: int, times: int) -> None:
     shares = [context(rank, count).shard(batch, times) for rank in range(count)]
     rows = torch.cat([share.rows for share in shares])
     assert sorted(rows.tolist()) == list(range(batch * times))
@@ -58,12 +58,12 @@ def test_each_row_is_one_processs(batch: int, count: int, times: int) -> None:
         assert batches == [[i] for i in range(times)]
 
 
-def test_alone_all_rows_are_taken_in_order() -> None:
+def test_single_process_takes_all_rows() -> None:
     share = context().shard(6, 2)
     assert (share.rows.tolist(), share.each, share.weight) == (list(range(12)), 6, 1)
 
 
-def test_a_shared_image_moves_as_it_does_in_the_batch() -> None:
+def test_shard_is_translated_like_the_batch() -> None:
     x = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
     def rng() -> torch.Generator:
@@ -80,7 +80,7 @@ def gradients(net: nn.Module) -> Tensor:
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_critic_gradients_of_the_shares_sum_to_those_of_the_batch(count: int) -> None:
+def test_shard_gradients_sum_to_batch_gradients(count: int) -> None:
     rng = torch.Generator().manual_seed(2)
     real, fake = torch.rand(2, 7, 1, 16, 16, generator=rng)
     mix = torch.rand(7, 1, 1, 1, generator=rng)
@@ -101,7 +101,7 @@ def test_critic_gradients_of_the_shares_sum_to_those_of_the_batch(count: int) ->
     assert not torch.allclose(parts[0][1] * count, whole, rtol=1e-2)  # a share alone is not enough
 
 
-def test_values_to_log_are_means_over_the_batch() -> None:
+def test_logged_values_are_batch_means() -> None:
     x = torch.arange(7.0)
     shares = [(context(rank, 2), context(rank, 2).shard(7)) for rank in range(2)]
     means = [
@@ -111,7 +111,7 @@ def test_values_to_log_are_means_over_the_batch() -> None:
     assert sum(mean for mean, _ in means).item() == pytest.approx(3.0)
 
 
-def test_alone_values_and_gradients_are_what_torch_makes_of_them() -> None:
+def test_single_process_backward_is_torch_backward() -> None:
     x = torch.rand(5, requires_grad=True)
     loss = (x**2).mean()
     (expected,) = torch.autograd.grad(loss, x, retain_graph=True)
@@ -122,7 +122,7 @@ def test_alone_values_and_gradients_are_what_torch_makes_of_them() -> None:
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_normalisation_over_processes_is_batch_normalisation(momentum: float | None) -> None:
+def test_sync_batchnorm_equals_batchnorm(momentum: float | None) -> None:
     theirs = nn.Sequential(nn.BatchNorm2d(3, momentum=momentum), nn.Flatten())
     nn.init.normal_(theirs[0].weight)
     ours = context(0, 2).convert_sync_batchnorm(copy.deepcopy(theirs))

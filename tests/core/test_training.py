@@ -18,13 +18,13 @@ def coordinates(n: int, h: int, w: int) -> torch.Tensor:
     return torch.stack([number, row, column], dim=1).float()
 
 
-def test_a_shift_of_nothing_changes_nothing():
+def test_zero_shift_changes_nothing():
     x = torch.rand(2, 3, 5, 5)
     assert torch.equal(gvr.translate(x, 0, rng()), x)
 
 
 @pytest.mark.parametrize(("n", "h", "w", "shift"), [(40, 9, 9, 2), (40, 6, 11, 3), (5, 4, 4, 7)])
-def test_every_pixel_comes_from_within_the_shift_of_its_own_image(n, h, w, shift):
+def test_pixels_move_at_most_the_shift(n, h, w, shift):
     x = coordinates(n, h, w)
     moved = gvr.translate(x, shift, rng())
     assert moved.shape == x.shape
@@ -32,7 +32,7 @@ def test_every_pixel_comes_from_within_the_shift_of_its_own_image(n, h, w, shift
     assert (moved - x).abs().max() <= shift
 
 
-def test_an_image_moves_as_a_whole_and_repeats_its_border():
+def test_image_moves_rigidly_and_repeats_border():
     x = coordinates(60, 8, 10)
     moved = gvr.translate(x, 3, rng())
     rows, columns = torch.arange(8), torch.arange(10)
@@ -46,14 +46,14 @@ def test_an_image_moves_as_a_whole_and_repeats_its_border():
     assert any(dy != dx for dy, dx in seen)
 
 
-def test_the_same_draws_give_the_same_images():
+def test_same_draws_give_same_images():
     x = torch.rand(8, 1, 12, 12, generator=rng(9))
     first, again, other = (gvr.translate(x, 4, rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_the_input_is_left_alone():
+def test_input_is_not_modified():
     x = torch.rand(3, 1, 6, 6)
     kept = x.clone()
     gvr.translate(x, 2, rng()).zero_()

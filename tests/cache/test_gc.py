@@ -52,7 +52,7 @@ def freed(cache: ArtifactCache, *arguments: float, **options: bool) -> dict[str,
 
 
 @pytest.mark.parametrize("name", ["value.bin", META])
-def test_a_damaged_value_is_named_and_exit_1(
+def test_verify_names_and_fixes_damage(
     cache: ArtifactCache, stage: Stage, registry: Registry, cli, name: str
 ) -> None:
     folder = fill(cache, stage)
@@ -69,7 +69,7 @@ def test_a_damaged_value_is_named_and_exit_1(
     assert cli("cache", "verify", "--cache-dir", cache.root).code == 0
 
 
-def test_a_damaged_value_of_the_package_is_named_with_the_cure(
+def test_verify_covers_pretrained_networks(
     cache: ArtifactCache, stage: Stage, tmp_path: Path
 ) -> None:
     shutil.copytree(fill(cache, stage), cache.pretrained / "head" / cache.write_dir(stage).name)
@@ -79,26 +79,24 @@ def test_a_damaged_value_of_the_package_is_named_with_the_cure(
     assert "value.bin has 0 bytes, not 5" in fault.text
 
 
-def test_what_comes_with_the_package_is_whole(tmp_path: Path) -> None:
+def test_pretrained_networks_are_intact(tmp_path: Path) -> None:
     found = verify(ArtifactCache(tmp_path))
-    assert (found.values, found.unknown, found.faults) == (15, 0, ())
+    assert (found.values, found.faults) == (15, ())
 
 
-def test_a_value_that_somebody_is_writing_is_not_called_damaged(
-    cache: ArtifactCache, stage: Stage
-) -> None:
+def test_verify_ignores_values_being_written(cache: ArtifactCache, stage: Stage) -> None:
     (fill(cache, stage) / "value.bin").write_bytes(b"half")
     with locked(cache.lock_file(stage.key)):
         assert verify(cache).faults == ()
     assert len(verify(cache).faults) == 1
 
 
-def test_no_store_is_one_line(cli) -> None:
+def test_missing_cache_is_one_line(cli) -> None:
     for command in ("info", "verify", "gc"):
         assert "there is no cache at absent" in cli("cache", command, "--cache-dir", "absent").fault
 
 
-def test_whole_values_checkpoints_and_foreign_files_stay(
+def test_gc_keeps_values_checkpoints_foreign_files(
     cache: ArtifactCache, stage: Stage, tmp_path: Path
 ) -> None:
     fill(cache, stage)
@@ -115,7 +113,7 @@ def test_whole_values_checkpoints_and_foreign_files_stay(
     assert (cache.root / "thesis.tex").exists()
 
 
-def test_what_killed_processes_left_goes(cache: ArtifactCache, stage: Stage, cli) -> None:
+def test_gc_removes_leftovers_of_killed_processes(cache: ArtifactCache, stage: Stage, cli) -> None:
     folder = fill(cache, stage)
     (folder / ".value.bin.7.partial").write_bytes(b"12345")
     (folder / "work").mkdir()
@@ -144,7 +142,7 @@ def test_what_killed_processes_left_goes(cache: ArtifactCache, stage: Stage, cli
     assert not begun.exists()
 
 
-def test_what_a_process_is_at_stays(cache: ArtifactCache, stage: Stage) -> None:
+def test_gc_keeps_locked_stages(cache: ArtifactCache, stage: Stage) -> None:
     with cache.lock(stage) as draft:
         cache.output(stage, "value.bin").write_bytes(b"half")
         assert freed(ArtifactCache(cache.root), 0.0) == {}
@@ -153,7 +151,7 @@ def test_what_a_process_is_at_stays(cache: ArtifactCache, stage: Stage) -> None:
     assert cache.has(stage)
 
 
-def test_values_of_another_version_and_what_was_made_of_them_go(
+def test_gc_removes_outdated_values_and_dependents(
     cache: ArtifactCache, stage: Stage, registry: Registry
 ) -> None:
     made = {s.kind: s for s in plan_of(registry).stages}
@@ -173,15 +171,13 @@ def test_values_of_another_version_and_what_was_made_of_them_go(
     assert cache.has(made["cases"])
 
 
-def test_the_key_can_be_worked_out_from_what_is_told(registry: Registry) -> None:
+def test_description_determines_the_key(registry: Registry) -> None:
     for stage in plan_of(registry, {"metrics": ["all"]}).stages:
         told = json.loads(json.dumps(stage.describe()))
         assert key_of(told) == stage.key
 
 
-def test_old_values_go_on_demand_and_a_run_keeps_them_young(
-    cache: ArtifactCache, stage: Stage
-) -> None:
+def test_gc_removes_values_unused_for_days(cache: ArtifactCache, stage: Stage) -> None:
     fill(cache, stage)
     age(cache, stage, 40)
     assert freed(cache) == {}
@@ -195,7 +191,7 @@ def test_old_values_go_on_demand_and_a_run_keeps_them_young(
     assert not cache.has(stage)
 
 
-def test_a_store_without_locks_is_as_old_as_its_files(cache: ArtifactCache, stage: Stage) -> None:
+def test_without_locks_files_tell_the_age(cache: ArtifactCache, stage: Stage) -> None:
     fill(cache, stage)
     age(cache, stage, 40)
     shutil.rmtree(cache.root / "locks")
@@ -204,7 +200,7 @@ def test_a_store_without_locks_is_as_old_as_its_files(cache: ArtifactCache, stag
     assert cache.write_dir(stage).name in freed(cache, 39)
 
 
-def test_information_counts_values_and_trainings(cache: ArtifactCache, stage: Stage, cli) -> None:
+def test_info_counts_values_and_trainings(cache: ArtifactCache, stage: Stage, cli) -> None:
     fill(cache, stage)
     work = cache.write_dir(stage.inputs[0]) / "work"
     work.mkdir(parents=True)

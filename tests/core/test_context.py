@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import gvr_bench.api as gvr
-from gvr_bench.cache.artifacts import FileCheckpoints
+from gvr_bench.cache.checkpoints import FileCheckpoints
 
 STEPS = 12
 
@@ -66,7 +66,7 @@ def assert_same(made: dict, ctx: gvr.Context, whole: tuple[dict, list]) -> None:
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 5, STEPS - 1])
-def test_killed_at_any_step_it_ends_bit_for_bit_as_if_it_had_not_been(
+def test_resumed_training_equals_uninterrupted(
     tmp_path: Path, whole: tuple[dict, list], step: int
 ) -> None:
     with pytest.raises(KilledError):
@@ -77,7 +77,9 @@ def test_killed_at_any_step_it_ends_bit_for_bit_as_if_it_had_not_been(
     assert_same(train(ctx), ctx, whole)
 
 
-def test_killed_again_and_again_it_ends_the_same(tmp_path: Path, whole: tuple[dict, list]) -> None:
+def test_repeatedly_killed_training_equals_uninterrupted(
+    tmp_path: Path, whole: tuple[dict, list]
+) -> None:
     for step in (3, 4, 4, 9):
         with pytest.raises(KilledError):
             train(context(tmp_path), step)
@@ -85,9 +87,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path: Path, whole: tuple[di
     assert_same(train(ctx), ctx, whole)
 
 
-def test_without_a_checkpoint_in_time_it_starts_over(
-    tmp_path: Path, whole: tuple[dict, list]
-) -> None:
+def test_training_without_checkpoint_starts_over(tmp_path: Path, whole: tuple[dict, list]) -> None:
     with pytest.raises(KilledError):
         train(context(tmp_path, every=1e6), 9)
     assert list(tmp_path.iterdir()) == []
@@ -95,7 +95,7 @@ def test_without_a_checkpoint_in_time_it_starts_over(
     assert_same(train(ctx), ctx, whole)
 
 
-def test_a_resumed_training_shows_where_it_is(tmp_path: Path) -> None:
+def test_resumed_training_shows_its_step(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         train(context(tmp_path), 8)
     shown: list[tuple[int, int, str]] = []
@@ -105,7 +105,7 @@ def test_a_resumed_training_shows_where_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_ends_the_training_with_its_step(bad: float) -> None:
+def test_non_finite_loss_names_its_step(bad: float) -> None:
     ctx = context()
 
     def fit() -> None:
@@ -117,7 +117,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_step(bad: float) ->
     assert [row["step"] for row in ctx.history] == [0, 1, 2, 3]
 
 
-def test_draws_depend_on_seed_and_step_alone() -> None:
+def test_draws_depend_on_seed_and_step() -> None:
     def draw(seed: int, *parts: object) -> float:
         ctx = gvr.Context(torch.device("cpu"), seed=seed)
         return torch.rand(1, generator=ctx.rng(*parts)).item()
