@@ -1,0 +1,243 @@
+"""A small run through every kind of stage that a fault disturbs, and what is lost by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+DATA = ["--dataset", "phantom:size=32,train=30,validation=16,test=40"]
+NETWORKS = [
+    *("--generator", "wgan-gp:iterations=40,width=4,batch=8"),
+    *("--encoder", "conv:steps=60,width=4"),
+]
+SPEC = [
+    *DATA,
+    *NETWORKS,
+    *("--head", "linear:steps=60"),
+    *("--explainer", "gvr:steps=100,cutoff=1e-9"),  # never reached, so that a shard takes a second
+    *("--metrics", "all", "--max-cases", "8"),
+    *("--batch-size", "1", "--device", "cpu"),  # two shards of four cases
+]
+CLOCK = {"seconds", "memory", "seconds_per_image", "peak_memory_mb"}  # no two runs share these
+TIMEOUT = 900.0  # seconds for a run, however busy the machine
+
+
+@dataclass
+class Outcome:
+    """What a fault came to, summed over its injections.
+
+    `lost` counts complete values that were gone or recomputed though they were intact; `different`
+    names records and values unlike those of an undisturbed run; `wrong` lists broken promises.
+    """
+
+    injections: int = 0
+    runs: int = 0
+    lost: int = 0
+    different: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    where: Counter[str] = field(default_factory=Counter)
+    impossible: str = ""
+
+    @property
+    def harmless(self) -> bool:
+        return not (self.lost or self.different or self.wrong)
+
+    def expect(self, condition: object, complaint: str) -> None:
+        if not condition:
+            self.wrong.append(complaint)
+
+
+@dataclass
+class Command:
+    """A `gvr-bench` process with its output."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait(self) -> int:
+        return self.process.wait(TIMEOUT)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
+
+    def handles_signals(self) -> bool:
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return False
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+    def wait_for(self, condition: Callable[[], object]) -> bool:
+        """Wait for a condition; false if the process ends before it holds."""
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end:
+            if condition():
+                return True
+            if self.process.poll() is not None:
+                return False
+            time.sleep(0.001)
+        raise TimeoutError(f"{self.log} waits for {condition}")
+
+
+class Lab:
+    """Runs one spec in folders of its own, and compares the results with an undisturbed run."""
+
+    def __init__(self, home: Path, spec: Sequence[str] = SPEC) -> None:
+        self.home = home
+        self.spec = list(spec)
+        self.folders = 0
+        home.mkdir(parents=True, exist_ok=True)
+
+    def new_folder(self, name: str) -> Path:
+        self.folders += 1
+        return self.home / f"{self.folders:03}-{name}"
+
+    def start(self, cache: Path, out: Path, *more: str, program: Sequence[str] = ()) -> Command:
+        program = program or ("-m", "gvr_bench")
+        log = self.new_folder("log")
+        options = [*self.spec, "--cache-dir", str(cache), "--out", str(out), *more]
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, *program, "run", *options],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        return Command(process, log)
+
+    def run(self, cache: Path, out: Path, *more: str) -> Command:
+        command = self.start(cache, out, *more)
+        command.wait()
+        return command
+
+    @cached_property
+    def reference(self) -> Path:
+        """A folder with the `cache` and the `run` of an undisturbed run."""
+        home = self.home / "reference"
+        command = self.run(home / "cache", home / "run")
+        if command.wait():
+            raise RuntimeError("\n".join(command.lines))
+        return home
+
+    @cached_property
+    def stages(self) -> list[dict[str, Any]]:
+        environment = json.loads((self.reference / "run" / "environment.json").read_text())
+        stages: list[dict[str, Any]] = environment["stages"]
+        return stages
+
+    def partial_cache(self, *missing: str) -> Path:
+        """A copy of the reference cache without the stages of some kinds."""
+        cache = self.new_folder("cache")
+        shutil.copytree(self.reference / "cache", cache)
+        for kind in missing:
+            shutil.rmtree(cache / kind, ignore_errors=True)
+        return cache
+
+    def finish(self, cache: Path, out: Path, outcome: Outcome) -> None:
+        """Run undisturbed to the end and note what differs from the reference."""
+        outcome.runs += 1
+        command = self.run(cache, out)
+        if command.wait():
+            outcome.wrong.append(f"exit {command.wait()}: {command.lines[-1:]}")
+        else:
+            outcome.different += self.differences(cache, out)
+
+    def differences(self, cache: Path, out: Path) -> list[str]:
+        """Names of records and values that differ from those of the reference."""
+        names = [] if records(out) == records(self.reference / "run") else ["records"]
+        reference = self.reference / "cache"
+        for folder in complete(reference).values():
+            name = folder.relative_to(reference)
+            theirs, ours = content(folder), content(cache / name)
+            if theirs.keys() != ours.keys() or not all(same(theirs[k], ours[k]) for k in theirs):
+                names.append(str(name))
+        return names
+
+
+def verify(cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return cache_command("verify", "--cache-dir", str(cache), *more)
+
+
+def cache_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gvr_bench", "cache", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """The records of a run without times and memory."""
+    rows = [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in row.items() if name != "seconds"}
+        for row in rows
+        if row["metric"] not in CLOCK
+    ]
+
+
+def complete(cache: Path) -> dict[str, Path]:
+    """Folders of complete values by the key in their name."""
+    return {meta.parent.name[-16:]: meta.parent for meta in sorted(cache.glob("*/*/meta.json"))}
+
+
+def written(cache: Path) -> dict[str, int]:
+    """When each complete value was written."""
+    times = {}
+    for key, folder in complete(cache).items():
+        try:
+            times[key] = (folder / "meta.json").stat().st_mtime_ns
+        except FileNotFoundError:  # removed in the meantime
+            continue
+    return times
+
+
+def drafts(cache: Path) -> set[str]:
+    """Names of the folders into which processes write, or wrote, stages."""
+    return {path.name for path in cache.glob("drafts/*")}
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """All that a value holds, by file and array, without times and memory."""
+    arrays: dict[str, Any] = {}
+    for path in sorted(folder.iterdir()) if (folder / "meta.json").is_file() else ():
+        if path.suffix == ".h5":
+            arrays |= {f"{path.name}/{name}": array for name, array in read_arrays(path)}
+        elif path.suffix == ".json" and path.name != "meta.json":
+            rows = json.loads(path.read_text())
+            if isinstance(rows, list):
+                rows = [r for r in rows if not (isinstance(r, dict) and r.get("metric") in CLOCK)]
+            arrays[path.name] = rows
+        elif path.is_file() and path.name != "meta.json":
+            arrays[path.name] = path.read_bytes()
+    return arrays
+
+
+def read_arrays(path: Path) -> Iterator[tuple[str, Any]]:
+    with h5py.File(path, "r") as file:
+        names: list[str] = []
+        file.visititems(lambda n, item: names.append(n) if isinstance(item, h5py.Dataset) else None)
+        for name in names:
+            if name.split("/")[-1] not in CLOCK:
+                yield name, file[name][()]
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        floats = a.dtype.kind == "f"
+        return a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=floats))
+    return bool(a == b)

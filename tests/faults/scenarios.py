@@ -1,0 +1,324 @@
+"""The faults: signals, damaged files, full disks, several processes in one cache.
+
+Each scenario injects its fault once; `SCENARIOS` says what it is and what is promised.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness import (
+    DATA,
+    NETWORKS,
+    Command,
+    Lab,
+    Outcome,
+    cache_command,
+    complete,
+    drafts,
+    records,
+    verify,
+    written,
+)
+
+LONGEST_PAUSE = 2.0  # seconds into a stage
+RESUME_HINT = "; the same command goes on from here"
+DISK = 2**28  # bytes of the small disk
+FULL_DISK = Path(__file__).with_name("full_disk.py")
+RECOMPUTED = (("scores",), ("perturbed_explanations", "scores"), ("prediction", "decoding"))
+HARM = ("a flipped bit", "half the file", "an empty file", "no file")
+PROCESSES = 8
+
+
+def interrupt(number: signal.Signals, lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Send a signal in the midst of random stages until a run reaches its end."""
+    cache, out = lab.new_folder("cache"), lab.new_folder("run")
+    interval = "0.5" if number == signal.SIGKILL else "1e6"  # seconds between checkpoints
+    for _ in range(3):
+        before, old_drafts = written(cache), drafts(cache)
+        command = lab.start(cache, out, "--checkpoint-every", interval)
+        stage = rng.choice([s for s in lab.stages if s["key"][:16] not in before][:8])
+        key = stage["key"][:16]
+
+        def begun() -> bool:
+            writes = any(name.startswith(key) for name in drafts(cache) - old_drafts)  # noqa: B023
+            return command.handles_signals() and (writes or key in written(cache))  # noqa: B023
+
+        if not command.wait_for(begun):
+            break
+        time.sleep(rng.uniform(0, min(1.2 * stage["seconds"], LONGEST_PAUSE)))
+        if command.process.poll() is not None:
+            break
+        command.process.send_signal(number)
+        code = command.wait()
+        outcome.injections += 1
+        outcome.where[stage["kind"]] += 1
+        after = written(cache)
+        outcome.lost += sum(after.get(key) != when for key, when in before.items())
+        if number != signal.SIGKILL and code:
+            outcome.expect(code == 128 + number, f"exit {code}")
+            ends = command.lines and command.lines[-1].endswith(RESUME_HINT)
+            outcome.expect(ends, f"last line {command.lines[-1:]}")
+            outcome.expect("Traceback" not in "".join(command.lines), "a traceback")
+    lab.finish(cache, out, outcome)
+
+
+def damage(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Damage a random file of a finished cache, verify the cache, run again."""
+    cache = lab.partial_cache()
+    path = rng.choice([p for f in complete(cache).values() for p in sorted(f.iterdir())])
+    kind = rng.choice(HARM)
+    harm(path, kind, rng)
+    outcome.injections += 1
+    outcome.where[kind] += 1
+    if kind != "no file" or path.name != "meta.json":  # without it a value is merely absent
+        report = verify(cache)
+        names_it = report.returncode == 1 and str(path.parent) in report.stdout
+        outcome.expect(names_it, f"verify is silent about {path}: {kind}")
+    lab.finish(cache, lab.new_folder("run"), Outcome())
+    outcome.expect(verify(cache, "--fix").returncode == 0, "verify --fix leaves damage")
+    lab.finish(cache, lab.new_folder("run"), outcome)
+
+
+def harm(path: Path, kind: str, rng: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    if kind == "a flipped bit":
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+    elif kind == "no file":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if kind == "half the file" else b"")
+
+
+def collect_garbage(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Run `cache gc` beside a run, and once remove every value in its midst."""
+    cache, out = lab.partial_cache("student", "oracle"), lab.new_folder("run")
+    before = written(cache)
+    command = lab.start(cache, out)
+    command.wait_for(lambda: drafts(cache))
+    result = cache_command("gc", "--cache-dir", str(cache))
+    outcome.expect(result.returncode == 0, result.stderr)
+    outcome.lost += sum(key not in written(cache) for key in before)
+    count = rng.uniform(0.2, 0.9) * len(lab.stages)
+    command.wait_for(lambda: len(written(cache)) > count)
+    cache_command("gc", "--cache-dir", str(cache), "--unused-for", "0")
+    outcome.injections += 1
+    outcome.expect(command.wait() == 0, f"exit {command.wait()}: {command.lines[-1:]}")
+    lab.finish(cache, out, outcome)
+
+
+def refuse_write(number: int, lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Let a random write fail half-way with an error number, as a full disk does."""
+    cache, out = lab.partial_cache(*rng.choice(RECOMPUTED)), lab.new_folder("run")
+    before = written(cache)
+    program = (str(FULL_DISK), str(number), str(rng.randrange(1, 40)))
+    check_refusal(lab.start(cache, out, program=program), cache, before, outcome)
+    lab.finish(cache, out, outcome)
+
+
+def fill_disk(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Run on a disk with a random number of bytes left, then on the same one enlarged."""
+
+    def shrink(disk: Path) -> None:
+        size = shutil.disk_usage(disk).used + rng.randrange(4096, 150_000)
+        mount("-o", f"remount,size={size}", str(disk))
+
+    on_small_disk(lab, outcome, rng, shrink, f"size={DISK}")
+
+
+def forbid_writing(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Run on a disk mounted read-only, then on the same one mounted for writing."""
+    on_small_disk(lab, outcome, rng, lambda disk: bool(mount("-o", "remount,ro", str(disk))), "rw")
+
+
+def on_small_disk(
+    lab: Lab, outcome: Outcome, rng: random.Random, spoil: Callable[[Path], object], cure: str
+) -> None:
+    disk = lab.new_folder("disk")
+    disk.mkdir()
+    if not mount("-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)):
+        outcome.impossible = "mounting is not allowed here"
+        return
+    try:
+        source = lab.partial_cache(*rng.choice(RECOMPUTED))
+        shutil.copytree(source, disk / "cache")
+        cache, out, before = disk / "cache", lab.new_folder("run"), written(source)
+        before = written(cache)
+        spoil(disk)
+        check_refusal(lab.start(cache, out), cache, before, outcome)
+        mount("-o", f"remount,{cure}", str(disk))
+        lab.finish(cache, out, outcome)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def mount(*arguments: str) -> bool:
+    if not shutil.which("mount"):
+        return False
+    return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
+
+
+def check_refusal(command: Command, cache: Path, before: dict[str, int], outcome: Outcome) -> None:
+    code = command.wait()
+    if code == 0:
+        return  # there was space enough
+    outcome.injections += 1
+    errors = [line for line in command.lines if line.startswith("error: cannot write ")]
+    one_line = code == 2 and len(errors) == 1 and command.lines[-1:] == errors
+    outcome.expect(one_line, f"exit {code}: {command.lines[-1:]}")
+    outcome.expect("Traceback" not in "".join(command.lines), "a traceback")
+    after = written(cache)
+    outcome.lost += sum(after.get(key) != when for key, when in before.items())
+    outcome.expect(verify(cache).returncode == 0, "a damaged value")
+
+
+def share_cache(fault: str, lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Start eight runs with overlapping specs in one cache, and disturb them."""
+    explainers = ("saliency", "gvr:steps=5", "occlusion", "edge", "cam", "latent-shift")
+    labs = []
+    for i in range(PROCESSES):
+        chosen = [("--explainer", name) for name in rng.sample(explainers, rng.randint(2, 4))]
+        chosen += [("--head", name) for name in ("linear:steps=60", "mlp:steps=40")[: 1 + i % 2]]
+        spec = [*DATA, *NETWORKS, "--max-cases", "4", "--device", "cpu", "--metrics", "truth"]
+        spec += ["--metrics", "validity", *(word for pair in chosen for word in pair)]
+        labs.append(Lab(lab.new_folder(f"process-{i}"), spec))
+    cache = lab.new_folder("cache")
+    runs = [(one, out, one.start(cache, out)) for one in labs for out in [one.new_folder("run")]]
+    outcome.injections += 1
+    outcome.runs += PROCESSES
+    if fault == "kill":
+        runs[0][2].wait_for(lambda: drafts(cache))
+        victim = lock_owner([command for *_, command in runs], cache)
+        time.sleep(rng.uniform(0, 1.5))
+        victim.process.kill()
+        runs = [run for run in runs if run[2] is not victim]
+    while fault == "unlock" and any(command.process.poll() is None for *_, command in runs):
+        for lock in (cache / "locks").glob("*.lock"):
+            lock.unlink(missing_ok=True)
+        time.sleep(0.05)
+    for *_, command in runs:
+        outcome.expect(command.wait() == 0, f"exit {command.wait()}: {command.lines[-1:]}")
+    outcome.expect(verify(cache).returncode == 0, "a damaged value")
+    if fault == "none":
+        computed: Counter[str] = Counter()
+        for _, out, _ in runs:
+            rows = json.loads((out / "environment.json").read_text())["stages"]
+            computed.update(row["key"] for row in rows if row["status"] == "done")
+        outcome.expect(max(computed.values()) == 1, "a stage was computed twice")
+    for one, out, _ in runs:
+        alone = one.new_folder("alone")
+        outcome.expect(one.run(cache, alone).wait() == 0, "a run on the finished cache failed")
+        if records(alone) != records(out):
+            outcome.different.append("records")
+
+
+def lock_owner(commands: list[Command], cache: Path) -> Command:
+    """The process with an open lock file of this cache; the first one if none is seen."""
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            opened = path.readlink()
+        except OSError:
+            continue
+        owner = next((c for c in commands if c.process.pid == int(path.parts[2])), None)
+        if owner and opened.suffix == ".lock" and opened.parent == cache / "locks":
+            return owner
+    return commands[0]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fault: what happens, how it is injected, what is promised."""
+
+    title: str
+    injection: str
+    promise: str
+    inject: Callable[[Lab, Outcome, random.Random], None]
+
+
+GOES_ON = "One line names the folder, exit code 2. With space again, the same command goes on."
+STOPS = "A training saves its step, the rest stops at once; one line says how to go on."
+SCENARIOS = {
+    "kill": Scenario(
+        "The process is killed",
+        "SIGKILL in the midst of random stages",
+        "The same command goes on from the last complete stage or checkpoint.",
+        partial(interrupt, signal.SIGKILL),
+    ),
+    "interrupt": Scenario(
+        "Ctrl-C", "SIGINT in the midst of random stages", STOPS, partial(interrupt, signal.SIGINT)
+    ),
+    "terminate": Scenario(
+        "The system ends the process",
+        "SIGTERM in the midst of random stages",
+        STOPS,
+        partial(interrupt, signal.SIGTERM),
+    ),
+    "full-disk": Scenario(
+        "The disk is full", "a tmpfs with a random number of bytes left", GOES_ON, fill_disk
+    ),
+    "no-space": Scenario(
+        "A write fails for lack of space",
+        "ENOSPC from a random write, after half of it",
+        GOES_ON,
+        partial(refuse_write, errno.ENOSPC),
+    ),
+    "quota": Scenario(
+        "The quota is used up",
+        "EDQUOT from a random write, after half of it",
+        GOES_ON,
+        partial(refuse_write, errno.EDQUOT),
+    ),
+    "read-only": Scenario(
+        "The cache is read-only", "a tmpfs mounted read-only", GOES_ON, forbid_writing
+    ),
+    "damage": Scenario(
+        "A file of the cache is damaged",
+        "a random file: a flipped bit, cut in half, emptied or removed",
+        "`cache verify` names it; a run computes the value again, with the same records.",
+        damage,
+    ),
+    "gc": Scenario(
+        "The cache is cleaned during a run",
+        "`cache gc`, then `cache gc --unused-for 0`, which removes every value",
+        "The stage in progress stays. Values removed before they are read are recomputed.",
+        collect_garbage,
+    ),
+    "shared": Scenario(
+        "Eight processes share a cache",
+        "eight runs with overlapping specs",
+        "Each stage is computed once; the other processes wait for it.",
+        partial(share_cache, "none"),
+    ),
+    "owner": Scenario(
+        "The process that holds a lock is killed",
+        "SIGKILL for one of eight while the others wait",
+        "The lock dies with its owner; another process takes the stage over.",
+        partial(share_cache, "kill"),
+    ),
+    "locks": Scenario(
+        "Locks are lost",
+        "all lock files removed every 50 ms while eight runs share a cache",
+        "Stages are computed more than once; values are intact and records equal.",
+        partial(share_cache, "unlock"),
+    ),
+}
+
+
+def inject(name: str, lab: Lab, times: int, seed: int) -> Outcome:
+    """Inject a fault so many times, or fewer where it cannot be injected here."""
+    outcome, rng = Outcome(), random.Random(f"{seed} {name}")
+    while outcome.injections < times and not outcome.impossible:
+        SCENARIOS[name].inject(lab, outcome, rng)
+    return outcome
