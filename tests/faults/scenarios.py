@@ -63,7 +63,6 @@ def interrupt(number: signal.Signals, lab: Lab, outcome: Outcome, rng: random.Ra
         command.process.send_signal(number)
         code = command.wait()
         outcome.injections += 1
-        outcome.where[stage["kind"]] += 1
         after = written(cache)
         outcome.lost += sum(after.get(key) != when for key, when in before.items())
         if number != signal.SIGKILL and code:
@@ -81,7 +80,6 @@ def damage(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     kind = rng.choice(HARM)
     harm(path, kind, rng)
     outcome.injections += 1
-    outcome.where[kind] += 1
     if kind != "no file" or path.name != "meta.json":  # without it a value is merely absent
         report = verify(cache)
         names_it = report.returncode == 1 and str(path.parent) in report.stdout
@@ -200,7 +198,7 @@ def share_cache(fault: str, lab: Lab, outcome: Outcome, rng: random.Random) -> N
     outcome.runs += PROCESSES
     if fault == "kill":
         runs[0][2].wait_for(lambda: drafts(cache))
-        victim = lock_owner([command for *_, command in runs], cache)
+        victim = rng.choice(runs)[2]
         time.sleep(rng.uniform(0, 1.5))
         victim.process.kill()
         runs = [run for run in runs if run[2] is not victim]
@@ -224,19 +222,6 @@ def share_cache(fault: str, lab: Lab, outcome: Outcome, rng: random.Random) -> N
             outcome.different.append("records")
 
 
-def lock_owner(commands: list[Command], cache: Path) -> Command:
-    """The process with an open lock file of this cache; the first one if none is seen."""
-    for path in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            opened = path.readlink()
-        except OSError:
-            continue
-        owner = next((c for c in commands if c.process.pid == int(path.parts[2])), None)
-        if owner and opened.suffix == ".lock" and opened.parent == cache / "locks":
-            return owner
-    return commands[0]
-
-
 @dataclass(frozen=True)
 class Scenario:
     """A fault: what happens, how it is injected, what is promised."""
@@ -247,73 +232,61 @@ class Scenario:
     inject: Callable[[Lab, Outcome, random.Random], None]
 
 
-GOES_ON = "One line names the folder, exit code 2. With space again, the same command goes on."
-STOPS = "A training saves its step, the rest stops at once; one line says how to go on."
+DISK_FULL = "One line names the folder, exit code 2. With space again, the same command goes on."
+SIGNAL = "{} in the midst of random stages"
+STOP = "A training saves its step, all else stops at once; one line says how to go on."
 SCENARIOS = {
     "kill": Scenario(
-        "The process is killed",
-        "SIGKILL in the midst of random stages",
+        "The process is killed", SIGNAL.format("SIGKILL"),
         "The same command goes on from the last complete stage or checkpoint.",
         partial(interrupt, signal.SIGKILL),
     ),
     "interrupt": Scenario(
-        "Ctrl-C", "SIGINT in the midst of random stages", STOPS, partial(interrupt, signal.SIGINT)
+        "Ctrl-C", SIGNAL.format("SIGINT"), STOP, partial(interrupt, signal.SIGINT)
     ),
     "terminate": Scenario(
-        "The system ends the process",
-        "SIGTERM in the midst of random stages",
-        STOPS,
+        "The system ends the process", SIGNAL.format("SIGTERM"), STOP,
         partial(interrupt, signal.SIGTERM),
     ),
     "full-disk": Scenario(
-        "The disk is full", "a tmpfs with a random number of bytes left", GOES_ON, fill_disk
+        "The disk is full", "a tmpfs with a random number of bytes left", DISK_FULL, fill_disk
     ),
     "no-space": Scenario(
-        "A write fails for lack of space",
-        "ENOSPC from a random write, after half of it",
-        GOES_ON,
+        "A write fails", "ENOSPC from a random write, after half of it", DISK_FULL,
         partial(refuse_write, errno.ENOSPC),
     ),
     "quota": Scenario(
-        "The quota is used up",
-        "EDQUOT from a random write, after half of it",
-        GOES_ON,
+        "The quota is used up", "EDQUOT from a random write, after half of it", DISK_FULL,
         partial(refuse_write, errno.EDQUOT),
     ),
     "read-only": Scenario(
-        "The cache is read-only", "a tmpfs mounted read-only", GOES_ON, forbid_writing
+        "The cache is read-only", "a tmpfs mounted read-only", DISK_FULL, forbid_writing
     ),
     "damage": Scenario(
-        "A file of the cache is damaged",
-        "a random file: a flipped bit, cut in half, emptied or removed",
-        "`cache verify` names it; a run computes the value again, with the same records.",
-        damage,
+        "A file is damaged", "a random cached file: a flipped bit, cut in half, emptied, removed",
+        "`cache verify` names it; a run computes the value again, with the same records.", damage,
     ),
     "gc": Scenario(
-        "The cache is cleaned during a run",
-        "`cache gc`, then `cache gc --unused-for 0`, which removes every value",
-        "The stage in progress stays. Values removed before they are read are recomputed.",
+        "The cache is cleaned during a run", "`cache gc`, then `cache gc --unused-for 0`",
+        "The stage in progress stays; values removed before they are read are recomputed.",
         collect_garbage,
     ),
     "shared": Scenario(
-        "Eight processes share a cache",
-        "eight runs with overlapping specs",
+        "Eight processes share a cache", "eight runs with overlapping specs",
         "Each stage is computed once; the other processes wait for it.",
         partial(share_cache, "none"),
     ),
-    "owner": Scenario(
-        "The process that holds a lock is killed",
-        "SIGKILL for one of eight while the others wait",
-        "The lock dies with its owner; another process takes the stage over.",
+    "victim": Scenario(
+        "One of eight processes is killed", "SIGKILL while eight runs share a cache",
+        "Its locks die with it; another process takes its stage over.",
         partial(share_cache, "kill"),
     ),
     "locks": Scenario(
-        "Locks are lost",
-        "all lock files removed every 50 ms while eight runs share a cache",
+        "Locks are lost", "all lock files removed every 50 ms while eight runs share a cache",
         "Stages are computed more than once; values are intact and records equal.",
         partial(share_cache, "unlock"),
     ),
-}
+}  # fmt: skip
 
 
 def inject(name: str, lab: Lab, times: int, seed: int) -> Outcome:
