@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 N = 40
 LOST = [i for i in range(N) if i % 5 == 3 and i % 9 != 4]
+AT_THE_TOP = """one => {
+  const { top } = one.getBoundingClientRect();
+  return 0 < top && top < 450;
+}"""
 UNSEEN = [i for i in range(N) if i % 9 == 4]
 
 
@@ -215,8 +219,7 @@ def test_a_filter_leads_back_to_the_first_case_that_passes(page: Page) -> None:
     drawn(page, 30)
     page.get_by_role("button", name="not found").click()
     page.locator(f"#case-0-{LOST[0]}.drawn").wait_for()
-    top = case(page, LOST[0]).evaluate("one => one.getBoundingClientRect().top")
-    assert 0 < top < 450
+    page.wait_for_function(AT_THE_TOP, arg=case(page, LOST[0]).element_handle())
 
 
 def test_what_the_oracle_makes_of_a_counterfactual_is_an_outcome(page: Page, gallery: Path) -> None:
@@ -310,24 +313,21 @@ def test_an_address_opens_its_case_even_past_a_filter(browser: Browser, gallery:
         page.get_by_role("button", name="not found").click()
         page.evaluate("location.hash = '#case-0-30'")
         page.locator("#case-0-30.drawn").wait_for()
-        page.wait_for_timeout(900)
-        top = case(page, 30).evaluate("one => one.getBoundingClientRect().top")
-        assert 0 < top < 450
+        page.wait_for_function(AT_THE_TOP, arg=case(page, 30).element_handle())
         assert page.evaluate("document.activeElement.id") == "case-0-30"
 
 
 def test_the_first_cases_shown_are_printed_with_pictures(page: Page) -> None:
     sort_by(page, "label")
     first = shown(page)[:24]
-    page.wait_for_timeout(1500)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    ids = page.locator(".case.drawn").evaluate_all("all => all.map(one => one.id)")
-    assert {f"case-0-{i}" for i in first} <= set(ids)
+    for i in first:
+        page.locator(f"#case-0-{i}.drawn").wait_for()
     page.emulate_media(media="print")
     assert page.locator(".toolbar button:visible").count() == 0
     assert "printed with the pictures of the first 24" in page.locator(".count").inner_text()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator(".case.drawn").count() < 24
+    page.wait_for_function("document.querySelectorAll('.case.drawn').length < 24")
 
 
 def test_without_scripts_the_words_remain(browser: Browser, gallery: Path) -> None:

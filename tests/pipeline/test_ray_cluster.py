@@ -231,7 +231,7 @@ def test_a_run_that_is_stopped_keeps_a_checkpoint(
     process = background(tmp_path, address, "--checkpoint-every", "5", **choices)
     saved = "cache/generator/*/work/checkpoint-*.safetensors"
     (first,) = until(lambda: list(tmp_path.glob(saved)), process)
-    time.sleep(1)
+    until(lambda: any(path.name != first.name for path in tmp_path.glob(saved)), process)
     process.send_signal(number)
     _, said = process.communicate(timeout=100)
     assert process.returncode == code, said

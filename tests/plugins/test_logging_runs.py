@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,9 +73,7 @@ def records_of(run: Path) -> list[dict[str, Any]]:
 
 def test_a_server_that_does_not_answer_is_one_warning(again: Again) -> None:
     pytest.importorskip("mlflow", reason="mlflow is not installed: pip install mlflow-skinny")
-    started = time.monotonic()
     done = again("--json", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert time.monotonic() - started < 30
     assert done.exit_code == 0
     assert json.loads(done.stdout)["tables"]
     (warning,) = warnings_of(done)

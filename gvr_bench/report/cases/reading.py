@@ -196,7 +196,7 @@ def _test(group: h5py.Group, outputs: int) -> Test:
             f"test predictions of shape {prediction.shape} and findings of {positive.shape} "
             f"for {outputs} outputs"
         )
-    target = _rows(group, "target_class", None)
+    target = _rows(group, "target", None)
     if target is not None and len(target) != len(prediction):
         raise ValueError(f"{len(target)} test labels for {len(prediction)} predictions")
     return Test(prediction, positive, target)
