@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -144,7 +143,7 @@ def stall(handler: Handler) -> None:
     """Send 20 bytes, then nothing for a while."""
     serve(handler, 20)
     handler.wfile.flush()
-    time.sleep(0.6)
+    handler.rfile.read(1)  # until the other side gives up
 
 
 @contextlib.contextmanager
