@@ -20,8 +20,8 @@ from gvr_bench.cache.artifacts import ERROR, PRETRAINED, WORK, ArtifactCache, su
 from gvr_bench.cache.integrity import seal
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage, StageKind
-from gvr_bench.pipeline.graph import make_plan
 from gvr_bench.pipeline.options import RunOptions
+from gvr_bench.pipeline.plan import make_plan
 from gvr_bench.pipeline.runner import Runner
 from gvr_bench.registry.registry import installed
 

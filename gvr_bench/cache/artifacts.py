@@ -154,7 +154,7 @@ class ArtifactCache:
         if meta is None:
             return False
         own = self.folder(stage) == self.write_dir(stage)
-        inputs = [i for i in stage.inputs if own or i.kind != "data"]
+        inputs = [i for i in stage.inputs.values() if own or i.kind != "data"]
         return all(meta.made_from.get(key, now) == now for key, now in self.digests(inputs).items())
 
     def inspect(self, stage: Stage) -> tuple[Meta | None, str]:
@@ -207,7 +207,7 @@ class ArtifactCache:
                     self.sweep(stage)
                 draft.folder.mkdir(parents=True, exist_ok=True)
                 (self.write_dir(stage) / WORK).mkdir(parents=True, exist_ok=True)
-            draft.made_from = self.digests(stage.inputs)
+            draft.made_from = self.digests(stage.inputs.values())
             self.drafts[stage.key] = draft
             try:
                 yield draft.folder

@@ -17,13 +17,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from gvr_bench.cache.artifacts import DRAFTS, LOCKS, ArtifactCache
 from gvr_bench.cache.integrity import ERROR, META, WORK, read_meta, value_fault, value_files
 from gvr_bench.cache.locks import locked_if_free
 from gvr_bench.core.errors import CacheError
-from gvr_bench.core.stage import StageKind, key_of
+from gvr_bench.core.stage import key_of
 
 KEY = re.compile(r"-([0-9a-f]{16})$")  # at the end of the name of a stage's folder
 DAY = 24 * 3600.0
@@ -71,13 +71,10 @@ class Content:
 
 def stage_folders(root: Path) -> list[Path]:
     """Return the folders of stages in a cache; nothing else there is ever touched."""
-    kinds = (root / kind for kind in get_args(StageKind))
     return sorted(
         path
-        for kind in kinds
-        if kind.is_dir()
-        for path in kind.iterdir()
-        if KEY.search(path.name) and path.is_dir()
+        for path in root.glob("*/*-*")
+        if KEY.search(path.name) and any((path / name).exists() for name in (META, WORK, ERROR))
     )
 
 
@@ -256,12 +253,11 @@ def contents(cache: ArtifactCache) -> list[Content]:
     rows = []
     with cache.writing():
         folders = stage_folders(cache.root)
-        for kind in get_args(StageKind):
+        for kind in dict.fromkeys(folder.parent.name for folder in folders):
             group = [folder for folder in folders if folder.parent.name == kind]
             values = sum((folder / META).is_file() for folder in group)
             unfinished = sum(map(has_checkpoint, group))
-            if group:
-                rows.append(Content(kind, values, unfinished, sum(map(size_of, group))))
+            rows.append(Content(kind, values, unfinished, sum(map(size_of, group))))
     return rows
 
 

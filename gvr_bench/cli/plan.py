@@ -1,120 +1,111 @@
-"""What `--plan` shows: every stage, whether it is stored, and what it will take."""
+"""What `run --dry-run` shows: every stage, whether it is cached, and what a like one took."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+import contextlib
+import statistics
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from gvr_bench.cli.shell import print_json
+from gvr_bench.cli.shell import print_json, print_table
+from gvr_bench.core.stage import Stage, canonical
 
 if TYPE_CHECKING:
     from gvr_bench.cache.artifacts import ArtifactCache
-    from gvr_bench.pipeline.estimates import Estimate
     from gvr_bench.pipeline.plan import Plan
 
-COLUMNS = ("stage", "component", "key", "state", "about", "disk", "memory", "from")
-NAMES = ("kind", "name", "key", "state", "seconds", "disk_bytes", "memory_bytes", "from")
+UNITS = ((48 * 3600, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min"))
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a plan; `seconds` is what a like one took, None where none was measured."""
+
+    stage: Stage
+    cached: bool
+    seconds: float | None
 
 
 def show_plan(
-    plan: Plan, cache: ArtifactCache, device: str, fresh: Sequence[str], *, as_json: bool
+    plan: Plan, cache: ArtifactCache, device: str, recompute: Collection[str], *, as_json: bool
 ) -> None:
-    """Show the stages of a plan, which of them are stored, and what the others will take."""
-    from gvr_bench.pipeline.estimates import estimate
-
-    found = estimate(plan, cache, device, fresh)
+    """Show the stages of a plan, which of them are cached, and what like ones took."""
+    rows = planned_stages(plan, cache, device, recompute)
+    cells = [
+        (row.stage.kind, row.stage.name, row.stage.key[:16], "cached" if row.cached else "")
+        for row in rows
+    ]
     if as_json:
-        print_json(NAMES, [_row(one) for one in found])
+        fields = ("kind", "name", "key", "state", "seconds")
+        print_json(fields, [(*cell, row.seconds) for cell, row in zip(cells, rows, strict=True)])
         return
-    _print_table(found)
-    missing = [one for one in found if not one.stored]
-    print(f"{len(missing)} of {len(found)} stages to compute in {cache.root}")
-    if missing:
-        print(summed_up(missing))
-    _tell_machine(found)
+    seconds = ["" if row.seconds is None else duration(row.seconds) for row in rows]
+    columns = ("stage", "component", "key", "state", "took before")
+    print_table(columns, [(*cell, text) for cell, text in zip(cells, seconds, strict=True)])
+    missing = [row for row in rows if not row.cached]
+    measured = [row.seconds for row in missing if row.seconds is not None]
+    line = f"{len(missing)} of {len(rows)} stages to compute in {cache.root}"
+    if measured:
+        line += f"; like ones of {len(measured)} of them took {duration(sum(measured))} here"
+    print(line)
 
 
-def _tell_machine(found: Iterable[Estimate]) -> None:
-    """Say where the numbers come from that were not measured here."""
-    from gvr_bench.pipeline.estimates import reference
-
-    if any(one.source == "reference" for one in found):
-        print(f"reference: measured on {reference().machine}; another machine takes its own time")
-
-
-def _print_table(found: Iterable[Estimate]) -> None:
-    """Print the stages to stdout, in 80 columns where names allow."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, padding=0)
-    for name in COLUMNS:
-        numbers = name in ("about", "disk", "memory")
-        table.add_column(
-            name,
-            justify="right" if numbers else "left",
-            no_wrap=name != "component",
-            overflow="fold",
-        )
-    for one in found:
-        table.add_row(*map(Text, _cells(one)))
-    Console().print(table)
+def planned_stages(
+    plan: Plan, cache: ArtifactCache, device: str, recompute: Collection[str]
+) -> list[PlannedStage]:
+    """Look up every stage of a plan in the cache."""
+    again = plan.stages_to_recompute(recompute)
+    measured = measured_seconds(cache, device)
+    rows = []
+    for stage in plan.stages:
+        cached = stage.key not in again and cache.has(stage)
+        above = {s.kind: s.settings for s in _ancestors(stage)}
+        alike = () if cached else measured.get(_likeness(stage.key_content(), above), ())
+        rows.append(PlannedStage(stage, cached, statistics.median(alike) if alike else None))
+    return rows
 
 
-def _row(one: Estimate) -> tuple[object, ...]:
-    state = "stored" if one.stored else ""
-    told = one.stage.kind, one.stage.name, one.stage.key[:16], state
-    return (*told, one.seconds, one.disk, one.memory, one.source)
+def measured_seconds(cache: ArtifactCache, device: str) -> Mapping[str, list[float]]:
+    """Return what the values of a cache took on a device, by `_likeness`."""
+    from gvr_bench.cache.gc import stage_folders
+    from gvr_bench.cache.integrity import read_meta
+    from gvr_bench.core.errors import CacheError
+
+    contents: dict[str, dict[str, Any]] = {}
+    for folder in stage_folders(cache.root):
+        with contextlib.suppress(CacheError):
+            meta, content = read_meta(folder)
+            contents[meta.key] = content
+
+    def ancestors(key: str) -> list[dict[str, Any]]:
+        inputs = [text.split()[-1] for text in contents[key]["inputs"]]
+        return [contents[key], *(content for one in inputs for content in ancestors(one))]
+
+    found: dict[str, list[float]] = defaultdict(list)
+    for key, content in contents.items():
+        with contextlib.suppress(KeyError):  # an input is gone from the cache
+            above = {a["kind"]: a["settings"] for a in ancestors(key)}
+            if content["device"] == device:
+                found[_likeness(content, above)].append(content["seconds"])
+    return found
 
 
-def _cells(one: Estimate) -> tuple[str, ...]:
-    told = one.stage.kind, one.stage.name, one.stage.key[:8]
-    if one.stored:
-        return *told, "stored", "", "", "", ""
-    return (
-        *told,
-        "",
-        _shown(one.seconds, duration),
-        _shown(one.disk, size),
-        _shown(one.memory, size),
-        one.source,
-    )
+def _ancestors(stage: Stage) -> list[Stage]:
+    return [stage, *(above for needed in stage.inputs.values() for above in _ancestors(needed))]
 
 
-def _shown(value: float | None, written: Callable[[float], str]) -> str:
-    return "?" if value is None else written(value)
-
-
-def summed_up(missing: Sequence[Estimate]) -> str:
-    """Return the totals of what is to be computed, in one line."""
-    known = [one for one in missing if one.seconds is not None]
-    said = []
-    if known:
-        said.append(f"about {duration(math.fsum(one.seconds or 0.0 for one in known))}")
-        said.append(size(math.fsum(one.disk or 0.0 for one in known)))
-        memory = [one.memory for one in known if one.memory is not None]
-        if memory:
-            said.append(f"at most {size(max(memory))} of memory")
-    unknown = len(missing) - len(known)
-    stages = f"{unknown} stage{'s' if unknown > 1 else ''} unknown" if unknown else ""
-    return "; ".join(filter(None, (", ".join(said), stages)))
+def _likeness(content: Mapping[str, Any], above: Mapping[str, Mapping[str, Any]]) -> str:
+    """Equal for stages of the same kind and component, on images of the same size and number."""
+    component = [content[name] for name in ("kind", "name", "version", "settings")]
+    size = above.get("data", {}).get("size")
+    return canonical([*component, size, above.get("cases", {}).get("max_cases")])
 
 
 def duration(seconds: float) -> str:
     """Write a time to about two digits."""
-    for least, unit, name in ((48 * 3600, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min")):
+    for least, unit, name in UNITS:
         if seconds >= least:
             return f"{seconds / unit:,.0f} {name}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0.1):.1f} s"
-
-
-def size(count: float) -> str:
-    """Write a number of bytes to about two digits."""
-    for least, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
-        if count >= least:
-            value = count / least
-            return f"{value:,.0f} {name}" if value >= 10 else f"{value:.1f} {name}"
-    return f"{max(count / 1e3, 0.1):.1f} kB"

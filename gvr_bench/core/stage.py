@@ -1,8 +1,8 @@
-"""Stages, each with a key that says all its value depends on, and plans made of them.
+"""Stages: the steps of a run, each with a key that contains all that its value depends on.
 
-dataset -> data -> generator -> encoder -> latents -> head -> prediction
-             |-> cases                                  |-> explanations -> probe -> scores
-             |-> oracle, judges -> decoding, scores     |-> lessons -> student -> scores
+data -> generator -> encoder -> latents -> head -> prediction
+  |-> cases                                  |-> explanations -> perturbed_explanations -> scores
+  |-> oracle, class_autoencoders -> scores   |-> student_training_set -> student -> scores
 """
 
 from __future__ import annotations
@@ -12,47 +12,29 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from gvr_bench.core.components import Component
 
 SCHEMA = 1
-REVISIONS = {"explanations": 3}  # kinds whose values hold other files than at first
-StageKind = Literal[
-    "data",
-    "cases",
-    "generator",
-    "encoder",
-    "latents",
-    "head",
-    "prediction",
-    "explanations",
-    "oracle",  # an independent model of the same task, trained on pixels
-    "class_autoencoders",  # autoencoders of one side of the task each
-    "decoding",  # how good the decoder is
-    "perturbed_explanations",  # the same cases explained again, with one thing changed
-    "student_training_set",  # training images explained, for a student
-    "student",
-    "scores",
-]
-MAIN: tuple[StageKind, ...] = (
-    "data", "cases", "generator", "encoder", "latents", "head", "prediction",
-)  # fmt: skip
+REVISIONS = {"explanations": 3}  # of kinds whose files have changed since the first version
+StageKind = str  # the kind of one of the steps in gvr_bench.pipeline.steps
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One step of a run. Equal keys mean equal values.
 
-    `name` is the component's; `seed` is the user's, None where nothing is drawn. `problem` says
-    why the stage cannot be computed, for a component that does not load.
+    `name` is the component's; `seed` is the user's, None where nothing is drawn. `inputs` are the
+    stages whose values it reads, by their role. `problem` says why it cannot be computed, for a
+    component that does not load.
     """
 
     kind: StageKind
     name: str
     version: str
     settings: dict[str, Any]
-    inputs: tuple[Stage, ...] = ()
+    inputs: Mapping[str, Stage] = field(default_factory=dict)
     seed: int | None = None
     fingerprint: str = ""
     component: Component | None = None
@@ -60,11 +42,11 @@ class Stage:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", key_of(self.made_of()))
+        object.__setattr__(self, "key", key_of(self.key_content()))
 
     @functools.cached_property
     def recipe(self) -> str:
-        """A key of all that the value depends on but seeds: equal recipes differ by seeds alone."""
+        """Like the key, but without seeds: equal recipes differ by seeds alone."""
         content = [
             SCHEMA,
             self.kind,
@@ -72,24 +54,24 @@ class Stage:
             self.version,
             self.settings,
             self.fingerprint,
-            [stage.recipe for stage in self.inputs],
+            [stage.recipe for stage in self.inputs.values()],
         ]
         return hashlib.sha256(canonical(content).encode()).hexdigest()[:16]
 
     def input(self, kind: StageKind) -> Stage:
-        """Return the stage of a kind that this one is or depends on, however far up."""
-        direct = [stage for stage in (self, *self.inputs) if stage.kind == kind]
-        if direct:
-            return direct[0]
-        for stage in self.inputs:
+        """Return the nearest stage of a kind that this one is or depends on."""
+        for stage in (self, *self.inputs.values()):
+            if stage.kind == kind:
+                return stage
+        for stage in self.inputs.values():
             try:
                 return stage.input(kind)
             except LookupError:
                 continue
         raise LookupError(f"{self.kind} depends on no {kind}")
 
-    def made_of(self) -> dict[str, Any]:
-        """All that the key is made of, for people."""
+    def key_content(self) -> dict[str, Any]:
+        """Return all that the key depends on, readable."""
         return {
             "schema": SCHEMA,
             "kind": self.kind,
@@ -98,15 +80,14 @@ class Stage:
             "settings": self.settings,
             "seed": self.seed,
             "fingerprint": self.fingerprint,
-            "inputs": [f"{stage.kind} {stage.key}" for stage in self.inputs],
+            "inputs": [f"{stage.kind} {stage.key}" for stage in self.inputs.values()],
         }
 
     def describe(self) -> dict[str, Any]:
-        """The key, and all that it is made of."""
-        return {**self.made_of(), "key": self.key}
+        """Return the key and its content."""
+        return {**self.key_content(), "key": self.key}
 
     def __str__(self) -> str:
-        """Return kind and name, and which part of several."""
         part = self.settings.get("group") or self.settings.get("changed")
         return f"{self.kind} {self.name}" + (f", {part}" if part else "")
 
@@ -116,18 +97,18 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def key_of(told: Mapping[str, Any]) -> str:
-    """Return the key that this version gives to a stage which `made_of` tells of."""
-    kind = told["kind"]
-    content = [
+def key_of(content: Mapping[str, Any]) -> str:
+    """Return the key of a stage with this `key_content`, or as read from its `meta.json`."""
+    kind = content["kind"]
+    parts = [
         SCHEMA,
         kind,
-        told["name"],
-        told["version"],
-        told["settings"],
-        told["seed"],
-        told["fingerprint"],
-        [text.split()[-1] for text in told["inputs"]],
+        content["name"],
+        content["version"],
+        content["settings"],
+        content["seed"],
+        content["fingerprint"],
+        [text.split()[-1] for text in content["inputs"]],
         *([REVISIONS[kind]] if kind in REVISIONS else []),
     ]
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()

@@ -13,9 +13,9 @@ from gvr_bench.config.spec import build_spec
 from gvr_bench.core.errors import CacheError, CorruptStageError, UsageError, did_you_mean
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.explain.model import Trained
-from gvr_bench.pipeline.graph import Planner
+from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import choose_device
-from gvr_bench.pipeline.plan import Combination
+from gvr_bench.pipeline.plan import Combination, plan_graph
 from gvr_bench.report import check_run
 from gvr_bench.report.folder import load as read_run
 
@@ -101,8 +101,8 @@ def open_run(
         raise UsageError(f"{run} is a file; name the folder of the run it is in: {run.parent}")
     recorded = read_run(check_run(run))
     flags = {"data_root": str(data_root) if data_root else None}
-    planner = Planner(build_spec(run / "spec.toml", flags, {}), installed())
-    combination = selector.select(planner.plan().combinations, run)
+    graph = StageGraph(build_spec(run / "spec.toml", flags, {}), installed())
+    combination = selector.select(plan_graph(graph).combinations, run)
     artifacts = ArtifactCache(cache or default_cache_dir())
     rerun = shlex.join(
         ["gvr-bench", "run", f"{run}/spec.toml", "--cache-dir", f"{artifacts.root}", "--out", f"{run}"]
@@ -118,7 +118,7 @@ def open_run(
         check_cached(stage, artifacts, rerun)
     try:
         return Trained(
-            recorded.name, combination, planner, artifacts, choose_device(device), batch_size
+            recorded.name, combination, graph, artifacts, choose_device(device), batch_size
         )
     except CorruptStageError as error:
         raise CacheError(f"{error.stage} is {error}; compute it again with: {rerun}") from error

@@ -28,7 +28,7 @@ from gvr_bench.explain.targets import (
     reconstruction_error,
 )
 from gvr_bench.pipeline.cases_file import SCALED
-from gvr_bench.pipeline.graph import Planner
+from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import gains_from_bfloat16
 from gvr_bench.pipeline.plan import Combination
 from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
@@ -55,14 +55,14 @@ class Trained:
         self,
         run: str,
         combination: Combination,
-        planner: Planner,
+        graph: StageGraph,
         cache: ArtifactCache,
         device: torch.device,
         batch_size: int,
     ) -> None:
         self.run = run
         self.combination = combination
-        self.planner = planner
+        self.graph = graph
         self.cache = cache
         self.device = device
         self.batch_size = batch_size
@@ -128,7 +128,7 @@ class Trained:
         Raises `UsageError` or `PluginError` that names it.
         """
         c = self.combination
-        return c.explanations.get(explainer) or self.planner.explanation(
+        return c.explanations.get(explainer) or self.graph.explanations(
             parse_choice(explainer), c.head_stage, c.cases, c.seed
         )
 
@@ -167,7 +167,7 @@ class Trained:
     def oracle(self) -> Oracle | None:
         """The independent model that was trained for this run, if it is in the cache."""
         c = self.combination
-        for stage in self.planner.stages.values():
+        for stage in self.graph.stages.values():
             same = stage.kind == "oracle" and (stage.input("data"), stage.seed) == (c.data, c.seed)
             if same and self.cache.has(stage):
                 return load_oracle(self.stage_ctx(stage))

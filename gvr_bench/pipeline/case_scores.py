@@ -170,7 +170,7 @@ def _asked_of(combination: Combination) -> tuple[Stage, Stage]:
 def facts(stage: Stage) -> dict[str, Fact]:
     """All that the key of a stage is made of, each setting by its dotted name."""
     found: dict[str, Fact] = {}
-    for needed in stage.inputs:
+    for needed in stage.inputs.values():
         found |= facts(needed)
     if stage.kind == "cases":  # of the data set, which is told already
         return found | _flat(stage.settings)

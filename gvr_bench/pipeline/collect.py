@@ -94,7 +94,7 @@ class Maker:
     ) -> Record:
         """Make one record; `asked_of` is the stage whose images and questions it is about."""
         c = self.combination
-        component = stage.inputs[0].component  # of the explanations, for scores of an explainer
+        component = stage.inputs["explanations"].component if explainer else None
         value = row.get("value")
         declared = DECLARED[row["metric"]]
         return Record(
@@ -115,7 +115,7 @@ class Maker:
             seconds=round(self.outcomes[stage.key].seconds, 3),
             device=self.device,
             protocol=protocol(asked_of, row["metric"], declared.version, row["output"]),
-            keys=(stage.key, *(needed.key for needed in stage.inputs)),
+            keys=(stage.key, *(needed.key for needed in stage.inputs.values())),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),
             role=component.role if isinstance(component, Explainer) else None,

@@ -1,191 +1,252 @@
-"""From what was asked to the stages that answer it."""
+"""Which stage needs which."""
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from gvr_bench.config.spec import ComponentSpec, Spec
 from gvr_bench.core.components import Dataset, Encoder
-from gvr_bench.core.errors import UsageError
-from gvr_bench.core.stage import Stage
-from gvr_bench.core.types import ImageSpec
-from gvr_bench.pipeline.plan import Combination, Plan
-from gvr_bench.pipeline.score_graph import Scoring, StageGraph
+from gvr_bench.core.errors import PluginError
+from gvr_bench.core.stage import Stage, StageKind
+from gvr_bench.core.types import Kind
+from gvr_bench.metrics import METRICS, Declaration
+from gvr_bench.metrics.decoding import DECODING, ORACLE_PREDICTION
+from gvr_bench.metrics.prediction import PREDICTION_VERSION
 from gvr_bench.registry.registry import ALL, Registry, blaming
 
 CONTAMINATED = "contaminated"  # the setting of a head that is fitted on the test images
+SCORE_INPUTS = {
+    "oracle": ("oracle",),
+    "realism": ("class_autoencoders",),
+    "robustness": ("perturbed",),
+    "sanity": ("randomised_head", "randomised_encoder", "randomised_generator"),
+    "contamination": ("contaminated",),
+    "repeatability": ("other_seed",),
+    "simulatability": ("student", "student_without_maps"),
+}
 
 
-class Planner(StageGraph):
-    """Builds the plan of one spec."""
+class StageGraph:
+    """The stages of one spec, each once."""
+
+    def __init__(self, spec: Spec, registry: Registry) -> None:
+        self.spec = spec
+        self.registry = registry
+        self.stages: dict[str, Stage] = {}
+
+    def add(
+        self,
+        kind: StageKind,
+        name: str,
+        inputs: Mapping[str, Stage],
+        seed: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        version: str = "1",
+    ) -> Stage:
+        """Add a stage that is no plugin's work."""
+        return self._add(Stage(kind, name, version, dict(settings or {}), inputs, seed))
+
+    def _add(self, stage: Stage) -> Stage:
+        return self.stages.setdefault(stage.key, stage)
+
+    def component(
+        self, kind: Kind, choice: ComponentSpec, seed: int, as_kind: str = "", **inputs: Stage
+    ) -> Stage:
+        """Add a stage that is a plugin's work; `as_kind` is its kind if not the plugin's."""
+        cls, settings = self.registry.settings(
+            kind, choice.name, self.spec.profile, choice.settings
+        )
+        with blaming(f"{kind} '{choice.name}'"):
+            component = cls(settings)
+            fingerprint = component.fingerprint()
+        values = settings.model_dump(mode="json", exclude=set(cls.files))
+        stage = Stage(
+            as_kind or kind, choice.name, cls.version, values, inputs, seed, fingerprint, component
+        )
+        return self._add(stage)
+
+    def explanations(
+        self,
+        choice: ComponentSpec,
+        head: Stage,
+        cases: Stage,
+        seed: int,
+        kind: StageKind = "explanations",
+    ) -> Stage:
+        """Add one explainer. If it does not load, `all` has it as a stage with a problem."""
+        inputs = {"head": head, "cases": cases}
+        try:
+            return self.component("explainer", choice, seed, kind, **inputs)
+        except PluginError as error:
+            if not any(choice.name == ALL for choice in self.spec.explainer):
+                raise
+            return self._add(Stage(kind, choice.name, "", {}, inputs, problem=str(error)))
+
+    def perturbed(self, explanations: Stage, change: str) -> Stage:
+        """Add the same explanations with one thing changed."""
+        return self._add(
+            Stage(
+                "perturbed_explanations",
+                explanations.name,
+                "1",
+                {"changed": change},
+                {"explanations": explanations},
+                explanations.seed,
+                component=explanations.component,
+                problem=explanations.problem,
+            )
+        )
 
     def open(self, choice: ComponentSpec) -> Dataset:
-        """Make a data set, looking in the spec's folder."""
+        """Open a data set, looking in the spec's folder."""
         root = Path(self.spec.data_root) if self.spec.data_root else None
         return open_dataset(choice, self.spec.profile, root, self.registry)
 
-    def data(self, choice: ComponentSpec, dataset: Dataset) -> Stage:
-        """Plan the stage that reads a data set. Raises `DataError` where it is not there."""
-        apart = {*dataset.case_settings, *dataset.files}
-        settings = dataset.settings.model_dump(mode="json", exclude=apart)
-        with blaming(f"dataset '{choice.name}'"):
-            text = dataset.fingerprint()
-        return self.add(
+    def data(self, name: str, dataset: Dataset) -> Stage:
+        """Add the stage that reads a data set. Raises `DataError` where it is not there."""
+        settings = dataset.settings.model_dump(
+            mode="json", exclude={*dataset.case_settings, *dataset.files}
+        )
+        with blaming(f"dataset '{name}'"):
+            fingerprint = dataset.fingerprint()
+        return self._add(
             Stage(
                 "data",
-                choice.name,
+                name,
                 dataset.version,
                 settings,
-                fingerprint=text,
+                fingerprint=fingerprint,
                 component=dataset,
             )
         )
 
-    def cases(self, choice: ComponentSpec, dataset: Dataset, data: Stage) -> Stage:
-        """Plan the stage that chooses what is explained; only here does it matter what is asked."""
-        asked = dataset.settings.model_dump(mode="json", include=set(dataset.case_settings))
-        return self.add(
-            Stage(
-                "cases",
-                choice.name,
-                dataset.version,
-                {"max_cases": self.spec.max_cases, "case_settings": asked},
-                (data,),
-                component=dataset,
-            )
+    def cases(self, dataset: Dataset, data: Stage) -> Stage:
+        """Add the stage that chooses what is explained, which alone needs the case settings."""
+        chosen = dataset.settings.model_dump(mode="json", include=set(dataset.case_settings))
+        settings = {"max_cases": self.spec.max_cases, "case_settings": chosen}
+        return self._add(
+            Stage("cases", data.name, dataset.version, settings, {"data": data}, component=dataset)
         )
 
-    def explainers(self) -> list[ComponentSpec]:
-        """Return the choices with `all` written out, the ones given by name keeping settings."""
-        given = [choice for choice in self.spec.explainer if choice.name != ALL]
-        if len(given) == len(self.spec.explainer):
-            return given
-        named = {choice.name for choice in given}
-        rows = dict.fromkeys(
-            row.plugin.name for row in self.registry.rows if row.plugin.kind == "explainer"
-        )
-        return given + [ComponentSpec(name=name) for name in rows if name not in named]
 
-    def plan(self) -> Plan:
-        """Multiply out all choices."""
-        spec = self.spec
-        combinations = []
-        for d, d_label in labelled(spec.dataset):
-            dataset = self.open(d)
-            data = self.data(d, dataset)
-            cases = self.cases(d, dataset, data)
-            heads = spec.head or (ComponentSpec(name=dataset.head),)
-            for seed, (source, suffix), (g, g_label), (e, e_label), (h, h_label) in product(
-                spec.seeds,
-                self.sources(data, dataset.image),
-                labelled(spec.generator),
-                labelled(spec.encoder),
-                labelled(heads),
-            ):
-                chain = ModelBranch(self, data, source, g, e, h)
-                labels = (d_label, g_label + suffix, e_label, h_label)
-                combinations.append(self.combination(labels, chain, cases, seed))
-        return Plan(spec, tuple(combinations), tuple(self.stages.values()))
-
-    def combination(
-        self, labels: tuple[str, str, str, str], chain: ModelBranch, cases: Stage, seed: int
-    ) -> Combination:
-        """Plan a model, its own scores, and every explainer's."""
-        head = chain.head(seed)
-        scoring = Scoring(
-            self,
-            head,
-            cases,
-            seed,
-            chain.contaminated(seed) if "contamination" in self.spec.groups else None,
-            lambda: chain.head(another(seed, self.spec.seeds)),
-        )
-        explanations, scores = {}, {}
-        judging = scoring.judging()
-        for choice, label in labelled(self.explainers()):
-            made = explanations[label] = self.explanation(choice, head, cases, seed)
-            scores[label] = scoring.scores(choice, made)
-        return Combination(
-            *labels,
-            seed,
-            cases,
-            head.input("generator"),
-            head.input("encoder"),
-            head,
-            judging,
-            explanations,
-            scores,
-        )
-
-    def sources(self, data: Stage, ours: ImageSpec) -> list[tuple[Stage, str]]:
-        """Return the images generator and encoder are trained on, and how to say so.
-
-        Raises `UsageError` where their shape differs from that of the explained images, `ours`.
-        """
-        if not self.spec.pretraining_dataset:
-            return [(data, "")]
-        sources = []
-        for choice, label in labelled(self.spec.pretraining_dataset):
-            dataset = self.open(choice)
-            source, theirs = self.data(choice, dataset), dataset.image
-            if theirs != ours:
-                raise UsageError(
-                    f"--pretrain-dataset {choice} has images of {theirs}, --dataset {data.name} of "
-                    f"{ours}; give both the same size, e.g. {choice.name}:size={ours.size}"
-                )
-            sources.append((source, "" if source.key == data.key else f" on {label}"))
-        return sources
-
-
+@dataclass(frozen=True)
 class ModelBranch:
-    """The stages from the images to a head, for any seed."""
+    """The stages of one choice of images, generator, encoder and head, for any seed.
 
-    def __init__(
-        self,
-        shelf: StageGraph,
-        data: Stage,
-        source: Stage,
-        g: ComponentSpec,
-        e: ComponentSpec,
-        h: ComponentSpec,
-    ) -> None:
-        self.shelf = shelf
-        self.data = data
-        self.source = source
-        self.choices = g, e, h
+    `images` are those that the generator is trained on.
+    """
+
+    graph: StageGraph
+    data: Stage
+    cases: Stage
+    images: Stage
+    generator: ComponentSpec
+    encoder: ComponentSpec
+    head_choice: ComponentSpec
 
     def latents(self, seed: int) -> Stage:
-        """Plan generator, encoder and latents.
+        """Add generator, encoder and latents.
 
-        An encoder sees the images that the generator saw, unless it needs labels.
+        An encoder is trained on the generator's images, unless it needs labels.
         """
-        g, e, _ = self.choices
-        shelf = self.shelf
-        generator = shelf.stage("generator", g, (self.source,), seed, "generator")
-        cls = cast(type[Encoder], shelf.registry.component("encoder", e.name))
-        seen = self.data if cls.supervised else self.source
-        encoder = shelf.stage("encoder", e, (generator, seen), seed, "encoder")
-        copies = shelf.spec.latents.model_dump(mode="json")
-        return shelf.add(Stage("latents", e.name, "1", copies, (self.data, encoder), seed))
+        graph = self.graph
+        generator = graph.component("generator", self.generator, seed, images=self.images)
+        cls = cast(type[Encoder], graph.registry.component("encoder", self.encoder.name))
+        images = self.data if cls.supervised else self.images
+        encoder = graph.component("encoder", self.encoder, seed, generator=generator, images=images)
+        inputs = {"data": self.data, "encoder": encoder}
+        copies = graph.spec.latents.model_dump(mode="json")
+        return graph.add("latents", self.encoder.name, inputs, seed, copies)
 
     def head(self, seed: int) -> Stage:
-        """Plan the head."""
-        return self.shelf.stage("head", self.choices[2], (self.latents(seed),), seed, "head")
+        """Add the head."""
+        return self.graph.component("head", self.head_choice, seed, latents=self.latents(seed))
 
     def contaminated(self, seed: int) -> Stage | None:
-        """Plan the same head fitted on the test images, where it can be and is not anyway."""
-        h = self.choices[2]
-        spec = self.shelf.spec
-        _, settings = self.shelf.registry.settings("head", h.name, spec.profile, h.settings)
+        """Add the head fitted on the test images; None where it has no such setting, or is."""
+        choice, spec = self.head_choice, self.graph.spec
+        _, settings = self.graph.registry.settings(
+            "head", choice.name, spec.profile, choice.settings
+        )
         if getattr(settings, CONTAMINATED, None) is not False:
             return None
-        spoilt = ComponentSpec(name=h.name, settings={**h.settings, CONTAMINATED: True})
-        return self.shelf.stage("head", spoilt, (self.latents(seed),), seed, "head")
+        other = ComponentSpec(name=choice.name, settings={**choice.settings, CONTAMINATED: True})
+        return self.graph.component("head", other, seed, latents=self.latents(seed))
+
+    def model_scores(self, head: Stage, seed: int) -> tuple[Stage, ...]:
+        """Add the scores of the model itself."""
+        graph, latents = self.graph, head.inputs["latents"]
+        inputs = {"head": head, "latents": latents}
+        stages = [graph.add("prediction", head.name, inputs, version=PREDICTION_VERSION)]
+        if "oracle" in graph.spec.groups:
+            stages.append(self.oracle(seed))
+        if "decoding" in graph.spec.groups:
+            encoder = latents.inputs["encoder"]
+            inputs = {"encoder": encoder, "data": self.data, "oracle": self.oracle(seed)}
+            settings = {"metrics": versions(DECODING)}
+            stages.append(graph.add("decoding", encoder.name, inputs, seed, settings))
+        return tuple(stages)
+
+    def oracle(self, seed: int) -> Stage:
+        """Add the independent model."""
+        settings = {"metrics": versions(ORACLE_PREDICTION)}
+        return self.graph.add("oracle", "oracle", {"data": self.data}, seed, settings)
+
+    def scores(self, choice: ComponentSpec, explanations: Stage, seed: int) -> dict[str, Stage]:
+        """Add the scores of one explainer, by group of metrics."""
+        stages: dict[str, Stage] = {}
+        for group in self.graph.spec.groups:
+            metrics = versions(m for m in METRICS if m.group == group)
+            if not metrics:
+                continue
+            inputs = {"explanations": explanations, "cases": self.cases}
+            for name in SCORE_INPUTS.get(group, ()):
+                stage = self.score_input(name, choice, explanations, seed)
+                inputs |= {name: stage} if stage else {}
+            settings = {"group": group, "metrics": metrics}
+            stages[group] = self.graph.add("scores", choice.name, inputs, None, settings)
+        return stages
+
+    def score_input(
+        self, name: str, choice: ComponentSpec, explanations: Stage, seed: int
+    ) -> Stage | None:
+        """Add what a group of metrics reads beside explanations and cases; None without it."""
+        graph = self.graph
+        match name:
+            case "oracle":
+                return self.oracle(seed)
+            case "class_autoencoders":
+                inputs = {"data": self.data, "cases": self.cases}
+                return graph.add(name, "autoencoders", inputs, seed)
+            case "contaminated":
+                head = self.contaminated(seed)
+                return graph.explanations(choice, head, self.cases, seed) if head else None
+            case "other_seed":
+                seed = another_seed(seed, graph.spec.seeds)
+                return graph.explanations(choice, self.head(seed), self.cases, seed)
+            case "student" | "student_without_maps":
+                return self.student(choice, seed, with_maps=name == "student")
+        return graph.perturbed(explanations, name)
+
+    def student(self, choice: ComponentSpec, seed: int, *, with_maps: bool) -> Stage:
+        """Add students that learn from the model's decisions, with maps or without."""
+        kind, inputs = "student_training_set", {"head": self.head(seed), "cases": self.cases}
+        if with_maps:
+            examples = self.graph.explanations(choice, **inputs, seed=seed, kind=kind)
+        else:
+            examples = self.graph.add(kind, "labels only", inputs, seed)
+        return self.graph.add("student", examples.name, {"student_training_set": examples}, seed)
 
 
-def another(seed: int, seeds: tuple[int, ...]) -> int:
+def versions(metrics: Iterable[Declaration]) -> dict[str, str]:
+    """Return the version of each metric, which its values depend on."""
+    return {metric.name: metric.version for metric in metrics}
+
+
+def another_seed(seed: int, seeds: Sequence[int]) -> int:
     """Return the next seed of a spec, or one more where there is no other."""
     return seeds[(seeds.index(seed) + 1) % len(seeds)] if len(seeds) > 1 else seed + 1
 
@@ -193,25 +254,7 @@ def another(seed: int, seeds: tuple[int, ...]) -> int:
 def open_dataset(
     choice: ComponentSpec, profile: str, root: Path | None, registry: Registry
 ) -> Dataset:
-    """Make a data set with the settings of a profile. Raises `UsageError` or `PluginError`."""
+    """Open a data set with the settings of a profile. Raises `UsageError` or `PluginError`."""
     cls, settings = registry.settings("dataset", choice.name, profile, choice.settings)
     with blaming(f"dataset '{choice.name}'"):
         return cast(type[Dataset], cls)(settings, root.expanduser() if root else None)
-
-
-def labelled(
-    choices: tuple[ComponentSpec, ...] | list[ComponentSpec],
-) -> list[tuple[ComponentSpec, str]]:
-    """Pair each choice with its label."""
-    return list(zip(choices, labels_of(choices), strict=True))
-
-
-def labels_of(choices: tuple[ComponentSpec, ...] | list[ComponentSpec]) -> list[str]:
-    """Name each choice as shortly as tells it from the others of its kind."""
-    names = [choice.short for choice in choices]
-    return [c.short if names.count(c.short) == 1 else str(c) for c in choices]
-
-
-def make_plan(spec: Spec, registry: Registry) -> Plan:
-    """Plan a spec. Raises `UsageError`, `PluginError` or `DataError`; computes nothing."""
-    return Planner(spec, registry).plan()

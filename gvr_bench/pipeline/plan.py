@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import product
 
-from gvr_bench.config.spec import Spec
+from gvr_bench.config.spec import ComponentSpec, Spec
+from gvr_bench.core.errors import UsageError
 from gvr_bench.core.stage import Stage, canonical
+from gvr_bench.core.types import ImageSpec
+from gvr_bench.pipeline.graph import ModelBranch, StageGraph
+from gvr_bench.registry.registry import ALL, Registry
 
 
 @dataclass(frozen=True)
 class Combination:
     """One data set, generator, encoder, head and seed, with the stages that belong to it.
 
-    `judging` are the stages with scores of the model itself, that of the head first;
-    `explanations` go by explainer, `scores` by explainer and group of metrics.
+    `judging` are the stages that score the model itself, that of the head first; `explanations`
+    go by explainer, `scores` by explainer and group of metrics.
     """
 
     dataset: str
@@ -48,13 +54,111 @@ class Combination:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a spec comes to: combinations, and all their stages, inputs first, each once."""
+    """The combinations of a spec, and all their stages, inputs first, each once."""
 
     spec: Spec
     combinations: tuple[Combination, ...]
     stages: tuple[Stage, ...]
 
+    def stages_to_recompute(self, names: Collection[str]) -> set[str]:
+        """Return the keys of stages of these kinds or components, or `all`, and what needs them."""
+        again: set[str] = set()
+        for stage in self.stages:
+            if {stage.kind, stage.name, "all"} & set(names) or any(
+                needed.key in again for needed in stage.inputs.values()
+            ):
+                again.add(stage.key)
+        return again
+
     @property
     def key(self) -> str:
         """A key of all that the run depends on."""
         return hashlib.sha256(canonical([s.key for s in self.stages]).encode()).hexdigest()
+
+
+def make_plan(spec: Spec, registry: Registry) -> Plan:
+    """Plan a spec. Raises `UsageError`, `PluginError` or `DataError`; computes nothing."""
+    return plan_graph(StageGraph(spec, registry))
+
+
+def plan_graph(graph: StageGraph) -> Plan:
+    """Multiply out all choices of the graph's spec, adding their stages to it."""
+    spec = graph.spec
+    combinations = []
+    for d, d_label in labelled(spec.dataset):
+        dataset = graph.open(d)
+        data = graph.data(d.name, dataset)
+        cases = graph.cases(dataset, data)
+        heads = spec.head or (ComponentSpec(name=dataset.head),)
+        for seed, (images, suffix), (g, g_label), (e, e_label), (h, h_label) in product(
+            spec.seeds,
+            pretraining_images(graph, data, dataset.image),
+            labelled(spec.generator),
+            labelled(spec.encoder),
+            labelled(heads),
+        ):
+            branch = ModelBranch(graph, data, cases, images, g, e, h)
+            labels = (d_label, g_label + suffix, e_label, h_label)
+            combinations.append(combination_of(branch, labels, seed))
+    return Plan(spec, tuple(combinations), tuple(graph.stages.values()))
+
+
+def combination_of(
+    branch: ModelBranch, labels: tuple[str, str, str, str], seed: int
+) -> Combination:
+    """Add a model, its own scores, and those of every explainer."""
+    head = branch.head(seed)
+    judging = branch.model_scores(head, seed)
+    explanations, scores = {}, {}
+    for choice, label in labelled(chosen_explainers(branch.graph)):
+        explanations[label] = branch.graph.explanations(choice, head, branch.cases, seed)
+        scores[label] = branch.scores(choice, explanations[label], seed)
+    return Combination(
+        *labels,
+        seed,
+        branch.cases,
+        head.input("generator"),
+        head.input("encoder"),
+        head,
+        judging,
+        explanations,
+        scores,
+    )
+
+
+def chosen_explainers(graph: StageGraph) -> list[ComponentSpec]:
+    """Return the explainers with `all` written out; those named keep their settings."""
+    named = [choice for choice in graph.spec.explainer if choice.name != ALL]
+    if len(named) == len(graph.spec.explainer):
+        return named
+    rows = [row.plugin for row in graph.registry.rows if row.plugin.kind == "explainer"]
+    names = {choice.name for choice in named}
+    others = dict.fromkeys(row.name for row in rows if row.name not in names)
+    return named + [ComponentSpec(name=name) for name in others]
+
+
+def pretraining_images(graph: StageGraph, data: Stage, image: ImageSpec) -> list[tuple[Stage, str]]:
+    """Return the images that generator and encoder are trained on, each with a label.
+
+    Raises `UsageError` where their shape differs from that of the explained images, `image`.
+    """
+    if not graph.spec.pretraining_dataset:
+        return [(data, "")]
+    sources = []
+    for choice, label in labelled(graph.spec.pretraining_dataset):
+        dataset = graph.open(choice)
+        source = graph.data(choice.name, dataset)
+        if dataset.image != image:
+            raise UsageError(
+                f"--pretrain-dataset {choice} has images of {dataset.image}, --dataset "
+                f"{data.name} of {image}; give both the same size, e.g. "
+                f"{choice.name}:size={image.size}"
+            )
+        sources.append((source, "" if source.key == data.key else f" on {label}"))
+    return sources
+
+
+def labelled(choices: Sequence[ComponentSpec]) -> list[tuple[ComponentSpec, str]]:
+    """Pair each choice with the shortest label that no other choice has."""
+    names = [choice.short for choice in choices]
+    return [(c, c.short if names.count(c.short) == 1 else str(c)) for c in choices]

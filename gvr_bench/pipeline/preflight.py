@@ -1,4 +1,4 @@
-"""What cannot end well is refused before anything is computed."""
+"""Refuses models that cannot work before anything is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gvr_bench.core.errors import DataError, GvrError, UsageError, one_line
 from gvr_bench.core.types import ImageSpec, Task
 from gvr_bench.pipeline.plan import Combination
 
-SIZES = (3, 1)  # of the batches a head is tried on
+TRIAL_BATCHES = (3, 1)  # sizes that a head is tried on
 
 
 def refuse_misfits(combination: Combination) -> None:
@@ -21,24 +21,30 @@ def refuse_misfits(combination: Combination) -> None:
     Raises `UsageError` or `DataError`.
     """
     dataset = cast(Dataset, combination.data.component)
-    image, task = dataset.image, dataset.task
+    head = cast(Head, combination.head_stage.component)
+    with torch.random.fork_rng(devices=[]):
+        net = build_head(combination, dataset, head)
+        if net is not None and head.sees == "images":
+            whose = f"head '{combination.head_stage.name}'"
+            refuse_unfit(net, whose, dataset.image, dataset.task)
+
+
+def build_head(combination: Combination, dataset: Dataset, head: Head) -> nn.Module | None:
+    """Build generator, encoder and head; None where one raises what is no fault of the user."""
     try:
-        with torch.random.fork_rng(devices=[]):
-            generator = cast(Generator, combination.generator_stage.component).build(image)
-            cast(Encoder, combination.encoder_stage.component).build(image, generator)
-            head = cast(Head, combination.head_stage.component)
-            net = head.build(cast(int, generator.latent_dim), task)
-            if head.sees == "images":
-                refuse_unfit(net, f"head '{combination.head_stage.name}'", image, task)
+        generator = cast(Generator, combination.generator_stage.component).build(dataset.image)
+        encoder = cast(Encoder, combination.encoder_stage.component)
+        encoder.build(dataset.image, generator)
+        return head.build(cast(int, generator.latent_dim), dataset.task)
     except (DataError, UsageError):
         raise
-    except Exception:
-        return  # a broken plugin is the outcome of its stage
+    except Exception:  # of a plugin: its stage will fail with this error, and the others go on
+        return None
 
 
 def refuse_unfit(net: nn.Module, whose: str, image: ImageSpec, task: Task) -> None:
     """Try a network of images on noise. Raises `UsageError` where no explainer could use it."""
-    for n in SIZES:
+    for n in TRIAL_BATCHES:
         x = torch.rand(n, image.channels, image.size, image.size) * 2 - 1
         try:
             outputs = net.eval()(x.requires_grad_())
@@ -48,11 +54,11 @@ def refuse_unfit(net: nn.Module, whose: str, image: ImageSpec, task: Task) -> No
             raise UsageError(
                 f"{whose} cannot take {n} images of {image}: {one_line(error)}"
             ) from error
-        wanted = (n, len(task.outputs))
-        if tuple(outputs.shape) != wanted:
+        expected = (n, len(task.outputs))
+        if tuple(outputs.shape) != expected:
             raise UsageError(
                 f"{whose} gives outputs of shape {tuple(outputs.shape)} for {n} images of {image}, "
-                f"not {wanted}"
+                f"not {expected}"
             )
         if not outputs.requires_grad:
             raise UsageError(

@@ -61,6 +61,7 @@ class Runner:
         self.worker = Worker(cache, how, self.stop)
         self.executor = executor or LocalExecutor(self.worker)
         self.outcomes: dict[str, Outcome] = {}
+        self.to_recompute = plan.stages_to_recompute(how.recompute)
         self.refreshed: set[str] = set()
         self.recomputed: Counter[str] = Counter()
         self.records: list[Record] = []
@@ -153,7 +154,7 @@ class Runner:
         waiting: dict[str, Stage] = {}
         for stage in todo:
             unsettled = {*waiting, *self.executor.running}
-            if not self.executor.free or any(i.key in unsettled for i in stage.inputs):
+            if not self.executor.free or any(i.key in unsettled for i in stage.inputs.values()):
                 waiting[stage.key] = stage
                 continue
             known = self.outcomes.get(stage.key)
@@ -176,13 +177,13 @@ class Runner:
 
     def resolve_cached(self, stage: Stage, display: Display) -> Outcome | None:
         """Reuse or give up one stage; None for one that is to be computed."""
-        for needed in stage.inputs:
+        for needed in stage.inputs.values():
             cause = self.outcomes[needed.key]
             if not cause.succeeded:
                 return Outcome(
                     "skipped", 0.0, cause.reason or f"needs {needed}", cause.not_applicable
                 )
-        if self.is_fresh(stage):
+        if stage.key in self.to_recompute - self.refreshed:
             self.cache.invalidate(stage)
             self.refreshed.add(stage.key)
         if self.cache.has(stage):
@@ -195,12 +196,6 @@ class Runner:
         if fault:
             display.warn(f"{stage} is {fault}; it is computed again")
         return None
-
-    def is_fresh(self, stage: Stage) -> bool:
-        """Whether the user asked to compute this stage, or one it needs, again."""
-        asked = {stage.kind, stage.name, "all"} & self.options.recompute
-        again = bool(asked) or any(needed.key in self.refreshed for needed in stage.inputs)
-        return again and stage.key not in self.refreshed
 
     def recompute_corrupt(self, found: CorruptStageError, display: Display) -> None:
         """Remove what is damaged, so that it is computed again. Raises `CacheError`.

@@ -17,9 +17,8 @@ from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage
 from gvr_bench.data.stored_images import to_float
-from gvr_bench.pipeline.graph import make_plan
 from gvr_bench.pipeline.options import RunOptions, choose_device
-from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.runner import Runner
 from gvr_bench.pipeline.stage_context import StageContext, cases_query, load_model
 from gvr_bench.registry.registry import installed
@@ -100,7 +99,7 @@ def ancestry(*stages: Stage) -> Iterator[Stage]:
     """Yield stages and all that they depend on."""
     for stage in stages:
         yield stage
-        yield from ancestry(*stage.inputs)
+        yield from ancestry(*stage.inputs.values())
 
 
 def load(explanations: dict[str, Stage], cache: ArtifactCache, device: torch.device) -> Setup:

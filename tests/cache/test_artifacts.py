@@ -57,7 +57,7 @@ def test_committed_value_describes_itself(cache: ArtifactCache, stage: Stage) ->
 
 
 def test_value_is_stale_after_input_changes(cache: ArtifactCache, stage: Stage) -> None:
-    (needed,) = stage.inputs
+    (needed,) = stage.inputs.values()
     fill(cache, needed)
     fill(cache, stage)
     cache.forget(needed)

@@ -56,7 +56,7 @@ def test_verify_names_and_fixes_damage(
     cache: ArtifactCache, stage: Stage, registry: Registry, cli, name: str
 ) -> None:
     folder = fill(cache, stage)
-    fill(cache, stage.inputs[0])
+    fill(cache, stage.inputs["latents"])
     (folder / name).write_bytes(b"valud")
     done = cli("cache", "verify", "--cache-dir", cache.root)
     assert done.code == 1
@@ -65,7 +65,7 @@ def test_verify_names_and_fixes_damage(
     assert "gvr-bench cache verify --fix" in done.out
     done = cli("cache", "verify", "--cache-dir", cache.root, "--fix")
     assert (done.code, folder.exists()) == (0, False)
-    assert cache.has(stage.inputs[0])
+    assert cache.has(stage.inputs["latents"])
     assert cli("cache", "verify", "--cache-dir", cache.root).code == 0
 
 
@@ -100,7 +100,7 @@ def test_gc_keeps_values_checkpoints_foreign_files(
     cache: ArtifactCache, stage: Stage, tmp_path: Path
 ) -> None:
     fill(cache, stage)
-    work = cache.write_dir(stage.inputs[0]) / "work"
+    work = cache.write_dir(stage.inputs["latents"]) / "work"
     work.mkdir(parents=True)
     (work / "checkpoint-7-abc.safetensors").write_bytes(b"training")
     foreign = cache.root / "head" / "notes"
@@ -121,7 +121,7 @@ def test_gc_removes_leftovers_of_killed_processes(cache: ArtifactCache, stage: S
     draft = cache.root / "drafts" / f"{stage.key[:16]}-00000000"
     draft.mkdir()
     (draft / "value.bin").write_bytes(b"half")
-    begun = cache.write_dir(stage.inputs[0])
+    begun = cache.write_dir(stage.inputs["latents"])
     (begun / "work").mkdir(parents=True)
     (cache.root / ".probe-7").write_bytes(b"")
     (cache.root / "locks" / ("0" * 16 + ".lock")).touch()
@@ -202,7 +202,7 @@ def test_without_locks_files_tell_the_age(cache: ArtifactCache, stage: Stage) ->
 
 def test_info_counts_values_and_trainings(cache: ArtifactCache, stage: Stage, cli) -> None:
     fill(cache, stage)
-    work = cache.write_dir(stage.inputs[0]) / "work"
+    work = cache.write_dir(stage.inputs["latents"]) / "work"
     work.mkdir(parents=True)
     (work / "checkpoint-7-abc.safetensors").write_bytes(bytes(2_000_000))
     rows = [

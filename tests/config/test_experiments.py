@@ -12,7 +12,7 @@ from gvr_bench.cli.main import app
 from gvr_bench.config.experiments import experiment, experiments
 from gvr_bench.config.spec import check_table, spec_of_table
 from gvr_bench.core.errors import UsageError
-from gvr_bench.pipeline.graph import make_plan
+from gvr_bench.pipeline.plan import make_plan
 from gvr_bench.registry.registry import installed
 
 NAMES = {

@@ -148,7 +148,7 @@ def test_another_process_finds_the_same_keys(
 def test_inputs_come_before_what_needs_them(registry: Registry) -> None:
     seen: set[str] = set()
     for stage in plan_of(registry, {"seeds": [0, 1]}, explainer=["all"]).stages:
-        assert {needed.key for needed in stage.inputs} <= seen
+        assert {needed.key for needed in stage.inputs.values()} <= seen
         seen.add(stage.key)
 
 
@@ -246,7 +246,7 @@ def test_a_wrong_setting_is_said_while_planning(registry: Registry) -> None:
 def test_every_part_of_the_description_is_in_the_key(registry: Registry) -> None:
     stage = next(s for s in plan_of(registry).stages if s.kind == "encoder")
     others = {"kind": "head", "name": "x", "version": "x", "settings": {}, "seed": 9,
-              "fingerprint": "x", "inputs": ()}  # fmt: skip
+              "fingerprint": "x", "inputs": {}}  # fmt: skip
     for field, value in others.items():
         assert dataclasses.replace(stage, **{field: value}).key != stage.key, field
     same = {"component": None, "problem": "x"}

@@ -14,7 +14,7 @@ from gvr_datasets.npz import Npz
 
 import gvr_bench.api as gvr
 from gvr_bench.config.spec import build_spec
-from gvr_bench.pipeline.graph import make_plan
+from gvr_bench.pipeline.plan import make_plan
 from gvr_bench.registry.registry import installed
 
 COUNTS = {"train": 30, "val": 10, "test": 12}
@@ -203,7 +203,7 @@ def test_where_the_file_lies_is_no_part_of_the_key(path, tmp_path) -> None:
     for place in (path, moved):
         plan = make_plan(build_spec(None, {}, {"dataset": [f"npz:{place}"]}), installed())
         keys.add(plan.combinations[0].data.key)
-        assert str(tmp_path) not in str(plan.combinations[0].data.made_of())
+        assert str(tmp_path) not in str(plan.combinations[0].data.key_content())
     assert len(keys) == 1
     save(moved, **arrays(classes=3))
     assert read(moved).fingerprint() != read(path).fingerprint()

@@ -15,6 +15,7 @@ from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.pipeline.stage_context import StageContext
+from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.steps.data import compute_cases, compute_data
 
 BINARY = gvr.Task("binary", ("square",))
@@ -100,7 +101,9 @@ class Bank:
         self, kind: StageKind, *inputs: Stage, component: Any = None, name: str = ""
     ) -> Stage:
         """A stage made by hand."""
-        return Stage(kind, name or kind, "1", {"max_cases": 8}, inputs, 0, component=component)
+        names = [*STEPS[kind].inputs, *(stage.kind for stage in inputs[len(STEPS[kind].inputs) :])]
+        named = dict(zip(names, inputs, strict=False))
+        return Stage(kind, name or kind, "1", {"max_cases": 8}, named, 0, component=component)
 
     def stage_ctx(self, stage: Stage, **more: Any) -> StageContext:
         """A stage at work."""

@@ -15,8 +15,7 @@ import pytest
 
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.graph import make_plan
-from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.registry.registry import GROUP, Registry
 
 CHOICES = {

@@ -42,13 +42,13 @@ def test_the_way_to_a_counterfactual_begins_at_the_reconstruction_and_ends_at_it
 
 
 def test_a_path_of_the_wrong_shape_is_blamed_on_its_explainer(cli, packages, use_packages) -> None:
-    body = "z = model.encoder(x); return gvr.Explanation(attribution=x.mean(1), latent=z, path=z[:1, None])"
+    body = "z = model.encoder(x); return gvr.Explanation(attribution=x.mean(1), latent=z, trajectory=z[:1, None])"
     packages.explainer("gvr-crooked", "crooked", body)
     use_packages()
     done = cli(*command("--out", "run", explainer="crooked"))
     assert done.code == 1
     reasons = {record["reason"] for record in records_of(Path("run")) if record["explainer"]}
-    assert any("path has shape (1, 1, 100), not (2, 1, 100)" in reason for reason in reasons)
+    assert any("trajectory has shape (1, 1, 100), not (2, 1, 100)" in reason for reason in reasons)
 
 
 def test_the_plane_holds_what_varies_most() -> None:

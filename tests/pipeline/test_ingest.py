@@ -33,7 +33,7 @@ import torch
 from gvr_bench.api import Context
 from gvr_bench.pipeline.steps import ingest as chunks
 from gvr_bench.pipeline.steps import data
-from gvr_bench.pipeline.stage_context import Bench
+from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.core.stage import Stage
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import FileCheckpoints
@@ -52,10 +52,10 @@ def dying(self, *given):
 
 data.Reader.read = dying
 dataset = ImageFolder(ImageFolder.Settings(size=16, skip=0.1), files)
-stage, cache = Stage("data", "folder", "1", {}, component=dataset), Store(root)
-checkpoints = FileCheckpoints(cache.place(stage) / "work", 30.0)
-with cache.claim(stage):
-    data.compute_data(Bench(stage, cache, Context(torch.device("cpu"), checkpoints=checkpoints)))
+stage, cache = Stage("data", "folder", "1", {}, component=dataset), ArtifactCache(root)
+checkpoints = FileCheckpoints(cache.write_dir(stage) / "work", 30.0)
+with cache.lock(stage):
+    data.compute_data(StageContext(stage, cache, Context(torch.device("cpu"), checkpoints=checkpoints)))
     cache.commit(stage, {"seconds": 0.0})
 """
 
@@ -179,7 +179,7 @@ def test_what_is_read_faster_than_it_would_be_kept_is_not_kept(
     assert not kept.work.exists()
 
 
-def test_looking_after_the_store_leaves_a_reading_that_can_go_on(tmp_path: Path) -> None:
+def test_looking_after_the_cache_leaves_a_reading_that_can_go_on(tmp_path: Path) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
     left = killed(bank, stage, 32)

@@ -24,7 +24,7 @@ from gvr_bench.pipeline.steps.class_autoencoders import (
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps of training, which teach nothing."""
-    monkeypatch.setattr(module, "STEPS", 3)
+    monkeypatch.setattr(module, "OPTIMIZER_STEPS", 3)
 
 
 def judge(bank: Bank, dataset: gvr.Dataset) -> StageContext:

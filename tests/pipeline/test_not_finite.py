@@ -14,8 +14,9 @@ import gvr_bench.api as gvr
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.pipeline.steps import class_autoencoders as class_autoencoders
-from gvr_bench.pipeline.steps import compute, heads, oracle
+from gvr_bench.pipeline.steps import heads, oracle
 from gvr_bench.pipeline.steps import train_networks as networks
+from gvr_bench.pipeline.worker import compute
 
 
 @pytest.fixture
@@ -32,10 +33,12 @@ def test_the_oracle_stops_at_the_step(bank: Bank, monkeypatch, bad: float) -> No
         asked.append(0)
         return usual(*what) * (bad if len(asked) == 3 else 1)
 
-    monkeypatch.setattr(oracle.gvr, "task_loss", loss)
+    monkeypatch.setattr(oracle, "task_loss", loss)
     stage = bank.stage("oracle", bank.data(Squares(BINARY)))
     stage_ctx = bank.stage_ctx(stage)
-    with pytest.raises(TrainingError, match=rf"loss became {bad} at step 2 of 40; nothing is kept"):
+    with pytest.raises(
+        TrainingError, match=rf"loss became {bad} at step 2 of 40; no checkpoint is left"
+    ):
         compute(stage, stage_ctx.cache, stage_ctx.ctx)
     assert not stage_ctx.out("weights.safetensors").exists()
 
@@ -84,7 +87,7 @@ def test_weights_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch, bad
 def test_a_checkpoint_never_replaces_a_good_one_by_a_bad_one(bank: Bank) -> None:
     stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
     stage_ctx = bank.stage_ctx(stage, checkpoints=FileCheckpoints(bank.root / "work", 0))
-    told = "the state of the training holds NaN; the last checkpoint, of step 5, is kept; try other"
+    told = "the state of the training holds NaN; a checkpoint of step 5 is left; try other"
     with pytest.raises(TrainingError, match=told):
         compute(stage, stage_ctx.cache, stage_ctx.ctx)
     found = FileCheckpoints(bank.root / "work", 0).load()

@@ -5,25 +5,13 @@ from __future__ import annotations
 import importlib.util
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tiny import command, plan_of
+from tiny import command
 from typer.testing import CliRunner
 
-from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cli.main import app
-from gvr_bench.core.errors import UsageError
-from gvr_bench.pipeline.estimates import Estimate
-from gvr_bench.pipeline.executors import resources as requests
-from gvr_bench.pipeline.executors.resources import (
-    GIBI,
-    Request,
-    memory_of,
-    refuse_too_much,
-    request_of,
-)
-from gvr_bench.registry.registry import installed
+from gvr_bench.pipeline.executors.ray import resources_of
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed: gvr-bench[ray]"
@@ -73,7 +61,7 @@ def test_an_experiment_heeds_the_same_options(
 
 
 def test_torchrun_and_ray_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gvr_bench.pipeline.executors.factory.are_several", lambda: True)
+    monkeypatch.setattr("gvr_bench.pipeline.run.are_several", lambda: True)
     assert fault(tmp_path, "--executor", "ray").endswith("leave torchrun out")
 
 
@@ -104,49 +92,8 @@ def test_something_else_that_listens_is_no_cluster(
     assert line == f"error: what answers at {address} is no Ray cluster that can be used"
 
 
-def node(**resources: float) -> dict[str, Any]:
-    return {"Resources": {"memory": 8 * GIBI, **resources}}
-
-
-def test_more_threads_than_any_node_has_are_refused_with_the_number_to_set() -> None:
-    with pytest.raises(UsageError, match="largest node of the cluster has 4 CPUs; set OMP_NUM_TH"):
-        refuse_too_much([Request(8, 0)], [node(CPU=4), node(CPU=2)])
-
-
-def test_a_gpu_that_no_node_has_is_refused() -> None:
-    with pytest.raises(UsageError, match="no node of the cluster has a GPU; use --device cpu"):
-        refuse_too_much([Request(1, 1)], [node(CPU=4)])
-
-
-def test_resources_on_different_nodes_do_not_add_up() -> None:
-    with pytest.raises(UsageError, match="together"):
-        refuse_too_much([Request(4, 1)], [node(CPU=4), node(CPU=2, GPU=1)])
-    refuse_too_much([Request(2, 1)], [node(CPU=4), node(CPU=2, GPU=1)])
-
-
-def test_networks_get_the_threads_of_a_run_in_one_process_and_a_gpu_where_there_is_one() -> None:
-    assert request_of("data", "cuda", 8) == Request(1, 0)
-    assert request_of("generator", "cpu", 8) == Request(8, 0)
-    assert request_of("generator", "cuda", 8) == Request(8, 1)
-    assert request_of("explanations", "cuda", 8) == Request(8, 1)
-    assert 0 < request_of("scores", "cuda", 8).gpus < 1
-
-
-def test_a_stage_asks_for_the_memory_that_it_is_expected_to_need(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan, cache = plan_of(installed()), ArtifactCache(tmp_path)
-    first, second, third, *rest = plan.stages
-    told = {first.key: 3.5 * GIBI, second.key: 99.0 * GIBI, third.key: None}
-    monkeypatch.setattr(
-        requests,
-        "estimate",
-        lambda *_: [Estimate(s, False, memory=told.get(s.key, 5.0)) for s in plan.stages],
-    )
-    asked = memory_of(plan, cache, "cpu", 8 * GIBI)
-    assert asked[first.key] == 3.5 * GIBI
-    assert asked[second.key] == 8 * GIBI
-    assert third.key not in asked
-    assert {asked[stage.key] for stage in rest} == {GIBI}
-    assert memory_of(plan, cache, "cuda", 8 * GIBI) == {}
-    assert request_of("head", "cpu", 1, asked[first.key]).options["memory"] == 3.5 * GIBI
+def test_resources_of_stages_on_a_cluster() -> None:
+    assert resources_of("data", "cuda", 8) == {"num_cpus": 1, "num_gpus": 0}
+    assert resources_of("generator", "cpu", 8) == {"num_cpus": 8, "num_gpus": 0}
+    assert resources_of("generator", "cuda", 8) == {"num_cpus": 8, "num_gpus": 1}
+    assert resources_of("scores", "cuda", 8) == {"num_cpus": 8, "num_gpus": 0.25}

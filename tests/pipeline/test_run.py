@@ -190,7 +190,7 @@ def test_runs_that_asked_something_else_are_never_mixed(home: Path, cli) -> None
         typed[typed.index("--max-cases") + 1] = limit
         assert cli(*typed).code == 0
     done = cli("report", "run-4", "run-3")
-    assert "limit: 4 here, 3 there" in done.out
+    assert "max_cases: 4 here, 3 there" in done.out
     assert Path("comparison.html").is_file()
 
 

@@ -16,9 +16,8 @@ from gvr_bench.cache.artifacts import META, PRETRAINED, ArtifactCache, subfolder
 from gvr_bench.cache.integrity import write_meta
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.graph import make_plan
 from gvr_bench.pipeline.options import RunOptions
-from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.runner import Runner
 from gvr_bench.registry.registry import Registry
 
@@ -74,7 +73,7 @@ def test_what_is_asked_for_afresh_is_trained_though_it_is_shipped(registry: Regi
 def test_a_shipped_encoder_does_not_serve_another_generator(registry: Registry, two) -> None:
     cache, plan = two
     stage = next(s for s in plan.stages if s.kind == "generator")
-    own = cache.place(stage)
+    own = cache.write_dir(stage)
     shutil.copytree(cache.folder(stage), own)
     meta = json.loads((own / META).read_text())
     write_meta(own, {**meta, "digest": "of other weights"})
@@ -85,9 +84,9 @@ def test_a_shipped_encoder_does_not_serve_another_generator(registry: Registry, 
 
 def test_nothing_is_written_among_the_shipped(registry: Registry, two) -> None:
     cache, plan = two
-    before = {path: path.stat().st_mtime_ns for path in cache.shipped.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in cache.pretrained.rglob("*")}
     run(plan, cache, registry, "encoder")
-    assert {path: path.stat().st_mtime_ns for path in cache.shipped.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in cache.pretrained.rglob("*")} == before
 
 
 def test_what_is_shipped_is_small_and_holds_no_code() -> None:

@@ -21,7 +21,7 @@ from gvr_bench.cache.serialization import read_json, write_json
 from gvr_bench.core.errors import Unsupported
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.stage_context import StageContext
-from gvr_bench.pipeline.steps import COMPUTE
+from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.steps import student as students
 from gvr_bench.pipeline.steps.student import (
     SIDE,
@@ -99,7 +99,7 @@ def test_more_images_teach_more(learnt: Mapping[str, np.ndarray]) -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(students, "STEPS", 4)
+    monkeypatch.setattr(students, "OPTIMIZER_STEPS", 4)
     monkeypatch.setattr(students, "STUDENTS", 2)
 
 
@@ -235,7 +235,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
     for stage in plan.stages:
         if stage.kind in main:
             ctx = gvr.Context(CPU, seed=gvr.seed_from(stage.key))
-            COMPUTE[stage.kind](StageContext(stage, cache, ctx))
+            STEPS[stage.kind].run(StageContext(stage, cache, ctx))
     (one,) = plan.combinations
 
     def make(name: str) -> StageContext:

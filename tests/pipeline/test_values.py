@@ -32,20 +32,21 @@ from gvr_bench.results.records import Record
 GVR = "gvr:objective=logit/clean"  # a label with the sign that nests groups
 
 
-def combination(seed: int = 0, steps: int = 300, limit: int = 4) -> Combination:
+def combination(seed: int = 0, steps: int = 300, max_cases: int = 4) -> Combination:
     """A model with one explainer, scored in two groups."""
     data = Stage("data", "phantom", "1", {"size": 32}, fingerprint="abc")
-    asked = {"max_cases": limit, "case_settings": {"findings": ["BNP"], "cut": 0.5}}
-    cases = Stage("cases", "phantom", "1", asked, (data,))
-    generator = Stage("generator", "wgan-gp", "1", {}, (data,), seed)
-    encoder = Stage("encoder", "conv", "1", {}, (generator, data), seed)
-    head = Stage("head", "linear", "1", {}, (encoder,), seed)
-    made = Stage("explanations", "gvr", "1", {"steps": steps}, (head, cases), seed)
+    asked = {"max_cases": max_cases, "case_settings": {"findings": ["BNP"], "cut": 0.5}}
+    cases = Stage("cases", "phantom", "1", asked, {"data": data})
+    generator = Stage("generator", "wgan-gp", "1", {}, {"images": data}, seed)
+    encoder = Stage("encoder", "conv", "1", {}, {"generator": generator, "images": data}, seed)
+    head = Stage("head", "linear", "1", {}, {"encoder": encoder}, seed)
+    made = Stage("explanations", "gvr", "1", {"steps": steps}, {"head": head, "cases": cases}, seed)
+    inputs = {"explanations": made, "cases": cases}
     scores = {
-        group: Stage("scores", "gvr", "1", {"group": group}, (made, cases))
+        group: Stage("scores", "gvr", "1", {"group": group}, inputs)
         for group in ("truth", "validity")
     }
-    judging = (Stage("prediction", "linear", "1", {}, (head,)),)
+    judging = (Stage("prediction", "linear", "1", {}, {"head": head}),)
     return Combination(
         "phantom", "wgan-gp", "conv", "linear", seed, cases, generator, encoder, head, judging,
         {GVR: made}, {GVR: scores},
@@ -172,7 +173,7 @@ def test_a_protocol_says_what_it_consists_of(tmp_path: Path) -> None:
 
 
 def test_two_protocols_differ_in_what_was_asked(tmp_path: Path) -> None:
-    ours, theirs = facts(combination().cases), facts(combination(limit=9).cases)
+    ours, theirs = facts(combination().cases), facts(combination(max_cases=9).cases)
     assert {name for name in ours if ours[name] != theirs[name]} == {"max_cases"}
 
 

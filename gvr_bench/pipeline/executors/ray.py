@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+import torch
 from rich.console import Console
 from rich.status import Status
 
@@ -21,15 +22,15 @@ from gvr_bench.config.spec import write_spec
 from gvr_bench.core import errors
 from gvr_bench.core.errors import CorruptStageError, UsageError, one_line
 from gvr_bench.core.interrupts import Stop
-from gvr_bench.core.stage import Stage
+from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.executors.ray_cluster import connected, refuse_missing, silence
-from gvr_bench.pipeline.executors.remote_tasks import Answer, Order, carry_out, threads_here
-from gvr_bench.pipeline.executors.resources import GIBI, memory_of, refuse_too_much, request_of
+from gvr_bench.pipeline.executors.remote_tasks import Answer, Order, carry_out
 from gvr_bench.pipeline.executors.shards import Piece, pieces
 from gvr_bench.pipeline.options import RunOptions, versions
 from gvr_bench.pipeline.plan import Plan
 from gvr_bench.pipeline.progress import EVERY, Display
+from gvr_bench.pipeline.steps import STEPS
 
 LOST = 3  # workers that one task may lose
 GRACE = 60.0  # seconds for trainings to keep a checkpoint
@@ -40,7 +41,7 @@ SILENCES = 3  # questions without an answer after which it counts as gone
 
 
 class RayExecutor:
-    """Computes each stage in a worker of a Ray cluster, with the same code and the same threads.
+    """Computes each stage in a worker of a Ray cluster, with the same code.
 
     Parts of a stage are computed before it, each kept in the cache, where the stage finds them.
 
@@ -102,12 +103,11 @@ class RayExecutor:
     def send(self, piece: Piece) -> None:
         """Make a task of a stage or a part of it."""
         order = self.order.model_copy(update=piece.told(self.cache))
-        threads = self.order.threads["torch"]
-        memory = self.memory.get(piece.stage.key, GIBI)
-        request = request_of(piece.stage.kind, self.how.device.type, threads, memory)
         # Ray's own retries would start a task that ran out of memory again without an end.
         options = {"max_retries": 0, "name": str(piece), "scheduling_strategy": "SPREAD"}
-        remote = self.ray.remote(carry_out).options(**options, **request.options)
+        remote = self.ray.remote(carry_out).options(
+            **options, **resources_of(piece.stage.kind, self.how.device.type, self.cpus)
+        )
         self.tasks[remote.remote(order.model_dump_json())] = piece
 
     def next(self, display: Display) -> tuple[Stage, Outcome]:
@@ -195,8 +195,7 @@ class RayExecutor:
 
     def connect(self) -> None:
         """Connect to the cluster, and make sure that its nodes can take part."""
-        threads = threads_here()
-        cpus = max(len(os.sched_getaffinity(0)), threads["torch"])
+        cpus = len(os.sched_getaffinity(0))
         self.ray = self.held.enter_context(connected(self.address, cpus))
         self.head = self.ray.get_runtime_context().gcs_address
         self.order = Order(
@@ -208,14 +207,12 @@ class RayExecutor:
             batch_size=self.how.batch_size,
             checkpoint_seconds=self.how.checkpoint_seconds,
             versions=versions(),
-            threads=threads,
         )
         nodes = [node for node in self.ray.nodes() if node["Alive"]]
-        kinds = {stage.kind for stage in self.plan.stages}
-        device = self.how.device.type
-        refuse_too_much({request_of(kind, device, threads["torch"]) for kind in kinds}, nodes)
-        most = max(int(node["Resources"].get("memory", 0)) for node in nodes)
-        self.memory = memory_of(self.plan, self.cache, device, most)
+        largest = max(int(node["Resources"].get("CPU", 0)) for node in nodes)
+        self.cpus = max(1, min(torch.get_num_threads(), largest))
+        if self.how.device.type != "cpu" and not any(n["Resources"].get("GPU") for n in nodes):
+            raise UsageError("no node of the cluster has a GPU; use --device cpu")
         self.try_nodes(nodes)
 
     def try_nodes(self, nodes: list[Mapping[str, Any]]) -> None:
@@ -250,6 +247,12 @@ class RayExecutor:
             if answer.error:
                 fault = answer.fault if answer.error == "Misfit" else f"cannot plan: {answer.fault}"
                 raise UsageError(f"node {answer.node} {fault}")
+
+
+def resources_of(kind: StageKind, device: str, cpus: int) -> dict[str, float]:
+    """Return the processors and GPUs that a stage of a kind reserves, as Ray calls them."""
+    gpu = STEPS[kind].gpu
+    return {"num_cpus": cpus if gpu else 1, "num_gpus": 0 if device == "cpu" else gpu}
 
 
 def failed(reason: str) -> Answer:

@@ -7,13 +7,11 @@ import functools
 import os
 import platform
 import tomllib
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import pydantic
-import threadpoolctl
 import torch
 from rich.console import Console
 
@@ -23,9 +21,8 @@ from gvr_bench.core.errors import CorruptStageError, GvrError
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
-from gvr_bench.pipeline.graph import make_plan
 from gvr_bench.pipeline.options import RunOptions, versions
-from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.worker import Worker
 from gvr_bench.registry.registry import installed
@@ -34,8 +31,7 @@ from gvr_bench.registry.registry import installed
 class Order(pydantic.BaseModel):
     """What a worker needs to plan the same run and compute one stage of it.
 
-    `spec` is TOML, `folder` where relative paths begin. `threads` go by library, `torch` or one of
-    threadpoolctl's. `key` is the stage's, or empty where the worker is only tried; `rows` are the
+    `spec` is TOML, `folder` where relative paths begin. `key` is the stage's, or empty where the worker is only tried; `rows` are the
     cases of the part that is to be kept, empty for the whole stage. `forgotten` says that what is
     stored of the stage does not count.
     """
@@ -48,7 +44,6 @@ class Order(pydantic.BaseModel):
     batch_size: int
     checkpoint_seconds: float
     versions: dict[str, str]
-    threads: dict[str, int]
     key: str = ""
     rows: tuple[int, ...] = ()
     forgotten: bool = False
@@ -88,7 +83,7 @@ def carry_out(text: str) -> str:
     """Compute the stage of an `Order`, or try the worker, and return an `Answer`."""
     order, node, stop = Order.model_validate_json(text), platform.node(), Stop()
     try:
-        with stop.listening(), limited(order.threads):
+        with stop.listening():
             answer = answered(order, node, stop)
     except KeyboardInterrupt:
         answer = Answer(node=node, error="Stopped")
@@ -113,7 +108,7 @@ def answered(order: Order, node: str, stop: Stop) -> Answer:
     how = RunOptions(torch.device(order.device), order.batch_size, order.checkpoint_seconds)
     worker, display = Worker(cache, how, stop), Display(Console(quiet=True), 0)
     if order.rows:
-        outcome = worker.keep(stage, slice(*order.rows), display)
+        outcome = worker.compute_part(stage, slice(*order.rows), display)
     else:
         outcome = worker.compute(stage, display)
     return Answer(node=node, **asdict(outcome))
@@ -160,24 +155,3 @@ def stages(spec: str) -> dict[str, Stage]:
 def opened(root: str) -> ArtifactCache:
     """Open a cache, once per process, for it knows which files were checked."""
     return ArtifactCache(Path(root))
-
-
-def threads_here() -> dict[str, int]:
-    """How many threads libraries use in this process: `torch`, and those of threadpoolctl."""
-    pools = threadpoolctl.threadpool_info()
-    found = dict.fromkeys({pool["user_api"] for pool in pools}, 1)
-    for pool in pools:
-        found[pool["user_api"]] = max(found[pool["user_api"]], pool["num_threads"])
-    return {**found, "torch": torch.get_num_threads()}
-
-
-@contextlib.contextmanager
-def limited(threads: dict[str, int]) -> Iterator[None]:
-    """Use as many threads as somewhere else: sums depend on how they are split among threads."""
-    pools = {api: n for api, n in threads.items() if api != "torch"}
-    for api, name in (("openmp", "OMP_NUM_THREADS"), ("blas", "OPENBLAS_NUM_THREADS")):
-        if api in pools:  # of libraries that are loaded later
-            os.environ[name] = str(pools[api])
-    torch.set_num_threads(threads["torch"])
-    with threadpoolctl.threadpool_limits(pools):
-        yield

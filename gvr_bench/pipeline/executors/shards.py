@@ -10,7 +10,7 @@ from typing import Any
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.steps import PARTED
+from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.steps.shards import count_cases, cut
 
 
@@ -36,7 +36,7 @@ class Piece:
 def pieces(stage: Stage, cache: ArtifactCache, batch_size: int) -> list[Piece]:
     """Return the parts of a stage, or the stage where it has less than two."""
     parts: list[slice] = []
-    if stage.kind in PARTED:
+    if STEPS[stage.kind].sharded:
         with contextlib.suppress(CacheError):  # who computes the stage says what is wrong
             parts = cut(slice(0, count_cases(cache, stage)), batch_size)
     if len(parts) < 2:

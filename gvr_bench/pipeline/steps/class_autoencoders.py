@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gvr_bench.cache.serialization import read_json, write_json
 from gvr_bench.core.context import Stateful
 from gvr_bench.core.types import ImageSpec, Task
-from gvr_bench.pipeline.stage_context import StageContext, batched, load_network
+from gvr_bench.pipeline.stage_context import StageContext, Step, batched, load_network
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 
 FEWEST = 20  # images of a side; fewer teach nothing
@@ -28,7 +28,7 @@ WIDTH = 16  # channels of the largest maps
 WIDEST = 64
 BOTTLENECK = 16
 BATCH = 64
-STEPS = 300
+OPTIMIZER_STEPS = 300
 EPOCHS = 60  # at most
 LEARNING_RATE = 3e-3
 
@@ -128,7 +128,7 @@ def train_judges(
     """Minimise each judge's squared error on its own images, all judges in step."""
     ctx, images = stage_ctx.ctx, stage_ctx.images("train")
     longest = max(len(index) for index in rows.values())
-    steps = min(STEPS, EPOCHS * math.ceil(longest / BATCH))
+    steps = min(OPTIMIZER_STEPS, EPOCHS * math.ceil(longest / BATCH))
     class_autoencoders.to(memory_format=torch.channels_last)
     adam = torch.optim.Adam(class_autoencoders.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, LEARNING_RATE, steps)
@@ -175,3 +175,6 @@ def reconstruction_errors(
             at = [i for i, side in enumerate(column) if str(side) == name]
             row[at] = batched(error, x[at], stage_ctx.ctx)
     return errors[0], errors[1]
+
+
+STEPS = (Step("class_autoencoders", compute_judges, inputs=("data", "cases"), trains=True),)

@@ -14,7 +14,7 @@ from gvr_bench.cache.hdf5 import put_array, put_rows, writing_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import DataError
 from gvr_bench.core.types import SPLITS, ImageSpec, Split, Task
-from gvr_bench.pipeline.stage_context import StageContext
+from gvr_bench.pipeline.stage_context import StageContext, Step
 from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
 from gvr_bench.registry.registry import blaming
 
@@ -201,3 +201,9 @@ def choose_cases(
     ]
     chosen = np.array(sorted(pairs)[:limit], np.int64).reshape(-1, 3)
     return chosen[:, 2], chosen[:, 1]
+
+
+STEPS = (
+    Step("data", compute_data, gpu=0, essential=True),
+    Step("cases", compute_cases, inputs=("data",), gpu=0, essential=True),
+)

@@ -9,6 +9,7 @@ import torch
 from gvr_bench.metrics.decoding import decoding_scores
 from gvr_bench.pipeline.stage_context import (
     StageContext,
+    Step,
     load_encoder,
     load_generator,
     write_scores,
@@ -39,3 +40,6 @@ def compute_decoding(stage_ctx: StageContext) -> None:
         parts.append((x, rounds[1], rounds[-1], oracle.features(x), oracle.features(drawn)))
     columns = (torch.cat(column) for column in zip(*parts, strict=True))
     write_scores(stage_ctx, decoding_scores(*columns))
+
+
+STEPS = (Step("decoding", compute_decoding, inputs=("encoder", "data", "oracle"), gpu=0.25),)

@@ -14,7 +14,7 @@ from gvr_bench.core.components import Explainer
 from gvr_bench.core.errors import PluginError
 from gvr_bench.core.types import Explanation, ExplanationTarget, Model
 from gvr_bench.data.stored_images import to_bytes, to_float
-from gvr_bench.pipeline.stage_context import StageContext, cases_query, load_model
+from gvr_bench.pipeline.stage_context import StageContext, Step, cases_query, load_model
 from gvr_bench.pipeline.steps.cost import Cost, measuring
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts, joined
 from gvr_bench.registry.explainer_contract import MutationGuard, answer_breaches
@@ -134,3 +134,6 @@ def per_image(cost: Cost, n: int) -> Arrays:
     if cost.memory is not None:
         shares["memory"] = cost.memory
     return {name: np.full(n, value) for name, value in shares.items()}
+
+
+STEPS = (Step("explanations", compute_explanations, inputs=("head", "cases"), sharded=explaining),)

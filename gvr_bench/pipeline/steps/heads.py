@@ -23,6 +23,7 @@ from gvr_bench.pipeline.stage_context import (
     AT_ONCE,
     Decoded,
     StageContext,
+    Step,
     freeze,
     labelled_rows,
     load_encoder,
@@ -240,3 +241,10 @@ def score_outputs(
     }
     write_arrays(stage_ctx.out("test.h5"), arrays)
     return predict_scores(task, predictions, targets, threshold)
+
+
+STEPS = (
+    Step("latents", compute_latents, inputs=("data", "encoder"), gpu=0.25, essential=True),
+    Step("head", compute_head, inputs=("latents",), trains=True, essential=True),
+    Step("prediction", compute_prediction, inputs=("head", "latents"), gpu=0.25, essential=True),
+)

@@ -196,7 +196,7 @@ def of_probes(witness: Witness, _: Evidence, rows: slice) -> More:
         stage.settings["changed"]: read_arrays(
             stage_ctx.file(stage, "perturbed_explanations.h5"), "attribution", rows=rows
         )
-        for stage in stage_ctx.stage.inputs
+        for stage in stage_ctx.stage.inputs.values()
         if stage.kind == "perturbed_explanations"
     }
     device = stage_ctx.ctx.device
@@ -206,9 +206,10 @@ def of_probes(witness: Witness, _: Evidence, rows: slice) -> More:
 def of_contamination(witness: Witness, evidence: Evidence, rows: slice) -> More:
     """Ground-truth scores with the clean head, and with one fitted on the test images."""
     stage_ctx = witness.stage_ctx
-    if len(stage_ctx.stage.inputs) < 3 or evidence.mask is None:
+    contaminated_stage = stage_ctx.stage.inputs.get("contaminated")
+    if contaminated_stage is None or evidence.mask is None:
         return {}
-    path = stage_ctx.file(stage_ctx.stage.inputs[2], "explanations.h5")
+    path = stage_ctx.file(contaminated_stage, "explanations.h5")
     spoilt = read_arrays(path, "attribution", "predicts_source", rows=rows)
     attribution = torch.from_numpy(spoilt["attribution"]).to(stage_ctx.ctx.device)
     contaminated = pixel_ap(dataclasses.replace(evidence, attribution=attribution))
@@ -220,7 +221,7 @@ def of_contamination(witness: Witness, evidence: Evidence, rows: slice) -> More:
 def of_repeatability(witness: Witness, _: Evidence, rows: slice) -> More:
     """The maps that another seed of the whole pipeline leads to."""
     stage_ctx = witness.stage_ctx
-    path = stage_ctx.file(stage_ctx.stage.inputs[2], "explanations.h5")
+    path = stage_ctx.file(stage_ctx.stage.inputs["other_seed"], "explanations.h5")
     other = read_arrays(path, "attribution", rows=rows)
     attribution = torch.from_numpy(other["attribution"]).to(stage_ctx.ctx.device)
     return {"again": {"other_seed": attribution}}
@@ -230,7 +231,8 @@ def agreement_of_students(witness: Witness, *_: object) -> More:
     """How well students of the model agree with it, with maps and without."""
     stage_ctx = witness.stage_ctx
     taught, alone = (
-        read_arrays(stage_ctx.file(stage, "agreement.h5")) for stage in stage_ctx.stage.inputs[2:]
+        read_arrays(stage_ctx.file(stage_ctx.stage.inputs[name], "agreement.h5"))
+        for name in ("student", "student_without_maps")
     )
     return {
         "agreement": by_images(taught, stage_ctx.ctx.device),

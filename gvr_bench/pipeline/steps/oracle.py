@@ -25,6 +25,7 @@ from gvr_bench.metrics.decoding import ORACLE_PREDICTION
 from gvr_bench.pipeline.stage_context import (
     Decision,
     StageContext,
+    Step,
     batched,
     freeze,
     labelled_rows,
@@ -38,7 +39,7 @@ from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 WIDTH = 16  # channels of the largest maps; the features are four times as many
 LARGEST_MAP = 32  # pixels
 BATCH = 128
-STEPS = 500
+OPTIMIZER_STEPS = 500
 EPOCHS = 1, 40  # at least and at most, whatever the steps: few images are soon known by heart
 LEARNING_RATE = 1e-2
 WEIGHT_DECAY = 1e-2
@@ -200,7 +201,7 @@ def train_oracle(
         net.deviation.copy_(values.std(0, correction=0).clamp_min(1e-3))
     net.to(memory_format=torch.channels_last)
     epoch = math.ceil(len(train) / BATCH)
-    steps = min(max(STEPS, EPOCHS[0] * epoch), EPOCHS[1] * epoch)
+    steps = min(max(OPTIMIZER_STEPS, EPOCHS[0] * epoch), EPOCHS[1] * epoch)
     batch = max(2, min(BATCH, len(train)))  # one image has no batch statistics
     adam = torch.optim.AdamW(net.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, LEARNING_RATE, steps)
@@ -258,3 +259,6 @@ def score_oracle(stage_ctx: StageContext, net: nn.Module, threshold: NDArray[np.
         for row in score_outputs(stage_ctx, outputs, test.targets, threshold)
     )
     write_scores(stage_ctx, (row for row in rows if row.metric in declared))
+
+
+STEPS = (Step("oracle", compute_oracle, inputs=("data",), trains=True),)

@@ -16,12 +16,19 @@ from gvr_bench.core.components import Encoder, Explainer, Generator, Head
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import ExplanationTarget, Model
-from gvr_bench.pipeline.score_graph import PERTURBED
-from gvr_bench.pipeline.stage_context import Decoded, StageContext, freeze, load_model, of_latents
+from gvr_bench.pipeline.stage_context import (
+    Decoded,
+    StageContext,
+    Step,
+    freeze,
+    load_model,
+    of_latents,
+)
 from gvr_bench.pipeline.steps.explanations import asked_cases, explain
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts
 from gvr_bench.pipeline.steps.train_networks import seeded
 
+PERTURBED = "perturbed"  # the change that is noise on the images
 DRAWS = 5  # perturbed copies of each image
 RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 
@@ -41,7 +48,9 @@ def probing(stage_ctx: StageContext) -> Work:
     """Load the model and change what is named."""
     changed = stage_ctx.stage.settings["changed"]
     working = StageContext(
-        stage_ctx.stage, stage_ctx.cache, seeded_by(stage_ctx, stage_ctx.stage.inputs[0])
+        stage_ctx.stage,
+        stage_ctx.cache,
+        seeded_by(stage_ctx, stage_ctx.stage.inputs["explanations"]),
     )
     explainer = cast(Explainer, stage_ctx.stage.component)
     model = load_model(stage_ctx)
@@ -125,3 +134,6 @@ def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -
     if part == "head":
         fresh = of_latents(head, fresh, model.generator)
     return dataclasses.replace(model, **{part: fresh})
+
+
+STEPS = (Step("perturbed_explanations", compute_probe, inputs=("explanations",), sharded=probing),)

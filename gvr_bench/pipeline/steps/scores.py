@@ -14,7 +14,7 @@ from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import one_line
 from gvr_bench.metrics import METRICS, Evidence, Metric, Score, score
 from gvr_bench.metrics.base import NO_SCORE
-from gvr_bench.pipeline.stage_context import StageContext
+from gvr_bench.pipeline.stage_context import StageContext, Step
 from gvr_bench.pipeline.steps.metric_inputs import VERDICT, Witness
 from gvr_bench.pipeline.steps.shards import Arrays, Work, in_parts, joined
 
@@ -155,3 +155,8 @@ def by_finding(
     if len(present) > 1:
         for k in present:
             yield names[k], source == k
+
+
+STEPS = (
+    Step("scores", compute_scores, inputs=("explanations", "cases"), sharded=scoring, gpu=0.25),
+)

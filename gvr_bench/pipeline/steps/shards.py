@@ -103,7 +103,7 @@ class Kept:
         self.keeps = stage_ctx.ctx.checkpoints is not None
         self.work = stage_ctx.cache.write_dir(stage_ctx.stage) / WORK
         self.made_from = np.array(
-            sorted(stage_ctx.cache.digests(stage_ctx.stage.inputs).values()), str
+            sorted(stage_ctx.cache.digests(stage_ctx.stage.inputs.values()).values()), str
         )
 
     def load(self, rows: slice) -> Arrays | None:

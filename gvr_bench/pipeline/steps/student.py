@@ -23,6 +23,7 @@ from gvr_bench.core.errors import Unsupported
 from gvr_bench.core.types import ExplanationTarget
 from gvr_bench.pipeline.stage_context import (
     StageContext,
+    Step,
     cases_query,
     load_generator,
     load_head,
@@ -33,7 +34,7 @@ from gvr_bench.pipeline.steps.explanations import explain
 SIZES = (10, 20, 40, 80, 160, 320)  # images a student learns from
 UNSEEN = 400  # test images it is asked about, at most
 STUDENTS = 5  # per number of images
-STEPS = 200
+OPTIMIZER_STEPS = 200
 BATCH = 16
 RATE = 3e-3  # of Adam, falling to 0
 PULL = 1.0  # weight of the maps in the loss
@@ -237,8 +238,8 @@ def teach(lessons: Lessons, sizes: list[int], seed: int, ctx: Context) -> list[l
         else attention_targets(lessons.attribution, students[0][0].cells)
     )
     adam = torch.optim.Adam(nets.parameters(), RATE, fused=True)
-    for step in ctx.loop(STEPS, {"students": nets, "adam": adam}):
-        adam.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
+    for step in ctx.loop(OPTIMIZER_STEPS, {"students": nets, "adam": adam}):
+        adam.param_groups[0]["lr"] = RATE * (1 - step / OPTIMIZER_STEPS)
         adam.zero_grad()
         total = torch.zeros((), device=device)
         for s, row in enumerate(students):
@@ -306,3 +307,9 @@ def images_needed(sizes: list[int], curve: NDArray[np.float64]) -> float:
         return float(sizes[0])
     share = (ENOUGH - curve[k - 1]) / (curve[k] - curve[k - 1])
     return float(sizes[k - 1] * (sizes[k] / sizes[k - 1]) ** share)
+
+
+STEPS = (
+    Step("student_training_set", compute_lessons, inputs=("head", "cases")),
+    Step("student", compute_student, inputs=("student_training_set",), trains=True),
+)

@@ -14,8 +14,7 @@ from gvr_bench.cache.serialization import write_json, write_weights
 from gvr_bench.core.components import Encoder, Generator
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import TrainingError
-from gvr_bench.core.stage import Stage, StageKind
-from gvr_bench.pipeline.stage_context import StageContext, freeze, load_generator
+from gvr_bench.pipeline.stage_context import StageContext, Step, freeze, load_generator
 
 
 def seeded(build: Callable[[], nn.Module], ctx: Context) -> nn.Module:
@@ -82,13 +81,21 @@ def train_encoder(stage_ctx: StageContext) -> nn.Module:
     return net
 
 
-TRAIN: dict[StageKind, Callable[[StageContext], nn.Module]] = {
-    "generator": train_generator,
-    "encoder": train_encoder,
-}
-
-
-def is_shared(stage: Stage) -> bool:
-    """Whether the processes of a run train this stage together."""
-    made = stage.component
-    return isinstance(made, Generator | Encoder) and stage.kind in TRAIN and made.data_parallel
+STEPS = (
+    Step(
+        "generator",
+        compute_generator,
+        inputs=("images",),
+        trains=True,
+        data_parallel=train_generator,
+        essential=True,
+    ),
+    Step(
+        "encoder",
+        compute_encoder,
+        inputs=("generator", "images"),
+        trains=True,
+        data_parallel=train_encoder,
+        essential=True,
+    ),
+)
