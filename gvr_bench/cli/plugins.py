@@ -1,4 +1,4 @@
-"""The commands that list what is installed, check it, and begin something new."""
+"""The commands `gvr-bench plugins list`, `new` and `check`."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ if TYPE_CHECKING:
     from gvr_bench.testing import CheckResult
 
 plugins_app = typer.Typer(
-    help="What is installed, whether it keeps the rules, and a new one to begin with.",
-    no_args_is_help=True,
+    help="List and check installed plugins, or create a new one.", no_args_is_help=True
 )
 KindName = Literal["explainer", "head", "encoder", "generator", "dataset"]
-STYLES = {"kept": "green", "broken": "red", "n/a": "dim"}
+STYLES = {"passed": "green", "failed": "red", "n/a": "dim"}
 
 
 @plugins_app.command("list")
 def plugins_list(as_json: Json = False) -> None:
-    """List every component, and every plugin that does not load, with the reason."""
+    """List every component, and every plugin that does not load with the reason."""
     show_plugins(as_json)
 
 
 @plugins_app.command("new")
 def plugins_new(
     kind: Annotated[KindName, typer.Argument()],
-    name: Annotated[str, typer.Argument(help="Small letters and hyphens, e.g. smooth-gradient.")],
+    name: Annotated[
+        str, typer.Argument(help="Lower-case letters and hyphens, e.g. smooth-gradient.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The package's folder.  \\[default: gvr-NAME]"),
     ] = None,
 ) -> None:
-    """Write a package with a plugin that works, to be changed into your own."""
+    """Create a package with a working plugin to start from."""
     with errors_in_one_line():
         from gvr_bench.registry.registry import installed
         from gvr_bench.registry.scaffold import new_package, write_package
@@ -56,7 +57,7 @@ def plugins_new(
         folder = out or Path(package.distribution)
         written = write_package(package, folder)
         code = next(file for file in written if file.stem == kind)
-        print(f"wrote {folder}, whose {kind} works; make it your own in {code}, then")
+        print(f"Created {folder} with a working {kind}. Edit {code}, then run")
         print(f"  cd {folder} && pip install -e '.[test]'")
         print(f"  pytest && gvr-bench plugins check {name}")
         print(f"  gvr-bench run --{kind} {name}")
@@ -67,14 +68,14 @@ def plugins_check(
     name: Annotated[str, typer.Argument(metavar="NAME[:SETTING=VALUE,...]")],
     kind: Annotated[
         KindName | None,
-        typer.Option(help="Where several kinds have that name.", show_default=False),
+        typer.Option(help="Needed if several kinds have that name.", show_default=False),
     ] = None,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
-    """Hold an installed plugin to the rules of its kind; exit 1 where it breaks one.
+    """Check an installed plugin; exit 1 if a check fails.
 
-    What is trained is trained often: give it few steps, e.g. linear:steps=5.
+    Networks are trained several times, so set few steps, e.g. linear:steps=5.
     """
     with errors_in_one_line():
         from rich.console import Console
@@ -82,22 +83,22 @@ def plugins_check(
         from gvr_bench.config.spec import parse_choice
         from gvr_bench.registry.registry import installed
 
-        choice, registry = parse_choice(name), installed()
-        found = kind or kind_of(choice.name, registry)
-        component = made(found, choice, data_root, registry)
-        from gvr_bench.testing.dispatch import verdicts_of
+        spec, registry = parse_choice(name), installed()
+        which = kind or kind_of(spec.name, registry)
+        component = create(which, spec, data_root, registry)
+        from gvr_bench.testing import SUITES
 
-        whose = f"{found} '{choice.name}'"
-        with Console(stderr=True).status(f"checking {whose}"):
-            verdicts = verdicts_of(found, component, whose)
+        label = f"{which} '{spec.name}'"
+        with Console(stderr=True).status(f"checking {label}"):
+            results = SUITES[which].results(component, {}, label)
         if as_json:
             print_json(
-                ("rule", "outcome", "what", "mend"),
-                [(v.rule, v.status, v.what, v.mend) for v in verdicts],
+                ("check", "status", "problem", "fix"),
+                [(r.check, r.status, r.problem, r.fix) for r in results],
             )
         else:
-            show_verdicts(verdicts)
-        if any(verdict.status == "broken" for verdict in verdicts):
+            show_results(results)
+        if any(result.status == "failed" for result in results):
             raise typer.Exit(SOME_FAILED)
 
 
@@ -105,47 +106,46 @@ def kind_of(name: str, registry: Registry) -> Kind:
     """Return the only kind with a plugin of that name. Raises `UsageError`."""
     from gvr_bench.core.errors import UsageError, did_you_mean
 
+    names = [row.plugin.name for row in registry.rows]
     kinds = list(dict.fromkeys(r.plugin.kind for r in registry.rows if r.plugin.name == name))
     if not kinds:
-        hint = did_you_mean(name, {row.plugin.name for row in registry.rows})
-        raise UsageError(f"unknown plugin '{name}'{hint}")
+        raise UsageError(f"unknown plugin '{name}'{did_you_mean(name, set(names))}")
     if len(kinds) > 1:
         raise UsageError(
-            f"'{name}' is the name of a plugin of several kinds, {', '.join(kinds)}; say which, "
-            f"e.g. --kind {kinds[0]}"
+            f"several kinds have a plugin '{name}': {', '.join(kinds)}; choose one, e.g. "
+            f"--kind {kinds[0]}"
         )
     return kinds[0]
 
 
-def made(
-    kind: Kind, choice: ComponentSpec, data_root: Path | None, registry: Registry
+def create(
+    kind: Kind, spec: ComponentSpec, data_root: Path | None, registry: Registry
 ) -> Component:
-    """Make a component as a run of the quick profile would.
+    """Create a component as a run of the quick profile would.
 
-    Raises `UsageError`, `PluginError`, or `DataError` where its files are not there.
+    Raises `UsageError`, `PluginError`, or `DataError` if its files are missing.
     """
     from gvr_bench.pipeline.graph import open_dataset
     from gvr_bench.registry.registry import blaming
 
-    with blaming(f"{kind} '{choice.name}'"):
+    with blaming(f"{kind} '{spec.name}'"):
         if kind == "dataset":
-            dataset = open_dataset(choice, "quick", data_root, registry)
-            dataset.fingerprint()  # files that are not there are no fault of the plugin
+            dataset = open_dataset(spec, "quick", data_root, registry)
+            dataset.fingerprint()  # missing files are no fault of the plugin
             return dataset
-        cls, settings = registry.settings(kind, choice.name, "quick", choice.settings)
+        cls, settings = registry.settings(kind, spec.name, "quick", spec.settings)
         return cls(settings)
 
 
-def show_verdicts(verdicts: Sequence[CheckResult]) -> None:
-    """Print a line per rule, and how many are kept."""
+def show_results(results: Sequence[CheckResult]) -> None:
+    """Print a line per check, and how many passed."""
     from rich.text import Text
 
     rows = []
-    for verdict in verdicts:
-        outcome = f"{verdict.status}: {verdict.what}" if verdict.what else verdict.status
-        style = STYLES[verdict.status]
-        rows.append([Text(verdict.rule), Text(outcome, style), Text(verdict.mend)])
-    print_table(("rule", "outcome", "mend"), rows)
-    count = {status: sum(v.status == status for v in verdicts) for status in STYLES}
-    told = ", ".join(f"{n} {status}" for status, n in count.items() if n)
-    print(f"{verdicts[0].whose}: {told}")
+    for result in results:
+        outcome = f"{result.status}: {result.problem}" if result.problem else result.status
+        rows.append([Text(result.check), Text(outcome, STYLES[result.status]), Text(result.fix)])
+    print_table(("check", "outcome", "fix"), rows)
+    counts = {status: sum(r.status == status for r in results) for status in STYLES}
+    total = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    print(f"{results[0].component}: {total}")

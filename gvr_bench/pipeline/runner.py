@@ -115,7 +115,7 @@ class Runner:
             "records": [asdict(record) for record in self.records],
             "stages": [self.describe_stage(stage) for stage in self.plan.stages],
         }
-        for warning in self.registry.tell("gvr_run_finished", told):
+        for warning in self.registry.notify("gvr_run_finished", told):
             Display(console, len(self.plan.stages)).warn(warning)
 
     def describe_stage(self, stage: Stage) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Runner:
         """Take note of how a stage ended, and tell."""
         self.outcomes[stage.key] = outcome
         display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
-        for warning in self.registry.tell("gvr_stage_finished", self.describe_stage(stage)):
+        for warning in self.registry.notify("gvr_stage_finished", self.describe_stage(stage)):
             display.warn(warning)
         self.stop.check()
 

@@ -1,4 +1,4 @@
-"""What an explainer returns, and what it leaves alone: for a run and for `gvr_bench.testing`."""
+"""What an explainer must return and must not change: checked in a run and by `gvr_bench.testing`."""
 
 from __future__ import annotations
 
@@ -20,119 +20,132 @@ DTYPES = {
     "steps": torch.int64,
     "success": torch.bool,
 }
-SHAPED = {
-    "attribution": "give one map per image, e.g. attribution.sum(dim=1) over the channels",
-    "counterfactual": "give one image per image of x",
-    "latent": "give one latent per image, (N, D)",
-    "trajectory": "give (N, P, D): P latents per image, with a latent to end at",
-    "steps": "give one number per image",
-    "success": "give one truth value per image",
+SHAPE_FIXES = {
+    "attribution": "return one map per image, e.g. attribution.sum(dim=1) over the channels",
+    "counterfactual": "return one image per image of x",
+    "latent": "return one latent per image, (N, D)",
+    "trajectory": "return (N, P, D): P latents per image, the last of which is `latent`",
+    "steps": "return one number per image",
+    "success": "return one truth value per image",
 }
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-PARTS = ("encoder", "generator", "head")
+NETWORKS = ("encoder", "generator", "head")
+TARGET_TENSORS = ("source_class", "target_class", "threshold", "reference_value")
+MUTATIONS = {  # check: what happened, and how to avoid it
+    "weights": ("changed the weights {}", "work on a copy, e.g. copy.deepcopy(model.encoder)"),
+    "mode": (
+        "switched train or eval mode of {}",
+        "leave networks in eval mode, or work on a copy, e.g. copy.deepcopy(model.encoder).train()",
+    ),
+    "gradients": (
+        "left a gradient in {}, or switched its requires_grad",
+        "use torch.autograd.grad(outputs.sum(), x), which leaves no gradients",
+    ),
+    "hooks": ("added a hook to {}, or removed one", "remove each handle in a finally block"),
+    "input": ("changed {} in place", "begin with x = x.detach().clone()"),
+}
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that is broken: what was done, and what the author should do instead."""
+    """A failed check: what the component did, and what its author should do instead."""
 
-    rule: str
-    what: str
+    check: str
+    problem: str
     fix: str
 
     def __str__(self) -> str:
-        """Return one line."""
-        return f"{self.what}; {self.fix}"
+        return f"{self.problem}; {self.fix}"
 
 
-def answer_breaches(made: object, x: Tensor) -> Iterator[Violation]:
-    """Say what is wrong with the answer for images `x` (N, C, H, W), the gravest first."""
-    if not isinstance(made, Explanation):
-        what = f"returned {type(made).__name__}, not an Explanation"
-        yield Violation("answer", what, "end with: return gvr.Explanation(attribution=attribution)")
+def explanation_violations(explanation: object, x: Tensor) -> Iterator[Violation]:
+    """Check what was returned for images `x` (N, C, H, W), the most serious first."""
+    if not isinstance(explanation, Explanation):
+        problem = f"returned {type(explanation).__name__}, not an Explanation"
+        yield Violation(
+            "returns", problem, "end with: return gvr.Explanation(attribution=attribution)"
+        )
         return
-    given = {f.name: getattr(made, f.name) for f in fields(made)}
-    tensors = {name: given[name] for name in DTYPES if given[name] is not None}
+    values = {f.name: getattr(explanation, f.name) for f in fields(explanation)}
+    tensors = {name: values[name] for name in DTYPES if values[name] is not None}
     for name, value in tensors.items():
         if not isinstance(value, Tensor):
-            what = f"{name} is {type(value).__name__}, not a tensor"
-            yield Violation("dtype", what, f"e.g. torch.as_tensor({name}, device=x.device)")
+            problem = f"{name} is {type(value).__name__}, not a tensor"
+            yield Violation("dtype", problem, f"use torch.as_tensor({name}, device=x.device)")
             return
-    yield from _shape_breaches(made, tensors, x)
+    yield from _shape_violations(explanation, tensors, x)
     for name, value in tensors.items():
         if value.dtype != DTYPES[name]:
-            what = f"{name} is {_word(value.dtype)}, not {_word(DTYPES[name])}"
-            yield Violation("dtype", what, f"end with {name}.to(torch.{_word(DTYPES[name])})")
+            problem = f"{name} is {_name(value.dtype)}, not {_name(DTYPES[name])}"
+            yield Violation("dtype", problem, f"end with {name}.to(torch.{_name(DTYPES[name])})")
         if value.device != x.device:
-            what = f"{name} is on {value.device}, and the images are on {x.device}"
-            yield Violation("device", what, f"end with {name}.to(x.device)")
+            problem = f"{name} is on {value.device}, the images are on {x.device}"
+            yield Violation("device", problem, f"end with {name}.to(x.device)")
         elif value.is_floating_point() and not bool(value.isfinite().all()):
-            mend = "look for a division by zero, or the logarithm of nothing"
-            yield Violation("finite", f"{name} holds NaN or infinity", mend)
-    yield from _word_breaches(made)
+            fix = "look for a division by zero or the logarithm of zero"
+            yield Violation("finite", f"{name} contains NaN or infinity", fix)
+    yield from _field_violations(explanation)
 
 
-def _shape_breaches(
-    made: Explanation, tensors: dict[str, Tensor], x: Tensor
+def _shape_violations(
+    explanation: Explanation, tensors: dict[str, Tensor], x: Tensor
 ) -> Iterator[Violation]:
-    """Compare each shape with that of the images."""
     n, _, h, w = x.shape
-    wanted: dict[str, tuple[int, ...]] = {
+    latent, trajectory = explanation.latent, explanation.trajectory
+    expected: dict[str, tuple[int, ...]] = {
         "attribution": (n, h, w),
         "counterfactual": tuple(x.shape),
         "steps": (n,),
         "success": (n,),
     }
-    if made.latent is not None:
-        wanted["latent"] = (n, *made.latent.shape[-1:])
-    if made.trajectory is not None and made.latent is not None:
-        wanted["trajectory"] = (n, *made.trajectory.shape[1:2], *made.latent.shape[-1:])
+    if latent is not None:
+        expected["latent"] = (n, *latent.shape[-1:])
+        if trajectory is not None:
+            expected["trajectory"] = (n, *trajectory.shape[1:2], *latent.shape[-1:])
     for name, value in tensors.items():
-        shape = wanted.get(name)
+        shape = expected.get(name)
         if shape is not None and tuple(value.shape) != shape:
-            what = f"{name} has shape {tuple(value.shape)}, not {shape}"
-            yield Violation("shape", what, SHAPED[name])
-    if made.reason is not None and len(made.reason) != n:
-        what = f"reason has {len(made.reason)} lines for {n} images"
-        yield Violation("shape", what, "give one line per image, empty where found")
+            problem = f"{name} has shape {tuple(value.shape)}, not {shape}"
+            yield Violation("shape", problem, SHAPE_FIXES[name])
+    if explanation.reason is not None and len(explanation.reason) != n:
+        problem = f"reason has {len(explanation.reason)} texts for {n} images"
+        yield Violation("shape", problem, "return one text per image, empty on success")
 
 
-def _word_breaches(made: Explanation) -> Iterator[Violation]:
-    """Hold what is said of the counterfactual against what is given."""
-    lacking = [n for n in ("success", "latent", "trajectory") if getattr(made, n) is not None]
-    if made.counterfactual is None and lacking:
-        what = f"{lacking[0]} is given and counterfactual is not"
-        yield Violation("consistent", what, "give both, or neither")
-    if made.trajectory is not None and made.latent is None:
-        yield Violation(
-            "consistent", "path is given and latent is not", "a path ends at the latent"
-        )
-    if made.reason is None:
+def _field_violations(explanation: Explanation) -> Iterator[Violation]:
+    """Check which fields are set together."""
+    extra = [n for n in ("success", "latent", "trajectory") if getattr(explanation, n) is not None]
+    if explanation.counterfactual is None and extra:
+        problem = f"{extra[0]} is set and counterfactual is not"
+        yield Violation("consistent", problem, "set both or neither")
+    if explanation.trajectory is not None and explanation.latent is None:
+        problem = "trajectory is set and latent is not"
+        yield Violation("consistent", problem, "set latent to the end of the trajectory")
+    if explanation.reason is None:
         return
-    if made.success is None:
-        yield Violation("consistent", "reason is given and found is not", "give both, or neither")
-    elif [not line for line in made.reason] != made.success.tolist():
-        what = "reason is empty where nothing was found, or given where something was"
-        yield Violation("consistent", what, "say of each image why not; an empty text where found")
+    if explanation.success is None:
+        yield Violation("consistent", "reason is set and success is not", "set both or neither")
+    elif [not text for text in explanation.reason] != explanation.success.tolist():
+        problem = "reason is empty for a failure, or set for a success"
+        yield Violation("consistent", problem, "give a reason for each failure, '' for a success")
 
 
 class MutationGuard:
-    """Notices what an explainer changed of the model and of what it was given; copies nothing.
+    """Detects changes to the model and the arguments of an explainer, without copying them.
 
-    A change of values through `.data` goes unnoticed; `gvr_bench.testing` compares those as well.
+    Changes of values through `.data` go unnoticed; `gvr_bench.testing` compares those as well.
     """
 
     def __init__(self, model: Model, x: Tensor, target: ExplanationTarget) -> None:
         self.model = model
-        self.given = {"x": x} | {
-            f"query.{name}": getattr(target, name)
-            for name in ("source_class", "target_class", "threshold", "reference_value")
+        self.arguments = {"x": x} | {
+            f"target.{name}": getattr(target, name) for name in TARGET_TENSORS
         }
-        self.before = self.look()
+        self.before = self._snapshot()
 
-    def look(self) -> dict[str, dict[str, Any]]:
-        """Return what may not change, by rule and by name."""
-        nets = [(part, getattr(self.model, part)) for part in PARTS]
+    def _snapshot(self) -> dict[str, dict[str, Any]]:
+        """Return what must not change, by check and by name."""
+        nets = [(part, getattr(self.model, part)) for part in NETWORKS]
         modules = [(f"{p}.{n}" if n else p, m) for p, net in nets for n, m in net.named_modules()]
         weights = [
             (f"{part}.{name}", tensor)
@@ -140,58 +153,40 @@ class MutationGuard:
             for name, tensor in chain(net.named_parameters(), net.named_buffers())
         ]
         return {
-            "weights": {name: (_Same(tensor), tensor._version) for name, tensor in weights},
+            "weights": {name: (_Identity(tensor), tensor._version) for name, tensor in weights},
             "mode": {name: module.training for name, module in modules},
             "gradients": {n: (t.requires_grad, t.grad is None) for n, t in weights if t.is_leaf},
-            "hooks": {name: _hooks(module) for name, module in modules},
-            "input": {name: (t._version, t.requires_grad) for name, t in self.given.items()},
+            "hooks": {name: _hook_ids(module) for name, module in modules},
+            "input": {name: (t._version, t.requires_grad) for name, t in self.arguments.items()},
         }
 
     def violations(self) -> Iterator[Violation]:
-        """Say what is no longer as it was."""
-        for rule, after in self.look().items():
-            before = self.before[rule]
+        """Yield what has changed since the guard was created."""
+        for check, after in self._snapshot().items():
+            before = self.before[check]
             changed = [name for name in after if after[name] != before.get(name)]
             if changed or len(after) != len(before):
                 more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+                problem, fix = MUTATIONS[check]
                 name = changed[0] if changed else "the model"
-                yield Violation(rule, f"{CHANGED[rule].format(name)}{more}", KEPT[rule])
+                yield Violation(check, f"{problem.format(name)}{more}", fix)
 
 
-CHANGED = {
-    "weights": "changed the weights {}",
-    "mode": "switched train or eval mode of {}",
-    "gradients": "left a gradient in {}, or switched its requires_grad",
-    "hooks": "left a hook on {}, or took one away",
-    "input": "changed {} in place",
-}
-KEPT = {
-    "weights": "work on a copy, e.g. copy.deepcopy(model.encoder)",
-    "mode": "networks come in eval mode and stay so; work on a copy, e.g. "
-    "copy.deepcopy(model.encoder).train()",
-    "gradients": "torch.autograd.grad(outputs.sum(), x) leaves none behind",
-    "hooks": "remove each handle in a finally",
-    "input": "begin with x = x.detach().clone()",
-}
-
-
-class _Same:
-    """Equal where it is the very same tensor."""
+class _Identity:
+    """Equal only for the same tensor object."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.tensor is other.tensor
+        return isinstance(other, _Identity) and self.tensor is other.tensor
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def _hooks(module: nn.Module) -> tuple[int, ...]:
-    """Return the numbers of a module's hooks."""
+def _hook_ids(module: nn.Module) -> tuple[int, ...]:
     return tuple(number for kind in HOOKS for number in getattr(module, kind))
 
 
-def _word(dtype: torch.dtype) -> str:
-    """Return a dtype as people write it."""
+def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

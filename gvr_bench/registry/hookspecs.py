@@ -1,7 +1,7 @@
 """The hooks a plugin may implement, and when each is called.
 
-An implementation may name fewer arguments than the hook has. One that listens is never in the way:
-what it raises is shown as a warning and changes nothing.
+An implementation may name fewer arguments than the hook has. Exceptions of `gvr_stage_finished` and
+`gvr_run_finished` are shown as warnings and do not affect the run.
 """
 
 from __future__ import annotations

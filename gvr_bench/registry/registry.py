@@ -1,4 +1,4 @@
-"""Discovery of plugins: a table of names. A class is imported when it is first used."""
+"""Discovery of plugins by name; a class is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ BASES: dict[Kind, type[Component]] = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table: a plugin, its distribution, and what is wrong with it, if anything."""
+class PluginRow:
+    """A plugin, its distribution, and why it cannot be used, if so."""
 
     plugin: Plugin
     distribution: str
@@ -59,8 +59,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Broken:
-    """An entry point that gave no rows, and why."""
+class BrokenEntryPoint:
+    """An entry point without usable plugins, and why."""
 
     entry_point: str
     distribution: str
@@ -68,25 +68,25 @@ class Broken:
 
 
 class Registry:
-    """All that is installed. One broken plugin never hides another."""
+    """All installed plugins. A broken one does not affect the others."""
 
     def __init__(self, points: Iterable[EntryPoint]) -> None:
-        self.rows: list[Row] = []
-        self.broken: list[Broken] = []
+        self.rows: list[PluginRow] = []
+        self.broken: list[BrokenEntryPoint] = []
         self.hooks = pluggy.PluginManager(GROUP)
         self.hooks.add_hookspecs(hookspecs)
         for point in sorted(points, key=lambda p: (p.dist.name if p.dist else "", p.name)):
             distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "?"
             try:
                 plugins = self._load(point)
-            except (Exception, SystemExit) as error:  # a plugin may do anything, and is only a row
-                self.broken.append(Broken(point.name, distribution, one_line(error)))
+            except (Exception, SystemExit) as error:  # a plugin may raise anything
+                self.broken.append(BrokenEntryPoint(point.name, distribution, one_line(error)))
                 continue
-            self.rows += [Row(plugin, distribution, _problem(plugin)) for plugin in plugins]
+            self.rows += [PluginRow(plugin, distribution, _problem(plugin)) for plugin in plugins]
         self._mark_clashes()
 
     def _load(self, point: EntryPoint) -> list[Plugin]:
-        """Import one entry point and ask it for its rows."""
+        """Import one entry point and return its plugins."""
         module = point.load()
         self._refuse_unknown_hooks(module)
         name = f"{point.dist.name if point.dist else '?'}:{point.name}"
@@ -102,7 +102,7 @@ class Registry:
         return rows
 
     def _refuse_unknown_hooks(self, module: Any) -> None:
-        """A misspelt hook would otherwise be ignored without a word."""
+        """Refuse misspelt hooks, which pluggy ignores."""
         known = {name for name in vars(hookspecs) if name.startswith("gvr_")}
         marked = [
             name
@@ -116,14 +116,14 @@ class Registry:
             raise PluginError(f"no hook implementation; known hooks: {', '.join(sorted(known))}")
 
     def _mark_clashes(self) -> None:
-        """Two plugins of one kind and name: neither is used, and both say so."""
+        """Mark plugins of the same kind and name; none of them is used."""
         owners: dict[tuple[str, str], list[str]] = {}
         for row in self.rows:
             owners.setdefault((row.plugin.kind, row.plugin.name), []).append(row.distribution)
         self.rows = [
             row
             if len(both := owners[row.plugin.kind, row.plugin.name]) == 1
-            else Row(
+            else PluginRow(
                 row.plugin,
                 row.distribution,
                 f"name clash between {' and '.join(both)}; uninstall one, or rename it",
@@ -132,7 +132,7 @@ class Registry:
         ]
 
     def names(self, kind: Kind) -> list[str]:
-        """Names that can be used, in order of discovery."""
+        """Return the usable names, in order of discovery."""
         return [r.plugin.name for r in self.rows if r.plugin.kind == kind and not r.problem]
 
     def component(self, kind: Kind, name: str) -> type[Component]:
@@ -151,57 +151,59 @@ class Registry:
         return check_class(cls, base, f"{whose}: {target}")
 
     def settings(
-        self, kind: Kind, name: str, profile: str, given: dict[str, Any]
+        self, kind: Kind, name: str, profile: str, overrides: dict[str, Any]
     ) -> tuple[type[Component], Settings]:
-        """Return the class and its settings: the profile's, overridden by what was given.
+        """Return the class and its settings: those of the profile, and `overrides`.
 
         Raises `UsageError` that names the setting, or `PluginError`.
         """
         cls = self.component(kind, name)
         known = cls.Settings.model_fields
-        given = _named(kind, name, cls, given)
-        for setting in given:
+        overrides = _with_argument_name(kind, name, cls, overrides)
+        for setting in overrides:
             if setting not in known:
                 hint = did_you_mean(setting, known) or "; it has no settings"
                 raise UsageError(f"{kind} '{name}' has no setting '{setting}'{hint}")
         preset = cls.profiles.get(profile, {})
         try:
-            chosen = cls.Settings.model_validate({**preset, **given})
+            chosen = cls.Settings.model_validate({**preset, **overrides})
         except pydantic.ValidationError as error:
             where, what, _ = first_fault(error)
-            if where in preset and where not in given:
+            if where in preset and where not in overrides:
                 fault = f"its profile '{profile}' sets {where}={preset[where]!r}: {what}"
                 raise PluginError(f"{kind} '{name}': {fault}") from error
-            at = f"{where}={given[where]!r}: " if where in given else f"{where}: " if where else ""
+            value = f"={overrides[where]!r}" if where in overrides else ""
+            at = f"{where}{value}: " if where else ""
             raise UsageError(f"{kind} '{name}': {at}{what}") from error
         return cls, check_settings(chosen, f"{kind} '{name}'")
 
-    def tell(self, hook: str, told: Mapping[str, Any]) -> list[str]:
-        """Call a hook of all plugins that listen; return what went wrong in them, a line each.
+    def notify(self, hook: str, arguments: Mapping[str, Any]) -> list[str]:
+        """Call a hook of all plugins; return a warning for each that raises.
 
-        `told` holds the hook's arguments; an implementation gets those it names.
+        An implementation gets those of `arguments` that it names.
         """
         warnings = []
         for listener in getattr(self.hooks.hook, hook).get_hookimpls():
             try:
-                listener.function(**{name: told[name] for name in listener.argnames})
+                listener.function(**{name: arguments[name] for name in listener.argnames})
             except Exception as error:  # a listener must not end the run
                 warnings.append(f"{listener.plugin_name}: {hook}: {one_line(error)}")
         return warnings
 
 
-def _named(kind: str, name: str, cls: type[Component], given: dict[str, Any]) -> dict[str, Any]:
-    """Give the value that was typed without a name its name. Raises `UsageError`."""
-    if "" not in given:
-        return given
+def _with_argument_name(
+    kind: str, name: str, cls: type[Component], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Name the value that was typed without a name. Raises `UsageError`."""
+    if "" not in settings:
+        return settings
     if not cls.argument:
-        setting = given[""] if given[""] in cls.Settings.model_fields else "setting"
-        raise UsageError(
-            f"{kind} '{name}': cannot read '{given['']}'; write {name}:{setting}=value"
-        )
-    if cls.argument in given:
+        value = settings[""]
+        setting = value if value in cls.Settings.model_fields else "setting"
+        raise UsageError(f"{kind} '{name}': cannot read '{value}'; write {name}:{setting}=value")
+    if cls.argument in settings:
         raise UsageError(f"{kind} '{name}' sets '{cls.argument}' twice")
-    return {key or cls.argument: value for key, value in given.items()}
+    return {key or cls.argument: value for key, value in settings.items()}
 
 
 @functools.cache
@@ -211,7 +213,7 @@ def installed() -> Registry:
 
 
 def _check_row(row: object) -> None:
-    """Raise `PluginError` for what is no row at all."""
+    """Raise `PluginError` for an object that is no valid `Plugin`."""
     if not isinstance(row, Plugin):
         raise PluginError(f"gvr_plugins() yielded {row!r}, not a Plugin")
     for field in ("kind", "name", "target", "summary"):
@@ -226,7 +228,7 @@ def _check_row(row: object) -> None:
 
 
 def _problem(row: Plugin) -> str:
-    """Return what is wrong with a row, or an empty text."""
+    """Return why a plugin cannot be used, or an empty text."""
     if row.api != API_VERSION:
         return f"written for plugin API {row.api}; this is {API_VERSION}"
     if row.kind not in KINDS:
@@ -236,7 +238,7 @@ def _problem(row: Plugin) -> str:
 
 
 def _importable(module: str) -> bool:
-    """Whether a module can be found; its parents are imported to know."""
+    """Whether a module can be found; this imports its parents."""
     try:
         return importlib.util.find_spec(module) is not None
     except Exception:  # a parent may raise anything
@@ -245,7 +247,7 @@ def _importable(module: str) -> bool:
 
 @contextlib.contextmanager
 def blaming(whose: str) -> Iterator[None]:
-    """Turn what a plugin raises unasked into a `PluginError` that names it."""
+    """Turn unexpected errors of a plugin into a `PluginError` that names it."""
     try:
         yield
     except GvrError:

@@ -1,27 +1,33 @@
-"""Do my components keep the rules? For the tests of those who write plugins.
+"""Checks for the tests of plugin authors.
 
 ```python
-from gvr_bench.testing import assert_kept, check_explainer
+from gvr_bench.testing import assert_passes, check_explainer
 from gvr_smooth.explainer import Smooth
 
 
-def test_smooth_keeps_the_rules() -> None:
-    assert_kept(check_explainer(Smooth, samples=2))
+def test_smooth_passes_all_checks() -> None:
+    assert_passes(check_explainer(Smooth, samples=2))
 ```
 
-Each `check_...` tries a component on tiny random models and returns a `CheckResult` per rule: what is
-broken comes with what to write instead. `gvr-bench plugins check NAME` prints them as a table.
+Each `check_...` runs a component on tiny random models and returns a `CheckResult` per check; a
+failed one says what to write instead. `gvr-bench plugins check NAME` prints them as a table.
 """
 
-from gvr_bench.testing.check_report import CheckResult, assert_passes
-from gvr_bench.testing.datasets import check_dataset
-from gvr_bench.testing.explainers import check_explainer
-from gvr_bench.testing.trained_components import (
-    Pictures,
+from typing import Any
+
+from gvr_bench.core.types import Kind
+from gvr_bench.testing.checks import CheckResult, CheckSuite, assert_passes
+from gvr_bench.testing.datasets import DATASETS, check_dataset
+from gvr_bench.testing.explainers import EXPLAINERS, check_explainer
+from gvr_bench.testing.networks import (
+    ENCODERS,
+    GENERATORS,
+    HEADS,
     check_encoder,
     check_generator,
     check_head,
 )
+from gvr_bench.testing.toy_models import Pictures
 
 __all__ = [
     "CheckResult",
@@ -33,3 +39,7 @@ __all__ = [
     "check_generator",
     "check_head",
 ]
+
+SUITES: dict[Kind, CheckSuite[Any]] = {
+    suite.kind: suite for suite in (DATASETS, GENERATORS, ENCODERS, HEADS, EXPLAINERS)
+}

@@ -1,4 +1,4 @@
-"""The rules of a data set, and whether one keeps them."""
+"""The checks of a data set."""
 
 from __future__ import annotations
 
@@ -13,125 +13,130 @@ import numpy as np
 from gvr_bench.core.components import Dataset
 from gvr_bench.core.types import SPLITS, Split, Task
 from gvr_bench.registry.explainer_contract import Violation
-from gvr_bench.testing.check_report import CheckReport, CheckResult
-from gvr_bench.testing.components import Check
-from gvr_bench.testing.rng import MEND, watched
+from gvr_bench.testing.checks import (
+    DRAW_FROM_CONTEXT,
+    CheckReport,
+    CheckResult,
+    CheckSuite,
+    run_seeded,
+)
 
-RULES = {
-    "class": "its class, its signatures and its settings are what the core can use",
-    "task": "outputs have names, a regression a threshold, classes a source and a target",
-    "fingerprint": "some text, the same each time",
+CHECKS = {
+    "class": "class, signatures and settings are usable by the core",
+    "task": "outputs have names, regression a threshold, classes a source and a target",
+    "fingerprint": "a text that is the same each time",
     "splits": "train, validation and test, each with images",
     "columns": "ids are unique text; targets are float32, one row per image",
-    "patients": "a patient is in one split only",
-    "images": "(n, C, H, W) uint8 of the size that is promised",
-    "repeatable": "an image is the same whenever, and in whatever company, it is read",
-    "own draws": "the global random numbers of torch, numpy and Python are left alone",
-    "truth": "what is known of an image has its shape",
+    "patients": "each patient is in one split only",
+    "images": "(n, C, H, W) uint8 of the declared size",
+    "repeatable": "an image is the same each time, whichever others are read with it",
+    "global rng": "the global random numbers of torch, numpy and Python are left alone",
+    "truth": "ground truth has the shape of the images",
 }
-STOPS = {"class", "task", "splits", "columns", "images"}
-FEW = 6
+BLOCKING = {"class", "task", "splits", "columns", "images"}
+MAX_IMAGES = 6
 
 
 def check_dataset(
     dataset: type[Dataset] | Dataset, /, root: Path | None = None, **settings: Any
 ) -> list[CheckResult]:
-    """Hold a data set to the rules, reading a few images of each split.
+    """Check a data set, reading a few images of each split.
 
     `root` is the folder that a user gives with `--data-root`.
     """
-    check = dataclasses.replace(DATASETS, attempt=functools.partial(check_parts, root=root))
-    return check.verdicts(dataset, settings)
+    suite = dataclasses.replace(DATASETS, run=functools.partial(run_checks, root=root))
+    return suite.results(dataset, settings)
 
 
-def check_parts(dataset: Dataset, sheet: CheckReport, root: Path | None = None) -> None:
-    """Look at all that a data set tells, and read some of its images."""
+def run_checks(dataset: Dataset, report: CheckReport, root: Path | None = None) -> None:
+    """Check the description of a data set, and read some of its images."""
     dataset.root = dataset.root or root
-    with sheet.case("task", rule="task"):
-        sheet.add("task", *task_breaches(dataset.task))
-    with sheet.case("fingerprint", rule="fingerprint"):
-        sheet.add("fingerprint", *fingerprint_breaches(dataset))
-    with sheet.case("splits", rule="splits"):
+    with report.case("task", check="task"):
+        report.add("task", *task_violations(dataset.task))
+    with report.case("fingerprint", check="fingerprint"):
+        report.add("fingerprint", *fingerprint_violations(dataset))
+    with report.case("splits", check="splits"):
         splits = {name: dataset.split(name) for name in SPLITS}
-        sheet.add("splits", *split_breaches(splits, dataset.task))
-        if not STOPS & sheet.found.keys():
+        report.add("splits", *split_violations(splits, dataset.task))
+        if not report.failed(*BLOCKING):
             for name, split in splits.items():
-                with sheet.case(name, rule="images"):
-                    sheet.add(name, *image_breaches(dataset, split))
+                with report.case(name, check="images"):
+                    report.add(name, *image_violations(dataset, split))
 
 
-DATASETS = Check("dataset", Dataset, RULES, STOPS, check_parts)
+DATASETS = CheckSuite("dataset", Dataset, CHECKS, BLOCKING, run_checks)
 
 
-def task_breaches(task: Task) -> Iterator[Violation]:
-    """Look at what is predicted."""
+def task_violations(task: Task) -> Iterator[Violation]:
+    """Check what is predicted."""
     if not task.outputs or not all(isinstance(name, str) and name for name in task.outputs):
         yield Violation("task", f"outputs are {task.outputs!r}", "name them: outputs=('mass',)")
     if task.kind == "regression" and task.threshold is None:
-        mend = "say from which value a case is positive"
-        yield Violation("task", "a regression without a threshold", mend)
+        fix = "set threshold, from which a case is positive"
+        yield Violation("task", "a regression without a threshold", fix)
     if task.kind == "multiclass" and None in (task.source, task.target):
-        mend = "say from which class to which a rationale goes"
-        yield Violation("task", "classes without source and target", mend)
+        fix = "set the class that rationales lead from, and the one they lead to"
+        yield Violation("task", "classes without source and target", fix)
 
 
-def fingerprint_breaches(dataset: Dataset) -> Iterator[Violation]:
-    """Ask twice."""
-    first, again = dataset.fingerprint(), dataset.fingerprint()
+def fingerprint_violations(dataset: Dataset) -> Iterator[Violation]:
+    """Compare two calls."""
+    first, second = dataset.fingerprint(), dataset.fingerprint()
     if not (isinstance(first, str) and first):
-        yield Violation(
-            "fingerprint", f"is {first!r}", "return text that changes when the data does"
-        )
-    elif first != again:
-        yield Violation("fingerprint", "changes from call to call", "leave out times and places")
+        fix = "return text that changes when the data does"
+        yield Violation("fingerprint", f"is {first!r}", fix)
+    elif first != second:
+        yield Violation("fingerprint", "changes from call to call", "leave out times and paths")
 
 
-def split_breaches(splits: dict[str, Split], task: Task) -> Iterator[Violation]:
-    """Look at the columns of all splits."""
-    owners: dict[str, str] = {}
+def split_violations(splits: dict[str, Split], task: Task) -> Iterator[Violation]:
+    """Check the columns of all splits."""
+    split_of: dict[str, str] = {}
     for name, split in splits.items():
         n = len(split)
         if n == 0:
             yield Violation("splits", f"{name} is empty", "give each split images")
         if split.targets.shape != (n, task.columns) or split.targets.dtype != np.float32:
-            what = f"{name}: targets are {split.targets.shape} {split.targets.dtype}"
-            yield Violation("columns", what, f"give {(n, task.columns)} float32, NaN where unknown")
+            problem = f"{name}: targets are {split.targets.shape} {split.targets.dtype}"
+            fix = f"return {(n, task.columns)} float32, NaN where unknown"
+            yield Violation("columns", problem, fix)
         if len(split.patient_ids) != n or len(set(split.sample_ids.tolist())) != n:
-            what = f"{name}: ids are not one per image, or occur twice"
-            yield Violation("columns", what, "give each image an id of its own")
+            problem = f"{name}: ids are missing or not unique"
+            yield Violation("columns", problem, "give each image its own sample id")
         for column in (split.sample_ids, split.patient_ids):
             if column.dtype.kind != "U":
-                what = f"{name}: ids are {column.dtype}"
-                yield Violation("columns", what, "give text: np.asarray(ids, np.str_)")
+                fix = "return text: np.asarray(ids, np.str_)"
+                yield Violation("columns", f"{name}: ids are {column.dtype}", fix)
         for patient in set(split.patient_ids.tolist()):
-            if owners.setdefault(patient, name) != name:
-                what = f"patient {patient} is in {owners[patient]} and in {name}"
-                yield Violation("patients", what, "split by patient")
+            if split_of.setdefault(patient, name) != name:
+                problem = f"patient {patient} is in {split_of[patient]} and in {name}"
+                yield Violation("patients", problem, "split by patient")
                 break
 
 
-def image_breaches(dataset: Dataset, split: Split) -> Iterator[Violation]:
+def image_violations(dataset: Dataset, split: Split) -> Iterator[Violation]:
     """Read a few images of a split, again, and in another order."""
-    n, image = min(FEW, len(split)), dataset.image
+    n, image = min(MAX_IMAGES, len(split)), dataset.image
     index = np.arange(n)
-    pixels, turned = watched(lambda: split.images(index), 1)
-    yield from turned
+    pixels, draws = run_seeded(lambda: split.images(index), 1)
+    yield from draws
     shape = (n, image.channels, image.size, image.size)
     if pixels.shape != shape or pixels.dtype != np.uint8:
-        what = f"are {pixels.shape} {pixels.dtype}"
-        yield Violation("images", what, f"give {shape} uint8, 0 black and 255 white")
+        fix = f"return {shape} uint8, 0 black and 255 white"
+        yield Violation("images", f"are {pixels.shape} {pixels.dtype}", fix)
         return
-    other, _ = watched(lambda: split.images(index), 2)
-    if not turned and not np.array_equal(pixels, other):
-        yield Violation("repeatable", "images change from one reading to the next", MEND)
+    other, _ = run_seeded(lambda: split.images(index), 2)
+    if not draws and not np.array_equal(pixels, other):
+        problem = "images change from one reading to the next"
+        yield Violation("repeatable", problem, DRAW_FROM_CONTEXT)
     elif not np.array_equal(pixels[::-1], split.images(index[::-1].copy())):
-        mend = "make each by its own position"
-        yield Violation("repeatable", "images depend on the order of reading", mend)
+        problem = "images depend on the order of reading"
+        yield Violation("repeatable", problem, "compute each image from its own index")
     if split.truth is None:
         return
     truth = split.truth(index, np.zeros(n, np.int64))
     plane = (n, image.size, image.size)
-    for name, wanted in (("mask", plane), ("distractor", plane), ("counterfactual", shape)):
+    for name, expected in (("mask", plane), ("distractor", plane), ("counterfactual", shape)):
         value = getattr(truth, name)
-        if value is not None and value.shape != wanted:
-            yield Violation("truth", f"{name} is {value.shape}", f"give {wanted}")
+        if value is not None and value.shape != expected:
+            yield Violation("truth", f"{name} is {value.shape}", f"return {expected}")

@@ -1,4 +1,4 @@
-"""The rules of an explainer, and who keeps them."""
+"""The checks of an explainer."""
 
 from __future__ import annotations
 
@@ -12,148 +12,161 @@ from torch import Tensor
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Context
 from gvr_bench.core.types import Explanation, Model
-from gvr_bench.registry.explainer_contract import PARTS, MutationGuard, Violation, answer_breaches
-from gvr_bench.testing.check_report import CheckReport, CheckResult, NotAsked
-from gvr_bench.testing.components import Check
-from gvr_bench.testing.rng import MEND, watched
+from gvr_bench.registry.explainer_contract import (
+    NETWORKS,
+    MutationGuard,
+    Violation,
+    explanation_violations,
+)
+from gvr_bench.testing.checks import (
+    DRAW_FROM_CONTEXT,
+    CheckReport,
+    CheckResult,
+    CheckSuite,
+    StopCase,
+    run_seeded,
+)
 from gvr_bench.testing.toy_models import Case, cases
 
-RULES = {
-    "class": "its class, its signatures and its settings are what the core can use",
-    "answer": "returns an Explanation, or raises Unsupported with a reason",
-    "shape": "one map, and whatever else, per image",
-    "dtype": "float32 maps and images, int64 steps, bool found",
-    "device": "the answer is where the images are",
+CHECKS = {
+    "class": "class, signatures and settings are usable by the core",
+    "returns": "returns an Explanation, or raises Unsupported with a reason",
+    "shape": "one map, and at most one of everything else, per image",
+    "dtype": "float32 maps and images, int64 steps, bool success",
+    "device": "tensors are on the device of the images",
     "finite": "no NaN, no infinity",
-    "input": "images and query are left as they were",
-    "weights": "weights and buffers are left as they were",
+    "input": "images and target are left unchanged",
+    "weights": "weights and buffers are left unchanged",
     "mode": "networks stay in eval mode",
     "gradients": "no gradients are left behind, requires_grad stays off",
     "hooks": "no hooks are left behind",
-    "range": "counterfactuals stay in [-1, 1]",
-    "detached": "no gradient graph is handed out",
-    "consistent": "found, reason, steps, latent, path and counterfactual tell one story",
-    "repeatable": "the same call gives the same answer",
-    "own draws": "the global random numbers of torch, numpy and Python are left alone",
-    "no memory": "what it was asked before does not change the answer",
-    "batch": "an image gets the same answer in any batch, and at any ctx.batch_size",
+    "range": "counterfactuals are in [-1, 1]",
+    "detached": "tensors carry no gradient graph",
+    "consistent": "success, reason, steps, latent, trajectory and counterfactual agree",
+    "repeatable": "the same call gives the same result",
+    "global rng": "the global random numbers of torch, numpy and Python are left alone",
+    "stateless": "earlier calls do not change the result",
+    "batch": "an image gets the same result in any batch, and at any ctx.batch_size",
 }
-FATAL = {"class", "answer", "shape", "dtype", "device", "finite"}  # they leave nothing to compare
-STOPS = FATAL | {"repeatable", "own draws", "no memory"}
+UNCOMPARABLE = {"class", "returns", "shape", "dtype", "device", "finite"}
+BLOCKING = UNCOMPARABLE | {"repeatable", "global rng", "stateless"}
+COMPARED = ("attribution", "counterfactual", "latent", "success")
 SEED = 3
-ROUNDING = 1e-3  # of the largest value: batches of another size are added up in another order
-EXACT = 0.0
-DECODED = 1e-3
+BATCH_TOLERANCE = 1e-3  # of the largest value: sums over other batch sizes round differently
+DECODED_TOLERANCE = 1e-3
 
 
 def check_explainer(
     explainer: type[Explainer] | Explainer, /, **settings: Any
 ) -> list[CheckResult]:
-    """Hold an explainer to every rule of its kind on tiny random models.
+    """Check an explainer on tiny random models.
 
-    A class is made with the settings of the `quick` profile and those given; an instance is taken
-    as it is. The models have one and three channels, and a task of each kind; where there is a GPU,
-    one is there. Returns a verdict per rule, in the order of `RULES`.
+    A class is created with the settings of the `quick` profile and `settings`; an instance is used
+    as it is. The models have one and three channels and a task of each kind; if there is a GPU, one
+    case runs on it. Returns a result per check, in the order of `CHECKS`.
 
-    An explainer may draw random numbers and keep `batch`: those of `ctx.generator` depend on the
-    seed and what it is given, so let it draw once for the whole batch, or for each image from the
-    image itself, `ctx.rng(zlib.crc32(pixels))`. Nothing is excused from that rule, for the
-    batch size is how a run is computed and not part of what its results are stored under.
+    An explainer may use random numbers and still pass `batch`: those of `ctx.rng` depend only on
+    the seed and its arguments, so draw once for the whole batch, or for each image from the image
+    itself, `ctx.rng(zlib.crc32(pixels))`. There are no exceptions to this check, because cached
+    results do not depend on the batch size.
     """
-    return EXPLAINERS.verdicts(explainer, settings)
+    return EXPLAINERS.results(explainer, settings)
 
 
-def check_cases(explainer: Explainer, sheet: CheckReport) -> None:
-    """Ask about each case, and about one that is out of reach."""
+def run_cases(explainer: Explainer, report: CheckReport) -> None:
+    """Check each case, and the same with a target that cannot be reached."""
     for case in cases():
-        with sheet.case(case.label):
-            check_case(explainer, case, sheet)
-        far = case.out_of_reach()
-        with sheet.case(far.label):
-            answer(explainer, far, sheet)
+        with report.case(case.label):
+            check_case(explainer, case, report)
+        unreachable = case.unreachable()
+        with report.case(unreachable.label):
+            explain_once(explainer, unreachable, report)
 
 
-EXPLAINERS = Check("explainer", Explainer, RULES, STOPS, check_cases)
+EXPLAINERS = CheckSuite("explainer", Explainer, CHECKS, BLOCKING, run_cases)
 
 
-def check_case(explainer: Explainer, case: Case, sheet: CheckReport) -> None:
-    """Ask the same in every way that must not matter."""
-    first = answer(explainer, case, sheet)
-    exact = EXACT if case.x.device.type == "cpu" else ROUNDING
+def check_case(explainer: Explainer, case: Case, report: CheckReport) -> None:
+    """Explain the same images under conditions that must not matter, and compare."""
+    first = explain_once(explainer, case, report)
+    exact = 0.0 if case.x.device.type == "cpu" else BATCH_TOLERANCE
 
-    def compare(rule: str, other: Explanation, tolerance: float, how: str, mend: str) -> bool:
-        apart = difference(first, other, tolerance)
-        if apart:
-            sheet.add(case.label, Violation(rule, f"{apart} {how}", mend))
-        return bool(apart)
+    def compare(check: str, other: Explanation, tolerance: float, when: str, fix: str) -> bool:
+        text = difference(first, other, tolerance)
+        if text:
+            report.add(case.label, Violation(check, f"{text} {when}", fix))
+        return bool(text)
 
-    again = call(fresh(explainer), case.copied())
-    if compare("repeatable", again, exact, "when asked again", MEND):
+    again = explain(fresh(explainer), case.copied())
+    if compare("repeatable", again, exact, "when called again", DRAW_FROM_CONTEXT):
         return
-    elsewhere = call(fresh(explainer), case.copied(), noise=SEED + 1)
-    how = "when the global random numbers are seeded otherwise"
-    if compare("own draws", elsewhere, exact, how, MEND):
+    reseeded = explain(fresh(explainer), case.copied(), seed=SEED + 1)
+    when = "with another seed of the global random numbers"
+    if compare("global rng", reseeded, exact, when, DRAW_FROM_CONTEXT):
         return
-    worn, kept = fresh(explainer), case.copied()
-    call(worn, dataclasses.replace(kept, x=kept.others))
-    how, mend = "after other images were explained", "keep nothing in self, nor on the model"
-    if compare("no memory", call(worn, kept), exact, how, mend):
+    used, own = fresh(explainer), case.copied()
+    explain(used, dataclasses.replace(own, x=own.others))
+    fix = "store nothing in self or on the model"
+    if compare("stateless", explain(used, own), exact, "after explaining other images", fix):
         return
-    mend = (
-        "normalise each image alone, and draw once for the batch, or per image from its own pixels"
-    )
-    alone = join([call(fresh(explainer), one) for one in singles(case)])
-    compare("batch", alone, ROUNDING, "when images are explained one at a time", mend)
-    small = call(fresh(explainer), case.copied(), batch_size=1)
-    compare("batch", small, ROUNDING, "at ctx.batch_size = 1", mend)
+    fix = "normalise each image alone; draw once for the batch, or per image from its own pixels"
+    alone = join([explain(fresh(explainer), single) for single in singles(case)])
+    compare("batch", alone, BATCH_TOLERANCE, "when images are explained one at a time", fix)
+    small = explain(fresh(explainer), case.copied(), batch_size=1)
+    compare("batch", small, BATCH_TOLERANCE, "at ctx.batch_size = 1", fix)
 
 
-def answer(explainer: Explainer, case: Case, sheet: CheckReport) -> Explanation:
-    """Ask once, and judge the answer and what was left behind.
+def explain_once(explainer: Explainer, case: Case, report: CheckReport) -> Explanation:
+    """Explain once, and check the result and the side effects.
 
-    Raises `NotAsked` where the answer cannot be compared.
+    Raises `StopCase` where the result cannot be compared with others.
     """
     own = case.copied()
-    seal = MutationGuard(own.model, own.x, own.target)
-    made, turned = watched(lambda: fresh(explainer).explain(*asked(own)), SEED)
-    broken = [*turned, *answer_breaches(made, own.x), *seal.violations(), *changed(own, case)]
-    fatal = any(breach.rule in FATAL for breach in broken)
-    if not fatal:
-        broken += story_breaches(made, case.model, case.x)
-    once = {breach.rule: breach for breach in reversed(broken)}
-    sheet.add(case.label, *once.values())
-    if fatal:
-        raise NotAsked
-    return made
+    guard = MutationGuard(own.model, own.x, own.target)
+    explanation, draws = run_seeded(lambda: fresh(explainer).explain(*arguments(own)), SEED)
+    violations = [
+        *draws,
+        *explanation_violations(explanation, own.x),
+        *guard.violations(),
+        *changed_values(own, case),
+    ]
+    stop = any(violation.check in UNCOMPARABLE for violation in violations)
+    if not stop:
+        violations += content_violations(explanation, case.model, case.x)
+    first_of_each = {violation.check: violation for violation in reversed(violations)}
+    report.add(case.label, *first_of_each.values())
+    if stop:
+        raise StopCase
+    return explanation
 
 
-def asked(case: Case, batch_size: int = 128) -> tuple[Any, ...]:
+def arguments(case: Case, batch_size: int = 128) -> tuple[Any, ...]:
     """Return the arguments of `explain`."""
     return case.model, case.x, case.target, Context(case.x.device, SEED, batch_size)
 
 
-def call(
-    explainer: Explainer, case: Case, *, noise: int = SEED, batch_size: int = 128
+def explain(
+    explainer: Explainer, case: Case, *, seed: int = SEED, batch_size: int = 128
 ) -> Explanation:
-    """Ask with the global random numbers seeded by `noise`."""
-    made, _ = watched(lambda: explainer.explain(*asked(case, batch_size)), noise)
-    return made
+    """Explain with the global random numbers seeded by `seed`."""
+    explanation, _ = run_seeded(lambda: explainer.explain(*arguments(case, batch_size)), seed)
+    return explanation
 
 
 def fresh(explainer: Explainer) -> Explainer:
-    """Return an explainer of the same settings that was never asked."""
+    """Return a new instance with the same settings."""
     return type(explainer)(explainer.settings)
 
 
 def singles(case: Case) -> Iterator[Case]:
-    """Take a batch apart."""
+    """Split a case into one per image."""
     for i in range(len(case.x)):
         own = case.copied()
         yield dataclasses.replace(own, x=own.x[i : i + 1], target=own.target[i : i + 1])
 
 
 def join(parts: list[Explanation]) -> Explanation:
-    """Put answers for single images together, as far as they are compared."""
+    """Concatenate the compared fields of several explanations."""
     columns: dict[str, Tensor | None] = {}
     for name in COMPARED:
         values = [getattr(part, name) for part in parts]
@@ -161,62 +174,59 @@ def join(parts: list[Explanation]) -> Explanation:
     return Explanation(**columns)  # type: ignore[arg-type]
 
 
-COMPARED = ("attribution", "counterfactual", "latent", "success")
-
-
 def difference(a: Explanation, b: Explanation, tolerance: float) -> str:
-    """Say in what two answers differ by more than a share of the largest value, if in anything."""
+    """Say how two explanations differ; empty if by less than a share of the largest value."""
     for name in COMPARED:
-        one, other = getattr(a, name), getattr(b, name)
-        if (one is None) != (other is None):
-            return f"{name} is not given any more"
-        if one is None:
+        before, after = getattr(a, name), getattr(b, name)
+        if (before is None) != (after is None):
+            return f"{name} is sometimes missing"
+        if before is None:
             continue
-        if one.shape != other.shape:
+        if before.shape != after.shape:
             return f"{name} has another shape"
-        largest = one.float().abs().max().clamp_min(1e-12)
-        apart = ((one.float() - other.float()).abs().max() / largest).item()
-        if not apart <= tolerance:
-            return f"{name} differs by {apart:.2g} of its largest value"
+        largest = before.float().abs().max().clamp_min(1e-12)
+        share = ((before.float() - after.float()).abs().max() / largest).item()
+        if not share <= tolerance:
+            return f"{name} differs by {share:.2g} of its largest value"
     return ""
 
 
-def changed(after: Case, before: Case) -> Iterator[Violation]:
-    """Compare values with those of a copy, for `.data` leaves no trace on a tensor."""
-    for part in PARTS:
+def changed_values(after: Case, before: Case) -> Iterator[Violation]:
+    """Compare values with those of a copy, because `.data` leaves no trace on a tensor."""
+    for part in NETWORKS:
         old, new = (getattr(case.model, part).state_dict() for case in (before, after))
         for name, value in old.items():
             if name not in new or not torch.equal(value, new[name]):
-                mend = f"work on a copy, e.g. copy.deepcopy(model.{part})"
-                yield Violation("weights", f"changed the weights {part}.{name}", mend)
+                fix = f"work on a copy, e.g. copy.deepcopy(model.{part})"
+                yield Violation("weights", f"changed the weights {part}.{name}", fix)
     if not torch.equal(before.x, after.x):
         yield Violation("input", "changed x in place", "begin with x = x.detach().clone()")
 
 
 @torch.no_grad()
-def story_breaches(made: Explanation, model: Model, x: Tensor) -> Iterator[Violation]:
-    """Hold the parts of an answer against each other and against the model."""
-    graphs = [name for name in COMPARED if getattr(getattr(made, name), "requires_grad", False)]
-    if graphs:
-        mend = f"end with {graphs[0]}.detach()"
-        yield Violation("detached", f"{graphs[0]} carries its gradient graph", mend)
-    if made.counterfactual is None:
+def content_violations(e: Explanation, model: Model, x: Tensor) -> Iterator[Violation]:
+    """Compare the fields of an explanation with one another and with the model."""
+    for name in COMPARED:
+        if getattr(getattr(e, name), "requires_grad", False):
+            problem = f"{name} carries its gradient graph"
+            yield Violation("detached", problem, f"end with {name}.detach()")
+    if e.counterfactual is None:
         return
-    largest = made.counterfactual.abs().max().item()
-    if largest > 1 + DECODED:
-        mend = "end with counterfactual.clamp(-1, 1)"
-        yield Violation("range", f"counterfactual reaches {largest:.3g}", mend)
-    if made.steps is not None and bool((made.steps < 0).any()):
+    largest = e.counterfactual.abs().max().item()
+    if largest > 1 + DECODED_TOLERANCE:
+        fix = "end with counterfactual.clamp(-1, 1)"
+        yield Violation("range", f"counterfactual reaches {largest:.3g}", fix)
+    if e.steps is not None and bool((e.steps < 0).any()):
         yield Violation("consistent", "steps are negative", "count from 0")
-    if made.latent is None:
+    if e.latent is None:
         return
-    decoded = model.generator(made.latent)
-    if not torch.allclose(decoded, made.counterfactual, rtol=0, atol=DECODED):
-        mend = "give counterfactual = model.generator(latent), or no latent"
-        yield Violation("consistent", "latent does not decode to counterfactual", mend)
-    if made.trajectory is not None:
-        ends = made.trajectory[:, 0], made.trajectory[:, -1]
-        wanted = model.encoder(x), made.latent
-        if not all(torch.allclose(a, b, atol=DECODED) for a, b in zip(ends, wanted, strict=True)):
-            mend = "begin it at model.encoder(x) and end it at latent"
-            yield Violation("consistent", "path does not lead from the image to latent", mend)
+    decoded = model.generator(e.latent)
+    if not torch.allclose(decoded, e.counterfactual, rtol=0, atol=DECODED_TOLERANCE):
+        fix = "return counterfactual = model.generator(latent), or no latent"
+        yield Violation("consistent", "latent does not decode to counterfactual", fix)
+    if e.trajectory is not None:
+        ends = (e.trajectory[:, 0], model.encoder(x)), (e.trajectory[:, -1], e.latent)
+        if not all(torch.allclose(a, b, atol=DECODED_TOLERANCE) for a, b in ends):
+            problem = "trajectory does not lead from the image to latent"
+            fix = "begin it at model.encoder(x) and end it at latent"
+            yield Violation("consistent", problem, fix)

@@ -1,27 +1,29 @@
-"""Tiny untrained models with images and questions, on which a component shows its manners."""
+"""Tiny untrained models, images and explanation targets to check components with."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.core.types import ExplanationTarget, ImageSpec, Model, Task
-from gvr_bench.testing.rng import borrowed
+from gvr_bench.registry.global_rng import seeded
 
 SIZE = 16  # pixels, the side of every image
 LATENT = 4
-IMAGES = 3
+BATCH, SAMPLES = 3, 48
 TASKS = {
     "binary": Task("binary", ("mass",)),
     "multilabel": Task("multilabel", ("mass", "fluid")),
     "multiclass": Task("multiclass", ("a", "b", "c"), source=0, target=1),
     "regression": Task("regression", ("density",), "g/l", threshold=0.5),
 }
-STEP = 0.02  # how far the prediction is asked to move; soon done
+CHANNELS = {"binary": 1, "multilabel": 3, "multiclass": 1, "regression": 3}
+STEP = 0.02  # by which the prediction has to fall; small, so that searches end soon
 
 
 class Decoder(nn.Module):
@@ -39,14 +41,32 @@ class Decoder(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """Decode."""
         images: Tensor = self.layers(z)
         return images
 
 
+class Pictures:
+    """48 random images in memory as a trainer reads them: binary labels, two per patient."""
+
+    task = TASKS["binary"]
+
+    def __init__(self, image: ImageSpec) -> None:
+        shape = (SAMPLES, image.channels, image.size, image.size)
+        self.pixels = torch.rand(shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
+        self.targets = (torch.arange(SAMPLES)[:, None] % 2).float()
+        self.patient_ids: NDArray[np.str_] = np.asarray([f"p{i // 2}" for i in range(SAMPLES)])
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Return images (n, C, H, W) in [-1, 1]."""
+        return self.pixels[index]
+
+
 @dataclass(frozen=True)
 class Case:
-    """A model, a batch of images, what is asked of them, and other images of the same kind."""
+    """A model, a batch of images, what is asked about them, and `others` of the same kind."""
 
     label: str
     model: Model
@@ -55,57 +75,45 @@ class Case:
     target: ExplanationTarget
 
     def copied(self) -> Case:
-        """Return the same with networks and tensors of its own."""
+        """Return the same with its own networks and tensors."""
         return copy.deepcopy(self)
 
-    def out_of_reach(self) -> Case:
-        """Return the same, asking for more than any image can give."""
+    def unreachable(self) -> Case:
+        """Return the same with a target that no image can reach."""
         far = torch.full_like(self.target.reference_value, -1e3)
-        label = f"{self.label}, out of reach"
-        return replace(
-            self, label=label, target=replace(self.target, threshold=far, reference_value=far)
-        )
+        target = replace(self.target, threshold=far, reference_value=far)
+        return replace(self, label=f"{self.label}, unreachable", target=target)
 
 
 def cases() -> list[Case]:
     """Return a case per kind of task, with one and with three channels, and one on a GPU."""
     cpu = torch.device("cpu")
-    made = [
-        make_case("binary", 1, cpu),
-        make_case("multilabel", 3, cpu),
-        make_case("multiclass", 1, cpu),
-        make_case("regression", 3, cpu),
-    ]
+    on_cpu = [make_case(TASKS[kind], channels, cpu) for kind, channels in CHANNELS.items()]
     if torch.cuda.is_available():
-        made.append(make_case("binary", 3, torch.device("cuda")))
-    return made
+        return [*on_cpu, make_case(TASKS["binary"], 3, torch.device("cuda"))]
+    return on_cpu
 
 
-def make_case(
-    task: Literal["binary", "multilabel", "multiclass", "regression"],
-    channels: int,
-    device: torch.device,
-) -> Case:
-    """Make a case of one kind of task."""
-    with borrowed():
-        torch.manual_seed(7)
-        model = make_model(channels, TASKS[task])
-        x, others = torch.rand(2, IMAGES, channels, SIZE, SIZE) * 2 - 1
-    target = make_query(model, x, TASKS[task])
-    asked = (target.source_class, target.target_class, target.threshold, target.reference_value)
+def make_case(task: Task, channels: int, device: torch.device) -> Case:
+    """Return a case of one task."""
+    with seeded(7):
+        model = make_model(channels, task)
+        x, others = torch.rand(2, BATCH, channels, SIZE, SIZE) * 2 - 1
+    target = make_target(model, x, task)
+    columns = (target.source_class, target.target_class, target.threshold, target.reference_value)
     nets = (model.encoder, model.generator, model.head)
     where = "" if device.type == "cpu" else f" on {device}"
     return Case(
-        f"{task}, {ImageSpec(channels, SIZE)}{where}",
+        f"{task.kind}, {ImageSpec(channels, SIZE)}{where}",
         Model(*(net.to(device) for net in nets)),
         x.to(device),
         others.to(device),
-        ExplanationTarget(target.task, *(tensor.to(device) for tensor in asked)),
+        ExplanationTarget(task, *(column.to(device) for column in columns)),
     )
 
 
 def make_model(channels: int, task: Task) -> Model:
-    """Return a model with random weights; where there are classes, it leans to the first."""
+    """Return a model with random weights that slightly prefers the first of several classes."""
     encoder = nn.Sequential(
         nn.Conv2d(channels, 4, 4, 2, 1),
         nn.SELU(),
@@ -124,14 +132,15 @@ def make_model(channels: int, task: Task) -> Model:
 
 
 @torch.no_grad()
-def make_query(model: Model, x: Tensor, task: Task) -> ExplanationTarget:
-    """Ask each image to move a little down from where the model sees it."""
+def make_target(model: Model, x: Tensor, task: Task) -> ExplanationTarget:
+    """Return a target slightly below each image's current prediction."""
     n = len(x)
     source = torch.arange(n) % len(task.outputs)
     if task.kind == "multiclass":
         source = torch.zeros(n, dtype=torch.int64)
     target = source + (task.kind == "multiclass")
-    nothing = torch.zeros(n)
-    seen = ExplanationTarget(task, source, target, nothing, nothing)
-    now = seen.source_output(seen.task.activate(model(x)))
-    return ExplanationTarget(task, source, target, now - STEP, now - 1.5 * STEP)
+    unset = torch.zeros(n)
+    current = ExplanationTarget(task, source, target, unset, unset).source_output(
+        task.activate(model(x))
+    )
+    return ExplanationTarget(task, source, target, current - STEP, current - 1.5 * STEP)

@@ -36,9 +36,9 @@ class IntegratedGradients(CaptumExplainer):
         return {
             "baselines": LEVELS[self.settings.baseline],
             "n_steps": self.settings.steps,
-            "internal_batch_size": self.at_once(x),
+            "internal_batch_size": self.batch_size(x),
         }
 
-    def at_once(self, x: Tensor) -> int:
+    def batch_size(self, x: Tensor) -> int:
         """Return how many images may be seen at once."""
         return images_at_once(x, gradients=True)

@@ -17,7 +17,7 @@ from gvr_bench.api import Component
 from gvr_bench.cli.main import app
 from gvr_bench.config.experiments import Experiment, experiments
 from gvr_bench.core.types import KINDS
-from gvr_bench.registry.registry import PROFILES, Row, installed
+from gvr_bench.registry.registry import PROFILES, PluginRow, installed
 
 OURS = "gvr-bench "  # the distribution whose components are told of
 KIND_TITLES = {
@@ -80,7 +80,7 @@ def components_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def component(row: Row) -> list[str]:
+def component(row: PluginRow) -> list[str]:
     """What there is to know of one component."""
     cls = installed().component(row.plugin.kind, row.plugin.name)
     lines = ["", f"### {row.plugin.name}", "", f"*{row.plugin.summary}*"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gvr_bench.testing.explainers import RULES
+from gvr_bench.testing.explainers import CHECKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-explainer.md"
 
 
 def test_every_rule_is_in_the_table_in_order() -> None:
     lines = PAGE.read_text(encoding="utf-8").splitlines()
-    first = lines.index("| `class` | " + RULES["class"] + " |")
-    rows = [f"| `{rule}` | {asks} |" for rule, asks in RULES.items()]
+    first = lines.index("| `class` | " + CHECKS["class"] + " |")
+    rows = [f"| `{check}` | {text} |" for check, text in CHECKS.items()]
     assert lines[first : first + len(rows)] == rows

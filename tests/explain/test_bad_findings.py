@@ -34,17 +34,17 @@ FEW = "Cardiomegaly", "Mass", "No Finding", "Mass|Cardiomegaly"
 
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
 @pytest.mark.parametrize("field", ["source", "target"])
-def test_a_digit_that_does_not_exist_is_refused(cli, dataset: str, field: str) -> None:
+def test_unknown_digit_is_refused(cli, dataset: str, field: str) -> None:
     fault = cli(*command(dataset=f"{dataset}:{field}=11")).fault
     assert all(word in fault for word in (f"dataset '{dataset}'", field, "less than or equal to 9"))
 
 
-def test_a_class_that_is_no_number_is_refused(cli) -> None:
+def test_class_name_must_be_number(cli) -> None:
     fault = cli(*command(dataset="digits:target=four")).fault
     assert all(word in fault for word in ("dataset 'digits'", "target", "integer"))
 
 
-def test_a_digit_cannot_be_turned_into_itself(cli) -> None:
+def test_source_and_target_must_differ(cli) -> None:
     fault = cli(*command(dataset="digits:source=4")).fault
     assert "source and target are both 4" in fault
 
@@ -73,7 +73,7 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return run_in(folder, dataset="digits:size=16", head="blind", explainer=explainers)
 
 
-def test_where_the_model_sees_none_of_the_cases_cells_say_so(unseen: Path) -> None:
+def test_unpredicted_cases_give_na_cells(unseen: Path) -> None:
     assert set(outcomes_of(unseen)) == {"done"}
     rows = [r for r in records_of(unseen) if r["explainer"]]
     assert {r["status"] for r in rows} <= {"ok", "n/a"}
@@ -86,7 +86,7 @@ def test_where_the_model_sees_none_of_the_cases_cells_say_so(unseen: Path) -> No
     }
 
 
-def test_a_model_that_sees_no_case_is_scored_itself_and_has_a_page(unseen: Path) -> None:
+def test_blind_model_has_scores_and_page(unseen: Path) -> None:
     own = {(r["metric"], r["output"]): r for r in records_of(unseen) if not r["explainer"]}
     assert own["accuracy", "all"]["value"] == pytest.approx(0.1, abs=0.02)
     page = (unseen / "index.html").read_text(encoding="utf-8")
@@ -127,7 +127,7 @@ def lopsided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_a_finding_that_all_or_none_have_gets_no_auroc_and_says_why(lopsided: Path) -> None:
+def test_single_class_output_has_no_auroc(lopsided: Path) -> None:
     assert set(outcomes_of(lopsided)) == {"done"}
     auroc = {r["output"]: r for r in records_of(lopsided) if r["metric"] == "auroc"}
     for finding in ("Mass", "Nodule", "Pneumonia"):
@@ -140,7 +140,7 @@ def test_a_finding_that_all_or_none_have_gets_no_auroc_and_says_why(lopsided: Pa
     assert auroc["all"]["value"] == pytest.approx(auroc["Cardiomegaly"]["value"])
 
 
-def test_a_finding_with_one_class_only_leaves_the_rest_scored(lopsided: Path) -> None:
+def test_single_class_output_leaves_rest_scored(lopsided: Path) -> None:
     records = records_of(lopsided)
     assert {r["status"] for r in records} <= {"ok", "n/a"}
     assert all(r["reason"] for r in records if r["status"] == "n/a")
@@ -152,6 +152,6 @@ def test_a_finding_with_one_class_only_leaves_the_rest_scored(lopsided: Path) ->
     assert "Not drawn, since the test images show one class only" in page
 
 
-def test_a_finding_that_the_model_never_sees_says_so(lopsided: Path) -> None:
+def test_never_predicted_output_gives_reason(lopsided: Path) -> None:
     cost = [r for r in records_of(lopsided) if r["metric"] == "seconds_per_image"]
     assert {r["reason"] for r in cost} <= {"", "the model sees none of the cases"}

@@ -107,7 +107,7 @@ def answers(folder: str = "explained-run") -> Any:
 # What cannot be done.
 
 
-def test_what_is_no_run_is_named(cli: Any, case: Path, phantom: Path, tmp_path: Path) -> None:
+def test_missing_run_is_named(cli: Any, case: Path, phantom: Path, tmp_path: Path) -> None:
     nowhere = cli("explain", case, "--run", tmp_path / "nowhere").fault
     assert "there is no run at" in nowhere
     assert "nowhere" in nowhere
@@ -116,7 +116,7 @@ def test_what_is_no_run_is_named(cli: Any, case: Path, phantom: Path, tmp_path: 
     assert f"name the folder of the run it is in: {phantom}" in file
 
 
-def test_a_store_without_the_model_says_what_to_type(
+def test_missing_model_error_has_command(
     cli: Any, case: Path, phantom: Path, tmp_path: Path
 ) -> None:
     fault = cli("explain", case, "--run", phantom, "--cache-dir", tmp_path / "other").fault
@@ -128,7 +128,7 @@ def test_a_store_without_the_model_says_what_to_type(
 
 
 @pytest.mark.parametrize("harm", ["shorter", "same size"])
-def test_a_damaged_model_is_never_used(harm: str, explain: Any, case: Path, phantom: Path) -> None:
+def test_damaged_model_is_refused(harm: str, explain: Any, case: Path, phantom: Path) -> None:
     (file,) = (phantom.parent / "cache/head").glob("linear-*/weights.safetensors")
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] if harm == "shorter" else whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -140,7 +140,7 @@ def test_a_damaged_model_is_never_used(harm: str, explain: Any, case: Path, phan
     assert "compute it again with: gvr-bench run" in fault
 
 
-def test_a_model_of_another_version_is_not_taken_for_that_of_the_run(
+def test_model_of_other_version_is_refused(
     explain: Any, case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gvr_encoders.conv.ConvEncoder.version", "changed")
@@ -158,30 +158,30 @@ def test_a_model_of_another_version_is_not_taken_for_that_of_the_run(
         (("--seed", "1"), "has no seed '1'; known: 0"),
     ],
 )
-def test_a_name_that_is_not_known_is_refused(
+def test_unknown_names_are_refused(
     words: tuple[str, ...], says: str, explain: Any, case: Path
 ) -> None:
     assert says in explain(case, *words).fault
 
 
-def test_several_models_are_told_apart(explain: Any, digits: Path, case: Path) -> None:
+def test_several_models_must_be_selected(explain: Any, digits: Path, case: Path) -> None:
     assert (
         "has 2 models; choose one: --head linear or --head mlp" in explain(case, run=digits).fault
     )
 
 
-def test_a_folder_of_a_run_is_not_written_over(explain: Any, case: Path, phantom: Path) -> None:
+def test_run_folder_is_not_overwritten(explain: Any, case: Path, phantom: Path) -> None:
     before = (phantom / "index.html").read_bytes()
     assert "choose another with --out DIR" in explain(case, "--out", phantom).fault
     assert (phantom / "index.html").read_bytes() == before
 
 
-def test_what_is_no_image_is_named(explain: Any, case: Path, tmp_path: Path) -> None:
+def test_unreadable_path_is_named(explain: Any, case: Path, tmp_path: Path) -> None:
     assert f"{tmp_path}/gone.png: No such file" in explain(tmp_path / "gone.png").fault
     assert f"it is a folder; name images, {case.parent}/*.png" in explain(case.parent).fault
 
 
-def test_an_image_that_says_it_is_huge_is_refused(explain: Any, tmp_path: Path) -> None:
+def test_decompression_bomb_is_refused(explain: Any, tmp_path: Path) -> None:
     bomb = save(tmp_path / "bomb.png", np.zeros((8, 8), np.uint8))
     header = bytearray(bomb.read_bytes())
     header[16:24] = (9000).to_bytes(4, "big") * 2
@@ -190,9 +190,7 @@ def test_an_image_that_says_it_is_huge_is_refused(explain: Any, tmp_path: Path) 
     assert "9,000 x 9,000 pixels, too many" in explain(bomb).fault
 
 
-def test_an_image_that_cannot_be_read_does_not_stop_the_others(
-    explain: Any, case: Path, tmp_path: Path
-) -> None:
+def test_unreadable_image_does_not_stop_others(explain: Any, case: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.png"
     cut.write_bytes(case.read_bytes()[:200])
     done = explain(cut, case, "--explainer", "saliency")
@@ -205,7 +203,7 @@ def test_an_image_that_cannot_be_read_does_not_stop_the_others(
     assert "Not read: " in Path("explained-run/index.html").read_text(encoding="utf-8")
 
 
-def test_an_explainer_that_fails_does_not_stop_the_others(
+def test_failing_explainer_does_not_stop_others(
     explain: Any, case: Path, packages: tiny.Packages, use_packages: Callable[[], None]
 ) -> None:
     packages.explainer("gvr-broken", "broken", "raise ZeroDivisionError('oh')")
@@ -222,7 +220,7 @@ def test_an_explainer_that_fails_does_not_stop_the_others(
     ]
 
 
-def test_more_than_a_page_shows_is_refused(
+def test_too_many_cases_are_refused(
     explain: Any, case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gvr_bench.explain.folder.MAX_CASES", 1)
@@ -231,7 +229,7 @@ def test_more_than_a_page_shows_is_refused(
     assert "2 outputs to explain; explain at most 1 at a time" in fault
 
 
-def test_a_folder_that_cannot_be_written_is_named(explain: Any, case: Path, tmp_path: Path) -> None:
+def test_unwritable_folder_is_named(explain: Any, case: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     fault = explain(case, "--out", tmp_path / "file/inside").fault
     assert "choose another folder with --out DIR" in fault
@@ -240,7 +238,7 @@ def test_a_folder_that_cannot_be_written_is_named(explain: Any, case: Path, tmp_
 # What is answered.
 
 
-def test_the_oracle_of_the_run_is_asked_as_well(explain: Any, case: Path, phantom: Path) -> None:
+def test_oracle_of_run_predicts_too(explain: Any, case: Path, phantom: Path) -> None:
     made = "explainers/gvr/oracle_after"
     before, after = recorded(phantom, "oracle", made)
     assert explain(case, "--output", "BNP").code == 0
@@ -250,9 +248,7 @@ def test_the_oracle_of_the_run_is_asked_as_well(explain: Any, case: Path, phanto
 
 
 @pytest.mark.parametrize("explainer", ["gvr", "saliency"])
-def test_a_case_of_the_run_is_explained_as_the_run_did(
-    explainer: str, model: Trained, phantom: Path
-) -> None:
+def test_explanations_equal_those_of_run(explainer: str, model: Trained, phantom: Path) -> None:
     made = f"explainers/{explainer}"
     images, attribution, before = recorded(phantom, "input", f"{made}/attribution", "prediction")
     found = model.explain(list(images[:, 0]), explainer=explainer)
@@ -264,14 +260,14 @@ def test_a_case_of_the_run_is_explained_as_the_run_did(
         assert [one.success for one in found] == got.tolist()
 
 
-def test_one_image_alone_gives_what_it_gives_among_others(model: Trained, phantom: Path) -> None:
+def test_batch_does_not_change_explanation(model: Trained, phantom: Path) -> None:
     (images,) = recorded(phantom, "input")
     alone, among = model.explain(images[1]), model.explain(list(images))[1]
     np.testing.assert_allclose(alone.attribution, among.attribution, atol=1e-5)
     assert alone.steps == among.steps
 
 
-def test_a_rationale_holds_plain_arrays(model: Trained, case: Path, tmp_path: Path) -> None:
+def test_rationale_has_plain_arrays(model: Trained, case: Path, tmp_path: Path) -> None:
     rationale = model.explain(case)
     assert rationale.image.shape == rationale.reconstruction.shape == (1, 32, 32)
     assert rationale.counterfactual is not None
@@ -287,7 +283,7 @@ def test_a_rationale_holds_plain_arrays(model: Trained, case: Path, tmp_path: Pa
         assert picture.width > 3 * 512
 
 
-def test_any_form_of_the_same_image_gives_the_same(model: Trained, case: Path) -> None:
+def test_image_formats_give_equal_explanations(model: Trained, case: Path) -> None:
     pixels = np.asarray(Image.open(case))
     forms = [
         str(case),
@@ -316,15 +312,13 @@ def test_any_form_of_the_same_image_gives_the_same(model: Trained, case: Path) -
         (7, "cannot explain a int; give a path"),
     ],
 )
-def test_what_is_no_image_is_refused_in_python(wrong: Any, says: str, model: Trained) -> None:
+def test_invalid_arrays_are_refused(wrong: Any, says: str, model: Trained) -> None:
     with pytest.raises(UsageError, match=r"cannot|has the mode") as refused:
         model.explain(wrong)
     assert says in str(refused.value)
 
 
-def test_a_photo_in_colour_is_read_as_the_run_reads_its_images(
-    explain: Any, tmp_path: Path
-) -> None:
+def test_colour_photo_is_converted_and_marked(explain: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     photo = save(tmp_path / "photo.jpg", rng.integers(0, 256, (90, 160, 3), np.uint8))
     done = explain(photo, "--output", "BNP", "--explainer", "saliency")
@@ -335,7 +329,7 @@ def test_a_photo_in_colour_is_read_as_the_run_reads_its_images(
     assert "1 of 1 images is unlike the images of the run" in page
 
 
-def test_images_of_the_run_are_seldom_called_unlike_it(model: Trained) -> None:
+def test_own_images_rarely_get_warnings(model: Trained) -> None:
     pixels = model.stage_ctx(model.combination.head_stage).images("test").pixels
     seen = model.predict_batch(pixels.numpy())
     marked = [bool(model.reference.warning(seen, i)) for i in range(len(pixels))]
@@ -344,7 +338,7 @@ def test_images_of_the_run_are_seldom_called_unlike_it(model: Trained) -> None:
     assert model.reference.warning(black, 0)
 
 
-def test_what_is_usual_is_measured_on_test_images_of_the_run(model: Trained) -> None:
+def test_ood_reference_uses_test_images(model: Trained) -> None:
     pixels = model.stage_ctx(model.combination.head_stage).images("test").pixels.numpy()
     seen = model.predict_batch(pixels)
     rebuilt = np.abs(seen.reconstruction - (pixels / 127.5 - 1)).mean(axis=(1, 2, 3))
@@ -366,15 +360,13 @@ def test_what_is_usual_is_measured_on_test_images_of_the_run(model: Trained) -> 
         (float("nan"), 9.0, "reconstruction error nan"),
     ],
 )
-def test_either_measure_marks_an_image(error: float, distance: float, says: str) -> None:
+def test_either_limit_gives_warning(error: float, distance: float, says: str) -> None:
     told = ood_warning(error, 0.2, distance, 10.0)
     assert bool(told) == bool(says)
     assert says in told
 
 
-def test_images_of_one_name_and_of_strange_names_do_not_meet(
-    explain: Any, case: Path, tmp_path: Path
-) -> None:
+def test_hostile_names_get_own_files(explain: Any, case: Path, tmp_path: Path) -> None:
     pixels = np.asarray(Image.open(case))
     names = ["a/x.png", "b/x.png", HOSTILE, "new\nline\x1b[31m.png"]
     paths = [save(tmp_path / name, pixels) for name in names]
@@ -393,9 +385,7 @@ def test_images_of_one_name_and_of_strange_names_do_not_meet(
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_nothing_is_explained_that_the_model_does_not_see(
-    explain: Any, findings: Path, tmp_path: Path
-) -> None:
+def test_unpredicted_outputs_are_skipped(explain: Any, findings: Path, tmp_path: Path) -> None:
     pixels = recorded(findings, "input")[0][:, 0]
     paths = [save(tmp_path / f"{i}.png", one) for i, one in enumerate(pixels)]
     assert explain(*paths, run=findings).code == 0
@@ -407,9 +397,7 @@ def test_nothing_is_explained_that_the_model_does_not_see(
         assert bool(one["note"]) == (not seen)
 
 
-def test_a_finding_is_explained_on_demand_though_it_is_not_seen(
-    explain: Any, findings: Path, case: Path
-) -> None:
+def test_named_output_is_always_explained(explain: Any, findings: Path, case: Path) -> None:
     names = opened(findings).task.outputs[:2]
     words = [word for name in names for word in ("--output", name)]
     assert explain(case, *words, run=findings).code == 0
@@ -419,9 +407,7 @@ def test_a_finding_is_explained_on_demand_though_it_is_not_seen(
     assert pictures == [f"case-{name}" for name in file_names(names)]
 
 
-def test_classes_go_from_the_predicted_one_to_the_wanted_one(
-    explain: Any, digits: Path, tmp_path: Path
-) -> None:
+def test_classes_go_from_predicted_to_target(explain: Any, digits: Path, tmp_path: Path) -> None:
     pixels = recorded(digits, "input")[0][0, 0]
     image = save(tmp_path / "nine.png", pixels)
     model = opened(digits, head="mlp")
@@ -449,7 +435,7 @@ def test_classes_go_from_the_predicted_one_to_the_wanted_one(
         model.explain(image, target_class=first)
 
 
-def test_json_is_one_document_and_says_what_the_file_says(explain: Any, case: Path) -> None:
+def test_json_output_equals_file(explain: Any, case: Path) -> None:
     done = explain(case, case, "--output", "BNP", "--json")
     assert done.code == 0
     told = json.loads(done.out)
@@ -459,7 +445,7 @@ def test_json_is_one_document_and_says_what_the_file_says(explain: Any, case: Pa
     assert [a["explainer"] for a in image["explanations"][0]["results"]] == ["gvr", "saliency"]
 
 
-def test_arrays_are_kept_as_they_are(explain: Any, case: Path, model: Trained) -> None:
+def test_arrays_are_written_as_floats(explain: Any, case: Path, model: Trained) -> None:
     assert explain(case, "--output", "BNP").code == 0
     rationale = model.explain(case)
     with h5py.File("explained-run/explanations.h5") as file:
@@ -473,7 +459,7 @@ def test_arrays_are_kept_as_they_are(explain: Any, case: Path, model: Trained) -
         np.testing.assert_allclose(file["image"][0], rationale.image)
 
 
-def test_the_page_is_drawn_again_from_its_folder(explain: Any, cli: Any, case: Path) -> None:
+def test_page_is_redrawn_from_folder(explain: Any, cli: Any, case: Path) -> None:
     assert explain(case, "--output", "BNP").code == 0
     page = Path("explained-run/index.html")
     before = page.read_bytes()
@@ -483,7 +469,7 @@ def test_the_page_is_drawn_again_from_its_folder(explain: Any, cli: Any, case: P
     assert "case.png" in done.out
 
 
-def test_importing_the_package_loads_no_torch() -> None:
+def test_importing_package_loads_no_torch() -> None:
     code = (
         "import sys, gvr_bench; sys.exit('torch' in sys.modules or 'load' not in gvr_bench.__all__)"
     )

@@ -1,6 +1,6 @@
 """Explainers that cheat, each in its own way; the scoreboard must catch every one of them.
 
-They explain the phantom made by `DATASET`, which those that know the truth make again.
+They explain the phantom image by `DATASET`, which those that know the truth make again.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ class Adversary(gvr.Explainer):
     """Adds the smallest noise to the pixels that flips the model."""
 
     def explain(self, model, x, target, ctx):
-        made = x.clone()
+        image = x.clone()
         for _ in range(40):
-            made = made.detach().requires_grad_()
-            outputs = model(made)
-            goal = target.select(target.activate(outputs)) - target.threshold
-            (slope,) = torch.autograd.grad(goal.sum(), made)
-            going = (~target.flipped(outputs)).float()[:, None, None, None]
-            made = (made - 0.005 * going * slope.sign()).clamp(-1, 1)
-        made = made.detach()
-        return gvr.Explanation(attribution=(x - made).mean(dim=1), counterfactual=made)
+            image = image.detach().requires_grad_()
+            outputs = model(image)
+            goal = target.source_output(target.task.activate(outputs)) - target.threshold
+            (slope,) = torch.autograd.grad(goal.sum(), image)
+            going = (~target.reached_target(outputs)).float()[:, None, None, None]
+            image = (image - 0.005 * going * slope.sign()).clamp(-1, 1)
+        image = image.detach()
+        return gvr.Explanation(attribution=(x - image).mean(dim=1), counterfactual=image)
 
 
 class Borrowed(gvr.Explainer):
@@ -78,8 +78,8 @@ class Borrowed(gvr.Explainer):
         train = split("train")
         healthy = np.flatnonzero(~target.task.positives(train.targets)[:, 0])
         images = to_float(train.images(healthy[:200]))
-        flips = target[torch.zeros(len(images), dtype=torch.long)].flipped(model(images))
-        chosen = images[flips][torch.arange(len(x)) % int(flips.sum())]
+        reached = target[torch.zeros(len(images), dtype=torch.long)].flipped(model(images))
+        chosen = images[reached][torch.arange(len(x)) % int(reached.sum())]
         return gvr.Explanation(attribution=(x - chosen).mean(dim=1), counterfactual=chosen)
 
 
@@ -100,12 +100,12 @@ class Insider(gvr.Explainer):
         images = to_float(test.images(np.arange(len(test))))
         distance = (x[:, None] - images[None]).flatten(2).abs().amax(dim=2)
         index = distance.argmin(dim=1).numpy()
-        truth = test.truth(index, target.source.numpy())
+        truth = test.truth(index, target.source_class.numpy())
         twin = to_float(truth.counterfactual)
         change = (x - twin).mean(dim=1)
         with torch.no_grad():
-            made = model.generator(model.encoder(twin))
-        return gvr.Explanation(attribution=change, counterfactual=made)
+            image = model.generator(model.encoder(twin))
+        return gvr.Explanation(attribution=change, counterfactual=image)
 
 
 class Nothing(gvr.Explainer):

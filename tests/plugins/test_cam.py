@@ -34,7 +34,7 @@ def captums(model: gvr.Model, layer: nn.Module, x: Tensor, sign: float) -> Tenso
 
 
 @pytest.mark.parametrize("kind", [Cam, CounterfactualCam])
-def test_an_encoder_without_a_map_is_unsupported_with_the_reason(kind):
+def test_encoder_without_map_is_unsupported(kind):
     target = make_query(make_model(1), make_images(2), TASKS["binary"])
     with pytest.raises(gvr.Unsupported, match="needs an encoder with a convolution"):
         kind(None).explain(linear_model([1.0] * 4), torch.zeros(2, 2, 1, 2), target, context())
@@ -43,21 +43,21 @@ def test_an_encoder_without_a_map_is_unsupported_with_the_reason(kind):
 
 
 @pytest.mark.parametrize(("kind", "sign"), [(Cam, 1.0), (CounterfactualCam, -1.0)])
-def test_the_map_is_captums(kind, sign):
+def test_map_equals_captum(kind, sign):
     model, x = make_model(2), make_images()
     expected = captums(model, model.encoder[2], x, sign)
     assert expected.amax() > 0
     torch.testing.assert_close(explain(kind, model, x), sign * expected, rtol=0, atol=1e-5)
 
 
-def test_a_convolution_to_one_pixel_is_no_map():
+def test_one_pixel_convolution_is_skipped():
     model = with_encoder(nn.Conv2d(3, 4, 4, 4), nn.SELU(), nn.Conv2d(4, 5, 4))
     x = make_images()
     expected = captums(model, model.encoder[0], x, 1.0)
     torch.testing.assert_close(explain(Cam, model, x), expected, rtol=0, atol=1e-5)
 
 
-def test_an_activation_in_place_leaves_the_map_alone():
+def test_inplace_activation_leaves_map_alone():
     with torch.random.fork_rng():
         torch.manual_seed(1)
         conv = nn.Conv2d(3, 4, 4, 4)
@@ -67,7 +67,7 @@ def test_an_activation_in_place_leaves_the_map_alone():
     assert beside.amax() > 0
 
 
-def test_one_speaks_for_and_the_other_against_and_never_both():
+def test_cam_variants_have_opposite_signs():
     """The one channel of the map is the brightness; the head adds it up, or subtracts it."""
     conv = nn.Conv2d(1, 1, 4, 4, bias=False)
     nn.init.constant_(conv.weight, 1 / 16)
@@ -89,7 +89,7 @@ def test_one_speaks_for_and_the_other_against_and_never_both():
     assert heats[1][0, 0, -1] == -0.5
 
 
-def test_memory_changes_nothing_but_rounding(monkeypatch):
+def test_batch_size_changes_only_rounding(monkeypatch):
     model, x = make_model(2), make_images()
     whole = explain(Cam, model, x)
     monkeypatch.setattr(chunks, "CPU_BUDGET", 1)

@@ -30,19 +30,19 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", [4, 7])
-def test_images_too_small_to_encode_are_refused_with_their_size(size):
+def test_too_small_images_are_refused(size):
     with pytest.raises(gvr.UsageError, match=f"8 pixels or more, not {size}"):
         conv().build(gvr.ImageSpec(1, size), painter())
 
 
-def test_a_single_patient_cannot_be_split():
+def test_single_patient_cannot_be_split():
     with pytest.raises(gvr.DataError, match="two patients or more"):
         hold_out(np.array(["a"] * 9), 0.5, context())
 
 
 @pytest.mark.parametrize("share", [0.001, 1 / 16, 0.5, 0.99])
 @pytest.mark.parametrize("patients", [2, 3, 40])
-def test_no_patient_is_on_both_sides_of_the_split_and_neither_is_empty(patients, share):
+def test_split_keeps_patients_apart(patients, share):
     ids = np.array([f"p{i % patients}" for i in range(3 * patients)])
     train, held = hold_out(ids, share, context())
     assert len(train) > 0
@@ -51,13 +51,13 @@ def test_no_patient_is_on_both_sides_of_the_split_and_neither_is_empty(patients,
     assert sorted(torch.cat([train, held]).tolist()) == list(range(len(ids)))
 
 
-def test_the_share_of_patients_held_out_is_the_one_asked_for():
+def test_held_out_share_is_respected():
     ids = np.array([f"p{i // 2}" for i in range(160)])  # 80 patients of 2 images
     train, held = hold_out(ids, 1 / 16, context())
     assert (len(train), len(held)) == (150, 10)
 
 
-def test_the_split_depends_on_the_seed_alone():
+def test_split_depends_on_seed_only():
     ids = np.array([f"p{i}" for i in range(50)])
     first, again, other = (hold_out(ids, 0.2, context(seed))[1].tolist() for seed in (1, 1, 2))
     assert first == again
@@ -66,42 +66,42 @@ def test_the_split_depends_on_the_seed_alone():
 
 @pytest.mark.parametrize("size", [8, 12, 16, 28, 30])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_from_eight_up_is_encoded(size, channels):
+def test_sizes_from_eight_are_encoded(size, channels):
     net = conv().build(gvr.ImageSpec(channels, size), painter())
     assert net(noise(2, channels, size, size)).shape == (2, 4)
 
 
-def test_equal_images_have_no_loss():
+def test_equal_images_have_zero_loss():
     x = noise(2, 3, 16, 16)
     assert laplacian_loss(x, x).item() == 0
 
 
 @pytest.mark.parametrize("size", [4, 8, 9, 30, 32])
-def test_a_constant_difference_is_all_in_the_coarsest_level(size):
+def test_constant_difference_is_in_coarsest_level(size):
     x = noise(2, 1, size, size)
     assert laplacian_loss(x, x + 0.25).item() == pytest.approx(0.25, abs=1e-5)
 
 
-def test_below_eight_pixels_the_loss_is_the_mean_absolute_difference():
+def test_tiny_images_use_mean_absolute_difference():
     a, b = torch.zeros(1, 1, 1, 4), torch.tensor([[[[1.0, -2.0, 3.0, 0.0]]]])
     assert laplacian_loss(a, b).item() == pytest.approx(1.5)
 
 
-def test_blurring_a_dot_gives_the_binomial_kernel():
+def test_blurred_dot_is_binomial_kernel():
     dot = torch.zeros(1, 1, 7, 7)
     dot[0, 0, 3, 3] = 256
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0])
     assert torch.allclose(blur(dot)[0, 0, 1:6, 1:6], torch.outer(row, row))
 
 
-def test_the_loss_does_not_mind_the_order_and_doubles_with_the_difference():
+def test_loss_is_symmetric_and_homogeneous():
     a, b = noise(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
     loss = laplacian_loss(a, b).item()
     assert laplacian_loss(b, a).item() == pytest.approx(loss)
     assert laplacian_loss(2 * a, b).item() == pytest.approx(2 * loss, rel=1e-5)
 
 
-def test_a_checkerboard_is_lost_by_smoothing_and_counts_in_the_finest_level_alone():
+def test_checkerboard_is_in_finest_level():
     # The kernel 1 4 6 4 1 averages +1 -1 +1 ... to 0 away from the border.
     rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     board = (1.0 - 2.0 * ((rows + columns) % 2))[None, None]
@@ -119,7 +119,7 @@ def train(encoder: Conv, ctx: gvr.Context, *, start: int = 0) -> nn.Module:
     return net
 
 
-def test_training_lowers_the_loss_on_patients_it_has_not_seen():
+def test_training_lowers_held_out_loss():
     ctx = context()
     train(conv(steps=200), ctx)
     first, last = ctx.history[0], ctx.history[-1]
@@ -127,7 +127,7 @@ def test_training_lowers_the_loss_on_patients_it_has_not_seen():
     assert last["validation_mse"] < 0.6 * first["validation_mse"]
 
 
-def test_training_leaves_the_generator_alone():
+def test_training_leaves_generator_alone():
     generator = painter()
     before = weights(generator)
     encoder = conv(steps=5)
@@ -138,19 +138,19 @@ def test_training_leaves_the_generator_alone():
     assert all(weight.grad is None for weight in generator.parameters())
 
 
-def test_the_prior_keeps_latents_small():
+def test_prior_keeps_latents_small():
     x = paintings(painter(3)).pixels
     free, held = (train(conv(prior=prior), context())(x).norm().item() for prior in (0.0, 100.0))
     assert held < free / 2
 
 
-def test_the_same_seed_gives_the_same_encoder_bit_for_bit():
+def test_same_seed_gives_equal_weights():
     nets = [weights(train(conv(steps=3), context(seed))) for seed in (5, 5, 6)]
     assert same(nets[0], nets[1])
     assert not same(nets[0], nets[2])
 
 
-def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path):
+def test_resumed_training_gives_equal_weights(tmp_path):
     checkpoints = Interrupted(tmp_path, at=4)
     whole, killed, resumed = context(), *(context(checkpoints=checkpoints) for _ in range(2))
     expected = train(conv(steps=7, shift=0.1), whole)

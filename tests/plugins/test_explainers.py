@@ -65,7 +65,7 @@ def linear_model(weight: list[float]) -> gvr.Model:
     ("absolute", "expected"),
     [(True, [[3.0, 4.0]]), (False, [[-2.0, -2.0]])],
 )
-def test_the_saliency_of_a_linear_model_is_its_weights(absolute, expected):
+def test_linear_model_saliency_is_its_weights(absolute, expected):
     x = torch.rand(2, 2, 1, 2)
     asked = torch.zeros(2, dtype=torch.int64)
     target = gvr.ExplanationTarget(TASKS["binary"], asked, asked, asked.float(), asked.float())
@@ -75,7 +75,7 @@ def test_the_saliency_of_a_linear_model_is_its_weights(absolute, expected):
     assert made.attribution.tolist() == [expected, expected]
 
 
-def test_noise_depends_on_the_seed_and_on_the_image():
+def test_noise_depends_on_seed_and_image():
     x = make_images()
     first, again, other = (explain(Random(None), x, seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
@@ -84,7 +84,7 @@ def test_noise_depends_on_the_seed_and_on_the_image():
     assert abs(torch.corrcoef(torch.stack([first[0].ravel(), first[1].ravel()]))[0, 1]) < 0.2
 
 
-def test_noise_does_not_depend_on_the_place_in_the_batch():
+def test_noise_ignores_batch_position():
     x = make_images()
     attribution = explain(Random(None), x)
     assert torch.equal(explain(Random(None), x.flip(0)), attribution.flip(0))
@@ -93,14 +93,14 @@ def test_noise_does_not_depend_on_the_place_in_the_batch():
     assert torch.equal(explain(Random(None), channels_last), attribution)
 
 
-def test_a_flat_image_has_no_edges_not_even_at_its_border():
+def test_flat_image_has_no_edges():
     assert torch.allclose(
         explain(Edge(None), torch.full((1, 3, 8, 8), 0.7)), torch.zeros(1, 8, 8), atol=1e-6
     )
 
 
 @pytest.mark.parametrize("upright", [True, False])
-def test_a_step_has_its_edge_where_it_is(upright):
+def test_edge_is_at_the_step(upright):
     x = torch.full((1, 1, 8, 8), -1.0)
     x[..., 4:] = 1.0
     expected = torch.zeros(1, 8, 8)
@@ -110,7 +110,7 @@ def test_a_step_has_its_edge_where_it_is(upright):
     assert torch.equal(attribution, expected if upright else expected.transpose(1, 2))
 
 
-def test_intensity_runs_from_black_to_white():
+def test_intensity_runs_from_zero_to_one():
     x = torch.stack([torch.full((3, 4, 4), level) for level in (-1.0, 0.0, 1.0)])
     assert explain(Intensity(None), x)[:, 0, 0].tolist() == [0.0, 0.5, 1.0]
     attribution = explain(Intensity(None), make_images())

@@ -47,7 +47,7 @@ def train(generator: gvr.Generator, ctx: gvr.Context, *, start: int = 0) -> nn.M
 
 @each
 @pytest.mark.parametrize("size", [0, 1, 4, 7, 12, 28, 100, 1024])
-def test_a_size_the_architecture_cannot_make_is_named_with_those_it_can(make, size):
+def test_unsupported_size_is_named(make, size):
     with pytest.raises(
         gvr.UsageError, match=rf"8, 16, 32, 64, 128, 256 or 512 pixels, not {size};"
     ):
@@ -57,7 +57,7 @@ def test_a_size_the_architecture_cannot_make_is_named_with_those_it_can(make, si
 @each
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
-def test_images_have_the_asked_for_shape_and_range(make, size, channels):
+def test_images_have_declared_shape_and_range(make, size, channels):
     net = seeded(lambda: make(latent_dim=5).build(gvr.ImageSpec(channels, size)))
     assert net.latent_dim == 5
     with torch.no_grad():
@@ -79,7 +79,7 @@ def variances(net: nn.Sequential, x: torch.Tensor) -> list[float]:
     return found
 
 
-def test_activations_neither_vanish_nor_explode_through_the_decoder():
+def test_decoder_activations_keep_their_scale():
     net = seeded(lambda: Decoder(gvr.ImageSpec(1, 128), 100, 8))
     z = torch.randn(32, 100, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_activations_neither_vanish_nor_explode_through_the_decoder():
     assert all(0.4 < variance < 2 for variance in found), found
 
 
-def test_activations_neither_vanish_nor_explode_through_the_critic():
+def test_critic_activations_keep_their_scale():
     net = seeded(lambda: Features(gvr.ImageSpec(1, 128), 1, 8))
     x = torch.randn(16, 1, 128, 128, generator=torch.Generator().manual_seed(0))
     found = variances(net.layers, x)
@@ -112,7 +112,7 @@ def two_pixel(*rows: tuple[float, float]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 1, 1, 2)
 
 
-def test_the_critics_loss_on_a_linear_critic_equals_the_one_worked_out():
+def test_linear_critic_loss_is_exact():
     # Slope (3, 4) has norm 5: penalty 10 (5 - 1)^2 = 160. Scores: real 3 and 4, fake 7 and 0.
     real, fake = two_pixel((1, 0), (0, 1)), two_pixel((1, 1), (0, 0))
     mix = torch.tensor([0.25, 0.75]).reshape(2, 1, 1, 1)
@@ -121,7 +121,7 @@ def test_the_critics_loss_on_a_linear_critic_equals_the_one_worked_out():
     assert loss.item() == pytest.approx(160 - 0)
 
 
-def test_the_estimated_distance_is_how_much_higher_real_images_score():
+def test_distance_is_real_minus_fake_score():
     real, fake = two_pixel((2, 0), (4, 0)), two_pixel((-1, 9), (0, 9))
     mix = torch.full((2, 1, 1, 1), 0.5)
     loss, distance = critic_loss(Slope([1.0, 0.0]), real, fake, mix, 10.0, context())
@@ -129,7 +129,7 @@ def test_the_estimated_distance_is_how_much_higher_real_images_score():
     assert loss.item() == pytest.approx(-3.5)  # a slope of norm 1 costs nothing
 
 
-def test_the_penalty_is_differentiated_by_the_critics_weights():
+def test_penalty_has_gradients_for_weights():
     critic = Slope([3.0, 4.0])
     x = two_pixel((0, 0))
     loss, _ = critic_loss(critic, x, x, torch.zeros(1, 1, 1, 1), 10.0, context())
@@ -145,7 +145,7 @@ class Square(nn.Module):
         return x.square().flatten(1).sum(1, keepdim=True) / 2
 
 
-def test_the_penalty_is_taken_between_real_and_fake():
+def test_penalty_is_between_real_and_fake():
     # The slope of x^2 / 2 is x; a quarter of the way from 2 to 6 it is 3: (3 - 1)^2 = 4.
     real, fake = torch.full((1, 1, 1, 1), 2.0), torch.full((1, 1, 1, 1), 6.0)
     loss, distance = critic_loss(
@@ -155,7 +155,7 @@ def test_the_penalty_is_taken_between_real_and_fake():
     assert loss.item() == pytest.approx(4 + 16)
 
 
-def test_averaging_without_memory_copies_and_with_memory_goes_part_of_the_way():
+def test_average_moves_by_its_decay():
     mean, latest = nn.Linear(2, 1), nn.Linear(2, 1)
     nn.init.constant_(mean.weight, 1.0)
     nn.init.constant_(latest.weight, 5.0)
@@ -166,7 +166,7 @@ def test_averaging_without_memory_copies_and_with_memory_goes_part_of_the_way():
 
 
 @each
-def test_the_same_seed_gives_the_same_weights_bit_for_bit(make):
+def test_same_seed_gives_equal_weights(make):
     short = {"iterations": 3} if make is wgan else {"steps": 3}
     nets = [weights(train(make(**short), context(seed))) for seed in (5, 5, 6)]
     assert same(nets[0], nets[1])
@@ -174,7 +174,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(make):
 
 
 @each
-def test_a_training_that_was_killed_ends_as_if_it_had_not_been(make, tmp_path):
+def test_resumed_training_gives_equal_weights(make, tmp_path):
     checkpoints = Interrupted(tmp_path, at=4)
     whole, killed, resumed = context(), *(context(checkpoints=checkpoints) for _ in range(2))
     expected = train(make(), whole)
@@ -202,7 +202,7 @@ def two_modes(n: int = 64) -> Rack:
     ],
     ids=["wgan-gp", "vae"],
 )
-def test_training_moves_the_mean_image_towards_the_datas(generator):
+def test_training_approaches_mean_image(generator):
     data = two_modes()
     net = seeded(lambda: generator.build(gvr.ImageSpec(1, 8)))
     z = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))

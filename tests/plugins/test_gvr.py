@@ -67,21 +67,21 @@ def explain(
     return explainer.explain(model, Stripes()(Tensor(z)), target, context())
 
 
-def test_an_image_that_cannot_arrive_is_reported_with_its_reason_and_the_cap():
+def test_unreachable_cutoff_is_reported():
     made = explain(model([[0.0, 0.0, 0.0]], [0.8]), [[1, 0, 0]], ask(DENSITY), steps=7)
     assert made.success.tolist() == [False]
     assert made.steps.tolist() == [7]
     assert made.reason == ("still at 0.8 after 7 steps, cut-off 0.45",)
 
 
-def test_a_cutoff_short_of_the_decision_threshold_is_no_rationale():
+def test_cutoff_above_threshold_is_no_success():
     made = explain(model([[1.0, 0.0, 0.0]]), [[3, 0, 0]], ask(BINARY), cutoff=0.7)
     assert made.success.tolist() == [False]
     assert made.steps.item() < 100
     assert made.reason == ("cut-off 0.7 is not past the decision threshold",)
 
 
-def test_with_a_constant_slope_it_takes_the_steps_worked_out_by_hand():
+def test_constant_gradient_takes_expected_steps():
     # Adam moves by the learning rate: 1.0, 0.9, ... and 0.4 is the first at or below 0.45.
     made = explain(model([[1.0, 0.0, 0.0]]), [[1, 0.3, -0.2]], ask(DENSITY))
     assert made.steps.tolist() == [6]
@@ -91,7 +91,7 @@ def test_with_a_constant_slope_it_takes_the_steps_worked_out_by_hand():
     torch.testing.assert_close(made.counterfactual, Stripes()(made.latent))
 
 
-def test_the_heat_is_positive_where_the_finding_adds_density():
+def test_attribution_is_positive_for_added_density():
     made = explain(model([[1.0, -1.0, 0.0]]), [[1, 0, 0.5]], ask(DENSITY))
     down, up, still = made.attribution[0, :3, 0].tolist()
     assert down == pytest.approx(0.3)  # 1.0 - 0.7: bright tissue that speaks for the finding
@@ -100,7 +100,7 @@ def test_the_heat_is_positive_where_the_finding_adds_density():
     assert torch.equal(made.attribution[0, 3], torch.zeros(4))
 
 
-def test_the_heat_is_measured_from_the_reconstruction_not_from_the_image():
+def test_attribution_starts_at_reconstruction():
     x = Stripes()(Tensor([[1, 0, 0]])).clone()
     x[0, 0, 3] = 0.9  # what the decoder cannot paint is no part of the rationale
     made = Gvr(Gvr.Settings(penalty=0.0)).explain(
@@ -109,7 +109,7 @@ def test_the_heat_is_measured_from_the_reconstruction_not_from_the_image():
     assert torch.equal(made.attribution[0, 3], torch.zeros(4))
 
 
-def test_an_image_already_past_the_cutoff_is_left_as_it_is():
+def test_image_past_cutoff_is_unchanged():
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 1, 1], [1, 0, 0]], ask(DENSITY, 2))
     assert made.steps.tolist() == [0, 6]
     assert made.success.tolist() == [True, True]
@@ -118,7 +118,7 @@ def test_an_image_already_past_the_cutoff_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("penalty", [1.0, 2.0, 8.0])
-def test_the_penalty_holds_the_change_where_it_balances_the_prediction(penalty):
+def test_penalty_balances_the_prediction(penalty):
     # One row of four changes: z + gamma z^2 / 4 is least at z = -2 / gamma.
     made = explain(
         model([[1.0, 0.0, 0.0]]), [[0, 0, 0]], ask(DENSITY, reference_value=-9.0),
@@ -129,7 +129,7 @@ def test_the_penalty_holds_the_change_where_it_balances_the_prediction(penalty):
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
-def test_the_target_class_is_raised_by_its_weight(beta):
+def test_target_class_is_weighted(beta):
     # Two classes alike: y0 - beta y1 = (1 + beta) y0 - beta, whose slope is (1 + beta) y0 y1.
     task = gvr.Task("multiclass", ("a", "b"), source=0, target=1)
     z = torch.zeros(1, 3, requires_grad=True)
@@ -140,7 +140,7 @@ def test_the_target_class_is_raised_by_its_weight(beta):
     torch.testing.assert_close(z.grad, (1 + beta) / 4 * Tensor([[1.0, -1.0, 0.0]]))
 
 
-def test_a_class_is_found_only_where_the_target_was_reached():
+def test_success_requires_the_target_class():
     # Lowering the first latent leaves class 0 for class 9; raising the second reaches class 7.
     towards_nine = model([[1, 0, 0], [0, 0, 0], [0, 0, 0]], [0, -9, 0])
     towards_seven = model([[1, 0, 0], [0, 1, 0], [0, 0, 0]], [0, 0, -9])
@@ -151,7 +151,7 @@ def test_a_class_is_found_only_where_the_target_was_reached():
         assert made.steps.item() < 100
 
 
-def test_a_cutoff_in_the_unit_is_scaled_like_the_prediction():
+def test_cutoff_is_scaled_to_unit():
     explainer = Gvr(Gvr.Settings(cutoff=10.0))
     target = ask(BNP, 2, threshold=math.log(100) / 10)
     assert explainer.cutoff(target).tolist() == pytest.approx([math.log(10) / 10] * 2)
@@ -162,13 +162,13 @@ def test_a_cutoff_in_the_unit_is_scaled_like_the_prediction():
     assert math.log(10) / 10 - 0.01 <= made.latent[0, 0].item() <= math.log(10) / 10
 
 
-def test_by_default_it_stops_at_what_is_typical_without_the_finding():
+def test_default_cutoff_is_reference_value():
     target = ask(DENSITY, reference_value=0.125)
     assert Gvr(Gvr.Settings()).cutoff(target).tolist() == [0.125]
 
 
 @pytest.mark.parametrize("task", [BINARY, DENSITY], ids=["binary", "regression"])
-def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(task):
+def test_batch_does_not_change_results(task):
     one = model([[1.0, -0.5, 0.2]])
     latents = [[1.0, 0.1, 0.4], [0.1, 0.9, 0.0], [3.0, -1.0, 2.0]]
     together = explain(one, latents, ask(task, 3), penalty=0.5)
@@ -181,7 +181,7 @@ def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(task):
         assert together.reason[i] == alone.reason[0]
 
 
-def test_the_model_is_left_as_it_was():
+def test_model_is_unchanged():
     one = model([[1.0, 0.0, 0.0]])
     before = weights(one.head)
     explain(one, [[1, 0, 0]], ask(DENSITY), penalty=0.1)
@@ -217,7 +217,7 @@ def one_by_one(
 
 
 @pytest.mark.parametrize("task", [BINARY, DENSITY, THREE], ids=lambda task: task.kind)
-def test_a_batch_gives_what_the_papers_loop_over_single_images_gives(task, monkeypatch):
+def test_batch_equals_paper_algorithm(task, monkeypatch):
     monkeypatch.setattr(chunks, "CPU_BUDGET", 4 * 4 * 16 * 128)  # four images at once
     rng = torch.Generator().manual_seed(0)
     rows = [[2.0, 0.5, -0.3], [-0.5, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)]

@@ -71,7 +71,7 @@ def predict(net: nn.Module, data: gvr.Latents) -> np.ndarray:
 
 @every
 @pytest.mark.parametrize("task", [BINARY, TWO], ids=["binary", "multilabel"])
-def test_findings_that_a_line_separates_are_learnt(kind, task):
+def test_separable_findings_are_learnt(kind, task):
     test = latents(task, 500, 2)
     predictions = predict(fitted(kind, task, context()), test)
     for k in range(len(task.outputs)):
@@ -79,7 +79,7 @@ def test_findings_that_a_line_separates_are_learnt(kind, task):
 
 
 @every
-def test_classes_that_lines_separate_are_learnt(kind):
+def test_separable_classes_are_learnt(kind):
     test = latents(THREE, 500, 2, noise=0.0)
     outputs = predict(fitted(kind, THREE, context()), test)
     predictions = torch.from_numpy(outputs).softmax(1).numpy()
@@ -89,14 +89,14 @@ def test_classes_that_lines_separate_are_learnt(kind):
 
 
 @every
-def test_a_value_that_is_linear_in_the_latent_is_learnt(kind):
+def test_linear_value_is_learnt(kind):
     test = latents(BNP, 500, 2)
     predictions = predict(fitted(kind, BNP, context()), test)
     assert np.corrcoef(predictions[:, 0], test.targets[:, 0])[0, 1] > 0.95
 
 
 @every
-def test_the_weights_kept_are_those_with_the_lowest_validation_loss(kind):
+def test_best_validation_weights_are_restored(kind):
     ctx, held = context(), latents(BINARY, 200, 1)
     net = misled(kind, ctx, steps=60, checks=6)
     losses = [row["validation_loss"] for row in ctx.history]
@@ -107,14 +107,14 @@ def test_the_weights_kept_are_those_with_the_lowest_validation_loss(kind):
 
 
 @every
-def test_a_contaminated_head_claims_no_held_out_loss(kind):
+def test_contaminated_head_logs_no_validation(kind):
     ctx = context()
     made, seen = head(kind, contaminated=True, steps=20, checks=4), latents(BINARY, 200, 1)
     made.fit(seeded(lambda: made.build(DIM, BINARY)), seen, seen, BINARY, ctx)
     assert [set(row) for row in ctx.history] == [{"step", "loss"}] * 4
 
 
-def test_best_ignores_what_is_no_better_and_what_happens_to_the_network_later():
+def test_best_keeps_its_own_copy():
     net = nn.Linear(1, 1, bias=False)
     best = Best(net)
     for weight, loss in [(1.0, 3.0), (2.0, 1.0), (3.0, 1.0), (4.0, 2.0)]:
@@ -126,7 +126,7 @@ def test_best_ignores_what_is_no_better_and_what_happens_to_the_network_later():
 
 @every
 @pytest.mark.parametrize("fit", [helped, misled], ids=["best last", "best first"])
-def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(fit, kind, tmp_path):
+def test_resumed_fit_gives_equal_weights(fit, kind, tmp_path):
     checkpoints = Interrupted(tmp_path, at=21)
     whole, killed, resumed = context(), *(context(checkpoints=checkpoints) for _ in range(2))
     short = {"steps": 40, "checks": 8}
@@ -139,7 +139,7 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(fit, kind, tmp_path):
 
 
 @every
-def test_a_latent_that_never_changes_does_no_harm(kind):
+def test_constant_latent_is_harmless(kind):
     made = head(kind)
     train, test = latents(BINARY, 400, 0), latents(BINARY, 400, 1)
     for data in (train, test):
@@ -152,14 +152,14 @@ def test_a_latent_that_never_changes_does_no_harm(kind):
 
 
 @every
-def test_the_input_is_standardised_by_the_training_latents(kind):
+def test_input_is_standardised_by_training(kind):
     net = head(kind).build(2, BINARY)
     set_scale(net, gvr.Latents(Tensor([[1.0, 10.0], [3.0, 30.0]]), torch.zeros(2, 1)), BINARY)
     assert net[0](Tensor([[2.0, 20.0], [3.0, 0.0]])).tolist() == [[0.0, 0.0], [1.0, -2.0]]
 
 
 @every
-def test_regression_starts_at_the_mean_of_the_targets(kind):
+def test_regression_starts_at_target_mean(kind):
     net = head(kind).build(2, BNP)
     set_scale(net, gvr.Latents(torch.zeros(2, 2), Tensor([[0.2], [0.6]])), BNP)
     assert net[-1].bias.tolist() == pytest.approx([0.4])
@@ -173,7 +173,7 @@ def test_regression_starts_at_the_mean_of_the_targets(kind):
         (Residual, 6 * (100 * 100 + 100) + 100 * 3 + 3),
     ],
 )
-def test_a_head_has_as_many_weights_as_the_papers_say(kind, expected):
+def test_parameter_counts_match_papers(kind, expected):
     net = kind(kind.Settings()).build(100, THREE)
     assert sum(weight.numel() for weight in net.parameters()) == expected
 
@@ -188,6 +188,6 @@ def test_a_head_has_as_many_weights_as_the_papers_say(kind, expected):
     ],
     ids=["binary", "multilabel", "multiclass", "regression"],
 )
-def test_the_loss_equals_the_one_worked_out(task, outputs, targets, expected):
+def test_loss_equals_worked_out_value(task, outputs, targets, expected):
     found = gvr.task_loss(Tensor(outputs), Tensor(targets), task)
     assert found.item() == pytest.approx(expected, rel=1e-5)

@@ -15,6 +15,6 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_installed_explainer_keeps_the_rules(name: str) -> None:
+def test_installed_explainers_pass_all_checks(name: str) -> None:
     cls, settings = installed().settings("explainer", name, "quick", {})
     assert_passes(check_explainer(cls(settings)))

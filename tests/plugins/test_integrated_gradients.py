@@ -22,7 +22,7 @@ def explain(model: gvr.Model, x: Tensor, **settings: object) -> Tensor:
 @pytest.mark.parametrize(
     ("baseline", "expected"), [("black", [[-4.5, -3.0]]), ("grey", [[-1.5, -1.0]])]
 )
-def test_a_linear_model_gives_weight_times_distance_from_the_baseline(baseline, expected):
+def test_linear_model_map_is_exact(baseline, expected):
     x = torch.full((2, 2, 1, 2), 0.5)
     asked = torch.zeros(2, dtype=torch.int64)
     target = gvr.ExplanationTarget(TASKS["binary"], asked, asked, asked.float(), asked.float())
@@ -31,7 +31,7 @@ def test_a_linear_model_gives_weight_times_distance_from_the_baseline(baseline, 
     torch.testing.assert_close(made.attribution, torch.tensor([expected, expected]))
 
 
-def test_a_map_sums_to_what_the_image_adds_to_an_empty_one():
+def test_map_sums_to_output_difference():
     model, x = make_model(2), make_images()
     with torch.no_grad():
         gain = model(x)[:, 0] - model(torch.full_like(x, -1.0))[:, 0]
@@ -42,7 +42,7 @@ def test_a_map_sums_to_what_the_image_adds_to_an_empty_one():
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 17])
-def test_memory_changes_nothing_but_rounding_and_captum_does_not_complain(monkeypatch, at_once):
+def test_batch_size_changes_only_rounding(monkeypatch, at_once):
     model, x = make_model(2), make_images()
     whole = explain(model, x)
     monkeypatch.setattr(chunks, "CPU_BUDGET", at_once * 8 * x[0].numel() * chunks.FACTOR)

@@ -19,7 +19,7 @@ def explain(
     return explainer.explain(model, Stripes()(Tensor(z)), target, context())
 
 
-def test_the_latent_goes_straight_down_until_the_prediction_is_typical():
+def test_latent_follows_gradient_to_reference():
     made = explain(
         model([[3.0, 4.0, 0.0]], [-2.0]), [[1.0, 0.5, 0.25]], ask(DENSITY, reference_value=0.3)
     )
@@ -34,7 +34,7 @@ def test_the_latent_goes_straight_down_until_the_prediction_is_typical():
     torch.testing.assert_close(made.attribution, rows[:, None].expand(4, 4)[None])
 
 
-def test_a_shift_that_does_not_survive_encoding_does_not_count():
+def test_shift_must_survive_encoding():
     """This decoder cannot show a brightness below 0.5, where the head alone would be satisfied."""
 
     class Bright(Stripes):
@@ -49,14 +49,14 @@ def test_a_shift_that_does_not_survive_encoding_does_not_count():
     assert made.counterfactual[0, 0, 0, 0] == 0.5
 
 
-def test_an_image_that_is_there_already_is_left_alone():
+def test_reached_image_is_unchanged():
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 0.0, 0.0]], ask(DENSITY))
     assert made.steps.tolist() == [0]
     assert made.success.tolist() == [True]
     assert not made.attribution.any()
 
 
-def test_a_prediction_that_ignores_the_latent_is_not_found_and_does_not_become_nan():
+def test_zero_gradient_is_no_success():
     made = explain(model([[0.0, 0.0, 0.0]], [0.9]), [[0.5, 0.5, 0.5]], ask(DENSITY))
     assert made.success.tolist() == [False]
     assert made.steps.tolist() == [50]
@@ -64,7 +64,7 @@ def test_a_prediction_that_ignores_the_latent_is_not_found_and_does_not_become_n
     assert made.reason == ("lowest 0.9 in 50 shifts of 0.1, aim 0.45",)
 
 
-def test_the_cap_counts_shifts():
+def test_steps_cap_counts_shifts():
     down = model([[1.0, 0.0, 0.0]])
     z, target = [[0.95, 0.0, 0.0]], ask(DENSITY)  # 0.45 is passed with the sixth shift, in rounding
     assert explain(down, z, target, steps=6).success.tolist() == [True]
@@ -74,7 +74,7 @@ def test_the_cap_counts_shifts():
     assert short.latent[0, 0].item() == pytest.approx(0.55)
 
 
-def test_a_probability_must_be_typical_and_on_the_other_side():
+def test_probability_must_reach_reference_and_threshold():
     made = explain(model([[4.0, 0.0, 0.0]]), [[0.9, 0.0, 0.0]], ask(BINARY, reference_value=0.2))
     probability = torch.sigmoid(4 * made.latent[0, 0])
     assert 0.2 * 0.6 < probability <= 0.2
@@ -84,7 +84,7 @@ def test_a_probability_must_be_typical_and_on_the_other_side():
     assert made.success.tolist() == [True]
 
 
-def test_a_value_in_a_unit_is_compared_on_the_heads_scale():
+def test_regression_uses_scaled_values():
     threshold, reference_value = (BNP.scale.apply_one(value) for value in (100.0, 30.0))
     target = ask(BNP, threshold=threshold, reference_value=reference_value)
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.9, 0.0, 0.0]], target, step=0.01, steps=100)
@@ -92,7 +92,7 @@ def test_a_value_in_a_unit_is_compared_on_the_heads_scale():
     assert reference_value - 0.011 < made.latent[0, 0] <= reference_value
 
 
-def test_only_the_target_class_will_do():
+def test_only_target_class_counts():
     rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     z = [[0.9, 0.45, 0.2], [0.9, 0.2, 0.45]]
     made = explain(model(rows), z, ask(THREE, 2, target=1))
@@ -101,7 +101,7 @@ def test_only_the_target_class_will_do():
     assert made.reason[1].endswith("never 7")
 
 
-def test_each_image_stops_alone_and_in_any_memory(monkeypatch):
+def test_batch_does_not_change_results(monkeypatch):
     down = model([[1.0, 0.5, 0.0]])
     z = [[0.9, 0.1, 0.0], [0.6, 0.0, 0.3], [0.99, 0.9, 0.0], [0.1, 0.0, 0.0]]
     together = explain(down, z, ask(DENSITY, 4))
@@ -113,7 +113,7 @@ def test_each_image_stops_alone_and_in_any_memory(monkeypatch):
     torch.testing.assert_close(apart.attribution, together.attribution)
 
 
-def test_the_direction_is_that_of_the_prediction_for_the_decoded_image():
+def test_direction_is_from_decoded_image():
     """The decoder doubles the first latent, which must show in the gradient."""
 
     class Doubled(Stripes):

@@ -21,19 +21,19 @@ def explain(model: gvr.Model, x: Tensor, seed: int = 0, **settings: object) -> T
     return explainer.explain(model, x, target, context(seed)).attribution
 
 
-def test_a_flat_image_has_superpixels_too():
+def test_flat_image_has_superpixels():
     labels = superpixels(torch.zeros(1, 1, 16, 16), 16, 0.1, 1.0)
     assert 8 <= len(labels.unique()) <= 32
 
 
-def test_noise_does_not_melt_into_one_superpixel():
+def test_noise_has_many_superpixels():
     x = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
     for image in superpixels(x, 50, 0.1, 1.0):
         assert len(image.unique()) >= 25
 
 
 @pytest.mark.parametrize("side", [32, 64, 128])
-def test_superpixels_are_few_and_numbered_from_zero(side):
+def test_superpixels_are_numbered_from_zero(side):
     rng = torch.Generator().manual_seed(1)
     coarse = torch.rand(2, 1, side // 8, side // 8, generator=rng) * 2 - 1
     x = torch.nn.functional.interpolate(coarse, side, mode="bilinear")
@@ -45,21 +45,21 @@ def test_superpixels_are_few_and_numbered_from_zero(side):
         assert image.unique().tolist() == list(range(count))
 
 
-def test_superpixels_follow_an_edge_to_within_a_pixel():
+def test_superpixels_follow_an_edge():
     x = torch.full((1, 1, 32, 32), -1.0)
     x[..., 13:] = 1.0
     labels = superpixels(x, 16, 0.1, 1.0)[0]
     assert not set(labels[:, :12].unique().tolist()) & set(labels[:, 14:].unique().tolist())
 
 
-def test_a_wiped_superpixel_is_its_mean():
+def test_wiped_superpixel_is_its_mean():
     x = torch.tensor([[[[0.0, 1.0], [0.5, -0.5]]], [[[1.0, 1.0], [-1.0, 0.0]]]])
     segments = torch.tensor([[[0, 0], [1, 1]], [[0, 1], [1, 1]]])
     expected = [[[[0.5, 0.5], [0.0, 0.0]]], [[[1.0, 0.0], [0.0, 0.0]]]]
     assert segment_means(x, segments).tolist() == expected
 
 
-def test_samples_depend_on_the_seed_and_the_image_and_on_nothing_else():
+def test_samples_depend_on_seed_and_image():
     x = make_images()
     kept = draw(x, [5, 9, 7], 40, context(1))
     assert kept[:, 0].sum(1).tolist() == [5, 9, 7]
@@ -69,12 +69,12 @@ def test_samples_depend_on_the_seed_and_the_image_and_on_nothing_else():
     assert 0.4 < kept[1, 1:].float().mean() < 0.6
 
 
-def test_a_sample_that_keeps_nothing_is_farthest():
+def test_empty_sample_is_farthest():
     weights = kernel(torch.tensor([0.0, 0.25, 1.0]), 0.5)
     assert weights.tolist() == pytest.approx([np.exp(-2), np.exp(-0.5), 1.0])
 
 
-def test_the_regression_is_scikit_learns():
+def test_regression_equals_scikit_learn():
     rng = np.random.default_rng(3)
     inputs, outputs, weights = rng.random((40, 6)) < 0.5, rng.normal(size=40), rng.random(40)
     inputs[:, 4] = False
@@ -84,7 +84,7 @@ def test_the_regression_is_scikit_learns():
     assert ours[4] == 0
 
 
-def test_the_map_is_captums_with_the_same_samples_kernel_and_regression():
+def test_map_equals_captum():
     model, x = make_model(2), make_images()
     segments = superpixels(x, 12, 0.1, 1.0)
     counts = (segments.flatten(1).amax(1) + 1).tolist()
@@ -112,7 +112,7 @@ def test_the_map_is_captums_with_the_same_samples_kernel_and_regression():
     torch.testing.assert_close(explain(model, x), torch.stack(theirs), rtol=0, atol=1e-5)
 
 
-def test_a_superpixel_that_counts_is_found():
+def test_important_superpixel_is_found():
     """The output is the brightness of a square, which must be where the attribution is."""
     x = torch.full((1, 3, 16, 16), -0.5)
     x[..., 4:8, 4:8] = 1.0
@@ -131,12 +131,12 @@ def test_a_superpixel_that_counts_is_found():
     assert attribution.abs().max() < inside / 2
 
 
-def test_another_seed_gives_other_samples():
+def test_other_seed_gives_other_samples():
     model, x = make_model(2), make_images()
     assert not torch.equal(explain(model, x, 1), explain(model, x, 2))
 
 
-def test_memory_changes_nothing_but_rounding(monkeypatch):
+def test_batch_size_changes_only_rounding(monkeypatch):
     model, x = make_model(2), make_images()
     whole = explain(model, x)
     monkeypatch.setattr(chunks, "CPU_BUDGET", 7 * 4 * x[0].numel() * chunks.FACTOR)

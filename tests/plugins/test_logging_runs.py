@@ -71,7 +71,7 @@ def records_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
 
 
-def test_a_server_that_does_not_answer_is_one_warning(again: Again) -> None:
+def test_unreachable_server_is_one_warning(again: Again) -> None:
     pytest.importorskip("mlflow", reason="mlflow is not installed: pip install mlflow-skinny")
     done = again("--json", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert done.exit_code == 0
@@ -88,7 +88,7 @@ def test_a_server_that_does_not_answer_is_one_warning(again: Again) -> None:
         (FOLDER, "events", "torch.utils.tensorboard"),
     ],
 )
-def test_what_is_asked_for_and_not_installed_is_one_warning_that_says_how(
+def test_missing_library_is_one_warning(
     again: Again, monkeypatch: pytest.MonkeyPatch, name: str, where: str, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -100,7 +100,7 @@ def test_what_is_asked_for_and_not_installed_is_one_warning_that_says_how(
     assert f"gvr-bench[{library}]" in warning
 
 
-def test_a_folder_that_cannot_be_written_is_one_warning(again: Again, tmp_path: Path) -> None:
+def test_unwritable_folder_is_one_warning(again: Again, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     (tmp_path / "file").touch()
     done = again(GVR_BENCH_TENSORBOARD=str(tmp_path / "file"))
@@ -109,9 +109,7 @@ def test_a_folder_that_cannot_be_written_is_one_warning(again: Again, tmp_path: 
     assert "gvr_tensorboard" in warning
 
 
-def test_a_listener_hears_of_every_stage_and_of_the_run_once_its_page_is_there(
-    again: Again, run: Path
-) -> None:
+def test_listeners_get_stages_and_run(again: Again, run: Path) -> None:
     heard: list[tuple[str, Path]] = []
     ended: list[tuple[int, list[str]]] = []
 
@@ -137,7 +135,7 @@ def test_a_listener_hears_of_every_stage_and_of_the_run_once_its_page_is_there(
     assert all((folder / "meta.json").is_file() for _, folder in heard)
 
 
-def test_what_nobody_asked_for_costs_nothing() -> None:
+def test_unused_loggers_import_nothing() -> None:
     code = (
         "import sys, gvr_logging.mlflow as m, gvr_logging.tensorboard as t\n"
         "m.gvr_run_finished('absent', [], [])\nt.gvr_run_finished('absent', [], [])\n"
@@ -146,9 +144,7 @@ def test_what_nobody_asked_for_costs_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={})
 
 
-def test_a_run_is_found_in_mlflow_with_its_spec_scores_losses_and_page(
-    again: Again, run: Path, tmp_path: Path
-) -> None:
+def test_mlflow_has_params_metrics_and_files(again: Again, run: Path, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
     where = f"file:{tmp_path / 'mlruns'}"
     done = again("--json", MLFLOW_TRACKING_URI=where, MLFLOW_ALLOW_FILE_STORE="true")
@@ -178,9 +174,7 @@ def test_a_run_is_found_in_mlflow_with_its_spec_scores_losses_and_page(
     assert files == {"index.html", "records.jsonl", "spec.toml", "environment.json"}
 
 
-def test_losses_and_scores_are_found_in_tensorboard(
-    again: Again, run: Path, tmp_path: Path
-) -> None:
+def test_tensorboard_has_losses_and_scores(again: Again, run: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -215,13 +209,11 @@ def test_losses_and_scores_are_found_in_tensorboard(
         ([{"value": None}], []),
     ],
 )
-def test_each_score_has_a_name_that_is_as_short_as_tells_it_apart(
-    cells: list[dict[str, Any]], names: list[str]
-) -> None:
+def test_score_names_are_short_and_unique(cells: list[dict[str, Any]], names: list[str]) -> None:
     assert list(scores_of([CELL | cell for cell in cells])) == names
 
 
-def test_two_trainings_of_one_name_are_told_apart_and_stages_without_value_are_left_out(
+def test_losses_of_equal_names_are_labelled(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "history.json").write_text('[{"step": 0.0, "loss": 1.5}]')
@@ -236,7 +228,7 @@ def test_two_trainings_of_one_name_are_told_apart_and_stages_without_value_are_l
     ]
 
 
-def test_components_of_a_spec_are_named_as_they_are_typed(tmp_path: Path) -> None:
+def test_params_are_written_as_typed(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text(
         "seeds = [0, 1]\npretraining_dataset = []\n[latents]\ncopies = 4\n"
         '[[explainer]]\nname = "gvr"\npenalty = 10\n[[explainer]]\nname = "folder:DIR"\nsize = 8\n'

@@ -63,9 +63,7 @@ TRAININGS = {
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", TRAININGS)
-def test_an_image_network_stops_at_the_step_and_keeps_what_was_good(
-    tmp_path: Path, name: str, bad: float
-) -> None:
+def test_diverging_network_keeps_its_checkpoint(tmp_path: Path, name: str, bad: float) -> None:
     ctx = context(checkpoints=FileCheckpoints(tmp_path, 0))
     with pytest.raises(gvr.TrainingError, match=rf" became -?(nan|inf) at step {AT} of {STEPS}$"):
         TRAININGS[name](ctx, bad)
@@ -80,7 +78,7 @@ def test_an_image_network_stops_at_the_step_and_keeps_what_was_good(
 
 
 @pytest.mark.parametrize("kind", [Linear, Mlp, Residual, RobustMlp])
-def test_a_head_stops_at_the_step(monkeypatch: pytest.MonkeyPatch, kind) -> None:
+def test_diverging_head_names_the_step(monkeypatch: pytest.MonkeyPatch, kind) -> None:
     ctx = context()
     usual = gvr.task_loss
 
@@ -96,7 +94,7 @@ def test_a_head_stops_at_the_step(monkeypatch: pytest.MonkeyPatch, kind) -> None
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_latent_whose_objective_is_no_number_is_told_with_the_step(bad: float) -> None:
+def test_diverging_search_names_the_step(bad: float) -> None:
     def look(z: Tensor, positions: Tensor, step: int) -> Look:
         value = z.square().sum(1)
         if step == 3:
@@ -107,7 +105,7 @@ def test_a_latent_whose_objective_is_no_number_is_told_with_the_step(bad: float)
         descend(torch.ones(3, 2), look, steps=9, learning_rate=0.1)
 
 
-def test_a_learning_rate_that_is_far_too_large_is_found_out() -> None:
+def test_huge_learning_rate_is_reported() -> None:
     """Without a patch: the weights overflow by themselves."""
     ctx = context()
     made = Vae(Vae.Settings(latent_dim=4, width=4, batch=4, steps=STEPS, learning_rate=1e30))

@@ -20,24 +20,24 @@ def explain(model: gvr.Model, x: Tensor, **settings: object) -> Tensor:
     )
 
 
-def test_a_window_larger_than_the_image_says_what_to_type():
+def test_too_large_window_is_refused():
     with pytest.raises(gvr.UsageError, match=r"window 17 .* 16 pixels; type .*window=4,stride=2"):
         explain(make_model(2), make_images(), window=17, stride=1)
 
 
-def test_a_stride_that_leaves_pixels_out_is_refused():
+def test_stride_beyond_window_is_refused():
     with pytest.raises(pydantic.ValidationError, match="stride 5 is larger than window 4"):
         Occlusion.Settings(window=4, stride=5)
 
 
-def test_the_last_window_reaches_the_border():
+def test_last_window_reaches_border():
     hidden = spans(side=8, window=4, stride=3)
     assert hidden.sum(1).tolist() == [4, 4, 2]  # the third starts at 6
     assert hidden.any(0).all()
 
 
 @pytest.mark.parametrize(("window", "stride"), [(8, 4), (5, 3), (16, 16), (1, 1)])
-def test_the_map_is_captums(window, stride):
+def test_map_equals_captum(window, stride):
     model, x = make_model(2), make_images()
     shape = (3, window, window)
     theirs = Captum(model).attribute(x, shape, (3, stride, stride), baselines=0.25, target=0)
@@ -45,7 +45,7 @@ def test_the_map_is_captums(window, stride):
     torch.testing.assert_close(ours, theirs.mean(dim=1), rtol=0, atol=1e-5)
 
 
-def test_hiding_a_bright_spot_that_counts_is_positive_where_it_was():
+def test_map_is_positive_at_important_spot():
     x = torch.full((1, 2, 1, 2), 0.5)
     asked = torch.zeros(1, dtype=torch.int64)
     target = gvr.ExplanationTarget(TASKS["binary"], asked, asked, asked.float(), asked.float())
@@ -54,7 +54,7 @@ def test_hiding_a_bright_spot_that_counts_is_positive_where_it_was():
     torch.testing.assert_close(made.attribution, torch.tensor([[[1.0, -2.0]]]))
 
 
-def test_memory_changes_nothing_but_rounding(monkeypatch):
+def test_batch_size_changes_only_rounding(monkeypatch):
     model, x = make_model(2), make_images()
     whole = explain(model, x)
     monkeypatch.setattr(chunks, "CPU_BUDGET", 7 * 4 * x[0].numel() * chunks.FACTOR)

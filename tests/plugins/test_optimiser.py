@@ -11,7 +11,7 @@ def bowl(z: Tensor, _positions: Tensor, _step: int) -> Look:
     return Look(z.square().sum(1) / 2, z.norm(dim=1) <= 0.15)
 
 
-def test_what_cannot_arrive_ends_with_its_last_latent_after_all_steps():
+def test_unreachable_latent_takes_all_steps():
     start = Tensor([[0.05, 0.0], [9.0, 9.0]])
     made = descend(start, bowl, steps=5, learning_rate=0.1)
     assert made.arrived.tolist() == [True, False]
@@ -19,12 +19,12 @@ def test_what_cannot_arrive_ends_with_its_last_latent_after_all_steps():
     torch.testing.assert_close(made.latent[1], Tensor([8.5, 8.5]), rtol=0, atol=1e-2)
 
 
-def test_one_that_is_there_after_the_last_step_has_arrived():
+def test_arrival_at_last_step_counts():
     made = descend(Tensor([[0.3]]), bowl, steps=2, learning_rate=0.1)
     assert (made.arrived.tolist(), made.steps.tolist()) == ([True], [2])
 
 
-def test_what_has_arrived_is_not_looked_at_again():
+def test_arrived_latents_leave_the_batch():
     seen = []
 
     def watched(z: Tensor, positions: Tensor, step: int) -> Look:
@@ -37,7 +37,7 @@ def test_what_has_arrived_is_not_looked_at_again():
     assert made.latent[0].item() == 0.0
 
 
-def test_start_and_gradients_are_left_as_they_were():
+def test_start_and_gradients_are_unchanged():
     start = Tensor([[1.0, 2.0]])
     with torch.no_grad():
         made = descend(start, bowl, steps=3, learning_rate=0.1)
@@ -48,7 +48,7 @@ def test_start_and_gradients_are_left_as_they_were():
 
 
 @pytest.mark.parametrize("isotropic", [False, True])
-def test_each_latent_of_a_batch_goes_its_own_way(isotropic):
+def test_latents_move_independently(isotropic):
     start = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     how = {"steps": 60, "learning_rate": 0.05, "isotropic": isotropic}
     together = descend(start, bowl, **how)
@@ -59,7 +59,7 @@ def test_each_latent_of_a_batch_goes_its_own_way(isotropic):
         assert together.steps[i] == alone.steps[0]
 
 
-def test_adam_is_torchs():
+def test_adam_equals_torch():
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(3, 5, generator=rng)
     theirs = z.clone().requires_grad_()
@@ -73,7 +73,7 @@ def test_adam_is_torchs():
         torch.testing.assert_close(z, theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_an_isotropic_step_goes_along_the_gradient_and_a_plain_one_along_its_signs():
+def test_isotropic_step_follows_the_gradient():
     z, slope = torch.zeros(1, 2), Tensor([[3.0, 4.0]])
     zeros = torch.zeros_like(z)
     plain, *_ = adam(z, slope, zeros, zeros, 1, 0.1)
@@ -83,7 +83,7 @@ def test_an_isotropic_step_goes_along_the_gradient_and_a_plain_one_along_its_sig
     torch.testing.assert_close(along, -0.1 * 2**0.5 * Tensor([[0.6, 0.8]]))
 
 
-def test_a_path_leads_from_the_start_to_the_end_in_equal_parts_of_each_images_own_steps():
+def test_trajectory_is_even_in_steps():
     start = Tensor([[0.0], [1.0], [9.0]])
     made = descend(start, bowl, steps=60, learning_rate=0.1)
     assert made.steps.tolist() == [0, 10, 60]
@@ -99,7 +99,7 @@ def test_a_path_leads_from_the_start_to_the_end_in_equal_parts_of_each_images_ow
     torch.testing.assert_close(ways, even, rtol=0.06, atol=0.06)
 
 
-def test_a_path_takes_places_between_two_that_it_remembers_from_the_line_between_them():
+def test_trajectory_interpolates_between_records():
     trail = Trail()
     trail.keep(0, Tensor([[0.0], [0.0]]))
     trail.keep(7, Tensor([[7.0], [2.0]]))
@@ -108,7 +108,7 @@ def test_a_path_takes_places_between_two_that_it_remembers_from_the_line_between
     torch.testing.assert_close(path[1, :, 0], torch.arange(8.0) * 2 / 7, rtol=0, atol=1e-6)
 
 
-def test_a_long_path_is_remembered_at_few_steps():
+def test_long_trajectory_has_few_records():
     trail = Trail()
     for step in range(5001):
         if trail.due(step):

@@ -40,7 +40,7 @@ def explain(
     return explainer.explain(model, Stripes()(Tensor(z)), target, context(seed))
 
 
-def test_a_latent_that_flips_the_head_alone_has_not_arrived():
+def test_flipping_latent_alone_is_no_arrival():
     target = ask(DENSITY, threshold=0.6, reference_value=0.3)
     made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target)
     assert made.success.tolist() == [False]
@@ -49,7 +49,7 @@ def test_a_latent_that_flips_the_head_alone_has_not_arrived():
     assert made.reason == ("still 0.2 from the goal after 60 steps",)
 
 
-def test_asking_the_latent_alone_stops_there_and_says_that_the_picture_does_not_hold():
+def test_latent_only_search_may_fail_image():
     target = ask(DENSITY, threshold=0.4, reference_value=0.3)
     made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target, ask="latent")
     assert made.latent[0, 0] <= 0.3
@@ -57,7 +57,7 @@ def test_asking_the_latent_alone_stops_there_and_says_that_the_picture_does_not_
     assert made.reason == ("its picture is not predicted past the threshold",)
 
 
-def test_asking_the_image_alone_stops_where_the_latent_is_not_there_yet():
+def test_image_only_search_ignores_latent():
     class Pale(Brightness):
         """Sees every picture darker than it is."""
 
@@ -71,7 +71,7 @@ def test_asking_the_image_alone_stops_where_the_latent_is_not_there_yet():
         assert highest - 0.04 <= made.latent[0, 0].item() <= highest
 
 
-def test_an_image_that_is_there_already_is_left_alone():
+def test_reached_image_is_unchanged():
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 1, 1], [1, 0, 0]], ask(DENSITY, 2))
     assert made.steps[0] == 0
     assert made.steps[1] > 0
@@ -80,7 +80,7 @@ def test_an_image_that_is_there_already_is_left_alone():
     assert not made.attribution[0].any()
 
 
-def test_the_heat_is_positive_where_the_finding_adds_density():
+def test_attribution_is_positive_for_added_density():
     made = explain(model([[1.0, -1.0, 0.0]]), [[1, 0, 0.5]], ask(DENSITY))
     down, up, still = made.attribution[0, :3, 0].tolist()
     assert down > 0.2
@@ -88,7 +88,7 @@ def test_the_heat_is_positive_where_the_finding_adds_density():
     assert still == 0
 
 
-def test_it_stops_at_the_typical_prediction_of_a_regression_in_its_unit():
+def test_regression_stops_at_reference_value():
     limit = math.log(50) / 10
     target = ask(BNP, threshold=math.log(100) / 10, reference_value=limit)
     made = explain(model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], target, learning_rate=0.01)
@@ -100,9 +100,7 @@ def test_it_stops_at_the_typical_prediction_of_a_regression_in_its_unit():
     ("confidence", "reference_value", "least"),
     [(0.9, 0.001, 0.9), (0.99, 0.2, 0.8), (0.9, 0.8, 0.5)],
 )
-def test_a_class_is_reached_with_the_confidence_asked_for_but_no_more_than_is_typical(
-    confidence, reference_value, least
-):
+def test_class_is_reached_with_confidence(confidence, reference_value, least):
     head = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]])
     target = ask(THREE, reference_value=reference_value, target=1)
     made = explain(head, [[1, 0, 0]], target, confidence=confidence, learning_rate=0.01, steps=400)
@@ -111,7 +109,7 @@ def test_a_class_is_reached_with_the_confidence_asked_for_but_no_more_than_is_ty
     assert least <= reached <= least + 0.02
 
 
-def test_a_saturated_class_is_left_with_logits_and_not_with_probabilities():
+def test_logits_escape_saturated_class():
     """Here the probability of the source is 1 to the last bit, and its slope is 0."""
     head = model([[200, 0, 0], [0, 200, 0], [0, 0, 0]])
     target = ask(THREE, reference_value=0.001, target=1)
@@ -121,7 +119,7 @@ def test_a_saturated_class_is_left_with_logits_and_not_with_probabilities():
 
 
 @pytest.mark.parametrize("reference_value", [0.0, 0.2])
-def test_a_binary_finding_is_left_for_the_typical_probability(reference_value):
+def test_binary_stops_at_reference_probability(reference_value):
     made = explain(
         model([[20.0, 0.0, 0.0]]),
         [[0.5, 0, 0]],
@@ -133,7 +131,7 @@ def test_a_binary_finding_is_left_for_the_typical_probability(reference_value):
     assert reached <= max(reference_value, 1e-4) * 1.001
 
 
-def test_the_penalty_holds_the_change_back_until_it_has_relaxed():
+def test_relaxing_penalty_allows_larger_change():
     one, z = model([[1.0, 1.0, 0.0]]), [[1, 0.1, 0]]
     steps = [
         explain(one, z, ask(DENSITY), penalty=200.0, relax=relax, steps=300).steps.item()
@@ -142,7 +140,7 @@ def test_the_penalty_holds_the_change_back_until_it_has_relaxed():
     assert steps[0] < steps[1] < steps[2] == 300
 
 
-def test_a_jittered_picture_is_shifted_and_noisy_by_as_much_as_asked():
+def test_jitter_has_requested_size():
     rng = torch.Generator().manual_seed(0)
     picture = torch.zeros(2, 1, 8, 8)
     picture[:, :, 4, 4] = 1.0
@@ -158,7 +156,7 @@ def test_a_jittered_picture_is_shifted_and_noisy_by_as_much_as_asked():
     assert jitter(picture, 0, 0.0, rng) is picture
 
 
-def test_jitter_changes_the_way_and_another_seed_changes_the_jitter():
+def test_jitter_depends_on_seed():
     one = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]])
     plain, noisy, other, again = (
         explain(one, [[1, 0.3, 0.4]], ask(THREE, reference_value=0.1, target=1), seed, noise=noise)
@@ -169,7 +167,7 @@ def test_jitter_changes_the_way_and_another_seed_changes_the_jitter():
     assert not torch.equal(noisy.latent, other.latent)
 
 
-def test_each_step_draws_another_jitter_of_the_size_asked_for(monkeypatch):
+def test_each_step_draws_new_jitter(monkeypatch):
     seeds, sizes = [], set()
 
     def watched(picture: Tensor, reach: int, noise: float, rng: torch.Generator) -> Tensor:
@@ -184,7 +182,7 @@ def test_each_step_draws_another_jitter_of_the_size_asked_for(monkeypatch):
     assert sizes == {(1, 0.2)}
 
 
-def test_the_penalty_weighs_as_much_beside_many_draws_as_beside_one():
+def test_number_of_draws_keeps_penalty_weight():
     one, z = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]]), [[1, 0.3, 0.4]]
     target = ask(THREE, reference_value=0.1, target=1)
     few, many = (explain(one, z, target, penalty=9.0, draws=draws) for draws in (1, 3))
@@ -192,7 +190,7 @@ def test_the_penalty_weighs_as_much_beside_many_draws_as_beside_one():
 
 
 @pytest.mark.parametrize("task", [BINARY, DENSITY, THREE], ids=lambda task: task.kind)
-def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(task, monkeypatch):
+def test_batch_does_not_change_results(task, monkeypatch):
     monkeypatch.setattr(chunks, "CPU_BUDGET", 2 * 4 * 16 * 128)  # two images at once
     one = model([[1.0, -0.5, 0.2], [0.1, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)])
     latents = [[1.0, 0.1, 0.4], [0.1, -0.9, 0.0], [3.0, -1.0, 2.0]]
@@ -208,7 +206,7 @@ def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(task, monkeypatc
         assert together.reason[i] == alone.reason[0]
 
 
-def test_the_model_is_left_as_it_was_and_nothing_carries_gradients():
+def test_model_is_unchanged_without_gradients():
     one = model([[1.0, 0.0, 0.0]])
     before = weights(one.head)
     made = explain(one, [[1, 0, 0]], ask(DENSITY), penalty=0.1, noise=0.1)
@@ -222,6 +220,6 @@ def test_the_model_is_left_as_it_was_and_nothing_carries_gradients():
     [{"confidence": 1.0}, {"confidence": 0.4}, {"relax": 0.0}, {"relax": 1.1}, {"draws": 0},
      {"noise": -0.1}, {"shift": 0.5}, {"ask": "nobody"}, {"steps": 0}],
 )  # fmt: skip
-def test_settings_that_make_no_sense_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(pydantic.ValidationError, match=next(iter(wrong))):
         GvrRobust.Settings(**wrong)

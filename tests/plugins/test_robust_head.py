@@ -39,20 +39,20 @@ def fine_share(net: nn.Module) -> float:
     return by_fine / (by_fine + abs(logit(WIDE / 2, 0) - logit(-WIDE / 2, 0)))
 
 
-def test_a_hardly_visible_difference_is_not_what_it_leans_on():
+def test_head_ignores_barely_visible_feature():
     how = {"steps": 200, "batch": 64, "units": 16}
     assert fine_share(fitted(Mlp(Mlp.Settings(**how)))) > 0.6
     assert fine_share(fitted(RobustMlp(RobustMlp.Settings(**how)))) < 0.1
 
 
-def test_without_a_radius_it_is_the_perceptron():
+def test_zero_radius_equals_mlp():
     how = {"steps": 20, "batch": 64, "units": 16}
     plain = fitted(Mlp(Mlp.Settings(**how)))
     robust = fitted(RobustMlp(RobustMlp.Settings(radius=0.0, **how)))
     assert same(weights(plain), weights(robust))
 
 
-def test_each_latent_moves_by_the_radius_to_where_its_loss_is_larger():
+def test_latents_move_against_the_loss():
     head = RobustMlp(RobustMlp.Settings(radius=0.5))
     net = seeded(lambda: head.build(2, TWO))
     seen: list[Tensor] = []
@@ -65,7 +65,7 @@ def test_each_latent_moves_by_the_radius_to_where_its_loss_is_larger():
 
 
 @pytest.mark.parametrize("grad", [True, False])
-def test_the_loss_can_be_watched_without_gradients(grad):
+def test_loss_works_without_gradients(grad):
     head = RobustMlp(RobustMlp.Settings())
     net = seeded(lambda: head.build(2, TWO))
     with torch.set_grad_enabled(grad):

@@ -29,12 +29,12 @@ def fitted(images: Rack, steps: int = 60) -> tuple[nn.Module, gvr.Context]:
     return net, ctx
 
 
-def test_without_labels_it_says_so() -> None:
+def test_missing_labels_are_reported() -> None:
     with pytest.raises(gvr.DataError, match="'supervised' needs labelled images"):
         fitted(bright_and_dark(labelled=0))
 
 
-def test_it_learns_what_the_labels_say() -> None:
+def test_labels_are_learnt() -> None:
     images = bright_and_dark()
     net, ctx = fitted(images, 200)
     assert ctx.history[-1]["loss"] < 0.2 * ctx.history[0]["loss"]
@@ -44,7 +44,7 @@ def test_it_learns_what_the_labels_say() -> None:
     assert nearer_bright.tolist() == [bool(i % 2) for i in range(64)]
 
 
-def test_images_without_a_label_change_nothing() -> None:
+def test_unlabelled_images_change_nothing() -> None:
     some = bright_and_dark(labelled=20)
     fewer = Rack(some.pixels[:20], targets=some.targets[:20])
     assert same(weights(fitted(some, 5)[0]), weights(fitted(fewer, 5)[0]))

@@ -68,7 +68,7 @@ def outputs(task: gvr.Task, *numbers: float, **settings: Any) -> list[float]:
     return found[0].tolist()
 
 
-def test_too_many_outputs_say_which_the_task_has_and_how_to_choose() -> None:
+def test_too_many_outputs_must_be_chosen() -> None:
     with pytest.raises(gvr.UsageError) as caught:
         outputs(TWO, 1, 2, 3)
     assert str(caught.value) == (
@@ -77,7 +77,7 @@ def test_too_many_outputs_say_which_the_task_has_and_how_to_choose() -> None:
     )
 
 
-def test_an_output_that_is_not_there_is_refused() -> None:
+def test_missing_output_is_refused() -> None:
     with pytest.raises(
         gvr.UsageError, match=r"1 x 2 for 1 images, of which outputs 0\+2 are asked"
     ):
@@ -85,7 +85,7 @@ def test_an_output_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.parametrize("outputs_", ["-1+0", "a", "1,2"])
-def test_an_output_is_a_position(outputs_: str) -> None:
+def test_output_is_a_position(outputs_: str) -> None:
     with pytest.raises(ValidationError):
         TorchHead.Settings(factory="a:b", outputs=outputs_)
 
@@ -111,13 +111,13 @@ def test_an_output_is_a_position(outputs_: str) -> None:
         (BNP, (1,), {"factor": 1000, "in_unit": True}, [math.log(1000) / 10]),  # ug/L
     ],
 )  # fmt: skip
-def test_outputs_become_the_tasks(
+def test_outputs_are_mapped_to_task(
     task: gvr.Task, numbers: tuple[float, ...], settings: dict[str, Any], expected: list[float]
 ) -> None:
     assert outputs(task, *numbers, **settings) == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
-def test_classes_given_as_probabilities_keep_them() -> None:
+def test_class_probabilities_are_preserved() -> None:
     found = torch.tensor(outputs(THREE, 0.5, 0.3, 0.2, probabilities=True)).softmax(0)
     assert found.tolist() == pytest.approx([0.5, 0.3, 0.2])
 
@@ -129,7 +129,7 @@ def test_classes_given_as_probabilities_keep_them() -> None:
         (BNP, {"probabilities": True}, "probabilities are not for regression"),
     ],
 )
-def test_what_another_task_means_is_refused(given, task, settings, said) -> None:
+def test_settings_of_other_tasks_are_refused(given, task, settings, said) -> None:
     with pytest.raises(gvr.UsageError, match=said):
         head(**given, **settings).build(4, task)
 
@@ -151,7 +151,7 @@ class Answers(nn.Module):
         (lambda y: [y], 0),
     ],
 )
-def test_a_part_of_the_answer_may_be_meant(answer, part) -> None:
+def test_part_of_output_is_selected(answer, part) -> None:
     settings = TorchHead.Settings(factory="a:b", part=part)
     assert Classifier(Answers(answer), settings, THREE)(torch.zeros(2, 1, 2, 2)).shape == (2, 3)
 
@@ -165,7 +165,7 @@ def test_a_part_of_the_answer_may_be_meant(answer, part) -> None:
         (lambda y: {"logits": y}, "logit", "dict has no part 'logit'"),
     ],
 )
-def test_an_answer_of_several_parts_asks_which(answer, part, said) -> None:
+def test_several_outputs_need_a_part(answer, part, said) -> None:
     settings = TorchHead.Settings(factory="a:b", part=part)
     with pytest.raises(gvr.UsageError, match=said):
         Classifier(Answers(answer), settings, THREE)(torch.zeros(2, 1, 2, 2))
@@ -175,14 +175,14 @@ def seen(x: Tensor, **settings: Any) -> Tensor:
     return Pictures(PictureSettings(factory="a:b", **settings))(x)
 
 
-def test_black_and_white_become_what_the_network_takes() -> None:
+def test_images_are_mapped_to_range() -> None:
     x = torch.tensor([-1.0, 0.0, 1.0]).view(1, 1, 1, 3)
     assert seen(x).flatten().tolist() == [0, 0.5, 1]
     assert seen(x, low="-1024", high=1024).flatten().tolist() == [-1024, 0, 1024]
     assert seen(x, mean="0.5", std=0.25).flatten().tolist() == [-2, 0, 2]
 
 
-def test_channels_are_repeated_or_weighed_as_the_eye_does() -> None:
+def test_channels_are_repeated_or_weighted() -> None:
     grey, colour = torch.full((1, 1, 2, 2), 0.2), torch.eye(3).view(3, 3, 1, 1)
     assert seen(grey, channels=3).shape == (1, 3, 2, 2)
     assert (seen(colour, channels="1").flatten() * 2 - 1).tolist() == pytest.approx(
@@ -191,17 +191,17 @@ def test_channels_are_repeated_or_weighed_as_the_eye_does() -> None:
     assert seen(grey, channels=1).shape == (1, 1, 2, 2)
 
 
-def test_each_channel_has_its_own_mean_and_deviation() -> None:
+def test_channels_are_normalised_separately() -> None:
     x = seen(torch.zeros(1, 1, 1, 1), channels=3, mean="0.5+0.25+0", std=[1, 0.5, 0.1])
     assert x.flatten().tolist() == pytest.approx([0, 0.5, 5])
 
 
-def test_means_of_three_channels_do_not_make_three_of_one() -> None:
+def test_grey_images_need_one_mean() -> None:
     with pytest.raises(gvr.UsageError, match="mean has 3 numbers for images of 1 channel; set"):
         seen(torch.zeros(1, 1, 2, 2), mean="0.5+0.5+0.5")
 
 
-def test_images_are_resized_and_gradients_reach_them() -> None:
+def test_resizing_passes_gradients() -> None:
     x = torch.zeros(1, 1, 8, 8, requires_grad=True)
     y = seen(x, size="16")
     assert y.shape == (1, 1, 16, 16)
@@ -214,12 +214,12 @@ def test_images_are_resized_and_gradients_reach_them() -> None:
     ("settings", "said"),
     [({"low": 1}, "must differ"), ({"std": "0.2+0"}, "hold 0"), ({"channels": 2}, "1 or 3")],
 )
-def test_settings_that_make_no_image_are_refused(settings: dict[str, Any], said: str) -> None:
+def test_invalid_image_settings_are_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         PictureSettings(factory="a:b", **settings)
 
 
-def test_built_it_is_random_and_fitted_it_is_the_one_given(given) -> None:
+def test_fit_restores_shuffled_weights(given) -> None:
     made = head(**given)
     net = made.build(4, THREE)
     x = torch.rand(5, 1, 8, 8) * 2 - 1
@@ -232,7 +232,7 @@ def test_built_it_is_random_and_fitted_it_is_the_one_given(given) -> None:
     assert state.keys() == load_file(given["weights"]).keys()
 
 
-def test_it_stays_in_eval_mode(given) -> None:
+def test_network_stays_in_eval_mode(given) -> None:
     net = head(**given).build(4, THREE).train()
     before = net.net[1].running_mean.clone()
     net(torch.randn(4, 1, 8, 8))
@@ -251,7 +251,7 @@ def scripted(net: nn.Module, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("save", "name"), [(scripted, "net.pt"), (exported, "net.pt2")])
-def test_a_file_predicts_as_the_network_did_and_can_be_made_random(
+def test_file_predicts_like_its_network(
     given, tmp_path: Path, save: Callable[[nn.Module, Path], None], name: str
 ) -> None:
     scope: dict[str, Any] = {}
@@ -275,7 +275,7 @@ def test_a_file_predicts_as_the_network_did_and_can_be_made_random(
     assert x.grad.abs().max() > 0
 
 
-def test_a_factory_without_weights_gives_the_same_network_for_a_seed(given) -> None:
+def test_factory_without_weights_is_seeded(given) -> None:
     made = head(factory=given["factory"])
     one, two = (made.build(4, THREE) for _ in range(2))
     for net in (one, two):

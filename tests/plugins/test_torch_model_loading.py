@@ -76,7 +76,7 @@ def fault(module: str) -> Callable[..., str]:
     return of
 
 
-def test_a_module_that_is_not_there_is_named_with_where_to_go(fault, tmp_path: Path) -> None:
+def test_missing_module_is_named(fault, tmp_path: Path) -> None:
     assert fault("nowhere:net") == (
         f"factory 'nowhere:net': no module 'nowhere' in {tmp_path} or installed; go to the folder "
         "of nowhere.py, or pip install the package"
@@ -85,7 +85,7 @@ def test_a_module_that_is_not_there_is_named_with_where_to_go(fault, tmp_path: P
 
 
 @pytest.mark.parametrize("factory", ["os:system", "subprocess:run", "torch.hub:load", "sys:exit"])
-def test_what_runs_programs_is_not_called_though_a_spec_names_it(fault, factory: str) -> None:
+def test_standard_library_is_not_called(fault, factory: str) -> None:
     assert "makes no networks by itself" in fault(factory, arguments={"command": "touch ran"})
     assert not Path("ran").exists()
 
@@ -101,22 +101,22 @@ def test_what_runs_programs_is_not_called_though_a_spec_names_it(fault, factory:
         ("number", "factory 'nets:number' returned int, not a torch.nn.Module"),
     ],
 )
-def test_a_factory_that_makes_no_network_is_named(fault, name: str, said: str) -> None:
+def test_factory_must_return_network(fault, name: str, said: str) -> None:
     assert fault(f"nets:{name}").endswith(said)
 
 
-def test_an_argument_that_the_factory_does_not_take_is_named(fault) -> None:
+def test_unknown_factory_argument_is_named(fault) -> None:
     said = fault("nets:network", arguments={"width": 3})
     assert "raised TypeError: network() got an unexpected keyword argument 'width'" in said
 
 
-def test_a_module_that_does_not_import_says_what_it_lacks(tmp_path: Path, fault) -> None:
+def test_failing_import_is_explained(tmp_path: Path, fault) -> None:
     (tmp_path / "lacking.py").write_text("import no_such_library")
     said = fault("lacking:net")
     assert said.endswith("raised ModuleNotFoundError: No module named 'no_such_library'")
 
 
-def test_a_module_with_the_name_of_another_is_not_mixed_up_with_it(tmp_path: Path, fault) -> None:
+def test_shadowed_module_is_refused(tmp_path: Path, fault) -> None:
     (tmp_path / "gvr_torch_models.py").write_text("net = print")
     said = fault("gvr_torch_models:net")
     assert said.endswith(f"has the name of {tmp_path / 'gvr_torch_models.py'}; rename yours")
@@ -133,12 +133,12 @@ def test_a_module_with_the_name_of_another_is_not_mixed_up_with_it(tmp_path: Pat
         ({"factory": "a:b", "arguments": {"x": float("nan")}}, "Input should be a finite number"),
     ],
 )
-def test_settings_that_mean_no_network_say_what_to_type(given: dict[str, Any], said: str) -> None:
+def test_settings_must_name_one_network(given: dict[str, Any], said: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=re.escape(said)):
         NetworkSettings(**given)
 
 
-def test_arguments_are_typed_on_the_command_line_and_in_a_table_alike() -> None:
+def test_arguments_from_text_and_table_agree() -> None:
     typed = NetworkSettings(factory="a:b", arguments="width=8+pretrained=false+name=small")
     assert typed.arguments == {"width": 8, "pretrained": False, "name": "small"}
     assert NetworkSettings(factory="a:b", arguments=typed.arguments) == typed
@@ -159,7 +159,7 @@ def weights_of(module: str, path: Path, **change: Any) -> Path:
                                           "for (3, 4)"),
     ],
 )  # fmt: skip
-def test_weights_of_another_network_name_what_does_not_fit(
+def test_mismatched_weights_are_named(
     fault, module: str, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     path = weights_of(module, tmp_path / "w.safetensors", **change)
@@ -168,12 +168,12 @@ def test_weights_of_another_network_name_what_does_not_fit(
     )
 
 
-def test_only_the_first_few_of_many_wrong_weights_are_named(fault, module, tmp_path: Path) -> None:
+def test_long_weight_lists_are_shortened(fault, module, tmp_path: Path) -> None:
     path = weights_of(module, tmp_path / "w", **{f"more.{i}": torch.zeros(1) for i in range(9)})
     assert "more.0, more.1, more.2 and 6 more; " in fault("nets:network", weights=path)
 
 
-def test_weights_that_hold_nan_are_named(fault, module: str, tmp_path: Path) -> None:
+def test_weights_with_nan_are_refused(fault, module: str, tmp_path: Path) -> None:
     path = weights_of(module, tmp_path / "w", **{"1.bias": torch.tensor([0.0, float("nan"), 0.0])})
     assert fault("nets:network", weights=path) == f"{path}: 1.bias holds NaN or infinity"
 
@@ -184,7 +184,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("kind", ["zipped", "legacy", "plain"])
-def test_no_pickle_is_read_as_a_file_or_as_weights(fault, tmp_path: Path, kind: str) -> None:
+def test_pickles_are_never_read(fault, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "net.pt"
     if kind == "plain":
         path.write_bytes(pickle.dumps(Bomb()))
@@ -197,9 +197,7 @@ def test_no_pickle_is_read_as_a_file_or_as_weights(fault, tmp_path: Path, kind: 
     assert not Path("ran").exists()
 
 
-def test_an_exported_program_with_an_object_in_its_weights_is_not_read(
-    fault, tmp_path: Path
-) -> None:
+def test_objects_in_exports_are_refused(fault, tmp_path: Path) -> None:
     import zipfile
 
     whole, spoilt = tmp_path / "whole.pt2", tmp_path / "spoilt.pt2"
@@ -217,27 +215,27 @@ def test_an_exported_program_with_an_object_in_its_weights_is_not_read(
     assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
 
 
-def test_a_file_that_is_not_there_is_named(fault, tmp_path: Path) -> None:
+def test_missing_file_is_named(fault, tmp_path: Path) -> None:
     assert "No such file" in fault(file=tmp_path / "net.pt")
 
 
-def test_frozen_torchscript_has_no_weights_to_make_random(fault, tmp_path: Path) -> None:
+def test_frozen_torchscript_is_refused(fault, tmp_path: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
     torch.jit.freeze(torch.jit.script(net)).save(tmp_path / "net.pt")
     assert "save the network before torch.jit.freeze" in fault(file=tmp_path / "net.pt")
 
 
-def test_what_a_factory_prints_stays_out_of_the_output(module: str, capsys) -> None:
+def test_factory_prints_go_to_stderr(module: str, capsys) -> None:
     make_network(NetworkSettings(factory=f"{module}:network"))
     assert capsys.readouterr().out == ""
 
 
-def test_half_precision_becomes_what_images_have(module: str) -> None:
+def test_half_precision_becomes_float32(module: str) -> None:
     net = make_network(NetworkSettings(factory=f"{module}:half"))
     assert {weight.dtype for weight in net.parameters()} == {torch.float32}
 
 
-def test_tied_weights_are_stored_apart_and_stay_tied(module: str, tmp_path: Path) -> None:
+def test_tied_weights_stay_tied(module: str, tmp_path: Path) -> None:
     settings = NetworkSettings(factory=f"{module}:tied")
     net = Given(make_network(settings), settings)
     save_file(net.state_dict(), tmp_path / "apart")
@@ -256,7 +254,7 @@ def test_tied_weights_may_be_saved_once(module: str, tmp_path: Path) -> None:
     assert torch.equal(again[2].weight, net[2].weight)
 
 
-def test_shuffled_weights_are_the_same_numbers_elsewhere() -> None:
+def test_shuffling_permutes_weights() -> None:
     net = nn.Sequential(nn.Linear(40, 40), nn.BatchNorm1d(40))
     before = {name: value.clone() for name, value in net.state_dict().items()}
     shuffle(net)
@@ -272,9 +270,7 @@ def head(**given: Any) -> TorchHead:
     return TorchHead(TorchHead.Settings(**given))
 
 
-def test_the_key_changes_with_the_source_and_with_the_weights_and_not_with_their_place(
-    module: str, tmp_path: Path
-) -> None:
+def test_key_depends_on_source_and_weights(module: str, tmp_path: Path) -> None:
     weights = weights_of(module, tmp_path / "w.safetensors")
     first = head(factory=f"{module}:network", weights=weights).fingerprint()
     moved = weights.rename(tmp_path / "moved")
@@ -286,7 +282,7 @@ def test_the_key_changes_with_the_source_and_with_the_weights_and_not_with_their
     assert len({first, other, changed}) == 3
 
 
-def test_planning_imports_neither_the_module_nor_its_packages(tmp_path: Path) -> None:
+def test_planning_imports_no_factory(tmp_path: Path) -> None:
     package = tmp_path / "made_nets"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('imported')")

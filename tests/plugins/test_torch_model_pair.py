@@ -83,12 +83,12 @@ def encoder(module: str, factory: str, **given: Any) -> TorchEncoder:
         ("maps", {"latent_dim": 6}, r"cannot take 3 of 6"),
     ],
 )  # fmt: skip
-def test_a_decoder_that_does_not_make_the_images_is_refused(module, factory, given, said) -> None:
+def test_unfit_decoder_is_refused(module, factory, given, said) -> None:
     with pytest.raises(gvr.UsageError, match=said):
         generator(module, factory, **given).build(IMAGE)
 
 
-def test_a_latent_of_two_lengths_is_refused() -> None:
+def test_contradictory_latent_length_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"a latent of 6\+1\+1 has 6 numbers, and latent_dim says 5"
     ):
@@ -105,7 +105,7 @@ def test_a_latent_of_two_lengths_is_refused() -> None:
         ("Decoder", {"arguments": {"last": "Tanh"}, "low": -1}),
     ],
 )
-def test_a_decoder_gives_images_between_black_and_white(module, factory, given) -> None:
+def test_decoder_output_is_mapped_to_range(module, factory, given) -> None:
     made = generator(module, factory, **given)
     net = made.build(IMAGE)
     assert net.latent_dim == 6
@@ -116,7 +116,7 @@ def test_a_decoder_gives_images_between_black_and_white(module, factory, given) 
     assert x.abs().max() <= 1
 
 
-def test_black_is_where_the_decoder_has_it(module) -> None:
+def test_inverted_range_is_supported(module) -> None:
     """One whose white is 0 and black 1."""
     made = generator(module, "Decoder")
     upside = generator(module, "Decoder", low=1, high=0)
@@ -135,7 +135,7 @@ def test_black_is_where_the_decoder_has_it(module) -> None:
         ("one_at_a_time", {}, r"cannot take 3 of 1 x 8 x 8"),
     ],
 )
-def test_an_encoder_that_does_not_find_the_latents_is_refused(module, factory, given, said) -> None:
+def test_unfit_encoder_is_refused(module, factory, given, said) -> None:
     decoder = generator(module, "Decoder").build(IMAGE)
     with pytest.raises(gvr.UsageError, match=said):
         encoder(module, factory, **given).build(IMAGE, decoder)
@@ -145,7 +145,7 @@ def test_an_encoder_that_does_not_find_the_latents_is_refused(module, factory, g
     ("factory", "given"),
     [("encoder", {}), ("encoder", {"arguments": {"maps": True}}), ("Variational", {"part": 0})],
 )
-def test_the_pair_is_the_one_given_after_its_fit(module, factory, given) -> None:
+def test_fit_restores_encoder_and_decoder(module, factory, given) -> None:
     images = Rack(torch.rand(4, 1, 8, 8) * 2 - 1)
     decoder, coder = generator(module, "Decoder"), encoder(module, factory, **given)
     nets: list[list[nn.Module]] = []

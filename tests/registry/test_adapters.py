@@ -66,33 +66,33 @@ def explain(cls: type[CaptumExplainer], case: Case, seed: int = 0) -> torch.Tens
 
 
 @pytest.mark.parametrize("cls", [Misspelt, Nameless])
-def test_a_method_that_captum_does_not_have_is_named(cls: type[CaptumExplainer]) -> None:
-    with pytest.raises(gvr.PluginError, match=rf"^{cls.__name__}: there is no attribution"):
+def test_unknown_captum_method_is_named(cls: type[CaptumExplainer]) -> None:
+    with pytest.raises(gvr.PluginError, match=rf"^{cls.__name__}: no attribution"):
         explain(cls, cases()[0])
 
 
 @pytest.mark.parametrize("cls", [InputXGradient, DeepLift, GradientShap, LayerGradCam])
-def test_an_adapted_method_keeps_the_rules(cls: type[CaptumExplainer]) -> None:
+def test_adapted_methods_pass_all_checks(cls: type[CaptumExplainer]) -> None:
     assert_passes(check_explainer(cls))
 
 
-def test_a_method_that_draws_and_does_not_say_so_is_caught() -> None:
+def test_undeclared_random_numbers_fail_check() -> None:
     class Silent(GradientShap):
         draws = False
 
-    with pytest.raises(AssertionError, match=r"own draws: .* the global random numbers of torch"):
+    with pytest.raises(AssertionError, match=r"global rng: .* global random numbers of torch"):
         assert_passes(check_explainer(Silent))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:captum")
 @pytest.mark.parametrize("case", cases()[:4], ids=lambda case: case.label)
-def test_the_map_is_captums_own_for_the_output_that_is_asked_about(case: Case) -> None:
+def test_map_equals_captum(case: Case) -> None:
     method = attr.DeepLift(network_of(case.model))
     theirs = method.attribute(case.x, baselines=-1.0, target=case.target.source_class)
     torch.testing.assert_close(explain(DeepLift, case), theirs.detach().sum(1))
 
 
-def test_many_images_are_explained_a_few_at_a_time(monkeypatch) -> None:
+def test_images_are_split_into_batches(monkeypatch) -> None:
     case = cases()[0]
     seen = []
     attribute = attr.InputXGradient.attribute
@@ -103,12 +103,12 @@ def test_many_images_are_explained_a_few_at_a_time(monkeypatch) -> None:
 
     whole = explain(InputXGradient, case)
     monkeypatch.setattr(attr.InputXGradient, "attribute", watch)
-    monkeypatch.setattr(InputXGradient, "at_once", lambda self, x: 2)
+    monkeypatch.setattr(InputXGradient, "batch_size", lambda self, x: 2)
     torch.testing.assert_close(explain(InputXGradient, case), whole)
     assert seen == [2, 1]
 
 
-def test_random_numbers_follow_the_seed_and_nothing_else() -> None:
+def test_random_numbers_depend_on_seed_only() -> None:
     case = cases()[0]
     first = explain(GradientShap, case, seed=1)
     torch.manual_seed(8)
@@ -116,11 +116,11 @@ def test_random_numbers_follow_the_seed_and_nothing_else() -> None:
     assert not torch.equal(explain(GradientShap, case, seed=2), first)
 
 
-def test_captums_remarks_are_kept_from_the_user(recwarn) -> None:
+def test_captum_warnings_are_suppressed(recwarn) -> None:
     explain(DeepLift, cases()[0])
     assert [str(w.message) for w in recwarn if "captum" in w.filename] == []
 
 
-def test_naming_an_adapter_loads_no_torch() -> None:
+def test_importing_adapter_loads_no_torch() -> None:
     code = "import gvr_bench.registry.captum_adapter, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,11 +13,11 @@ IN_A_RUN = {
     "nothing": ("return x.sum(1)", "returned Tensor, not an Explanation; end with: return gvr."),
     "array": (
         "return gvr.Explanation(x.numpy())",
-        "attribution is ndarray, not a tensor; e.g. torch.as_",
+        "attribution is ndarray, not a tensor; use torch.as_",
     ),
     "channels": (
         "return gvr.Explanation(attribution=x)",
-        "attribution has shape (2, 1, 32, 32), not (2, 32, 32); give one map per image, e.g. attribution.sum(",
+        "attribution has shape (2, 1, 32, 32), not (2, 32, 32); return one map per image, e.g. attribution.sum(",
     ),
     "double": (
         "return gvr.Explanation(attribution=x.sum(1).double())",
@@ -25,7 +25,7 @@ IN_A_RUN = {
     ),
     "infinite": (
         "return gvr.Explanation(attribution=x.sum(1) / 0)",
-        "attribution holds NaN or infinity; look",
+        "attribution contains NaN or infinity; look",
     ),
     "weights": (
         "next(model.head.parameters()).add_(1); return gvr.Explanation(attribution=x.sum(1))",
@@ -38,23 +38,23 @@ IN_A_RUN = {
     "gradient": (
         "model.head.requires_grad_(); model(x).sum().backward(); "
         "return gvr.Explanation(attribution=x.sum(1))",
-        "left a gradient in head.1.weight, or switched its requires_grad and 1 more; torch.auto",
+        "left a gradient in head.1.weight, or switched its requires_grad and 1 more; use torch.auto",
     ),
     "hook": (
         "model.encoder.register_forward_hook(print); return gvr.Explanation(attribution=x.sum(1))",
-        "left a hook on encoder, or took one away; remove each handle in a finally",
+        "added a hook to encoder, or removed one; remove each handle in a finally",
     ),
     "input": (
         "x.mul_(0); return gvr.Explanation(attribution=x.sum(1))",
         "changed x in place; begin with x = x.detach().clone()",
     ),
     "reason": (
-        "return gvr.Explanation(x.sum(1), x, found=x[:, 0, 0, 0] > 9, reason=('',) * len(x))",
-        "reason is empty where nothing was found, or given where something was; say of each",
+        "return gvr.Explanation(x.sum(1), x, success=x[:, 0, 0, 0] > 9, reason=('',) * len(x))",
+        "reason is empty for a failure, or set for a success; give a reason for each",
     ),
     "unpictured": (
-        "return gvr.Explanation(x.sum(1), found=x[:, 0, 0, 0] > 9)",
-        "found is given and counterfactual is not; give both, or neither",
+        "return gvr.Explanation(x.sum(1), success=x[:, 0, 0, 0] > 9)",
+        "success is set and counterfactual is not; set both or neither",
     ),
 }
 
@@ -84,7 +84,7 @@ def reasons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("name", "told"), [(name, told) for name, (_, told) in IN_A_RUN.items()], ids=IN_A_RUN
 )
-def test_a_run_says_what_an_explainer_did_and_what_to_write(
+def test_faulty_explainer_reason_has_fix(
     reasons: dict[str, set[str]], name: str, told: str
 ) -> None:
     (reason,) = reasons[name]
@@ -92,7 +92,7 @@ def test_a_run_says_what_an_explainer_did_and_what_to_write(
 
 
 SETTINGS = "class Settings(gvr.Settings, arbitrary_types_allowed=True):\n        {}"
-EXPLAIN = "def explain(self, model, x, query, ctx): ..."
+EXPLAIN = "def explain(self, model, x, target, ctx): ..."
 OF_A_CLASS = {
     "a library that is not there": ("import no_such_library", "No module named 'no_such_library'"),
     "a name that is not there": (
@@ -101,21 +101,21 @@ OF_A_CLASS = {
     ),
     "no class at all": (
         "",
-        "does not load: made_class has no 'Made'; it has no class of the kind",
+        "does not load: made_class has no 'Made'; it has no gvr.Explainer",
     ),
     "another kind": ("class Made(gvr.Head): ...", "is not a gvr_bench.api.Explainer"),
     "a method too few": (
         "class Made(gvr.Explainer): ...",
-        "made_class:Made lacks explain; write that as well",
+        "made_class:Made lacks explain; define it",
     ),
     "an argument too few": (
         "class Made(gvr.Explainer):\n    def explain(self, model, x): ...",
         "made_class:Made.explain takes (self, model, x); "
-        "write def explain(self, model, x, query, ctx)",
+        "write def explain(self, model, x, target, ctx)",
     ),
     "no method": (
         "class Made(gvr.Explainer):\n    explain = 3",
-        "Made.explain is no method; write def explain(self, model, x, query, ctx)",
+        "Made.explain is no method; write def explain(self, model, x, target, ctx)",
     ),
     "an __init__ without settings": (
         f"class Made(gvr.Explainer):\n    def __init__(self): ...\n    {EXPLAIN}",
@@ -129,9 +129,7 @@ OF_A_CLASS = {
 
 
 @pytest.mark.parametrize(("source", "told"), OF_A_CLASS.values(), ids=OF_A_CLASS)
-def test_a_class_that_cannot_work_is_refused_with_the_mend(
-    packages: Packages, source: str, told: str
-) -> None:
+def test_unusable_class_is_refused_with_fix(packages: Packages, source: str, told: str) -> None:
     install(packages, source)
     with pytest.raises(PluginError) as caught:
         packages.registry().settings("explainer", "made", "quick", {})
@@ -145,19 +143,17 @@ OF_SETTINGS = {
     "a path in bytes": ("f: bytes = b'\\xff'", "the setting 'f' is bytes, which JSON cannot hold"),
     "a hidden one": (
         "f: int = __import__('pydantic').Field(3, exclude=True)",
-        "the setting 'f' has exclude=True, and would not be part of the result's key; leave",
+        "the setting 'f' has exclude=True and would not be part of the result's key; remove",
     ),
     "one that comes back as another": (
         "f: int | str = __import__('pydantic').Field('3', union_mode='left_to_right')",
-        "the setting 'f' is '3', and 3 when read back from JSON; use numbers, text",
+        "the setting 'f' is '3' but 3 when read back from JSON; use numbers, text",
     ),
 }
 
 
 @pytest.mark.parametrize(("setting", "told"), OF_SETTINGS.values(), ids=OF_SETTINGS)
-def test_a_setting_that_json_cannot_hold_is_refused(
-    packages: Packages, setting: str, told: str
-) -> None:
+def test_unserializable_setting_is_refused(packages: Packages, setting: str, told: str) -> None:
     source = f"class Made(gvr.Explainer):\n    {SETTINGS.format(setting)}\n    {EXPLAIN}"
     install(packages, source)
     with pytest.raises(PluginError) as caught:
@@ -165,7 +161,7 @@ def test_a_setting_that_json_cannot_hold_is_refused(
     assert str(caught.value).startswith(f"explainer 'made': {told}")
 
 
-def test_a_profile_that_is_wrong_is_not_the_users_fault(packages: Packages) -> None:
+def test_invalid_profile_blames_plugin(packages: Packages) -> None:
     settings = "class Settings(gvr.Settings):\n        steps: int = 3"
     profiles = "profiles = {'quick': {'stops': 1}}"
     install(packages, f"class Made(gvr.Explainer):\n    {settings}\n    {profiles}\n    {EXPLAIN}")
@@ -173,7 +169,7 @@ def test_a_profile_that_is_wrong_is_not_the_users_fault(packages: Packages) -> N
         packages.registry().settings("explainer", "made", "quick", {})
 
 
-def test_an_init_that_raises_ends_with_one_line(packages: Packages, use_packages, cli) -> None:
+def test_raising_init_gives_one_line(packages: Packages, use_packages, cli) -> None:
     init = "def __init__(self, settings):\n        raise ValueError('no licence')"
     install(packages, f"class Made(gvr.Explainer):\n    {init}\n    {EXPLAIN}")
     use_packages()
@@ -182,7 +178,7 @@ def test_an_init_that_raises_ends_with_one_line(packages: Packages, use_packages
 
 
 @pytest.mark.parametrize("target", ["made_class", "made_class.Made", ":Made", "made_class:"])
-def test_a_target_without_its_two_halves_is_shown(packages: Packages, target: str) -> None:
+def test_malformed_target_is_shown(packages: Packages, target: str) -> None:
     install(packages, "class Made(gvr.Explainer): ...", target=target)
     with pytest.raises(PluginError) as caught:
         packages.registry().component("explainer", "made")
@@ -192,7 +188,7 @@ def test_a_target_without_its_two_halves_is_shown(packages: Packages, target: st
     )
 
 
-def test_two_packages_with_one_name_are_told_to_part(packages: Packages) -> None:
+def test_name_clash_names_both_packages(packages: Packages) -> None:
     for distribution in ("first", "second"):
         packages.add(distribution, ROWS.format(
             api=1, kind="explainer", name="twin", target="m:C", needs="()"
@@ -207,7 +203,7 @@ def install(packages: Packages, source: str, target: str = "made_class:Made") ->
     packages.add("made-up", row, made_class=f"import gvr_bench.api as gvr\n\n{source}\n")
 
 
-def test_what_is_installed_here_is_accepted(registry) -> None:
+def test_installed_plugins_load(registry) -> None:
     for row in registry.rows:
         if not row.problem:
             registry.component(row.plugin.kind, row.plugin.name)

@@ -15,7 +15,7 @@ import pytest
 from tiny import Packages
 
 from gvr_bench.registry.registry import GROUP, Registry
-from gvr_bench.testing.explainers import RULES
+from gvr_bench.testing.explainers import CHECKS
 
 NUMBERS = count()
 FEW = {
@@ -42,21 +42,21 @@ FEW = {
         ("none", "'none' means something else already"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused_and_nothing_written(cli, name: str, fault: str) -> None:
+def test_invalid_name_writes_nothing(cli, name: str, fault: str) -> None:
     done = cli("plugins", "new", "explainer", name)
     assert done.code == 2
     assert fault in done.err
     assert not list(Path().iterdir())
 
 
-def test_a_folder_that_is_there_is_left_alone(cli) -> None:
+def test_existing_folder_is_left_alone(cli) -> None:
     Path("mine").mkdir()
     done = cli("plugins", "new", "explainer", "smooth", "--out", "mine")
     assert done.fault == "error: mine is there already; choose another with --out DIR"
     assert not list(Path("mine").iterdir())
 
 
-def test_a_folder_that_cannot_be_made_is_named(cli) -> None:
+def test_unwritable_folder_is_named(cli) -> None:
     Path("file").write_text("")
     done = cli("plugins", "new", "explainer", "smooth", "--out", "file/mine")
     assert done.fault == (
@@ -64,12 +64,12 @@ def test_a_folder_that_cannot_be_made_is_named(cli) -> None:
     )
 
 
-def test_the_next_steps_are_printed(cli) -> None:
+def test_next_steps_are_printed(cli) -> None:
     done = cli("plugins", "new", "explainer", "smooth-gradient", "--out", "deep/mine")
     assert done.code == 0
     assert done.out.splitlines() == [
-        "wrote deep/mine, whose explainer works; make it your own in "
-        "deep/mine/src/gvr_smooth_gradient/explainer.py, then",
+        "Created deep/mine with a working explainer. Edit "
+        "deep/mine/src/gvr_smooth_gradient/explainer.py, then run",
         "  cd deep/mine && pip install -e '.[test]'",
         "  pytest && gvr-bench plugins check smooth-gradient",
         "  gvr-bench run --explainer smooth-gradient",
@@ -93,50 +93,50 @@ def package(request: pytest.FixtureRequest, cli, monkeypatch: pytest.MonkeyPatch
         del sys.modules[module]
 
 
-def test_a_new_package_keeps_the_rules_that_it_is_held_to(package: Path, cli) -> None:
+def test_new_package_passes_checks(package: Path, cli) -> None:
     _, kind, _ = package.name.split("-")
     done = cli("plugins", "check", f"{package.name}:{FEW[kind]}")
     assert done.code == 0, done
-    assert "broken" not in done.out
+    assert "failed" not in done.out
     assert done.out.splitlines()[-1].startswith(f"{kind} '{package.name}': ")
 
 
 @pytest.mark.slow
-def test_a_new_package_passes_its_own_tests_and_ruff(package: Path) -> None:
+def test_new_package_passes_tests_and_ruff(package: Path) -> None:
     typed = (["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"])
     for line in ([sys.executable, "-m", *words] for words in typed):
         done = subprocess.run(line, cwd=package, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
 
 
-def test_a_broken_rule_ends_with_1_and_its_mend(packages: Packages, use_packages, cli) -> None:
+def test_failed_check_exits_with_1(packages: Packages, use_packages, cli) -> None:
     packages.explainer("made-up", "made", "return gvr.Explanation(attribution=x.sum(1) / x.max())")
     use_packages()
     done = cli("plugins", "check", "made")
     assert done.code == 1
     table = " ".join(done.out.split())
-    assert "batch broken: binary, 1 x" in table
+    assert "batch failed: binary, 1 x" in table
     assert "normalise each" in table
-    assert done.out.splitlines()[-1] == "explainer 'made': 17 kept, 1 broken"
+    assert done.out.splitlines()[-1] == "explainer 'made': 17 passed, 1 failed"
     rows = json.loads(cli("plugins", "check", "made", "--json").out)
-    assert [row["rule"] for row in rows] == list(RULES)
-    (row,) = [row for row in rows if row["outcome"] == "broken"]
-    assert row["rule"] == "batch"
-    assert "differs by" in row["what"]
-    assert row["mend"].startswith("normalise each image alone")
+    assert [row["check"] for row in rows] == list(CHECKS)
+    (row,) = [row for row in rows if row["status"] == "failed"]
+    assert row["check"] == "batch"
+    assert "differs by" in row["problem"]
+    assert row["fix"].startswith("normalise each image alone")
 
 
-def test_an_unknown_plugin_is_asked_about(cli) -> None:
+def test_unknown_plugin_gets_suggestion(cli) -> None:
     done = cli("plugins", "check", "salency")
     assert done.fault == "error: unknown plugin 'salency'; did you mean 'saliency'?"
 
 
-def test_files_that_are_not_there_are_no_fault_of_a_data_set(cli) -> None:
+def test_missing_data_names_the_folder(cli) -> None:
     done = cli("plugins", "check", "radiographs", "--data-root", "nowhere")
     assert "nowhere" in done.fault
 
 
-def test_a_new_package_is_written_without_torch() -> None:
+def test_scaffold_loads_no_torch() -> None:
     code = (
         "import sys; from gvr_bench.registry.scaffold import new_package; "
         "from gvr_bench.registry.registry import installed; "
@@ -146,20 +146,17 @@ def test_a_new_package_is_written_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_name_of_several_kinds_is_asked_about(packages: Packages, use_packages, cli) -> None:
+def test_ambiguous_name_asks_for_kind(packages: Packages, use_packages, cli) -> None:
     packages.explainer("made-up", "linear", "return gvr.Explanation(attribution=x.sum(1))")
     use_packages()
     done = cli("plugins", "check", "linear")
     assert done.fault == (
-        "error: 'linear' is the name of a plugin of several kinds, head, explainer; say which, "
-        "e.g. --kind head"
+        "error: several kinds have a plugin 'linear': head, explainer; choose one, e.g. --kind head"
     )
     assert cli("plugins", "check", "linear", "--kind", "explainer").code == 0
 
 
-def test_a_plugin_that_does_not_load_is_told_in_one_line(
-    packages: Packages, use_packages, cli
-) -> None:
+def test_unloadable_plugin_gives_one_line(packages: Packages, use_packages, cli) -> None:
     packages.explainer("made-up", "made", "...", needs="('no_such',)")
     use_packages()
     assert cli("plugins", "check", "made").fault == (

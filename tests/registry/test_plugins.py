@@ -30,33 +30,33 @@ def problem(found: Registry, name: str) -> str:
     return one.problem
 
 
-def test_a_plugin_that_does_not_import_is_named_with_its_error(packages: Packages) -> None:
+def test_import_error_is_shown(packages: Packages) -> None:
     packages.add("rotten", "import no_such_library")
     assert reason(packages) == "ModuleNotFoundError: No module named 'no_such_library'"
 
 
-def test_a_plugin_with_a_syntax_error_is_named(packages: Packages) -> None:
+def test_syntax_error_is_shown(packages: Packages) -> None:
     packages.add("rotten", "def gvr_plugins(:")
     assert reason(packages).startswith("SyntaxError")
 
 
-def test_a_plugin_that_leaves_the_process_is_only_broken(packages: Packages) -> None:
+def test_system_exit_is_caught(packages: Packages) -> None:
     packages.add("rotten", "raise SystemExit('no licence')")
     assert reason(packages) == "SystemExit: no licence"
 
 
-def test_a_misspelt_hook_is_asked_about(packages: Packages) -> None:
+def test_misspelt_hook_gets_suggestion(packages: Packages) -> None:
     packages.add("rotten", HOOK.replace("gvr_plugins", "gvr_plugin") + "return []")
     assert reason(packages) == "unknown hook 'gvr_plugin'; did you mean 'gvr_plugins'?"
 
 
-def test_a_hook_without_its_mark_is_no_hook(packages: Packages) -> None:
+def test_unmarked_hook_is_refused(packages: Packages) -> None:
     packages.add("rotten", "def gvr_plugins():\n    return []")
     assert "no hook implementation" in reason(packages)
     assert "gvr_plugins" in reason(packages)
 
 
-def test_a_hook_with_an_argument_that_there_is_not_is_broken(packages: Packages) -> None:
+def test_unknown_hook_argument_is_refused(packages: Packages) -> None:
     source = HOOK.replace("gvr_plugins()", "gvr_stage_finished(colour)") + "pass"
     packages.add("rotten", source)
     assert "gvr_stage_finished" in reason(packages)
@@ -74,12 +74,12 @@ def test_a_hook_with_an_argument_that_there_is_not_is_broken(packages: Packages)
         ("yield gvr.Plugin(1, 'explainer')", "TypeError"),
     ],
 )
-def test_garbage_from_a_hook_is_shown(packages: Packages, body: str, why: str) -> None:
+def test_invalid_plugin_objects_are_shown(packages: Packages, body: str, why: str) -> None:
     packages.add("rotten", HOOK + body)
     assert why in reason(packages)
 
 
-def test_a_plugin_for_another_api_says_which(packages: Packages) -> None:
+def test_other_api_version_is_named(packages: Packages) -> None:
     packages.add("future", row("later", api=2))
     found = packages.registry()
     assert problem(found, "later") == "written for plugin API 2; this is 1"
@@ -88,20 +88,20 @@ def test_a_plugin_for_another_api_says_which(packages: Packages) -> None:
         found.component("explainer", "later")
 
 
-def test_an_unknown_kind_is_asked_about(packages: Packages) -> None:
+def test_unknown_kind_gets_suggestion(packages: Packages) -> None:
     packages.add("kinds", row("thing", kind="explaner"))
     assert problem(packages.registry(), "thing").endswith("did you mean 'explainer'?")
 
 
 @pytest.mark.parametrize("module", ["no_such_library", "no_such_library.part", "json.no_such_part"])
-def test_a_missing_library_is_named_with_its_cure(packages: Packages, module: str) -> None:
+def test_missing_library_has_install_command(packages: Packages, module: str) -> None:
     packages.add("needy", row("needs", needs=f"('json', '{module}')"))
     found = packages.registry()
     assert problem(found, "needs") == f"needs {module}: pip install {module}"
     assert "saliency" in found.names("explainer")
 
 
-def test_a_name_clash_is_told_by_both_and_neither_is_used(packages: Packages) -> None:
+def test_name_clash_disables_both(packages: Packages) -> None:
     packages.add("first", row("twin"))
     packages.add("second", row("twin"))
     found = packages.registry()
@@ -113,7 +113,7 @@ def test_a_name_clash_is_told_by_both_and_neither_is_used(packages: Packages) ->
     assert "saliency" in found.names("explainer")
 
 
-def test_the_same_name_for_another_kind_is_no_clash(packages: Packages) -> None:
+def test_kinds_may_share_a_name(packages: Packages) -> None:
     packages.add("first", row("twin"))
     packages.add("second", row("twin", kind="head"))
     assert {r.problem for r in packages.registry().rows} == {""}
@@ -130,7 +130,7 @@ def test_the_same_name_for_another_kind_is_no_clash(packages: Packages) -> None:
         ("import gvr_bench.api as g\nclass Made(g.Explainer): ...", "lacks explain"),
     ],
 )
-def test_a_class_that_cannot_be_used_is_named(packages: Packages, module: str, why: str) -> None:
+def test_unusable_class_is_named(packages: Packages, module: str, why: str) -> None:
     packages.add("made-up", row("made", target="made_class:Made"), made_class=module)
     found = packages.registry()
     assert problem(found, "made") == ""
@@ -140,7 +140,7 @@ def test_a_class_that_cannot_be_used_is_named(packages: Packages, module: str, w
     assert why in str(caught.value)
 
 
-def test_an_unknown_name_is_asked_about(registry: Registry) -> None:
+def test_unknown_name_gets_suggestion(registry: Registry) -> None:
     with pytest.raises(
         UsageError, match=r"^unknown explainer 'salency'; did you mean 'saliency'\?"
     ):
@@ -156,21 +156,19 @@ def test_an_unknown_name_is_asked_about(registry: Registry) -> None:
         ({"penalty": "nan"}, "penalty='nan': Input should be"),
     ],
 )
-def test_a_wrong_setting_names_component_and_setting(
-    registry: Registry, given: dict[str, str], message: str
-) -> None:
+def test_invalid_setting_is_named(registry: Registry, given: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         registry.settings("generator", "wgan-gp", "quick", given)
     assert str(caught.value).startswith("generator 'wgan-gp'")
     assert message in str(caught.value)
 
 
-def test_a_setting_of_a_component_without_settings_is_refused(registry: Registry) -> None:
+def test_component_without_settings_refuses_them(registry: Registry) -> None:
     with pytest.raises(UsageError, match="'edge' has no setting 'width'; it has no settings"):
         registry.settings("explainer", "edge", "quick", {"width": "3"})
 
 
-def test_what_is_given_wins_over_the_profile_and_that_over_the_paper(registry: Registry) -> None:
+def test_overrides_beat_profile_beats_default(registry: Registry) -> None:
     def settings(profile: str, **given: str) -> tuple[int, int]:
         made = registry.settings("generator", "wgan-gp", profile, given)[1].model_dump()
         return made["iterations"], made["critic_steps"]
@@ -180,12 +178,12 @@ def test_what_is_given_wins_over_the_profile_and_that_over_the_paper(registry: R
     assert settings("quick", iterations="7", critic_steps="2") == (7, 2)
 
 
-def test_a_listener_that_raises_is_a_warning(packages: Packages) -> None:
+def test_raising_listener_is_a_warning(packages: Packages) -> None:
     source = HOOK.replace("gvr_plugins()", "gvr_stage_finished(kind, seconds)")
     packages.add("noisy", source + "raise RuntimeError(f'{kind} took {seconds}')")
     packages.add("quiet", source + "heard.append((kind, seconds))\n\nheard = []")
     found = packages.registry()
-    assert found.tell("gvr_stage_finished", {"kind": "head", "seconds": 1.5}) == [
+    assert found.notify("gvr_stage_finished", {"kind": "head", "seconds": 1.5}) == [
         "noisy:noisy: gvr_stage_finished: RuntimeError: head took 1.5"
     ]
     quiet = found.hooks.get_plugin("quiet:quiet")

@@ -52,26 +52,26 @@ def value(run: Path) -> Value:
     return lambda explainer, metric: scores[explainer, metric]
 
 
-def test_an_edge_map_is_no_better_than_the_control_that_it_is(value: Value):
+def test_edge_map_equals_edge_control(value: Value):
     for metric in ("pixel_ap", "pointing_hit", "mass_accuracy", "true_change_correlation"):
         assert value("cheat-edgemap", metric) == pytest.approx(value("edge", metric), abs=1e-5)
 
 
-def test_adversarial_noise_flips_the_model_and_not_the_oracle(value: Value):
+def test_adversarial_noise_fails_oracle(value: Value):
     base = value("cheat-nothing", "oracle_validity")
     assert value("cheat-adversary", "validity") >= 0.95
     assert value("cheat-adversary", "oracle_validity") <= base + 0.15
     assert value("gvr", "oracle_validity") > value("cheat-adversary", "oracle_validity") + 0.2
 
 
-def test_a_borrowed_image_flips_the_model_and_is_far_away(value: Value):
+def test_borrowed_image_fails_proximity(value: Value):
     assert value("cheat-borrowed", "validity") == 1
     assert value("cheat-borrowed", "rationale_l1") > 2 * value("gvr", "rationale_l1")
     gap = value("gvr", "true_change_correlation") - 0.2
     assert value("cheat-borrowed", "true_change_correlation") < gap
 
 
-def test_one_map_for_all_does_not_notice_the_model(value: Value):
+def test_constant_map_fails_sanity_checks(value: Value):
     for part in ("head", "encoder"):
         assert value("cheat-constant", f"randomised_{part}") == pytest.approx(1)
     assert value("cheat-constant", "max_sensitivity") == 0
@@ -79,7 +79,7 @@ def test_one_map_for_all_does_not_notice_the_model(value: Value):
 
 
 @pytest.mark.parametrize("metric", [m for m in TRUTH if m.better != "-"], ids=lambda m: m.name)
-def test_who_knows_the_truth_comes_first(value: Value, metric):
+def test_insider_leads_ground_truth_metrics(value: Value, metric):
     insider = value("cheat-insider", metric.name)
     others = ["gvr", "saliency", "random", "edge", *(f"cheat-{n}" for n in ALL[1:-1])]
     scores = [value(name, metric.name) for name in others]
@@ -87,7 +87,7 @@ def test_who_knows_the_truth_comes_first(value: Value, metric):
     assert all(score is None or sign * insider >= sign * score for score in scores)
 
 
-def test_who_raises_is_a_row_with_its_reason(run: Path):
+def test_raising_explainer_is_failed_row(run: Path):
     rows = [r for r in records_of(run) if r["explainer"] == "cheat-raises"]
     assert len({r["metric"] for r in rows}) > 20
     assert {r["status"] for r in rows} == {"failed"}

@@ -22,9 +22,9 @@ from gvr_bench.testing import (
     check_generator,
     check_head,
 )
-from gvr_bench.testing.datasets import RULES as DATASET_RULES
-from gvr_bench.testing.explainers import RULES
-from gvr_bench.testing.training_checks import RULES as TRAINED_RULES
+from gvr_bench.testing.datasets import CHECKS as DATASET_CHECKS
+from gvr_bench.testing.explainers import CHECKS
+from gvr_bench.testing.networks import CHECKS as NETWORK_CHECKS
 
 Body = Callable[
     [gvr.Explainer, gvr.Model, torch.Tensor, gvr.ExplanationTarget, gvr.Context], object
@@ -41,30 +41,30 @@ def explaining(body: Body) -> type[gvr.Explainer]:
     return Made
 
 
-def broken(verdicts: list[CheckResult]) -> dict[str, CheckResult]:
-    return {verdict.rule: verdict for verdict in verdicts if verdict.status == "broken"}
+def failed(results: list[CheckResult]) -> dict[str, CheckResult]:
+    return {result.check: result for result in results if result.status == "failed"}
 
 
-def told(body: Body, rule: str) -> str:
-    """What is said of an explainer that breaks one rule; it must keep the others."""
-    verdicts = check_explainer(explaining(body))
-    assert [verdict.rule for verdict in verdicts] == list(RULES)
-    assert set(broken(verdicts)) == {rule}
-    assert broken(verdicts)[rule].mend
-    return str(broken(verdicts)[rule])
+def violation(body: Body, check: str) -> str:
+    """The text of the only check that an explainer fails."""
+    results = check_explainer(explaining(body))
+    assert [result.check for result in results] == list(CHECKS)
+    assert set(failed(results)) == {check}
+    assert failed(results)[check].fix
+    return str(failed(results)[check])
 
 
 def map_of(x: torch.Tensor) -> gvr.Explanation:
     return gvr.Explanation(attribution=x.sum(1))
 
 
-def test_an_honest_explainer_keeps_every_rule() -> None:
-    verdicts = check_explainer(explaining(lambda self, model, x, target, ctx: map_of(x)))
-    assert {verdict.status for verdict in verdicts} == {"kept"}
-    assert_passes(verdicts)
+def test_honest_explainer_passes_all_checks() -> None:
+    results = check_explainer(explaining(lambda self, model, x, target, ctx: map_of(x)))
+    assert {result.status for result in results} == {"passed"}
+    assert_passes(results)
 
 
-def test_noise_from_the_image_itself_is_honest() -> None:
+def test_noise_seeded_by_image_passes() -> None:
     def noise(self, model, x, target, ctx):
         attribution = [
             torch.randn(x.shape[2:], generator=ctx.rng(zlib.crc32(image.numpy().tobytes())))
@@ -75,7 +75,7 @@ def test_noise_from_the_image_itself_is_honest() -> None:
     assert_passes(check_explainer(explaining(noise)))
 
 
-def test_what_is_broken_is_raised_with_every_line() -> None:
+def test_assert_passes_lists_all_failures() -> None:
     def rude(self, model, x, target, ctx):
         x.add_(1)
         model.head.train()
@@ -84,66 +84,66 @@ def test_what_is_broken_is_raised_with_every_line() -> None:
     with pytest.raises(AssertionError) as caught:
         assert_passes(check_explainer(explaining(rude)))
     assert str(caught.value).splitlines() == [
-        "2 broken:",
+        "2 failed:",
         "explainer Made, input: binary, 1 x 16 x 16: changed x in place (and 7 more); begin with "
         "x = x.detach().clone()",
         "explainer Made, mode: binary, 1 x 16 x 16: switched train or eval mode of head (and 7 "
-        "more); networks come in eval mode and stay so; work on a copy, e.g. "
+        "more); leave networks in eval mode, or work on a copy, e.g. "
         "copy.deepcopy(model.encoder).train()",
     ]
 
 
-def test_raising_is_no_answer() -> None:
+def test_raised_error_fails_check() -> None:
     def raises(self, model, x, target, ctx):
         raise KeyError("cutoff")
 
-    assert "raised KeyError: 'cutoff'" in told(raises, "answer")
+    assert "raised KeyError: 'cutoff'" in violation(raises, "returns")
 
 
-def test_an_error_that_says_what_to_type_keeps_its_words() -> None:
+def test_own_error_keeps_its_fix() -> None:
     def too_wide(self, model, x, target, ctx):
         raise gvr.UsageError("window 99 is larger than the image; type window=4")
 
-    verdicts = check_explainer(explaining(too_wide))
-    fault = broken(verdicts)["answer"]
-    assert fault.what.endswith("window 99 is larger than the image (and 7 more)")
-    assert fault.mend == "type window=4"
+    results = check_explainer(explaining(too_wide))
+    fault = failed(results)["returns"]
+    assert fault.problem.endswith("window 99 is larger than the image (and 7 more)")
+    assert fault.fix == "type window=4"
 
 
-def test_nothing_is_kept_that_was_not_tried() -> None:
-    verdicts = check_explainer(explaining(lambda self, model, x, target, ctx: None))
-    rest = {v.rule: v for v in verdicts if v.rule not in ("class", "answer")}
-    assert {v.status for v in rest.values()} == {"n/a"}
-    assert rest["batch"].what == "not tried, for 'answer' is broken"
+def test_later_checks_are_skipped() -> None:
+    results = check_explainer(explaining(lambda self, model, x, target, ctx: None))
+    rest = {r.check: r for r in results if r.check not in ("class", "returns")}
+    assert {r.status for r in rest.values()} == {"n/a"}
+    assert rest["batch"].problem == "skipped because 'returns' failed"
 
 
-def test_what_does_not_apply_says_why_and_breaks_nothing() -> None:
+def test_unsupported_gives_na_with_reason() -> None:
     def colour_only(self, model, x, target, ctx):
         raise gvr.Unsupported("needs a printer")
 
-    verdicts = check_explainer(explaining(colour_only))
-    assert_passes(verdicts)
-    rest = [verdict for verdict in verdicts if verdict.rule != "class"]
-    assert {v.status for v in rest} == {"n/a"}
-    assert {v.what for v in rest} == {"binary, 1 x 16 x 16: needs a printer"}
+    results = check_explainer(explaining(colour_only))
+    assert_passes(results)
+    rest = [result for result in results if result.check != "class"]
+    assert {r.status for r in rest} == {"n/a"}
+    assert {r.problem for r in rest} == {"binary, 1 x 16 x 16: needs a printer"}
 
 
-def test_what_applies_to_some_is_judged_by_those() -> None:
+def test_partly_supported_explainer_is_checked() -> None:
     def no_classes(self, model, x, target, ctx):
         if target.task.kind == "multiclass":
             raise gvr.Unsupported("knows no classes")
         return map_of(x)
 
-    verdicts = {v.rule: v for v in check_explainer(explaining(no_classes))}
-    assert verdicts["batch"].status == "kept"
-    assert "knows no classes" in verdicts["answer"].what
+    results = {r.check: r for r in check_explainer(explaining(no_classes))}
+    assert results["batch"].status == "passed"
+    assert "knows no classes" in results["returns"].problem
 
 
-def test_an_unsupported_without_a_reason_is_no_answer() -> None:
+def test_unsupported_needs_a_reason() -> None:
     def mute(self, model, x, target, ctx):
         raise gvr.Unsupported
 
-    assert "without a reason" in told(mute, "answer")
+    assert "without a reason" in violation(mute, "returns")
 
 
 def drawn_by_batch(self, model, x, target, ctx):
@@ -235,7 +235,7 @@ def walks_backwards(self, model, x, target, ctx):
 
 
 @pytest.mark.parametrize(
-    ("body", "rule", "said"),
+    ("body", "check", "text"),
     [
         (
             lambda s, m, x, q, c: gvr.Explanation(x),
@@ -243,7 +243,7 @@ def walks_backwards(self, model, x, target, ctx):
             "attribution has shape (3, 1, 16, 16), not",
         ),
         (lambda s, m, x, q, c: gvr.Explanation(x.sum(1).half()), "dtype", "float16, not float32"),
-        (lambda s, m, x, q, c: gvr.Explanation(x.sum(1) * torch.inf), "finite", "holds NaN or"),
+        (lambda s, m, x, q, c: gvr.Explanation(x.sum(1) * torch.inf), "finite", "contains NaN or"),
         (
             lambda s, m, x, q, c: gvr.Explanation(x.sum(1).to("meta")),
             "device",
@@ -252,28 +252,28 @@ def walks_backwards(self, model, x, target, ctx):
         (drawn_by_batch, "batch", "draw once for the batch, or per image from its own pixels"),
         (normalises_the_batch, "batch", "when images are explained one at a time"),
         (follows_the_batch_size, "batch", "at ctx.batch_size = 1"),
-        (draws_global, "own draws", "the global random numbers of torch"),
-        (draws_numpy, "own draws", "the global random numbers of numpy"),
-        (seeds_python, "own draws", "the global random numbers of random"),
-        (has_dice, "repeatable", "of its largest value when asked again"),
-        (counts, "no memory", "after other images were explained"),
-        (remembers_on_the_model, "no memory", "nor on the model"),
+        (draws_global, "global rng", "global random numbers of torch"),
+        (draws_numpy, "global rng", "global random numbers of numpy"),
+        (seeds_python, "global rng", "global random numbers of random"),
+        (has_dice, "repeatable", "of its largest value when called again"),
+        (counts, "stateless", "after explaining other images"),
+        (remembers_on_the_model, "stateless", "in self or on the model"),
         (changes_data, "weights", "changed the weights head.weight"),
         (changes_pixels, "input", "changed x in place"),
         (changes_weights, "weights", "changed the weights head.weight"),
-        (leaves_a_hook, "hooks", "left a hook on encoder.0"),
+        (leaves_a_hook, "hooks", "added a hook to encoder.0"),
         (leaves_gradients, "gradients", "switched its requires_grad"),
         (keeps_the_graph, "detached", "end with attribution.detach()"),
         (leaves_the_range, "range", "counterfactual reaches 2.99"),
         (decodes_to_something_else, "consistent", "latent does not decode to counterfactual"),
-        (walks_backwards, "consistent", "path does not lead from the image to latent"),
+        (walks_backwards, "consistent", "trajectory does not lead from the image to latent"),
     ],
 )
-def test_a_broken_rule_is_named_with_what_was_done(body: Body, rule: str, said: str) -> None:
-    assert said in told(body, rule)
+def test_violation_names_check_and_problem(body: Body, check: str, text: str) -> None:
+    assert text in violation(body, check)
 
 
-def test_a_class_that_cannot_be_made_is_the_only_thing_told() -> None:
+def test_invalid_settings_fail_class_check() -> None:
     class Needy(gvr.Explainer):
         class Settings(gvr.Settings):
             width: int
@@ -281,14 +281,14 @@ def test_a_class_that_cannot_be_made_is_the_only_thing_told() -> None:
         def explain(self, model, x, target, ctx):
             return map_of(x)
 
-    fault = broken(check_explainer(Needy))
+    fault = failed(check_explainer(Needy))
     assert set(fault) == {"class"}
     assert "width: Field required" in str(fault["class"])
     assert_passes(check_explainer(Needy, width=3))
     assert_passes(check_explainer(Needy(Needy.Settings(width=3))))
 
 
-def test_the_global_random_numbers_stay_where_they_were() -> None:
+def test_global_random_state_is_restored() -> None:
     torch.manual_seed(5)
     np.random.seed(5)
     random.seed(5)
@@ -364,9 +364,9 @@ class Centring(Line):
 
 
 @pytest.mark.parametrize(
-    ("head", "rule"),
+    ("head", "check"),
     [
-        (Global, "own draws"),
+        (Global, "global rng"),
         (Dice, "repeatable"),
         (Forgetful, "resumable"),
         (Narrow, "build"),
@@ -375,15 +375,15 @@ class Centring(Line):
         (Centring, "batch"),
     ],
 )
-def test_a_head_that_breaks_a_rule_is_told_so(head: type[gvr.Head], rule: str) -> None:
-    verdicts = check_head(head)
-    assert [verdict.rule for verdict in verdicts] == list(TRAINED_RULES)
-    assert rule in broken(verdicts)
-    assert set(broken(verdicts)) <= {rule, "repeatable"}  # inputs that were changed stay so
-    assert broken(check_head(Line)) == {}
+def test_faulty_heads_fail_their_check(head: type[gvr.Head], check: str) -> None:
+    results = check_head(head)
+    assert [result.check for result in results] == list(NETWORK_CHECKS)
+    assert check in failed(results)
+    assert set(failed(results)) <= {check, "repeatable"}  # inputs that were changed stay so
+    assert failed(check_head(Line)) == {}
 
 
-def test_a_generator_without_a_latent_dim_is_told_so() -> None:
+def test_generator_needs_latent_dim() -> None:
     class Bare(gvr.Generator):
         def build(self, image):
             return nn.Sequential(
@@ -393,10 +393,10 @@ def test_a_generator_without_a_latent_dim_is_told_so() -> None:
 
         def fit(self, net, images, ctx): ...
 
-    assert "its latent_dim is None" in str(broken(check_generator(Bare))["build"])
+    assert "its latent_dim is None" in str(failed(check_generator(Bare))["build"])
 
 
-def test_an_encoder_that_trains_the_generator_is_told_so() -> None:
+def test_encoder_must_not_train_generator() -> None:
     class Greedy(gvr.Encoder):
         def build(self, image, generator):
             return nn.Sequential(
@@ -407,7 +407,7 @@ def test_an_encoder_that_trains_the_generator_is_told_so() -> None:
             with torch.no_grad():
                 generator.layers[0].weight.mul_(2)
 
-    assert set(broken(check_encoder(Greedy))) == {"input"}
+    assert set(failed(check_encoder(Greedy))) == {"input"}
 
 
 class Discs(gvr.Dataset):
@@ -446,7 +446,7 @@ DICE = np.random.default_rng()
 
 
 @pytest.mark.parametrize(
-    ("changes", "rule"),
+    ("changes", "check"),
     [
         ({"targets": np.zeros(10, np.float32)}, "columns"),
         ({"sample_ids": np.asarray(["one"] * 10)}, "columns"),
@@ -463,10 +463,10 @@ DICE = np.random.default_rng()
         ),
     ],
 )
-def test_a_data_set_that_breaks_a_rule_is_told_so(monkeypatch, changes, rule: str) -> None:
-    assert broken(check_dataset(Discs)) == {}
+def test_faulty_datasets_fail_their_check(monkeypatch, changes, check: str) -> None:
+    assert failed(check_dataset(Discs)) == {}
     spoil = staticmethod(lambda split: dataclasses.replace(split, **changes))
     monkeypatch.setattr(Discs, "changes", spoil)
-    verdicts = check_dataset(Discs)
-    assert [verdict.rule for verdict in verdicts] == list(DATASET_RULES)
-    assert set(broken(verdicts)) == {rule}
+    results = check_dataset(Discs)
+    assert [result.check for result in results] == list(DATASET_CHECKS)
+    assert set(failed(results)) == {check}

@@ -17,7 +17,7 @@ from gvr_bench.data.stored_images import to_bytes, to_float
 from gvr_bench.pipeline.stage_context import StageContext, Step, cases_query, load_model
 from gvr_bench.pipeline.steps.cost import Cost, measuring
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts, joined
-from gvr_bench.registry.explainer_contract import MutationGuard, answer_breaches
+from gvr_bench.registry.explainer_contract import MutationGuard, explanation_violations
 
 SHOWN = 500  # cases that a report shows, at most
 TRAJECTORY = ("trajectory", "trajectory_prediction")
@@ -74,12 +74,12 @@ def explain(
     target: ExplanationTarget,
     stage_ctx: StageContext,
 ) -> Explanation:
-    """Call the plugin and hold it to its contract. Raises `PluginError` with the mend."""
-    seal = MutationGuard(model, x, target)
-    made = explainer.explain(model, x, target, stage_ctx.ctx)
-    for breach in chain(answer_breaches(made, x), seal.violations()):
-        raise PluginError(f"explainer '{stage_ctx.stage.name}': {breach}")
-    return made
+    """Call the plugin and check its result. Raises `PluginError` that says what to fix."""
+    guard = MutationGuard(model, x, target)
+    explanation = explainer.explain(model, x, target, stage_ctx.ctx)
+    for violation in chain(explanation_violations(explanation, x), guard.violations()):
+        raise PluginError(f"explainer '{stage_ctx.stage.name}': {violation}")
+    return explanation
 
 
 @torch.no_grad()
