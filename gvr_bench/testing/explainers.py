@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from gvr_bench.core.components import Explainer
+from gvr_bench.core.components import Explainer, Role
 from gvr_bench.core.context import Context
 from gvr_bench.core.types import Explanation, Model
 from gvr_bench.registry.explainer_contract import (
@@ -31,6 +31,7 @@ from gvr_bench.testing.toy_models import Case, cases
 CHECKS = {
     "class": "class, signatures and settings are usable by the core",
     "returns": "returns an Explanation, or raises Unsupported with a reason",
+    "role": "`counterfactual` explainers return counterfactuals, and only they do",
     "shape": "one map, and at most one of everything else, per image",
     "dtype": "float32 maps and images, int64 steps, bool success",
     "device": "tensors are on the device of the images",
@@ -51,6 +52,7 @@ CHECKS = {
 UNCOMPARABLE = {"class", "returns", "shape", "dtype", "device", "finite"}
 BLOCKING = UNCOMPARABLE | {"repeatable", "global rng", "stateless"}
 COMPARED = ("attribution", "counterfactual", "latent", "success")
+ROLES = get_args(Role)
 SEED = 3
 BATCH_TOLERANCE = 1e-3  # of the largest value: sums over other batch sizes round differently
 DECODED_TOLERANCE = 1e-3
@@ -127,6 +129,7 @@ def explain_once(explainer: Explainer, case: Case, report: CheckReport) -> Expla
     violations = [
         *draws,
         *explanation_violations(explanation, own.x),
+        *role_violations(explainer, explanation),
         *guard.violations(),
         *changed_values(own, case),
     ]
@@ -138,6 +141,18 @@ def explain_once(explainer: Explainer, case: Case, report: CheckReport) -> Expla
     if stop:
         raise StopCase
     return explanation
+
+
+def role_violations(explainer: Explainer, explanation: object) -> Iterator[Violation]:
+    """Compare what is returned with the declared role."""
+    if explainer.role not in ROLES:
+        yield Violation("role", f"role is {explainer.role!r}", f"use one of {', '.join(ROLES)}")
+    elif isinstance(explanation, Explanation):
+        returned = explanation.counterfactual is not None
+        if returned != (explainer.role == "counterfactual"):
+            problem = f"returns {'a' if returned else 'no'} counterfactual as {explainer.role}"
+            fix = 'declare role = "counterfactual" exactly if counterfactuals are returned'
+            yield Violation("role", problem, fix)
 
 
 def arguments(case: Case, batch_size: int = 128) -> tuple[Any, ...]:

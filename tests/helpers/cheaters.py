@@ -58,6 +58,8 @@ class EdgeMap(gvr.Explainer):
 class Adversary(gvr.Explainer):
     """Adds the smallest noise to the pixels that flips the model."""
 
+    role = "counterfactual"
+
     def explain(self, model, x, target, ctx):
         image = x.clone()
         for _ in range(40):
@@ -73,6 +75,8 @@ class Adversary(gvr.Explainer):
 
 class Borrowed(gvr.Explainer):
     """Returns a training image without the finding."""
+
+    role = "counterfactual"
 
     def explain(self, model, x, target, ctx):
         train = split("train")
@@ -95,6 +99,8 @@ class Constant(gvr.Explainer):
 class Insider(gvr.Explainer):
     """Knows the truth: the healthy twin, as well as the decoder can show it."""
 
+    role = "counterfactual"
+
     def explain(self, model, x, target, ctx):
         test = split("test")
         images = to_float(test.images(np.arange(len(test))))
@@ -110,6 +116,8 @@ class Insider(gvr.Explainer):
 
 class Nothing(gvr.Explainer):
     """Returns the image as its own counterfactual: the base rate of every judge."""
+
+    role = "counterfactual"
 
     def explain(self, model, x, target, ctx):
         return gvr.Explanation(attribution=torch.zeros_like(x[:, 0]), counterfactual=x.clone())

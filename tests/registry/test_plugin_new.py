@@ -30,16 +30,16 @@ FEW = {
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("Smooth", "'Smooth' is no name for a plugin; write small letters, digits and single hyp"),
-        ("smooth_grad", "'smooth_grad' is no name for a plugin"),
-        ("smooth--grad", "'smooth--grad' is no name for a plugin"),
+        ("Smooth", "'Smooth' is not a valid name; use lower-case letters"),
+        ("smooth_grad", "'smooth_grad' is not a valid name"),
+        ("smooth--grad", "'smooth--grad' is not a valid name"),
         ("-smooth", "No such option"),
-        ("3d", "'3d' is no name for a plugin"),
-        ("../smooth", "'../smooth' is no name for a plugin"),
-        ("saliency", "explainer 'saliency' is there already, from gvr-bench "),
-        ("bench", "the module gvr_bench is there already, and a plugin 'bench' would hide it"),
-        ("all", "'all' means something else already"),
-        ("none", "'none' means something else already"),
+        ("3d", "'3d' is not a valid name"),
+        ("../smooth", "'../smooth' is not a valid name"),
+        ("saliency", "explainer 'saliency' exists already in gvr-bench "),
+        ("bench", "the module gvr_bench exists already"),
+        ("all", "'all' is reserved"),
+        ("none", "'none' is reserved"),
     ],
 )
 def test_invalid_name_writes_nothing(cli, name: str, fault: str) -> None:
@@ -52,7 +52,7 @@ def test_invalid_name_writes_nothing(cli, name: str, fault: str) -> None:
 def test_existing_folder_is_left_alone(cli) -> None:
     Path("mine").mkdir()
     done = cli("plugins", "new", "explainer", "smooth", "--out", "mine")
-    assert done.fault == "error: mine is there already; choose another with --out DIR"
+    assert done.fault == "error: mine exists already; choose another with --out DIR"
     assert not list(Path("mine").iterdir())
 
 
@@ -117,7 +117,7 @@ def test_failed_check_exits_with_1(packages: Packages, use_packages, cli) -> Non
     table = " ".join(done.out.split())
     assert "batch failed: binary, 1 x" in table
     assert "normalise each" in table
-    assert done.out.splitlines()[-1] == "explainer 'made': 17 passed, 1 failed"
+    assert done.out.splitlines()[-1] == "explainer 'made': 18 passed, 1 failed"
     rows = json.loads(cli("plugins", "check", "made", "--json").out)
     assert [row["check"] for row in rows] == list(CHECKS)
     (row,) = [row for row in rows if row["status"] == "failed"]

@@ -35,6 +35,8 @@ def explaining(body: Body) -> type[gvr.Explainer]:
     """An explainer that does as the body says."""
 
     class Made(gvr.Explainer):
+        role = "counterfactual" if body in COUNTERFACTUAL else "attribution"
+
         def explain(self, model, x, target, ctx):
             return body(self, model, x, target, ctx)
 
@@ -234,6 +236,18 @@ def walks_backwards(self, model, x, target, ctx):
         return gvr.Explanation(x.sum(1), model.generator(end), latent=end, trajectory=path)
 
 
+COUNTERFACTUAL = leaves_the_range, decodes_to_something_else, walks_backwards
+
+
+@pytest.mark.parametrize("role", ["counterfactual", "explainer"])
+def test_role_must_fit_the_result(role: str) -> None:
+    made = explaining(lambda self, model, x, target, ctx: map_of(x))
+    made.role = role
+    (result,) = failed(check_explainer(made)).values()
+    assert result.check == "role"
+    assert "counterfactual" in result.fix
+
+
 @pytest.mark.parametrize(
     ("body", "check", "text"),
     [
@@ -248,6 +262,11 @@ def walks_backwards(self, model, x, target, ctx):
             lambda s, m, x, q, c: gvr.Explanation(x.sum(1).to("meta")),
             "device",
             "attribution is on meta",
+        ),
+        (
+            lambda s, m, x, q, c: gvr.Explanation(x.sum(1), x),
+            "role",
+            "returns a counterfactual as attribution",
         ),
         (drawn_by_batch, "batch", "draw once for the batch, or per image from its own pixels"),
         (normalises_the_batch, "batch", "when images are explained one at a time"),

@@ -1,4 +1,4 @@
-"""Packages of plugins to begin with: they install, run, and pass their own tests."""
+"""Templates of plugin packages that install, run, and pass their own tests."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ FILES = {
 
 @dataclass(frozen=True)
 class Package:
-    """What a new package is called, all over it."""
+    """The names of a new package."""
 
     kind: Kind
     name: str
 
     @property
     def distribution(self) -> str:
-        """The name that pip knows."""
+        """The name for pip."""
         return f"gvr-{self.name}"
 
     @property
     def bare(self) -> str:
-        """The name as part of a file's."""
+        """The name in file names."""
         return self.name.replace("-", "_")
 
     @property
     def module(self) -> str:
-        """The name that Python imports."""
+        """The name of the module."""
         return f"gvr_{self.bare}"
 
     @property
@@ -62,40 +62,40 @@ class Package:
 
     @property
     def summary(self) -> str:
-        """What the plugin does, for lists."""
+        """What the plugin does, in one line."""
         return SUMMARIES[self.kind]
 
 
 def new_package(kind: Kind, name: str, registry: Registry) -> Package:
-    """Return a package of a name that is free. Raises `UsageError`."""
+    """Validate the name of a new package. Raises `UsageError`."""
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"'{name}' is no name for a plugin; write small letters, digits and single hyphens, "
+            f"'{name}' is not a valid name; use lower-case letters, digits and single hyphens, "
             "e.g. smooth-gradient"
         )
     package = Package(kind, name)
     if name == ALL or keyword.iskeyword(package.cls):
-        raise UsageError(f"'{name}' means something else already; choose another name")
+        raise UsageError(f"'{name}' is reserved; choose another name")
     for row in registry.rows:
         if (row.plugin.kind, row.plugin.name) == (kind, name):
             raise UsageError(
-                f"{kind} '{name}' is there already, from {row.distribution}; choose another name"
+                f"{kind} '{name}' exists already in {row.distribution}; choose another name"
             )
     if importlib.util.find_spec(package.module):
         raise UsageError(
-            f"the module {package.module} is there already, and a plugin '{name}' would hide it; "
+            f"the module {package.module} exists already and would be hidden by a plugin '{name}'; "
             "choose another name"
         )
     return package
 
 
 def write_package(package: Package, folder: Path) -> list[Path]:
-    """Write the files into a folder that is not there yet. Raises `UsageError`."""
+    """Write the files into a new folder. Raises `UsageError`."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("gvr_bench.registry.scaffold", "templates"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - it writes Python and TOML, of names that were checked
+        autoescape=False,  # noqa: S701 - it writes Python and TOML from validated names
     )
     names = {"module": package.module, "kind": package.kind, "bare": package.bare}
     written = []
@@ -108,7 +108,7 @@ def write_package(package: Package, folder: Path) -> list[Path]:
             file.write_text(source.render(package=package, version=__version__), encoding="utf-8")
             written.append(file)
     except FileExistsError as error:
-        raise UsageError(f"{folder} is there already; choose another with --out DIR") from error
+        raise UsageError(f"{folder} exists already; choose another with --out DIR") from error
     except OSError as error:
         raise UsageError(
             f"cannot write {folder}: {error.strerror or error}; choose another with --out DIR"
