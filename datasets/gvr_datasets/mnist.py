@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gvr_bench.api as gvr
-from gvr_datasets.csv_reader import stay_inside
-from gvr_datasets.digit_task import TenDigits, digit_split
+from gvr_datasets.digits import TenDigits, digit_split
 from gvr_datasets.idx import read_idx
+from gvr_datasets.image_tables import stay_inside
 
 _EDGE = 28
 _VALIDATION = 5_000

@@ -14,10 +14,10 @@ from pydantic import Field
 
 import gvr_bench.api as gvr
 from gvr_bench.api import letterbox
-from gvr_datasets.class_names import ClassSettings, Names, refuse_classes, two_classes
-from gvr_datasets.presets import SIZES
+from gvr_datasets.splits import SIZES
+from gvr_datasets.tasks import ClassSettings, Names, refuse_classes, two_classes
 
-MOST_BYTES = 2**31  # of one array; those of MedMNIST have half as many at 64 pixels
+MAX_BYTES = 2**31  # of one array; those of MedMNIST have half as many at 64 pixels
 _PARTS = {"train": "train", "validation": "val", "test": "test"}
 _NEEDS = (
     "it needs the arrays train_images, train_labels, val_images, val_labels, test_images and "
@@ -128,18 +128,18 @@ class Npz(gvr.Dataset):
         """Labels (N, columns) of every split."""
         read = {name: read_labels(self._path, f"{part}_labels") for name, part in _PARTS.items()}
         if len({labels.shape[1] for labels in read.values()}) > 1:
-            said = ", ".join(f"{labels.shape}" for labels in read.values())
-            raise gvr.DataError(f"{self._path}: the labels are {said}; as many columns expected")
+            shapes = ", ".join(f"{labels.shape}" for labels in read.values())
+            raise gvr.DataError(f"{self._path}: the labels are {shapes}; as many columns expected")
         if read["train"].max() == read["train"].min():
             raise gvr.DataError(f"{self._path}: all train_labels are {read['train'].max()}")
         return read
 
     @functools.cached_property
     def _path(self) -> Path:
-        given = self.settings.file
-        if given is None:
+        file = self.settings.file
+        if file is None:
             raise gvr.DataError(f"the data set 'npz' was given no file; {_NEEDS}")
-        path = given.expanduser() if self.root is None else self.root / given
+        path = file.expanduser() if self.root is None else self.root / file
         if not path.is_file():
             raise gvr.DataError(f"there is no file {path}; {_NEEDS}")
         return path
@@ -155,17 +155,17 @@ def read_labels(path: Path, key: str) -> NDArray[np.int64]:
             "numbers expected"
         )
     labels = labels.astype(np.int64)
-    most = 1 if labels.shape[1] > 1 else 999
-    if labels.min() < 0 or labels.max() > most:
+    largest = 1 if labels.shape[1] > 1 else 999
+    if labels.min() < 0 or labels.max() > largest:
         raise gvr.DataError(
-            f"{path}: {key} holds {labels.min()} to {labels.max()}, 0 to {most} expected"
+            f"{path}: {key} holds {labels.min()} to {labels.max()}, 0 to {largest} expected"
         )
     return labels
 
 
 def read_shape(path: Path, key: str) -> tuple[int, ...]:
     """Shape of an array, from its header. Raises `DataError`."""
-    return _read(path, key, whole=False).shape
+    return _read(path, key, header_only=True).shape
 
 
 def read_array(path: Path, key: str) -> NDArray[Any]:
@@ -173,10 +173,10 @@ def read_array(path: Path, key: str) -> NDArray[Any]:
 
     Raises `DataError`.
     """
-    return _read(path, key, whole=True)
+    return _read(path, key, header_only=False)
 
 
-def _read(path: Path, key: str, *, whole: bool) -> NDArray[Any]:
+def _read(path: Path, key: str, *, header_only: bool) -> NDArray[Any]:
     """Read an array, or a stand-in of its shape."""
     from numpy.lib import format as npy
 
@@ -187,7 +187,7 @@ def _read(path: Path, key: str, *, whole: bool) -> NDArray[Any]:
                 read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
                 shape, _, dtype = read_header[npy.read_magic(file)](file)
             _check(shape, dtype, member.file_size)
-            if not whole:
+            if header_only:
                 return np.broadcast_to(np.zeros((), dtype), shape)
             with archive.open(member) as file:
                 return np.asarray(npy.read_array(file, allow_pickle=False))
@@ -195,8 +195,8 @@ def _read(path: Path, key: str, *, whole: bool) -> NDArray[Any]:
         raise gvr.DataError(f"{path} has no array {key}; {_NEEDS}") from error
     # A broken archive raises BadZipFile, zlib.error, EOFError, NotImplementedError and others.
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise gvr.DataError(f"cannot read {key} of {path}: {said}; {_NEEDS}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise gvr.DataError(f"cannot read {key} of {path}: {reason}; {_NEEDS}") from error
 
 
 def _check(shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
@@ -204,7 +204,7 @@ def _check(shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
     size = math.prod(shape) * dtype.itemsize
     if dtype.hasobject:
         raise ValueError("it holds objects, numbers expected")
-    if not 0 <= size <= min(room, MOST_BYTES):
+    if not 0 <= size <= min(room, MAX_BYTES):
         raise ValueError(
-            f"it says it has {size:,} bytes, at most {min(room, MOST_BYTES):,} expected"
+            f"it says it has {size:,} bytes, at most {min(room, MAX_BYTES):,} expected"
         )

@@ -12,15 +12,19 @@ from pydantic import Field
 
 import gvr_bench.api as gvr
 from gvr_bench.api import read_pictures
-from gvr_datasets.bnp_task import BNP
-from gvr_datasets.csv_reader import read_records
-from gvr_datasets.image_paths import check_name, check_patient, digest_sizes, find_sizes
-from gvr_datasets.presets import SIZES
-from gvr_datasets.splits import split_patients
+from gvr_datasets.image_tables import (
+    check_name,
+    check_patient,
+    digest_sizes,
+    find_sizes,
+    read_records,
+)
+from gvr_datasets.splits import SIZES, split_patients
+from gvr_datasets.tasks import BNP
 
 _TABLE, _COLUMNS = "table.csv", ("file", "patient", "bnp")
 # What float32 targets can hold, in ng/L.
-_LEAST, _MOST = map(float, (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+_MIN, _MAX = map(float, (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _NEEDS = (
     f"it needs {_TABLE} with the columns {', '.join(_COLUMNS)} (ng/L, empty where not known) and "
     "the images it names (PNG, JPEG, TIFF or DICOM); then add --data-root DIR, or run now without "
@@ -161,7 +165,7 @@ def _bnp(cell: str, where: str) -> float:
         value = 0.0 if "_" in cell else float(cell)
     except ValueError:
         value = 0.0
-    if not _LEAST <= value <= _MOST:
+    if not _MIN <= value <= _MAX:
         raise gvr.DataError(
             f"{where}: bnp {cell!r} is not a positive number of ng/L; leave the cell empty where "
             "it is not known"

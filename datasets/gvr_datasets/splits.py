@@ -1,11 +1,17 @@
-"""Who is in which split: patients are kept together."""
+"""The split of each patient, and image sizes by profile."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 
 import gvr_bench.api as gvr
+
+SIZES: Mapping[str, Mapping[str, int]] = {
+    "quick": {"size": 32},
+    "standard": {"size": 64},
+    "paper": {"size": 128},
+}
 
 
 def split_patients(

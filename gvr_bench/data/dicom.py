@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from pydicom import Dataset
 
-MOST_BYTES = 2**28  # of one file; the largest picture that is read has less without compression
-MOST_RUNS = 2**26  # bytes of run lengths, which unpack to 64 times as many at most
+MAX_BYTES = 2**28  # of one file; the largest picture that is read has less without compression
+MAX_RUN_BYTES = 2**26  # bytes of run lengths, which unpack to 64 times as many at most
 _PREAMBLE = 128  # bytes before the letters DICM
 _COUNTS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored")
 _LOOKS = (
@@ -76,9 +76,9 @@ def _read_header(path: Path) -> Dataset:
         name = "unknown" if syntax is None else syntax.name
         raise ValueError(f"its transfer syntax is {name}, which is not read")
     with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
     return pydicom.dcmread(
         io.BytesIO(content), specific_tags=["TransferSyntaxUID", *_COUNTS, *_LOOKS, *_REST]
     )
@@ -124,8 +124,8 @@ def _check_frame(ds: Dataset) -> None:
             f"it is compressed as {syntax.name}, for which no decoder is installed: "
             "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
         )
-    if syntax == RLELossless and len(ds.PixelData) > MOST_RUNS:
-        raise ValueError(f"its run lengths have more than {MOST_RUNS:,} bytes")
+    if syntax == RLELossless and len(ds.PixelData) > MAX_RUN_BYTES:
+        raise ValueError(f"its run lengths have more than {MAX_RUN_BYTES:,} bytes")
     if not syntax.is_compressed or syntax == RLELossless:
         return
     # What Pillow does not know is left to the decoder that the user has installed for it.

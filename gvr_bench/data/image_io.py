@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Others of Pillow's are too many to trust, and one runs programs.
 FORMATS = ("PNG", "JPEG", "TIFF")
-MOST_PIXELS = 2**26  # of one image; the largest detectors make half as many
+MAX_PIXELS = 2**26  # of one image; the largest detectors make half as many
 _BITS, _PHOTOMETRIC, _NUMBERS = 258, 262, 339  # tags of a TIFF
 
 
@@ -165,7 +165,7 @@ def _opened(path: Path) -> Iterator[Image]:
     try:
         with path.open("rb") as file:
             if is_dicom(file):
-                yield read_dicom(path, MOST_PIXELS)
+                yield read_dicom(path, MAX_PIXELS)
                 return
             with Image.open(file, formats=FORMATS) as image:
                 _check(image)
@@ -190,7 +190,7 @@ def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None)
 def _check(image: Image) -> None:
     """Refuse, from the header alone, what would take the machine's memory or is no one picture."""
     width, height = image.size
-    if width * height > MOST_PIXELS:
+    if width * height > MAX_PIXELS:
         raise ValueError(f"it says it has {width:,} x {height:,} pixels, too many")
     if image.format == "PNG" and getattr(image, "is_animated", False):
         raise ValueError("it is animated, and one picture is expected")

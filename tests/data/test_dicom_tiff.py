@@ -17,7 +17,7 @@ from PIL import Image
 import gvr_bench.api as gvr
 from gvr_bench.core.types import ImageSpec
 from gvr_bench.data import dicom
-from gvr_bench.data.image_io import MOST_PIXELS, read_extent, read_mask, read_picture, read_pictures
+from gvr_bench.data.image_io import MAX_PIXELS, read_extent, read_mask, read_picture, read_pictures
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM is an extra: pip install 'gvr-bench[dicom]'")
 
@@ -112,16 +112,16 @@ def test_a_file_that_is_deflated_as_a_whole_is_not_unpacked(tmp_path: Path) -> N
 
 
 def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(dicom, "MOST_BYTES", 500)
+    monkeypatch.setattr(dicom, "MAX_BYTES", 500)
     assert "it has more than 500 bytes" in fault(write(tmp_path / "a.dcm", GREY))
-    assert dicom.MOST_BYTES < 4 * MOST_PIXELS
+    assert dicom.MAX_BYTES < 4 * MAX_PIXELS
 
 
 def test_run_lengths_that_could_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch) -> None:
     made = dataset(GREY)
     made.compress(pydicom.uid.RLELossless)
     made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    monkeypatch.setattr(dicom, "MOST_RUNS", 100)
+    monkeypatch.setattr(dicom, "MAX_RUN_BYTES", 100)
     assert "its run lengths have more than 100 bytes" in fault(tmp_path / "a.dcm")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gvr_datasets.chestxray8.tables import read_boxes, read_names, read_rows
-from gvr_datasets.csv_reader import read_records
+from gvr_datasets.image_tables import read_records
 from gvr_datasets.radiographs import read_rows as read_own_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

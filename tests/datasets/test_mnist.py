@@ -36,16 +36,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Plays the mirrors' part: no test uses the network."""
-    monkeypatch.setenv("no_proxy", "*")
-    with serving() as running:
+    with serving(monkeypatch) as running:
         monkeypatch.setattr(mnist_module, "_MIRRORS", (f"{running.address}/",))
         yield running
 
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(mnist_module, "_MIRRORS", ("http://127.0.0.1:1/",))
+    monkeypatch.setattr(mnist_module, "_MIRRORS", ("https://127.0.0.1:1/",))
 
 
 def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, no_network) -> None:
@@ -77,9 +75,9 @@ def small_files_are_right(
 
 def test_without_files_it_is_downloaded_once(cache, server, small_files_are_right) -> None:
     first = mnist(None).fingerprint()
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
     assert mnist(None).fingerprint() == first
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
     assert len(list((cache / "MNIST" / "raw").glob("*.gz"))) == 4
 
 
@@ -102,7 +100,7 @@ def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, server) ->
         mnist(tmp_path).split("train")
     for part in (str(tmp_path), str(tmp_path / "MNIST" / "raw"), TRAIN, "--dataset digits"):
         assert part in str(caught.value)
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_folder_without_one_of_the_four_files_is_refused(tmp_path, write_mnist) -> None:

@@ -99,7 +99,7 @@ def test_objects_are_refused_unread(path) -> None:
 
 def test_an_array_that_says_it_is_huge_is_refused_unread(path, monkeypatch) -> None:
     save(path, **arrays())
-    monkeypatch.setattr(npz, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(npz, "MAX_BYTES", 20_000)
     assert "it says it has 23,520 bytes, at most 20,000 expected" in fault(path)
 
 

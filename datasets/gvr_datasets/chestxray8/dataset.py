@@ -14,8 +14,7 @@ from gvr_bench.api import Placement, place, read_extent, read_pictures
 from gvr_datasets.chestxray8.downloads import RELEASE
 from gvr_datasets.chestxray8.files import Release, open_release
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
-from gvr_datasets.presets import SIZES
-from gvr_datasets.splits import split_patients
+from gvr_datasets.splits import SIZES, split_patients
 
 _TEST_SHARE = 0.2
 
@@ -72,8 +71,8 @@ class ChestXray8(gvr.Dataset):
             return read_pictures([files[position] for position in index], image)
 
         def truth(index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.GroundTruth:
-            asked = [(rows[i], FINDINGS[k]) for i, k in zip(index, output, strict=True)]
-            return gvr.GroundTruth(mask=_masks(release, asked, image.size))
+            pairs = [(rows[i], FINDINGS[k]) for i, k in zip(index, output, strict=True)]
+            return gvr.GroundTruth(mask=_masks(release, pairs, image.size))
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),
@@ -103,10 +102,10 @@ class ChestXray8(gvr.Dataset):
         )
 
 
-def _masks(release: Release, asked: list[tuple[Row, str]], size: int) -> NDArray[np.bool_]:
+def _masks(release: Release, pairs: list[tuple[Row, str]], size: int) -> NDArray[np.bool_]:
     assert release.boxes is not None
-    masks = np.zeros((len(asked), size, size), dtype=np.bool_)
-    for mask, (row, finding) in zip(masks, asked, strict=True):
+    masks = np.zeros((len(pairs), size, size), dtype=np.bool_)
+    for mask, (row, finding) in zip(masks, pairs, strict=True):
         boxes = release.boxes.get((row.name, finding), [])
         if boxes:
             width, height = read_extent(release.file(row))

@@ -10,7 +10,7 @@ from typing import Literal
 
 import gvr_bench.api as gvr
 from gvr_datasets.chestxray8.tables import Box, Row, read_boxes, read_names, read_rows
-from gvr_datasets.csv_reader import stay_inside
+from gvr_datasets.image_tables import stay_inside
 
 _TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 _TRAIN_LIST, _TEST_LIST, _BOXES = "train_val_list.txt", "test_list.txt", "BBox_List_2017.csv"
@@ -56,19 +56,19 @@ def open_release(root: Path | None, missing: Literal["error", "skip"]) -> Releas
     folders = _folders(root)
     if not folders:
         raise gvr.DataError(f"no images/ and no images_001/images in {root}; {_NEEDS}")
-    found = _scan(folders, {row.name for row in rows}, root)
-    present = [row for row in rows if row.name in found]
+    present_files = _scan(folders, {row.name for row in rows}, root)
+    present = [row for row in rows if row.name in present_files]
     if len(present) < len(rows):
-        _check_missing(rows, found, table, folders, missing)
+        _check_missing(rows, present_files, table, folders, missing)
     lists = [root / name for name in (_TRAIN_LIST, _TEST_LIST) if (root / name).is_file()]
     boxes = root / _BOXES
     sources = [table, *lists, *([boxes] if boxes.is_file() else [])]
     return Release(
         rows=present,
-        folders={name: folder for name, (folder, _) in found.items()},
+        folders={name: folder for name, (folder, _) in present_files.items()},
         test=_official(lists, present, root),
         boxes=read_boxes(boxes, root) if boxes.is_file() else None,
-        digest=_digest(sources, found),
+        digest=_digest(sources, present_files),
     )
 
 
@@ -79,33 +79,37 @@ def _folders(root: Path) -> list[Path]:
 
 def _scan(folders: list[Path], names: set[str], root: Path) -> dict[str, tuple[Path, int]]:
     """The folder and the size in bytes of each named image; the first folder that has it counts."""
-    found: dict[str, tuple[Path, int]] = {}
+    present_files: dict[str, tuple[Path, int]] = {}
     for folder in folders:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name not in names or entry.name in found:
+                if entry.name not in names or entry.name in present_files:
                     continue
                 if entry.is_symlink():
                     stay_inside(folder / entry.name, root)
                 if entry.is_file():
-                    found[entry.name] = (folder, entry.stat().st_size)
-    return found
+                    present_files[entry.name] = (folder, entry.stat().st_size)
+    return present_files
 
 
 def _check_missing(
     rows: list[Row],
-    found: dict[str, tuple[Path, int]],
+    present_files: dict[str, tuple[Path, int]],
     table: Path,
     folders: list[Path],
     missing: Literal["error", "skip"],
 ) -> None:
-    if found and missing == "skip":
+    if present_files and missing == "skip":
         return
-    first = next(row.name for row in rows if row.name not in found)
+    first = next(row.name for row in rows if row.name not in present_files)
     looked = ", ".join(map(str, folders))
-    hint = "use those that are there with --dataset chestxray8:missing=skip" if found else _NEEDS
+    hint = (
+        "use those that are there with --dataset chestxray8:missing=skip"
+        if present_files
+        else _NEEDS
+    )
     raise gvr.DataError(
-        f"{len(rows) - len(found):,} of the {len(rows):,} images named in {table} are not on disk, "
+        f"{len(rows) - len(present_files):,} of the {len(rows):,} images named in {table} are not on disk, "
         f"the first is {first}; looked in {looked}; {hint}"
     )
 
@@ -141,12 +145,12 @@ def _official(lists: list[Path], rows: list[Row], root: Path) -> set[str] | None
     return test
 
 
-def _digest(sources: list[Path], found: dict[str, tuple[Path, int]]) -> str:
+def _digest(sources: list[Path], present_files: dict[str, tuple[Path, int]]) -> str:
     digest = hashlib.sha256()
     for path in sources:
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode())
         digest.update(content)
-    for name in sorted(found):
-        digest.update(f"{name} {found[name][1]}\n".encode())
+    for name in sorted(present_files):
+        digest.update(f"{name} {present_files[name][1]}\n".encode())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gvr_bench.api as gvr
-from gvr_datasets.csv_reader import is_plain, read_records, read_text
+from gvr_datasets.image_tables import is_plain, read_records, read_text
 
 FINDINGS = (
     "Atelectasis",

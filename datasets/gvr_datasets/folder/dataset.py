@@ -13,11 +13,10 @@ import gvr_bench.api as gvr
 from gvr_bench.api import read_mask, read_pictures
 from gvr_datasets.folder.listing import SPLITS, Listing, Row, open_listing
 from gvr_datasets.folder.tasks import Targets, TaskSettings, read_task
-from gvr_datasets.presets import SIZES
-from gvr_datasets.splits import split_patients
+from gvr_datasets.splits import SIZES, split_patients
 
 
-def _whole(value: Any) -> Any:
+def _as_integer(value: Any) -> Any:
     """Read a number as it comes from a command line."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
@@ -46,7 +45,7 @@ class ImageFolder(gvr.Dataset):
 
         table: str = "table.csv"
         size: int = Field(default=128, ge=8, le=1024)
-        channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = 1
+        channels: Annotated[Literal[1, 3], BeforeValidator(_as_integer)] = 1
         seed: int = Field(default=0, ge=0)
         test: float = Field(default=0.2, gt=0, lt=1)
         validation: float = Field(default=0.1, gt=0, lt=1)
@@ -113,7 +112,7 @@ class ImageFolder(gvr.Dataset):
         """The split of each patient. Raises `DataError` where one has nothing to learn from."""
         listing, settings = self._listing, self.settings
         if listing.rows[0].split:
-            parts = _given_parts(listing)
+            parts = _table_splits(listing)
             advice = "or move patients between the splits"
         else:
             parts = split_patients(
@@ -135,7 +134,7 @@ class ImageFolder(gvr.Dataset):
         return parts
 
 
-def _given_parts(listing: Listing) -> dict[str, str]:
+def _table_splits(listing: Listing) -> dict[str, str]:
     """The splits that the table names, one per patient. Raises `DataError`."""
     parts: dict[str, str] = {}
     for row in listing.rows:

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gvr_bench.api as gvr
-from gvr_datasets.csv_reader import is_plain, read_header, read_records, stay_inside
-from gvr_datasets.image_paths import check_name, check_patient, digest_sizes, find_sizes
+from gvr_datasets.image_tables import (
+    check_name,
+    check_patient,
+    digest_sizes,
+    find_sizes,
+    is_plain,
+    read_header,
+    read_records,
+    stay_inside,
+)
 
 RESERVED = ("file", "patient", "split", "mask")
 SPLITS = ("train", "validation", "test")
-_SPELT = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+_SPLIT_NAMES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"}
 CLASS = "class"  # the one column of a folder without a table
 
@@ -81,36 +89,36 @@ def _open_table(path: Path, root: Path, targets: tuple[str, ...]) -> Listing:
     return Listing(root, path, columns, rows, digest_sizes(path.read_bytes(), sizes))
 
 
-def _read_rows(path: Path, root: Path, columns: tuple[str, ...], given: list[str]) -> list[Row]:
-    """Read the table in its order; `given` are those reserved columns that it has."""
+def _read_rows(path: Path, root: Path, columns: tuple[str, ...], reserved: list[str]) -> list[Row]:
+    """Read the table in its order; `reserved` are its columns with a meaning of their own."""
     rows: dict[str, Row] = {}
-    for line, (cell, *fields) in read_records(path, root, ("file", *given, *columns)):
+    for line, (cell, *fields) in read_records(path, root, ("file", *reserved, *columns)):
         where = f"{path}, line {line}"
         name = check_name(cell, where)
         if name in rows:
             raise gvr.DataError(f"{where}: {name!r} has a row already; one row per image expected")
-        said = dict(zip(given, fields, strict=False))
-        patient = check_patient(said.get("patient", name), name, where)
-        split = _split(said["split"], where) if "split" in said else ""
-        mask = check_name(said["mask"], where) if said.get("mask") else ""
-        rows[name] = Row(where, name, patient, tuple(fields[len(given) :]), split, mask)
+        cell_of = dict(zip(reserved, fields, strict=False))
+        patient = check_patient(cell_of.get("patient", name), name, where)
+        split = _split(cell_of["split"], where) if "split" in cell_of else ""
+        mask = check_name(cell_of["mask"], where) if cell_of.get("mask") else ""
+        rows[name] = Row(where, name, patient, tuple(fields[len(reserved) :]), split, mask)
     if not rows:
         raise gvr.DataError(f"{path} has a header but no rows")
     return list(rows.values())
 
 
 def _split(cell: str, where: str) -> str:
-    if cell not in _SPELT:
+    if cell not in _SPLIT_NAMES:
         raise gvr.DataError(f"{where}: split {cell!r} is none of {', '.join(SPLITS)}")
-    return _SPELT[cell]
+    return _SPLIT_NAMES[cell]
 
 
 def _from_subfolders(root: Path) -> Iterator[Row]:
     """Yield the images in subfolders named after their class, below their split where there is."""
     folders = _subfolders(root)
-    if folders and all(folder.name in _SPELT for folder in folders):
+    if folders and all(folder.name in _SPLIT_NAMES for folder in folders):
         for folder in folders:
-            yield from _of_classes(root, _subfolders(folder), _SPELT[folder.name])
+            yield from _of_classes(root, _subfolders(folder), _SPLIT_NAMES[folder.name])
     else:
         yield from _of_classes(root, folders, "")
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import gvr_bench.api as gvr
-from gvr_datasets.class_names import ClassSettings, Names, refuse_classes, two_classes
-from gvr_datasets.csv_reader import is_plain
 from gvr_datasets.folder.listing import Listing, Row
+from gvr_datasets.image_tables import is_plain
+from gvr_datasets.tasks import ClassSettings, Names, refuse_classes, two_classes
 
 TaskKind = Literal["regression", "binary", "multilabel", "multiclass"]
 Targets = NDArray[np.float32]
-_MOST = float(np.finfo(np.float32).max)  # of a target
-MOST_CLASSES = 50  # of a task that nobody has named
+_MAX = float(np.finfo(np.float32).max)  # of a target
+MAX_CLASSES = 50  # of a task that nobody has named
 
 
 class TaskSettings(ClassSettings):
@@ -82,13 +82,13 @@ def _infer(listing: Listing) -> TaskKind:
     (only,) = numbers
     if only <= {0.0, 1.0}:
         return "binary"
-    whole = all(value is not None and value.is_integer() for value in only)
-    if None not in only and not (whole and len(only) <= MOST_CLASSES):
+    integers = all(value is not None and value.is_integer() for value in only)
+    if None not in only and not (integers and len(only) <= MAX_CLASSES):
         return "regression"
-    if len(only) > MOST_CLASSES or len(values[0]) > MOST_CLASSES:
+    if len(only) > MAX_CLASSES or len(values[0]) > MAX_CLASSES:
         raise gvr.UsageError(
             f"{listing.source}: {listing.columns[0]!r} holds {len(values[0]):,} different texts, "
-            f"at most {MOST_CLASSES} are taken for classes; choose another column with targets=, "
+            f"at most {MAX_CLASSES} are taken for classes; choose another column with targets=, "
             "or say task=multiclass"
         )
     return "multiclass"
@@ -101,9 +101,9 @@ def _classes(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Target
     names = sorted(set(spelt.values()), key=_by_number)
     odd = [name for name in names if not is_plain(name)]
     if odd or len(names) < 2:
-        said = f"holds the class {odd[0]!r}" if odd else f"holds {len(names)} class(es)"
+        fault = f"holds the class {odd[0]!r}" if odd else f"holds {len(names)} class(es)"
         raise gvr.DataError(
-            f"{listing.source}: {listing.columns[0]!r} {said}; two that can be shown are needed"
+            f"{listing.source}: {listing.columns[0]!r} {fault}; two that can be shown are needed"
         )
     often: Counter[str] = Counter()
     for cell, n in counts.items():
@@ -163,7 +163,7 @@ def _value(cell: str, column: str, row: Row, task: gvr.Task) -> float:
                 "the cell empty where it is not known"
             )
         return value
-    if value is None or (task.scale.log and value <= 0) or abs(value) > _MOST:
+    if value is None or (task.scale.log and value <= 0) or abs(value) > _MAX:
         positive = "positive " if task.scale.log else ""
         raise gvr.DataError(
             f"{row.where}: {column} {cell!r} is not a {positive}number; leave the cell empty "
@@ -193,9 +193,9 @@ def _by_number(name: str) -> tuple[float, str]:
 
 def _refuse_regression(settings: TaskSettings, kind: TaskKind) -> None:
     """Refuse settings of a task that it is not. Raises `UsageError`."""
-    given = settings.model_fields_set & {"threshold", "unit", "log", "divisor"}
-    if kind != "regression" and given:
+    misplaced = settings.model_fields_set & {"threshold", "unit", "log", "divisor"}
+    if kind != "regression" and misplaced:
         raise gvr.UsageError(
-            f"{', '.join(sorted(given))}: for regression alone, and this task is {kind}; leave "
+            f"{', '.join(sorted(misplaced))}: for regression alone, and this task is {kind}; leave "
             "it out, or say task=regression"
         )

@@ -94,8 +94,8 @@ def draw_lungs(study: Study, shape: Shape, grid: Grid) -> Lungs:
     fluid = np.zeros_like(mask)
     rows = np.flatnonzero((wet != dry).any(axis=(1, 2)))
     if len(rows):
-        whole = step(np.minimum(depth[rows], (dry - grid.y)[rows]), soft[rows])
-        fluid[rows] = whole - mask[rows]
+        dry_mask = step(np.minimum(depth[rows], (dry - grid.y)[rows]), soft[rows])
+        fluid[rows] = dry_mask - mask[rows]
     return Lungs(mask, fluid)
 
 
@@ -285,14 +285,14 @@ def draw_vessels(study: Study, state: State, grid: Grid) -> Floats:
     size = grid.row.shape[1]
     detail = 1 if size < 48 else 2 if size < 96 else 3 if size < 192 else 5
     x, y, radius, weight = vessel_points(study, state, detail)
-    seen = np.hypot(radius, 0.8 * grid.soft[:, :, 0])
-    weight = weight * study.body["vessels"][:, :, 0] * (radius / seen) ** 0.7
+    width = np.hypot(radius, 0.8 * grid.soft[:, :, 0])
+    weight = weight * study.body["vessels"][:, :, 0] * (radius / width) ** 0.7
     side = np.array(SIDES, dtype=np.float32)[None, :]
     n = len(x)
     hila_x = np.concatenate([x, np.broadcast_to(0.17 * side, (n, 2))], axis=1)
     hila_y = np.concatenate([y, np.broadcast_to(HILUM[1] - 0.02 * side, (n, 2))], axis=1)
-    wide = np.concatenate([seen, np.full((n, 2), 0.055, np.float32)], axis=1)
-    high = np.concatenate([seen, np.full((n, 2), 0.11, np.float32)], axis=1)
+    wide = np.concatenate([width, np.full((n, 2), 0.055, np.float32)], axis=1)
+    high = np.concatenate([width, np.full((n, 2), 0.11, np.float32)], axis=1)
     bulk = 0.12 + 0.05 * state.severity[:, None]
     weight = np.concatenate([weight, np.broadcast_to(bulk, (n, 2))], axis=1)
     return blobs(grid.row, grid.column, hila_x, hila_y, wide, high, weight)

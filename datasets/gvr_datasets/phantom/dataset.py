@@ -16,10 +16,10 @@ from pydantic import Field
 from threadpoolctl import ThreadpoolController
 
 import gvr_bench.api as gvr
-from gvr_datasets.bnp_task import BNP
 from gvr_datasets.phantom import patients, render
 from gvr_datasets.phantom.counter_rng import Draws
 from gvr_datasets.phantom.patients import FINDINGS, Population, State, Study
+from gvr_datasets.tasks import BNP
 
 CHUNK = 2**17  # pixels that are worked on at once: arrays that stay in the cache
 VISIBLE = 0.05  # change of intensity in [0, 1] that counts, 0.1 on the models' scale
@@ -114,8 +114,8 @@ def _labelled(patient: NDArray[np.int64], people: np.ndarray, share: float) -> N
     """Which images belong to the labelled patients; a larger share contains a smaller one."""
     _, first = np.unique(patient, return_index=True)
     chance = Draws(people[first]).uniform("labelled")[:, 0]
-    kept = np.argsort(chance, kind="stable")[: max(1, round(share * len(chance)))]
-    return np.isin(patient, kept)
+    labelled = np.argsort(chance, kind="stable")[: max(1, round(share * len(chance)))]
+    return np.isin(patient, labelled)
 
 
 class Scans:
@@ -154,11 +154,11 @@ class Scans:
         findings = self.settings.task == "findings"
 
         def work(part: slice, study: Study, state: State) -> None:
-            asked = output[part] if findings else None
-            twin = render.clean(study, state.without(asked), size)
+            own = output[part] if findings else None
+            twin = render.clean(study, state.without(own), size)
             mask[part] = change_mask(render.clean(study, state, size), twin)
             twins[part] = render.expose(twin, render.noise(study, size))
-            distractor[part] = render.device_mask(study, state.only_device(asked), size)
+            distractor[part] = render.device_mask(study, state.only_device(own), size)
 
         self._each(index, work)
         return gvr.GroundTruth(mask=mask, counterfactual=twins, distractor=distractor)
@@ -172,14 +172,14 @@ class Scans:
         length = max(1, CHUNK // self.settings.size**2)
         parts = [slice(i, min(i + length, len(index))) for i in range(0, len(index), length)]
 
-        def one(part: slice) -> None:
+        def render_part(part: slice) -> None:
             work(part, study.rows(part), state.rows(part))
 
         # Small matrix products that are cut up again by the BLAS get slower, up to 300 times.
         with _rendering, _libraries().limit(limits=1, user_api="blas"):
             workers = min(len(parts), os.cpu_count() or 1)
             with ThreadPoolExecutor(max(workers, 1)) as pool:
-                list(pool.map(one, parts))
+                list(pool.map(render_part, parts))
 
 
 def change_mask(image: NDArray[np.float32], twin: NDArray[np.float32]) -> NDArray[np.bool_]:

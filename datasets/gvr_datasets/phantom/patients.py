@@ -8,8 +8,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_datasets.bnp_task import THRESHOLD
 from gvr_datasets.phantom.counter_rng import Draws, Floats, Keys, derive
+from gvr_datasets.tasks import THRESHOLD
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration",

@@ -31,14 +31,14 @@ def density(study: Study, state: State, grid: Grid) -> Floats:
     lung_air = body["lung_air"] * (1.0 - 0.12 * step(grid.row + 0.1, 0.6))
 
     lung = lungs.mask * (1.0 - heart)
-    seen = anatomy.draw_vessels(study, state, grid)
-    seen += findings.draw_opacity(study, state, grid)
+    structures = anatomy.draw_vessels(study, state, grid)
+    structures += findings.draw_opacity(study, state, grid)
     rows, air, pleura = findings.collapse(study, state, lungs, grid)
     if len(rows):
-        seen[rows] *= 1.0 - air
-        seen[rows] += 0.28 * pleura - 0.10 * air + 0.03
-    seen += findings.draw_dense(study, state, grid)
-    clear = lung * (0.55 * lung_air) - lung * seen
+        structures[rows] *= 1.0 - air
+        structures[rows] += 0.28 * pleura - 0.10 * air + 0.03
+    structures += findings.draw_dense(study, state, grid)
+    clear = lung * (0.55 * lung_air) - lung * structures
     total -= np.minimum(clear, 0.48)
     total += 0.16 * lungs.fluid
     # Behind the heart lies lung too, so that only part of its thickness is added.
@@ -64,15 +64,15 @@ def _soft_tissue(study: Study, grid: Grid) -> Floats:
 
 def develop(study: Study, exposed: Floats) -> Floats:
     """The film curve: density -> intensity in [0, 1], with gain, gamma and offset."""
-    trajectory = study.exposure
-    light = exposed * (trajectory["gain"] * 1.70)
+    film = study.exposure
+    light = exposed * (film["gain"] * 1.70)
     np.maximum(light, 0.0, out=light)
     light *= light
     light /= 1.0 + light
     # Between a square and a plain curve: a cheap gamma that keeps 0 and 1.
-    light += trajectory["gamma"] * light * (1.0 - light)
-    light *= 1.06 - trajectory["offset"]
-    light += trajectory["offset"]
+    light += film["gamma"] * light * (1.0 - light)
+    light *= 1.06 - film["offset"]
+    light += film["offset"]
     return light
 
 

@@ -1,13 +1,15 @@
-"""Text files and tables read by the names of their columns, from inside one folder."""
+"""Tables read by the names of their columns, and the image files that they name."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
+import stat
 import unicodedata
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 import gvr_bench.api as gvr
 
@@ -110,3 +112,57 @@ def _check_row(fields: list[str], width: int, positions: list[int], where: str) 
     # A quote that is never closed takes in the rows after it, up to the next quote.
     if any("\n" in field for i, field in enumerate(fields) if i not in positions):
         raise gvr.DataError(f"{where}: a field goes over several lines; close its quote")
+
+
+def check_name(cell: str, where: str) -> str:
+    """Return one spelling of a path that stays in the folder. Raises `DataError`."""
+    path = PurePosixPath(cell)
+    leaves = not path.parts or path.is_absolute() or ".." in path.parts or set(cell) & set("\\:")
+    if leaves or not is_plain(cell):
+        raise gvr.DataError(
+            f"{where}: {cell!r} is not the path of an image inside the folder, like images/1.png"
+        )
+    return str(path)
+
+
+def check_patient(patient: str, name: str, where: str) -> str:
+    """Return the patient of an image. Raises `DataError` where it cannot be shown."""
+    if not patient:
+        raise gvr.DataError(f"{where}: {name!r} has no patient")
+    if not is_plain(patient):
+        raise gvr.DataError(f"{where}: patient {patient!r} holds signs that cannot be shown")
+    return patient
+
+
+def find_sizes(names: Iterable[str], table: Path, root: Path) -> dict[str, int]:
+    """Sizes in bytes of all files that a table names. Raises `DataError` where some are absent."""
+    names = list(names)
+    for folder in {(root / name).parent for name in names}:
+        stay_inside(folder, root)
+    sizes = {name: _size(root / name, root) for name in names}
+    absent = [name for name, size in sizes.items() if size is None]
+    if absent:
+        raise gvr.DataError(
+            f"{len(absent):,} of the {len(sizes):,} images named in {table} are not on disk, the "
+            f"first is {str(root / absent[0])!r}; add them, or remove their rows"
+        )
+    return {name: size for name, size in sizes.items() if size is not None}
+
+
+def digest_sizes(table: bytes, sizes: Mapping[str, int]) -> str:
+    """Digest of a table, and of the names and sizes of its images in any order."""
+    digest = hashlib.sha256(table)
+    for name in sorted(sizes):
+        digest.update(f"\n{name} {sizes[name]}".encode())
+    return digest.hexdigest()
+
+
+def _size(path: Path, root: Path) -> int | None:
+    """Size in bytes; None where there is no such file."""
+    try:
+        info = path.lstat()
+        if stat.S_ISLNK(info.st_mode):
+            info = stay_inside(path, root).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return info.st_size if stat.S_ISREG(info.st_mode) else None

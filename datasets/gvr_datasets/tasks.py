@@ -1,4 +1,4 @@
-"""Names of classes: lists of them in settings, and the two that a rationale goes from and to."""
+"""Tasks that several data sets share: BNP, and classes with a source and a target."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pydantic import BeforeValidator, Field
 
 import gvr_bench.api as gvr
 
-_SHOWN = 12  # names in one error
+MAX_NAMES = 12  # in one error
+THRESHOLD = 100.0  # ng/L
+BNP = gvr.Task(
+    kind="regression",
+    outputs=("BNP",),
+    unit="ng/L",
+    threshold=THRESHOLD,
+    scale=gvr.Scale(log=True, divisor=10.0),
+)
 
 
 def _cut(value: Any) -> Any:
@@ -56,14 +64,14 @@ def refuse_classes(settings: ClassSettings, kind: str) -> None:
         )
 
 
-def _find(names: Sequence[str], wanted: str, setting: str) -> int:
-    if wanted in names:
-        return names.index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(names):
-        return int(wanted)
-    raise gvr.UsageError(f"{setting}={wanted} is no class; known: {_list(names)}")
+def _find(names: Sequence[str], name: str, setting: str) -> int:
+    if name in names:
+        return names.index(name)
+    if name.isdecimal() and int(name) < len(names):
+        return int(name)
+    raise gvr.UsageError(f"{setting}={name} is no class; known: {_list(names)}")
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
