@@ -27,6 +27,7 @@ from gvr_bench.explain.targets import (
     TargetSelection,
     reconstruction_error,
 )
+from gvr_bench.metrics.oracle import predictions
 from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import gains_from_bfloat16
@@ -34,7 +35,6 @@ from gvr_bench.pipeline.plan import Combination
 from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
 from gvr_bench.pipeline.steps.explanations import explain, gather, trajectory
 from gvr_bench.pipeline.steps.heads import activated
-from gvr_bench.pipeline.steps.metric_inputs import verdicts
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
 from gvr_bench.pipeline.steps.shards import joined
 
@@ -178,7 +178,8 @@ class Trained:
         if self.oracle is None:
             return {}
         target = self.oracle.target(batch.source, batch.target)
-        return self.in_unit(verdicts(target, self.oracle.outputs(images), suffix))
+        columns = predictions(target, self.oracle.outputs(images), suffix)
+        return self.in_unit({name: column.cpu().numpy() for name, column in columns.items()})
 
     @overload
     def explain(

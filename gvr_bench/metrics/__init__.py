@@ -1,28 +1,40 @@
-"""The scoreboard's metrics: one function each, declared once with direction, range and source."""
+"""The scoreboard's metrics: one function each, declared once with direction, range and source.
+
+A new group of metrics is one module with its input, its `GROUP` and its metrics, listed here.
+"""
 
 from __future__ import annotations
 
-from gvr_bench.metrics.base import GROUPS, Declaration, Evidence, Group, Metric, Score, score
-from gvr_bench.metrics.cost import COST
-from gvr_bench.metrics.decoding import DECODING, ORACLE_PREDICTION
-from gvr_bench.metrics.faithfulness import FAITHFULNESS
-from gvr_bench.metrics.ground_truth import TRUTH
-from gvr_bench.metrics.oracle import ORACLE
-from gvr_bench.metrics.prediction import PREDICTION, decoded_scores, predict_scores
-from gvr_bench.metrics.proximity import PROXIMITY
-from gvr_bench.metrics.realism import REALISM
-from gvr_bench.metrics.robustness import ROBUSTNESS
-from gvr_bench.metrics.sanity import SANITY
-from gvr_bench.metrics.simulatability import USEFULNESS
-from gvr_bench.metrics.stability import CONTAMINATION, REPEATABILITY
-from gvr_bench.metrics.validity import VALIDITY
+from gvr_bench.metrics import (
+    contamination,
+    cost,
+    decoding,
+    faithfulness,
+    ground_truth,
+    oracle,
+    prediction,
+    proximity,
+    realism,
+    repeatability,
+    robustness,
+    sanity,
+    simulatability,
+    validity,
+)
+from gvr_bench.metrics.base import Declaration, Group, Metric
+from gvr_bench.metrics.prediction import decoded_scores, predict_scores
+from gvr_bench.metrics.statistics import Score, score
 
-METRICS: tuple[Metric, ...] = (
-    *TRUTH, *VALIDITY, *ORACLE, *PROXIMITY, *REALISM, *FAITHFULNESS, *ROBUSTNESS, *SANITY,
-    *CONTAMINATION, *REPEATABILITY, *USEFULNESS, *COST,
+GROUPS: tuple[Group, ...] = (
+    prediction.GROUP, decoding.GROUP, ground_truth.GROUP, validity.GROUP, oracle.GROUP,
+    proximity.GROUP, realism.GROUP, faithfulness.GROUP, robustness.GROUP, sanity.GROUP,
+    contamination.GROUP, repeatability.GROUP, simulatability.GROUP, cost.GROUP,
 )  # fmt: skip
+METRICS: tuple[Metric, ...] = tuple(metric for group in GROUPS for metric in group.metrics)
 DECLARED: dict[str, Declaration] = {
-    m.name: m for m in (*PREDICTION, *ORACLE_PREDICTION, *DECODING, *METRICS)
+    declared.name: declared
+    for group in GROUPS
+    for declared in (*group.declarations, *group.metrics)
 }
 
 __all__ = [
@@ -30,7 +42,6 @@ __all__ = [
     "GROUPS",
     "METRICS",
     "Declaration",
-    "Evidence",
     "Group",
     "Metric",
     "Score",

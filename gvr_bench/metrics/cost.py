@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-from gvr_bench.metrics.base import INFINITE, Evidence, metric
+from gvr_bench.metrics.base import INFINITE, CaseInput, Group, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@metric(
-    "cost",
+@dataclass(frozen=True)
+class CostInput(CaseInput):
+    """Seconds and network passes per image, and MiB of memory, (N,) each."""
+
+    seconds: Tensor
+    evaluations: Tensor
+    memory: Tensor | None
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Read what was measured while explaining."""
+        return cls(
+            seconds=source.read("explanations", "seconds"),
+            evaluations=source.read("explanations", "evaluations"),
+            memory=source.read_optional("explanations", "memory"),
+        )
+
+
+GROUP = Group("cost", "Cost", "how much time and memory does it take?", case_input=CostInput)
+
+
+@GROUP.metric(
     "time per image",
     better="down",
     highest=INFINITE,
@@ -20,28 +41,25 @@ if TYPE_CHECKING:
     fooled_by="Another machine, thread count or batch size: compare within one run only.",
     source="generative visual rationales (2018)",
 )
-def seconds_per_image(evidence: Evidence) -> Tensor:
+def seconds_per_image(data: CostInput) -> Tensor:
     """Wall time per image at the batch size used."""
-    return evidence.seconds
+    return data.seconds
 
 
-@metric(
-    "cost",
+@GROUP.metric(
     "model evaluations",
     better="down",
     highest=INFINITE,
     formula="images passed through encoder or decoder, forward or backward, per image explained",
     fooled_by="Networks of different size: a pass of the encoder counts as one of the decoder.",
     source="this project",
-    needs="not counted",
 )
-def model_evaluations(evidence: Evidence) -> Tensor | None:
+def model_evaluations(data: CostInput) -> Tensor:
     """Passes of encoder and decoder per image, forward and backward."""
-    return evidence.evaluations
+    return data.evaluations
 
 
-@metric(
-    "cost",
+@GROUP.metric(
     "peak memory",
     better="down",
     highest=INFINITE,
@@ -51,9 +69,6 @@ def model_evaluations(evidence: Evidence) -> Tensor | None:
     source="this project",
     needs="not measured",
 )
-def peak_memory_mb(evidence: Evidence) -> Tensor | None:
+def peak_memory_mb(data: CostInput) -> Tensor | None:
     """Largest memory in use while explaining a batch."""
-    return evidence.memory
-
-
-COST = (seconds_per_image, model_evaluations, peak_memory_mb)
+    return data.memory

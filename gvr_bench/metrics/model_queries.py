@@ -1,4 +1,4 @@
-"""Asking the explained model about changed images, and noise to change them with."""
+"""Outputs of the explained model for changed images, and noise to change them with."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from gvr_bench.core.context import seed_from
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.core.types import ExplanationTarget, Model
+    from gvr_bench.core.types import ExplanationTarget, Model, Task
 
-CHUNK = 128  # most images in one pass
+MAX_IMAGES = 128  # in one forward pass
 STEPS = 25  # in which all pixels of an image are exchanged
-NO_MODEL = "the model cannot be asked again"
-BETWEEN = "(f - typical) / (f(x) - typical) for regression, cut to 0..1"
+BETWEEN = "(f - typical) / (f(x) - typical) for regression, clipped to 0..1"
 
 
-def ask(model: Model, images: Tensor) -> Tensor:
-    """Ask for outputs: images (M, C, H, W) -> (M, K)."""
+def outputs(model: Model, images: Tensor) -> Tensor:
+    """Compute outputs: images (M, C, H, W) -> (M, K)."""
     import torch
 
     with torch.no_grad():
-        return torch.cat([model(part) for part in torch.split(images, CHUNK)])
+        return torch.cat([model(part) for part in torch.split(images, MAX_IMAGES)])
 
 
-def answers(model: Model, target: ExplanationTarget, images: Tensor) -> Tensor:
-    """Ask for activated outputs: images (M, C, H, W) -> (M, K)."""
-    return target.task.activate(ask(model, images))
+def activated(model: Model, task: Task, images: Tensor) -> Tensor:
+    """Compute activated outputs: images (M, C, H, W) -> (M, K)."""
+    return task.activate(outputs(model, images))
 
 
-def exchange(
-    model: Model, target: ExplanationTarget, start: Tensor, end: Tensor, first: Tensor
-) -> Tensor:
-    """Ask while the pixels of `end` replace those of `start`, highest `first` before the others.
+def exchange(model: Model, task: Task, start: Tensor, end: Tensor, first: Tensor) -> Tensor:
+    """Predict while pixels of `end` replace those of `start`, highest `first` before the others.
 
     Images (N, C, H, W) and `first` (N, H, W) -> activated outputs (STEPS + 1, N, K).
     """
@@ -43,11 +40,11 @@ def exchange(
     n, _, h, w = start.shape
     rank = ranks(first.flatten(1)).view(n, 1, h, w)
     limits = [round(step * h * w / STEPS) for step in range(STEPS + 1)]
-    return torch.stack([answers(model, target, end.where(rank < k, start)) for k in limits])
+    return torch.stack([activated(model, task, end.where(rank < k, start)) for k in limits])
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Say at which place each value comes, the highest at 0: (N, P) -> (N, P).
+    """Rank values, the highest at 0: (N, P) -> (N, P).
 
     Ties come in one order, shuffled so that it favours no part of the image and the same for all
     images and explainers: a constant map is a random one.
@@ -60,21 +57,22 @@ def ranks(values: Tensor) -> Tensor:
     return order.argsort(dim=1)
 
 
-def presence(target: ExplanationTarget, outputs: Tensor, unchanged: Tensor) -> Tensor:
-    """How much of the finding the model still sees, from 0 to 1.
+def presence(target: ExplanationTarget, steps: Tensor, unchanged: Tensor) -> Tensor:
+    """How much of the finding the model still predicts, from 0 to 1.
 
     Activated outputs (S, N, K), and (N, K) for the unchanged image -> (S, N): the probability of
-    what was asked for. A regression's value is placed between the typical value without the
-    finding, 0, and the value for the unchanged image, 1, and cut there; NaN where the unchanged
-    image is at the typical value or below.
+    the source. A regression's value is placed between the typical value without the finding, 0,
+    and the value for the unchanged image, 1, and clipped; NaN where the unchanged image is at the
+    typical value or below.
     """
     import torch
 
-    seen = torch.stack([target.source_output(step) for step in outputs])
+    source = torch.stack([target.source_output(step) for step in steps])
     if target.task.kind != "regression":
-        return seen
+        return source
     span = target.source_output(unchanged) - target.reference_value
-    return torch.where(span > 0, ((seen - target.reference_value) / span).clamp(0, 1), torch.nan)
+    share = ((source - target.reference_value) / span).clamp(0, 1)
+    return torch.where(span > 0, share, torch.nan)
 
 
 def area(curve: Tensor) -> Tensor:
@@ -91,7 +89,7 @@ def repeated(n: int, draws: int) -> Iterator[tuple[Tensor, Tensor]]:
     """
     import torch
 
-    for cases in torch.split(torch.arange(n), max(1, CHUNK // draws)):
+    for cases in torch.split(torch.arange(n), max(1, MAX_IMAGES // draws)):
         yield cases, cases.repeat_interleave(draws)
 
 
@@ -103,8 +101,8 @@ def normals(images: Tensor, shape: tuple[int, ...]) -> Tensor:
     """
     import torch
 
-    drawn = torch.empty(len(images), *shape)
+    noise = torch.empty(len(images), *shape)
     pixels = images.add(1).mul(127.5).round().byte().contiguous().cpu().numpy()
-    for row, image in zip(drawn, pixels, strict=True):
+    for row, image in zip(noise, pixels, strict=True):
         row.normal_(generator=torch.Generator().manual_seed(seed_from(image.tobytes())))
-    return drawn.to(images.device)
+    return noise.to(images.device)

@@ -1,29 +1,146 @@
-"""Does the counterfactual convince a judge that never saw a latent of the explained model?"""
+"""Does the counterfactual convince a model that never saw a latent of the explained model?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
 
-from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, Score, metric
-from gvr_bench.metrics.decoding import fid
+from gvr_bench.metrics.base import (
+    INFINITE,
+    NO_COUNTERFACTUAL,
+    CaseInput,
+    Group,
+    Input,
+    Source,
+)
+from gvr_bench.metrics.frechet import fid
+from gvr_bench.metrics.prediction import ONE_CLASS
+from gvr_bench.metrics.statistics import Score
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SEES_NONE = f"{MAKES_NONE}, or the oracle sees none of the findings"
+    from gvr_bench.core.types import ExplanationTarget
+
+SEES_NONE = f"{NO_COUNTERFACTUAL}, or the oracle sees none of the findings"
+FEATURES = "features"
 
 
-def where_seen(evidence: Evidence, flags: Tensor | None) -> Tensor | None:
-    """Return flags (N,) as 1 and 0, NaN where the oracle does not see the finding."""
+@dataclass(frozen=True)
+class OracleInput(CaseInput):
+    """What the oracle predicts, (N,) bool each; None for explainers without counterfactuals.
+
+    `sees_source` is whether it predicts the finding for the image; `reached_target` whether it is
+    on the target side for the counterfactual, and `base_rate` for the reconstruction already.
+    `extra` are its predictions for the report, and `features` of the counterfactuals of cases
+    whose finding the explained model predicts.
+    """
+
+    sees_source: Tensor | None
+    reached_target: Tensor | None
+    base_rate: Tensor | None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Ask the oracle about image, reconstruction and counterfactual."""
+        counterfactual = source.read_optional("explanations", "counterfactual")
+        if counterfactual is None:
+            return cls(None, None, None)
+        oracle, target = source.oracle, source.oracle_target
+        before, after = oracle.outputs(source.image), oracle.outputs(counterfactual)
+        reconstruction = source.read("explanations", "reconstruction")
+        extra = predictions(target, before) | predictions(target, after, "_after")
+        explained = source.read("explanations", "predicts_source")
+        if bool(explained.any()):
+            extra[FEATURES] = oracle.features(counterfactual[explained])
+        return cls(
+            target.predicts_source(before),
+            target.reached_target(after),
+            target.reached_target(oracle.outputs(reconstruction)),
+            extra,
+        )
+
+    def columns(self) -> Mapping[str, Tensor]:
+        """Predictions of the oracle, and features."""
+        return self.extra
+
+
+@dataclass(frozen=True)
+class FeaturesInput(Input):
+    """The oracle's features of counterfactuals (N, F), and of real images (M, F)."""
+
+    features: Tensor | None
+    real_features: Tensor | None
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Describe real images, where there are counterfactuals to compare them with."""
+        features = source.columns.get(FEATURES)
+        return cls(features, None if features is None else source.real_features())
+
+
+GROUP = Group(
+    "oracle",
+    "Oracle",
+    "does the counterfactual convince an independent model?",
+    stages=("oracle",),
+    case_input=OracleInput,
+    overall_input=FeaturesInput,
+)
+
+GROUP.declare(
+    "oracle_auroc",
+    "AUROC of the oracle",
+    "area under the receiver operating curve of the oracle itself; 0.5 is chance",
+    formula="as the model's AUROC, with o(x) in place of f(x)",
+    fooled_by="An oracle no better than chance says nothing about any counterfactual.",
+    source="scikit-learn, roc_auc_score",
+    needs=ONE_CLASS,
+)
+GROUP.declare(
+    "oracle_accuracy",
+    "accuracy of the oracle",
+    "share of the oracle's own predictions that are right",
+    formula="as the model's accuracy, with o(x) in place of f(x) and the oracle's own thresholds",
+    fooled_by="Rare findings: predicting none is right most of the time.",
+    source="scikit-learn, accuracy_score",
+)
+GROUP.declare(
+    "oracle_mae",
+    "MAE of the oracle",
+    "mean absolute error of the oracle's own prediction",
+    better="down",
+    highest=INFINITE,
+    formula="mean of |o(x) - y|, in the unit of the task",
+    fooled_by="Skewed targets: a few large values dominate it.",
+    source="scikit-learn, mean_absolute_error",
+    unit="task",
+)
+
+
+def predictions(target: ExplanationTarget, outputs: Tensor, suffix: str = "") -> dict[str, Tensor]:
+    """Prediction of each case's source, and among classes of its target: (N,) each."""
+    activated = target.task.activate(outputs)
+    classes = {"oracle": target.source_class}
+    if target.task.kind == "multiclass":
+        classes["oracle_target"] = target.target_class
+    return {
+        name + suffix: activated.gather(1, index[:, None])[:, 0] for name, index in classes.items()
+    }
+
+
+def where_source_is_seen(data: OracleInput, flags: Tensor | None) -> Tensor | None:
+    """Return flags (N,) as 1 and 0, NaN where the oracle does not predict the finding."""
     import torch
 
-    if flags is None or evidence.oracle_sees is None:
+    if flags is None or data.sees_source is None:
         return None
-    return torch.where(evidence.oracle_sees, flags.double(), torch.nan)
+    return torch.where(data.sees_source, flags.double(), torch.nan)
 
 
-@metric(
-    "oracle",
+@GROUP.metric(
     "oracle validity",
     formula="share of cases with o(x') on the target side, o an independent model on pixels, among "
     "those whose finding o sees in x",
@@ -31,17 +148,16 @@ def where_seen(evidence: Evidence, flags: Tensor | None) -> Tensor | None:
     source="Hvilshoj et al. 2021",
     needs=SEES_NONE,
 )
-def oracle_validity(evidence: Evidence) -> Tensor | None:
+def oracle_validity(data: OracleInput) -> Tensor | None:
     """Share of counterfactual images that an independent model puts on the target side.
 
-    Where it did not see the finding in the image it has no say: a finding that it overlooks would
-    be a success without any change.
+    Cases whose finding it does not see in the image are left out: a finding that it overlooks
+    would be a success without any change.
     """
-    return where_seen(evidence, evidence.oracle_reached_target)
+    return where_source_is_seen(data, data.reached_target)
 
 
-@metric(
-    "oracle",
+@GROUP.metric(
     "oracle base rate",
     better="-",
     formula="share of cases with o(r) on the target side, among those whose finding o sees in x",
@@ -50,13 +166,12 @@ def oracle_validity(evidence: Evidence) -> Tensor | None:
     source="this project",
     needs=SEES_NONE,
 )
-def oracle_base_rate(evidence: Evidence) -> Tensor | None:
-    """Share of reconstructions that the oracle puts on the target side before anything is done."""
-    return where_seen(evidence, evidence.oracle_base_rate)
+def oracle_base_rate(data: OracleInput) -> Tensor | None:
+    """Share of reconstructions that the oracle puts on the target side before any change."""
+    return where_source_is_seen(data, data.base_rate)
 
 
-@metric(
-    "oracle",
+@GROUP.metric(
     "domain FID",
     better="down",
     highest=INFINITE,
@@ -65,14 +180,11 @@ def oracle_base_rate(evidence: Evidence) -> Tensor | None:
     fooled_by="Few cases or few real images raise it: compare explainers on the same cases only. "
     "A weak decoder raises it for all.",
     source="Heusel et al. 2017; Hvilshoj et al. 2021; Jeanneret et al. 2023 (sFID)",
-    needs=f"{MAKES_NONE}, or fewer than two real images of the target side are known",
+    needs=f"{NO_COUNTERFACTUAL}, or fewer than two real images of the target side are known",
     of_cases=False,
 )
-def domain_fid(evidence: Evidence) -> Score | None:
-    """How far counterfactuals are, as a crowd, from real images of the target side."""
-    if evidence.features is None or evidence.real_features is None:
+def domain_fid(data: FeaturesInput) -> Score | None:
+    """Distance between all counterfactuals and real images of the target side."""
+    if data.features is None or data.real_features is None:
         return None
-    return fid(evidence.features, evidence.real_features)
-
-
-ORACLE = (oracle_validity, oracle_base_rate, domain_fid)
+    return fid(data.features, data.real_features)

@@ -1,4 +1,4 @@
-"""Which pixels of a map are hottest, and how they meet a mask. Ties count as expected by chance."""
+"""How the pixels of a map overlap with a mask. Ties count as expected by chance."""
 
 from __future__ import annotations
 
@@ -29,6 +29,22 @@ def where_known(values: Tensor, mask: Tensor) -> Tensor:
     import torch
 
     return torch.where(mask.any(1) & ~mask.all(1), values.double(), torch.nan)
+
+
+def average_precision(attribution: Tensor, mask: Tensor) -> Tensor:
+    """Average precision of |attribution| against each mask: (N, H, W), (N, H, W) -> (N,) float64.
+
+    NaN where the mask is empty or leaves nothing out.
+    """
+    import torch
+    from sklearn.metrics import average_precision_score
+
+    values = torch.full((len(mask),), torch.nan, dtype=torch.float64)
+    sizes, masks = attribution.abs().cpu().numpy(), mask.cpu().numpy()
+    for i, (size, pixels) in enumerate(zip(sizes, masks, strict=True)):
+        if pixels.any() and not pixels.all():
+            values[i] = average_precision_score(pixels.ravel(), size.ravel())
+    return values
 
 
 def hottest_pixels(

@@ -1,10 +1,11 @@
-"""Does the counterfactual look like a real image of where it went?"""
+"""Does the counterfactual look like a real image of the target side?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
+from gvr_bench.metrics.base import INFINITE, NO_COUNTERFACTUAL, CaseInput, Group, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,8 +13,32 @@ if TYPE_CHECKING:
 EPSILON = 1e-6  # keeps a perfect reconstruction from dividing by zero, and changes nothing else
 
 
-@metric(
+@dataclass(frozen=True)
+class RealismInput(CaseInput):
+    """Squared errors (N,) of autoencoders of either side at the counterfactuals."""
+
+    target_error: Tensor | None
+    source_error: Tensor | None
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Pass the counterfactuals through the autoencoders."""
+        counterfactual = source.read_optional("explanations", "counterfactual")
+        if counterfactual is None:
+            return cls(None, None)
+        return cls(*source.class_errors(counterfactual))
+
+
+GROUP = Group(
     "realism",
+    "Realism",
+    "does the counterfactual look like a real image?",
+    stages=("class_autoencoders",),
+    case_input=RealismInput,
+)
+
+
+@GROUP.metric(
     "IM1",
     better="down",
     highest=INFINITE,
@@ -21,13 +46,12 @@ EPSILON = 1e-6  # keeps a perfect reconstruction from dividing by zero, and chan
     "of real images of the target and source side; below 1 is nearer to the target side",
     fooled_by="Autoencoders that reconstruct anything give 1; adversarial pixels may lower it.",
     source="Van Looveren and Klaise 2019",
-    needs=f"{MAKES_NONE}, or a side has too few images for an autoencoder",
+    needs=f"{NO_COUNTERFACTUAL}, or a side has too few images for an autoencoder",
 )
-def im1(evidence: Evidence) -> Tensor | None:
-    """How much better an autoencoder of the target side knows it than one of the source side."""
-    if evidence.target_error is None or evidence.source_error is None:
+def im1(data: RealismInput) -> Tensor | None:
+    """Ratio of reconstruction errors: autoencoder trained on target images versus one trained on
+    source images. Below 1 means it looks like the target class.
+    """
+    if data.target_error is None or data.source_error is None:
         return None
-    return evidence.target_error.double() / (evidence.source_error.double() + EPSILON)
-
-
-REALISM = (im1,)
+    return data.target_error.double() / (data.source_error.double() + EPSILON)

@@ -1,47 +1,80 @@
-"""Does a slightly other input change the answer?"""
+"""Does a slightly different input change the explanation?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
-from gvr_bench.metrics.model_queries import ask, normals, repeated
+from gvr_bench.metrics.base import INFINITE, NO_COUNTERFACTUAL, CaseInput, Group, Source
+from gvr_bench.metrics.model_queries import normals, outputs, repeated
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from gvr_bench.core.types import ExplanationTarget, Model
 
 DRAWS = 8  # noisy copies of each counterfactual
 SPREAD = 0.05  # of the noise, on the [-1, 1] scale
 
 
-@metric(
+@dataclass(frozen=True)
+class RobustnessInput(CaseInput):
+    """Maps (N, H, W), maps for P perturbed copies of each image (N, P, H, W), and the model.
+
+    `image` and `counterfactual` are (N, C, H, W).
+    """
+
+    attribution: Tensor
+    perturbed: Tensor
+    model: Model
+    target: ExplanationTarget
+    image: Tensor
+    counterfactual: Tensor | None
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Read it."""
+        return cls(
+            source.read("explanations", "attribution"),
+            source.read("perturbed", "attribution"),
+            source.model,
+            source.target,
+            source.image,
+            source.read_optional("explanations", "counterfactual"),
+        )
+
+
+GROUP = Group(
     "robustness",
+    "Robustness",
+    "does a slightly different input change the explanation?",
+    stages=("perturbed",),
+    case_input=RobustnessInput,
+)
+
+
+@GROUP.metric(
     "max sensitivity",
     better="down",
     highest=INFINITE,
     formula="largest ||a_p - a||_2 / ||a||_2 over inputs x_p with |x_p - x| <= 0.02 in each pixel",
     fooled_by="A map that ignores the image: a constant one scores 0.",
     source="Yeh et al. 2019 (as captum computes it)",
-    needs="was not asked again about perturbed inputs",
 )
-def max_sensitivity(evidence: Evidence) -> Tensor | None:
+def max_sensitivity(data: RobustnessInput) -> Tensor:
     """Largest relative change of the map as the input changes imperceptibly.
 
     NaN where the map is 0 everywhere: it has no size to compare with.
     """
     import torch
 
-    perturbed = evidence.again.get("perturbed")  # (N, P, H, W)
-    if perturbed is None:
-        return None
-    attribution = evidence.attribution.double()
+    attribution = data.attribution.double()
     size = attribution.flatten(1).norm(dim=1)
-    change = (perturbed.double() - attribution[:, None]).flatten(2).norm(dim=2).amax(dim=1)
+    change = (data.perturbed.double() - attribution[:, None]).flatten(2).norm(dim=2).amax(dim=1)
     return torch.where(size > 0, change / size, torch.nan)
 
 
-@metric(
-    "robustness",
+@GROUP.metric(
     "invalidation",
     better="down",
     formula=f"share of {DRAWS} draws of N(0, {SPREAD}^2) added to x' that leave the target side; "
@@ -49,26 +82,23 @@ def max_sensitivity(evidence: Evidence) -> Tensor | None:
     fooled_by="Flipping far past the threshold. Counterfactual images that never flipped do not "
     "count: read it beside re-encoded validity.",
     source="after Pawelczyk et al. 2023 (recourse invalidation rate)",
-    needs=MAKES_NONE,
+    needs=NO_COUNTERFACTUAL,
 )
-def invalidation(evidence: Evidence) -> Tensor | None:
+def invalidation(data: RobustnessInput) -> Tensor | None:
     """How often faint noise on the counterfactual image undoes its flip.
 
     NaN where the counterfactual image does not flip the model.
     """
     import torch
 
-    model, target, made = evidence.model, evidence.target, evidence.counterfactual
-    if model is None or target is None or made is None:
+    model, target, x = data.model, data.target, data.counterfactual
+    if x is None:
         return None
-    values = made.new_empty(len(made), dtype=torch.float64)
-    for cases, again in repeated(len(made), DRAWS):
-        noise = SPREAD * normals(evidence.image[cases], (DRAWS, *made.shape[1:]))
-        flips = target[again].reached_target(ask(model, made[again] + noise.flatten(0, 1)))
+    values = x.new_empty(len(x), dtype=torch.float64)
+    for cases, again in repeated(len(x), DRAWS):
+        noise = SPREAD * normals(data.image[cases], (DRAWS, *x.shape[1:]))
+        flips = target[again].reached_target(outputs(model, x[again] + noise.flatten(0, 1)))
         lost = 1 - flips.view(-1, DRAWS).double().mean(dim=1)
-        clean = target[cases].reached_target(ask(model, made[cases]))
+        clean = target[cases].reached_target(outputs(model, x[cases]))
         values[cases] = torch.where(clean, lost, torch.nan)
     return values
-
-
-ROBUSTNESS = (max_sensitivity, invalidation)

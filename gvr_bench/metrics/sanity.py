@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
-from gvr_bench.metrics.base import Evidence, metric
-from gvr_bench.metrics.decoding import ssim
+from gvr_bench.metrics.base import CaseInput, Group, Source
+from gvr_bench.metrics.image_similarity import map_similarity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,62 +16,65 @@ DECLARED: dict[str, Any] = {
     "lowest": -1,
     "formula": "the larger SSIM of a with a_r and with -a_r, each map divided by its largest |a|; "
     "1 for two maps of 0",
-    "fooled_by": "Noise: a map that is random anyway is lost whatever is changed. Sparse maps "
+    "fooled_by": "Noise: a map that is random anyway changes whatever is randomised. Sparse maps "
     "share their empty areas.",
     "source": "Adebayo et al. 2018, one network at a time",
-    "needs": "was not asked again about a model with random weights",
 }
+STAGES = "randomised_head", "randomised_encoder", "randomised_generator"
 
 
-def alike(attribution: Tensor, other: Tensor) -> Tensor:
-    """Structural similarity of maps, each divided by its largest |attribution|: (N, H, W) -> (N,).
+@dataclass(frozen=True)
+class SanityInput(CaseInput):
+    """Maps (N, H, W) for the model, and for the model with random weights in one network each."""
 
-    Two maps of 0 have 1.
-    """
+    attribution: Tensor
+    randomised_head: Tensor
+    randomised_encoder: Tensor
+    randomised_generator: Tensor
 
-    def scaled(maps: Tensor) -> Tensor:
-        largest = maps.double().abs().amax(dim=(1, 2), keepdim=True)
-        return (maps / largest.where(largest > 0, 1))[:, None]
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Read all four."""
+        maps = (source.read(stage, "attribution") for stage in ("explanations", *STAGES))
+        return cls(*maps)
 
-    return ssim(scaled(attribution), scaled(other))
+
+GROUP = Group(
+    "sanity",
+    "Sanity",
+    "does the map change when the model does?",
+    stages=STAGES,
+    case_input=SanityInput,
+)
 
 
-def kept(evidence: Evidence, changed: str) -> Tensor | None:
-    """How much of each map is left. A negated map is the same picture."""
+def remaining(attribution: Tensor, randomised: Tensor) -> Tensor:
+    """Similarity of maps before and after, (N,). A negated map counts as the same picture."""
     import torch
 
-    other = evidence.again.get(changed)
-    if other is None:
-        return None
-    return torch.maximum(alike(evidence.attribution, other), alike(evidence.attribution, -other))
+    return torch.maximum(
+        map_similarity(attribution, randomised), map_similarity(attribution, -randomised)
+    )
 
 
-@metric("sanity", "randomised head", **DECLARED)
-def randomised_head(evidence: Evidence) -> Tensor | None:
-    """How much of the map is left when the head's weights are random."""
-    return kept(evidence, "randomised_head")
+@GROUP.metric("randomised head", **DECLARED)
+def randomised_head(data: SanityInput) -> Tensor:
+    """Similarity of maps before and after randomising the head's weights."""
+    return remaining(data.attribution, data.randomised_head)
 
 
-@metric("sanity", "randomised encoder", **DECLARED)
-def randomised_encoder(evidence: Evidence) -> Tensor | None:
-    """How much of the map is left when the encoder's weights are random."""
-    return kept(evidence, "randomised_encoder")
+@GROUP.metric("randomised encoder", **DECLARED)
+def randomised_encoder(data: SanityInput) -> Tensor:
+    """Similarity of maps before and after randomising the encoder's weights."""
+    return remaining(data.attribution, data.randomised_encoder)
 
 
-@metric(
-    "sanity",
-    "randomised generator",
-    **{**DECLARED, "needs": "does not use the generator"},
-)
-def randomised_generator(evidence: Evidence) -> Tensor | None:
-    """How much of the map is left when the generator's weights are random.
+@GROUP.metric("randomised generator", **DECLARED, needs="does not use the generator")
+def randomised_generator(data: SanityInput) -> Tensor | None:
+    """Similarity of maps before and after randomising the generator's weights.
 
-    Maps that are the same to the last digit were made without it: there is nothing to lose.
+    None where all maps are equal to the last digit: the explainer does not use the generator.
     """
-    again = evidence.again.get("randomised_generator")
-    if again is None or bool((again == evidence.attribution).all()):
+    if bool((data.randomised_generator == data.attribution).all()):
         return None
-    return kept(evidence, "randomised_generator")
-
-
-SANITY = (randomised_head, randomised_encoder, randomised_generator)
+    return remaining(data.attribution, data.randomised_generator)

@@ -1,8 +1,8 @@
-"""Which explainers a column tells apart: ranks by paired tests over the same images."""
+"""From one value per image to a score with an interval, and to ranks by paired tests."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -10,16 +10,57 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.metrics.base import Values
+Values = NDArray[np.float64]
+Better = Literal["up", "down", "-"]
+
+RESAMPLES = 1000
+BATCH_NUMBERS = 2**20  # random numbers drawn in one batch, to bound memory
+LEVEL = 0.95
+ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles at which an interval begins and ends
 
 ALPHA = 0.05
-EXACT = 50  # pairs up to which the null distribution is counted out
-ROUNDING = 1e-6  # values that differ by less, relative to themselves, are stored alike
+MAX_EXACT = 50  # pairs up to which the exact null distribution is used
+ROUNDING = 1e-6  # values whose relative difference is smaller count as equal
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean over n images with its 95 % bootstrap interval; all None where n is 0."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+NO_SCORE = Score(None, None, None, 0)
+
+
+def score(values: NDArray[Any]) -> Score:
+    """Average one value per image, leaving out NaN, with a percentile bootstrap over images."""
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    n = len(known)
+    if n == 0:
+        return NO_SCORE
+    rng, means = np.random.default_rng(0), np.empty(RESAMPLES)
+    for part in resamples(n):
+        draws = rng.integers(0, n, (part.stop - part.start, n))
+        means[part] = known[draws].mean(axis=1)
+    low, high = np.quantile(means, ENDS)
+    return Score(float(known.mean()), float(low), float(high), n)
+
+
+def resamples(n: int) -> Iterator[slice]:
+    """Cut the resamples of n images into batches of `BATCH_NUMBERS`, or of one resample."""
+    count = max(1, BATCH_NUMBERS // n)
+    for start in range(0, RESAMPLES, count):
+        yield slice(start, min(start + count, RESAMPLES))
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Places of explainers in one column; what has no values has no rank.
+    """Ranks of explainers in one column; an explainer without values has none.
 
     `clear` are the explainers that do better than every control that has values; None where no
     control has any, or where the column has no better end.
@@ -30,21 +71,19 @@ class Ranking:
 
     @property
     def separated(self) -> bool | None:
-        """Whether any explainer is told apart from all controls."""
+        """Whether any explainer beats all controls."""
         return None if self.clear is None else bool(self.clear)
 
 
 def rank(
-    values: Mapping[str, NDArray[Any]],
-    better: Literal["up", "down", "-"],
-    controls: Collection[str] = (),
+    values: Mapping[str, NDArray[Any]], better: Better, controls: Collection[str] = ()
 ) -> Ranking:
     """Rank explainers by their values (N,) of the same N images, NaN where one has none.
 
     A rank is 1 + the number of explainers that are significantly better: by two-sided Wilcoxon
     signed-rank tests over the images that both have, Holm-corrected over all pairs, at 5 %.
     """
-    names = [name for name, of in values.items() if not np.isnan(of).all()]
+    names = [name for name, column in values.items() if not np.isnan(column).all()]
     if better == "-" or not names:
         return Ranking({}, None)
     pairs = list(combinations(names, 2))
@@ -68,12 +107,12 @@ def signed_ranks(differences: Sequence[Values]) -> tuple[Values, NDArray[np.bool
     """
     from scipy import stats
 
-    wilcoxon: Any = stats.wilcoxon  # its stubs know few of the methods
+    wilcoxon: Any = stats.wilcoxon  # its stubs lack some methods
     p_values, positive = np.ones(len(differences)), np.zeros(len(differences), np.bool_)
-    plain = [distinct(row) for row in differences]
-    # Counting out ties takes scipy seconds a pair; the normal approximation errs to larger p.
-    for method, wanted in (("exact", True), ("asymptotic", False)):
-        rows = [i for i, row in enumerate(differences) if row.any() and plain[i] == wanted]
+    untied = [is_untied(row) for row in differences]
+    # With ties the exact test takes scipy seconds a pair; the normal approximation errs to larger p.
+    for method, exact in (("exact", True), ("asymptotic", False)):
+        rows = [i for i, row in enumerate(differences) if row.any() and untied[i] == exact]
         if rows:
             stacked = np.stack([differences[i] for i in rows])
             p_values[rows] = wilcoxon(stacked, axis=1, method=method).pvalue
@@ -82,16 +121,16 @@ def signed_ranks(differences: Sequence[Values]) -> tuple[Values, NDArray[np.bool
     return p_values, positive
 
 
-def distinct(row: Values) -> bool:
-    """Whether few enough differences, none of them 0, are all of different size."""
-    return len(row) <= EXACT and len(np.unique(np.abs(row[row != 0]))) == len(row)
+def is_untied(row: Values) -> bool:
+    """Whether there are at most `MAX_EXACT` differences, none of them 0 and none tied."""
+    return len(row) <= MAX_EXACT and len(np.unique(np.abs(row[row != 0]))) == len(row)
 
 
 def differences(a: NDArray[Any], b: NDArray[Any]) -> Values:
-    """Differences a - b (N,): 0 where one has no value, or where rounding alone sets them apart."""
+    """Differences a - b (N,): 0 where one has no value, or where they are equal to rounding."""
     left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    alike = np.isnan(left) | np.isnan(right) | np.isclose(left, right, rtol=ROUNDING, atol=0)
-    difference: Values = np.subtract(left, right, out=np.zeros(len(left)), where=~alike)
+    equal = np.isnan(left) | np.isnan(right) | np.isclose(left, right, rtol=ROUNDING, atol=0)
+    difference: Values = np.subtract(left, right, out=np.zeros(len(left)), where=~equal)
     return difference
 
 

@@ -1,125 +1,154 @@
-"""Does the counterfactual flip the model? Where none was made the metrics do not apply."""
+"""Does the counterfactual flip the model? Only for explainers that make counterfactuals."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-from gvr_bench.metrics.base import INFINITE, MAKES_NONE, Evidence, metric
-from gvr_bench.metrics.model_queries import ask
+from gvr_bench.metrics.base import INFINITE, NO_COUNTERFACTUAL, CaseInput, Group, Source
+from gvr_bench.metrics.model_queries import outputs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.core.types import ExplanationTarget
+    from gvr_bench.core.types import ExplanationTarget, Model
 
 
-@metric(
+@dataclass(frozen=True)
+class ValidityInput(CaseInput):
+    """Counterfactuals, and what the model predicts for them.
+
+    `image` and `counterfactual` are (N, C, H, W). `reached_target` and `unchanged` (N,) are whether
+    the head is on the target side at the counterfactual's latent, and whether it predicts there
+    what it predicted before; `reencoded_reached_target` (N,) is whether the model is on the target
+    side for the counterfactual image. `steps` (N,) are those of an optimiser.
+    """
+
+    model: Model
+    target: ExplanationTarget
+    image: Tensor
+    counterfactual: Tensor | None
+    reached_target: Tensor | None
+    unchanged: Tensor | None
+    reencoded_reached_target: Tensor | None
+    steps: Tensor | None
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Read it."""
+        counterfactual = source.read_optional("explanations", "counterfactual")
+
+        def flags(name: str) -> Tensor | None:
+            return None if counterfactual is None else source.read("explanations", name)
+
+        return cls(
+            source.model,
+            source.target,
+            source.image,
+            counterfactual,
+            reached_target=flags("reached_target"),
+            unchanged=flags("unchanged"),
+            reencoded_reached_target=flags("reencoded_reached_target"),
+            steps=source.read_optional("explanations", "steps"),
+        )
+
+
+GROUP = Group(
+    "validity", "Validity", "does the counterfactual flip the model?", case_input=ValidityInput
+)
+
+
+@GROUP.metric(
     "validity",
-    "validity",
-    formula="share of cases with h(z') on the target side; not found counts as a failure",
+    formula="share of cases with h(z') on the target side; no counterfactual counts as a failure",
     fooled_by="Adversarial latents: h may flip where the decoded image hardly changes.",
     source="Wachter et al. 2017",
-    needs=MAKES_NONE,
+    needs=NO_COUNTERFACTUAL,
 )
-def validity(evidence: Evidence) -> Tensor | None:
+def validity(data: ValidityInput) -> Tensor | None:
     """Share of counterfactuals whose latent flips the head."""
-    return evidence.reached_target
+    return data.reached_target
 
 
-@metric(
-    "validity",
+@GROUP.metric(
     "re-encoded validity",
     formula="share of cases with h(E(x')) on the target side",
     fooled_by="Adversarial pixels, which flip the model itself: read it beside the oracle's.",
     source="this project",
-    needs=MAKES_NONE,
+    needs=NO_COUNTERFACTUAL,
 )
-def reencoded_validity(evidence: Evidence) -> Tensor | None:
+def reencoded_validity(data: ValidityInput) -> Tensor | None:
     """Share of counterfactual images that still flip the model when they are encoded again."""
-    return evidence.reencoded_reached_target
+    return data.reencoded_reached_target
 
 
-@metric(
-    "validity",
+@GROUP.metric(
     "confidence gain",
     lowest=-1,
     formula="f(x')_t - f(x)_t through pixels; f_t is the probability of the target class, or "
     "that the finding is absent where there are no classes",
     fooled_by="Adversarial pixels; a decoder that loses the finding; probabilities near 0 or 1.",
     source="this project",
-    needs=f"{MAKES_NONE}, or the prediction is a value and no probability",
+    needs=f"{NO_COUNTERFACTUAL}, or the prediction is a value and no probability",
 )
-def confidence_gain(evidence: Evidence) -> Tensor | None:
-    """How much more the model believes in the target at the counterfactual image."""
-    model, target, made = evidence.model, evidence.target, evidence.counterfactual
-    if model is None or target is None or made is None or evidence.task.kind == "regression":
+def confidence_gain(data: ValidityInput) -> Tensor | None:
+    """Rise in the model's probability of the target from the image to its counterfactual."""
+    if data.counterfactual is None or data.target.task.kind == "regression":
         return None
-    before, after = (belief(target, ask(model, x).double()) for x in (evidence.image, made))
+    before, after = (
+        target_probability(data.target, outputs(data.model, x).double())
+        for x in (data.image, data.counterfactual)
+    )
     return after - before
 
 
-def belief(target: ExplanationTarget, outputs: Tensor) -> Tensor:
+def target_probability(target: ExplanationTarget, logits: Tensor) -> Tensor:
     """Probability of the target side: head outputs (N, K) -> (N,)."""
-    probabilities = target.task.activate(outputs)
+    probabilities = target.task.activate(logits)
     if target.task.kind == "multiclass":
         return probabilities.gather(1, target.target_class[:, None]).squeeze(1)
     return 1 - target.source_output(probabilities)
 
 
-@metric(
-    "validity",
+@GROUP.metric(
     "became another class",
     better="down",
     formula="share of cases where h(z') predicts neither the source nor the target class",
-    fooled_by="An explainer that does nothing: read it beside the `unchanged_rate`.",
+    fooled_by="An explainer that does nothing: read it beside the unchanged rate.",
     source="generative visual rationales (2018), section 3",
-    needs=f"{MAKES_NONE}, or there are no classes",
+    needs=f"{NO_COUNTERFACTUAL}, or there are no classes",
 )
-def other_class_rate(evidence: Evidence) -> Tensor | None:
+def other_class_rate(data: ValidityInput) -> Tensor | None:
     """Share of counterfactuals predicted as a class that is neither source nor target."""
-    if (
-        evidence.task.kind != "multiclass"
-        or evidence.reached_target is None
-        or evidence.unchanged is None
-    ):
+    if data.target.task.kind != "multiclass":
         return None
-    return ~evidence.reached_target & ~evidence.unchanged
+    if data.reached_target is None or data.unchanged is None:
+        return None
+    return ~data.reached_target & ~data.unchanged
 
 
-@metric(
-    "validity",
-    "unchanged_rate",
+@GROUP.metric(
+    "unchanged rate",
     better="down",
     formula="share of cases where h(z') predicts what it did",
     fooled_by="Adversarial latents, as validity.",
     source="generative visual rationales (2018), section 3",
-    needs=MAKES_NONE,
+    needs=NO_COUNTERFACTUAL,
 )
-def unchanged_rate(evidence: Evidence) -> Tensor | None:
+def unchanged_rate(data: ValidityInput) -> Tensor | None:
     """Share of counterfactuals still predicted as before."""
-    return evidence.unchanged
+    return data.unchanged
 
 
-@metric(
-    "validity",
-    "optimizer_steps",
+@GROUP.metric(
+    "optimizer steps",
     better="down",
     highest=INFINITE,
     formula="optimisation steps until the explainer stopped, at most its cap",
-    fooled_by="Stopping early: few steps are worth nothing where the picture does not change.",
+    fooled_by="Stopping early: few steps mean nothing where the image does not change.",
     source="generative visual rationales (2018)",
-    needs="takes no steps",
+    needs="does not optimise",
 )
-def optimizer_steps(evidence: Evidence) -> Tensor | None:
+def optimizer_steps(data: ValidityInput) -> Tensor | None:
     """Optimisation steps used per image."""
-    return evidence.steps
-
-
-VALIDITY = (
-    validity,
-    reencoded_validity,
-    confidence_gain,
-    other_class_rate,
-    unchanged_rate,
-    optimizer_steps,
-)
+    return data.steps

@@ -171,9 +171,9 @@ class Gallery:
             self.copy(group, stage, "explanations.h5", ONCE, SHOWN)
         judged = self.combination.scores.get(label, {}).get("oracle")
         if judged is not None and self.outcomes[judged.key].succeeded:
-            self.copy(part, judged, "verdicts.h5", ORACLE_AFTER, SHOWN)
+            self.copy(part, judged, "columns.h5", ORACLE_AFTER, SHOWN)
             if "oracle" not in group:
-                self.copy(group, judged, "verdicts.h5", ORACLE, SHOWN)
+                self.copy(group, judged, "columns.h5", ORACLE, SHOWN)
 
     def write_latents(self, group: Any) -> None:
         """Write labels of test images, and where these lie in the plane of most variance."""

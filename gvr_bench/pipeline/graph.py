@@ -12,21 +12,11 @@ from gvr_bench.core.components import Dataset, Encoder
 from gvr_bench.core.errors import PluginError
 from gvr_bench.core.stage import Stage, StageKind
 from gvr_bench.core.types import Kind
-from gvr_bench.metrics import METRICS, Declaration
-from gvr_bench.metrics.decoding import DECODING, ORACLE_PREDICTION
+from gvr_bench.metrics import GROUPS, Declaration, decoding, oracle
 from gvr_bench.metrics.prediction import PREDICTION_VERSION
 from gvr_bench.registry.registry import ALL, Registry, blaming
 
 CONTAMINATED = "contaminated"  # the setting of a head that is fitted on the test images
-SCORE_INPUTS = {
-    "oracle": ("oracle",),
-    "realism": ("class_autoencoders",),
-    "robustness": ("perturbed",),
-    "sanity": ("randomised_head", "randomised_encoder", "randomised_generator"),
-    "contamination": ("contaminated",),
-    "repeatability": ("other_seed",),
-    "simulatability": ("student", "student_without_maps"),
-}
 
 
 class StageGraph:
@@ -186,28 +176,27 @@ class ModelBranch:
         if "decoding" in graph.spec.groups:
             encoder = latents.inputs["encoder"]
             inputs = {"encoder": encoder, "data": self.data, "oracle": self.oracle(seed)}
-            settings = {"metrics": versions(DECODING)}
+            settings = {"metrics": versions(decoding.GROUP.declarations)}
             stages.append(graph.add("decoding", encoder.name, inputs, seed, settings))
         return tuple(stages)
 
     def oracle(self, seed: int) -> Stage:
         """Add the independent model."""
-        settings = {"metrics": versions(ORACLE_PREDICTION)}
+        settings = {"metrics": versions(oracle.GROUP.declarations)}
         return self.graph.add("oracle", "oracle", {"data": self.data}, seed, settings)
 
     def scores(self, choice: ComponentSpec, explanations: Stage, seed: int) -> dict[str, Stage]:
         """Add the scores of one explainer, by group of metrics."""
         stages: dict[str, Stage] = {}
-        for group in self.graph.spec.groups:
-            metrics = versions(m for m in METRICS if m.group == group)
-            if not metrics:
+        for group in GROUPS:
+            if group.name not in self.graph.spec.groups or not group.metrics:
                 continue
             inputs = {"explanations": explanations, "cases": self.cases}
-            for name in SCORE_INPUTS.get(group, ()):
+            for name in group.stages:
                 stage = self.score_input(name, choice, explanations, seed)
                 inputs |= {name: stage} if stage else {}
-            settings = {"group": group, "metrics": metrics}
-            stages[group] = self.graph.add("scores", choice.name, inputs, None, settings)
+            settings = {"group": group.name, "metrics": versions(group.metrics)}
+            stages[group.name] = self.graph.add("scores", choice.name, inputs, None, settings)
         return stages
 
     def score_input(

@@ -24,7 +24,9 @@ def entry(metric: str) -> Declaration:
     if known is not None:
         return known
     title = metric.replace("_", " ")
-    return Declaration(metric, OTHER.name, title, "-", 0, 1, "", "", "", "")
+    return Declaration(
+        metric, OTHER.name, title, "", better="-", formula="", fooled_by="", source=""
+    )
 
 
 def is_control(explainer: str) -> bool:

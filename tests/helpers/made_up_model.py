@@ -1,15 +1,15 @@
-"""Models made up so that what they see is known, and evidence about them."""
+"""Models made up so that what they see is known, and inputs of metrics about them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from made_up_evidence import BINARY, evidence
+from made_up_inputs import BINARY
 from torch import Tensor, nn
 
 from gvr_bench.core.types import ExplanationTarget, Model, Task
-from gvr_bench.metrics import Evidence
+from gvr_bench.metrics.robustness import RobustnessInput
 
 BNP = Task("regression", ("BNP",), threshold=0.5)
 CLASSES = Task("multiclass", ("4", "9"), source=1, target=0)
@@ -24,12 +24,10 @@ class Outputs(nn.Module):
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
         self.weights = weights
-        self.seen = 0
         self.largest_batch = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh, and count."""
-        self.seen += len(x)
         self.largest_batch = max(self.largest_batch, len(x))
         return torch.einsum("nchw,kchw->nk", (x + 1) / 2, self.weights)
 
@@ -39,10 +37,10 @@ def model_of(weights: Tensor) -> Model:
     return Model(Outputs(weights), nn.Identity(), nn.Identity())
 
 
-def query_of(
+def target_of(
     task: Task, n: int, threshold: float = 0.5, reference_value: float = 0.0
 ) -> ExplanationTarget:
-    """What is asked of n cases: to leave the last class, or to lower the only output."""
+    """The target of n cases: to leave the last class, or to lower the only output."""
     source, target = task.source or 0, task.target or 0
     return ExplanationTarget(
         task,
@@ -55,18 +53,16 @@ def query_of(
 
 def about(
     weights: Tensor, image: Tensor, attribution: Tensor, task: Task = BNP, **known: Any
-) -> Evidence:
-    """Evidence about a linear model: weights (K, C, H, W), images (N, C, H, W)."""
-    asked = {name: known.pop(name) for name in ("threshold", "reference_value") if name in known}
-    return evidence(
-        task=task,
-        image=image,
-        reconstruction=image,
+) -> RobustnessInput:
+    """What robustness and faithfulness see of a linear model: weights (K, C, H, W)."""
+    counterfactual = known.pop("counterfactual", None)
+    return RobustnessInput(
         attribution=attribution,
-        seconds=torch.zeros(len(image)),
+        perturbed=attribution[:, None],
         model=model_of(weights),
-        target=query_of(task, len(image), **asked),
-        **known,
+        target=target_of(task, len(image), **known),
+        image=image,
+        counterfactual=counterfactual,
     )
 
 
@@ -80,8 +76,8 @@ def sum_of(*pixels: tuple[int, int], size: int = 10) -> Tensor:
 
 def convolving(
     n: int, size: int, task: Task = BINARY, channels: int = 1, seed: int = 0
-) -> Evidence:
-    """Evidence about a small convolutional model, with nothing related to anything."""
+) -> RobustnessInput:
+    """The same of a small convolutional model, with nothing related to anything."""
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -91,16 +87,15 @@ def convolving(
         )  # fmt: skip
         head = nn.Linear(16, len(task.outputs))
     model = Model(encoder, nn.Identity(), head)
-    image, made = torch.empty(2, n, channels, size, size).uniform_(-1, 1, generator=rng)
+    image, changed = torch.empty(2, n, channels, size, size).uniform_(-1, 1, generator=rng)
     with torch.no_grad():
-        level = float(query_of(task, n).source_output(model(image)).min()) - 0.1
-    return evidence(
-        task=task,
+        level = float(target_of(task, n).source_output(model(image)).min()) - 0.1
+    attribution = torch.randn(n, size, size, generator=rng)
+    return RobustnessInput(
+        attribution=attribution,
+        perturbed=attribution[:, None],
         image=image,
-        reconstruction=image,
-        counterfactual=made,
-        attribution=torch.randn(n, size, size, generator=rng),
-        seconds=torch.zeros(n),
+        counterfactual=changed,
         model=model,
-        target=query_of(task, n, reference_value=level),
+        target=target_of(task, n, reference_value=level),
     )

@@ -8,30 +8,26 @@ import torch
 from captum.metrics import infidelity as captum_infidelity
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_evidence import BINARY, evidence, one_case
-from made_up_model import BNP, CLASSES, about, convolving, query_of, sum_of
+from made_up_inputs import BINARY, one_case
+from made_up_model import BNP, CLASSES, about, convolving, sum_of
 from torch import Tensor
 
 from gvr_bench.metrics.faithfulness import (
     DRAWS,
-    FAITHFULNESS,
+    GROUP,
     cout,
     deletion_auc,
     infidelity,
     insertion_auc,
-    unforetold,
+    unexplained,
 )
-from gvr_bench.metrics.model_queries import CHUNK, STEPS, answers, normals, ranks
+from gvr_bench.metrics.model_queries import MAX_IMAGES, STEPS, activated, normals, ranks
 from gvr_bench.metrics.robustness import invalidation
 
 FOUR = ((0, 0), (3, 7), (5, 5), (9, 1))
 WHITE = torch.ones(1, 1, 10, 10)
 # 100 pixels in 25 steps are 4 a step: the four pixels go in the first, a fall from 1 to 0.
 FIRST_STEP = 1 / (2 * STEPS)
-
-
-def test_without_a_model_to_ask_nothing_is_claimed():
-    assert all(metric(evidence()) is None for metric in FAITHFULNESS)
 
 
 def test_without_a_counterfactual_there_is_no_cout():
@@ -115,7 +111,7 @@ def test_infidelity_is_captums_over_what_is_to_be_foretold():
     image, target = seen.image, seen.target
 
     def ask(x: Tensor) -> Tensor:
-        return answers(seen.model, target[torch.zeros(len(x), dtype=torch.int64)], x)[:, 0]
+        return activated(seen.model, target.task, x)[:, 0]
 
     noise = 0.2 * torch.nn.functional.interpolate(
         normals(image, (DRAWS, 8, 8)), size=(16, 16), mode="bilinear"
@@ -141,9 +137,9 @@ def test_infidelity_is_captums_over_what_is_to_be_foretold():
 def test_what_is_foretold_does_not_depend_on_the_size_of_the_map(seed, power):
     rng = torch.Generator().manual_seed(seed)
     foretold, change = torch.randn(2, 4, 9, generator=rng, dtype=torch.float64)
-    share = unforetold(foretold, change)
+    share = unexplained(foretold, change)
     assert ((share >= 0) & (share <= 1)).all()
-    torch.testing.assert_close(unforetold(10**power * foretold, change), share)
+    torch.testing.assert_close(unexplained(10**power * foretold, change), share)
 
 
 def test_a_counterfactual_that_changes_what_counts_most_has_the_best_cout():
@@ -191,7 +187,7 @@ def test_colours_weigh_alike_in_what_has_changed_most():
 @pytest.mark.parametrize("task", [BNP, BINARY, CLASSES], ids=lambda task: task.kind)
 def test_an_image_scores_the_same_in_any_company(task):
     seen = convolving(3, 16, task, channels=2)
-    for metric in (*FAITHFULNESS, invalidation):
+    for metric in (*GROUP.metrics, invalidation):
         alone = torch.cat([metric(one_case(seen, i)) for i in range(3)])
         torch.testing.assert_close(metric(seen), alone, rtol=0, atol=1e-5, equal_nan=True)
 
@@ -201,7 +197,7 @@ def test_an_image_scores_the_same_in_any_company(task):
 @given(seed=st.integers(0, 10_000))
 def test_scores_lie_in_the_declared_range(task, seed):
     seen = convolving(4, 8, task, seed=seed)
-    for metric in FAITHFULNESS:
+    for metric in GROUP.metrics:
         values = metric(seen)
         assert values.shape == (4,)
         assert values.dtype == torch.float64
@@ -210,7 +206,7 @@ def test_scores_lie_in_the_declared_range(task, seed):
 
 def test_the_same_question_gets_the_same_answer():
     seen = convolving(2, 16)
-    for metric in (*FAITHFULNESS, invalidation):
+    for metric in (*GROUP.metrics, invalidation):
         assert torch.equal(*(torch.nan_to_num(metric(seen)) for _ in range(2)))
 
 
@@ -228,19 +224,19 @@ def test_noise_belongs_to_the_image_and_is_normal():
 def test_no_more_images_are_asked_about_at_once_than_a_pass_may_hold():
     seen = about(sum_of(*FOUR), WHITE.expand(300, -1, -1, -1), torch.zeros(300, 10, 10))
     seen = dataclasses.replace(seen, counterfactual=seen.image)
-    for metric in (*FAITHFULNESS, invalidation):
+    for metric in (*GROUP.metrics, invalidation):
         metric(seen)
-    assert seen.model.encoder.largest_batch == CHUNK
+    assert seen.model.encoder.largest_batch == MAX_IMAGES
 
 
 def test_answers_carry_no_gradient():
     seen = convolving(2, 8)
-    assert not answers(seen.model, query_of(BINARY, 2), seen.image).requires_grad
+    assert not activated(seen.model, BINARY, seen.image).requires_grad
 
 
 def test_asking_about_a_hundred_images_takes_seconds():
     seen = convolving(100, 32)
     started = time.process_time()
-    for metric in (*FAITHFULNESS, invalidation):
+    for metric in (*GROUP.metrics, invalidation):
         metric(seen)
     assert time.process_time() - started < 6  # 1.5 s on one thread

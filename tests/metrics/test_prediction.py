@@ -14,10 +14,10 @@ from gvr_bench.metrics import Score, predict_scores
 from gvr_bench.metrics.prediction import (
     AUROC,
     AVERAGE_PRECISION,
-    PREDICTION,
+    GROUP,
     PredictionScore,
     Statistic,
-    draw,
+    bootstrap,
     weighted_auc,
     weighted_precision,
 )
@@ -34,7 +34,7 @@ def column(*values: float) -> np.ndarray:
 
 def macro(predictions: np.ndarray, positive: np.ndarray, statistic: Statistic) -> Score:
     """Mean of a statistic over outputs."""
-    return draw(predictions, positive, statistic).mean()
+    return bootstrap(predictions, positive, statistic).mean()
 
 
 def auroc(prediction: np.ndarray, positive: np.ndarray) -> Score:
@@ -134,7 +134,7 @@ def test_every_metric_that_is_reported_has_a_direction():
         scores(BINARY, column(0.1, 0.9), column(0, 1), [0.5]),
         scores(BNP, column(0.1, 0.9), column(50, 200), [0.5]),
     ]
-    assert {metric for one in made for metric, _ in one} <= {one.name for one in PREDICTION}
+    assert {metric for one in made for metric, _ in one} <= {one.name for one in GROUP.declarations}
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.sampled_from([2, 5, 1000]))

@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from made_up_evidence import evidence
+import torch
 
-from gvr_bench.metrics.realism import im1
+from gvr_bench.metrics.realism import RealismInput, im1
 
 
 def ratio(target: float, source: float) -> float:
-    seen = evidence(1, target_error=np.array([target]), source_error=np.array([source]))
-    return float(im1(seen)[0])
+    return float(im1(RealismInput(torch.tensor([target]), torch.tensor([source])))[0])
 
 
-def test_without_autoencoders_of_both_sides_nothing_is_claimed():
-    assert im1(evidence()) is None
-    assert im1(evidence(target_error=np.ones(2))) is None
-    assert im1(evidence(source_error=np.ones(2))) is None
+def test_im1_needs_a_counterfactual():
+    assert im1(RealismInput(None, None)) is None
 
 
 def test_a_perfect_reconstruction_divides_by_no_zero():

@@ -5,23 +5,23 @@ import torch
 from captum.metrics import sensitivity_max
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_evidence import BINARY, DIGITS, evidence
+from made_up_inputs import BINARY, DIGITS, robustness_input
 from made_up_model import about, sum_of
 
-from gvr_bench.metrics.robustness import DRAWS, ROBUSTNESS, invalidation, max_sensitivity
+from gvr_bench.metrics.robustness import DRAWS, invalidation, max_sensitivity
 
 
 def sensitivity(attribution: list[float], *perturbed: list[float]) -> float:
     """Sensitivity of a map of 1 x 2 pixels to its maps for perturbed inputs."""
-    seen = evidence(
+    seen = robustness_input(
         attribution=torch.tensor([[attribution]]),
-        again={"perturbed": torch.tensor([[[p] for p in perturbed]])},
+        perturbed=torch.tensor([[[p] for p in perturbed]]),
     )
     return float(max_sensitivity(seen)[0])
 
 
-def test_without_perturbed_inputs_or_counterfactuals_nothing_is_claimed():
-    assert all(metric(evidence()) is None for metric in ROBUSTNESS)
+def test_invalidation_needs_a_counterfactual():
+    assert invalidation(robustness_input()) is None
 
 
 def test_the_largest_change_counts_against_the_size_of_the_map():
@@ -51,9 +51,9 @@ def test_sensitivity_is_captums(seed):
     theirs = sensitivity_max(
         lambda x: (explain(x),), image, perturb_func=lambda x: (moved,), n_perturb_samples=draws
     )
-    seen = evidence(
+    seen = robustness_input(
         attribution=explain(image)[:, 0],
-        again={"perturbed": explain(moved).view(n, draws, size, size)},
+        perturbed=explain(moved).view(n, draws, size, size),
     )
     assert max_sensitivity(seen).tolist() == pytest.approx(theirs.tolist(), abs=1e-6)
 

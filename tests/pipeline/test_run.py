@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
 from gvr_bench.metrics import METRICS as EVERY
-from gvr_bench.metrics import Evidence
+from gvr_bench.metrics import GROUPS
 from gvr_bench.registry.registry import installed
 from gvr_bench.results.records import Record
 
@@ -240,7 +240,7 @@ def test_an_explainer_that_fails_is_a_row_and_the_others_are_scored(
     assert "ok" in {r["status"] for r in other}
 
 
-def broken(evidence: Evidence) -> None:
+def broken(data: Any) -> None:
     raise RuntimeError("no idea")
 
 
@@ -249,21 +249,28 @@ def broken(evidence: Evidence) -> None:
     [
         (broken, "pixel_ap: RuntimeError: no idea"),
         (
-            lambda evidence: evidence.attribution,
+            lambda data: data.attribution,
             "pixel_ap: ValueError: returned shape (4, 32, 32), not",
         ),
-        (lambda evidence: "0.9", "pixel_ap: AttributeError"),
+        (lambda data: "0.9", "pixel_ap: AttributeError"),
     ],
 )
 def test_a_metric_that_fails_is_a_cell_and_every_other_number_stays(
     again, monkeypatch: pytest.MonkeyPatch, function, reason: str
 ) -> None:
-    spoilt = [
-        dataclasses.replace(m, function=function) if m.name == "pixel_ap" else m for m in EVERY
+    groups = [
+        dataclasses.replace(
+            group,
+            metrics=[
+                dataclasses.replace(m, function=function) if m.name == "pixel_ap" else m
+                for m in group.metrics
+            ],
+        )
+        for group in GROUPS
     ]
     before = {r["metric"]: r["value"] for r in records_of(again()) if r["explainer"]}
     with monkeypatch.context() as patch:
-        patch.setattr("gvr_bench.pipeline.steps.scores.METRICS", spoilt)
+        patch.setattr("gvr_bench.pipeline.steps.metric_inputs.GROUPS", groups)
         rows = {
             r["metric"]: r for r in records_of(again("--recompute", "scores")) if r["explainer"]
         }

@@ -21,7 +21,7 @@ from gvr_bench.core.context import Context, Stateful
 from gvr_bench.core.training import task_loss, translate
 from gvr_bench.core.types import ExplanationTarget, ImageSpec, Task
 from gvr_bench.data.stored_images import StoredImages
-from gvr_bench.metrics.decoding import ORACLE_PREDICTION
+from gvr_bench.metrics import oracle
 from gvr_bench.pipeline.stage_context import (
     Decision,
     StageContext,
@@ -253,7 +253,7 @@ def score_oracle(stage_ctx: StageContext, net: nn.Module, threshold: NDArray[np.
     """Score the oracle on the labelled test images, as a head is."""
     test = read_examples(stage_ctx, "test")
     outputs = outputs_of(net, test, torch.arange(len(test)), stage_ctx)
-    declared = {declaration.name for declaration in ORACLE_PREDICTION}
+    declared = {declaration.name for declaration in oracle.GROUP.declarations}
     rows = (
         dataclasses.replace(row, metric=f"oracle_{row.metric}")
         for row in score_outputs(stage_ctx, outputs, test.targets, threshold)

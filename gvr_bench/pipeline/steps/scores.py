@@ -7,149 +7,153 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import one_line
-from gvr_bench.metrics import METRICS, Evidence, Metric, Score, score
-from gvr_bench.metrics.base import NO_SCORE
+from gvr_bench.metrics import Metric, Score, score
+from gvr_bench.metrics.statistics import NO_SCORE
 from gvr_bench.pipeline.stage_context import StageContext, Step
-from gvr_bench.pipeline.steps.metric_inputs import VERDICT, Witness
-from gvr_bench.pipeline.steps.shards import Arrays, Work, in_parts, joined
+from gvr_bench.pipeline.steps.metric_inputs import CaseSource, Networks
+from gvr_bench.pipeline.steps.shards import Arrays, Work, in_parts
 
 Row = dict[str, Any]
-VALUES, FAILED = "values:", "failed:"
+VALUES, FAILED, COLUMN = "values:", "failed:", "column:"  # prefixes of a part's arrays
 UNKNOWN, UNSEEN = "known for none of the cases", "the model sees none of the cases"
 
 
 def compute_scores(stage_ctx: StageContext) -> None:
     """Score one explainer's maps and counterfactuals, one value per case and metric.
 
-    Cases whose finding the model itself does not see are left out (NaN) for every explainer
+    Cases whose finding the model itself does not predict are left out (NaN) for every explainer
     alike: there is nothing to explain away. A metric that raises is a row with its reason.
     """
-    witness = Witness(stage_ctx, stage_ctx.stage.settings["group"])
-    parts = list(in_parts(stage_ctx, lambda _: values_by(witness)))
-    told = [arrays for _, arrays in parts]
-    asked = stage_ctx.arrays("explanations", "predicts_source")["predicts_source"]
-    source = stage_ctx.arrays("cases", "source_class")["source_class"]
-    names = stage_ctx.dataset().task.outputs
+    source = CaseSource(stage_ctx, Networks(stage_ctx))
+    parts = list(in_parts(stage_ctx, lambda _: work_of(source)))
+    columns = join_columns([arrays for _, arrays in parts])
+    explained = stage_ctx.arrays("explanations", "predicts_source")["predicts_source"]
+    classes = stage_ctx.arrays("cases", "source_class")["source_class"]
     rows: list[Row] = []
-    arrays = {}
-    for metric in metrics_of(stage_ctx):
+    values = {}
+    for metric in source.group.metrics:
         if not metric.of_cases:
-            rows.append(beyond_cases(metric, witness, told))
+            rows.append(overall_row(metric, source, columns))
             continue
-        reason = failure(metric, told)
-        found = None if reason else together(metric, parts)
-        if found is None:
+        reason = failure(metric, parts)
+        of_cases = None if reason else join_values(metric, parts)
+        if of_cases is None:
             rows.append(row(metric, "all", reason=reason or metric.needs))
             continue
-        arrays[metric.name] = values = np.where(asked, found, np.nan)
-        for finding, cases in by_finding(names, source):
-            missing = UNKNOWN if asked[cases].any() else UNSEEN
-            rows.append(row(metric, finding, score(values[cases]), missing))
-    write_arrays(stage_ctx.out("values.h5"), arrays)
+        values[metric.name] = of_cases = np.where(explained, of_cases, np.nan)
+        for output, cases in by_output(source.task.outputs, classes):
+            missing = UNKNOWN if explained[cases].any() else UNSEEN
+            rows.append(row(metric, output, score(of_cases[cases]), missing))
+    write_arrays(stage_ctx.out("values.h5"), values)
     write_json(stage_ctx.out("scores.json"), rows)
-    verdicts = joined([named(VERDICT, part) for part in told])
-    if verdicts:
-        write_arrays(stage_ctx.out("verdicts.h5"), verdicts)
-
-
-def metrics_of(stage_ctx: StageContext) -> list[Metric]:
-    """Return the metrics of the stage's group."""
-    return [metric for metric in METRICS if metric.group == stage_ctx.stage.settings["group"]]
+    if columns:
+        write_arrays(stage_ctx.out("columns.h5"), columns)
 
 
 def scoring(stage_ctx: StageContext) -> Work:
     """Get ready to compute the metrics that have a value for each case."""
-    return values_by(Witness(stage_ctx, stage_ctx.stage.settings["group"]))
+    return work_of(CaseSource(stage_ctx, Networks(stage_ctx)))
 
 
-def values_by(witness: Witness) -> Work:
-    """Compute the metrics that have a value for each case from what a witness tells of it."""
-    metrics = [metric for metric in metrics_of(witness.stage_ctx) if metric.of_cases]
+def work_of(source: CaseSource) -> Work:
+    """Return what computes the metrics that have a value for each case."""
+    group = source.group
 
     def work(rows: slice) -> Arrays:
-        evidence, arrays = witness.of(rows)
-        for metric in metrics:
+        if group.case_input is None:
+            return {}
+        data = group.case_input.build(dataclasses.replace(source, rows=rows))
+        arrays = {COLUMN + name: column.cpu().numpy() for name, column in data.columns().items()}
+        for metric in group.metrics:
+            if not metric.of_cases:
+                continue
             try:
-                found = values_of(metric, evidence)
+                values = values_of(metric(data), (rows.stop - rows.start,))
             except Exception as error:  # one metric must not take the others along
                 arrays[FAILED + metric.name] = np.array([one_line(error)])
                 continue
-            if isinstance(found, np.ndarray):
-                arrays[VALUES + metric.name] = found
+            if values is not None:
+                arrays[VALUES + metric.name] = values
         return arrays
 
     return work
 
 
-def together(metric: Metric, parts: Sequence[tuple[slice, Arrays]]) -> NDArray[np.float64] | None:
-    """Return a metric's values (N,), NaN in parts that have none; None where none has."""
-    found = [named(VALUES, arrays).get(metric.name) for _, arrays in parts]
-    if all(values is None for values in found):
-        return None
-    missing = [np.full(rows.stop - rows.start, np.nan) for rows, _ in parts]
-    return np.concatenate([v if v is not None else m for v, m in zip(found, missing, strict=True)])
-
-
-def failure(metric: Metric, told: Sequence[Arrays]) -> str:
-    """Say why a metric could not be computed; empty where it could."""
-    reasons = [part[FAILED + metric.name] for part in told if FAILED + metric.name in part]
-    return f"{metric.name}: {reasons[0][0]}" if reasons else ""
-
-
-def beyond_cases(metric: Metric, witness: Witness, told: Sequence[Arrays]) -> Row:
-    """Score what is no mean over cases."""
-    try:
-        found = values_of(metric, witness.of_all(told))
-    except Exception as error:  # one metric must not take the others along
-        return row(metric, "all", reason=f"{metric.name}: {one_line(error)}")
-    if found is None:
-        return row(metric, "all", reason=metric.needs)
-    return row(metric, "all", found if isinstance(found, Score) else score(found), metric.needs)
-
-
-def named(prefix: str, arrays: Arrays) -> Arrays:
-    """Return the arrays whose names begin so, under the rest of their names."""
+def join_columns(parts: Sequence[Arrays]) -> Arrays:
+    """Concatenate the columns of the parts that have them."""
+    names = dict.fromkeys(name for part in parts for name in part if name.startswith(COLUMN))
     return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
+        name.removeprefix(COLUMN): np.concatenate([part[name] for part in parts if name in part])
+        for name in names
     }
 
 
-def values_of(metric: Metric, evidence: Evidence) -> NDArray[np.float64] | Score | None:
-    """Compute a metric; raises `ValueError` where it does not return what it should."""
-    found = metric(evidence)
-    if found is None or (isinstance(found, Score) and not metric.of_cases):
-        return found
-    if isinstance(found, Score):
-        raise ValueError("returned a whole score, and is declared as one of cases")
-    values = found.detach().cpu().numpy()
-    expected = (len(evidence),) if metric.of_cases else (values.size,)
-    if values.shape != expected:
-        raise ValueError(f"returned shape {values.shape}, not {expected}")
+def join_values(metric: Metric, parts: Sequence[tuple[slice, Arrays]]) -> NDArray[Any] | None:
+    """Return a metric's values (N,), NaN in parts that have none; None where none has."""
+    name = VALUES + metric.name
+    if not any(name in arrays for _, arrays in parts):
+        return None
+    return np.concatenate(
+        [arrays.get(name, np.full(rows.stop - rows.start, np.nan)) for rows, arrays in parts]
+    )
+
+
+def failure(metric: Metric, parts: Sequence[tuple[slice, Arrays]]) -> str:
+    """Say why a metric could not be computed; empty where it could."""
+    name = FAILED + metric.name
+    return next((f"{metric.name}: {part[name][0]}" for _, part in parts if name in part), "")
+
+
+def overall_row(metric: Metric, source: CaseSource, columns: Arrays) -> Row:
+    """Score what is no mean over cases."""
+    device, overall_input = source.stage_ctx.ctx.device, source.group.overall_input
+    tensors = {name: torch.from_numpy(column).to(device) for name, column in columns.items()}
+    try:
+        if overall_input is None:
+            raise ValueError(f"the group '{metric.group}' declares no overall_input")
+        result = metric(overall_input.build(dataclasses.replace(source, columns=tensors)))
+        if not isinstance(result, Score):
+            values = values_of(result, (-1,))
+            if values is None:
+                return row(metric, "all", reason=metric.needs)
+            result = score(values)
+    except Exception as error:  # one metric must not take the others along
+        return row(metric, "all", reason=f"{metric.name}: {one_line(error)}")
+    return row(metric, "all", result, metric.needs)
+
+
+def values_of(result: torch.Tensor | Score | None, shape: tuple[int]) -> NDArray[np.float64] | None:
+    """Return values as an array. Raises `ValueError` where they have another shape; -1 is any."""
+    if result is None:
+        return None
+    if isinstance(result, Score):
+        raise ValueError("returned a Score, but is declared with of_cases=True")
+    values: NDArray[np.float64] = result.detach().cpu().numpy()
+    if values.ndim != 1 or shape[0] not in (-1, len(values)):
+        raise ValueError(f"returned shape {values.shape}, not {shape}")
     return values
 
 
-def row(metric: Metric, finding: str, found: Score = NO_SCORE, reason: str = "") -> Row:
+def row(metric: Metric, output: str, result: Score = NO_SCORE, reason: str = "") -> Row:
     """Describe one score, or why there is none."""
-    reason = reason if found.value is None else ""
     return {
         "metric": metric.name,
-        "output": finding,
-        "reason": reason,
-        **dataclasses.asdict(found),
+        "output": output,
+        "reason": reason if result.value is None else "",
+        **dataclasses.asdict(result),
     }
 
 
-def by_finding(
+def by_output(
     names: tuple[str, ...], source: NDArray[np.int64]
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield which cases are of any finding, then of each output where there are several."""
+    """Yield which cases are of any output, then of each output where there are several."""
     yield "all", np.ones(len(source), bool)
     present = np.unique(source)
     if len(present) > 1:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from gvr_bench.metrics import base, decoding
-from gvr_bench.metrics.base import ENDS, RESAMPLES, Score, score
-from gvr_bench.metrics.decoding import fid
-from gvr_bench.metrics.prediction import AUROC, AVERAGE_PRECISION, Statistic, draw
+from gvr_bench.metrics import frechet, statistics
+from gvr_bench.metrics.frechet import fid
+from gvr_bench.metrics.prediction import AUROC, AVERAGE_PRECISION, Statistic, bootstrap
+from gvr_bench.metrics.statistics import ENDS, RESAMPLES, Score, score
 
 
 def peak(function: Callable[[], Any]) -> int:
@@ -36,28 +36,28 @@ def images_of(n: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((n, 2)).astype(np.float32).round(2), rng.random((n, 2)) < 0.3
 
 
-def drawn_at_once(n: int) -> np.ndarray:
+def one_draw(n: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
 
 
-@pytest.mark.parametrize("at_once", [1, 1001, base.AT_ONCE])
+@pytest.mark.parametrize("batch", [1, 1001, statistics.BATCH_NUMBERS])
 @pytest.mark.parametrize("n", [1, 2, 9, 333, 2500])
-def test_the_interval_is_to_the_last_bit_that_of_one_draw(monkeypatch, n: int, at_once) -> None:
-    monkeypatch.setattr(base, "AT_ONCE", at_once)
+def test_the_interval_is_to_the_last_bit_that_of_one_draw(monkeypatch, n: int, batch) -> None:
+    monkeypatch.setattr(statistics, "BATCH_NUMBERS", batch)
     values = values_of(n)
-    low, high = np.quantile(values[drawn_at_once(n)].mean(axis=1), ENDS)
+    low, high = np.quantile(values[one_draw(n)].mean(axis=1), ENDS)
     assert score(values) == Score(values.mean(), low, high, n)
 
 
 @pytest.mark.parametrize("statistic", [AUROC, AVERAGE_PRECISION])
-@pytest.mark.parametrize("at_once", [1, 5000, base.AT_ONCE])
+@pytest.mark.parametrize("batch", [1, 5000, statistics.BATCH_NUMBERS])
 def test_resampled_areas_are_to_the_last_bit_those_of_one_draw(
-    monkeypatch, statistic: Statistic, at_once: int
+    monkeypatch, statistic: Statistic, batch: int
 ) -> None:
-    monkeypatch.setattr(base, "AT_ONCE", at_once)
+    monkeypatch.setattr(statistics, "BATCH_NUMBERS", batch)
     predictions, positive = images_of(150)
-    weights = np.stack([np.bincount(rows, minlength=150) for rows in drawn_at_once(150)])
-    found = draw(predictions, positive, statistic).resamples
+    weights = np.stack([np.bincount(rows, minlength=150) for rows in one_draw(150)])
+    found = bootstrap(predictions, positive, statistic).resamples
     for k in range(2):
         wanted = statistic.weighted(predictions[:, k], positive[:, k], weights)
         np.testing.assert_array_equal(found[k], wanted)
@@ -70,24 +70,24 @@ def test_memory_of_an_interval_does_not_grow_with_the_images() -> None:
 
 @pytest.mark.parametrize("statistic", [AUROC, AVERAGE_PRECISION])
 def test_memory_of_areas_does_not_grow_with_the_images(monkeypatch, statistic: Statistic) -> None:
-    monkeypatch.setattr(base, "AT_ONCE", 2**13)
+    monkeypatch.setattr(statistics, "BATCH_NUMBERS", 2**13)
     few, many = images_of(500), images_of(4000)
-    draw(*few, statistic)  # imports what it needs
-    least, most = (peak(lambda seen=seen: draw(*seen, statistic)) for seen in (few, many))
+    bootstrap(*few, statistic)  # imports what it needs
+    least, most = (peak(lambda data=data: bootstrap(*data, statistic)) for data in (few, many))
     assert most < 2 * least
 
 
-def test_a_distance_of_many_images_is_that_of_few_at_once(monkeypatch) -> None:
+def test_a_distance_of_many_images_is_that_of_few_batch(monkeypatch) -> None:
     rng = torch.Generator().manual_seed(0)
     a, b = torch.randn(40, 5, generator=rng), torch.randn(70, 5, generator=rng) + 1
-    whole, sizes, distances = fid(a, b), [], decoding.frechet_distances
+    whole, sizes, distances = fid(a, b), [], frechet.frechet_distances
 
-    def seen(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    def watched(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         sizes.append(max(first.numel(), second.numel()))
         return distances(first, second)
 
-    monkeypatch.setattr(decoding, "frechet_distances", seen)
-    monkeypatch.setattr(decoding, "AT_ONCE", 3 * 70 * 5)
+    monkeypatch.setattr(frechet, "frechet_distances", watched)
+    monkeypatch.setattr(frechet, "BATCH_NUMBERS", 3 * 70 * 5)
     found = fid(a, b)
     assert (found.low, found.high) == pytest.approx((whole.low, whole.high), rel=1e-9)
     assert max(sizes) == 3 * 70 * 5

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_evidence import evidence
+from made_up_inputs import ground_truth
 from skimage.filters import threshold_otsu
 from sklearn.metrics import average_precision_score
 
 from gvr_bench.metrics import Metric
 from gvr_bench.metrics.ground_truth import (
-    TRUTH,
+    GROUP,
     distractor_mass,
     emd_score,
     iou_area_matched,
@@ -45,7 +45,7 @@ def of(metric: Metric, attribution: Any, **known: Any) -> float:
         name: np.array(value, bool if name in {"mask", "distractor"} else np.float32)
         for name, value in {"attribution": attribution, **known}.items()
     }
-    seen = evidence(1, **{name: array.reshape(1, 2, 2) for name, array in maps.items()})
+    seen = ground_truth(1, **{name: array.reshape(1, 2, 2) for name, array in maps.items()})
     return float(metric(seen)[0])
 
 
@@ -57,9 +57,9 @@ def correlation(attribution: Any, change: Any) -> float:
     return of(true_change_correlation, attribution, true_change=change)
 
 
-@pytest.mark.parametrize("metric", TRUTH)
+@pytest.mark.parametrize("metric", GROUP.metrics)
 def test_without_the_truth_nothing_is_claimed(metric):
-    assert metric(evidence(counterfactual=np.zeros((2, 1, 2, 2)))) is None
+    assert metric(ground_truth(counterfactual=np.zeros((2, 1, 2, 2)))) is None
 
 
 @pytest.mark.parametrize("metric", OF_MASKS)
@@ -85,8 +85,8 @@ def test_a_constant_map_gets_what_chance_gets(metric, level, corner):
     mask[:, :corner, :corner] = True
     noise = rng.random(mask.shape).astype(np.float32)
     constant = np.full((1, 32, 32), level, np.float32)
-    by_chance = float(metric(evidence(n, 32, attribution=noise, mask=mask)).mean())
-    found = float(metric(evidence(1, 32, attribution=constant, mask=mask[:1]))[0])
+    by_chance = float(metric(ground_truth(n, 32, attribution=noise, mask=mask)).mean())
+    found = float(metric(ground_truth(1, 32, attribution=constant, mask=mask[:1]))[0])
     assert found == pytest.approx(by_chance, abs=0.05 if metric is pointing_hit else 0.01)
 
 
@@ -115,7 +115,9 @@ def test_random_heat_has_the_masks_prevalence_on_average():
     rng = np.random.default_rng(0)
     mask = np.zeros((40, 32, 32), bool)
     mask[:, :16, :16] = True
-    seen = evidence(40, 32, attribution=rng.normal(size=mask.shape).astype(np.float32), mask=mask)
+    seen = ground_truth(
+        40, 32, attribution=rng.normal(size=mask.shape).astype(np.float32), mask=mask
+    )
     assert pixel_ap(seen).mean() == pytest.approx(0.25, abs=0.02)
 
 
@@ -126,13 +128,13 @@ def test_average_precision_is_scikit_learns(seed):
     mask = rng.random((3, 4, 4)) < 0.4
     mask[:, 0, 0], mask[:, 3, 3] = True, False
     expected = [average_precision_score(mask[i].flat, abs(attribution[i]).flat) for i in range(3)]
-    assert pixel_ap(evidence(3, 4, attribution=attribution, mask=mask)).tolist() == expected
+    assert pixel_ap(ground_truth(3, 4, attribution=attribution, mask=mask)).tolist() == expected
 
 
 def test_each_image_is_scored_on_its_own():
     mask = np.array([[[1, 0], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 1]]], bool)
     attribution = np.array([[[1, 0], [0, 0]]] * 3, np.float32)
-    found = pixel_ap(evidence(3, attribution=attribution, mask=mask))
+    found = pixel_ap(ground_truth(3, attribution=attribution, mask=mask))
     assert found[0] == 1.0
     assert found[1].isnan()
     assert found[2] == pytest.approx(1 / 4)
@@ -173,7 +175,7 @@ def test_ties_count_as_the_mean_over_all_ways_to_break_them(seed, levels):
     ways = [set(above) | set(w) for w in itertools.combinations(tied, k - len(above))]
     inside = [len(way & set(np.flatnonzero(mask))) for way in ways]
     maps = {"attribution": attribution.astype(np.float32), "mask": mask}
-    seen = evidence(1, 3, **{name: array.reshape(1, 3, 3) for name, array in maps.items()})
+    seen = ground_truth(1, 3, **{name: array.reshape(1, 3, 3) for name, array in maps.items()})
     assert float(rank_accuracy(seen)) == pytest.approx(np.mean(inside) / k)
     expected = np.mean([i / (2 * k - i) for i in inside])
     assert float(iou_area_matched(seen)) == pytest.approx(expected)
@@ -203,9 +205,9 @@ def test_the_threshold_is_scikit_images(seed):
     mask[:, 0, 0], mask[:, 7, 7] = True, False
     hot = [size > threshold_otsu(size) for size in np.abs(attribution.astype(np.float64))]
     expected = [(h & m).sum() / (h | m).sum() for h, m in zip(hot, mask, strict=True)]
-    assert iou_otsu(evidence(3, 8, attribution=attribution, mask=mask)).tolist() == pytest.approx(
-        expected
-    )
+    assert iou_otsu(
+        ground_truth(3, 8, attribution=attribution, mask=mask)
+    ).tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_heat_nearer_to_the_finding_scores_higher():
     mask[2:5, 2:5] = True
     heats = np.zeros((13, 16, 16), np.float32)
     heats[range(13), 3, range(3, 16)] = 1
-    found = emd_score(evidence(13, 16, attribution=heats, mask=np.stack([mask] * 13)))
+    found = emd_score(ground_truth(13, 16, attribution=heats, mask=np.stack([mask] * 13)))
     assert found.tolist() == sorted(found.tolist(), reverse=True)
     assert found[0] > 0.9
 
@@ -289,7 +291,9 @@ def test_correlation_is_numpys_whatever_the_scale(seed, exponent):
 def test_random_heat_is_not_correlated_on_average():
     rng = np.random.default_rng(0)
     attribution, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
-    found = true_change_correlation(evidence(40, 32, attribution=attribution, true_change=change))
+    found = true_change_correlation(
+        ground_truth(40, 32, attribution=attribution, true_change=change)
+    )
     assert abs(found.mean()) < 0.02
 
 
@@ -313,25 +317,25 @@ def test_the_share_of_right_signs_equals_the_one_worked_out(attribution, change,
 def test_random_heat_has_half_of_the_signs_right():
     rng = np.random.default_rng(0)
     attribution, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
-    found = sign_accuracy(evidence(40, 32, attribution=attribution, true_change=change))
+    found = sign_accuracy(ground_truth(40, 32, attribution=attribution, true_change=change))
     assert found.mean() == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("metric", [sign_accuracy, true_change_amplitude])
 def test_where_the_truth_changes_nothing_the_image_is_left_out(metric):
-    seen = evidence(1, true_change=np.zeros((1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2)))
+    seen = ground_truth(1, true_change=np.zeros((1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2)))
     assert metric(seen).isnan().all()
 
 
 @pytest.mark.parametrize("metric", [true_change_mae, true_change_amplitude])
 def test_a_map_alone_has_no_amplitude(metric):
-    seen = evidence(true_change=np.ones((2, 2, 2)), decoded_counterfactual=np.ones((2, 1, 2, 2)))
+    seen = ground_truth(true_change=np.ones((2, 2, 2)), decoded_truth=np.ones((2, 1, 2, 2)))
     assert metric(seen) is None
 
 
 def test_the_distance_from_the_decoded_truth_equals_the_one_worked_out():
     twin = np.array([[[[0.5, 0.0], [0.0, -0.5]]]] * 2, np.float32)
-    seen = evidence(counterfactual=np.stack([twin[0], twin[0] * -1]), decoded_counterfactual=twin)
+    seen = ground_truth(counterfactual=np.stack([twin[0], twin[0] * -1]), decoded_truth=twin)
     assert true_change_mae(seen).tolist() == pytest.approx([0.0, 0.5])
 
 
@@ -342,7 +346,7 @@ def test_the_amplitude_is_right_at_one_half_where_half_is_shown_and_zero_where_n
     found = [
         float(
             true_change_amplitude(
-                evidence(1, image=x, reconstruction=x, counterfactual=m, true_change=change)
+                ground_truth(1, reconstruction=x, counterfactual=m, true_change=change)
             )
         )
         for m in made
@@ -354,5 +358,7 @@ def test_the_amplitude_of_colours_is_that_of_their_mean():
     made = np.zeros((1, 3, 2, 2), np.float32)
     made[0, :, 0, 0] = [-0.3, -0.6, 0.0]
     change = np.array([[[0.3, 0.0], [0.0, 0.0]]], np.float32)
-    seen = evidence(1, reconstruction=np.zeros_like(made), counterfactual=made, true_change=change)
+    seen = ground_truth(
+        1, reconstruction=np.zeros_like(made), counterfactual=made, true_change=change
+    )
     assert float(true_change_amplitude(seen)) == pytest.approx(1.0)
