@@ -22,7 +22,7 @@ from gvr_bench.metrics import METRICS
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import shards as parts
 from gvr_bench.pipeline.steps.perturbed_explanations import DRAWS, Noise
-from gvr_bench.pipeline.steps.scores import failure, together
+from gvr_bench.pipeline.steps.scores import failure, join_values
 from gvr_bench.pipeline.steps.shards import Arrays, Work, cut, in_parts, keep_part
 
 IN_PARTS = ("--max-cases", "10", "--batch-size", "1")  # parts of four cases
@@ -168,17 +168,20 @@ def test_noise_of_a_case_is_the_same_in_any_part() -> None:
 
 
 def test_a_metric_that_fails_in_one_part_has_no_score() -> None:
-    told: list[dict[str, Any]] = [{}, {"failed:pixel_ap": np.array(["no mask"])}]
-    assert failure(metric("pixel_ap"), told) == "pixel_ap: no mask"
-    assert failure(metric("pointing_hit"), told) == ""
+    parts: list[Any] = [
+        (slice(0, 2), {}),
+        (slice(2, 4), {"failed:pixel_ap": np.array(["no mask"])}),
+    ]
+    assert failure(metric("pixel_ap"), parts) == "pixel_ap: no mask"
+    assert failure(metric("pointing_hit"), parts) == ""
 
 
-def test_a_metric_without_values_in_one_part_counts_the_others() -> None:
-    told = [(slice(0, 2), {"values:pixel_ap": np.array([0.5, 1.0])}), (slice(2, 5), {})]
-    values = together(metric("pixel_ap"), told)
+def test_parts_without_values_are_nan() -> None:
+    parts = [(slice(0, 2), {"values:pixel_ap": np.array([0.5, 1.0])}), (slice(2, 5), {})]
+    values = join_values(metric("pixel_ap"), parts)
     assert values is not None
     np.testing.assert_array_equal(values, [0.5, 1.0, np.nan, np.nan, np.nan])
-    assert together(metric("pointing_hit"), told) is None
+    assert join_values(metric("pointing_hit"), parts) is None
 
 
 def metric(name: str) -> Any:

@@ -13,8 +13,8 @@ from tiny import FAST, Packages, command, outcomes_of, records_of
 from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
-from gvr_bench.metrics import METRICS as EVERY
 from gvr_bench.metrics import GROUPS
+from gvr_bench.metrics import METRICS as EVERY
 from gvr_bench.registry.registry import installed
 from gvr_bench.results.records import Record
 
@@ -240,7 +240,7 @@ def test_an_explainer_that_fails_is_a_row_and_the_others_are_scored(
     assert "ok" in {r["status"] for r in other}
 
 
-def broken(data: Any) -> None:
+def broken(data: object) -> None:
     raise RuntimeError("no idea")
 
 
