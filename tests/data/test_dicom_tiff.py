@@ -86,7 +86,7 @@ def fault(path: Path) -> str:
 
 
 @pytest.mark.parametrize("edge", [8193, 65535])
-def test_a_dicom_that_says_it_is_huge_is_refused_unread(tmp_path: Path, edge: int) -> None:
+def test_huge_dicom_header_is_refused(tmp_path: Path, edge: int) -> None:
     path = write(tmp_path / "bomb.dcm", GREY, Rows=edge, Columns=edge)
     assert f"{edge:,} x {edge:,} pixels, too many" in fault(path)
     with pytest.raises(gvr.DataError):
@@ -94,9 +94,7 @@ def test_a_dicom_that_says_it_is_huge_is_refused_unread(tmp_path: Path, edge: in
 
 
 @pytest.mark.parametrize(("syntax", "kind"), [(BASELINE, "JPEG"), (JPEG2000, "JPEG2000")])
-def test_a_compressed_picture_larger_than_its_header_is_not_unpacked(
-    tmp_path: Path, syntax: str, kind: str
-) -> None:
+def test_compressed_picture_must_fit_header(tmp_path: Path, syntax: str, kind: str) -> None:
     packed = io.BytesIO()
     Image.fromarray(np.zeros((300, 400), np.uint8)).save(packed, format=kind)
     path = write(
@@ -105,19 +103,19 @@ def test_a_compressed_picture_larger_than_its_header_is_not_unpacked(
     assert "its header says 20 x 24 pixels and the picture in it has 400 x 300" in fault(path)
 
 
-def test_a_file_that_is_deflated_as_a_whole_is_not_unpacked(tmp_path: Path) -> None:
+def test_deflated_dicom_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", np.zeros((4000, 4000), np.uint8), "1.2.840.10008.1.2.1.99")
     assert path.stat().st_size < 100_000
     assert "its transfer syntax is Deflated Explicit VR Little Endian" in fault(path)
 
 
-def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path, monkeypatch) -> None:
+def test_oversized_dicom_file_is_refused(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(dicom, "MAX_BYTES", 500)
     assert "it has more than 500 bytes" in fault(write(tmp_path / "a.dcm", GREY))
     assert dicom.MAX_BYTES < 4 * MAX_PIXELS
 
 
-def test_run_lengths_that_could_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch) -> None:
+def test_rle_bomb_is_refused(tmp_path: Path, monkeypatch) -> None:
     made = dataset(GREY)
     made.compress(pydicom.uid.RLELossless)
     made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
@@ -125,23 +123,23 @@ def test_run_lengths_that_could_unpack_to_too_much_are_refused(tmp_path: Path, m
     assert "its run lengths have more than 100 bytes" in fault(tmp_path / "a.dcm")
 
 
-def test_a_film_is_refused_for_nobody_knows_which_picture_counts(tmp_path: Path) -> None:
+def test_multi_frame_dicom_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", GREY, NumberOfFrames=7, PixelData=GREY.tobytes() * 7)
     assert "it has 7 frames, and one picture is expected" in fault(path)
 
 
-def test_a_report_without_a_picture_is_refused(tmp_path: Path) -> None:
+def test_dicom_without_picture_is_refused(tmp_path: Path) -> None:
     assert "DICOM without a picture" in fault(write(tmp_path / "a.dcm", GREY, PixelData=None))
 
 
 @pytest.mark.parametrize("name", ["Rows", "Columns", "SamplesPerPixel", "BitsStored"])
-def test_a_header_that_lacks_a_number_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+def test_missing_header_number_is_named(tmp_path: Path, name: str) -> None:
     assert f"its header says that {name} is None" in fault(
         write(tmp_path / "a.dcm", GREY, **{name: None})
     )
 
 
-def test_a_number_of_the_wrong_kind_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_wrong_header_type_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", GREY)
     rows = struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, 24)
     text = struct.pack("<HH2sH2s", 0x28, 0x10, b"LO", 2, b"xx")
@@ -152,7 +150,7 @@ def test_a_number_of_the_wrong_kind_is_refused_by_its_name(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["PALETTE COLOR", "YBR_PARTIAL_420", "ARGB", None])
-def test_colours_that_are_not_known_are_refused(tmp_path: Path, kind: str | None) -> None:
+def test_unknown_colours_are_refused(tmp_path: Path, kind: str | None) -> None:
     path = write(tmp_path / "a.dcm", GREY, PhotometricInterpretation=kind)
     assert f"its colours are {kind}" in fault(path)
 
@@ -162,7 +160,7 @@ def test_pixels_of_32_bits_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored", [0, 9])
-def test_more_bits_than_there_are_are_refused(tmp_path: Path, stored: int) -> None:
+def test_impossible_bit_depth_is_refused(tmp_path: Path, stored: int) -> None:
     path = write(tmp_path / "a.dcm", GREY, BitsStored=stored)
     assert f"{stored} of 8 bits are used" in fault(path)
 
@@ -171,11 +169,11 @@ def test_more_bits_than_there_are_are_refused(tmp_path: Path, stored: int) -> No
     "looks",
     [{"RescaleSlope": 0, "RescaleIntercept": 5}, {"WindowCenter": 9, "WindowWidth": 0}],
 )
-def test_a_window_that_shows_nothing_is_refused(tmp_path: Path, looks: dict[str, int]) -> None:
+def test_empty_window_is_refused(tmp_path: Path, looks: dict[str, int]) -> None:
     fault(write(tmp_path / "a.dcm", GREY, **looks))
 
 
-def test_without_a_decoder_it_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_decoder_names_its_package(tmp_path: Path) -> None:
     if pydicom.pixels.get_decoder(LOSSLESS).is_available:
         pytest.skip("this machine can decode it")
     data = pydicom.encaps.encapsulate([b"\xff\xd8\xff"])
@@ -185,7 +183,7 @@ def test_without_a_decoder_it_says_what_to_install(tmp_path: Path) -> None:
     assert line.endswith("pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg")
 
 
-def test_without_pydicom_it_says_what_to_install(tmp_path: Path, monkeypatch) -> None:
+def test_missing_pydicom_names_its_package(tmp_path: Path, monkeypatch) -> None:
     files = [write(tmp_path / "a.dcm", GREY)]
     monkeypatch.setitem(sys.modules, "pydicom.pixels.utils", None)
     assert fault(files[0]).endswith("needs pydicom: pip install 'gvr-bench[dicom]'")
@@ -201,7 +199,7 @@ def test_a_truncated_dicom_is_named(tmp_path: Path, length: int) -> None:
     assert fault(path).endswith("; replace the file")
 
 
-def test_sequences_within_sequences_end_in_one_line(tmp_path: Path) -> None:
+def test_nested_sequences_end_in_line(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", GREY)
     start = path.read_bytes().index(struct.pack("<HH2s", 0x28, 0x02, b"US"))
     deep = struct.pack("<HH2sHI", 0x20, 0x9222, b"SQ", 0, 0xFFFFFFFF)
@@ -218,12 +216,12 @@ def test_bytes_are_shown_as_they_are(tmp_path: Path, syntax: str) -> None:
     np.testing.assert_array_equal(grey(write(tmp_path / "scan.png", GREY, syntax)), GREY)
 
 
-def test_the_largest_value_is_black_in_monochrome1(tmp_path: Path) -> None:
+def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", GREY, PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_array_equal(grey(path), 255 - GREY)
 
 
-def test_without_a_window_the_stored_bits_are_the_range(tmp_path: Path) -> None:
+def test_stored_bits_replace_missing_window(tmp_path: Path) -> None:
     wide = GREY.astype("<u2")
     np.testing.assert_array_equal(grey(write(tmp_path / "a.dcm", wide * 257)), GREY)
     ramp = np.arange(4096, dtype="<u2").reshape(64, 64)
@@ -231,7 +229,7 @@ def test_without_a_window_the_stored_bits_are_the_range(tmp_path: Path) -> None:
     np.testing.assert_array_equal(shown, np.rint(ramp / 4095 * 255))
 
 
-def test_hounsfield_units_are_seen_through_the_first_window(tmp_path: Path) -> None:
+def test_first_window_shows_hounsfield_units(tmp_path: Path) -> None:
     stored = np.array([[-3000, 64, 864, 1064, 1464, 3000]], "<i2")
     path = write(
         tmp_path / "a.dcm", stored, RescaleSlope=1, RescaleIntercept=-1024,
@@ -242,7 +240,7 @@ def test_hounsfield_units_are_seen_through_the_first_window(tmp_path: Path) -> N
     np.testing.assert_array_equal(grey(path)[0], expected)
 
 
-def test_a_falling_scale_turns_the_picture_around(tmp_path: Path) -> None:
+def test_negative_slope_inverts_picture(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", GREY, RescaleSlope=-1, RescaleIntercept=255)
     np.testing.assert_array_equal(grey(path), 255 - GREY)
     path = write(
@@ -252,7 +250,7 @@ def test_a_falling_scale_turns_the_picture_around(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grey(path), 255 - GREY)
 
 
-def test_a_table_of_greys_goes_before_the_window(tmp_path: Path) -> None:
+def test_grey_table_precedes_window(tmp_path: Path) -> None:
     table = pydicom.Dataset()
     table.LUTDescriptor = [256, 0, 16]
     table.LUTData = [257 * (255 - level) for level in range(256)]
@@ -295,7 +293,7 @@ def test_a_jpeg_inside_is_unpacked(tmp_path: Path) -> None:
     assert np.abs(grey(path).astype(int) - GREY).max() <= 12
 
 
-def test_the_extent_of_a_dicom_is_width_and_height(tmp_path: Path) -> None:
+def test_dicom_extent_is_width_height(tmp_path: Path) -> None:
     assert read_extent(write(tmp_path / "a.dcm", GREY)) == (20, 24)
 
 
@@ -307,18 +305,18 @@ def tiff(path: Path, pixels: np.ndarray, **options: object) -> Path:
     return path
 
 
-def test_a_tiff_of_several_pages_is_refused(tmp_path: Path) -> None:
+def test_multi_page_tiff_is_refused(tmp_path: Path) -> None:
     path = tiff(tmp_path / "a.tif", GREY, save_all=True, append_images=[Image.fromarray(GREY)])
     assert "it has several pages, and one picture is expected" in fault(path)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
-def test_a_tiff_without_a_black_and_a_white_is_refused(tmp_path: Path, kind: type) -> None:
+def test_signed_or_float_tiff_is_refused(tmp_path: Path, kind: type) -> None:
     assert "numbers of 32 bits" in fault(tiff(tmp_path / "a.tif", GREY.astype(kind)))
 
 
 @pytest.mark.parametrize("edge", [8193, 2**31 - 1])
-def test_a_tiff_that_says_it_is_huge_is_refused_unread(tmp_path: Path, edge: int) -> None:
+def test_huge_tiff_header_is_refused(tmp_path: Path, edge: int) -> None:
     path = tiff(tmp_path / "bomb.tif", GREY)
     content = bytearray(path.read_bytes())
     (entries,) = struct.unpack_from("<I", content, 4)
@@ -331,7 +329,7 @@ def test_a_tiff_that_says_it_is_huge_is_refused_unread(tmp_path: Path, edge: int
 
 
 @pytest.mark.parametrize("length", [4, 8, 100, 400])
-def test_a_truncated_tiff_is_named_in_one_line(tmp_path: Path, length: int, recwarn) -> None:
+def test_truncated_tiff_is_named(tmp_path: Path, length: int, recwarn) -> None:
     path = tiff(tmp_path / "a.tif", GREY)
     path.write_bytes(path.read_bytes()[:length])
     fault(path)
@@ -343,13 +341,13 @@ PACKINGS = [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"]
 
 @pytest.mark.parametrize("packed", PACKINGS)
 @pytest.mark.parametrize("wide", [False, True])
-def test_a_tiff_of_8_or_16_bits_is_read(tmp_path: Path, packed: str | None, wide: bool) -> None:
+def test_tiff_of_8_and_16_bits(tmp_path: Path, packed: str | None, wide: bool) -> None:
     pixels = GREY.astype(np.uint16) * 257 if wide else GREY
     np.testing.assert_array_equal(grey(tiff(tmp_path / "a.png", pixels, compression=packed)), GREY)
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_a_tiff_in_which_0_is_white_is_turned_around(tmp_path: Path, wide: bool) -> None:
+def test_white_is_zero_tiff_is_inverted(tmp_path: Path, wide: bool) -> None:
     pixels = GREY.astype(np.uint16) * 257 if wide else GREY
     path = tiff(tmp_path / "a.tif", pixels)
     content = path.read_bytes()
@@ -367,14 +365,14 @@ def test_a_tiff_of_colours_is_read(tmp_path: Path) -> None:
 # Masks
 
 
-def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_mask_must_match_image_shape(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.png")
     Image.fromarray(GREY.T).save(tmp_path / "m.png")
     with pytest.raises(gvr.DataError, match=r"24 x 20 pixels and its image a\.png 20 x 24"):
         read_mask(tmp_path / "m.png", tmp_path / "a.png", 16)
 
 
-def test_a_jpeg_is_no_mask_for_it_keeps_no_values(tmp_path: Path) -> None:
+def test_jpeg_mask_is_refused(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.jpg")
     with pytest.raises(gvr.DataError, match="a mask is a PNG or TIFF"):
         read_mask(tmp_path / "a.jpg", tmp_path / "a.jpg", 16)
@@ -404,7 +402,7 @@ MASKS: dict[str, Callable[[np.ndarray], Image.Image]] = {
 
 
 @pytest.mark.parametrize("kind", MASKS)
-def test_any_value_but_0_marks_the_finding(tmp_path: Path, kind: str) -> None:
+def test_nonzero_pixels_mark_finding(tmp_path: Path, kind: str) -> None:
     marked = np.zeros((24, 20), np.bool_)
     marked[4:10, 3:9] = True
     Image.fromarray(GREY).save(tmp_path / "a.png")
@@ -415,7 +413,7 @@ def test_any_value_but_0_marks_the_finding(tmp_path: Path, kind: str) -> None:
     assert not found[:, 22:].any()
 
 
-def test_a_finding_smaller_than_a_pixel_keeps_one(tmp_path: Path) -> None:
+def test_tiny_finding_keeps_one_pixel(tmp_path: Path) -> None:
     marked = np.zeros((240, 240), np.uint8)
     marked[121, 131] = 1
     Image.fromarray(marked).save(tmp_path / "m.png")
@@ -428,7 +426,7 @@ def test_a_finding_smaller_than_a_pixel_keeps_one(tmp_path: Path) -> None:
 
 @FUZZ
 @given(data=st.data())
-def test_whatever_is_changed_in_a_file_it_is_read_or_named(tmp_path: Path, data) -> None:
+def test_fuzzed_dicom_reads_or_fails(tmp_path: Path, data) -> None:
     path = tmp_path / "fuzzed"
     kind = data.draw(st.sampled_from(["tiff", "lzw", "dicom", "window"]))
     if kind == "dicom":

@@ -73,7 +73,7 @@ def images(folder: Path) -> list[str]:
 TWO = ("images/00000001_000.png", "images/00000001_001.png")
 
 
-def test_an_archive_is_downloaded_checked_and_unpacked(server, tmp_path) -> None:
+def test_archive_is_downloaded_and_unpacked(server, tmp_path) -> None:
     remote = archive(server, "one.tar.gz", packed(folder_named("images"), *TWO))
     gvr.fetch([remote], tmp_path)
     assert images(tmp_path) == ["00000001_000.png", "00000001_001.png"]
@@ -84,7 +84,7 @@ def test_an_archive_is_downloaded_checked_and_unpacked(server, tmp_path) -> None
     assert server.requests == []
 
 
-def test_archives_are_deleted_only_when_asked_for(server, tmp_path) -> None:
+def test_archives_are_deleted_on_request(server, tmp_path) -> None:
     remote = archive(server, "one.tar.gz", packed(*TWO))
     gvr.fetch([remote], tmp_path, remove=True)
     assert not (tmp_path / "one.tar.gz").exists()
@@ -137,7 +137,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("member", "why"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_member_is_refused_in_one_line(server, tmp_path, member, why) -> None:
+def test_hostile_member_is_refused(server, tmp_path, member, why) -> None:
     inside = tmp_path / "data"
     remote = archive(server, "bad.tar.gz", packed(TWO[0], member))
     message = fault([remote], inside)
@@ -148,7 +148,7 @@ def test_a_hostile_member_is_refused_in_one_line(server, tmp_path, member, why) 
     assert survey([remote], inside)[0].kind == "have"
 
 
-def test_a_folder_of_images_that_leads_out_is_refused(server, tmp_path) -> None:
+def test_image_folder_link_is_refused(server, tmp_path) -> None:
     inside, outside = tmp_path / "data", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
@@ -167,13 +167,13 @@ def huge(size: int) -> bytes:
     return out.getvalue()
 
 
-def test_a_file_that_is_too_large_is_refused(server, tmp_path) -> None:
+def test_oversized_member_is_refused(server, tmp_path) -> None:
     facts = gvr.Archive(NAMES, 1, 4_000, largest=1_000)
     remote = server.add("big.tar.gz", huge(1_001), archive=facts)
     assert "has 1,001 bytes, at most 1,000 expected" in fault([remote], tmp_path)
 
 
-def test_an_archive_that_unpacks_to_far_more_is_refused(server, tmp_path) -> None:
+def test_archive_bomb_is_refused(server, tmp_path) -> None:
     remote = archive(server, "bomb.tar.gz", huge(4_000_000), count=1)
     assert "larger than the 8,000 bytes expected" in fault([remote], tmp_path)
     assert images(tmp_path) == []
@@ -185,7 +185,7 @@ def test_another_number_of_images_is_refused(server, tmp_path, count) -> None:
     assert f"holds 2 files, {count} expected" in message
 
 
-def test_an_archive_that_was_put_there_is_checked_before_it_is_unpacked(server, tmp_path) -> None:
+def test_existing_archive_is_checked_first(server, tmp_path) -> None:
     remote = archive(server, "one.tar.gz", packed(*TWO))
     (tmp_path / "one.tar.gz").write_bytes(bytes(remote.size))
     assert "it is another file" in fault([remote], tmp_path)
@@ -201,16 +201,14 @@ def test_what_is_there_is_never_overwritten(server, tmp_path) -> None:
     assert (tmp_path / "table.csv").read_text() == "mine"
 
 
-def test_a_file_that_serves_as_well_is_enough(server, tmp_path) -> None:
+def test_alternative_file_is_enough(server, tmp_path) -> None:
     remote = server.add("table.csv", b"a,b\n", instead={"older.csv": ""})
     (tmp_path / "older.csv").write_text("a\n")
     gvr.fetch([remote], tmp_path)
     assert server.requests == []
 
 
-def test_too_little_space_is_said_before_anything_is_downloaded(
-    server, tmp_path, monkeypatch
-) -> None:
+def test_low_space_stops_before_download(server, tmp_path, monkeypatch) -> None:
     remote = archive(server, "one.tar.gz", packed(*TWO))
     little = shutil._ntuple_diskusage(10**6, 10**6, 1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: little)
@@ -220,7 +218,7 @@ def test_too_little_space_is_said_before_anything_is_downloaded(
     assert server.requests == []
 
 
-def test_that_deleting_archives_would_do_is_said(server, tmp_path, monkeypatch) -> None:
+def test_low_space_suggests_removing_archives(server, tmp_path, monkeypatch) -> None:
     remotes = [archive(server, f"{name}.tar.gz", packed(*TWO)) for name in ("one", "two")]
     little = shutil._ntuple_diskusage(10**6, 10**6, 1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: little)
@@ -236,7 +234,7 @@ def test_deleting_archives_needs_less_space(server, tmp_path) -> None:
     assert space_needed(states, remove=True) == 50 + size + 8_000
 
 
-def test_what_came_before_an_error_is_kept(server, tmp_path) -> None:
+def test_files_before_error_remain(server, tmp_path) -> None:
     first, second = (archive(server, f"{n}.tar.gz", packed(*TWO)) for n in ("one", "two"))
     server.misdeeds["/two.tar.gz"] = [drop(100), status(404)]
     assert "it answered 404" in fault([first, second], tmp_path)

@@ -95,7 +95,7 @@ def release(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[gvr.Remote]
     return remotes
 
 
-def test_once_fetched_it_is_right_and_can_be_read(typed, release, tmp_path) -> None:
+def test_fetched_data_verifies_and_opens(typed, release, tmp_path) -> None:
     done = typed("fetch", "chestxray8", "--data-root", tmp_path)
     assert (done.code, len(list((tmp_path / "images").iterdir()))) == (0, 30)
     assert f"gvr-bench datasets verify chestxray8 --data-root {tmp_path}" in done.out
@@ -114,9 +114,7 @@ def test_typed_again_it_asks_for_nothing(typed, release, server, tmp_path) -> No
     assert typed("verify", "chestxray8", "--data-root", tmp_path, "--decode", "all").code == 0
 
 
-def test_a_dry_run_downloads_nothing_and_says_what_is_there(
-    typed, release, server, tmp_path
-) -> None:
+def test_dry_run_lists_file_states(typed, release, server, tmp_path) -> None:
     (tmp_path / "test_list.txt").write_bytes(server.files["/test_list.txt"])
     (tmp_path / ".train_val_list.txt.partial").write_bytes(bytes(release[2].size // 2))
     done = typed("fetch", "chestxray8", "--data-root", tmp_path, "--dry-run")
@@ -131,9 +129,7 @@ def test_a_dry_run_downloads_nothing_and_says_what_is_there(
     assert not (tmp_path / ".fetch.lock").exists()
 
 
-def test_what_would_be_refused_is_said_before_anything_is_asked(
-    typed, release, server, tmp_path, monkeypatch
-) -> None:
+def test_refusal_comes_before_download(typed, release, server, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("gvr_bench.cli.datasets.CONFIRM_BYTES", 1_000)
     (tmp_path / "test_list.txt").write_text("mine")
     done = typed("fetch", "chestxray8", "--data-root", tmp_path, "--dry-run")
@@ -143,9 +139,7 @@ def test_what_would_be_refused_is_said_before_anything_is_asked(
     assert server.requests == []
 
 
-def test_images_that_are_there_from_elsewhere_are_not_downloaded(
-    typed, release, server, tmp_path
-) -> None:
+def test_existing_images_skip_archives(typed, release, server, tmp_path) -> None:
     (tmp_path / "images_001" / "images").mkdir(parents=True)
     for patient in PATIENTS:
         path = tmp_path / "images_001" / "images" / f"{patient:08d}_000.png"
@@ -160,9 +154,7 @@ def test_images_that_are_there_from_elsewhere_are_not_downloaded(
     assert typed("verify", "chestxray8", "--data-root", tmp_path).code == 0
 
 
-def test_a_hostile_archive_is_refused_and_the_others_are_kept(
-    typed, release, server, tmp_path, monkeypatch
-) -> None:
+def test_hostile_archive_leaves_others(typed, release, server, tmp_path, monkeypatch) -> None:
     evil = archive(range(11, 12), evil="../../evil.png")
     remote = server.add("images_002.tar.gz", evil, archive=release[5].archive)
     monkeypatch.setattr(chestxray8_module, "RELEASE", (*release[:5], remote, *release[6:]))
@@ -174,7 +166,7 @@ def test_a_hostile_archive_is_refused_and_the_others_are_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_much_is_downloaded_only_after_a_yes(typed, release, server, tmp_path, monkeypatch) -> None:
+def test_large_download_needs_yes(typed, release, server, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("gvr_bench.cli.datasets.CONFIRM_BYTES", 1_000)
     done = typed("fetch", "chestxray8", "--data-root", tmp_path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
@@ -183,20 +175,20 @@ def test_much_is_downloaded_only_after_a_yes(typed, release, server, tmp_path, m
     assert typed("fetch", "chestxray8", "--data-root", tmp_path, "--yes").code == 0
 
 
-def test_without_a_folder_it_says_which_option_is_missing(typed) -> None:
+def test_missing_folder_names_option(typed) -> None:
     for command in ("fetch", "verify"):
         done = typed(command, "chestxray8")
         assert (done.code, len(done.err.splitlines())) == (2, 1)
         assert "add --data-root DIR" in done.err
 
 
-def test_a_data_set_without_files_says_so(typed) -> None:
+def test_fetch_without_files_is_explained(typed) -> None:
     done = typed("fetch", "phantom")
     assert (done.code, len(done.out.splitlines())) == (0, 1)
     assert "phantom has no files to download" in done.out
 
 
-def test_a_data_set_without_files_is_verified_by_reading_it(typed) -> None:
+def test_verify_without_files_reads_images(typed) -> None:
     done = typed("verify", "digits")
     assert done.code == 0
     assert "digits: no faults" in done.out
@@ -220,7 +212,7 @@ def damage(folder: Path) -> dict[str, str]:
     }
 
 
-def test_each_thing_that_is_wrong_is_a_line(typed, release, tmp_path) -> None:
+def test_each_fault_is_a_line(typed, release, tmp_path) -> None:
     typed("fetch", "chestxray8", "--data-root", tmp_path)
     expected = damage(tmp_path)
     done = typed("verify", "chestxray8", "--data-root", tmp_path)
@@ -233,7 +225,7 @@ def test_each_thing_that_is_wrong_is_a_line(typed, release, tmp_path) -> None:
     assert f"gvr-bench datasets fetch chestxray8 --data-root {tmp_path}" in hint
 
 
-def test_images_that_cannot_be_read_are_named(typed, release, tmp_path) -> None:
+def test_unreadable_images_are_named(typed, release, tmp_path) -> None:
     typed("fetch", "chestxray8", "--data-root", tmp_path)
     path = tmp_path / "images" / NAMES[7]
     data = bytearray(path.read_bytes())
@@ -245,7 +237,7 @@ def test_images_that_cannot_be_read_are_named(typed, release, tmp_path) -> None:
     assert done.out.splitlines()[1] == "chestxray8: 1 fault"
 
 
-def test_an_emptied_image_is_mended_by_fetching_again(typed, release, server, tmp_path) -> None:
+def test_emptied_image_is_unpacked_again(typed, release, server, tmp_path) -> None:
     typed("fetch", "chestxray8", "--data-root", tmp_path)
     path = tmp_path / "images" / NAMES[7]
     path.write_bytes(b"")
@@ -255,7 +247,7 @@ def test_an_emptied_image_is_mended_by_fetching_again(typed, release, server, tm
     assert server.requests == []  # the archive is still there
 
 
-def test_a_long_list_of_faults_is_cut_and_counted(typed, release, tmp_path) -> None:
+def test_long_fault_list_is_cut(typed, release, tmp_path) -> None:
     typed("fetch", "chestxray8", "--data-root", tmp_path)
     for name in NAMES:
         (tmp_path / "images" / name).unlink()
@@ -271,7 +263,7 @@ def test_a_download_that_stopped_is_named(typed, release, tmp_path) -> None:
     assert "170 of 170 bytes were downloaded" in done.out
 
 
-def test_mnist_gzipped_by_anyone_or_plain_is_right(
+def test_mnist_verifies_gzipped_or_plain(
     typed, tmp_path, write_mnist, mnist_files, monkeypatch
 ) -> None:
     known = {name: (1, hashlib.sha256(data).hexdigest()) for name, data in mnist_files.items()}
@@ -296,7 +288,7 @@ def test_verifying_downloads_nothing(typed, server, tmp_path, monkeypatch) -> No
     assert server.requests == []
 
 
-def test_the_nih_offers_what_its_data_set_needs() -> None:
+def test_nih_release_table_is_consistent() -> None:
     archives = [remote.archive for remote in RELEASE if remote.archive]
     assert (len(archives), sum(archive.count for archive in archives)) == (12, 112_120)
     assert len({remote.digest for remote in RELEASE}) == len(RELEASE) == 16
@@ -305,7 +297,7 @@ def test_the_nih_offers_what_its_data_set_needs() -> None:
     assert 45_000_000_000 < sum(remote.size for remote in RELEASE) < 45_200_000_000
 
 
-def test_the_command_line_loads_no_network_before_it_is_asked() -> None:
+def test_command_line_imports_no_requests() -> None:
     code = "import sys, gvr_bench.cli.main, gvr_bench.api; print('requests' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

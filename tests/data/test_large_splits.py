@@ -38,7 +38,7 @@ def write(path: Path, pixels: np.ndarray, per: int) -> Path:
 
 
 @pytest.mark.parametrize("per", [1, 4, 7, 10, 23])
-def test_every_image_is_found_whatever_the_chunks(tmp_path: Path, unheld, per: int) -> None:
+def test_chunking_keeps_every_image(tmp_path: Path, unheld, per: int) -> None:
     pixels = noise(23)
     filed = read_pixels(write(tmp_path / "x.h5", pixels, per), "test/images", CPU)
     assert isinstance(filed, FiledPixels)
@@ -48,7 +48,7 @@ def test_every_image_is_found_whatever_the_chunks(tmp_path: Path, unheld, per: i
     assert filed[torch.arange(0)].shape == (0, 3, 6, 6)
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path, unheld) -> None:
+def test_shrinking_file_is_named(tmp_path: Path, unheld) -> None:
     path = write(tmp_path / "x.h5", noise(23), 4)
     filed = read_pixels(path, "test/images", CPU)
     with path.open("r+b") as file:
@@ -57,7 +57,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path, unheld) -
         filed[torch.arange(23)]
 
 
-def test_what_is_compressed_or_no_image_is_read_as_a_whole(tmp_path: Path, unheld) -> None:
+def test_compressed_arrays_are_read_whole(tmp_path: Path, unheld) -> None:
     write_arrays(tmp_path / "x.h5", {"zipped": noise(5), "flat": np.arange(6, dtype=np.uint8)})
     for name in ("zipped", "flat"):
         assert find_rows(tmp_path / "x.h5", name) is None
@@ -65,15 +65,13 @@ def test_what_is_compressed_or_no_image_is_read_as_a_whole(tmp_path: Path, unhel
 
 
 @pytest.mark.parametrize("name", ["absent", "test", "test/images/more"])
-def test_images_that_are_not_there_are_named(tmp_path: Path, name: str) -> None:
+def test_missing_images_are_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(CacheError, match=r"cannot read .*x\.h5"):
         find_rows(write(tmp_path / "x.h5", noise(5), 2), name)
 
 
 @pytest.mark.parametrize("task", [BINARY, AREA])
-def test_a_large_split_is_to_networks_what_a_small_one_is(
-    tmp_path: Path, monkeypatch, task
-) -> None:
+def test_large_and_small_splits_agree(tmp_path: Path, monkeypatch, task) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("scores", bank.data(Squares(task)))
     held = bank.stage_ctx(stage).images("train")
@@ -115,7 +113,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.slow
-def test_reading_a_split_of_280_megabytes_takes_less_than_100(tmp_path: Path) -> None:
+def test_large_split_needs_little_memory(tmp_path: Path) -> None:
     command = [sys.executable, "-c", READ_ALL, str(tmp_path / "x.h5")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ def fault(root: object) -> str:
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_without_data_it_says_what_it_needs_and_what_runs_now(tmp_path, given) -> None:
+def test_missing_data_names_alternatives(tmp_path, given) -> None:
     message = fault(tmp_path if given else None)
     for part in (
         "Data_Entry_2017.csv",
@@ -38,16 +38,16 @@ def test_without_data_it_says_what_it_needs_and_what_runs_now(tmp_path, given) -
     assert (str(tmp_path) in message) == given
 
 
-def test_a_folder_that_does_not_exist_is_named(tmp_path) -> None:
+def test_missing_folder_is_named(tmp_path) -> None:
     assert str(tmp_path / "nowhere") in fault(tmp_path / "nowhere")
 
 
-def test_a_table_without_any_folder_of_images_is_refused(nih, patients) -> None:
+def test_table_without_images_is_refused(nih, patients) -> None:
     nih.table(patients(5))
     assert f"no images/ and no images_001/images in {nih.root}" in nih.fault()
 
 
-def test_images_that_are_not_on_disk_are_counted_and_the_first_named(nih, patients) -> None:
+def test_missing_images_are_counted(nih, patients) -> None:
     nih.fill(patients(10))
     (nih.root / "images" / "00000003_000.png").unlink()
     (nih.root / "images" / "00000007_000.png").unlink()
@@ -58,7 +58,7 @@ def test_images_that_are_not_on_disk_are_counted_and_the_first_named(nih, patien
     assert "--dataset chestxray8:missing=skip" in message
 
 
-def test_the_images_that_are_there_can_be_asked_for(nih, patients) -> None:
+def test_missing_images_can_be_skipped(nih, patients) -> None:
     nih.fill(patients(10))
     (nih.root / "images" / "00000003_000.png").unlink()
     parts = nih.splits(missing="skip")
@@ -67,7 +67,7 @@ def test_the_images_that_are_there_can_be_asked_for(nih, patients) -> None:
     assert "00000003_000.png" not in ids
 
 
-def test_a_folder_without_one_named_image_is_refused_even_when_skipping(nih, patients) -> None:
+def test_skipping_needs_one_image(nih, patients) -> None:
     nih.table(patients(5))
     nih.image("else.png")
     assert "5 of the 5 images" in nih.fault(missing="skip")
@@ -87,24 +87,24 @@ def test_an_empty_table_is_named(nih, lines) -> None:
     assert f"{path} has no column 'Image Index', 'Finding Labels', 'Patient ID'" in nih.fault()
 
 
-def test_a_table_of_a_header_alone_is_refused(nih) -> None:
+def test_table_without_rows_is_refused(nih) -> None:
     nih.table([])
     assert "has a header but no rows" in nih.fault()
 
 
-def test_a_table_that_is_no_text_is_named(nih) -> None:
+def test_binary_table_is_named(nih) -> None:
     path = nih.table([])
     path.write_bytes(b"\xff\xd8\xff\xe0 a photograph")
     assert f"cannot read {path}" in nih.fault()
 
 
-def test_a_row_cut_short_is_named_by_its_line(nih, patients) -> None:
+def test_short_row_names_its_line(nih, patients) -> None:
     path = nih.table(patients(3))
     path.write_text(path.read_text() + "00000009_000.png,Mass\n")
     assert f"{path}, line 5, has 2 fields, at least 4 expected" in nih.fault()
 
 
-def test_two_rows_for_one_image_are_refused(nih, patients) -> None:
+def test_duplicate_rows_are_refused(nih, patients) -> None:
     nih.fill([*patients(3), ("00000002_000.png", "Mass", "2")])
     assert "line 5: 00000002_000.png has a row already" in nih.fault()
 
@@ -117,7 +117,7 @@ def test_an_image_of_nobody_is_refused(nih) -> None:
 @pytest.mark.parametrize(
     "name", ["../x.png", "/etc/x.png", "a/b.png", r"..\x.png", "C:x", "..", ""]
 )
-def test_a_name_that_leads_out_of_the_folder_is_refused(nih, name) -> None:
+def test_name_outside_folder_is_refused(nih, name) -> None:
     nih.table([(name, "Mass", "1")])
     assert f"line 2: {name!r} is not the plain name of an image file" in nih.fault()
 
@@ -131,7 +131,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(nih, name) -> None:
         ("No Finding|Mass", "'No Finding|Mass' joins 'No Finding' with a finding"),
     ],
 )
-def test_a_finding_that_makes_no_sense_is_refused(nih, cell, expected) -> None:
+def test_unknown_finding_is_refused(nih, cell, expected) -> None:
     nih.table([("a.png", cell, "1")])
     message = nih.fault()
     assert "line 2: " in message
@@ -141,7 +141,7 @@ def test_a_finding_that_makes_no_sense_is_refused(nih, cell, expected) -> None:
 # Tables as they are
 
 
-def test_findings_become_ones_in_the_papers_order(nih) -> None:
+def test_findings_keep_published_order(nih) -> None:
     nih.fill(
         [
             ("a.png", "No Finding", "1"),
@@ -167,7 +167,7 @@ def test_findings_become_ones_in_the_papers_order(nih) -> None:
 
 
 @pytest.mark.parametrize("end", ["", ",", ",,,", "\r", ",\r"])
-def test_further_empty_fields_and_other_line_ends_do_not_matter(nih, patients, end) -> None:
+def test_empty_fields_and_crlf_are_accepted(nih, patients, end) -> None:
     nih.fill(patients(6))
     expected = nih.splits()
     path = nih.table(patients(6), end=end)
@@ -176,7 +176,7 @@ def test_further_empty_fields_and_other_line_ends_do_not_matter(nih, patients, e
         assert list(part.sample_ids) == list(expected[name].sample_ids)
 
 
-def test_columns_are_found_by_name_and_a_byte_order_mark_is_ignored(nih) -> None:
+def test_columns_by_name_despite_bom(nih) -> None:
     rows = [f"{n},Mass,p{n}.png" for n in range(5)]
     nih.text("Data_Entry_2017.csv", ["\ufeffPatient ID,Finding Labels,Image Index", *rows])
     for n in range(5):
@@ -184,7 +184,7 @@ def test_columns_are_found_by_name_and_a_byte_order_mark_is_ignored(nih) -> None
     assert sum(map(len, nih.splits().values())) == 5
 
 
-def test_the_table_of_2020_is_read_too(nih, patients) -> None:
+def test_table_of_2020_is_read(nih, patients) -> None:
     nih.fill(patients(5))
     (nih.root / "Data_Entry_2017.csv").rename(nih.root / "Data_Entry_2017_v2020.csv")
     assert sum(map(len, nih.splits().values())) == 5

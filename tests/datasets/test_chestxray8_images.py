@@ -79,7 +79,7 @@ def test_a_broken_png_is_named(nih, patients, broken) -> None:
         read(nih.root, 16)
 
 
-def test_an_image_that_vanishes_after_listing_is_named(nih, patients) -> None:
+def test_vanished_image_is_named(nih, patients) -> None:
     nih.fill(patients(5))
     split = ChestXray8(ChestXray8.Settings(), nih.root).split("train")
     (nih.root / "images" / split.sample_ids[1]).unlink()
@@ -110,7 +110,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [24, 16])
-def test_every_kind_of_png_reads_like_the_grey_one(nih, patients, kind, size) -> None:
+def test_png_kinds_read_as_grey(nih, patients, kind, size) -> None:
     nih.fill(patients(5))
     nih.image("00000001_000.png", RADIOGRAPH)
     path = nih.image("00000002_000.png", KINDS[kind]())
@@ -120,7 +120,7 @@ def test_every_kind_of_png_reads_like_the_grey_one(nih, patients, kind, size) ->
     np.testing.assert_array_equal(images["00000002_000.png"], images["00000001_000.png"])
 
 
-def test_a_grey_image_of_the_asked_size_is_not_touched(nih, patients) -> None:
+def test_image_of_right_size_is_untouched(nih, patients) -> None:
     nih.fill(patients(5))
     nih.image("00000001_000.png", RADIOGRAPH)
     np.testing.assert_array_equal(read(nih.root, 24)["00000001_000.png"], RADIOGRAPH)
@@ -136,7 +136,7 @@ def test_sixteen_bits_span_black_to_white(nih, patients) -> None:
 
 
 @pytest.mark.parametrize(("h", "w", "rows", "columns"), [(20, 40, 8, 0), (40, 20, 0, 8)])
-def test_the_aspect_ratio_is_kept_with_black_bars(nih, patients, h, w, rows, columns) -> None:
+def test_black_bars_keep_aspect_ratio(nih, patients, h, w, rows, columns) -> None:
     nih.fill(patients(5))
     nih.image("00000001_000.png", np.full((h, w), 200, np.uint8))
     expected = np.zeros((32, 32), np.uint8)
@@ -144,7 +144,7 @@ def test_the_aspect_ratio_is_kept_with_black_bars(nih, patients, h, w, rows, col
     np.testing.assert_array_equal(read(nih.root, 32)["00000001_000.png"], expected)
 
 
-def test_a_strip_one_pixel_high_still_shows(nih, patients) -> None:
+def test_strip_of_one_pixel_remains(nih, patients) -> None:
     nih.fill(patients(5))
     nih.image("00000001_000.png", np.full((1, 500), 200, np.uint8))
     assert (read(nih.root, 16)["00000001_000.png"] == 200).sum() == 16
@@ -158,7 +158,7 @@ def test_fine_stripes_become_grey_not_moire(nih, patients) -> None:
     assert np.abs(inner.astype(int) - 127).max() < 8
 
 
-def test_images_come_in_the_order_asked_for(nih, patients) -> None:
+def test_images_follow_requested_order(nih, patients) -> None:
     rows = patients(30)
     nih.fill(rows)
     for level, (name, _, _) in enumerate(rows):
@@ -185,7 +185,7 @@ def test_images_come_in_the_order_asked_for(nih, patients) -> None:
         ("a.png,Masse,1,2,3,4", "unknown finding 'Masse'; known: Atelectasis"),
     ],
 )
-def test_a_box_that_makes_no_sense_is_named_by_its_line(nih, patients, line, expected) -> None:
+def test_invalid_box_names_its_line(nih, patients, line, expected) -> None:
     nih.fill(patients(5))
     path = nih.boxes(line)
     with pytest.raises(gvr.DataError) as caught:
@@ -197,7 +197,7 @@ def test_a_box_that_makes_no_sense_is_named_by_its_line(nih, patients, line, exp
 @pytest.mark.parametrize(("h", "w"), [(1024, 1024), (256, 256), (128, 256), (512, 128)])
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("end", ["", ",,,"])
-def test_a_box_lies_where_the_finding_is(nih, patients, h, w, size, end) -> None:
+def test_box_covers_the_finding(nih, patients, h, w, size, end) -> None:
     nih.fill(patients(5))
     pixels = np.zeros((h, w), np.uint8)
     pixels[h // 4 : h // 2, w // 8 : w * 5 // 8] = 255
@@ -215,7 +215,7 @@ def test_the_smallest_box_marks_one_pixel(nih, patients) -> None:
     assert found.tolist() == [[16, 31]]
 
 
-def test_a_box_that_leaves_the_image_ends_at_its_edge_not_in_the_black_bar(nih, patients) -> None:
+def test_box_ends_at_image_edge(nih, patients) -> None:
     nih.fill(patients(5))
     nih.image("00000001_000.png", np.full((64, 32), 9, np.uint8))
     nih.boxes("00000001_000.png,Nodule,512,0,900,2000")
@@ -225,7 +225,7 @@ def test_a_box_that_leaves_the_image_ends_at_its_edge_not_in_the_black_bar(nih, 
     np.testing.assert_array_equal(marked, expected)
 
 
-def test_two_boxes_of_one_finding_are_both_marked(nih, patients) -> None:
+def test_both_boxes_are_marked(nih, patients) -> None:
     nih.fill(patients(5))
     nih.boxes("00000001_000.png,Mass,0,0,64,64", "00000001_000.png,Mass,960,960,64,64")
     found = np.argwhere(mask(nih.root, "00000001_000.png", "Mass", 16))
@@ -238,14 +238,14 @@ def test_infiltrate_in_the_boxes_is_infiltration(nih, patients) -> None:
     assert mask(nih.root, "00000001_000.png", "Infiltration", 16).sum() == 64
 
 
-def test_without_a_box_the_mask_is_empty(nih, patients) -> None:
+def test_no_box_gives_empty_mask(nih, patients) -> None:
     nih.fill(patients(5))
     nih.boxes("00000001_000.png,Mass,0,0,512,512", "else.png,Mass,0,0,512,512")
     assert not mask(nih.root, "00000001_000.png", "Nodule", 16).any()
     assert not mask(nih.root, "00000002_000.png", "Mass", 16).any()
 
 
-def test_without_a_list_of_boxes_nothing_is_known(nih, patients) -> None:
+def test_no_box_list_no_truth(nih, patients) -> None:
     nih.fill(patients(5))
     assert ChestXray8(ChestXray8.Settings(), nih.root).split("test").truth is None
 
@@ -258,7 +258,7 @@ def mini(shared_data) -> Path:
     return shared_data("chestxray8-mini")
 
 
-def test_the_mini_set_has_the_labels_of_its_table(mini) -> None:
+def test_mini_set_labels_match_table(mini) -> None:
     with (mini / "Data_Entry_2017.csv").open(newline="") as file:
         rows = list(csv.reader(file))[1:]
     counts = Counter(finding for row in rows for finding in row[1].split("|"))
@@ -271,7 +271,7 @@ def test_the_mini_set_has_the_labels_of_its_table(mini) -> None:
     assert sum(map(len, groups)) == len(set.union(*groups)) == len({row[3] for row in rows})
 
 
-def test_the_mini_set_shows_radiographs_and_their_boxes(mini) -> None:
+def test_mini_set_images_and_boxes(mini) -> None:
     images = read(mini, 64)
     assert len(images) == 799
     assert all(image.std() > 10 for image in images.values())

@@ -13,7 +13,7 @@ import gvr_bench.api as gvr
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_patient_is_in_one_split_only(nih, patients, seed) -> None:
+def test_patients_stay_in_one_split(nih, patients, seed) -> None:
     nih.fill(patients(40, each=3))
     parts = nih.splits(seed=seed)
     groups = [set(part.patient_ids) for part in parts.values()]
@@ -22,7 +22,7 @@ def test_a_patient_is_in_one_split_only(nih, patients, seed) -> None:
     assert sum(map(len, parts.values())) == 120
 
 
-def test_the_order_of_the_table_does_not_decide_who_is_where(nih, patients) -> None:
+def test_table_order_keeps_splits(nih, patients) -> None:
     nih.fill(patients(20))
     first = nih.splits()
     nih.fill(reversed(patients(20)))
@@ -45,12 +45,12 @@ def test_three_patients_are_the_fewest(nih, patients) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_validation_share_that_empties_a_split_is_refused(share) -> None:
+def test_share_emptying_split_is_refused(share) -> None:
     with pytest.raises(pydantic.ValidationError, match="validation"):
         ChestXray8.Settings(validation=share)
 
 
-def test_the_official_lists_decide_over_several_folders(nih, patients) -> None:
+def test_official_lists_decide_splits(nih, patients) -> None:
     rows = patients(20, each=2)
     nih.table(rows)
     for position, (name, _, _) in enumerate(rows):
@@ -78,7 +78,7 @@ def test_one_list_alone_is_refused(nih, patients) -> None:
         (range(3), range(3, 6), "both have images of patient 2"),
     ],
 )
-def test_lists_that_do_not_fit_are_refused(nih, patients, train, test, expected) -> None:
+def test_inconsistent_lists_are_refused(nih, patients, train, test, expected) -> None:
     rows = patients(3, each=2)
     nih.fill(rows)
     names = [name for name, _, _ in rows]
@@ -86,14 +86,14 @@ def test_lists_that_do_not_fit_are_refused(nih, patients, train, test, expected)
     assert expected in nih.fault()
 
 
-def test_lists_may_name_images_that_the_table_does_not(nih, patients) -> None:
+def test_lists_may_name_extra_images(nih, patients) -> None:
     nih.fill(patients(5))
     names = [name for name, _, _ in patients(9)]
     nih.lists([*names[:4], *names[5:]], [names[4], ""])
     assert list(nih.data().split("test").sample_ids) == [names[4]]
 
 
-def test_lists_that_leave_nothing_to_test_on_are_refused(nih, patients) -> None:
+def test_lists_without_test_are_refused(nih, patients) -> None:
     nih.fill(patients(5))
     nih.lists([name for name, _, _ in patients(5)], ["else.png"])
     with pytest.raises(gvr.DataError, match=r"0 patient.s. to test on"):
@@ -111,7 +111,7 @@ def test_moving_the_folder_keeps_the_fingerprint(nih, patients, tmp_path) -> Non
 
 
 @pytest.mark.parametrize("change", ["label", "image", "lists", "boxes"])
-def test_a_change_of_the_data_changes_the_fingerprint(nih, patients, change) -> None:
+def test_changed_data_changes_fingerprint(nih, patients, change) -> None:
     rows = patients(5)
     names = [name for name, _, _ in rows]
     nih.fill(rows)
@@ -125,10 +125,3 @@ def test_a_change_of_the_data_changes_the_fingerprint(nih, patients, change) -> 
     else:
         nih.boxes("00000001_000.png,Mass,1,2,3,4")
     assert nih.data().fingerprint() != before
-
-
-def test_the_paper_uses_128_pixels_and_a_quick_run_32() -> None:
-    assert ChestXray8.Settings().size == ChestXray8.profiles["paper"]["size"] == 128
-    sizes = {name: ChestXray8.Settings(**own).size for name, own in ChestXray8.profiles.items()}
-    assert sizes == {"quick": 32, "standard": 64, "paper": 128}
-    assert ChestXray8.head == "residual"

@@ -19,24 +19,24 @@ def digits(**settings: int) -> Digits:
     return Digits(Digits.Settings(**settings))
 
 
-def test_leaving_a_digit_for_itself_is_refused() -> None:
+def test_same_source_and_target_refused() -> None:
     with pytest.raises(pydantic.ValidationError, match=r"source and target are both 4.*another"):
         digits(source=4)
 
 
 @pytest.mark.parametrize("setting", [{"source": 10}, {"target": -1}, {"size": 7}, {"seed": -1}])
-def test_a_setting_out_of_range_is_refused(setting: dict[str, int]) -> None:
+def test_setting_out_of_range_refused(setting: dict[str, int]) -> None:
     with pytest.raises(pydantic.ValidationError, match=next(iter(setting))):
         digits(**setting)
 
 
-def test_the_task_goes_from_nine_to_four_by_default() -> None:
+def test_default_task_is_nine_to_four() -> None:
     task = digits().task
     assert (task.kind, task.columns, task.source, task.target) == ("multiclass", 1, 9, 4)
     assert task.outputs == tuple("0123456789")
 
 
-def test_each_image_is_in_one_split_and_each_class_is_cut_seven_to_one_to_two() -> None:
+def test_splits_are_stratified_and_disjoint() -> None:
     parts = {name: digits().split(name) for name in SPLITS}
     ids = np.concatenate([part.sample_ids for part in parts.values()])
     assert len(ids) == len(set(ids)) == 1797
@@ -46,7 +46,7 @@ def test_each_image_is_in_one_split_and_each_class_is_cut_seven_to_one_to_two() 
         np.testing.assert_allclose(found, share * every, atol=1)
 
 
-def test_the_original_size_shows_the_original_digits() -> None:
+def test_original_size_keeps_pixels() -> None:
     original = load_digits()
     part = digits(size=8).split("validation")
     position = np.array([int(name.split("-")[1]) for name in part.sample_ids])
@@ -55,7 +55,7 @@ def test_the_original_size_shows_the_original_digits() -> None:
     np.testing.assert_array_equal(part.targets[:, 0], original.target[position])
 
 
-def test_enlarged_digits_look_like_the_small_ones() -> None:
+def test_enlarged_digits_resemble_originals() -> None:
     small, large = (digits(size=size).split("test") for size in (8, 64))
     index = np.arange(50)
     assert large.images(index).shape == (50, 1, 64, 64)
@@ -64,17 +64,17 @@ def test_enlarged_digits_look_like_the_small_ones() -> None:
     assert together > 0.97
 
 
-def test_another_seed_splits_otherwise_and_the_same_seed_alike() -> None:
+def test_seed_decides_the_split() -> None:
     first, again, other = (digits(seed=seed).split("test").sample_ids for seed in (0, 0, 1))
     assert (first == again).all()
     assert set(first) != set(other)
 
 
-def test_the_fingerprint_is_of_the_data_not_of_the_settings() -> None:
+def test_fingerprint_ignores_settings() -> None:
     assert digits(size=8).fingerprint() == digits(size=64, seed=3).fingerprint()
 
 
-def test_images_come_in_the_order_asked_for() -> None:
+def test_images_follow_requested_order() -> None:
     part = digits().split("test")
     np.testing.assert_array_equal(
         part.images(np.array([5, 2, 5])), part.images(np.arange(6))[[5, 2, 5]]
@@ -91,7 +91,7 @@ def test_the_table_lists_the_data_sets() -> None:
     assert all(row.summary and "\n" not in row.summary for row in rows)
 
 
-def test_listing_and_importing_data_sets_loads_nothing_heavy() -> None:
+def test_listing_data_sets_imports_little() -> None:
     code = (
         "import sys, gvr_datasets, gvr_datasets.digits, gvr_datasets.mnist\n"
         "import gvr_datasets.chestxray8.dataset, gvr_datasets.radiographs\n"

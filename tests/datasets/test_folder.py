@@ -71,23 +71,23 @@ def own(tmp_path: Path) -> Own:
 # What is not there
 
 
-def test_without_a_folder_it_says_what_it_needs_and_what_runs_now() -> None:
+def test_missing_folder_names_alternatives() -> None:
     with pytest.raises(gvr.DataError) as caught:
         ImageFolder(ImageFolder.Settings(), None).fingerprint()
     for part in ("no folder", "--data-root DIR", "one subfolder", "--dataset phantom"):
         assert part in str(caught.value)
 
 
-def test_a_folder_without_table_or_subfolders_is_named(own) -> None:
+def test_empty_folder_is_named(own) -> None:
     own.image("1.png")
     assert f"no table.csv in {own.root}, and no subfolders with images" in own.fault()
 
 
-def test_a_table_out_of_the_folder_is_refused(own) -> None:
+def test_table_outside_folder_is_refused(own) -> None:
     assert "'../table.csv' is not the path of" in own.fault(table="../table.csv")
 
 
-def test_images_and_masks_that_are_not_on_disk_are_counted(own) -> None:
+def test_missing_images_and_masks_counted(own) -> None:
     own.fill("label", [0, 1, 0, 1])
     (own.root / "2.png").unlink()
     assert "1 of the 4 images named in" in own.fault()
@@ -104,19 +104,19 @@ def test_a_table_without_labels_is_refused(own) -> None:
     assert "has no column of labels" in own.fault()
 
 
-def test_a_table_without_a_file_column_is_refused(own) -> None:
+def test_missing_file_column_is_named(own) -> None:
     own.text("image,label", "a.png,1")
     assert "has no column 'file'" in own.fault()
 
 
-def test_a_target_that_is_no_column_is_named(own) -> None:
+def test_unknown_target_column_is_named(own) -> None:
     own.fill("label", [0, 1, 0, 1])
     assert "has no column 'Mass'" in own.fault(targets="Mass")
     assert "the column 'patient' cannot be a target" in own.fault(targets="patient")
 
 
 @pytest.mark.parametrize("again", ["0.png", "./0.png"])
-def test_two_rows_for_one_image_are_refused(own, again) -> None:
+def test_duplicate_rows_are_refused(own, again) -> None:
     own.fill("label", [0, 1, 0])
     own.text("file,label", "0.png,0", "1.png,1", f"{again},1")
     assert "line 4: '0.png' has a row already" in own.fault()
@@ -124,7 +124,7 @@ def test_two_rows_for_one_image_are_refused(own, again) -> None:
 
 @pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", r"a\x.png", "C:x"])
 @pytest.mark.parametrize("column", ["file", "mask"])
-def test_a_path_that_leads_out_of_the_folder_is_refused(own, name, column) -> None:
+def test_path_outside_folder_is_refused(own, name, column) -> None:
     own.image("1.png")
     row = f"{name},1," if column == "file" else f"1.png,1,{name}"
     own.text("file,label,mask", row)
@@ -136,7 +136,7 @@ def test_an_image_of_nobody_is_refused(own) -> None:
     assert "line 2: 'a.png' has no patient" in own.fault()
 
 
-def test_an_unknown_split_is_named_by_its_line(own) -> None:
+def test_unknown_split_names_its_line(own) -> None:
     own.text("file,split,label", "a.png,train,1", "b.png,holdout,1")
     message = own.fault()
     assert "line 3: split 'holdout' is none of train, validation, test" in message
@@ -148,14 +148,14 @@ def test_a_split_without_images_is_refused(own) -> None:
     assert "has no validation images" in own.fault()
 
 
-def test_a_patient_in_two_splits_is_named(own) -> None:
+def test_patient_in_two_splits_named(own) -> None:
     own.fill("label", [0, 1, 0, 1])
     own.text("file,patient,split,label", "0.png,a,train,0", "1.png,a,test,1",
              "2.png,b,validation,0", "3.png,c,test,0")  # fmt: skip
     assert "line 3: patient 'a' is in test and in train" in own.fault()
 
 
-def test_a_split_without_a_label_is_named_before_anything_is_trained(own) -> None:
+def test_unlabelled_split_is_named(own) -> None:
     own.fill("label", [0, 1, 0])
     own.text("file,split,label", "0.png,train,0", "1.png,validation,1", "2.png,test,")
     message = own.fault()
@@ -172,49 +172,49 @@ def test_fewer_than_three_patients_are_refused(own) -> None:
 # Labels that do not fit
 
 
-def test_labels_that_are_all_the_same_are_refused(own) -> None:
+def test_constant_labels_are_refused(own) -> None:
     own.fill("label", [1] * 9)
     assert "every label is 1; there is nothing to tell apart" in own.fault()
     own.fill("kind", ["cat"] * 9)
     assert "'kind' holds 1 class(es)" in own.fault()
 
 
-def test_a_table_without_any_label_is_refused(own) -> None:
+def test_table_without_labels_is_refused(own) -> None:
     own.fill("label", [""] * 9)
     assert "no row of" in own.fault()
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel"])
-def test_a_cell_that_is_neither_0_nor_1_is_named_by_its_line(own, task) -> None:
+def test_non_binary_cell_names_its_line(own, task) -> None:
     own.fill("label", [0, 1, 0, 2])
     assert f"line 5: label '2' is neither 0 nor 1, as {task} needs" in own.fault(task=task)
 
 
 @pytest.mark.parametrize("cell", ["high", "nan", "inf", "1_0", "1e39"])
-def test_a_cell_that_is_no_number_is_named_by_its_line(own, cell) -> None:
+def test_non_numeric_cell_names_its_line(own, cell) -> None:
     own.fill("bnp", [1, 2, cell, 4.5])
     message = own.fault(task="regression", threshold=2)
     assert f"line 4: bnp {cell!r} is not a number" in message
 
 
-def test_a_value_without_a_logarithm_is_named_by_its_line(own) -> None:
+def test_non_positive_value_names_its_line(own) -> None:
     own.fill("bnp", [1, 2, 0, 4.5])
     assert "line 4: bnp '0' is not a positive number" in own.fault(threshold=2, log=True)
     assert "threshold=-1 has no logarithm" in own.fault(threshold=-1, log=True)
 
 
-def test_a_regression_needs_to_know_what_is_positive(own) -> None:
+def test_regression_needs_a_threshold(own) -> None:
     own.fill("bnp", [1.5, 2, 3, 4])
     assert "bnp is regression; say from where on a case is positive" in own.fault()
 
 
-def test_several_columns_that_are_no_findings_ask_which(own) -> None:
+def test_numeric_columns_ask_for_targets(own) -> None:
     own.fill("age,lesion", ["61,0", "62,1", "63,1", "64,0"])
     message = own.fault()
     assert "'age' holds more; choose what is predicted with targets=" in message
 
 
-def test_a_column_of_names_is_not_taken_for_classes(own) -> None:
+def test_too_many_classes_are_refused(own) -> None:
     own.fill("name", [f"name-{n}" for n in range(60)])
     assert "holds 60 different texts, at most 50 are taken for classes" in own.fault()
 
@@ -231,7 +231,7 @@ def test_settings_of_another_task_are_refused(own, setting) -> None:
     assert "source and target are for multiclass" in own.fault(source="1")
 
 
-def test_a_class_that_is_not_there_is_named_with_those_that_are(own) -> None:
+def test_unknown_class_lists_known(own) -> None:
     own.fill("kind", ["cat", "dog", "cow"] * 3)
     assert "source=ct is no class; known: cat, cow, dog" in own.fault(source="ct")
     assert "source and target are both 'cat'" in own.fault(source="cat", target="0")
@@ -257,7 +257,7 @@ def test_settings_out_of_range_are_refused(bad) -> None:
         ("side", ["1", "2", "2"], "multiclass", ("1", "2")),
     ],
 )
-def test_the_task_is_read_off_the_columns(own, column, cells, kind, outputs) -> None:
+def test_task_is_inferred_from_columns(own, column, cells, kind, outputs) -> None:
     own.fill(column, cells * 10)
     task = own.data().task
     assert (task.kind, task.outputs) == (kind, outputs)
@@ -275,7 +275,7 @@ def test_a_threshold_makes_it_a_regression(own) -> None:
     )
 
 
-def test_the_two_most_frequent_classes_are_asked_about(own) -> None:
+def test_default_classes_are_most_frequent(own) -> None:
     own.fill("kind", ["a", "b", "b", "c", "c", "c"] * 3)
     task = own.data().task
     assert (task.outputs[task.source or 0], task.outputs[task.target or 0]) == ("c", "b")
@@ -285,12 +285,12 @@ def test_the_two_most_frequent_classes_are_asked_about(own) -> None:
     assert (task.source, task.target) == (0, 1)
 
 
-def test_what_is_asked_is_no_part_of_the_images(own) -> None:
+def test_case_settings_keep_images(own) -> None:
     own.fill("kind", ["a", "b", "c"] * 4)
     assert {"source", "target"} == set(own.data().case_settings)
 
 
-def test_targets_are_chosen_with_a_plus_or_a_list(own) -> None:
+def test_targets_as_text_or_list(own) -> None:
     own.fill("age,a,b", ["61,0,1", "62,1,0", "63,1,1"] * 4)
     for given in ("b+a", ["b", "a"]):
         data = own.data(targets=given)
@@ -304,7 +304,7 @@ def test_an_empty_cell_is_not_labelled(own) -> None:
     np.testing.assert_equal([found[f"{n}.png"][0] for n in range(3)], [1, np.nan, 0])
 
 
-def test_columns_without_a_name_are_left_out(own) -> None:
+def test_unnamed_columns_are_ignored(own) -> None:
     own.text(",file,lesion", *(f"{n},{n}.png,{n % 2}" for n in range(12)))
     for n in range(12):
         own.image(f"{n}.png")
@@ -321,7 +321,7 @@ def test_the_table_decides_the_split(own) -> None:
     assert found == {"train": ["0.png", "3.png"], "validation": ["2.png"], "test": ["1.png"]}
 
 
-def test_without_patients_each_image_is_its_own(own) -> None:
+def test_images_default_to_own_patient(own) -> None:
     own.fill("label", [0, 1] * 20)
     for part in own.splits().values():
         assert part.patient_ids.tolist() == part.sample_ids.tolist()
@@ -367,7 +367,7 @@ def test_masks_lie_where_their_images_do(own) -> None:
         np.testing.assert_array_equal(mask, expected if target else np.zeros_like(expected))
 
 
-def test_a_mask_of_another_shape_is_named(own) -> None:
+def test_mask_of_other_shape_named(own) -> None:
     own.text("file,lesion,mask", *(f"{n}.png,{n % 2},m.png" for n in range(12)))
     for n in range(12):
         own.image(f"{n}.png")
@@ -378,7 +378,7 @@ def test_a_mask_of_another_shape_is_named(own) -> None:
         truth(np.array([0]), np.array([0]))
 
 
-def test_without_masks_nothing_is_said_of_the_truth(own) -> None:
+def test_no_masks_no_truth(own) -> None:
     own.fill("label", [0, 1] * 8)
     assert own.data().split("test").truth is None
 
@@ -412,7 +412,7 @@ def test_targets_without_a_table_are_refused(own) -> None:
     assert "targets name columns of it" in own.fault(targets="age")
 
 
-def test_a_subfolder_out_of_the_folder_is_refused(own, tmp_path) -> None:
+def test_linked_subfolder_is_refused(own, tmp_path) -> None:
     own.image("cat/1.png")
     away = own.root / "cat"
     away.rename(tmp_path / "away")
@@ -430,7 +430,7 @@ def test_moving_the_folder_keeps_the_fingerprint(own, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("change", ["label", "image", "mask"])
-def test_a_change_of_the_data_changes_the_fingerprint(own, change) -> None:
+def test_changed_data_changes_fingerprint(own, change) -> None:
     own.fill("label,mask", ["0,", "1,m.png"] * 8)
     own.image("m.png")
     before = own.data().fingerprint()

@@ -42,7 +42,7 @@ def test_sizes_whose_product_overflows_are_refused(tmp_path: Path, shape: tuple[
     assert f"announces {' x '.join(map(str, shape))} bytes, at most" in fault(path)
 
 
-def test_a_gzip_bomb_is_unpacked_no_further_than_its_header_says(tmp_path: Path) -> None:
+def test_gzip_bomb_stops_at_header_size(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(header(1, 2, 2) + bytes(200_000_000), 9))
     tracemalloc.start()
@@ -52,13 +52,13 @@ def test_a_gzip_bomb_is_unpacked_no_further_than_its_header_says(tmp_path: Path)
     assert peak < 5_000_000
 
 
-def test_a_part_that_has_no_bytes_is_empty(tmp_path: Path) -> None:
+def test_empty_part_is_empty_array(tmp_path: Path) -> None:
     path = tmp_path / "images"
     path.write_bytes(header(2**32 - 1, 0, 28))
     assert read_idx(path, 3).shape == (2**32 - 1, 0, 28)
 
 
-def test_files_that_are_links_out_of_the_folder_are_refused(tmp_path: Path, write_mnist) -> None:
+def test_outward_links_are_refused(tmp_path: Path, write_mnist) -> None:
     folder = write_mnist(tmp_path / "mnist")
     name = "train-labels-idx1-ubyte"
     (folder / name).rename(tmp_path / name)
@@ -69,7 +69,7 @@ def test_files_that_are_links_out_of_the_folder_are_refused(tmp_path: Path, writ
 
 @FUZZ
 @given(data=st.data())
-def test_whatever_is_changed_in_a_file_it_is_read_or_named(tmp_path: Path, data) -> None:
+def test_fuzzed_idx_reads_or_fails(tmp_path: Path, data) -> None:
     zipped = data.draw(st.booleans())
     path = tmp_path / ("images.gz" if zipped else "images")
     whole = header(3, 4, 5) + bytes(range(60))

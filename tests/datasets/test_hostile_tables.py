@@ -51,7 +51,7 @@ def outcome(parse: Callable[[Path, Path], object], path: Path) -> str:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le", "utf-32", "cp037"])
-def test_an_encoding_other_than_utf8_is_named_with_the_way_out(table: Path, encoding: str) -> None:
+def test_other_encoding_suggests_utf8(table: Path, encoding: str) -> None:
     table.write_text("file,patient,bnp\na.png,Jürgen,12\n", encoding=encoding)
     line = fault(table)
     assert "save it as UTF-8" in line or "has no column 'file'" in line
@@ -59,12 +59,12 @@ def test_an_encoding_other_than_utf8_is_named_with_the_way_out(table: Path, enco
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_utf8_with_any_line_ends_is_read(table: Path, encoding: str, end: str) -> None:
+def test_utf8_with_any_line_ends(table: Path, encoding: str, end: str) -> None:
     table.write_bytes(end.join(["file,patient,bnp", "a.png,Jürgen,12", ""]).encode(encoding))
     assert read(table) == [["a.png", "Jürgen", "12"]]
 
 
-def test_a_file_that_cannot_be_a_table_of_images_is_not_read(table: Path) -> None:
+def test_oversized_table_is_refused(table: Path) -> None:
     with table.open("wb") as file:
         file.truncate(2**28 + 1)
     assert "268,435,457 bytes, at most 268,435,456 expected" in fault(table)
@@ -73,22 +73,22 @@ def test_a_file_that_cannot_be_a_table_of_images_is_not_read(table: Path) -> Non
 # Rows that could be lost or shifted
 
 
-def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(table: Path) -> None:
+def test_unclosed_quote_is_refused(table: Path) -> None:
     table.write_text('file,patient,bnp,note\na.png,p1,12,"tall\nb.png,p2,13,\nc.png,p3,14,\n')
     assert "unexpected end of data" in fault(table)
 
 
-def test_two_stray_quotes_do_not_swallow_the_rows_between(table: Path) -> None:
+def test_stray_quotes_are_refused(table: Path) -> None:
     table.write_text('file,patient,bnp,note\na.png,p1,12,"tall\nb.png,p2,13,short"\nc.png,p3,14,\n')
     assert "line 3: a field goes over several lines; close its quote" in fault(table)
 
 
-def test_a_decimal_comma_does_not_become_another_number(table: Path) -> None:
+def test_decimal_comma_is_refused(table: Path) -> None:
     table.write_text("file,patient,bnp\na.png,p1,12,5\n")
     assert "line 2, has 4 fields where the first line has 3" in fault(table)
 
 
-def test_a_column_that_is_there_twice_is_refused(table: Path) -> None:
+def test_duplicate_column_is_refused(table: Path) -> None:
     table.write_text("file,patient,bnp,patient\na.png,p1,12,p2\n")
     assert "has two columns 'patient'" in fault(table)
 
@@ -102,9 +102,7 @@ def test_columns_may_change_places(table: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", ["\0", "\x1b[2J", "\x07", "\u202e", "\u2028", "\x85", "\x7f"])
-def test_names_and_patients_that_would_not_be_shown_as_they_are_are_refused(
-    table: Path, sign: str
-) -> None:
+def test_unprintable_names_are_refused(table: Path, sign: str) -> None:
     for name, patient in ((f"a{sign}.png", "p1"), ("a.png", f"p{sign}1")):
         table.write_text(f"file,patient,bnp\n{name},{patient},12\n", encoding="utf-8")
         with pytest.raises(gvr.DataError) as caught:
@@ -127,14 +125,14 @@ def test_names_in_any_script_are_read(table: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["1_000", "0x10", "1e400", "-0", "१२_३"])
-def test_a_number_that_people_would_read_otherwise_is_refused(table: Path, cell: str) -> None:
+def test_ambiguous_number_is_refused(table: Path, cell: str) -> None:
     table.write_text(f"file,patient,bnp\na.png,p1,{cell}\n", encoding="utf-8")
     with pytest.raises(gvr.DataError, match="is not a positive number of ng/L"):
         read_own_rows(table, table.parent)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", r"..\..\x", "a\0b"])
-def test_a_list_of_images_leads_nowhere_else(table: Path, name: str) -> None:
+def test_image_list_stays_inside_folder(table: Path, name: str) -> None:
     table.write_text(f"a.png\n{name}\n")
     with pytest.raises(gvr.DataError, match="is not the plain name of an image file"):
         read_names(table, table.parent)
@@ -174,7 +172,7 @@ NUMBERS = st.one_of(
 
 @FUZZ
 @given(numbers=st.lists(NUMBERS, min_size=4, max_size=4))
-def test_a_box_of_any_numbers_lies_in_the_image_or_is_refused(table: Path, numbers) -> None:
+def test_fuzzed_box_stays_inside_image(table: Path, numbers) -> None:
     from gvr_datasets.chestxray8.dataset import box_slices
 
     from gvr_bench.data.image_io import place

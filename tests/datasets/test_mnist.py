@@ -46,7 +46,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mnist_module, "_MIRRORS", ("https://127.0.0.1:1/",))
 
 
-def test_without_network_it_says_what_is_needed_and_what_runs_now(cache, no_network) -> None:
+def test_missing_network_names_alternatives(cache, no_network) -> None:
     with pytest.raises(gvr.DataError) as caught:
         mnist(None).fingerprint()
     message = str(caught.value)
@@ -81,7 +81,7 @@ def test_without_files_it_is_downloaded_once(cache, server, small_files_are_righ
     assert len(list((cache / "MNIST" / "raw").glob("*.gz"))) == 4
 
 
-def test_files_that_are_not_mnist_are_not_kept(cache, server, small_files_are_right) -> None:
+def test_wrong_download_is_discarded(cache, server, small_files_are_right) -> None:
     name = f"/{TRAIN}.gz"
     server.files[name] = _flip(server.files[name], 500)
     with pytest.raises(gvr.DataError, match=r"could not be downloaded \(11 MB\).*gzip|another"):
@@ -89,13 +89,13 @@ def test_files_that_are_not_mnist_are_not_kept(cache, server, small_files_are_ri
     assert list((cache / "MNIST" / "raw").glob("*.gz")) == []
 
 
-def test_the_digests_are_those_of_the_real_files(shared_data) -> None:
+def test_digests_match_real_files(shared_data) -> None:
     for name, (_, digest) in mnist_module._PACKED.items():
         with gzip.open(shared_data("mnist") / f"{name}.gz") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 
-def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, server) -> None:
+def test_empty_folder_is_not_filled(tmp_path, server) -> None:
     with pytest.raises(gvr.DataError) as caught:
         mnist(tmp_path).split("train")
     for part in (str(tmp_path), str(tmp_path / "MNIST" / "raw"), TRAIN, "--dataset digits"):
@@ -103,7 +103,7 @@ def test_an_empty_folder_is_named_and_nothing_is_downloaded(tmp_path, server) ->
     assert server.requests == []
 
 
-def test_a_folder_without_one_of_the_four_files_is_refused(tmp_path, write_mnist) -> None:
+def test_incomplete_folder_is_refused(tmp_path, write_mnist) -> None:
     (write_mnist(tmp_path) / LABELS).unlink()
     with pytest.raises(gvr.DataError, match=LABELS):
         mnist(tmp_path).fingerprint()
@@ -120,9 +120,7 @@ def test_a_folder_without_one_of_the_four_files_is_refused(tmp_path, write_mnist
         (lambda data: b"\0\0\x0d\3" + data[4:], "starts with 00000d03, 00000803 expected"),
     ],
 )
-def test_a_broken_file_is_named_with_what_was_expected(
-    tmp_path, write_mnist, mnist_files, broken, expected
-) -> None:
+def test_broken_file_is_named(tmp_path, write_mnist, mnist_files, broken, expected) -> None:
     (write_mnist(tmp_path) / TRAIN).write_bytes(broken(mnist_files[TRAIN]))
     with pytest.raises(gvr.DataError) as caught:
         mnist(tmp_path).fingerprint()
@@ -152,7 +150,7 @@ def test_a_broken_gzip_file_is_named(tmp_path, write_mnist, broken) -> None:
         mnist(tmp_path).fingerprint()
 
 
-def test_labels_in_place_of_images_are_noticed(tmp_path, write_mnist, mnist_files) -> None:
+def test_swapped_files_are_noticed(tmp_path, write_mnist, mnist_files) -> None:
     (write_mnist(tmp_path) / TRAIN).write_bytes(mnist_files[LABELS])
     with pytest.raises(gvr.DataError, match=r"3 dimension.*00000801, 00000803 expected"):
         mnist(tmp_path).fingerprint()
@@ -172,15 +170,13 @@ def _idx(array: np.ndarray) -> bytes:
         ("t10k-images-idx3-ubyte", np.zeros((0, 28, 28)), "30 labels, 0 expected"),
     ],
 )
-def test_files_that_do_not_fit_each_other_are_refused(
-    tmp_path, write_mnist, name, array, expected
-) -> None:
+def test_inconsistent_files_are_refused(tmp_path, write_mnist, name, array, expected) -> None:
     (write_mnist(tmp_path) / name).write_bytes(_idx(array))
     with pytest.raises(gvr.DataError, match=expected):
         mnist(tmp_path).fingerprint()
 
 
-def test_too_few_images_to_cut_validation_from_are_refused(tmp_path, write_mnist) -> None:
+def test_too_few_images_are_refused(tmp_path, write_mnist) -> None:
     folder = write_mnist(tmp_path)
     (folder / TRAIN).write_bytes(_idx(np.zeros((60, 28, 28))))
     (folder / LABELS).write_bytes(_idx(np.zeros(60)))
@@ -188,12 +184,12 @@ def test_too_few_images_to_cut_validation_from_are_refused(tmp_path, write_mnist
         mnist(tmp_path).split("train")
 
 
-def test_leaving_a_digit_for_itself_is_refused() -> None:
+def test_same_source_and_target_refused() -> None:
     with pytest.raises(pydantic.ValidationError, match="source and target are both 9"):
         mnist(None, target=9)
 
 
-def test_gzipped_or_not_and_wherever_it_lies_it_is_the_same_data(tmp_path, write_mnist) -> None:
+def test_gzip_and_place_keep_fingerprint(tmp_path, write_mnist) -> None:
     write_mnist(tmp_path / "plain")
     write_mnist(tmp_path / "zipped" / "MNIST" / "raw", zipped=True)
     plain, zipped = mnist(tmp_path / "plain"), mnist(tmp_path / "zipped", size=64)
@@ -207,7 +203,7 @@ def test_one_changed_pixel_changes_the_fingerprint(tmp_path, write_mnist, mnist_
     assert mnist(tmp_path).fingerprint() != before
 
 
-def test_validation_is_the_last_five_thousand_training_images(tmp_path, write_mnist) -> None:
+def test_validation_is_end_of_training(tmp_path, write_mnist) -> None:
     data = mnist(write_mnist(tmp_path))
     train, validation, test = (data.split(name) for name in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (20, 5_000, 30)
@@ -217,9 +213,7 @@ def test_validation_is_the_last_five_thousand_training_images(tmp_path, write_mn
     np.testing.assert_array_equal(validation.targets[:3, 0], [0, 1, 2])
 
 
-def test_at_32_pixels_the_original_pixels_are_framed_in_black(
-    tmp_path, write_mnist, mnist_files
-) -> None:
+def test_size_32_frames_original_pixels(tmp_path, write_mnist, mnist_files) -> None:
     write_mnist(tmp_path)
     original = read_idx(tmp_path / "t10k-images-idx3-ubyte", 3)
     index = np.array([7, 3])
@@ -230,7 +224,7 @@ def test_at_32_pixels_the_original_pixels_are_framed_in_black(
     np.testing.assert_array_equal(plain[:, 0], original[index])
 
 
-def test_other_sizes_keep_the_digit_where_it_is(tmp_path, write_mnist) -> None:
+def test_other_sizes_keep_digit_centred(tmp_path, write_mnist) -> None:
     write_mnist(tmp_path)
     small, large = (mnist(tmp_path, size=size).split("test") for size in (32, 64))
     index = np.arange(30)
@@ -238,7 +232,7 @@ def test_other_sizes_keep_the_digit_where_it_is(tmp_path, write_mnist) -> None:
     assert np.corrcoef(halved.ravel(), small.images(index).ravel())[0, 1] > 0.95
 
 
-def test_the_real_files_hold_the_published_counts(shared_data) -> None:
+def test_real_files_hold_published_counts(shared_data) -> None:
     data = mnist(shared_data("mnist"))
     parts = {name: data.split(name) for name in ("train", "validation", "test")}
     assert [len(part) for part in parts.values()] == [55_000, 5_000, 10_000]

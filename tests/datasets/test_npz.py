@@ -57,11 +57,11 @@ def fault(path: Path | None, root: Path | None = None, **settings: object) -> st
 # Files that are refused
 
 
-def test_without_a_file_it_says_how_to_name_one() -> None:
+def test_missing_setting_names_file_option() -> None:
     assert "was given no file; it needs the arrays train_images" in fault(None)
 
 
-def test_a_file_that_is_not_there_is_named(path) -> None:
+def test_missing_file_is_named(path) -> None:
     assert f"there is no file {path}" in fault(path)
 
 
@@ -78,7 +78,7 @@ def test_a_truncated_file_is_named(path) -> None:
 
 
 @pytest.mark.parametrize("name", ["val_labels", "train_images"])
-def test_an_array_that_is_missing_is_named(path, name) -> None:
+def test_missing_array_is_named(path, name) -> None:
     made = arrays()
     del made[name]
     assert f"{path} has no array {name}" in fault(save(path, **made))
@@ -97,13 +97,13 @@ def test_objects_are_refused_unread(path) -> None:
     assert "it holds objects, numbers expected" in fault(save(path, **made))
 
 
-def test_an_array_that_says_it_is_huge_is_refused_unread(path, monkeypatch) -> None:
+def test_huge_array_is_refused_unread(path, monkeypatch) -> None:
     save(path, **arrays())
     monkeypatch.setattr(npz, "MAX_BYTES", 20_000)
     assert "it says it has 23,520 bytes, at most 20,000 expected" in fault(path)
 
 
-def test_an_array_larger_than_the_archive_says_is_refused_unread(path) -> None:
+def test_array_beyond_archive_is_refused(path) -> None:
     save(path, **arrays())
     header = io.BytesIO()
     shape = (2**20, 2**10)
@@ -141,7 +141,7 @@ def test_too_few_names_are_counted(path) -> None:
     assert "has 5 classes or findings and labels names 2" in message
 
 
-def test_a_class_that_is_not_there_is_named(path) -> None:
+def test_unknown_class_is_named(path) -> None:
     save(path, **arrays(classes=5))
     assert "source=9 is no class; known: 0, 1, 2, 3, 4" in fault(path, source=9)
     save(path, **arrays())
@@ -164,7 +164,7 @@ def test_several_classes_are_told_apart(path) -> None:
     assert (data.task.source, data.task.target) == (1, 4)
 
 
-def test_columns_of_0_and_1_are_findings(path) -> None:
+def test_binary_columns_are_findings(path) -> None:
     data = read(save(path, **arrays(columns=3)))
     assert data.task == gvr.Task(kind="multilabel", outputs=("0", "1", "2"))
     assert data.split("validation").targets.shape == (10, 3)
@@ -190,13 +190,13 @@ def test_other_sizes_are_resampled(path) -> None:
 # The file's place
 
 
-def test_it_is_looked_for_in_the_data_root(path) -> None:
+def test_file_is_relative_to_root(path) -> None:
     save(path, **arrays())
     data = Npz(Npz.Settings(file=path.name), path.parent)
     assert data.fingerprint() == read(path).fingerprint()
 
 
-def test_where_the_file_lies_is_no_part_of_the_key(path, tmp_path) -> None:
+def test_file_place_keeps_fingerprint(path, tmp_path) -> None:
     save(path, **arrays())
     moved = Path(shutil.copy(path, tmp_path / "else.npz"))
     keys = set()

@@ -35,12 +35,12 @@ def ask(split: Split, index: np.ndarray, output: int = 0):
         ("distractor_correlation", 1.01), ("institution", "c"), ("colour", "red"),
     ],
 )  # fmt: skip
-def test_a_setting_out_of_bounds_is_named(name, value):
+def test_setting_out_of_bounds_named(name, value):
     with pytest.raises(ValidationError, match=name):
         Phantom.Settings(**{name: value})
 
 
-def test_an_unknown_split_is_named_with_the_known_ones():
+def test_unknown_split_lists_known():
     with pytest.raises(DataError, match=r"'dev'.*train, validation, test"):
         make("dev")
 
@@ -50,7 +50,7 @@ def test_every_profile_is_valid(profile):
     Phantom.Settings(**Phantom.profiles[profile])
 
 
-def test_an_image_is_the_same_in_any_batch_and_order():
+def test_images_ignore_batch_and_order():
     split = make(size=64)
     batch = split.images(np.arange(150))
     shuffled = np.random.default_rng(0).permutation(150)
@@ -64,7 +64,7 @@ def test_an_empty_batch_gives_no_images():
 
 
 @pytest.mark.parametrize("task", ["bnp", "findings"])
-def test_the_same_seed_gives_the_same_data_and_another_seed_does_not(task):
+def test_seed_decides_the_data(task):
     index = np.arange(20)
     one, same, other = (make(task=task, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.images(index), same.images(index))
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_data_and_another_seed_does_not(task):
     assert (one.images(index) != other.images(index)).any(axis=(1, 2, 3)).all()
 
 
-def test_a_longer_split_begins_with_the_shorter_one():
+def test_longer_split_extends_shorter():
     short, long = make(train=50), make(train=120)
     np.testing.assert_array_equal(short.targets, long.targets[:50])
     np.testing.assert_array_equal(short.images(np.arange(50)), long.images(np.arange(50)))
@@ -84,7 +84,7 @@ def halved(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
-def test_the_scene_is_the_same_at_every_size(size):
+def test_sizes_show_same_scene(size):
     index = np.arange(24)
     coarse = make(size=size, task="findings").images(index).astype(float)
     fine = halved(make(size=2 * size, task="findings").images(index).astype(float))
@@ -103,12 +103,12 @@ def test_no_patient_is_in_two_splits():
 
 
 @pytest.mark.parametrize("mean", [1.0, 2.0, 5.0])
-def test_patients_have_as_many_images_as_set(mean):
+def test_images_per_patient_as_set(mean):
     split = make(train=20_000, images_per_patient=mean)
     assert 20_000 / len(set(split.patient_ids)) == pytest.approx(mean, rel=0.04)
 
 
-def test_a_patient_keeps_the_anatomy_from_image_to_image():
+def test_patient_keeps_anatomy():
     split = make(train=60, images_per_patient=3)
     scans = split.images.__self__
     same = split.patient_ids[1:] == split.patient_ids[:-1]
@@ -118,7 +118,7 @@ def test_a_patient_keeps_the_anatomy_from_image_to_image():
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
-def test_labels_are_missing_by_patient_and_only_in_training(share):
+def test_labels_are_dropped_by_patient(share):
     split = make(train=2000, labelled=share)
     given = ~np.isnan(split.targets[:, 0])
     assert given.mean() == pytest.approx(share, abs=0.05)
@@ -126,13 +126,13 @@ def test_labels_are_missing_by_patient_and_only_in_training(share):
     assert not np.isnan(make("test", labelled=share).targets).any()
 
 
-def test_half_of_the_images_show_heart_failure_of_every_severity():
+def test_half_show_heart_failure():
     severity = state(make(train=5000)).severity
     assert (severity > 0).mean() == pytest.approx(0.5, abs=0.04)
     assert (np.histogram(severity, bins=5, range=(0.01, 1.0))[0] > 250).all()
 
 
-def test_bnp_follows_severity_and_separates_fairly_but_not_perfectly():
+def test_bnp_follows_severity_with_noise():
     split = make(train=20_000)
     bnp, severity = split.targets[:, 0], state(split).severity
     assert np.median(bnp[severity == 0]) == pytest.approx(25, rel=0.05)
@@ -140,13 +140,13 @@ def test_bnp_follows_severity_and_separates_fairly_but_not_perfectly():
     assert 0.95 < roc_auc_score(bnp >= 100, severity) < 0.999
 
 
-def test_each_finding_is_there_in_about_fifteen_percent():
+def test_finding_prevalence_is_fifteen_percent():
     targets = make(train=10_000, task="findings").targets
     np.testing.assert_allclose(targets.mean(axis=0), 0.15, atol=0.015)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256])
-def test_each_finding_has_pixels_and_a_twin_that_differs_only_there(size):
+def test_counterfactual_differs_inside_mask_only(size):
     split = make(size=size, task="findings")
     for output, name in enumerate(FINDINGS):
         index = np.flatnonzero(split.targets[:, output] == 1)[: 12 if size < 128 else 3]
@@ -159,7 +159,7 @@ def test_each_finding_has_pixels_and_a_twin_that_differs_only_there(size):
         assert change[truth.mask].mean() > 3 * change[~truth.mask].mean(), name
 
 
-def test_a_finding_that_is_absent_changes_nothing():
+def test_absent_finding_changes_nothing():
     split = make(task="findings")
     for output in range(len(FINDINGS)):
         index = np.flatnonzero(split.targets[:, output] == 0)[:6]
@@ -168,7 +168,7 @@ def test_a_finding_that_is_absent_changes_nothing():
         assert not truth.mask.any()
 
 
-def test_a_healthy_heart_is_its_own_twin_and_a_failing_one_is_not():
+def test_healthy_heart_is_own_counterfactual():
     split = make()
     severity = state(split).severity
     healthy, failing = np.flatnonzero(severity == 0)[:20], np.flatnonzero(severity > 0.1)[:20]
@@ -189,7 +189,7 @@ def test_worse_heart_failure_changes_more():
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
-def test_devices_follow_the_label_as_strongly_as_set(strength):
+def test_devices_correlate_as_set(strength):
     split = make(train=8000, distractor_correlation=strength)
     positive = split.targets[:, 0] >= 100
     shown = state(split).devices.any(axis=1)
@@ -202,7 +202,7 @@ def test_devices_follow_the_label_as_strongly_as_set(strength):
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
-def test_a_device_is_pointed_out_exactly_where_it_is_shown(size):
+def test_distractor_mask_covers_device(size):
     split = make(size=size, task="findings", distractor_correlation=1.0)
     for output, device in enumerate(DEVICES):
         index = np.concatenate(
@@ -224,7 +224,7 @@ def test_devices_stay_in_the_twin():
     assert differs[truth.distractor].mean() > 0.95
 
 
-def test_institutions_differ_in_exposure_noise_and_marker():
+def test_institutions_differ_in_looks():
     index = np.arange(100)
     a, b = make(institution="a"), make(institution="b")
     np.testing.assert_array_equal(a.targets, b.targets)
@@ -240,13 +240,6 @@ def test_institutions_differ_in_exposure_noise_and_marker():
     assert mark[1][right].any()
     both = state(make(train=2000, institution="both"))
     assert both.institution_b.mean() == pytest.approx(0.5, abs=0.06)
-
-
-def test_the_natural_head_and_the_task_agree():
-    bnp, findings = (Phantom(Phantom.Settings(task=task)) for task in ("bnp", "findings"))
-    assert (bnp.head, findings.head) == ("linear", "residual")
-    assert (bnp.task.threshold, bnp.task.unit, bnp.task.columns) == (100.0, "ng/L", 1)
-    assert findings.task.outputs == FINDINGS
 
 
 def test_a_changed_renderer_changes_the_fingerprint(monkeypatch):

@@ -81,7 +81,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_without_data_it_says_what_it_needs_and_what_runs_now(tmp_path, given) -> None:
+def test_missing_data_names_alternatives(tmp_path, given) -> None:
     message = fault(tmp_path if given else None)
     needed = "table.csv with the columns file, patient, bnp"
     for part in (needed, "--data-root DIR", "gvr-bench run --dataset phantom"):
@@ -89,11 +89,11 @@ def test_without_data_it_says_what_it_needs_and_what_runs_now(tmp_path, given) -
     assert (f"no table.csv in {tmp_path}" in message) == given
 
 
-def test_a_folder_that_does_not_exist_is_named(tmp_path) -> None:
+def test_missing_folder_is_named(tmp_path) -> None:
     assert f"no table.csv in {tmp_path / 'nowhere'}" in fault(tmp_path / "nowhere")
 
 
-def test_images_that_are_not_on_disk_are_counted_and_the_first_named(folder) -> None:
+def test_missing_images_are_counted(folder) -> None:
     folder.fill(people(5))
     (folder.root / "images/2_0.png").unlink()
     (folder.root / "images/4_0.png").unlink()
@@ -113,27 +113,27 @@ def test_missing_columns_are_named(folder) -> None:
     assert "its first line reads 'file;patient;bnp'" in folder.fault()
 
 
-def test_a_header_over_two_lines_is_still_told_in_one(folder) -> None:
+def test_header_over_two_lines(folder) -> None:
     folder.text('"file', 'name",patient,bnp')
     assert r"its first line reads 'file\nname,patient,bnp'" in folder.fault()
 
 
-def test_a_table_that_is_no_text_is_named(folder) -> None:
+def test_binary_table_is_named(folder) -> None:
     folder.path.write_bytes(b"\xff\xd8\xff\xe0 a photograph")
     assert f"cannot read {folder.path}" in folder.fault()
 
 
-def test_an_endless_field_is_named_by_its_line(folder) -> None:
+def test_endless_field_names_its_line(folder) -> None:
     folder.text("file,patient,bnp", "a.png,p1,12", '"' + "x" * 200_000 + '",p1,12')
     assert f"{folder.path}, line 3: field larger than" in folder.fault()
 
 
-def test_a_row_cut_short_is_named_by_its_line(folder) -> None:
+def test_short_row_names_its_line(folder) -> None:
     folder.text("file,patient,bnp", "a.png,p1,12", "b.png,p1")
     assert f"{folder.path}, line 3, has 2 fields, at least 3 expected" in folder.fault()
 
 
-def test_a_table_of_a_header_alone_is_refused(folder) -> None:
+def test_table_without_rows_is_refused(folder) -> None:
     folder.table([])
     assert "has a header but no rows" in folder.fault()
 
@@ -141,7 +141,7 @@ def test_a_table_of_a_header_alone_is_refused(folder) -> None:
 @pytest.mark.parametrize(
     "cell", ["high", "<10", '"12,5"', "0", "-3", "nan", "inf", "1e39", "1e-60", '"1\n2"']
 )
-def test_a_bnp_that_is_no_positive_number_is_named_by_its_line(folder, cell) -> None:
+def test_invalid_bnp_names_its_line(folder, cell) -> None:
     folder.table([("a.png", "p1", 12), ("b.png", "p2", "7"), ("c.png", "p3", cell)])
     line = 5 if "\n" in cell else 4
     said = repr(cell.strip('"'))
@@ -149,7 +149,7 @@ def test_a_bnp_that_is_no_positive_number_is_named_by_its_line(folder, cell) -> 
 
 
 @pytest.mark.parametrize("again", ["images/1_0.png", "./images/1_0.png", "images//1_0.png"])
-def test_two_rows_for_one_image_are_refused(folder, again) -> None:
+def test_duplicate_rows_are_refused(folder, again) -> None:
     folder.fill(people(3))
     folder.table([*people(3), (again, "p9", 1)])
     assert "line 5: 'images/1_0.png' has a row already" in folder.fault()
@@ -163,19 +163,19 @@ def test_an_image_of_nobody_is_refused(folder) -> None:
 @pytest.mark.parametrize(
     "name", ["../x.png", "a/../../x.png", "/etc/x.png", r"..\x.png", r"a\x.png", "C:x", "..", "."]
 )
-def test_a_path_that_leads_out_of_the_folder_is_refused(folder, name) -> None:
+def test_path_outside_folder_is_refused(folder, name) -> None:
     folder.image("x.png")
     folder.table([(name, "p1", 12)])
     expected = f"line 2: {name!r} is not the path of an image inside the folder"
     assert expected in folder.fault()
 
 
-def test_a_row_without_a_file_is_refused(folder) -> None:
+def test_row_without_file_is_refused(folder) -> None:
     folder.table([("", "p1", 12)])
     assert "line 2: '' is not the path of an image" in folder.fault()
 
 
-def test_a_table_without_any_label_is_refused(folder) -> None:
+def test_table_without_labels_is_refused(folder) -> None:
     folder.fill([(name, patient, "") for name, patient, _ in people(5)])
     assert f"no row of {folder.path} has a bnp" in folder.fault()
 
@@ -190,13 +190,13 @@ def test_fewer_than_three_patients_are_refused(folder, n) -> None:
         folder.data().split("train")
 
 
-def test_a_share_that_leaves_too_few_patients_is_refused(folder) -> None:
+def test_too_few_patients_are_refused(folder) -> None:
     folder.fill(people(20))
     with pytest.raises(gvr.DataError, match=r"19 patient.s. to test on and 1 for the rest"):
         folder.data(test=0.99).split("train")
 
 
-def test_splits_without_a_label_are_named_before_anything_is_trained(folder) -> None:
+def test_unlabelled_splits_are_named(folder) -> None:
     folder.fill(people(10))
     tested = set(folder.data().split("test").patient_ids)
     folder.table([(n, p, bnp if p in tested else "") for n, p, bnp in people(10)])
@@ -208,7 +208,7 @@ def test_splits_without_a_label_are_named_before_anything_is_trained(folder) -> 
 
 @pytest.mark.parametrize("name", ["test", "validation"])
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_share_that_empties_a_split_is_refused(name, share) -> None:
+def test_share_emptying_split_is_refused(name, share) -> None:
     with pytest.raises(pydantic.ValidationError, match=name):
         Radiographs.Settings(**{name: share})
 
@@ -231,17 +231,11 @@ def test_a_broken_image_is_named(folder, broken, suffix) -> None:
 # Folders as they should be
 
 
-def test_the_task_is_that_of_the_phantom(folder) -> None:
+def test_task_equals_phantom_bnp(folder) -> None:
     data = folder.data()
     assert data.task == Phantom(Phantom.Settings(task="bnp")).task
     assert (data.task.threshold, data.task.unit, data.head) == (100.0, "ng/L", "linear")
     assert data.task.scale == gvr.Scale(log=True, divisor=10.0)
-
-
-def test_the_paper_uses_128_pixels_and_a_quick_run_32() -> None:
-    sizes = {n: Radiographs.Settings(**own).size for n, own in Radiographs.profiles.items()}
-    assert sizes == {"quick": 32, "standard": 64, "paper": 128}
-    assert Radiographs.Settings().size == 128
 
 
 def test_an_empty_cell_is_not_labelled(folder) -> None:
@@ -256,7 +250,7 @@ def test_an_empty_cell_is_not_labelled(folder) -> None:
         np.testing.assert_equal(found[name], np.float32(bnp or "nan"))
 
 
-def test_columns_are_found_by_name_and_a_byte_order_mark_is_ignored(folder) -> None:
+def test_columns_by_name_despite_bom(folder) -> None:
     rows = [f"60,{20 * n},F,p{n},{n}.jpg" for n in range(1, 6)]
     folder.text("\ufeffage,bnp,sex,patient,file", *rows)
     for n in range(1, 6):
@@ -269,7 +263,7 @@ def test_columns_are_found_by_name_and_a_byte_order_mark_is_ignored(folder) -> N
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 40), (40, 20)])
-def test_a_picture_that_is_not_square_gets_black_bars(folder, height, width) -> None:
+def test_black_bars_make_square(folder, height, width) -> None:
     folder.fill(people(3))
     split = folder.data(size=32).split("train")
     folder.image(str(split.sample_ids[0]), np.full((height, width), 200, np.uint8))
@@ -280,7 +274,7 @@ def test_a_picture_that_is_not_square_gets_black_bars(folder, height, width) -> 
     np.testing.assert_array_equal(images[0, 0], expected if width > height else expected.T)
 
 
-def test_images_come_in_the_order_asked_for(folder) -> None:
+def test_images_follow_requested_order(folder) -> None:
     folder.fill(people(9))
     split = folder.data(size=16).split("train")
     for shade, name in enumerate(split.sample_ids):
@@ -289,7 +283,7 @@ def test_images_come_in_the_order_asked_for(folder) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_patient_is_in_one_split_only(folder, seed) -> None:
+def test_patients_stay_in_one_split(folder, seed) -> None:
     folder.fill(people(50, each=2))
     groups = [set(part.patient_ids) for part in folder.splits(seed=seed).values()]
     assert [len(group) for group in groups] == [36, 4, 10]
@@ -308,7 +302,7 @@ def test_another_seed_gives_other_splits(folder) -> None:
     assert first != other
 
 
-def test_the_order_of_the_rows_does_not_decide_who_is_where(folder) -> None:
+def test_row_order_keeps_splits(folder) -> None:
     folder.fill(people(20, each=2))
     first = folder.splits()
     folder.table(reversed(people(20, each=2)))
@@ -326,7 +320,7 @@ def test_moving_the_folder_keeps_the_fingerprint(folder, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("change", ["label", "image", "name"])
-def test_a_change_of_the_data_changes_the_fingerprint(folder, change) -> None:
+def test_changed_data_changes_fingerprint(folder, change) -> None:
     rows = people(5)
     folder.fill(rows)
     before = folder.data().fingerprint()
