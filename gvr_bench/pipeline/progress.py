@@ -1,12 +1,13 @@
-"""What a run shows while it works: bars in a terminal, plain lines elsewhere. All on stderr."""
+"""What a command shows on stderr while it works: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -17,26 +18,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-EVERY = 10.0  # seconds between plain lines
-MARK = {"done": "[green]done[/]", "cached": "[dim]cached[/]", "failed": "[red]failed[/]"}
+LOG_INTERVAL = 10.0  # seconds between plain lines
+STYLES = {"done": "[green]done[/]", "cached": "[dim]cached[/]", "failed": "[red]failed[/]"}
 
 
-class Display:
-    """Shows stages one after the other."""
+class TaskProgress:
+    """Progress of one task after the other; a context that is called from their loops."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, title: str = "", *, in_bytes: bool = False) -> None:
         self.console = console
-        self.total = total
-        self.number = 0  # of stages that ended
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[StageDisplay]:
-        """Show one stage while it is computed."""
-        title = f"[{min(self.number + 1, self.total)}/{self.total}] {name}"
-        if not self.console.is_terminal:
-            yield PlainDisplay(self.console, title)
-            return
-        with Progress(
+        self.in_bytes = in_bytes
+        self.bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -45,81 +37,84 @@ class Display:
             TimeElapsedColumn(),
             TextColumn("ETA", style="dim"),
             TimeRemainingColumn(),
-            console=self.console,
+            console=console,
             transient=True,
-        ) as bars:
-            yield BarDisplay(bars, title)
+            disable=not console.is_terminal,
+        )
+        self.task = self.bars.add_task("", total=None, detail="")
+        self.start(title)
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def start(self, title: str) -> None:
+        """Begin another task."""
+        self.title = title
+        self.first: int | None = None
+        self.began = self.logged = time.monotonic()
+        self.bars.reset(self.task, description=escape(title), detail="")
+
+    def __call__(self, done: int, total: int, detail: str = "") -> None:
+        """Show that `done` of `total` are done."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done  # a resumed loop does not start at 0
+        rate = (done - self.first) / (now - self.began) if now > self.began else 0.0
+        counts = f"{self.count(done)}/{self.count(total)}"
+        speed = f"{self.count(rate, digits=1)}/s" if rate else ""
+        text = "  ".join(filter(None, (counts, detail, speed)))
+        self.bars.update(self.task, completed=done, total=total, detail=text)
+        if not self.console.is_terminal and now - self.logged >= LOG_INTERVAL:
+            self.logged = now
+            left = (total - done) / rate if rate else 0.0
+            self.log(f"{self.title}  {text}  ETA {left:.0f} s")
+
+    def count(self, number: float, digits: int = 0) -> str:
+        """Write a number of steps or bytes."""
+        return decimal(int(number)) if self.in_bytes else f"{number:,.{digits}f}"
+
+    def log(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+class Display:
+    """The stages of a run: how far one is, and how each ended."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.total = total
+        self.number = 0  # of stages that ended
+
+    def stage(self, name: str) -> TaskProgress:
+        """Show one stage while it is computed."""
+        return TaskProgress(
+            self.console, f"[{min(self.number + 1, self.total)}/{self.total}] {name}"
+        )
 
     def warn(self, text: str) -> None:
-        """Say what the user should know, and need not act on."""
+        """Print a warning, which needs no action."""
         self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
     def waits(self, name: str) -> None:
-        """Say that another process is at a stage."""
+        """Print that another process computes a stage."""
         self.console.print(f"{name}: waiting for the process that computes it", markup=False)
 
     def ended(self, name: str, status: str, seconds: float, reason: str) -> None:
-        """Say how a stage ended; what was reused is summed up at the end instead."""
+        """Print how a stage ended; cached ones are counted at the end instead."""
         self.number += 1
         if status == "cached":
             return
-        mark = MARK.get(status, f"[yellow]{status}[/]")
-        time_taken = f"{seconds:7.1f} s" if status == "done" else " " * 9
-        line = f"{mark:<6} {time_taken}  {escape(name)}"
+        mark = STYLES.get(status, f"[yellow]{status}[/]")
+        duration = f"{seconds:7.1f} s" if status == "done" else " " * 9
+        line = f"{mark:<6} {duration}  {escape(name)}"
         self.console.print(line + (f": {escape(reason)}" if reason else ""), soft_wrap=True)
-
-
-class StageDisplay:
-    """Progress of one stage; called from its loops."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.first: int | None = None
-
-    def __call__(self, done: int, total: int, detail: str) -> None:
-        """Show that `done` of `total` are done."""
-        if self.first is None:
-            self.first = done  # a resumed loop does not start at 0
-        elapsed = time.monotonic() - self.started
-        rate = (done - self.first) / elapsed if elapsed > 0 else 0.0
-        parts = [f"{done:,}/{total:,}", detail, f"{rate:,.1f}/s" if rate else ""]
-        self.show(done, total, "  ".join(filter(None, parts)))
-
-    def show(self, done: int, total: int, detail: str) -> None:
-        """Draw it."""
-        raise NotImplementedError
-
-
-class BarDisplay(StageDisplay):
-    """A bar with elapsed and remaining time."""
-
-    def __init__(self, bars: Progress, title: str) -> None:
-        super().__init__()
-        self.bars = bars
-        self.task = bars.add_task(escape(title), total=None, detail="")
-
-    def show(self, done: int, total: int, detail: str) -> None:
-        """Move the bar."""
-        self.bars.update(self.task, completed=done, total=total, detail=detail)
-
-
-class PlainDisplay(StageDisplay):
-    """A line now and then, for logs."""
-
-    def __init__(self, console: Console, title: str) -> None:
-        super().__init__()
-        self.console = console
-        self.title = title
-        self.last = time.monotonic()
-
-    def show(self, done: int, total: int, detail: str) -> None:
-        """Print where things stand, at most every few seconds."""
-        now = time.monotonic()
-        if now - self.last < EVERY:
-            return
-        self.last = now
-        done_here = done - (self.first or 0)
-        left = (now - self.started) * (total - done) / done_here if done_here else 0.0
-        self.console.print(
-            escape(f"{self.title}  {detail}  ETA {left:.0f} s"), soft_wrap=True, highlight=False
-        )

@@ -12,7 +12,7 @@ from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.integrity import ERROR, WORK
 from gvr_bench.core.components import Encoder, Generator
-from gvr_bench.core.context import Context, seed_from
+from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.errors import (
     CacheError,
     CorruptStageError,
@@ -30,7 +30,7 @@ from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.options import RunOptions, gains_from_bfloat16, versions
-from gvr_bench.pipeline.progress import Display, StageDisplay
+from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.steps.cost import growth, reset_peak
@@ -105,7 +105,7 @@ class Worker:
         with display.stage(str(stage)) as progress:
             train(StageContext(stage, self.cache, self.context(stage, progress)))
 
-    def context(self, stage: Stage, progress: StageDisplay) -> Context:
+    def context(self, stage: Stage, progress: Progress) -> Context:
         """Return the context that a stage is computed in."""
         checkpoints = FileCheckpoints(
             self.cache.write_dir(stage) / WORK,

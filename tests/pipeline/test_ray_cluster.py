@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
 from gvr_bench.pipeline.executors import ray as ray_executor
-from gvr_bench.pipeline.executors.remote_tasks import Order
+from gvr_bench.pipeline.executors.remote_tasks import TaskRequest
 
 cluster_utils = pytest.importorskip(
     "ray.cluster_utils", reason="ray is not installed: gvr-bench[ray]"
@@ -130,7 +130,9 @@ def test_a_node_that_cannot_take_part_is_named_before_anything_is_computed(
     told: dict[str, str],
     said: str,
 ) -> None:
-    monkeypatch.setattr(ray_executor, "Order", lambda **known: Order(**{**known, **told}))
+    monkeypatch.setattr(
+        ray_executor, "TaskRequest", lambda **known: TaskRequest(**{**known, **told})
+    )
     (line,) = there(tmp_path, code=2).stderr.splitlines()
     assert line.startswith("error: node ")
     assert said in line

@@ -39,12 +39,12 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     ray = importlib.import_module("ray")
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECTS}
+    settings = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECTS}
     if address and address != "auto":
         refuse_unreachable(address)
     try:
-        with signals_kept():
-            ray.init(address or "local", **quiet, **({} if address else own))
+        with sigterm_restored():
+            ray.init(address or "local", **quiet, **({} if address else settings))
     except ConnectionError as error:
         where = "on this machine" if address == "auto" else f"at {address}"
         raise UsageError(f"no cluster {where}; start one with: ray start --head") from error
@@ -61,7 +61,7 @@ def refuse_unreachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise UsageError(f"--ray-address {address}: write auto, or the head node as host:port")
-    fault = silence(address)
+    fault = connection_fault(address)
     if fault:
         raise UsageError(
             f"no cluster answers at {address}: {fault}; start one there with: "
@@ -74,8 +74,8 @@ def refuse_unreachable(address: str) -> None:
         raise UsageError(f"what answers at {address} is no Ray cluster that can be used") from error
 
 
-def silence(address: str) -> str:
-    """Say why nothing listens at `host:port`; empty where something does."""
+def connection_fault(address: str) -> str:
+    """Return why nothing listens at `host:port`; empty if something does."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=PATIENCE).close()
@@ -85,8 +85,8 @@ def silence(address: str) -> str:
 
 
 @contextlib.contextmanager
-def signals_kept() -> Iterator[None]:
-    """Give signals back to whom they belonged, for Ray takes SIGTERM over."""
+def sigterm_restored() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What a worker of a cluster is told and what it answers: JSON, for no object travels."""
+"""What a worker of a cluster computes. Requests and replies are JSON: no object is pickled."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.worker import Worker
 from gvr_bench.registry.registry import installed
 
+STOPPED, MISMATCH = "Stopped", "Mismatch"
 
-class Order(pydantic.BaseModel):
+
+class TaskRequest(pydantic.BaseModel):
     """What a worker needs to plan the same run and compute one stage of it.
 
-    `spec` is TOML, `folder` where relative paths begin. `key` is the stage's, or empty where the worker is only tried; `rows` are the
-    cases of the part that is to be kept, empty for the whole stage. `forgotten` says that what is
-    stored of the stage does not count.
+    `spec` is TOML, `folder` where relative paths begin. `key` is the stage's, empty to try the
+    worker only; `rows` are the cases of a part, empty for all of the stage. `invalidated` says that
+    its stored value does not count.
     """
 
     spec: str
@@ -46,112 +48,120 @@ class Order(pydantic.BaseModel):
     versions: dict[str, str]
     key: str = ""
     rows: tuple[int, ...] = ()
-    forgotten: bool = False
+    invalidated: bool = False
     token: str = ""
 
 
-class Answer(pydantic.BaseModel):
-    """What came of an order: an outcome, or why there is none.
+class TaskReply(pydantic.BaseModel):
+    """An outcome, or why there is none.
 
-    `fault` is the text of an error of the class `error`; of a damaged value `key` and `place` say
-    whose it is and where it lies.
+    `fault` is the text of an error of the class `error`; for a damaged stage, `key` and `place` are
+    its key and folder.
     """
 
     node: str
     status: Literal["", "done", "cached", "failed", "skipped", "n/a"] = ""
     seconds: float = 0.0
     reason: str = ""
-    not_here: bool = False
+    not_applicable: bool = False
     error: str = ""
     fault: str = ""
     key: str = ""
     place: str = ""
 
     @property
-    def whole(self) -> bool:
-        """Whether what was asked for is in the cache."""
+    def succeeded(self) -> bool:
+        """Whether the stage or part is in the cache."""
         return not self.error and self.outcome.succeeded
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome of a stage that was brought to an end."""
+        """The outcome of a stage that ended."""
         assert self.status
-        return Outcome(self.status, self.seconds, self.reason, self.not_here)
+        return Outcome(self.status, self.seconds, self.reason, self.not_applicable)
 
 
-def carry_out(text: str) -> str:
-    """Compute the stage of an `Order`, or try the worker, and return an `Answer`."""
-    order, node, stop = Order.model_validate_json(text), platform.node(), Stop()
+def run_task(text: str) -> str:
+    """Compute the stage of a `TaskRequest`, or try the worker, and return a `TaskReply`."""
+    request, node, stop = TaskRequest.model_validate_json(text), platform.node(), Stop()
     try:
         with stop.listening():
-            answer = answered(order, node, stop)
+            reply = compute_task(request, node, stop)
     except KeyboardInterrupt:
-        answer = Answer(node=node, error="Stopped")
-    except CorruptStageError as found:
-        place, key = str(found.folder), found.stage.key
-        answer = Answer(node=node, error="DamageError", fault=found.fault, key=key, place=place)
+        reply = TaskReply(node=node, error=STOPPED)
+    except CorruptStageError as error:
+        reply = TaskReply(
+            node=node,
+            error=CorruptStageError.__name__,
+            fault=error.fault,
+            key=error.stage.key,
+            place=str(error.folder),
+        )
     except GvrError as error:
-        answer = Answer(node=node, error=type(error).__name__, fault=str(error))
-    return answer.model_dump_json()
+        reply = TaskReply(node=node, error=type(error).__name__, fault=str(error))
+    return reply.model_dump_json()
 
 
-def answered(order: Order, node: str, stop: Stop) -> Answer:
-    """Carry out an order. Raises `GvrError`."""
-    fault = differs(order)
+def compute_task(request: TaskRequest, node: str, stop: Stop) -> TaskReply:
+    """Compute what is requested. Raises `GvrError`."""
+    fault = mismatch(request)
     if fault:
-        return Answer(node=node, error="Misfit", fault=fault)
-    if not order.key:
-        return Answer(node=node)
-    cache = opened(order.cache)
-    stage = stages(order.spec)[order.key]
-    cache.invalidated = {stage.key} if order.forgotten else set()
-    how = RunOptions(torch.device(order.device), order.batch_size, order.checkpoint_seconds)
-    worker, display = Worker(cache, how, stop), Display(Console(quiet=True), 0)
-    if order.rows:
-        outcome = worker.compute_part(stage, slice(*order.rows), display)
+        return TaskReply(node=node, error=MISMATCH, fault=fault)
+    if not request.key:
+        return TaskReply(node=node)
+    cache = open_cache(request.cache)
+    stage = stages_of(request.spec)[request.key]
+    cache.invalidated = {stage.key} if request.invalidated else set()
+    options = RunOptions(
+        torch.device(request.device), request.batch_size, request.checkpoint_seconds
+    )
+    worker, display = Worker(cache, options, stop), Display(Console(quiet=True), 0)
+    if request.rows:
+        outcome = worker.compute_part(stage, slice(*request.rows), display)
     else:
         outcome = worker.compute(stage, display)
-    return Answer(node=node, **asdict(outcome))
+    return TaskReply(node=node, **asdict(outcome))
 
 
-def differs(order: Order) -> str:
-    """Say what keeps this worker from computing the same as who sent the order."""
-    if versions() != order.versions:
-        return f"has {told(versions())}; the run has {told(order.versions)}: install the same"
-    if order.token and not (Path(order.cache) / order.token).is_file():
+def mismatch(request: TaskRequest) -> str:
+    """Return why this worker would not compute the same as the run; empty if it would."""
+    here = describe_versions(versions())
+    if versions() != request.versions:
+        return f"has {here}; the run has {describe_versions(request.versions)}: install the same"
+    if request.token and not (Path(request.cache) / request.token).is_file():
         return (
-            f"does not see the cache {order.cache}; choose a folder that all nodes share "
+            f"does not see the cache {request.cache}; choose a folder that all nodes share "
             "with --cache-dir DIR"
         )
-    with contextlib.suppress(OSError):  # where it is missing, only relative paths are
-        os.chdir(order.folder)
-    if planned(order.spec).key != order.plan:
+    with contextlib.suppress(OSError):  # without the folder, only relative paths fail
+        os.chdir(request.folder)
+    if plan_of(request.spec).key != request.plan:
         return (
             "plans other stages from the same spec; its plugins or its data are not those of "
-            f"the run (here {told(versions())})"
+            f"the run (here {here})"
         )
     return ""
 
 
-def told(known: dict[str, str]) -> str:
+def describe_versions(known: dict[str, str]) -> str:
     """Write versions in one line."""
     return ", ".join(f"{name.replace('_', '-')} {version}" for name, version in known.items())
 
 
 @functools.lru_cache(maxsize=4)
-def planned(spec: str) -> Plan:
+def plan_of(spec: str) -> Plan:
     """Plan a spec, once per process. Raises `GvrError`."""
     table = check_table("the spec", tomllib.loads(spec))
     return make_plan(spec_of_table(table, {}), installed())
 
 
 @functools.lru_cache(maxsize=4)
-def stages(spec: str) -> dict[str, Stage]:
+def stages_of(spec: str) -> dict[str, Stage]:
     """Return the stages of a spec by key."""
-    return {stage.key: stage for stage in planned(spec).stages}
+    return {stage.key: stage for stage in plan_of(spec).stages}
 
 
 @functools.lru_cache(maxsize=4)
-def opened(root: str) -> ArtifactCache:
+def open_cache(root: str) -> ArtifactCache:
     """Open a cache, once per process, for it knows which files were checked."""
     return ArtifactCache(Path(root))
