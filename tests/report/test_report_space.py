@@ -94,7 +94,7 @@ def test_an_arrow_leads_from_a_case_to_its_counterfactual(make_run: Make) -> Non
         make_run(n=2, size=8),
         space__start=np.array([[0, 0], [1, 1]], np.float32),
         explainers__gvr__end=np.array([[0, 1], [1, 1]], np.float32),
-        explainers__gvr__found=np.array([True, False]),
+        explainers__gvr__success=np.array([True, False]),
     )
     (journey,) = drawn(folder).journeys
     assert journey.note == "gvr: 1 of 2 cases flipped"
