@@ -14,12 +14,15 @@ from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
 from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.cases.side_by_side import side_by_side
-from gvr_bench.report.charts.agreement import agreement
-from gvr_bench.report.charts.models import model_views
-from gvr_bench.report.charts.training import training
 from gvr_bench.report.data import Loaded, load_all
 from gvr_bench.report.metric_info import in_order
 from gvr_bench.report.page import Section, make_page, seeds_of
+from gvr_bench.report.page_figures import (
+    agreement_pictures,
+    model_views,
+    tradeoff_pictures,
+    training_pictures,
+)
 from gvr_bench.report.scores.beliefs import beliefs
 from gvr_bench.report.scores.cautions import cautions
 from gvr_bench.report.scores.findings import headlines
@@ -102,8 +105,9 @@ def render(folder: Path, loaded: Loaded | None = None) -> str:
         galleries=galleries(combinations, run.values),
         beside=side_by_side(combinations, rows),
         maps=maps(combinations, rows),
-        charts=training(combinations),
-        agreements=[found for c in combinations if (found := agreement(c))],
+        training=training_pictures(combinations),
+        tradeoffs=tradeoff_pictures(boards),
+        agreements=agreement_pictures(combinations, run.records),
     )
 
 
@@ -121,6 +125,8 @@ def render_shared(folders: Sequence[Path], loaded: Loaded | None = None) -> str:
         boards=loaded.boards,
         beliefs=beliefs(loaded.boards),
         declared=declared_in([*loaded.models, *loaded.boards]),
+        tradeoffs=tradeoff_pictures(loaded.boards),
+        agreements=[],
     )
 
 

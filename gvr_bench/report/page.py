@@ -14,9 +14,8 @@ from markupsafe import Markup, escape
 
 from gvr_bench.metrics import DECLARED
 from gvr_bench.report import formatting as text
-from gvr_bench.report.charts.tradeoff import tradeoffs
-from gvr_bench.report.charts.training import marks
 from gvr_bench.report.folder import Run
+from gvr_bench.report.interval_marks import marks
 from gvr_bench.report.metric_info import entry
 from gvr_bench.report.scores.blocks import blocks, kinds
 from gvr_bench.report.scores.notes import (
@@ -117,7 +116,6 @@ def environment() -> jinja2.Environment:
         "number": text.number,
         "places": text.places,
         "reasons": reasons,
-        "tradeoffs": tradeoffs,
         "word": text.word,
     }
     return templates

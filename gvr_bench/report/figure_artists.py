@@ -1,0 +1,302 @@
+"""Draws the data of each chart into a matplotlib figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gvr_bench.report.explainer_comparison import Agreement, Point, Scatter
+from gvr_bench.report.figure_data import Cluster, Latents, Losses, Moves, signed
+from gvr_bench.report.formatting import short
+from gvr_bench.report.prediction_quality import GRID, Calibration, Regression, Roc
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, SQUARE, FLAT = 3.8, 3.7, 2.1  # inches
+CELL = 0.34  # inches of the table of agreement
+
+COLOURS = {
+    "paper": "#fcfbf8",
+    "ink": "#1f1e1b",
+    "muted": "#67635b",
+    "rule": "#e2dfd6",
+    "purple": "#6d3fc4",
+    "held-out": "#b35c00",
+    "class-0": "#6141b9",
+    "class-1": "#296f16",
+    "class-2": "#c0727e",
+    "class-3": "#05454e",
+    "class-4": "#4097bd",
+    "class-5": "#67260c",
+    "class-6": "#768b09",
+    "class-7": "#7a7af5",
+    "class-8": "#7d5c7a",
+    "class-9": "#332d83",
+}
+"""Colours by their CSS variables, as in the light theme of the page."""
+
+PAPER, INK, MUTED, RULE, ACCENT, SECOND = list(COLOURS.values())[:6]
+MARKERS = "ox^+s_D|v*"  # one per class, so that classes differ without colour
+LEGEND_CURVES = 5  # more ROC curves than these have no legend
+
+
+def draw_roc(figure: Figure, data: Roc) -> None:
+    axes = _axes(figure, "false positive rate", "true positive rate")
+    _unit_square(axes)
+    several = len(data.curves) > 1
+    if data.band is not None:
+        axes.fill_between(GRID, *data.band, color=ACCENT, alpha=0.18, linewidth=0)
+    legend = 1 < len(data.curves) <= LEGEND_CURVES
+    for number, (name, fpr, tpr) in enumerate(data.curves):
+        colour = COLOURS[f"class-{number}"] if legend else ACCENT
+        axes.plot(fpr, tpr, color=colour, linewidth=1 if several else 1.8,
+                  alpha=1 if legend or not several else 0.6, label=short(name, 44))  # fmt: skip
+    if legend:
+        axes.legend(loc="lower right")
+
+
+def draw_calibration(figure: Figure, data: Calibration) -> None:
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(6, 1))
+    _unit_square(upper)
+    upper.set_ylabel("observed frequency")
+    lower.set_xlabel("predicted probability")
+    lower.set_ylabel("n")
+    x = [b.predicted for b in data.bins]
+    for b in data.bins:
+        upper.plot([b.predicted] * 2, b.interval, color=ACCENT, alpha=0.35, linewidth=3)
+    upper.plot(x, [b.observed for b in data.bins], "o", color=ACCENT, markersize=4.5)
+    lower.bar([(b.low + b.high) / 2 for b in data.bins], [b.n for b in data.bins],
+              width=[0.9 * (b.high - b.low) for b in data.bins], color=MUTED, alpha=0.5)  # fmt: skip
+    lower.set_yticks([max(b.n for b in data.bins)])
+    lower.yaxis.set_major_formatter("{x:,.0f}")
+    lower.grid(visible=False)
+
+
+def draw_regression(figure: Figure, data: Regression) -> None:
+    scale = ", logarithmic" if data.log else ""
+    name = short(data.name, 36)
+    axes = _axes(figure, f"true {name}{scale}", f"predicted {name}{scale}")
+    both = np.concatenate([data.true, data.predicted])
+    low, high = float(both.min()), float(both.max())
+    if data.log:
+        low, high = low / 1.15, high * 1.15
+    else:
+        low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
+    axes.plot(data.true, data.predicted, "o", color=ACCENT, alpha=0.5, markersize=2.6,
+              markeredgewidth=0)  # fmt: skip
+    axes.plot([low, high], [low, high], color=INK, linewidth=0.8)
+    for threshold in data.thresholds:
+        if low < threshold < high:
+            axes.axvline(threshold, color=SECOND, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.axhline(threshold, color=SECOND, linewidth=0.9, linestyle=(0, (4, 3)))
+    for axis, limit in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
+        _scale(axis, data.log, low, high)
+        limit(low, high)
+    axes.set_box_aspect(1)
+
+
+def draw_latents(figure: Figure, data: Latents) -> None:
+    first, second = (f"{100 * share:.0f} % of the variance" for share in data.shares)
+    axes = _axes(figure, f"first component, {first}", f"second component, {second}")
+    for cluster in sorted(data.clusters, key=lambda cluster: not cluster.aside):
+        _draw_cluster(axes, cluster)
+    for number, moves in enumerate(data.moves):
+        _draw_moves(axes, moves, number)
+    if len(data.start):
+        axes.plot(*data.start.T, "o", color=PAPER, markeredgecolor=INK, markersize=4,
+                  markeredgewidth=0.9, label="case")  # fmt: skip
+    low, high = _limits(data)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_box_aspect(1)
+    names = axes.get_legend_handles_labels()[1]
+    columns = 2 if max(map(len, names)) <= 22 else 1
+    rows = math.ceil(len(names) / columns)
+    figure.set_figheight(SQUARE + 0.19 * rows)
+    figure.legend(loc="outside lower left", ncols=columns)
+
+
+def _draw_cluster(axes: Axes, cluster: Cluster) -> None:
+    marker, size, colour, alpha = "o", 2.6, ACCENT, 0.6
+    if cluster.style == "rest":
+        colour, alpha = MUTED, 0.45
+    elif cluster.style != "accent":
+        marker, size, alpha = MARKERS[int(cluster.style)], 3.2, 0.75
+        colour = COLOURS[f"class-{cluster.style}"]
+    edge = 0.8 if marker in "x+_|" else 0
+    axes.plot(*cluster.points.T, marker, color=colour, markersize=size, markeredgewidth=edge,
+              alpha=alpha * (0.4 if cluster.aside else 1),
+              label=f"{short(cluster.name, 40)} ({cluster.n:,})")  # fmt: skip
+
+
+def _draw_moves(axes: Axes, moves: Moves, number: int) -> None:
+    """Arrows in a group of their own, of which a page shows one."""
+    for success, colour in ((True, INK), (False, MUTED)):
+        some = moves.success == success
+        delta = moves.end[some] - moves.start[some]
+        arrows = axes.quiver(*moves.start[some].T, *delta.T, angles="xy", scale_units="xy", scale=1,
+                             units="inches", width=0.014, headwidth=5, headlength=5,
+                             headaxislength=4, minlength=0.5, color=colour)  # fmt: skip
+        arrows.set_gid(f"layer-{number}")
+    note = f"{short(moves.explainer)}: {moves.success.sum()} of {len(moves.success)} flipped"
+    axes.text(0.02, 0.98, note, transform=axes.transAxes, va="top", gid=f"layer-{number}")
+
+
+def _limits(data: Latents) -> tuple[Any, Any]:
+    """Equal units on both axes; far counterfactuals widen them by a half to each side at most."""
+    points = np.concatenate([data.start, *(cluster.points for cluster in data.clusters)])
+    low, high = points.min(axis=0), points.max(axis=0)
+    ends = np.concatenate([points, *(moves.end for moves in data.moves)])
+    far = (high - low) / 2
+    low = np.maximum(ends.min(axis=0), low - far)
+    high = np.minimum(ends.max(axis=0), high + far)
+    middle, half = (low + high) / 2, 0.54 * float(np.max(high - low))
+    return middle - half, middle + half
+
+
+def draw_losses(figure: Figure, data: Losses) -> None:
+    figure.set_figheight(FLAT)
+    axes = _axes(figure, "steps", "")
+    axes.plot(*data.training, color=ACCENT, label="training")
+    if data.held_out is not None:
+        axes.plot(*data.held_out, color=SECOND, linestyle=(0, (4, 2)), label="held out")
+        axes.legend(loc="upper right")
+    axes.margins(x=0)
+    axes.locator_params(nbins=4)
+    _scale(axes.yaxis, False, *axes.get_ylim())
+
+
+def draw_scatter(figure: Figure, data: Scatter) -> None:
+    axes = _axes(figure, data.x_title, data.y_title)
+    for point in data.points:
+        colour = MUTED if point.control else ACCENT
+        for x, y in ((point.x_interval, (point.y,) * 2), ((point.x,) * 2, point.y_interval)):
+            if x is not None and y is not None:
+                axes.plot(x, y, color=colour, alpha=0.4, linewidth=2.4, solid_capstyle="butt")
+        axes.plot(point.x, point.y, "o", markersize=5, color=PAPER if point.control else colour,
+                  markeredgecolor=colour, markeredgewidth=1.2)  # fmt: skip
+    axes.margins(0.12)
+    if data.log:
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        axes.set_xlim(low / 1.3, high * 1.3)
+    _scale(axes.xaxis, data.log, *axes.get_xlim())
+    _scale(axes.yaxis, False, *axes.get_ylim())
+    figure.draw_without_rendering()
+    _label_points(axes, data.points)
+
+
+def _label_points(axes: Axes, points: Sequence[Point]) -> None:
+    """A name beside each point, where it covers least of points, other names and the edge."""
+    from matplotlib.transforms import Bbox
+
+    frame, taken = axes.get_window_extent(), []
+    for point in points:
+        x, y = axes.transData.transform((point.x, point.y))
+        taken.append(Bbox.from_bounds(x - 4, y - 4, 8, 8))
+
+    def covered(box: Bbox) -> float:
+        shared = [Bbox.intersection(box, other) for other in taken]
+        outside = frame.width * (box.x0 < frame.x0 or box.x1 > frame.x1)
+        outside += frame.width * (box.y0 < frame.y0 or box.y1 > frame.y1)
+        return sum(b.width * b.height for b in shared if b is not None) + outside
+
+    for point in points:
+        label = axes.annotate(short(point.name), (point.x, point.y), xytext=(0, 0),
+                              textcoords="offset points",
+                              color=MUTED if point.control else INK)  # fmt: skip
+        label.set_in_layout(False)
+        best = (math.inf, (0, 0, "left"))
+        for reach in (0, 9, 18, 28, 40):
+            for dx, ha in ((6 + reach / 2, "left"), (-6 - reach / 2, "right"), (0, "center")):
+                for dy in (-3.0,) if ha != "center" and not reach else (4.5 + reach, -11 - reach):
+                    label.set(position=(dx, dy), ha=ha)
+                    cost = covered(label.get_window_extent())
+                    best = min(best, (cost, (dx, dy, ha)), key=lambda option: option[0])
+            if best[0] == 0:
+                break
+        dx, dy, ha = best[1]
+        label.set(position=(dx, dy), ha=ha)
+        taken.append(label.get_window_extent())
+
+
+def draw_agreement(figure: Figure, data: Agreement) -> None:
+    from matplotlib.patches import Rectangle
+
+    n, names = len(data.names), [short(name, 24) for name in data.names]
+    margin = 0.25 + 0.072 * max(map(len, names))
+    figure.set_size_inches(max(WIDTH, margin + CELL * n), margin + CELL * n)
+    axes = _axes(figure, "", "")
+    for row, column in np.ndindex(n, n):
+        value = data.means[row, column]
+        if row == column:
+            continue
+        if not np.isfinite(value):
+            axes.text(column, row, "–", ha="center", va="center", color=MUTED)
+            continue
+        colour = ACCENT if value >= 0 else SECOND
+        tile = Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, linewidth=0,
+                         alpha=0.5 * min(1.0, abs(value)))  # fmt: skip
+        axes.add_patch(tile)
+        axes.text(column, row, signed(value), ha="center", va="center", fontsize=7.5)
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal", frame_on=False)
+    axes.grid(visible=False)
+    axes.xaxis.tick_top()
+    axes.set_xticks(range(n), names, rotation=90)
+    axes.set_yticks(range(n), names)
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        for label, control in zip(labels, data.controls, strict=True):
+            label.set_color(MUTED if control else INK)
+
+
+def _axes(figure: Figure, x_title: str, y_title: str) -> Axes:
+    axes = figure.add_subplot()
+    axes.set(xlabel=x_title, ylabel=y_title)
+    return axes
+
+
+def _unit_square(axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set_box_aspect(1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+
+
+def _scale(axis: Any, log: bool, low: float, high: float) -> None:
+    """Few ticks at round numbers, without mathtext."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    if log:
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1,) if high / low > 300 else (1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+
+
+def tick_label(value: float) -> str:
+    """`0.02`, `10⁻⁵`, `2·10⁶`."""
+    plain = f"{value:g}"
+    if "e" not in plain:
+        return plain.replace("-", "−")
+    digits, exponent = f"{value:.0e}".split("e")
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power if digits == "1" else f"{digits}·{power}".replace("-", "−")
+
+
+ARTISTS: dict[type, Callable[[Figure, Any], None]] = {
+    Roc: draw_roc,
+    Calibration: draw_calibration,
+    Regression: draw_regression,
+    Latents: draw_latents,
+    Losses: draw_losses,
+    Scatter: draw_scatter,
+    Agreement: draw_agreement,
+}

@@ -1,0 +1,226 @@
+"""Draws charts with matplotlib: as SVG in the theme of a page, and as files for papers.
+
+matplotlib is imported when the first chart is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from gvr_bench.report.cases.reading import Combination
+from gvr_bench.report.explainer_comparison import Agreement, agreement, tradeoffs
+from gvr_bench.report.figure_artists import (
+    ARTISTS,
+    COLOURS,
+    INK,
+    MUTED,
+    PAPER,
+    RULE,
+    SQUARE,
+    WIDTH,
+)
+from gvr_bench.report.figure_data import Chart, Latents, latent_space, training
+from gvr_bench.report.formatting import clean
+from gvr_bench.report.prediction_quality import calibration, regressions, roc
+from gvr_bench.report.scores.tables import Table
+from gvr_bench.results.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "pdf", "png")
+MAX_LAYERS = 10  # explainers whose counterfactuals a page can show, as in charts.css
+ZOOM = 1.3  # pixels of a page per point of a figure
+STYLE: dict[str, object] = {
+    "axes.edgecolor": RULE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "font.family": "DejaVu Sans",  # which matplotlib brings along
+    "font.size": 8.5,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.handlelength": 1.2,
+    "legend.borderpad": 0.1,
+    "lines.linewidth": 1.2,
+    "pdf.fonttype": 42,  # TrueType, as journals ask for
+    "savefig.dpi": 400,
+    "svg.fonttype": "none",  # text stays text
+    "text.color": INK,
+    "text.parse_math": False,  # a name may hold a $
+    "xtick.labelcolor": MUTED,
+    "xtick.major.size": 0,
+    "ytick.labelcolor": MUTED,
+    "ytick.major.size": 0,
+}
+SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart as a page shows it; `layers` are the explainers to choose from."""
+
+    title: str
+    caption: str
+    note: str
+    svg: Markup
+    layers: tuple[str, ...] = ()
+    wide: bool = False
+
+
+def model_charts(c: Combination, records: Sequence[Record]) -> Iterator[Chart]:
+    """The charts of one explained model, training apart."""
+    yield from filter(None, (roc(c, records), calibration(c)))
+    yield from regressions(c)
+    yield from filter(None, (latent_space(c),))
+
+
+def all_charts(
+    combinations: Sequence[Combination],
+    records: Sequence[Record],
+    boards: Sequence[Table],
+    controls: Collection[str],
+) -> Iterator[Chart]:
+    """All charts of a run for files, where the moves of each explainer have their own."""
+    for c in combinations:
+        for chart in model_charts(c, records):
+            yield from separate_moves(chart)
+    yield from training(combinations)
+    for board in boards:
+        for chart in tradeoffs(board):
+            yield replace(chart, model=board.title if len(boards) > 1 else "")
+    yield from filter(None, (agreement(c, controls) for c in combinations))
+
+
+def separate_moves(chart: Chart) -> Iterator[Chart]:
+    """A chart for each explainer that has moves in a latent space, else the chart itself."""
+    data = chart.data
+    if not isinstance(data, Latents) or not data.moves:
+        yield chart
+        return
+    for moves in data.moves:
+        yield replace(
+            chart, kind=f"{chart.kind} {moves.explainer}", data=replace(data, moves=(moves,))
+        )
+
+
+def draw(chart: Chart) -> Figure:
+    """Draw a chart; names in it hold no character that XML or a terminal would take badly."""
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    with _style():
+        figure = Figure(figsize=(WIDTH, SQUARE), layout="constrained")
+        ARTISTS[type(chart.data)](figure, chart.data)
+        for text in figure.findobj(Text):
+            assert isinstance(text, Text)
+            text.set_text(printable(text.get_text()))
+    return figure
+
+
+def printable(text: str) -> str:
+    return NOT_XML.sub("", clean(text))
+
+
+@contextmanager
+def _style(salt: str = "gvr-bench") -> Iterator[None]:
+    from matplotlib import rc_context
+
+    with rc_context({**STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def to_bytes(figure: Figure, file_format: str, salt: str = "gvr-bench") -> bytes:
+    """A file of one of `FORMATS` on white; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    metadata = {
+        "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+    }
+    with _style(salt):
+        figure.savefig(
+            buffer, format=file_format, metadata=metadata[file_format], facecolor="white"
+        )
+    return buffer.getvalue()
+
+
+def picture(chart: Chart, name: str) -> Picture:
+    """Draw a chart for a page, on which `name` is given once."""
+    label = f"{chart.title}. {chart.caption}. {chart.description}"
+    data = chart.data
+    layers = tuple(m.explainer for m in data.moves) if isinstance(data, Latents) else ()
+    note = chart.note
+    if len(layers) > MAX_LAYERS:
+        layers = layers[:MAX_LAYERS]
+        note += f" Arrows of the first {MAX_LAYERS} explainers; export draws all."
+    svg = themed(to_bytes(draw(chart), "svg", name), printable(label))
+    return Picture(chart.title, chart.caption, note, svg, layers, isinstance(data, Agreement))
+
+
+def themed(svg: bytes, label: str) -> Markup:
+    """SVG for a page: no styles, which its policy forbids, and variables for its colours.
+
+    `label` is the text alternative.
+    """
+    root = ET.fromstring(svg)  # noqa: S314 - matplotlib wrote it
+    for element in list(root.iter()):
+        element.tag = element.tag.removeprefix(SVG)
+        for child in list(element):
+            if child.tag in (f"{SVG}metadata", f"{SVG}style"):
+                element.remove(child)
+        _plain_attributes(element)
+    for group in root.iter("g"):
+        _share_attributes(group)
+    _, _, width, height = root.attrib["viewBox"].split()
+    size = {"width": f"{ZOOM * float(width):.0f}", "height": f"{ZOOM * float(height):.0f}"}
+    root.attrib = {"viewBox": root.attrib["viewBox"], **size, "role": "img", "aria-label": label}
+    text = ET.tostring(root, encoding="unicode")
+    variables = {colour: f"var(--{name})" for name, colour in COLOURS.items()}
+    variables["#ffffff"] = "none"  # the background
+    text = re.sub(r'"(#[0-9a-f]{6})"', lambda m: f'"{variables.get(m[1], m[1])}"', text)
+    return Markup(re.sub(r">\s+<", "><", text))  # noqa: S704 - escaped by ElementTree
+
+
+def _plain_attributes(element: ET.Element) -> None:
+    """Attributes in place of `style`, numbers of two decimals, no names but those of layers."""
+    for declaration in element.attrib.pop("style", "").split(";"):
+        name, _, value = map(str.strip, declaration.partition(":"))
+        if name == "font":
+            element.set("font-size", re.findall(r"[\d.]+px", value)[0])
+        elif name:
+            element.set(name, value)
+    if reference := element.attrib.pop(HREF, ""):
+        element.set("href", reference)
+    if element.tag == "g" and (name := element.attrib.pop("id", "")).startswith("layer"):
+        element.set("class", f"layer {name}")
+    for name in ("d", "x", "y", "transform"):
+        if name in element.attrib:
+            short = re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.2f}", element.attrib[name])
+            element.set(name, " ".join(short.split()))
+
+
+def _share_attributes(group: ET.Element) -> None:
+    """Put what all marks of a group have in common on the group."""
+    marks = list(group)
+    if len(marks) < 2 or any(mark.tag != "use" for mark in marks):
+        return
+    for name, value in list(marks[0].attrib.items()):
+        if name not in ("x", "y") and name != "href" and all(m.get(name) == value for m in marks):
+            group.set(name, value)
+            for mark in marks:
+                del mark.attrib[name]
