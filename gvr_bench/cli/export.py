@@ -32,13 +32,14 @@ def export(
         typer.Option(metavar="NAME", help="Rationales of this explainer alone. Repeatable."),
     ] = None,
 ) -> None:
-    """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PNG) and rationales (PNG, NPZ)."""
+    """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PDF, PNG) and rationales (PNG, NPZ)."""
     with errors_in_one_line():
         from gvr_bench.report import check_run
 
         folders = [check_run(folder) for folder in runs]
-        from gvr_bench.report.exports.saving import PARTS, Wanted, save
+        from gvr_bench.report.export import PARTS, Selection
+        from gvr_bench.report.export import export as write_export
 
         folder = out or (runs[0] if len(runs) == 1 else runs[0].parent) / "export"
-        wanted = Wanted(only or PARTS, case or (), explainer or ())
-        print(save(folders, folder, wanted).told(folder))
+        selection = Selection(only or PARTS, case or (), explainer or ())
+        print(write_export(folders, folder, selection).line(folder))

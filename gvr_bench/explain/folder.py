@@ -22,7 +22,7 @@ from gvr_bench.explain.inputs import InputImage
 from gvr_bench.explain.model import Arrays, Trained
 from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection, predicts
 from gvr_bench.pipeline.cases_file import BYTES, OF_EXPLAINER, ORACLE_AFTER, described
-from gvr_bench.report.exports.file_names import file_names
+from gvr_bench.report.file_names import file_names
 from gvr_bench.results.explained_images import (
     ARRAYS,
     CASES,

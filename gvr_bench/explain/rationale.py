@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.data.image_io import to_eight_bits
-from gvr_bench.report.exports.plate import Plate, draw_plate, lines_about
+from gvr_bench.report.rationale_picture import RationalePicture, draw_rationale, lines_about
 from gvr_bench.results.explained_images import format_prediction
 
 Floats = NDArray[np.float32]
@@ -56,7 +56,7 @@ class Rationale:
     def save(self, path: str | PathLike[str]) -> None:
         """Draw the image, the map over it and the counterfactual as a PNG. Raises `CacheError`."""
         after = self.counterfactual
-        plate = Plate(
+        picture = RationalePicture(
             title=self.name,
             lines=lines_about(
                 self.explainer,
@@ -74,4 +74,4 @@ class Rationale:
             counterfactual=None if after is None else to_eight_bits(after),
         )
         with replacing(Path(path)) as partial:
-            partial.write_bytes(draw_plate(plate))
+            partial.write_bytes(draw_rationale(picture))

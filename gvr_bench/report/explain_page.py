@@ -16,9 +16,14 @@ from gvr_bench.report.cases.gallery import Gallery, galleries
 from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.cases.reading import Combination, read_cases
 from gvr_bench.report.cases.views import Tile, absent, change_scale, heat_scale, shown
-from gvr_bench.report.exports.plate import Line, Plate, draw_plate, lines_about
 from gvr_bench.report.formatting import clean
 from gvr_bench.report.page import Section, make_page
+from gvr_bench.report.rationale_picture import (
+    Line,
+    RationalePicture,
+    draw_rationale,
+    lines_about,
+)
 from gvr_bench.results.explained_images import (
     CASES,
     EXPLANATIONS,
@@ -31,8 +36,8 @@ from gvr_bench.results.explained_images import (
 )
 
 _EDGE = 128
-_OUTPUTS = 3  # predictions that are told of one image
-_NAMED = 2  # attribution maps that a terminal names one by one
+_OUTPUTS = 3  # predictions in a row of the table
+_NAMED = 2  # attribution maps that a terminal lists by name
 _ROWS = 24  # images whose maps are shown without a script
 _SECTIONS = (
     Section("explained.html.j2", "images", "Images"),
@@ -44,9 +49,9 @@ _SECTIONS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One image in the table of a page, with what was asked about it and came of it.
+    """One image in the table of a page.
 
-    `case` is the number of the first of its cases, None where nothing was asked.
+    `case` is the number of the first of its cases, None where nothing was explained.
     """
 
     image: ExplainedImage
@@ -56,22 +61,18 @@ class Row:
     lines: tuple[Line, ...]
 
 
-def _silent(done: int, total: int, detail: str) -> None:
-    """Show nothing."""
-
-
 def write_explained(
-    folder: Path, progress: Callable[[int, int, str], None] = _silent
+    folder: Path, progress: Callable[[int, int, str], None] | None = None
 ) -> ExplainedImages:
     """Draw the page and all pictures of a folder from its files. Raises `DataError`.
 
-    All changes of intensity share one scale. `progress` is told how many pictures of how many are
-    drawn.
+    All changes of intensity share one scale. `progress` gets the number of pictures drawn, the
+    total, and an empty text.
     """
     explained = read_explanations(folder)
     combinations = read_cases(folder)
-    asked = [(image, one) for image in explained.images for one in image.explanations]
-    if len(combinations) != 1 or len(combinations[0]) != len(asked):
+    cases = [(image, one) for image in explained.images for one in image.explanations]
+    if len(combinations) != 1 or len(combinations[0]) != len(cases):
         raise DataError(
             f"{folder / CASES} and {folder / EXPLANATIONS} do not belong together; write them again "
             "with: gvr-bench explain"
@@ -79,32 +80,33 @@ def write_explained(
     (c,) = combinations
     with replacing(folder / "index.html") as partial:
         partial.write_text(_page(folder, explained, c), encoding="utf-8")
-    plates = list(_plates(folder, explained, c))
+    drawings = list(_pictures(folder, explained, c))
     with ThreadPoolExecutor(2) as pool:
-        for number, _ in enumerate(pool.map(lambda plate: _write(*plate), plates), start=1):
-            progress(number, len(plates), "")
+        for number, _ in enumerate(pool.map(lambda drawing: _write(*drawing), drawings), start=1):
+            if progress is not None:
+                progress(number, len(drawings), "")
     return explained
 
 
-def _write(path: Path, plate: Plate) -> None:
+def _write(path: Path, picture: RationalePicture) -> None:
     with replacing(path) as partial:
-        partial.write_bytes(draw_plate(plate))
+        partial.write_bytes(draw_rationale(picture))
 
 
-def _plates(
+def _pictures(
     folder: Path, explained: ExplainedImages, c: Combination
-) -> Iterator[tuple[Path, Plate]]:
-    change = change_scale(c)
+) -> Iterator[tuple[Path, RationalePicture]]:
+    change, unit = change_scale(c), explained.unit
     explainers = {e.name.replace(SLASH, "/"): e for e in shown(c)}
-    asked = ((image, one) for image in explained.images for one in image.explanations)
-    for q, (image, one) in enumerate(asked):
+    cases = ((image, one) for image in explained.images for one in image.explanations)
+    for i, (image, one) in enumerate(cases):
         for result in one.results:
             e = explainers.get(result.explainer)
             if e is None or e.attribution is None:
                 continue
             yield (
                 _inside(folder, result.picture),
-                Plate(
+                RationalePicture(
                     title=image.name,
                     lines=lines_about(
                         result.explainer,
@@ -115,18 +117,18 @@ def _plates(
                         reason=result.reason,
                         warning=image.warning,
                     ),
-                    before=f"{one.output} {format_prediction(one.prediction, explained.unit)}",
-                    after=format_prediction(result.prediction_after, explained.unit),
-                    image=c.input[q],
-                    attribution=e.attribution[q],
-                    counterfactual=None if e.counterfactual is None else e.counterfactual[q],
+                    before=f"{one.output} {format_prediction(one.prediction, unit)}",
+                    after=format_prediction(result.prediction_after, unit),
+                    image=c.input[i],
+                    attribution=e.attribution[i],
+                    counterfactual=None if e.counterfactual is None else e.counterfactual[i],
                     scale=heat_scale(e, change),
                 ),
             )
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A file of the folder. Raises `DataError` for one that is not."""
+    """A PNG file of the folder. Raises `DataError` for any other."""
     path = folder / name
     if not name.endswith(".png") or not path.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{folder / EXPLANATIONS}: '{name}' is no picture of this folder")
@@ -142,12 +144,8 @@ def _page(folder: Path, explained: ExplainedImages, c: Combination) -> str:
         rows=list(_rows(explained, c)),
         crisp=pictures.is_crisp(c.size),
         absent=absent(c),
-        galleries=[_warned(one, explained) for one in galleries([c], RunValues())]
-        if len(c)
-        else [],
-        maps=[_noted(one, explained) for one in maps(read_cases(folder, _ROWS), _ROWS)]
-        if len(c)
-        else [],
+        galleries=[_warned(g, explained) for g in galleries([c], RunValues()) if len(c)],
+        maps=[_noted(m, explained) for m in maps(read_cases(folder, _ROWS), _ROWS) if len(c)],
         beside=[],
     )
 
@@ -162,17 +160,17 @@ def _warned(gallery: Gallery, explained: ExplainedImages) -> Gallery:
     return replace(gallery, view=view)
 
 
-def _noted(found: Maps, explained: ExplainedImages) -> Maps:
+def _noted(shown_maps: Maps, explained: ExplainedImages) -> Maps:
     """Maps of the first cases that say which images are unlike those of the run."""
     rows = [
         replace(row, label="", note=warning or row.note)
-        for row, warning in zip(found.rows, _warnings(explained), strict=False)
+        for row, warning in zip(shown_maps.rows, _warnings(explained), strict=False)
     ]
-    return replace(found, rows=tuple(rows))
+    return replace(shown_maps, rows=tuple(rows))
 
 
 def _warnings(explained: ExplainedImages) -> list[str]:
-    """What is to be said of each case's image."""
+    """The warning about the image of each case."""
     return [image.warning for image in explained.images for _ in image.explanations]
 
 
@@ -190,12 +188,12 @@ def _rows(explained: ExplainedImages, c: Combination) -> Iterator[Row]:
 
 
 def predicted(explained: ExplainedImages, image: ExplainedImage) -> str:
-    """What the model predicts of an image, the likeliest first where there are several outputs."""
-    found = sorted(image.predictions.items(), key=lambda named: -(named[1] or 0.0))
+    """Predictions for an image, the highest first."""
+    ordered = sorted(image.predictions.items(), key=lambda output: -(output[1] or 0.0))
     parts = [
-        f"{name} {format_prediction(value, explained.unit)}" for name, value in found[:_OUTPUTS]
+        f"{name} {format_prediction(value, explained.unit)}" for name, value in ordered[:_OUTPUTS]
     ]
-    rest = len(found) - len(parts)
+    rest = len(ordered) - len(parts)
     return ", ".join(parts) + (f" and {rest} less likely" if rest else "")
 
 
@@ -209,7 +207,7 @@ def _tiles(c: Combination, i: int) -> Iterator[Tile]:
 
 
 def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:
-    """What came of an image, a line for each explainer that makes counterfactuals."""
+    """Warnings, and a line for each explainer that makes counterfactuals."""
     if image.warning:
         yield Line(image.warning, bad=True)
     if image.note:
@@ -217,21 +215,18 @@ def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:
     for one in image.explanations:
         for result in one.results:
             if result.success is not None:
-                asked = one.label
-                came, bad = outcome(one, result)
-                change = " → ".join(
-                    format_prediction(v, explained.unit)
-                    for v in (one.prediction, result.prediction_after)
-                )
-                yield Line(f"{result.explainer}, {asked}: {change}, {came}", bad)
+                text, bad = outcome(one, result)
+                before = format_prediction(one.prediction, explained.unit)
+                after = format_prediction(result.prediction_after, explained.unit)
+                yield Line(f"{result.explainer}, {one.label}: {before} → {after}, {text}", bad)
 
 
-def outcome(one: OutputExplanation, result: ExplainerResult) -> tuple[str, bool]:
-    """What came of a question, and whether it went wrong."""
+def outcome(explanation: OutputExplanation, result: ExplainerResult) -> tuple[str, bool]:
+    """The outcome in words, and whether it is a failure."""
     if result.status != "ok":
         return f"{result.status}: {result.reason or 'no reason given'}", result.status == "failed"
-    if not one.predicted:
-        return "not seen by the model", False
+    if not explanation.predicted:
+        return "not predicted by the model", False
     steps = f" in {result.steps} steps" if result.steps is not None else ""
     if result.success:
         return f"found{steps}", False
@@ -241,33 +236,32 @@ def outcome(one: OutputExplanation, result: ExplainerResult) -> tuple[str, bool]
 def table(explained: ExplainedImages) -> Iterator[tuple[tuple[str, ...], str]]:
     """Rows of six cells for a terminal, each with the style of the row.
 
-    Image, finding, prediction, explainer, prediction after, outcome; what is as in the row above is
-    left out, and attribution maps share a row.
+    Image, output, prediction, explainer, prediction after, outcome. A cell that repeats the row
+    above is empty, and attribution maps share a row.
     """
     for image in explained.images:
         name, style = clean(image.name), "yellow" if image.warning else ""
         if not image.explanations:
             yield (name, "–", predicted(explained, image), "–", "–", image.note), style
-        for one in image.explanations:
-            question = clean(one.label)
-            before = format_prediction(one.prediction, explained.unit)
-            for explainer, after, came, bad in _came(explained, one):
-                cells = (name, question, before, clean(explainer), after, clean(came))
+        for explanation in image.explanations:
+            label = clean(explanation.label)
+            before = format_prediction(explanation.prediction, explained.unit)
+            for explainer, after, text, bad in _outcomes(explanation, explained.unit):
+                cells = (name, label, before, clean(explainer), after, clean(text))
                 yield cells, "red" if bad else style
-                name = question = before = ""
+                name = label = before = ""
 
 
-def _came(
-    explained: ExplainedImages, one: OutputExplanation
-) -> Iterator[tuple[str, str, str, bool]]:
-    """Explainers, the prediction after, what came of it and whether it went wrong."""
-    maps_of = [a.explainer for a in one.results if a.status == "ok" and a.success is None]
-    for result in one.results:
-        if result.explainer not in maps_of:
-            known = result.prediction_after is not None
-            after = format_prediction(result.prediction_after, explained.unit) if known else "–"
-            yield result.explainer, after, *outcome(one, result)
+def _outcomes(explanation: OutputExplanation, unit: str) -> Iterator[tuple[str, str, str, bool]]:
+    """Explainer, prediction after, outcome, and whether it is a failure."""
+    maps_of = []
+    for result in explanation.results:
+        if result.status == "ok" and result.success is None:
+            maps_of.append(result.explainer)
+            continue
+        known = result.prediction_after is not None
+        after = format_prediction(result.prediction_after, unit) if known else "–"
+        yield result.explainer, after, *outcome(explanation, result)
     if maps_of:
-        few = len(maps_of) <= _NAMED
-        whose = ", ".join(maps_of) if few else f"{len(maps_of)} others"
-        yield whose, "–", "map" if len(maps_of) == 1 else "maps", False
+        names = ", ".join(maps_of) if len(maps_of) <= _NAMED else f"{len(maps_of)} others"
+        yield names, "–", "map" if len(maps_of) == 1 else "maps", False

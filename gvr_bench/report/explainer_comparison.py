@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.metrics import Score, score
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.figure_data import Chart, Float, model_name, signed
 from gvr_bench.report.scores.tables import Cell, Table, leading_column
+from gvr_bench.results.records import Record
 
 MAX_CASES = 100
 COST, CHANGE, ORACLE = "seconds_per_image", "rationale_l1", "oracle_validity"
@@ -118,6 +120,12 @@ def _interval(cell: Cell) -> tuple[float, float] | None:
 
 def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def control_names(records: Sequence[Record]) -> set[str]:
+    """Controls by their names in `cases.h5`."""
+    controls = (r.explainer for r in records if r.role == "control")
+    return {name.replace("/", SLASH) for name in controls if name}
 
 
 def agreement(c: Combination, controls: Collection[str]) -> Chart | None:

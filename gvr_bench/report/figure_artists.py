@@ -10,7 +10,8 @@ import numpy as np
 
 from gvr_bench.report.explainer_comparison import Agreement, Point, Scatter
 from gvr_bench.report.figure_data import Cluster, Latents, Losses, Moves, signed
-from gvr_bench.report.formatting import short
+from gvr_bench.report.file_names import printable
+from gvr_bench.report.formatting import short as shortened
 from gvr_bench.report.prediction_quality import GRID, Calibration, Regression, Roc
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def draw_losses(figure: Figure, data: Losses) -> None:
 
 
 def draw_scatter(figure: Figure, data: Scatter) -> None:
-    axes = _axes(figure, data.x_title, data.y_title)
+    axes = _axes(figure, short(data.x_title, 50), short(data.y_title, 44))
     for point in data.points:
         colour = MUTED if point.control else ACCENT
         for x, y in ((point.x_interval, (point.y,) * 2), ((point.x,) * 2, point.y_interval)):
@@ -252,6 +253,11 @@ def draw_agreement(figure: Figure, data: Agreement) -> None:
     for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
         for label, control in zip(labels, data.controls, strict=True):
             label.set_color(MUTED if control else INK)
+
+
+def short(name: str, length: int = 28) -> str:
+    """A name that a figure has room for and can draw."""
+    return shortened(printable(name), length)
 
 
 def _axes(figure: Figure, x_title: str, y_title: str) -> Axes:

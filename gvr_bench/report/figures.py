@@ -23,13 +23,12 @@ from gvr_bench.report.figure_artists import (
     COLOURS,
     INK,
     MUTED,
-    PAPER,
     RULE,
     SQUARE,
     WIDTH,
 )
 from gvr_bench.report.figure_data import Chart, Latents, latent_space, training
-from gvr_bench.report.formatting import clean
+from gvr_bench.report.file_names import printable
 from gvr_bench.report.prediction_quality import calibration, regressions, roc
 from gvr_bench.report.scores.tables import Table
 from gvr_bench.results.records import Record
@@ -66,7 +65,6 @@ STYLE: dict[str, object] = {
     "ytick.major.size": 0,
 }
 SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -118,21 +116,12 @@ def separate_moves(chart: Chart) -> Iterator[Chart]:
 
 
 def draw(chart: Chart) -> Figure:
-    """Draw a chart; names in it hold no character that XML or a terminal would take badly."""
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
     with _style():
         figure = Figure(figsize=(WIDTH, SQUARE), layout="constrained")
         ARTISTS[type(chart.data)](figure, chart.data)
-        for text in figure.findobj(Text):
-            assert isinstance(text, Text)
-            text.set_text(printable(text.get_text()))
     return figure
-
-
-def printable(text: str) -> str:
-    return NOT_XML.sub("", clean(text))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination
-from gvr_bench.report.explainer_comparison import agreement, tradeoffs
+from gvr_bench.report.explainer_comparison import agreement, control_names, tradeoffs
 from gvr_bench.report.figure_data import model_name, training
 from gvr_bench.report.figures import Picture, model_charts, picture
 from gvr_bench.report.scores.tables import Table

@@ -21,7 +21,7 @@ import gvr_bench
 from gvr_bench.cli.main import app
 from gvr_bench.core.errors import UsageError
 from gvr_bench.explain import Trained
-from gvr_bench.report.exports.file_names import file_names
+from gvr_bench.report.file_names import file_names
 from gvr_bench.results.explained_images import OOD_QUANTILE, ood_warning
 
 GVR = "gvr:steps=30,learning_rate=0.2"

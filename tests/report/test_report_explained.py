@@ -16,7 +16,7 @@ from PIL import Image
 from gvr_bench.core.errors import DataError
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.explain_page import table, write_explained
-from gvr_bench.report.exports.plate import EDGE, Line, Plate, draw_plate
+from gvr_bench.report.rationale_picture import EDGE, Line, RationalePicture, draw_rationale
 from gvr_bench.results.explained_images import (
     ExplainedImage,
     ExplainedImages,
@@ -111,7 +111,7 @@ def page(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("harm", ["cut", "[]", "{}", "NaN", "other field"])
-def test_answers_that_are_damaged_are_named(harm: str, tmp_path: Path) -> None:
+def test_damaged_explanations_are_named(harm: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))))
     file = folder / "explanations.json"
     whole = file.read_text(encoding="utf-8")
@@ -125,14 +125,14 @@ def test_answers_that_are_damaged_are_named(harm: str, tmp_path: Path) -> None:
         write_explained(folder)
 
 
-def test_cases_that_are_not_those_of_the_answers_are_refused(tmp_path: Path) -> None:
+def test_mismatched_cases_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))), count=2)
     with pytest.raises(DataError, match="do not belong together"):
         write_explained(folder)
 
 
 @pytest.mark.parametrize("where", ["../out.png", "/tmp/out.png", "pictures/a.html"])
-def test_no_picture_is_written_outside_of_the_folder(where: str, tmp_path: Path) -> None:
+def test_pictures_stay_in_folder(where: str, tmp_path: Path) -> None:
     bad = dataclasses.replace(FOUND, picture=where)
     folder = write(tmp_path / "new", made_up(image("a.png", output(bad))))
     with pytest.raises(DataError, match="is no picture of this folder"):
@@ -140,7 +140,7 @@ def test_no_picture_is_written_outside_of_the_folder(where: str, tmp_path: Path)
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_names_are_escaped_and_nothing_is_loaded(tmp_path: Path) -> None:
+def test_explained_page_escapes_names(tmp_path: Path) -> None:
     one = image(HOSTILE, output(FOUND, result("saliency")), warning=WARNING)
     text = page(write(tmp_path / "new", made_up(one)))
     assert "<img src=x" not in text
@@ -150,14 +150,14 @@ def test_names_are_escaped_and_nothing_is_loaded(tmp_path: Path) -> None:
     assert text.count(WARNING) >= 2
 
 
-def test_a_page_without_questions_says_why(tmp_path: Path) -> None:
+def test_page_gives_reason_without_explanations(tmp_path: Path) -> None:
     one = image("a.png", note="the model does not see mass: nothing to explain")
     text = page(write(tmp_path / "new", made_up(one)))
     assert "the model does not see mass: nothing to explain" in text
     assert 'id="gallery-0"' not in text
 
 
-def test_the_page_leads_from_an_image_to_its_case(tmp_path: Path) -> None:
+def test_image_links_to_its_case(tmp_path: Path) -> None:
     both = image("a.png", output(FOUND), output(LOST)), image("b.png", output(LOST))
     text = page(write(tmp_path / "new", made_up(*both)))
     assert '<a href="#case-0-0"><bdi>a.png</bdi></a>' in text
@@ -167,7 +167,7 @@ def test_the_page_leads_from_an_image_to_its_case(tmp_path: Path) -> None:
     assert "not labelled" not in text
 
 
-def test_a_warning_stands_with_the_maps_too(tmp_path: Path) -> None:
+def test_warning_is_beside_maps(tmp_path: Path) -> None:
     one = image("a.png", output(FOUND, result("saliency")), warning=WARNING)
     folder = write(tmp_path / "new", made_up(one))
     with h5py.File(folder / "cases.h5", "a") as file:
@@ -179,7 +179,7 @@ def test_a_warning_stands_with_the_maps_too(tmp_path: Path) -> None:
     assert "not labelled" not in text
 
 
-def test_every_rationale_is_drawn(tmp_path: Path) -> None:
+def test_each_rationale_has_a_picture(tmp_path: Path) -> None:
     lines = []
     one = image("a.png", output(FOUND, result("saliency")))
     folder = write(tmp_path / "new", made_up(one))
@@ -188,20 +188,20 @@ def test_every_rationale_is_drawn(tmp_path: Path) -> None:
     assert lines == [(1, 2), (2, 2)]
 
 
-def test_the_same_folder_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_second_page_has_equal_bytes(tmp_path: Path) -> None:
     folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))))
     first = page(folder), (folder / "pictures/a/gvr.png").read_bytes()
     assert (page(folder), (folder / "pictures/a/gvr.png").read_bytes()) == first
 
 
-def test_a_picture_shows_image_map_and_counterfactual_in_their_colours() -> None:
+def test_rationale_picture_has_its_colours() -> None:
     grey = np.full((1, 4, 4), 100, np.uint8)
     attribution = np.zeros((4, 4), np.float32)
     attribution[0, 0], attribution[3, 3] = 1, -1
-    plate = Plate(
+    drawing = RationalePicture(
         "a", (Line("x"),), "", "", grey, attribution, np.full((1, 4, 4), 200, np.uint8), 1.0
     )
-    with Image.open(io.BytesIO(draw_plate(plate))) as picture:
+    with Image.open(io.BytesIO(draw_rationale(drawing))) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     top, first, second, third = 98, 24, 24 + EDGE + 16, 24 + 2 * (EDGE + 16)
     cell = EDGE // 4
@@ -216,16 +216,16 @@ def test_a_picture_shows_image_map_and_counterfactual_in_their_colours() -> None
 
 
 @pytest.mark.parametrize("title", [HOSTILE, "\x00\ud800 \x1b[31m", "x" * 5000, ""])
-def test_any_name_can_be_drawn(title: str) -> None:
+def test_hostile_title_can_be_drawn(title: str) -> None:
     plain = np.zeros((3, 40, 40), np.uint8)
-    plate = Plate(
+    drawing = RationalePicture(
         title, (Line(title, bad=True),), "", "", plain, np.zeros((40, 40), np.float32), None
     )
-    with Image.open(io.BytesIO(draw_plate(plate))) as picture:
+    with Image.open(io.BytesIO(draw_rationale(drawing))) as picture:
         assert picture.size[0] == 3 * EDGE + 2 * 16 + 2 * 24
 
 
-def test_the_table_tells_what_came_of_each_question() -> None:
+def test_table_lists_each_outcome() -> None:
     failed = result("cam", status="failed", reason="no map", picture="")
     one = output(
         FOUND, dataclasses.replace(LOST, explainer="other"), result("a"), result("b"), failed
@@ -240,7 +240,7 @@ def test_the_table_tells_what_came_of_each_question() -> None:
     ]
 
 
-def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_explanations_survive_round_trip(tmp_path: Path) -> None:
     explained = made_up(image(HOSTILE, output(FOUND, LOST)), image("b", predictions={"mass": None}))
     write_explanations(tmp_path, explained)
     assert read_explanations(tmp_path) == explained
@@ -251,7 +251,7 @@ def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_works_and_axe_finds_no_serious_fault(
+def test_explained_page_is_accessible(
     width: int, scheme: Any, browser: Browser, tmp_path: Path
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

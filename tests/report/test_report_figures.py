@@ -1,126 +1,289 @@
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pytest
-from made_up_run import record, write_cases
+from made_up_run import EXPLAINERS, record
+from PIL import Image
 
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.charts.figures import Figure, figures, slug, standalone
+from gvr_bench.report.explainer_comparison import (
+    Agreement,
+    Point,
+    Scatter,
+    control_names,
+)
+from gvr_bench.report.figure_artists import COLOURS, tick_label
+from gvr_bench.report.figure_data import Chart, Cluster, Latents, Losses, Moves
+from gvr_bench.report.figures import FORMATS, all_charts, draw, picture, to_bytes
 from gvr_bench.report.folder import load
-from gvr_bench.report.html import render
+from gvr_bench.report.html import render, write_html
+from gvr_bench.report.prediction_quality import Bin, Calibration, Regression, Roc
 from gvr_bench.report.scores.tables import scoreboards
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 Make = Callable[..., Path]
-SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = "<b>\"$x_1\"</b> & ]]> '$' \x07\ufffe\ud800 \u202eאב 🫁 " + "long" * 100
 
 
-def drawn(folder: Path) -> list[Figure]:
+def chart(data: object, **changes: str) -> Chart:
+    words = {"kind": "x", "title": "title", "model": "m", "caption": "c", "description": "d"}
+    return Chart(**{**words, **changes}, data=data)
+
+
+def charts_of(folder: Path) -> list[Chart]:
     run = load(folder)
-    return figures(run, read_cases(folder), scoreboards([run]))
+    boards = scoreboards([run])
+    return list(all_charts(read_cases(folder), run.records, boards, control_names(run.records)))
 
 
-def test_a_run_without_cases_or_scores_has_no_figures(make_run: Make) -> None:
-    folder = make_run(records=[], n=1, size=8)
-    (folder / "cases.h5").unlink()
-    assert drawn(folder) == []
+def axes_of(data: object) -> Any:
+    (axes,) = draw(chart(data)).axes
+    return axes
 
 
-def test_every_kind_of_chart_is_a_figure(ranked: Path) -> None:
-    names = [figure.name for figure in drawn(ranked)]
-    assert names == [
-        "roc", "predicted", "latent-space-gvr", "training-generator-critic",
-        "training-generator-wasserstein", "training-encoder-mse", "quality-against-time",
-        "what-convinces-against-what-changes", "agreement",
+def lines_of(axes: Any) -> list[tuple[list[float], list[float]]]:
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
+
+
+def scatter(*points: tuple[str, float, float], log: bool = True) -> Scatter:
+    made = (Point(name, name == "random", x, y, None, None) for name, x, y in points)
+    return Scatter("time", "quality", log, tuple(made))
+
+
+EXAMPLES = {
+    "roc": lambda name: Roc(tuple((name, np.array([0, 1]), np.array([0, 1])) for _ in "ab"), None),
+    "regression": lambda name: Regression(name, np.arange(3.0), np.arange(3.0), False, (1.0,)),
+    "latents": lambda name: Latents(
+        (0.4, 0.1),
+        (Cluster(name, "3", 2, np.zeros((2, 2)) + [[0], [1]]),),
+        np.zeros((1, 2)),
+        (Moves(name, np.zeros((1, 2)), np.ones((1, 2)), np.array([True])),),
+    ),
+    "scatter": lambda name: scatter((name, 1, 1), (name, 1, 1)),
+    "agreement": lambda name: Agreement((name, "b"), (False, True), np.eye(2)),
+}
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_hostile_names_can_be_drawn(kind: str, file_format: str) -> None:
+    data = to_bytes(draw(chart(EXAMPLES[kind](HOSTILE))), file_format)
+    if file_format == "svg":
+        assert any("$" in (text or "") for text in ET.fromstring(data).itertext())
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_hostile_names_stay_text_on_pages(kind: str) -> None:
+    shown = picture(chart(EXAMPLES[kind](HOSTILE), title=HOSTILE), "a")
+    root = ET.fromstring(shown.svg)
+    assert {element.tag for element in root.iter()} <= {
+        "svg", "g", "defs", "path", "use", "text", "clipPath", "rect", "tspan",
+    }  # fmt: skip
+
+
+def test_every_chart_is_a_figure(ranked: Path) -> None:
+    kinds = [one.kind for one in charts_of(ranked)]
+    assert kinds == [
+        "roc", "predicted", "latent space gvr", "training generator: critic",
+        "training generator: wasserstein", "training encoder: mse", "Quality against time",
+        "Oracle validity against change", "agreement",
     ]  # fmt: skip
 
 
-def test_classes_have_a_reliability_diagram(make_run: Make) -> None:
+def test_run_without_cases_has_no_figures(make_run: Make) -> None:
+    folder = make_run(records=[], n=1, size=8)
+    (folder / "cases.h5").unlink()
+    assert charts_of(folder) == []
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_files_are_equal_each_time(file_format: str) -> None:
+    latents = chart(EXAMPLES["latents"]("x"))
+    assert to_bytes(draw(latents), file_format) == to_bytes(draw(latents), file_format)
+
+
+def test_png_is_large_enough_for_print() -> None:
+    png = to_bytes(draw(chart(EXAMPLES["roc"]("x"))), "png")
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.width > 1500
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
+    assert (pixels[0] == 255).all()
+    assert (np.ptp(pixels, axis=1) > 40).any()  # the accent, not black alone
+
+
+def test_page_figures_need_no_styles(run: Path) -> None:
+    for number, one in enumerate(charts_of(run)):
+        svg = str(picture(one, f"f{number}").svg)
+        assert "style" not in svg
+        assert "http" not in svg
+        assert not re.search(r'"#[0-9a-f]{6}"', svg), one.kind  # all colours follow the theme
+        assert 'role="img"' in svg
+        assert one.caption.replace("&", "&amp;") in svg
+
+
+def test_page_has_no_id_twice(ranked: Path) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', render(ranked))
+    assert len(ids) == len(set(ids))
+
+
+def test_colours_are_those_of_the_page() -> None:
+    assets = resources.files("gvr_bench.report") / "assets"
+    css = "".join((assets / name).read_text("utf-8") for name in ("page.css", "charts.css"))
+    light = dict(re.findall(r"--([\w-]+): light-dark\((#\w+),", css))
+    assert COLOURS.items() <= light.items()
+
+
+def test_page_of_thousands_of_points_is_small() -> None:
+    values = np.random.default_rng(0).random(1500)
+    data = Regression("BNP", values, values[::-1], False, ())
+    assert len(picture(chart(data), "a").svg) < 90_000
+
+
+def test_roc_draws_each_curve() -> None:
+    fpr, tpr = np.array([0, 0.2, 1]), np.array([0, 0.9, 1])
+    axes = axes_of(Roc((("Mass", fpr, tpr),), (np.zeros(101), np.ones(101))))
+    assert ([0, 0.2, 1], [0, 0.9, 1]) in lines_of(axes)
+    assert len(axes.collections) == 1  # the band
+
+
+def test_calibration_draws_bins_and_counts() -> None:
+    bins = (Bin(0.0, 0.1, 8, 0.04, 0.25, (0.1, 0.4)), Bin(0.9, 1.0, 2, 0.95, 1.0, (0.5, 1.0)))
+    upper, lower = draw(chart(Calibration(bins))).axes
+    assert ([0.04, 0.95], [0.25, 1.0]) in lines_of(upper)
+    assert ([0.04, 0.04], [0.1, 0.4]) in lines_of(upper)
+    assert [bar.get_height() for bar in lower.patches] == [8, 2]
+
+
+def test_regression_axes_are_the_same() -> None:
+    true, predicted = np.array([1.0, 1000.0]), np.array([2.0, 300.0])
+    axes = axes_of(Regression("BNP", true, predicted, True, (100.0,)))
+    assert axes.get_xlim() == axes.get_ylim()
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert ([1.0, 1000.0], [2.0, 300.0]) in lines_of(axes)
+
+
+def latents(end: tuple[float, float]) -> Latents:
+    points = np.array([[0.0, 0.0], [10.0, 1.0]])
+    moves = Moves("gvr", points[:1], np.array([end]), np.array([True]))
+    return Latents((0.4, 0.1), (Cluster("a", "accent", 2, points),), points[:1], (moves,))
+
+
+def test_latent_axes_have_equal_units() -> None:
+    axes = axes_of(latents((10.0, 0.0)))
+    assert np.ptp(axes.get_xlim()) == pytest.approx(np.ptp(axes.get_ylim()))
+
+
+def test_far_counterfactuals_do_not_squeeze_latents() -> None:
+    assert np.ptp(axes_of(latents((1e6, 1e6))).get_xlim()) < 25
+
+
+def test_arrows_lead_to_counterfactuals() -> None:
+    arrows, *_ = (c for c in axes_of(latents((3.0, 4.0))).collections if hasattr(c, "U"))
+    assert (arrows.X.tolist(), arrows.U.tolist(), arrows.V.tolist()) == ([0], [3], [4])
+
+
+def test_losses_draw_both_lines() -> None:
+    data = Losses((np.arange(3.0), np.arange(3.0)), (np.arange(2.0), np.ones(2)))
+    assert lines_of(axes_of(data)) == [([0, 1, 2], [0, 1, 2]), ([0, 1], [1, 1])]
+
+
+def test_agreement_tiles_follow_values() -> None:
+    means = np.array([[1, 0.8, np.nan], [0.8, 1, -0.4], [np.nan, -0.4, 1]])
+    axes = axes_of(Agreement(("a", "b", "c"), (False, False, True), means))
+    texts = [text.get_text() for text in axes.texts]
+    assert sorted(texts) == ["0.80", "0.80", "–", "–", "−0.40", "−0.40"]
+    assert sorted({tile.get_alpha() for tile in axes.patches}) == pytest.approx([0.2, 0.4])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_in_scatter_do_not_overlap(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = [(name, *rng.uniform(0.3, 0.7, 2)) for name in EXPLAINERS]
+    axes = axes_of(scatter(*points, log=False))
+    axes.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    shared = [a.intersection(a, b) for a, b in itertools.combinations(boxes, 2)]
+    assert sum(b.width * b.height > 20 for b in shared if b is not None) <= 1
+
+
+def test_equal_scores_have_axes() -> None:
+    axes = axes_of(scatter(("gvr", 0.5, 0.1), ("lime", 0.5, 0.1)))
+    assert np.ptp(axes.get_xlim()) > 0
+    assert np.ptp(axes.get_ylim()) > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(0.02, "0.02"), (1e-5, "10⁻⁵"), (2e6, "2·10⁶"), (-0.2, "−0.2"), (0, "0")]
+)
+def test_tick_labels_are_short(value: float, label: str) -> None:
+    assert tick_label(value) == label
+
+
+def test_reports_load_matplotlib_late() -> None:
+    code = (
+        "import sys, gvr_bench.report.html, gvr_bench.report.export;"
+        "assert not {'matplotlib', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def two_explainers(make_run: Make) -> Path:
+    folder = make_run(n=4, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        file.copy("0/explainers/gvr", "0/explainers/<b>two<∕b>")
+    return folder
+
+
+def test_page_offers_a_choice_of_explainers(make_run: Make) -> None:
+    page = render(two_explainers(make_run))
+    assert page.count('class="layer layer-0"') >= 2
+    assert page.count('class="layer layer-1"') >= 2
+    assert re.search(r'value="0" checked><span><bdi>&lt;b&gt;two', page)
+
+
+def test_chosen_arrows_are_shown(make_run: Make, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(write_html(two_explainers(make_run)).as_uri())
+    first, second = (page.locator(f".layer-{n} text") for n in range(2))
+    assert first.is_visible()
+    assert not second.is_visible()
+    page.get_by_role("group", name="Counterfactuals of").get_by_role("radio").first.focus()
+    page.keyboard.press("ArrowDown")
+    assert not first.is_visible()
+    assert second.is_visible()
+    page.close()
+
+
+def test_classes_have_a_calibration_chart(make_run: Make) -> None:
     folder = make_run(records=[], n=1, size=8, kind="binary", outputs=json.dumps(["mass"]),
                       unit="", threshold=np.nan)  # fmt: skip
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/test/prediction"][:] = 0.5
-    names = [figure.name for figure in drawn(folder)]
-    assert "calibration" in names
-    assert "predicted" not in names
+    kinds = [one.kind for one in charts_of(folder)]
+    assert "calibration" in kinds
+    assert "predicted" not in kinds
 
 
-def test_names_tell_models_apart(make_run: Make, tmp_path: Path) -> None:
-    folder = make_run(n=3, size=8)
-    write_cases(tmp_path / "other.h5", n=3, size=8, seed=1)
-    with h5py.File(folder / "cases.h5", "a") as file, h5py.File(tmp_path / "other.h5") as other:
-        other.copy("0", file, "1")
-        other.copy("0", file, "2")  # the same name twice
-    names = [figure.name for figure in drawn(folder)]
-    assert len(names) == len(set(names))
-    assert {
-        "roc-wgan-gp-conv-linear-on-phantom-seed-0",
-        "roc-wgan-gp-conv-linear-on-phantom-seed-1",
-        "roc-wgan-gp-conv-linear-on-phantom-seed-1-2",
-    } <= set(names)
-
-
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [("Latent space Größe/../x", "latent-space-gr-e-x"), ("肺", "figure"), ("..", "figure")],
-)
-def test_names_are_safe_as_files(words: str, name: str) -> None:
-    assert slug(words) == name
-
-
-def test_a_figure_is_the_markup_of_the_page(ranked: Path) -> None:
-    on_page = [shapes(svg) for svg in re.findall(r"<svg.*?</svg>", render(ranked), re.DOTALL)]
-    for figure in drawn(ranked):
-        if figure.name != "agreement":  # which the page has as a table
-            assert shapes(figure.svg) in on_page, figure.name
-
-
-def shapes(markup: str) -> list[str]:
-    return re.findall(r"<(?:line|path|polyline|polygon|circle|rect)[^>]*>", markup)
-
-
-def test_a_file_is_whole_in_itself(ranked: Path) -> None:
-    for figure in drawn(ranked):
-        text = standalone(figure)
-        root = ET.fromstring(text)
-        assert root.tag == f"{SVG}svg"
-        _, _, width, height = root.attrib["viewBox"].split()
-        assert (root.attrib["width"], root.attrib["height"]) == (width, height)
-        (style,) = root.iter(f"{SVG}style")
-        assert not re.search(r"var\(|light-dark|@|url\(|:root", style.text or "")
-        assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
-        background = root.findall(f"{SVG}rect")[0].attrib
-        assert (background["fill"], background["width"]) == ("#ffffff", width)
-
-
-def test_names_cannot_break_a_file(make_run: Make) -> None:
-    hostile = "<b>\"gvr\"</b> & ]]> 'x' \x07\ufffe 🫁"
+def test_hostile_run_has_a_page(make_run: Make) -> None:
+    hostile = HOSTILE.replace("\ud800", "")
     rows = [
         record(explainer=name, metric=metric, better=better, value=0.5 + 0.1 * n)
         for n, name in enumerate((hostile, "lime"))
         for metric, better in (("pixel_ap", "up"), ("seconds_per_image", "down"))
     ]
-    for figure in drawn(make_run(records=rows, n=2, size=8, head=hostile)):
-        ET.fromstring(standalone(figure))
-
-
-def test_the_same_run_gives_the_same_files(run: Path) -> None:
-    assert [standalone(f) for f in drawn(run)] == [standalone(f) for f in drawn(run)]
-
-
-def test_a_renderer_that_is_no_browser_draws_the_colours(ranked: Path) -> None:
-    resvg = pytest.importorskip("resvg_py")
-    image = pytest.importorskip("PIL.Image")
-    import io
-
-    for figure in drawn(ranked):
-        data = bytes(resvg.svg_to_bytes(svg_string=standalone(figure)))
-        pixels = np.asarray(image.open(io.BytesIO(data)).convert("RGB")).reshape(-1, 3).astype(int)
-        assert (pixels[0] == 255).all()
-        assert (np.ptp(pixels, axis=1) > 40).any(), figure.name  # the accent, not black alone
+    assert "<b>" not in render(make_run(records=rows, n=2, size=8, head=hostile))

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gvr_bench.report.exports.file_names import file_names
+from gvr_bench.report.file_names import file_names
 
 SAFE = re.compile(r"[A-Za-z0-9_=+][A-Za-z0-9._=+-]*")
 HOSTILE = [
@@ -15,7 +15,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def test_hostile_names_are_safe_and_all_different() -> None:
+def test_hostile_names_are_safe_and_distinct() -> None:
     names = file_names(HOSTILE)
     assert len({name.casefold() for name in names}) == len(HOSTILE)
     for name in names:
@@ -34,16 +34,16 @@ def test_hostile_names_are_safe_and_all_different() -> None:
         (["x", "x", "x-2"], ["x", "x-2", "x-2-2"]),
     ],
 )
-def test_a_name_says_what_it_is_of(words: list[str], expected: list[str]) -> None:
+def test_file_names_resemble_names(words: list[str], expected: list[str]) -> None:
     assert file_names(words) == expected
 
 
-def test_names_do_not_depend_on_the_order_of_the_others() -> None:
+def test_file_names_ignore_order() -> None:
     there = dict(zip(HOSTILE, file_names(HOSTILE), strict=True))
     order = random.Random(1).sample(HOSTILE, len(HOSTILE))
     assert dict(zip(order, file_names(order), strict=True)) == there
 
 
-def test_a_reserved_name_is_not_given() -> None:
+def test_reserved_names_are_avoided() -> None:
     (name,) = file_names(["Input"], reserved=["input"])
     assert name.startswith("Input-")

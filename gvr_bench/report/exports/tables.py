@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from gvr_bench.report.charts.figures import slug
 from gvr_bench.report.data import load_all
 from gvr_bench.report.exports.latex import latex
 from gvr_bench.report.exports.markdown import markdown
+from gvr_bench.report.file_names import slug
 from gvr_bench.report.scores.published import COUNT, QuotedRow
 from gvr_bench.report.scores.tables import Cell, Column, Row, Table
 

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
-from gvr_bench.report.exports.saving import Wanted, save
+from gvr_bench.report.export import Selection, export
 
 Make = Callable[..., Path]
 RATIONALES = ("rationales",)
@@ -43,7 +43,7 @@ def renamed(folder: Path, ids: list[str], explainers: dict[str, str] | None = No
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (
             ("--case", "test-002"),
@@ -53,20 +53,20 @@ def renamed(folder: Path, ids: list[str], explainers: dict[str, str] | None = No
         (("--explainer", "grv"), "there is no explainer 'grv' to export; did you mean 'gvr'?"),
         (("--explainer", "lime"), "has no rationales: failed: captum is not installed"),
         (("--only", "table"), "there is no part 'table' to export; did you mean 'tables'?"),
-        (("--only", "tables", "--case", "test-0000"), "--case and --explainer choose among"),
+        (("--only", "tables", "--case", "test-0000"), "--case and --explainer select rationales"),
     ],
 )
-def test_what_is_not_there_is_refused_in_one_line(
-    make_run: Make, tmp_path: Path, words: tuple[str, ...], told: str
+def test_unknown_selections_are_refused(
+    make_run: Make, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     code, _, error = typed(make_run(n=3, size=8), "--out", tmp_path / "out", *words)
     assert code == 2
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(make_run: Make, tmp_path: Path) -> None:
+def test_unwritable_folder_is_one_line(make_run: Make, tmp_path: Path) -> None:
     run, file = make_run(n=1, size=8), tmp_path / "file"
     file.touch()
     for out in (file, file / "below"):
@@ -82,19 +82,19 @@ def test_a_folder_that_cannot_be_written_is_one_line(make_run: Make, tmp_path: P
     assert "models.csv" in error
 
 
-def test_hostile_ids_and_names_stay_inside_of_the_folder(make_run: Make, tmp_path: Path) -> None:
+def test_hostile_names_stay_in_folder(make_run: Make, tmp_path: Path) -> None:
     ids = ["../../../up", "/etc/x", "..", "😀", "שלום", "a/b", "a-b", "a\\b", "twice", "twice"]
     names = {"gvr": "..∕..∕gvr", "saliency": "input", "edge": "😀", "random": "gvr-counterfactual"}
     run = renamed(make_run(n=len(ids), size=8), ids, names)
     out = tmp_path / "deep" / "out"
     before = set(tmp_path.rglob("*"))
-    saved = save([run], out, Wanted(RATIONALES))
-    assert saved.cases == len(ids)
+    summary = export([run], out, Selection(RATIONALES))
+    assert summary.cases == len(ids)
     assert all(path.is_relative_to(tmp_path / "deep") for path in set(tmp_path.rglob("*")) - before)
     folders = sorted((out / "rationales").iterdir())
-    told = {json.loads((folder / "case.json").read_text("utf-8"))["case"] for folder in folders}
+    line = {json.loads((folder / "case.json").read_text("utf-8"))["case"] for folder in folders}
     assert len(folders) == len(ids)
-    assert told == set(ids)
+    assert line == set(ids)
     for folder in folders:
         facts = json.loads((folder / "case.json").read_text("utf-8"))["explainers"]
         assert facts.keys() >= {"../../gvr", "input", "😀", "gvr-counterfactual"}
@@ -105,18 +105,18 @@ def test_hostile_ids_and_names_stay_inside_of_the_folder(make_run: Make, tmp_pat
             assert not any(sign in name for name in arrays for sign in "/\\:")
 
 
-def test_a_name_with_a_slash_is_typed_as_it_was_given(make_run: Make, tmp_path: Path) -> None:
+def test_names_with_slash_are_selected(make_run: Make, tmp_path: Path) -> None:
     run = renamed(make_run(n=1, size=8), ["a/b"], {"gvr": "mine∕gvr"})
-    code, told, _ = typed(run, "--out", tmp_path, "--only", "rationales", "--case", "a/b",
+    code, line, _ = typed(run, "--out", tmp_path, "--only", "rationales", "--case", "a/b",
                           "--explainer", "mine/gvr")  # fmt: skip
     assert code == 0
-    assert "the rationales of 1 case" in told
+    assert "the rationales of 1 case" in line
     assert (tmp_path / "rationales" / "a-b" / "mine-gvr-counterfactual.png").is_file()
 
 
-def test_a_whole_export(make_run: Make, tmp_path: Path) -> None:
+def test_export_writes_all_parts(make_run: Make, tmp_path: Path) -> None:
     run = add_ways(make_run(n=2, size=32))
-    code, told, _ = typed(run, "--out", tmp_path / "out")
+    code, line, _ = typed(run, "--out", tmp_path / "out")
     assert code == 0
     found = files_of(tmp_path / "out")
     assert {"tables/scoreboard.csv", "tables/scoreboard.json", "tables/scoreboard.md",
@@ -131,14 +131,14 @@ def test_a_whole_export(make_run: Make, tmp_path: Path) -> None:
     drawn = [name for name in found if name.endswith(".svg")]
     assert drawn
     assert {f"{name[:-4]}.png" for name in drawn} <= set(found)
-    last = told.splitlines()[-1]
-    assert f"2 tables, {len(drawn)} figures and the rationales of 2 cases" in last
+    last = line.splitlines()[-1]
+    assert f"2 tables, {len(drawn)} figures, the rationales of 2 cases" in last
     assert f"({len(found)} files, " in last
     assert last.endswith(str(tmp_path / "out"))
 
 
-def test_one_group_of_scores_is_a_file_to_put_into_a_paper(ranked: Path, tmp_path: Path) -> None:
-    save([ranked], tmp_path, Wanted(("tables",)))
+def test_group_of_scores_is_latex_file(ranked: Path, tmp_path: Path) -> None:
+    export([ranked], tmp_path, Selection(("tables",)))
     part = (tmp_path / "tables" / "scoreboard-truth.tex").read_text("ascii")
     assert part.startswith("\\begin{table}")
     assert "\\label{tab:scoreboard-truth}" in part
@@ -146,63 +146,63 @@ def test_one_group_of_scores_is_a_file_to_put_into_a_paper(ranked: Path, tmp_pat
     assert part.removesuffix("\n") in (tmp_path / "tables" / "scoreboard.tex").read_text("ascii")
 
 
-def test_exported_twice_every_byte_is_the_same(
+def test_second_export_has_equal_bytes(
     make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(n=2, size=16)
-    save([run], tmp_path / "a", Wanted())
+    export([run], tmp_path / "a", Selection())
     (tmp_path / "b" / "tables").mkdir(parents=True)
     (tmp_path / "b" / "tables" / "models.csv").write_text("old")
-    (tmp_path / "b" / "mine.txt").write_text("kept")
+    (tmp_path / "b" / "mine.txt").write_text("mine")
     later = time.time() + 1e6
     monkeypatch.setattr(time, "time", lambda: later)
-    save([run], tmp_path / "b", Wanted())
+    export([run], tmp_path / "b", Selection())
     first, second = files_of(tmp_path / "a"), files_of(tmp_path / "b")
-    assert second.pop("mine.txt") == b"kept"
+    assert second.pop("mine.txt") == b"mine"
     assert first == second
 
 
 @pytest.mark.parametrize(("size", "wide"), [(8, 512), (28, 504), (64, 512), (128, 512), (600, 600)])
-def test_pictures_are_enlarged_by_a_whole_number(
+def test_pictures_are_enlarged_by_integers(
     make_run: Make, tmp_path: Path, size: int, wide: int
 ) -> None:
-    save([make_run(n=1, size=size)], tmp_path, Wanted(RATIONALES))
+    export([make_run(n=1, size=size)], tmp_path, Selection(RATIONALES))
     for path in (tmp_path / "rationales" / "test-0000").glob("*.png"):
         assert Image.open(path).size == (wide, wide)
 
 
 def test_small_pictures_keep_their_pixels(make_run: Make, tmp_path: Path) -> None:
     run = make_run(n=1, size=8)
-    save([run], tmp_path, Wanted(RATIONALES))
+    export([run], tmp_path, Selection(RATIONALES))
     shown = np.asarray(Image.open(tmp_path / "rationales" / "test-0000" / "input.png"))
     with h5py.File(run / "cases.h5") as file:
         image = file["0/input"][0, 0]
     assert np.array_equal(shown, image.repeat(64, axis=0).repeat(64, axis=1))
 
 
-def test_arrays_are_what_the_run_holds(make_run: Make, tmp_path: Path) -> None:
+def test_arrays_are_those_of_run(make_run: Make, tmp_path: Path) -> None:
     run = make_run(n=2, size=8)
-    save([run], tmp_path, Wanted(RATIONALES, cases=["test-0001"], explainers=["gvr"]))
+    export([run], tmp_path, Selection(RATIONALES, cases=["test-0001"], explainers=["gvr"]))
     (folder,) = (tmp_path / "rationales").iterdir()
     with np.load(folder / "rationales.npz", allow_pickle=False) as arrays:
-        found = dict(arrays)
-    assert set(found) == {"input", "reconstruction", "true_change", "mask", "heat_gvr",
+        arrays_of_case = dict(arrays)
+    assert set(found) == {"input", "reconstruction", "true_change", "mask", "attribution_gvr",
                           "counterfactual_gvr"}  # fmt: skip
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
     with h5py.File(run / "cases.h5") as file:
         group = file["0"]
-        assert np.array_equal(found["heat_gvr"], group["explainers/gvr/attribution"][1])
+        assert np.array_equal(found["attribution_gvr"], group["explainers/gvr/attribution"][1])
         assert np.array_equal(found["mask"], group["mask"][1])
         assert np.allclose((found["input"] + 1) * 127.5, group["input"][1], atol=1e-4)
     assert found["input"].shape == (1, 8, 8)
 
 
-def test_of_several_runs_and_models_each_has_its_folder(make_run: Make, tmp_path: Path) -> None:
+def test_runs_and_models_have_folders(make_run: Make, tmp_path: Path) -> None:
     runs = [make_run("one", n=1, size=8), make_run("two", n=1, size=8)]
     with h5py.File(runs[1] / "cases.h5", "a") as file:
         file.copy("0", "1")
         file["1"].attrs["seed"] = 1
-    save(runs, tmp_path / "out", Wanted())
+    export(runs, tmp_path / "out", Selection())
     found = {path.parent.as_posix() for path in (tmp_path / "out").rglob("case.json")}
     below = (tmp_path / "out" / "rationales").as_posix()
     model = "wgan_gp-conv-linear-on-phantom-seed"
@@ -213,17 +213,17 @@ def test_of_several_runs_and_models_each_has_its_folder(make_run: Make, tmp_path
     assert (tmp_path / "out" / "figures" / "two").is_dir()
 
 
-def test_a_run_without_cases_exports_its_tables(make_run: Make) -> None:
+def test_run_without_cases_exports_tables(make_run: Make) -> None:
     run = make_run(n=1, size=8)
     (run / "cases.h5").unlink()
-    code, told, _ = typed(run)
+    code, line, _ = typed(run)
     assert code == 0
-    assert told.startswith("Exported 2 tables")
+    assert line.startswith("Exported 2 tables")
     assert not (run / "export" / "rationales").exists()
-    code, told, _ = typed(run, "--only", "rationales", "--out", run.parent / "out")
-    assert told.startswith("Exported nothing, for there is nothing to export")
+    code, line, _ = typed(run, "--only", "rationales", "--out", run.parent / "out")
+    assert line.startswith("Exported nothing")
 
 
-def test_nothing_is_left_half_written(make_run: Make, tmp_path: Path) -> None:
-    save([make_run(n=1, size=8)], tmp_path / "out", Wanted())
+def test_no_partial_files_stay(make_run: Make, tmp_path: Path) -> None:
+    export([make_run(n=1, size=8)], tmp_path / "out", Selection())
     assert not [name for name in files_of(tmp_path / "out") if "/." in name]

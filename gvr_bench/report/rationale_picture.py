@@ -1,0 +1,145 @@
+"""One rationale as one picture: the image, the map over it, the counterfactual, and a legend."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases.pictures import Bytes, Float
+from gvr_bench.report.figure_artists import INK, MUTED
+from gvr_bench.report.file_names import printable
+from gvr_bench.results.explained_images import NOT_PREDICTED
+
+EDGE = 512  # pixels of each image
+MARGIN, GAP = 24, 16
+WARNING = "#a3321f"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text, and whether it warns."""
+
+    text: str
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class RationalePicture:
+    """What is drawn: `image` and `counterfactual` (C, H, W) uint8, and `attribution` (H, W).
+
+    Full colour is `scale`, None for the 99.5th percentile of the attribution's own absolute values.
+    """
+
+    title: str
+    lines: tuple[Line, ...]
+    before: str
+    after: str
+    image: Bytes
+    attribution: Float
+    counterfactual: Bytes | None
+    scale: float | None = None
+
+
+def lines_about(
+    explainer: str,
+    output: str,
+    target_class: str | None,
+    *,
+    predicted: bool,
+    success: bool | None,
+    reason: str,
+    warning: str,
+) -> tuple[Line, ...]:
+    """Say what is explained, and why not to rely on it."""
+    change = f"what turns {output} into {target_class}" if target_class else output
+    lines = [Line(f"{explainer}: {change}")]
+    if not predicted:
+        lines.append(Line(NOT_PREDICTED))
+    elif success is False:
+        lines.append(Line(f"not found: {reason or 'no reason given'}", bad=True))
+    if warning:
+        lines.append(Line(warning, bad=True))
+    return tuple(lines)
+
+
+def draw_rationale(picture: RationalePicture) -> bytes:
+    """Draw a PNG: three images side by side, 512 pixels each, on white."""
+    scale = picture.scale
+    if scale is None:
+        scale = pictures.symmetric_scale(picture.attribution)
+    tiles = _tiles(picture, scale)
+    top = 68 + 30 * len(picture.lines)
+    foot = top + EDGE + 52
+    width = 2 * MARGIN + len(tiles) * (EDGE + GAP) - GAP
+    canvas = Image.new("RGB", (width, foot + 60), "white")
+    _write(canvas, MARGIN, 46, picture.title, 26, INK)
+    for number, line in enumerate(picture.lines):
+        _write(canvas, MARGIN, 80 + 30 * number, line.text, 20, WARNING if line.bad else MUTED)
+    for number, (uri, caption) in enumerate(tiles):
+        left = MARGIN + number * (EDGE + GAP)
+        tile = decoded(uri).resize((EDGE, EDGE), Image.Resampling.NEAREST)
+        canvas.paste(tile, (left, top), tile)
+        _write(canvas, left, top + EDGE + 28, caption, 20, INK, EDGE)
+    canvas.paste(_colour_bar(width - 2 * MARGIN), (MARGIN, foot))
+    moved = picture.counterfactual is not None
+    less, more = ("removed", "added") if moved else ("against", "for")
+    noun = "density " if moved else "speaks "
+    _write(canvas, MARGIN, foot + 36, f"−{scale:.2g} {noun}{less}", 18, MUTED)
+    _write(canvas, width - MARGIN, foot + 36, f"{noun}{more} +{scale:.2g}", 18, MUTED, anchor="rs")
+    if moved:
+        _write(canvas, width // 2, foot + 36, "unchanged", 18, MUTED, anchor="ms")
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def _tiles(picture: RationalePicture, scale: float) -> list[tuple[str, str]]:
+    """Pictures as data URIs, with their captions."""
+    image, attribution = picture.image, picture.attribution
+    tiles = [
+        (pictures.plain(image, EDGE), f"image: {picture.before}"),
+        (pictures.overlay(image, attribution, scale, EDGE), "map over the image"),
+    ]
+    if picture.counterfactual is None:
+        return [*tiles, (pictures.difference(attribution, scale, EDGE), "map alone")]
+    after = pictures.plain(picture.counterfactual, EDGE)
+    return [*tiles, (after, f"counterfactual: {picture.after}")]
+
+
+def decoded(uri: str) -> Image.Image:
+    """The picture of a data URI."""
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA")
+
+
+def _colour_bar(width: int) -> Image.Image:
+    palette = pictures.palette()
+    ends = np.array([palette["less"], (138, 138, 138), palette["more"]], float)
+    places = np.linspace(0, 2, width)
+    row = np.stack([np.interp(places, range(3), channel) for channel in ends.T], axis=1)
+    return Image.fromarray(row.round().astype(np.uint8)[None].repeat(12, axis=0))
+
+
+def _write(canvas: Image.Image, x: int, y: int, text: str, size: int, colour: str,
+           width: int | None = None, anchor: str = "ls") -> None:  # fmt: skip
+    """Write one line, shortened to `width` pixels or to the right margin."""
+    room, font, line = width or canvas.width - x - MARGIN, _font(size), printable(text)
+    if anchor == "ls" and font.getlength(line) > room:
+        while line and font.getlength(f"{line}…") > room:
+            line = line[: min(len(line) - 1, 200)]
+        line += "…"
+    ImageDraw.Draw(canvas).text((x, y), line, colour, font, anchor)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that matplotlib brings along, so that machines without fonts draw the same."""
+    import matplotlib as mpl
+
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.explainer_comparison import (
+    agreement,
+    rank_correlations,
+    similar_order,
+    tradeoffs,
+)
+from gvr_bench.report.figure_data import Chart
+from gvr_bench.report.html import render
+from gvr_bench.report.scores.tables import Cell, Column, Row, Table
+
+Make = Callable[..., Path]
+
+
+def agreement_of(folder: Path) -> Chart | None:
+    (combination,) = read_cases(folder)
+    return agreement(combination, {"random", "edge"})
+
+
+def with_maps(folder: Path, **maps: np.ndarray) -> Path:
+    """Replace the maps (k, H, W) of a run."""
+    with h5py.File(folder / "cases.h5", "a") as file:
+        explainers = file["0/explainers"]
+        for name in list(explainers):
+            del explainers[name]
+        for name, attribution in maps.items():
+            explainers.create_group(name).attrs.update(status="ok", reason="")
+            explainers[name]["attribution"] = attribution.astype(np.float32)
+    return folder
+
+
+def noise(seed: int, k: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, (k, 8, 8))
+
+
+def test_one_explainer_has_no_agreement(make_run: Make) -> None:
+    folder = with_maps(make_run(n=3, size=8), gvr=noise(0))
+    assert agreement_of(folder) is None
+    assert "Agreement between explainers" not in render(folder)
+
+
+def test_unusable_maps_leave_the_mean(make_run: Make) -> None:
+    flat, broken = noise(1), noise(2)
+    flat[0], broken[1, 3, 3] = 0, np.nan
+    folder = with_maps(make_run(n=3, size=8), gvr=noise(0), lime=flat, cam=broken)
+    chart = agreement_of(folder)
+    assert chart is not None
+    assert "1 to 2 cases" in chart.caption
+    assert np.isfinite(chart.data.means).all()
+
+
+def test_pair_without_cases_has_no_mean(make_run: Make) -> None:
+    folder = with_maps(make_run(n=3, size=8), gvr=noise(0), lime=np.zeros((3, 8, 8)))
+    chart = agreement_of(folder)
+    assert chart is not None
+    assert np.isnan(chart.data.means[0, 1])
+    assert chart.note == chart.description == ""
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])
+def test_correlations_are_scipys(decimals: int) -> None:
+    maps = [np.round(noise(seed), decimals).astype(np.float32) for seed in range(4)]
+    ours = rank_correlations(maps)
+    for case in range(3):
+        known = spearmanr(np.abs(np.stack([m[case].ravel() for m in maps])), axis=1).statistic
+        np.testing.assert_allclose(ours[case], known, atol=1e-5)
+
+
+def test_agreement_ignores_signs(make_run: Make) -> None:
+    chart = agreement_of(with_maps(make_run(n=3, size=8), gvr=noise(0), lime=-noise(0)))
+    assert chart is not None
+    assert chart.data.means == pytest.approx(np.ones((2, 2)))
+
+
+def test_similar_explainers_are_neighbours() -> None:
+    means = np.array([[1, 0, 0.9, 0], [0, 1, 0, 0.8], [0.9, 0, 1, 0.1], [0, 0.8, 0.1, 1]])
+    order = similar_order(means)
+    assert abs(order.index(0) - order.index(2)) == 1
+    assert abs(order.index(1) - order.index(3)) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "verdict"),
+    [(0.1, "noise", "more with one another"), (0.6, "base", "less with one another"),
+     (9.0, "noise", "no clear difference")],
+)  # fmt: skip
+def test_agreement_is_compared_with_controls(
+    make_run: Make, own: float, shared: str, verdict: str
+) -> None:
+    base, k = noise(0, k=40), 40
+    maps = {
+        "gvr": base + own * noise(1, k=k),
+        "lime": base + own * noise(2, k=k),
+        "random": noise(3, k=k),
+        "edge": base if shared == "base" else noise(4, k=k),
+    }
+    chart = agreement_of(with_maps(make_run(n=k, size=8), **maps))
+    assert chart is not None
+    assert verdict in chart.note
+    if shared == "base":
+        assert "with edge at" in chart.note
+
+
+def board(*scores: tuple[str, float | None, float | None]) -> Table:
+    """A scoreboard of (explainer, pixel AP, seconds)."""
+    columns = (Column("pixel_ap", "up", "", "truth"), Column("seconds_per_image", "down", "s"))
+    rows = tuple(
+        Row((name,), name == "random", tuple(Cell(value, status="ok") for value in values))
+        for name, *values in scores
+    )
+    return Table("scoreboard", "", "phantom", "", ("explainer",), columns, rows)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [("gvr", 0.9, 0.1)],
+        [("gvr", 0.9, 0.1), ("lime", None, 0.2)],
+        [("gvr", 0.9, 0.1), ("lime", 0.5, 0.0)],  # 0 has no place on a logarithmic axis
+        [("gvr", 0.9, float("inf")), ("lime", 0.5, 0.2)],
+        [("gvr", None, 0.1), ("lime", None, 0.2)],
+    ],
+)
+def test_tradeoff_needs_two_explainers(
+    scores: list[tuple[str, float | None, float | None]],
+) -> None:
+    assert list(tradeoffs(board(*scores))) == []
+
+
+def test_tradeoff_holds_scores_and_controls() -> None:
+    (chart,) = tradeoffs(board(("gvr", 0.9, 2.0), ("random", 0.1, 0.02)))
+    assert chart.data.log
+    points = [(p.name, p.control, p.x, p.y, p.x_interval) for p in chart.data.points]
+    assert points == [("gvr", False, 2.0, 0.9, None), ("random", True, 0.02, 0.1, None)]
+
+
+def test_oracle_validity_is_set_against_change() -> None:
+    columns = (
+        Column("oracle_validity", "up", "", "oracle"),
+        Column("rationale_l1", "down", "", "proximity"),
+    )
+    rows = tuple(
+        Row(
+            (name,), False, (Cell(a, a - 0.1, a + 0.1, 94, status="ok"), Cell(b, n=90, status="ok"))
+        )
+        for name, a, b in (("gvr", 0.9, 0.1), ("latent-shift", 0.6, 0.3))
+    )
+    (chart,) = tradeoffs(Table("scoreboard", "", "d", "", ("explainer",), columns, rows))
+    assert (chart.data.y_title, chart.data.x_title) == ("oracle validity ↑", "rationale L1 ↓")
+    assert chart.caption == "2 explainers, 90 to 94 images"
+    assert chart.data.points[0].y_interval == pytest.approx((0.8, 1.0))
+    assert chart.data.points[0].x_interval is None
