@@ -205,14 +205,14 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         shared = [Bbox.intersection(box, other) for other in taken]
         outside = frame.width * (box.x0 < frame.x0 or box.x1 > frame.x1)
         outside += frame.width * (box.y0 < frame.y0 or box.y1 > frame.y1)
-        return sum(b.width * b.height for b in shared if b is not None) + outside
+        return float(sum(b.width * b.height for b in shared if b is not None) + outside)
 
     for point in points:
         label = axes.annotate(short(point.name), (point.x, point.y), xytext=(0, 0),
                               textcoords="offset points",
                               color=MUTED if point.control else INK)  # fmt: skip
         label.set_in_layout(False)
-        best = (math.inf, (0, 0, "left"))
+        best: tuple[float, tuple[float, float, str]] = (math.inf, (0, 0, "left"))
         for reach in (0, 9, 18, 28, 40):
             for dx, ha in ((6 + reach / 2, "left"), (-6 - reach / 2, "right"), (0, "center")):
                 for dy in (-3.0,) if ha != "center" and not reach else (4.5 + reach, -11 - reach):
@@ -234,7 +234,7 @@ def draw_agreement(figure: Figure, data: Agreement) -> None:
     figure.set_size_inches(max(WIDTH, margin + CELL * n), margin + CELL * n)
     axes = _axes(figure, "", "")
     for row, column in np.ndindex(n, n):
-        value = data.means[row, column]
+        value = float(data.means[row, column])
         if row == column:
             continue
         if not np.isfinite(value):

@@ -147,7 +147,7 @@ def _clusters(c: Combination, points: Float, positive: Bool) -> Iterator[Cluster
         return
     common = np.argsort(-positive.sum(axis=0), kind="stable")
     named = sorted(common[:MAX_CLASSES].tolist())
-    other: Bool = ~positive[:, named].any(axis=1)
+    other: Bool = ~np.asarray(positive[:, named].any(axis=1))
     if other.any():
         yield cluster("other classes", "rest", other)
     of_cases = {*c.source.tolist(), *c.target.tolist()} or set(named)

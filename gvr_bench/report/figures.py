@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "pdf", "png")
 MAX_LAYERS = 10  # explainers whose counterfactuals a page can show, as in charts.css
 ZOOM = 1.3  # pixels of a page per point of a figure
-STYLE: dict[str, object] = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": RULE,
     "axes.facecolor": "none",
     "axes.grid": True,

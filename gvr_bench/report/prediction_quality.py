@@ -83,13 +83,13 @@ def roc(c: Combination, records: Sequence[Record]) -> Chart | None:
         and f"{r.generator} · {r.encoder} · {r.head}" == c.model
     }
     prediction, positive = c.test.prediction, c.test.positive
-    single, both = len(c.outputs) == 1, positive.any(axis=0) & ~positive.all(axis=0)
+    single, both = len(c.outputs) == 1, np.ptp(positive.astype(int), axis=0) > 0
     labels = {k: area(areas.get("all" if single else c.outputs[k])) for k in np.flatnonzero(both)}
     curves = tuple(
         (f"{c.outputs[k]}: {label}", *roc_curve(prediction[:, k], positive[:, k]))
         for k, label in labels.items()
     )
-    missing = ", ".join(name for name, ok in zip(c.outputs, both, strict=True) if not ok)
+    missing = ", ".join(name for name, ok in zip(c.outputs, both.tolist(), strict=True) if not ok)
     return Chart(
         "roc",
         f"ROC curve{'' if single else 's'}",

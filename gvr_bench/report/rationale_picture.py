@@ -84,7 +84,7 @@ def draw_rationale(picture: RationalePicture) -> bytes:
         _write(canvas, MARGIN, 80 + 30 * number, line.text, 20, WARNING if line.bad else MUTED)
     for number, (uri, caption) in enumerate(tiles):
         left = MARGIN + number * (EDGE + GAP)
-        tile = decoded(uri).resize((EDGE, EDGE), Image.Resampling.NEAREST)
+        tile = decoded(uri).convert("RGBA").resize((EDGE, EDGE), Image.Resampling.NEAREST)
         canvas.paste(tile, (left, top), tile)
         _write(canvas, left, top + EDGE + 28, caption, 20, INK, EDGE)
     canvas.paste(_colour_bar(width - 2 * MARGIN), (MARGIN, foot))
@@ -115,7 +115,7 @@ def _tiles(picture: RationalePicture, scale: float) -> list[tuple[str, str]]:
 
 def decoded(uri: str) -> Image.Image:
     """The picture of a data URI."""
-    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA")
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
 def _colour_bar(width: int) -> Image.Image:

@@ -114,11 +114,11 @@ def page(folder: Path) -> str:
 def test_damaged_explanations_are_named(harm: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))))
     file = folder / "explanations.json"
-    whole = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     changed = {
-        "cut": whole[:-30],
-        "NaN": whole.replace("0.2", "NaN", 1),
-        "other field": whole.replace('"run"', '"ran"'),
+        "cut": text[:-30],
+        "NaN": text.replace("0.2", "NaN", 1),
+        "other field": text.replace('"run"', '"ran"'),
     }
     file.write_text(changed.get(harm, harm), encoding="utf-8")
     with pytest.raises(DataError, match=r"explanations\.json.*gvr-bench explain"):
@@ -267,7 +267,7 @@ def test_explained_page_is_accessible(
     shown.goto((folder / "index.html").as_uri())
     shown.locator(".case canvas").first.wait_for()
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
-    found = axe.run(shown).response["violations"]
+    report = axe.run(shown).response["violations"]
     context.close()
-    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    assert [v["id"] for v in report if v["impact"] in ("serious", "critical")] == []
     assert wrong == []

@@ -118,22 +118,22 @@ def test_export_writes_all_parts(make_run: Make, tmp_path: Path) -> None:
     run = add_ways(make_run(n=2, size=32))
     code, line, _ = typed(run, "--out", tmp_path / "out")
     assert code == 0
-    found = files_of(tmp_path / "out")
+    files = files_of(tmp_path / "out")
     assert {"tables/scoreboard.csv", "tables/scoreboard.json", "tables/scoreboard.md",
             "tables/scoreboard.tex", "tables/scoreboard-truth.tex", "tables/models.csv",
-            "figures/roc.svg", "figures/roc.png"} <= set(found)  # fmt: skip
-    case = {name.split("/")[2] for name in found if name.startswith("rationales/test-0001/")}
+            "figures/roc.svg", "figures/roc.png"} <= set(files)  # fmt: skip
+    case = {name.split("/")[2] for name in files if name.startswith("rationales/test-0001/")}
     assert case == {
         "case.json", "rationales.npz", "input.png", "reconstruction.png", "true-change.png",
         "outline.png", "gvr.png", "gvr-counterfactual.png", "saliency.png", "occlusion.png",
         "integrated_gradients.png", "layer_gradcam.png", "random.png", "edge.png", "intensity.png",
     }  # fmt: skip
-    drawn = [name for name in found if name.endswith(".svg")]
+    drawn = [name for name in files if name.endswith(".svg")]
     assert drawn
-    assert {f"{name[:-4]}.png" for name in drawn} <= set(found)
+    assert {f"{name[:-4]}.{ending}" for name in drawn for ending in ("png", "pdf")} <= set(files)
     last = line.splitlines()[-1]
     assert f"2 tables, {len(drawn)} figures, the rationales of 2 cases" in last
-    assert f"({len(found)} files, " in last
+    assert f"({len(files)} files, " in last
     assert last.endswith(str(tmp_path / "out"))
 
 
@@ -185,16 +185,16 @@ def test_arrays_are_those_of_run(make_run: Make, tmp_path: Path) -> None:
     export([run], tmp_path, Selection(RATIONALES, cases=["test-0001"], explainers=["gvr"]))
     (folder,) = (tmp_path / "rationales").iterdir()
     with np.load(folder / "rationales.npz", allow_pickle=False) as arrays:
-        arrays_of_case = dict(arrays)
-    assert set(found) == {"input", "reconstruction", "true_change", "mask", "attribution_gvr",
+        case = dict(arrays)
+    assert set(case) == {"input", "reconstruction", "true_change", "mask", "attribution_gvr",
                           "counterfactual_gvr"}  # fmt: skip
-    assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+    assert {array.dtype for array in case.values()} == {np.dtype(np.float32)}
     with h5py.File(run / "cases.h5") as file:
         group = file["0"]
-        assert np.array_equal(found["attribution_gvr"], group["explainers/gvr/attribution"][1])
-        assert np.array_equal(found["mask"], group["mask"][1])
-        assert np.allclose((found["input"] + 1) * 127.5, group["input"][1], atol=1e-4)
-    assert found["input"].shape == (1, 8, 8)
+        assert np.array_equal(case["attribution_gvr"], group["explainers/gvr/attribution"][1])
+        assert np.array_equal(case["mask"], group["mask"][1])
+        assert np.allclose((case["input"] + 1) * 127.5, group["input"][1], atol=1e-4)
+    assert case["input"].shape == (1, 8, 8)
 
 
 def test_runs_and_models_have_folders(make_run: Make, tmp_path: Path) -> None:
@@ -203,10 +203,10 @@ def test_runs_and_models_have_folders(make_run: Make, tmp_path: Path) -> None:
         file.copy("0", "1")
         file["1"].attrs["seed"] = 1
     export(runs, tmp_path / "out", Selection())
-    found = {path.parent.as_posix() for path in (tmp_path / "out").rglob("case.json")}
+    folders = {path.parent.as_posix() for path in (tmp_path / "out").rglob("case.json")}
     below = (tmp_path / "out" / "rationales").as_posix()
     model = "wgan_gp-conv-linear-on-phantom-seed"
-    assert found == {
+    assert folders == {
         f"{below}/one/test-0000",
         *(f"{below}/two/{model}-{seed}/test-0000" for seed in (0, 1)),
     }

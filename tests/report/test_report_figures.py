@@ -70,7 +70,7 @@ EXAMPLES = {
     "regression": lambda name: Regression(name, np.arange(3.0), np.arange(3.0), False, (1.0,)),
     "latents": lambda name: Latents(
         (0.4, 0.1),
-        (Cluster(name, "3", 2, np.zeros((2, 2)) + [[0], [1]]),),
+        (Cluster(name, "3", 2, np.array([[0.0, 0], [1, 1]])),),
         np.zeros((1, 2)),
         (Moves(name, np.zeros((1, 2)), np.ones((1, 2)), np.array([True])),),
     ),
