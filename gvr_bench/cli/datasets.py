@@ -16,6 +16,9 @@ from gvr_bench.cli.options import DataRoot, Profile, names_of
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+
     from gvr_bench.core.components import Dataset
     from gvr_bench.data.download import Progress
     from gvr_bench.data.fetch import FileState
@@ -235,43 +238,44 @@ def show_progress() -> Iterator[Progress]:
 
     A bar in a terminal; elsewhere a line when a file begins and every few seconds.
     """
-    from rich import progress as rich_progress
+    from rich import progress as columns
     from rich.console import Console
-    from rich.filesize import decimal
-    from rich.markup import escape
-
-    from gvr_bench.data.download import Progress
 
     console = Console(stderr=True)
-    bars = rich_progress.Progress(
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(bar_width=20),
-        rich_progress.DownloadColumn(),
-        rich_progress.TransferSpeedColumn(),
-        rich_progress.TimeRemainingColumn(),
+    with columns.Progress(
+        columns.TextColumn("{task.description}", markup=False),
+        columns.BarColumn(bar_width=20),
+        columns.DownloadColumn(),
+        columns.TransferSpeedColumn(),
+        columns.TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
-    )
+    ) as bars:
+        yield FileProgress(bars, console)
 
-    class FileProgress(Progress):
-        label, task, logged = "", bars.add_task("", visible=False), 0.0
 
-        def update(self, label: str, done: int, total: int) -> None:
-            now = time.monotonic()
-            if label != self.label:
-                bars.remove_task(self.task)
-                self.task = bars.add_task(escape(label), total=total, completed=done)
-            if not console.is_terminal and (
-                label != self.label or now - self.logged > LOG_INTERVAL
-            ):
-                self.log(f"{label}  {decimal(done)} of {decimal(total)}")
-                self.logged = now
-            self.label = label
-            bars.update(self.task, completed=done)
+class FileProgress:
+    """Progress of one file after the other, in bytes."""
 
-        def log(self, text: str) -> None:
-            console.print(text, soft_wrap=True, markup=False, highlight=False)
+    def __init__(self, bars: RichProgress, console: Console) -> None:
+        self.bars, self.console = bars, console
+        self.task = bars.add_task("", visible=False)
+        self.label, self.logged = "", 0.0
 
-    with bars:
-        yield FileProgress()
+    def update(self, label: str, done: int, total: int) -> None:
+        """Move the bar, or print a line now and then."""
+        from rich.filesize import decimal
+
+        begins, now = label != self.label, time.monotonic()
+        self.label = label
+        self.bars.update(
+            self.task, description=label, completed=done, total=total, visible=done < total
+        )
+        if not self.console.is_terminal and (begins or now - self.logged > LOG_INTERVAL):
+            self.log(f"{label}  {decimal(done)} of {decimal(total)}")
+            self.logged = now
+
+    def log(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -12,7 +12,7 @@ import os
 import time
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from gvr_bench.core.errors import DataError
@@ -32,14 +32,24 @@ RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
 SCHEMES = ("https://",)  # redirects included
 
 
-class Progress:
-    """Receives how far a file is; this one shows nothing."""
+class Progress(Protocol):
+    """Receives how far a file is."""
 
     def update(self, label: str, done: int, total: int) -> None:
         """Show that `done` of `total` bytes are done."""
 
     def log(self, text: str) -> None:
         """Print a line."""
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def update(self, label: str, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def log(self, text: str) -> None:
+        """Print nothing."""
 
 
 class MirrorError(Exception):

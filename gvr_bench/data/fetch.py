@@ -14,7 +14,7 @@ from typing import Literal
 from gvr_bench.cache.locks import locked
 from gvr_bench.core.errors import DataError, UsageError
 from gvr_bench.core.remote_files import Archive, Remote
-from gvr_bench.data.download import Progress, download, fault_of, partial_path
+from gvr_bench.data.download import NoProgress, Progress, download, fault_of, partial_path
 
 LOCK = ".fetch.lock"
 MAX_FOLDERS = 100  # members of an archive that are no files
@@ -105,7 +105,7 @@ def fetch(
     waits for the first. `remove` deletes each archive once it is unpacked. Raises `DataError` or
     `UsageError`, in one line.
     """
-    progress = progress or Progress()
+    progress = progress or NoProgress()
     states = survey(remotes, folder, complete)
     check_states(states, folder, remove)
     if not any(state.to_download or state.to_unpack for state in states):

@@ -1,4 +1,4 @@
-"""Pixels of any file brought to the size and range that is asked for."""
+"""Image files and arrays brought to one size and range."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.errors import DataError
 from gvr_bench.core.types import ImageSpec
-from gvr_bench.data.dicom import Lacking, is_dicom, read_dicom
+from gvr_bench.data.dicom import MissingDecoderError, is_dicom, read_dicom
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Others of Pillow's are too many to trust, and one runs programs.
+# Pillow knows many more, too many to trust: its EPS reader starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF")
-MAX_PIXELS = 2**26  # of one image; the largest detectors make half as many
+MAX_PIXELS = 2**26  # of one image; twice those of the largest detectors
 _BITS, _PHOTOMETRIC, _NUMBERS = 258, 262, 339  # tags of a TIFF
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a letterboxed picture lies in its square: pixels from the left and top, and edges."""
+    """Where a letterboxed picture lies in its square, in pixels."""
 
     left: int
     top: int
@@ -65,11 +65,10 @@ def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def read_picture(path: Path, channels: int) -> NDArray[np.uint8]:
-    """Read a PNG, JPEG, TIFF or DICOM file as (channels, h, w), 0..255, whatever it is called.
+    """Read a PNG, JPEG, TIFF or DICOM file as (channels, h, w), 0..255, whatever its suffix.
 
-    One channel is grey, three are red, green and blue. 16-bit files are scaled by their full
-    range, DICOM by its window where it has one; transparency is ignored. Raises `DataError`
-    naming the file.
+    One channel is grey, three are RGB. 16-bit files are scaled by their full range, DICOM by its
+    window if it has one; transparency is ignored. Raises `DataError` naming the file.
     """
     with _opened(path) as image:
         return _planes(image, channels)
@@ -95,13 +94,14 @@ def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         reasons = list(pool.map(read, range(len(files))))
     unreadable = {position: reason for position, reason in enumerate(reasons) if reason}
-    for position, reason in unreadable.items():
-        raise _fault(files[position], reason, unreadable)
+    if unreadable:
+        first = min(unreadable)
+        raise _fault(files[first], unreadable[first], unreadable)
     return out
 
 
 def to_eight_bits(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Values from -1 (black) to 1 (white) -> 0..255, rounded; what lies beyond is cut off."""
+    """Map values from -1 (black) to 1 (white) to 0..255, rounded and clipped."""
     return np.asarray(((values + 1) * 127.5).round().clip(0, 255), np.uint8)
 
 
@@ -112,15 +112,15 @@ def read_extent(path: Path) -> tuple[int, int]:
 
 
 def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
-    """Read which pixels a PNG or TIFF marks, by any value but 0: (size, size).
+    """Read a PNG or TIFF whose nonzero pixels mark a finding: (size, size).
 
-    It is letterboxed like the picture that it belongs to; a pixel is marked if its centre is, and
-    of a finding too small for that the pixel that it covers most. Raises `DataError` where the
-    two files are not of one shape.
+    It is letterboxed like the picture that it belongs to. A pixel is marked if its centre is; of a
+    finding too small for that, the pixel that it covers most. Raises `DataError` if the two files
+    differ in shape.
     """
     with _opened(path) as image:
         if image.format not in ("PNG", "TIFF"):
-            raise ValueError("a mask is a PNG or TIFF: other files do not keep its values")
+            raise ValueError("a mask must be a PNG or TIFF, which keep its values")
         marked = _values(image) != 0
     h, w = marked.shape
     width, height = read_extent(picture)
@@ -137,7 +137,7 @@ def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
 
 
 def _values(image: Image) -> NDArray[np.generic]:
-    """Return what an image says of its pixels (h, w), transparency apart."""
+    """Pixel values (h, w) without transparency; of colours the largest."""
     if "A" in image.getbands():
         image = image.convert("L" if len(image.getbands()) == 2 else "RGB")
     values = np.asarray(image)
@@ -160,7 +160,7 @@ def _shrink(marked: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bo
 def _opened(path: Path) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
-    # What is wrong with a file is told once, by the error that it ends in.
+    # The error below says what is wrong with a file; Pillow's warnings would repeat it.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         with path.open("rb") as file:
@@ -170,15 +170,15 @@ def _opened(path: Path) -> Iterator[Image]:
             with Image.open(file, formats=FORMATS) as image:
                 _check(image)
                 yield image
-    except Lacking as error:
+    except MissingDecoderError as error:
         raise DataError(f"cannot read the image {path}: {error}") from error
     except UnidentifiedImageError as error:
-        reason = "it is no PNG, JPEG, TIFF or DICOM that can be read, or ends in its first bytes"
+        reason = "it is no readable PNG, JPEG, TIFF or DICOM, or is cut off at the start"
         raise _fault(path, reason) from error
     # A broken file makes Pillow raise OSError, ValueError, SyntaxError, IndexError and others.
     except Exception as error:
-        said = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise _fault(path, said or type(error).__name__) from error
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _fault(path, reason or type(error).__name__) from error
 
 
 def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None) -> DataError:
@@ -188,25 +188,25 @@ def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None)
 
 
 def _check(image: Image) -> None:
-    """Refuse, from the header alone, what would take the machine's memory or is no one picture."""
+    """Refuse, from the header alone, what is too large or is not a single picture."""
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise ValueError(f"it says it has {width:,} x {height:,} pixels, too many")
+        raise ValueError(f"its header says {width:,} x {height:,} pixels, too many")
     if image.format == "PNG" and getattr(image, "is_animated", False):
-        raise ValueError("it is animated, and one picture is expected")
+        raise ValueError("it is animated; a single picture is expected")
     if image.format == "TIFF":
         _check_tiff(image)
 
 
 def _check_tiff(image: Any) -> None:
-    """Refuse several pages, and numbers of which nobody knows what is black and white."""
+    """Refuse several pages, and numbers without a known black and white."""
     if image.is_animated:
-        raise ValueError("it has several pages, and one picture is expected")
+        raise ValueError("it has several pages; a single picture is expected")
     bits = image.tag_v2.get(_BITS, (1,))
     if set(image.tag_v2.get(_NUMBERS, (1,))) != {1} or not set(bits) <= {1, 2, 4, 8, 16}:
         raise ValueError(
-            f"it holds numbers of {max(bits)} bits that may be signed or fractions; 8 or 16 bits "
-            "without sign expected"
+            f"its {max(bits)}-bit values are signed, fractions or of another size; unsigned values "
+            "of 8 or 16 bits expected"
         )
 
 
@@ -226,7 +226,7 @@ def _planes(image: Image, channels: int) -> NDArray[np.uint8]:
 
 
 def _starts_white(image: Any) -> bool:
-    """Whether 0 is white in a TIFF of 16 bits, which Pillow heeds for fewer bits alone."""
+    """Whether 0 is white in a 16-bit TIFF; Pillow inverts only those of fewer bits."""
     return bool(image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0)
 
 

@@ -1,4 +1,4 @@
-"""Images of the cache as networks read them: uint8 at rest, float32 in [-1, 1] on the device."""
+"""Images of the cache as networks read them: uint8 in files, float32 in [-1, 1] on the device."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gvr_bench.cache.hdf5 import BAD_HDF5, is_stored, own_item, read_arrays
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.types import Task
 
-HELD = 2**28  # bytes of a split that are held in memory wherever it is
-PART = 4096  # images that are brought to another device at once
+MAX_IN_MEMORY = 2**28  # bytes of a split; a larger one stays in its file on a CPU
+TRANSFER_BATCH = 4096  # images
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -31,10 +31,9 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 class StoredImages:
-    """One split of a `data` stage.
+    """One split of a `data` stage: in the device's memory, or on a CPU, if large, in its file.
 
-    Its bytes are held on the device; on a processor a large split stays in its file, whose pages
-    the system keeps in memory as long as nothing else needs it.
+    The system keeps the pages of that file in memory as long as nothing else needs it.
     """
 
     def __init__(self, file: Path, split: str, task: Task, device: torch.device) -> None:
@@ -52,23 +51,23 @@ class StoredImages:
         return to_float(self.pixels[index.to(self.pixels.device)])
 
 
-def read_pixels(file: Path, name: str, device: torch.device) -> Tensor | FiledPixels:
+def read_pixels(file: Path, name: str, device: torch.device) -> Tensor | FilePixels:
     """Read or open images (N, C, H, W) uint8. Raises `CacheError`."""
     rows = find_rows(file, name)
-    if rows is None or math.prod(rows.shape) <= HELD:
+    if rows is None or math.prod(rows.shape) <= MAX_IN_MEMORY:
         return torch.from_numpy(read_arrays(file, name)[name]).to(device)
-    filed = FiledPixels(file, rows)
+    filed = FilePixels(file, rows)
     if device.type == "cpu":
         return filed
-    held = torch.empty(rows.shape, dtype=torch.uint8, device=device)
-    for start in range(0, len(filed), PART):
-        index = torch.arange(start, min(start + PART, len(filed)))
-        held[start : start + len(index)] = filed[index].to(device)
-    return held
+    out = torch.empty(rows.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(filed), TRANSFER_BATCH):
+        index = torch.arange(start, min(start + TRANSFER_BATCH, len(filed)))
+        out[start : start + len(index)] = filed[index].to(device)
+    return out
 
 
 class Rows(NamedTuple):
-    """Where the rows of an array lie in its file: `offsets` (N,) in bytes."""
+    """Shape of an array and `offsets` (N,) of its rows in its file, in bytes."""
 
     shape: tuple[int, ...]
     offsets: NDArray[np.int64]
@@ -84,7 +83,7 @@ def find_rows(path: Path, name: str) -> Rows | None:
             shape, chunks = dataset.shape, dataset.chunks
             packed = dataset.id.get_create_plist().get_nfilters() > 0
             if packed or dataset.dtype != np.uint8 or not is_stored(dataset):
-                return None  # it is read as any array, or refused as any
+                return None
             if chunks is None or chunks[1:] != shape[1:]:
                 return None
             starts: dict[int, int] = {}  # of chunks, which hold whole rows
@@ -99,8 +98,8 @@ def find_rows(path: Path, name: str) -> Rows | None:
     return Rows(shape, np.repeat(first, per)[: shape[0]] + within * row)
 
 
-class FiledPixels:
-    """Images (N, C, H, W) uint8 that are read from their file when asked for, by position."""
+class FilePixels:
+    """Images (N, C, H, W) uint8, read from their file by position."""
 
     device = torch.device("cpu")
 

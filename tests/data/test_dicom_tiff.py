@@ -100,7 +100,7 @@ def test_compressed_picture_must_fit_header(tmp_path: Path, syntax: str, kind: s
     path = write(
         tmp_path / "a.dcm", GREY, syntax, PixelData=pydicom.encaps.encapsulate([packed.getvalue()])
     )
-    assert "its header says 20 x 24 pixels and the picture in it has 400 x 300" in fault(path)
+    assert "400 x 300" in fault(path)
 
 
 def test_deflated_dicom_is_refused(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_rle_bomb_is_refused(tmp_path: Path, monkeypatch) -> None:
 
 def test_multi_frame_dicom_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", GREY, NumberOfFrames=7, PixelData=GREY.tobytes() * 7)
-    assert "it has 7 frames, and one picture is expected" in fault(path)
+    assert "it has 7 frames" in fault(path)
 
 
 def test_dicom_without_picture_is_refused(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_dicom_without_picture_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Rows", "Columns", "SamplesPerPixel", "BitsStored"])
 def test_missing_header_number_is_named(tmp_path: Path, name: str) -> None:
-    assert f"its header says that {name} is None" in fault(
+    assert f"{name}=None" in fault(
         write(tmp_path / "a.dcm", GREY, **{name: None})
     )
 
@@ -146,7 +146,7 @@ def test_wrong_header_type_is_named(tmp_path: Path) -> None:
     content = path.read_bytes()
     assert content.count(rows) == 1
     path.write_bytes(content.replace(rows, text))
-    assert "its header says that Rows is 'xx'" in fault(path)
+    assert "Rows='xx'" in fault(path)
 
 
 @pytest.mark.parametrize("kind", ["PALETTE COLOR", "YBR_PARTIAL_420", "ARGB", None])
@@ -307,12 +307,12 @@ def tiff(path: Path, pixels: np.ndarray, **options: object) -> Path:
 
 def test_multi_page_tiff_is_refused(tmp_path: Path) -> None:
     path = tiff(tmp_path / "a.tif", GREY, save_all=True, append_images=[Image.fromarray(GREY)])
-    assert "it has several pages, and one picture is expected" in fault(path)
+    assert "several pages" in fault(path)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_signed_or_float_tiff_is_refused(tmp_path: Path, kind: type) -> None:
-    assert "numbers of 32 bits" in fault(tiff(tmp_path / "a.tif", GREY.astype(kind)))
+    assert "32-bit" in fault(tiff(tmp_path / "a.tif", GREY.astype(kind)))
 
 
 @pytest.mark.parametrize("edge", [8193, 2**31 - 1])
@@ -374,7 +374,7 @@ def test_mask_must_match_image_shape(tmp_path: Path) -> None:
 
 def test_jpeg_mask_is_refused(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.jpg")
-    with pytest.raises(gvr.DataError, match="a mask is a PNG or TIFF"):
+    with pytest.raises(gvr.DataError, match="a mask must be a PNG or TIFF"):
         read_mask(tmp_path / "a.jpg", tmp_path / "a.jpg", 16)
 
 

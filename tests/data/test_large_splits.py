@@ -14,7 +14,7 @@ from made_up_stages import AREA, BINARY, Bank, Squares
 from gvr_bench.cache.hdf5 import write_arrays, writing_arrays
 from gvr_bench.core.errors import CacheError
 from gvr_bench.data import stored_images as module
-from gvr_bench.data.stored_images import FiledPixels, StoredImages, find_rows, read_pixels
+from gvr_bench.data.stored_images import FilePixels, StoredImages, find_rows, read_pixels
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def unheld(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every split is too large."""
-    monkeypatch.setattr(module, "HELD", 0)
+    monkeypatch.setattr(module, "MAX_IN_MEMORY", 0)
 
 
 def noise(n: int, channels: int = 3) -> np.ndarray:
@@ -41,7 +41,7 @@ def write(path: Path, pixels: np.ndarray, per: int) -> Path:
 def test_chunking_keeps_every_image(tmp_path: Path, unheld, per: int) -> None:
     pixels = noise(23)
     filed = read_pixels(write(tmp_path / "x.h5", pixels, per), "test/images", CPU)
-    assert isinstance(filed, FiledPixels)
+    assert isinstance(filed, FilePixels)
     index = torch.tensor([22, 0, 7, 7, 13, 3])
     np.testing.assert_array_equal(filed[index].numpy(), pixels[index])
     np.testing.assert_array_equal(filed[torch.arange(23)].numpy(), pixels)
@@ -75,10 +75,10 @@ def test_large_and_small_splits_agree(tmp_path: Path, monkeypatch, task) -> None
     bank = Bank(tmp_path)
     stage = bank.stage("scores", bank.data(Squares(task)))
     held = bank.stage_ctx(stage).images("train")
-    monkeypatch.setattr(module, "HELD", 0)
+    monkeypatch.setattr(module, "MAX_IN_MEMORY", 0)
     filed = bank.stage_ctx(stage).images("train")
     assert isinstance(filed, StoredImages)
-    assert isinstance(filed.pixels, FiledPixels)
+    assert isinstance(filed.pixels, FilePixels)
     assert len(filed) == len(held) == 48
     index = torch.randperm(48)
     assert torch.equal(filed[index], held[index])

@@ -12,12 +12,12 @@ import pytest
 
 import gvr_bench.api as gvr
 from gvr_bench.data import download
-from gvr_bench.data.download import Progress
+from gvr_bench.data.download import NoProgress
 
 Misdeed = Callable[["Handler"], None]
 
 
-class RecordedProgress(Progress):
+class RecordedProgress(NoProgress):
     """Keeps the lines that a user would read."""
 
     def __init__(self) -> None:
