@@ -182,6 +182,7 @@ def _opened(path: Path) -> Iterator[Image]:
 
 
 def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None) -> DataError:
+    reason = "".join(sign if sign.isprintable() else "?" for sign in reason)  # it may quote bytes
     return DataError(
         f"cannot read the image {path}: {reason}; replace the file", unreadable or {0: reason}
     )

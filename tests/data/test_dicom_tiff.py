@@ -134,9 +134,7 @@ def test_dicom_without_picture_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Rows", "Columns", "SamplesPerPixel", "BitsStored"])
 def test_missing_header_number_is_named(tmp_path: Path, name: str) -> None:
-    assert f"{name}=None" in fault(
-        write(tmp_path / "a.dcm", GREY, **{name: None})
-    )
+    assert f"{name}=None" in fault(write(tmp_path / "a.dcm", GREY, **{name: None}))
 
 
 def test_wrong_header_type_is_named(tmp_path: Path) -> None:
