@@ -36,9 +36,9 @@ Format = Literal["html", "md", "csv", "json", "latex"]
 SHARED = ("run", "experiments")  # commands that processes of torchrun do together
 
 
-def say_version(wanted: bool) -> None:
+def say_version(value: bool) -> None:
     """Print the version and stop."""
-    if wanted:
+    if value:
         print(f"gvr-bench {__version__}")
         raise typer.Exit
 

@@ -81,15 +81,15 @@ def measured_seconds(cache: ArtifactCache, device: str) -> Mapping[str, list[flo
 
     def ancestors(key: str) -> list[dict[str, Any]]:
         inputs = [text.split()[-1] for text in contents[key]["inputs"]]
-        return [contents[key], *(content for one in inputs for content in ancestors(one))]
+        return [contents[key], *(content for needed in inputs for content in ancestors(needed))]
 
-    found: dict[str, list[float]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
     for key, content in contents.items():
         with contextlib.suppress(KeyError):  # an input is gone from the cache
             above = {a["kind"]: a["settings"] for a in ancestors(key)}
             if content["device"] == device:
-                found[_likeness(content, above)].append(content["seconds"])
-    return found
+                seconds[_likeness(content, above)].append(content["seconds"])
+    return seconds
 
 
 def _ancestors(stage: Stage) -> list[Stage]:

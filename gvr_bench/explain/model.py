@@ -34,7 +34,6 @@ from gvr_bench.pipeline.options import gains_from_bfloat16
 from gvr_bench.pipeline.plan import Combination
 from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
 from gvr_bench.pipeline.steps.explanations import explain, gather, trajectory
-from gvr_bench.pipeline.steps.heads import activated
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
 from gvr_bench.pipeline.steps.shards import joined
 
@@ -108,7 +107,7 @@ class Trained:
             decoded = self.model.generator(z).cpu()
             rows.append(
                 (
-                    activated(self.task, self.model.head(z)).cpu().numpy(),
+                    self.task.activate(self.model.head(z)).cpu().numpy(),
                     decoded.numpy(),
                     reconstruction_error(decoded, x.cpu()),
                     self.reference.distances(z.cpu().numpy()),

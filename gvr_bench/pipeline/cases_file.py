@@ -20,7 +20,7 @@ from gvr_bench.core.types import Task
 from gvr_bench.data.image_io import to_eight_bits
 from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.plan import Combination, Plan
-from gvr_bench.pipeline.steps.explanations import SHOWN
+from gvr_bench.pipeline.steps.explanations import MAX_SHOWN
 
 POINTS = 2000  # test images whose latents are shown, at most
 BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
@@ -106,7 +106,7 @@ class Gallery:
             self.copy(group, c.generator_stage, "samples.h5", ("samples",), None)
         if self.outcomes[c.cases.key].succeeded:
             names = ("sample_id", "patient_id", "source_class", "target_class", "label", "mask")
-            self.copy(group, c.cases, "cases.h5", names, SHOWN)
+            self.copy(group, c.cases, "cases.h5", names, MAX_SHOWN)
             self.write_truth(group)
         if self.outcomes[c.prediction.key].succeeded:
             part = group.create_group("test")
@@ -143,11 +143,11 @@ class Gallery:
     def write_truth(self, group: Any) -> None:
         """Write the inputs, and how they differ from their true counterfactuals."""
         cases = read_arrays(self.cache.file(self.combination.cases, "cases.h5"))
-        image = cases["image"][:SHOWN]
+        image = cases["image"][:MAX_SHOWN]
         group.attrs["total"] = len(cases["image"])
         put_array(group, "input", image)
         if "counterfactual" in cases:
-            twin = cases["counterfactual"][:SHOWN].astype(np.float32)
+            twin = cases["counterfactual"][:MAX_SHOWN].astype(np.float32)
             change = (image.astype(np.float32) - twin).mean(axis=1) / 127.5
             put_array(group, "true_change", change)
 
@@ -165,15 +165,17 @@ class Gallery:
         part.attrs.update(status=status, reason=outcome.reason)
         if not outcome.succeeded:
             return
-        self.copy(part, stage, "explanations.h5", OF_EXPLAINER, SHOWN)
-        self.copy(part, stage, "trajectories.h5", ("trajectory", "trajectory_prediction"), SHOWN)
+        self.copy(part, stage, "explanations.h5", OF_EXPLAINER, MAX_SHOWN)
+        self.copy(
+            part, stage, "trajectories.h5", ("trajectory", "trajectory_prediction"), MAX_SHOWN
+        )
         if "reconstruction" not in group:
-            self.copy(group, stage, "explanations.h5", ONCE, SHOWN)
+            self.copy(group, stage, "explanations.h5", ONCE, MAX_SHOWN)
         judged = self.combination.scores.get(label, {}).get("oracle")
         if judged is not None and self.outcomes[judged.key].succeeded:
-            self.copy(part, judged, "columns.h5", ORACLE_AFTER, SHOWN)
+            self.copy(part, judged, "columns.h5", ORACLE_AFTER, MAX_SHOWN)
             if "oracle" not in group:
-                self.copy(group, judged, "columns.h5", ORACLE, SHOWN)
+                self.copy(group, judged, "columns.h5", ORACLE, MAX_SHOWN)
 
     def write_latents(self, group: Any) -> None:
         """Write labels of test images, and where these lie in the plane of most variance."""
@@ -190,13 +192,13 @@ class Gallery:
         put_array(group, "space/positive", self.task.positives(targets[rows]))
         if self.outcomes[c.cases.key].succeeded:
             with self.open(c.cases, "cases.h5") as cases:
-                put_array(group, "space/start", plane.place(z[cases["position"][:SHOWN]]))
+                put_array(group, "space/start", plane.place(z[cases["position"][:MAX_SHOWN]]))
         for label, stage in c.explanations.items():
             if self.outcomes[stage.key].succeeded:
                 with self.open(stage, "explanations.h5") as made:
                     if "latent" in made:
                         part = group["explainers"][label.replace("/", SLASH)]
-                        put_array(part, "end", plane.place(made["latent"][:SHOWN]))
+                        put_array(part, "end", plane.place(made["latent"][:MAX_SHOWN]))
 
 
 @dataclass(frozen=True)

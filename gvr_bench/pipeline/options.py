@@ -1,4 +1,4 @@
-"""How a run is carried out."""
+"""How a run is computed: device, batch size, what to reuse."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gvr_bench.core.errors import UsageError
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; nothing in it changes a result beyond rounding.
+    """How a run is computed; nothing in it changes a result beyond rounding.
 
-    `recompute` names stage kinds or components to compute again, or `all`. `process_group` are the processes
-    that train together, where there are several.
+    `recompute` names stage kinds or components to compute again, or `all`. `process_group` are the
+    processes that train together, None for one.
     """
 
     device: torch.device

@@ -1,4 +1,4 @@
-"""Walk the plan: reuse what is stored, compute the rest, write the run folder."""
+"""Walks the plan: reuses what is cached, computes the rest, writes the run folder."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from gvr_bench.pipeline.worker import Worker
 from gvr_bench.registry.registry import Registry
 from gvr_bench.results.records import Record, write_records
 
-MENDED = 3  # times that one stage is computed again because it is damaged
+MAX_RECOMPUTED = 3  # times that one stage is computed again because it is damaged
 
 
 class Runner:
-    """Runs one plan in one cache; `stop` tells when the user asks to end early.
+    """Runs one plan in one cache; `stop` is set when the user ends it early.
 
-    It knows which stage is ready and what follows from how it ended; `executor` computes it, by
+    It decides which stage is ready and what follows from its outcome; `executor` computes it, by
     default in this process.
     """
 
@@ -49,19 +49,19 @@ class Runner:
         plan: Plan,
         cache: ArtifactCache,
         registry: Registry,
-        how: RunOptions,
+        options: RunOptions,
         stop: Stop | None = None,
         executor: Executor | None = None,
     ) -> None:
         self.plan = plan
         self.cache = cache
         self.registry = registry
-        self.options = how
+        self.options = options
         self.stop = stop or Stop()
-        self.worker = Worker(cache, how, self.stop)
+        self.worker = Worker(cache, options, self.stop)
         self.executor = executor or LocalExecutor(self.worker)
         self.outcomes: dict[str, Outcome] = {}
-        self.to_recompute = plan.stages_to_recompute(how.recompute)
+        self.to_recompute = plan.stages_to_recompute(options.recompute)
         self.refreshed: set[str] = set()
         self.recomputed: Counter[str] = Counter()
         self.records: list[Record] = []
@@ -80,46 +80,46 @@ class Runner:
                 refuse_misfits(combination)
 
     def run(self, console: Console) -> dict[str, Outcome]:
-        """Bring every stage to an end and return how each ended, by key.
+        """Compute or reuse every stage, and return how each ended, by key.
 
-        One stage failing leaves those running that do not need it. What is damaged in the cache is
-        computed again, with what follows from it. Raises `DataError` or `UsageError` for data and
-        settings that are unsuitable, `CacheError` for a full disk.
+        If a stage fails, those that do not need it go on. Damaged stages are computed again, with
+        what depends on them. Raises `DataError` or `UsageError` for unsuitable data and settings,
+        `CacheError` for a full disk.
         """
         display = Display(console, len(self.plan.stages))
         with self.executor:
             while damaged := self.run_ready(display):
-                for found in damaged:
-                    self.recompute_corrupt(found, display)
+                for error in damaged:
+                    self.recompute_corrupt(error, display)
         cached = sum(outcome.status == "cached" for outcome in self.outcomes.values())
         if cached:
             console.print(f"{cached} of {len(self.plan.stages)} stages were in the cache")
         return self.outcomes
 
     def write(self, out: Path, began: float, console: Console) -> None:
-        """Write the run folder; what turns out to be damaged is computed again."""
+        """Write the run folder, computing damaged stages again."""
         while True:
             try:
                 self.records = write_run(
                     out, self.plan, self.cache, self.outcomes, self.options, began
                 )
                 return
-            except CorruptStageError as found:
-                self.recompute_corrupt(found, Display(console, len(self.plan.stages)))
+            except CorruptStageError as error:
+                self.recompute_corrupt(error, Display(console, len(self.plan.stages)))
                 self.run(console)
 
     def notify_plugins(self, out: Path, console: Console) -> None:
-        """Tell plugins that the run has ended and its folder is whole."""
-        told = {
+        """Tell plugins that the run has ended and its folder is complete."""
+        details = {
             "folder": out,
             "records": [asdict(record) for record in self.records],
             "stages": [self.describe_stage(stage) for stage in self.plan.stages],
         }
-        for warning in self.registry.notify("gvr_run_finished", told):
+        for warning in self.registry.notify("gvr_run_finished", details):
             Display(console, len(self.plan.stages)).warn(warning)
 
     def describe_stage(self, stage: Stage) -> dict[str, Any]:
-        """Return what plugins are told of a stage that ended."""
+        """Return what plugins get to know of a stage that ended."""
         outcome = self.outcomes[stage.key]
         return {
             "kind": stage.kind,
@@ -131,7 +131,7 @@ class Runner:
         }
 
     def run_ready(self, display: Display) -> list[CorruptStageError]:
-        """Settle the stages that are not settled yet, or no longer are; return what is damaged.
+        """Run the stages that have no outcome yet, or no value any more; return the damaged ones.
 
         After damage nothing is started, so that what is damaged can be removed.
         """
@@ -144,13 +144,13 @@ class Runner:
                 return list(damaged.values())
             try:
                 stage, outcome = self.executor.next(display)
-            except CorruptStageError as found:
-                damaged.setdefault(found.stage.key, found)
+            except CorruptStageError as error:
+                damaged.setdefault(error.stage.key, error)
             else:
                 self.on_stage_end(stage, outcome, display)
 
     def start_ready(self, todo: Sequence[Stage], display: Display) -> list[Stage]:
-        """Settle or start the stages whose inputs are settled; return those that must wait."""
+        """Reuse or start the stages whose inputs are ready; return those that must wait."""
         waiting: dict[str, Stage] = {}
         for stage in todo:
             unsettled = {*waiting, *self.executor.running}
@@ -168,7 +168,7 @@ class Runner:
         return list(waiting.values())
 
     def on_stage_end(self, stage: Stage, outcome: Outcome, display: Display) -> None:
-        """Take note of how a stage ended, and tell."""
+        """Record an outcome, show it, and notify plugins."""
         self.outcomes[stage.key] = outcome
         display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
         for warning in self.registry.notify("gvr_stage_finished", self.describe_stage(stage)):
@@ -176,7 +176,7 @@ class Runner:
         self.stop.check()
 
     def resolve_cached(self, stage: Stage, display: Display) -> Outcome | None:
-        """Reuse or give up one stage; None for one that is to be computed."""
+        """Return the outcome of a stage that need not or cannot be computed; None otherwise."""
         for needed in stage.inputs.values():
             cause = self.outcomes[needed.key]
             if not cause.succeeded:
@@ -197,20 +197,20 @@ class Runner:
             display.warn(f"{stage} is {fault}; it is computed again")
         return None
 
-    def recompute_corrupt(self, found: CorruptStageError, display: Display) -> None:
-        """Remove what is damaged, so that it is computed again. Raises `CacheError`.
+    def recompute_corrupt(self, error: CorruptStageError, display: Display) -> None:
+        """Remove a damaged stage, so that it is computed again.
 
-        What is damaged again and again lies on a disk that cannot be trusted.
+        Raises `CacheError` if it is damaged again and again: the disk cannot be trusted.
         """
-        stage = found.stage
+        stage = error.stage
         if self.options.cached_only:
-            raise CacheError(f"{stage} is {found}; leave out --cached-only to compute it again")
+            raise CacheError(f"{stage} is {error}; leave out --cached-only to compute it again")
         self.recomputed[stage.key] += 1
-        if self.recomputed[stage.key] > MENDED:
+        if self.recomputed[stage.key] > MAX_RECOMPUTED:
             raise CacheError(
-                f"{stage} is {found}, though computed again {MENDED} times; check the disk"
+                f"{stage} is {error}, though computed again {MAX_RECOMPUTED} times; check the disk"
             )
-        display.warn(f"{stage} is {found}; it is computed again")
+        display.warn(f"{stage} is {error}; it is computed again")
         self.cache.delete_if_corrupt(stage)
 
 
@@ -219,7 +219,7 @@ def write_run(
     plan: Plan,
     cache: ArtifactCache,
     outcomes: Mapping[str, Outcome],
-    how: RunOptions,
+    options: RunOptions,
     began: float,
 ) -> list[Record]:
     """Write the run folder: spec, environment, cases, values and, last, the records returned."""
@@ -229,14 +229,14 @@ def write_run(
         {"kind": s.kind, "name": s.name, "title": f"{s}", "key": s.key, **asdict(outcomes[s.key])}
         for s in plan.stages
     ]
-    records = collect(plan, cache, outcomes, str(how.device))
+    records = collect(plan, cache, outcomes, str(options.device))
     write_json(
         out / "environment.json",
         {
             **versions(),
             "platform": platform.platform(),
             "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
-            "device": str(how.device),
+            "device": str(options.device),
             "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - began, 1),
             "command": shlex.join(["gvr-bench", *sys.argv[1:]]),

@@ -1,4 +1,4 @@
-"""A stage at work, and how the networks it needs are loaded."""
+"""What a step works with: its stage, its inputs' files, and the networks it loads."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics.prediction import PredictionScore
 
-AT_ONCE = 64  # images that a head sees, which may be large for its network
+DECODED_BATCH = 64  # images that a head sees, which may be large for its network
 
 
 @dataclasses.dataclass
 class StageContext:
-    """A stage at work: where its inputs are, where its value goes, how it is computed.
+    """A stage, the cache with its inputs, and the context it is computed in.
 
-    `earlier` are seconds that parts of it took which were not computed now.
+    `earlier` are the seconds that stored parts of it took before.
     """
 
     stage: Stage
@@ -59,7 +59,7 @@ class StageContext:
         return StoredImages(self.data(), split, self.dataset().task, self.ctx.device)
 
     def dataset(self) -> Dataset:
-        """Return the data set, with what is asked of its test images where that matters."""
+        """Return the data set, with the settings of the cases if the stage depends on them."""
         try:
             stage = self.stage.input("cases")
         except LookupError:
@@ -124,12 +124,14 @@ class Decoded(nn.Module):
         self.head = head
 
     def forward(self, z: Tensor) -> Tensor:
-        """Latents (N, D) -> outputs (N, K), `AT_ONCE` images at a time."""
-        return torch.cat([self.head(self.generator(part)) for part in torch.split(z, AT_ONCE)])
+        """Latents (N, D) -> outputs (N, K), `DECODED_BATCH` images at a time."""
+        return torch.cat(
+            [self.head(self.generator(part)) for part in torch.split(z, DECODED_BATCH)]
+        )
 
 
-def of_latents(head: Head, net: nn.Module, generator: nn.Module) -> nn.Module:
-    """Return a head's network as one of latents, whatever it sees."""
+def as_latent_head(head: Head, net: nn.Module, generator: nn.Module) -> nn.Module:
+    """Return the network of a head as one of latents, whatever it takes."""
     return Decoded(generator, net).eval() if head.sees == "images" else net
 
 
@@ -138,7 +140,7 @@ def load_head(stage_ctx: StageContext, generator: nn.Module) -> nn.Module:
     stage = stage_ctx.stage.input("head")
     head = cast(Head, stage.component)
     net = head.build(cast(int, generator.latent_dim), stage_ctx.dataset().task)
-    return of_latents(head, load_network(stage_ctx, stage, net), generator)
+    return as_latent_head(head, load_network(stage_ctx, stage, net), generator)
 
 
 def load_model(stage_ctx: StageContext) -> Model:
@@ -150,10 +152,7 @@ def load_model(stage_ctx: StageContext) -> Model:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """Where a prediction counts as positive (K,), and what is typical without the finding (K, K).
-
-    See `decide` for what they are.
-    """
+    """The `threshold` (K,) and `reference_value` (K, K) of a model, as `decide` defines them."""
 
     threshold: NDArray[np.float32]
     reference_value: NDArray[np.float32]
@@ -161,36 +160,35 @@ class Decision:
     def explanation_target(
         self, task: Task, source: NDArray[np.int64], target: NDArray[np.int64], device: torch.device
     ) -> ExplanationTarget:
-        """Ask about cases (N,)."""
+        """Return the target of cases (N,)."""
         columns = source, target, self.threshold[source], self.reference_value[source, target]
         return ExplanationTarget(task, *(torch.from_numpy(column).to(device) for column in columns))
 
 
 def read_decision(stage_ctx: StageContext, stage: Stage) -> Decision:
     """Read how a head or the oracle decides."""
-    found = read_json(stage_ctx.file(stage, "decision.json"))
-    return Decision(
-        *(np.asarray(found[name], np.float32) for name in ("threshold", "reference_value"))
-    )
+    content = read_json(stage_ctx.file(stage, "decision.json"))
+    names = "threshold", "reference_value"
+    return Decision(*(np.asarray(content[name], np.float32) for name in names))
 
 
-def cases_query(
+def read_targets(
     stage_ctx: StageContext, task: Task, source: NDArray[np.int64], target: NDArray[np.int64]
 ) -> ExplanationTarget:
-    """Return what is asked of cases, with the head's own decision thresholds."""
+    """Return the targets of cases (N,), with the head's own decision."""
     decision = read_decision(stage_ctx, stage_ctx.stage.input("head"))
     return decision.explanation_target(task, source, target, stage_ctx.ctx.device)
 
 
 @torch.no_grad()
 def batched(function: Callable[[Tensor], Tensor], x: Tensor, ctx: Context) -> Tensor:
-    """Apply networks to images (N, C, H, W) wherever they lie, a batch at a time."""
+    """Apply a function to images (N, C, H, W) on any device, a batch at a time."""
     parts = torch.split(x, ctx.batch_size)
     return torch.cat([function(part.to(ctx.device)) for part in parts])
 
 
-def labelled_rows(targets: NDArray[np.float32], split: str) -> NDArray[np.bool_]:
-    """Say which rows of a split's targets (N, columns) are labelled: (N,).
+def labelled_mask(targets: NDArray[np.float32], split: str) -> NDArray[np.bool_]:
+    """Return which rows of a split's targets (N, columns) are labelled: (N,).
 
     Raises `DataError` where none is.
     """

@@ -34,7 +34,7 @@ from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.steps.cost import growth, reset_peak
-from gvr_bench.pipeline.steps.shards import keep_part
+from gvr_bench.pipeline.steps.shards import compute_part_of
 
 BATCH_FACTOR = 4  # by which the batch size falls where memory runs out
 
@@ -169,7 +169,7 @@ def compute(
         try:
             if rows is not None:
                 assert step.sharded is not None
-                keep_part(stage_ctx, step.sharded, rows)
+                compute_part_of(stage_ctx, step.sharded, rows)
                 return Computed()
             note = step.run(stage_ctx) or ""
             break

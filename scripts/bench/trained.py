@@ -20,7 +20,7 @@ from gvr_bench.data.stored_images import to_float
 from gvr_bench.pipeline.options import RunOptions, choose_device
 from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.runner import Runner
-from gvr_bench.pipeline.stage_context import StageContext, cases_query, load_model
+from gvr_bench.pipeline.stage_context import StageContext, load_model, read_targets
 from gvr_bench.registry.registry import installed
 
 CASES = 1000  # test images asked about, at most
@@ -111,7 +111,7 @@ def load(explanations: dict[str, Stage], cache: ArtifactCache, device: torch.dev
         stage_ctx.file(stage.input("cases"), "cases.h5"), "image", "source_class", "target_class"
     )
     pixels = torch.from_numpy(cases["image"]).to(device)
-    target = cases_query(
+    target = read_targets(
         stage_ctx, stage_ctx.dataset().task, cases["source_class"], cases["target_class"]
     )
     with torch.no_grad():

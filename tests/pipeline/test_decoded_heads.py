@@ -19,7 +19,7 @@ from gvr_bench.core.errors import TrainingError, UsageError
 from gvr_bench.core.stage import Stage
 from gvr_bench.metrics import decoded_scores
 from gvr_bench.pipeline.preflight import refuse_unfit
-from gvr_bench.pipeline.stage_context import AT_ONCE, Decoded, load_model, of_latents
+from gvr_bench.pipeline.stage_context import DECODED_BATCH, Decoded, as_latent_head, load_model
 from gvr_bench.pipeline.steps.heads import (
     compute_head,
     compute_latents,
@@ -130,11 +130,11 @@ def scores_of(bank: Bank, head: Stage) -> dict[str, dict[str, Any]]:
     return {row["metric"]: row["score"] for row in rows if row["output"] == "all"}
 
 
-@pytest.mark.parametrize("n", [1, AT_ONCE, 2 * AT_ONCE + 1])
+@pytest.mark.parametrize("n", [1, DECODED_BATCH, 2 * DECODED_BATCH + 1])
 def test_a_head_that_sees_images_predicts_from_what_a_latent_decodes_to(n: int) -> None:
     generator, net = Blocks(), Brightest()
     z = torch.randn(n, 4, requires_grad=True)
-    outputs = of_latents(Sees(gvr.Settings()), net, generator)(z)
+    outputs = as_latent_head(Sees(gvr.Settings()), net, generator)(z)
     assert torch.equal(outputs, net(generator(z)))
     outputs.sum().backward()
     assert z.grad is not None
@@ -143,7 +143,7 @@ def test_a_head_that_sees_images_predicts_from_what_a_latent_decodes_to(n: int) 
 
 def test_a_head_that_reads_latents_is_left_alone() -> None:
     net = Brightest()
-    assert of_latents(Reads(gvr.Settings()), net, Blocks()) is net
+    assert as_latent_head(Reads(gvr.Settings()), net, Blocks()) is net
 
 
 def test_no_module_of_the_model_is_in_training_mode(bank: Bank) -> None:

@@ -40,7 +40,7 @@ from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_datasets.folder.dataset import ImageFolder
 
 files, root, killed_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-data.CHUNK, chunks.SLOW, read, count = 8, 0, data.Reader.read, 0
+data.CHUNK, chunks.MIN_SECONDS, read, count = 8, 0, data.Reader.read, 0
 
 def dying(self, *given):
     global count
@@ -63,7 +63,7 @@ with cache.lock(stage):
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "CHUNK", 16)
-    monkeypatch.setattr(chunks, "SLOW", 0)
+    monkeypatch.setattr(chunks, "MIN_SECONDS", 0)
 
 
 def pictures(folder: Path) -> Path:
@@ -171,7 +171,7 @@ def test_what_was_read_is_not_asked_for_again_and_the_bar_starts_there(tmp_path:
 def test_what_is_read_faster_than_it_would_be_kept_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "SLOW", 60)
+    monkeypatch.setattr(chunks, "MIN_SECONDS", 60)
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
     kept = checkpoints(bank, stage)

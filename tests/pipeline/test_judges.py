@@ -15,7 +15,7 @@ from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import class_autoencoders as module
 from gvr_bench.pipeline.steps.class_autoencoders import (
     Autoencoder,
-    compute_judges,
+    compute_class_autoencoders,
     reconstruction_errors,
     sides,
 )
@@ -32,12 +32,12 @@ def judge(bank: Bank, dataset: gvr.Dataset) -> StageContext:
     data = bank.data(dataset)
     cases = bank.cases(data)
     stage = bank.stage("class_autoencoders", data, cases)
-    bank.compute(stage, compute_judges)
+    bank.compute(stage, compute_class_autoencoders)
     return bank.stage_ctx(bank.stage("scores", stage, cases), batch_size=10)
 
 
 def names_of(stage_ctx: StageContext) -> list[str]:
-    return read_json(stage_ctx.file(stage_ctx.stage.input("class_autoencoders"), "judges.json"))
+    return read_json(stage_ctx.file(stage_ctx.stage.input("class_autoencoders"), "sides.json"))
 
 
 def weights_of(stage_ctx: StageContext) -> dict[str, torch.Tensor]:
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_judges_killed_or_not(tmp_path: Path, short
     bank = Bank(tmp_path / "parts", 1)
     data = bank.data(Squares(BINARY))
     stage = bank.stage("class_autoencoders", data, bank.cases(data))
-    resumed = bank.resumed(stage, compute_judges, killed_at=2)
+    resumed = bank.resumed(stage, compute_class_autoencoders, killed_at=2)
     first, again, others = weights_of(whole), weights_of(resumed), weights_of(other)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], others[name]) for name in first)

@@ -54,7 +54,7 @@ def test_the_judges_stop_at_the_step(bank: Bank, monkeypatch) -> None:
     data = bank.data(Squares(BINARY))
     stage = bank.stage("class_autoencoders", data, bank.cases(data))
     with pytest.raises(TrainingError, match="mse became nan at step 2 of"):
-        bank.compute(stage, class_autoencoders.compute_judges)
+        bank.compute(stage, class_autoencoders.compute_class_autoencoders)
 
 
 class Fickle(gvr.Generator):

@@ -23,7 +23,7 @@ from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import shards as parts
 from gvr_bench.pipeline.steps.perturbed_explanations import DRAWS, Noise
 from gvr_bench.pipeline.steps.scores import failure, join_values
-from gvr_bench.pipeline.steps.shards import Arrays, Work, cut, in_parts, keep_part
+from gvr_bench.pipeline.steps.shards import Arrays, Work, compute_part_of, cut, in_parts
 
 IN_PARTS = ("--max-cases", "10", "--batch-size", "1")  # parts of four cases
 CLOCKS = {"seconds_per_image", "peak_memory_mb"}
@@ -31,7 +31,7 @@ CLOCKS = {"seconds_per_image", "peak_memory_mb"}
 
 @pytest.fixture
 def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
-    monkeypatch.setattr(parts, "SLOW", 0.0)
+    monkeypatch.setattr(parts, "MIN_SECONDS", 0.0)
     return Bank(tmp_path / "cache")
 
 
@@ -120,7 +120,7 @@ def test_parts_of_another_size_are_not_mixed(bank: Bank, cases: Stage) -> None:
 def test_what_is_soon_computed_again_is_not_kept(
     bank: Bank, cases: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "SLOW", 60.0)
+    monkeypatch.setattr(parts, "MIN_SECONDS", 60.0)
     stage_ctx = at_work(bank, cases)
     rows_of(stage_ctx, Counting())
     assert not kept(stage_ctx)
@@ -134,8 +134,8 @@ def test_a_stage_of_one_part_keeps_none(bank: Bank, cases: Stage) -> None:
 
 def test_a_part_that_another_process_kept_is_joined(bank: Bank, cases: Stage) -> None:
     alone, other = Counting(), Counting()
-    keep_part(at_work(bank, cases), other.prepare, slice(4, 8))
-    keep_part(at_work(bank, cases), other.prepare, slice(4, 8))
+    compute_part_of(at_work(bank, cases), other.prepare, slice(4, 8))
+    compute_part_of(at_work(bank, cases), other.prepare, slice(4, 8))
     assert other.done == [(4, 8)]
     assert rows_of(at_work(bank, cases), alone) == list(range(8))
     assert alone.done == [(0, 4)]
@@ -143,7 +143,7 @@ def test_a_part_that_another_process_kept_is_joined(bank: Bank, cases: Stage) ->
 
 def test_where_memory_is_short_a_part_is_kept_in_smaller_ones(bank: Bank, cases: Stage) -> None:
     other = Counting()
-    keep_part(at_work(bank, cases), other.prepare, slice(0, 8))
+    compute_part_of(at_work(bank, cases), other.prepare, slice(0, 8))
     assert other.done == [(0, 4), (4, 8)]
 
 
@@ -214,7 +214,7 @@ def test_a_run_killed_between_parts_gives_the_records_of_one_that_was_not(
     packages: Packages,
     use_packages: Callable[[], None],
 ) -> None:
-    monkeypatch.setattr(parts, "SLOW", 0.0)
+    monkeypatch.setattr(parts, "MIN_SECONDS", 0.0)
     packages.explainer("dropping", "dropping", DROPPING)
     use_packages()
     wanted = {"explainer": ["dropping", "gvr:steps=3"], "groups": ("truth", "validity", "sanity")}

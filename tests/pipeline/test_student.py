@@ -24,18 +24,18 @@ from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.steps import student as students
 from gvr_bench.pipeline.steps.student import (
-    SIDE,
-    Lessons,
+    MAX_SIZE,
     Student,
+    TrainingSet,
     agreement,
     attention_targets,
     balanced,
-    compute_lessons,
     compute_student,
+    compute_student_training_set,
     decisions,
     images_needed,
-    lesson_loss,
-    teach,
+    student_loss,
+    train_students,
 )
 from gvr_bench.registry.registry import installed
 
@@ -54,11 +54,11 @@ def patches(n: int, seed: int) -> tuple[Tensor, Tensor]:
     return (0.5 * signs + torch.randn(n, WIDE, WIDE, generator=rng))[:, None], label
 
 
-def lessons(n: int = 40) -> Lessons:
-    return Lessons(*patches(n, seed=0))
+def examples(n: int = 40) -> TrainingSet:
+    return TrainingSet(*patches(n, seed=0))
 
 
-def with_maps(plain: Lessons, kind: str) -> Lessons:
+def with_maps(plain: TrainingSet, kind: str) -> TrainingSet:
     attribution = torch.zeros(len(plain), WIDE, WIDE)
     if kind == "random":
         attribution.normal_(generator=torch.Generator().manual_seed(1))
@@ -70,9 +70,9 @@ def with_maps(plain: Lessons, kind: str) -> Lessons:
 @pytest.fixture(scope="module")
 def learnt() -> Mapping[str, np.ndarray]:
     """Agreement (students, numbers of images) by the maps that the students were given."""
-    plain, unseen = lessons(), patches(300, seed=2)
+    plain, unseen = examples(), patches(300, seed=2)
     given = {"none": plain} | {k: with_maps(plain, k) for k in ("true", "random")}
-    taught = {k: teach(v, [20, 40], 0, gvr.Context(CPU)) for k, v in given.items()}
+    taught = {k: train_students(v, [20, 40], 0, gvr.Context(CPU)) for k, v in given.items()}
     return {k: agreement(v, *unseen).mean(axis=2) for k, v in taught.items()}
 
 
@@ -112,7 +112,7 @@ def weights(taught: list[list[Student]]) -> Tensor:
 @pytest.mark.usefixtures("hurried")
 def test_the_same_seed_gives_the_same_students_and_another_gives_others() -> None:
     def taught(seed: int, draws: int) -> Tensor:
-        return weights(teach(lessons(), [10, 20], seed, gvr.Context(CPU, seed=draws)))
+        return weights(train_students(examples(), [10, 20], seed, gvr.Context(CPU, seed=draws)))
 
     assert taught(0, 1).equal(taught(0, 2))  # whatever the explainer, the draws are alike
     assert not taught(0, 1).equal(taught(1, 1))
@@ -120,21 +120,21 @@ def test_the_same_seed_gives_the_same_students_and_another_gives_others() -> Non
 
 @pytest.mark.usefixtures("hurried")
 def test_empty_maps_are_no_maps() -> None:
-    plain = lessons()
+    plain = examples()
     empty = dataclasses.replace(plain, attribution=torch.zeros(len(plain), WIDE, WIDE))
-    alone, taught = (weights(teach(v, [10], 0, gvr.Context(CPU))) for v in (plain, empty))
+    alone, taught = (weights(train_students(v, [10], 0, gvr.Context(CPU))) for v in (plain, empty))
     assert alone.allclose(taught)
-    pulled = weights(teach(with_maps(plain, "true"), [10], 0, gvr.Context(CPU)))
+    pulled = weights(train_students(with_maps(plain, "true"), [10], 0, gvr.Context(CPU)))
     assert not alone.allclose(pulled)
 
 
 @pytest.mark.usefixtures("hurried")
 def test_a_student_sees_no_image_beyond_its_number() -> None:
     def taught(wrong: int | None) -> Tensor:
-        plain = lessons()
+        plain = examples()
         if wrong is not None:
             plain.label[wrong] = 1 - plain.label[wrong]
-        return weights(teach(plain, [10], 0, gvr.Context(CPU)))[:, 0]
+        return weights(train_students(plain, [10], 0, gvr.Context(CPU)))[:, 0]
 
     right = taught(None)
     seen = torch.stack([(taught(i) != right).any(dim=1) for i in range(40)])
@@ -159,12 +159,14 @@ def test_killed_students_end_where_they_would_have_ended(tmp_path: Path) -> None
         if done == 3:
             raise KilledError
 
-    whole = weights(teach(lessons(), [10, 20], 0, gvr.Context(CPU)))
+    whole = weights(train_students(examples(), [10, 20], 0, gvr.Context(CPU)))
     kept = FileCheckpoints(tmp_path, 0)
     with pytest.raises(KilledError):
-        teach(lessons(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept, progress=kill))
+        train_students(examples(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept, progress=kill))
     assert kept.load()[0] == 3
-    assert weights(teach(lessons(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept))).equal(whole)
+    assert weights(
+        train_students(examples(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept))
+    ).equal(whole)
 
 
 def test_a_map_becomes_shares_of_its_size_whatever_its_sign() -> None:
@@ -176,17 +178,17 @@ def test_a_map_becomes_shares_of_its_size_whatever_its_sign() -> None:
 def test_attention_on_the_map_costs_nothing_more() -> None:
     x, label = patches(3, seed=0)
     student = Student(x)
-    plain = lesson_loss(student, x, label, None)
+    plain = student_loss(student, x, label, None)
     where = student(x)[1].exp().detach()
-    assert lesson_loss(student, x, label, where).item() == pytest.approx(plain.item(), abs=1e-5)
+    assert student_loss(student, x, label, where).item() == pytest.approx(plain.item(), abs=1e-5)
     elsewhere = where.roll(1, dims=0)
-    assert lesson_loss(student, x, label, elsewhere) > plain + 1e-6
+    assert student_loss(student, x, label, elsewhere) > plain + 1e-6
 
 
 @pytest.mark.parametrize("size", [8, 16, 28, 32, 128])
 def test_a_student_looks_at_few_places_whatever_the_size_of_the_image(size: int) -> None:
-    x = students.reduced(torch.rand(2, 3, size, size))
-    assert x.shape[-1] <= SIDE
+    x = students.downscaled(torch.rand(2, 3, size, size))
+    assert x.shape[-1] <= MAX_SIZE
     student = Student(x)
     logits, attention = student(x)
     assert logits.shape == (2,)
@@ -228,7 +230,7 @@ Make = Callable[[str], StageContext]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Make the lessons stage of an explainer, or of none, after a tiny model."""
+    """Make the examples stage of an explainer, or of none, after a tiny model."""
     cache = ArtifactCache(tmp_path_factory.mktemp("cache"))
     plan = plan_of(installed(), explainer=["saliency", "edge"])
     main = {"data", "cases", "generator", "encoder", "latents", "head"}
@@ -256,7 +258,7 @@ def test_a_model_that_sees_the_finding_nowhere_teaches_nobody(model: Make) -> No
     try:
         write_json(file, found | {"threshold": [1e9]})
         with pytest.raises(Unsupported, match="0 training images on one side"):
-            compute_lessons(stage_ctx)
+            compute_student_training_set(stage_ctx)
     finally:
         write_json(file, found)
 
@@ -264,7 +266,7 @@ def test_a_model_that_sees_the_finding_nowhere_teaches_nobody(model: Make) -> No
 def test_every_explainer_teaches_by_the_same_images(model: Make) -> None:
     made = {}
     for name in ("saliency", "edge", "labels only"):
-        compute_lessons(model(name))
+        compute_student_training_set(model(name))
         made[name] = read_arrays(model(name).out("student_training_set.h5"))
     first = made["saliency"]
     n = len(first["position"])
@@ -280,7 +282,7 @@ def test_every_explainer_teaches_by_the_same_images(model: Make) -> None:
 def test_the_teacher_is_the_model_itself_not_the_label(model: Make) -> None:
     stage_ctx = model("saliency")
     net = students.load_model(stage_ctx)
-    target = students.question(stage_ctx, len(stage_ctx.images("test")))
+    target = students.common_target(stage_ctx, len(stage_ctx.images("test")))
     with torch.no_grad():
         asked = target.predicts_source(net(stage_ctx.images("test")[torch.arange(len(target))]))
     assert (decisions(stage_ctx, "test") == asked.numpy()).all()
@@ -288,7 +290,7 @@ def test_the_teacher_is_the_model_itself_not_the_label(model: Make) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_students_are_asked_about_unseen_images(model: Make) -> None:
-    compute_lessons(model("edge"))
+    compute_student_training_set(model("edge"))
     stage_ctx = model("edge")
     stage = Stage("student", "edge", "1", {}, (stage_ctx.stage,), stage_ctx.stage.seed)
     student = dataclasses.replace(stage_ctx, stage=stage)

@@ -10,8 +10,8 @@ from gvr_bench.pipeline.stage_context import Step
 
 def _declared() -> dict[str, Step]:
     modules = (
-        importlib.import_module(f"{__name__}.{found.name}")
-        for found in pkgutil.iter_modules(__path__)
+        importlib.import_module(f"{__name__}.{module.name}")
+        for module in pkgutil.iter_modules(__path__)
     )
     return {step.kind: step for module in modules for step in getattr(module, "STEPS", ())}
 

@@ -1,7 +1,6 @@
-"""Judges of realism: autoencoders that have only seen one side of the task.
+"""Autoencoders that were each trained on one side of the task, to measure realism.
 
-An image that the judge of the target side restores better than that of the source side looks like
-the target side. Source: Van Looveren and Klaise 2019 (IM1).
+An image looks like the target side if the autoencoder of that side restores it better. Source: Van Looveren and Klaise 2019 (IM1).
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from gvr_bench.core.types import ImageSpec, Task
 from gvr_bench.pipeline.stage_context import StageContext, Step, batched, load_network
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 
-FEWEST = 20  # images of a side; fewer teach nothing
+MIN_IMAGES = 20  # of a side, to train on
 WIDTH = 16  # channels of the largest maps
-WIDEST = 64
+MAX_WIDTH = 64
 BOTTLENECK = 16
 BATCH = 64
 OPTIMIZER_STEPS = 300
@@ -44,7 +43,7 @@ class Side(NamedTuple):
 
 
 def sides(task: Task, source: int, target: int) -> tuple[Side, Side]:
-    """Return the target side and the source side of a question."""
+    """Return the target side and the source side of a case."""
     if task.kind == "multiclass":
         return Side(target, True), Side(source, True)
     return Side(source, False), Side(source, True)
@@ -56,7 +55,7 @@ class Autoencoder(nn.Module):
     def __init__(self, image: ImageSpec) -> None:
         super().__init__()
         halvings = max(1, math.floor(math.log2(image.size / 4)))
-        widths = [min(WIDEST, WIDTH * 2**i) for i in range(halvings)]
+        widths = [min(MAX_WIDTH, WIDTH * 2**i) for i in range(halvings)]
         self.edges = [math.ceil(image.size / 2**i) for i in range(halvings + 1)]
         self.down = nn.ModuleList(
             nn.Conv2d(narrow, wide, 3, 2, 1)
@@ -84,29 +83,29 @@ class Autoencoder(nn.Module):
         return maps
 
 
-def squared_error(judge: nn.Module, x: Tensor) -> Tensor:
-    """Squared distance of images (N, C, H, W) from what a judge makes of them: (N,)."""
-    error: Tensor = (x - judge(x).float()).square().flatten(1).sum(1)
+def squared_error(autoencoder: nn.Module, x: Tensor) -> Tensor:
+    """Squared distance of images (N, C, H, W) from their reconstruction: (N,)."""
+    error: Tensor = (x - autoencoder(x).float()).square().flatten(1).sum(1)
     return error
 
 
-def compute_judges(stage_ctx: StageContext) -> None:
-    """Train one autoencoder on the training images of each side that the cases ask about."""
-    rows = {str(side): rows_of(stage_ctx, side) for side in asked_sides(stage_ctx)}
-    enough = {name: index for name, index in rows.items() if len(index) >= FEWEST}
+def compute_class_autoencoders(stage_ctx: StageContext) -> None:
+    """Train one autoencoder on the training images of each side of the cases."""
+    rows = {str(side): rows_of(stage_ctx, side) for side in sides_of_cases(stage_ctx)}
+    enough = {name: index for name, index in rows.items() if len(index) >= MIN_IMAGES}
     class_autoencoders = seeded(lambda: build(stage_ctx, enough), stage_ctx.ctx)
     if enough:
-        train_judges(class_autoencoders, enough, stage_ctx)
+        train_autoencoders(class_autoencoders, enough, stage_ctx)
     save_network(stage_ctx, class_autoencoders)
-    write_json(stage_ctx.out("judges.json"), list(enough))
+    write_json(stage_ctx.out("sides.json"), list(enough))
 
 
-def asked_sides(stage_ctx: StageContext) -> list[Side]:
-    """Return both sides of every question, each once."""
+def sides_of_cases(stage_ctx: StageContext) -> list[Side]:
+    """Return both sides of every case, each once."""
     cases = stage_ctx.arrays("cases", "source_class", "target_class")
-    asked = zip(cases["source_class"].tolist(), cases["target_class"].tolist(), strict=True)
+    pairs = zip(cases["source_class"].tolist(), cases["target_class"].tolist(), strict=True)
     task = stage_ctx.dataset().task
-    return sorted({side for pair in asked for side in sides(task, *pair)})
+    return sorted({side for pair in pairs for side in sides(task, *pair)})
 
 
 def rows_of(stage_ctx: StageContext, side: Side) -> Tensor:
@@ -118,14 +117,14 @@ def rows_of(stage_ctx: StageContext, side: Side) -> Tensor:
 
 
 def build(stage_ctx: StageContext, names: Iterable[str]) -> nn.ModuleDict:
-    """Return an untrained judge for each side."""
+    """Return an untrained autoencoder for each side."""
     return nn.ModuleDict({name: Autoencoder(stage_ctx.dataset().image) for name in names})
 
 
-def train_judges(
+def train_autoencoders(
     class_autoencoders: nn.Module, rows: Mapping[str, Tensor], stage_ctx: StageContext
 ) -> None:
-    """Minimise each judge's squared error on its own images, all judges in step."""
+    """Minimise the squared error of each on its own images, all in step."""
     ctx, images = stage_ctx.ctx, stage_ctx.images("train")
     longest = max(len(index) for index in rows.values())
     steps = min(OPTIMIZER_STEPS, EPOCHS * math.ceil(longest / BATCH))
@@ -159,13 +158,13 @@ def train_judges(
 def reconstruction_errors(
     stage_ctx: StageContext, x: Tensor, source: NDArray[np.int64], target: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor]:
-    """Return the squared error of the target side's and of the source side's judge.
+    """Return the squared errors of the target side's and of the source side's autoencoder.
 
-    Images `x` (N, C, H, W) in [-1, 1] with what is asked of each, `source` and `target` (N,) ->
-    two of (N,) on the device; NaN where a side had too few training images for a judge.
+    Images `x` (N, C, H, W) in [-1, 1] with their classes `source` and `target` (N,) -> two of (N,)
+    on the device; NaN where a side has too few training images.
     """
     stage, task = stage_ctx.stage.input("class_autoencoders"), stage_ctx.dataset().task
-    names = read_json(stage_ctx.file(stage, "judges.json"))
+    names = read_json(stage_ctx.file(stage, "sides.json"))
     class_autoencoders = load_network(stage_ctx, stage, build(stage_ctx, names))
     both = [sides(task, *pair) for pair in zip(source.tolist(), target.tolist(), strict=True)]
     errors = torch.full((2, len(x)), torch.nan, device=stage_ctx.ctx.device)
@@ -177,4 +176,6 @@ def reconstruction_errors(
     return errors[0], errors[1]
 
 
-STEPS = (Step("class_autoencoders", compute_judges, inputs=("data", "cases"), trains=True),)
+STEPS = (
+    Step("class_autoencoders", compute_class_autoencoders, inputs=("data", "cases"), trains=True),
+)

@@ -1,4 +1,4 @@
-"""Stages that read a data set: its images, and the cases that are explained."""
+"""The stages that read a data set: its images, and the cases that are explained."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ def write_split(
     """Write the images of a split that can be read, with their columns."""
     shape = (len(split), image.channels, image.size, image.size)
     images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
-    kept = Chunks(stage_ctx, shape[1:])
+    chunks = Chunks(stage_ctx, shape[1:])
     rows: list[NDArray[np.int64]] = []
     filled = 0
     step = min(CHUNK, max(1, CHUNK_BYTES // math.prod(shape[1:])))
     for start in range(0, len(split), step):
         index = np.arange(start, min(start + step, len(split)))
-        chunk = kept.load(name, start, len(index))
+        chunk = chunks.load(name, start, len(index))
         if chunk is None:
             stage_ctx.ctx.progress(reader.seen, reader.total, name)
             began = time.monotonic()
             chunk = reader.read(name, split, index)
-            kept.save(name, start, chunk, time.monotonic() - began)
+            chunks.save(name, start, chunk, time.monotonic() - began)
         reader.take(chunk, len(index))
         images[filled : filled + len(chunk.rows)] = chunk.images
         filled += len(chunk.rows)
@@ -77,7 +77,7 @@ def write_split(
 
 
 class Reader:
-    """Reads images of a data set, and keeps account of those that cannot be read.
+    """Reads images of a data set, and counts those that cannot be read.
 
     `limit` is the share of the `total` that may be left out.
     """
@@ -109,12 +109,12 @@ class Reader:
             return Chunk(rest, split.images(rest), skips)
 
     def take(self, chunk: Chunk, count: int) -> None:
-        """Keep account of a chunk of so many images, whether it is read now or was before."""
+        """Count a chunk of so many images, whether it is read now or was before."""
         self.seen += count
         self.skipped += chunk.skipped
 
     def refusal(self, error: DataError, count: int, bad: int) -> DataError:
-        """Say that more cannot be read than may be left out, `bad` so far with these `count`."""
+        """Return the error for too many unreadable images: `bad` so far with these `count`."""
         if self.limit == 0:
             return error
         return DataError(
@@ -123,7 +123,7 @@ class Reader:
         )
 
     def note(self) -> str:
-        """Say what was left out; empty where nothing was."""
+        """Describe what was left out; empty if nothing was."""
         if not self.skipped:
             return ""
         first = self.skipped[0]
@@ -155,7 +155,7 @@ def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 
 def compute_cases(stage_ctx: StageContext) -> None:
-    """Choose the test images that are explained, and write what is known of them."""
+    """Choose the test images that are explained, and write them with their ground truth."""
     dataset = stage_ctx.dataset()
     split = readable(dataset.split("test"), *stage_ctx.arrays("data", "test/sample_ids").values())
     position, source = choose_cases(split, dataset.task, stage_ctx.stage.settings["max_cases"])
@@ -189,8 +189,8 @@ def choose_cases(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return positions and outputs of at most `limit` positive pairs, outputs taking turns.
 
-    For multiclass only the source class is asked about. The order is that of the data set, so
-    that a larger limit only adds cases.
+    For multiclass only the source class counts. The order is that of the data set, so that a
+    larger limit only adds cases.
     """
     positive = task.positives(split.targets)  # (N, K)
     outputs = range(len(task.outputs)) if task.source is None else [task.source]

@@ -14,17 +14,17 @@ from gvr_bench.core.components import Explainer
 from gvr_bench.core.errors import PluginError
 from gvr_bench.core.types import Explanation, ExplanationTarget, Model
 from gvr_bench.data.stored_images import to_bytes, to_float
-from gvr_bench.pipeline.stage_context import StageContext, Step, cases_query, load_model
+from gvr_bench.pipeline.stage_context import StageContext, Step, load_model, read_targets
 from gvr_bench.pipeline.steps.cost import Cost, measuring
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts, joined
 from gvr_bench.registry.explainer_contract import MutationGuard, explanation_violations
 
-SHOWN = 500  # cases that a report shows, at most
+MAX_SHOWN = 500  # cases that a report shows
 TRAJECTORY = ("trajectory", "trajectory_prediction")
 
 
 def compute_explanations(stage_ctx: StageContext) -> None:
-    """Explain every case, and ask the model again about each counterfactual."""
+    """Explain every case, and let the model predict each counterfactual."""
     trajectories = []
     with writing_arrays(stage_ctx.out("explanations.h5")) as file:  # part by part, for memory
         total = count_cases(stage_ctx.cache, stage_ctx.stage)
@@ -40,28 +40,28 @@ def explaining(stage_ctx: StageContext) -> Work:
     """Load the model, and explain two cases so that what comes first is not timed."""
     explainer = cast(Explainer, stage_ctx.stage.component)
     model = load_model(stage_ctx)
-    explain(explainer, model, *asked_cases(stage_ctx, slice(0, 2)), stage_ctx)
+    explain(explainer, model, *read_cases(stage_ctx, slice(0, 2)), stage_ctx)
 
     def work(rows: slice) -> Arrays:
-        made, trajectories = [], []
+        results, trajectories = [], []
         for batch in batches(stage_ctx, rows):
-            x, target = asked_cases(stage_ctx, batch)
+            x, target = read_cases(stage_ctx, batch)
             with measuring(model, stage_ctx.ctx.device) as cost:
                 answer = explain(explainer, model, x, target, stage_ctx)
-            made.append(gather(model, x, target, answer) | per_image(cost, len(x)))
-            if answer.trajectory is not None and batch.start < SHOWN:
+            results.append(gather(model, x, target, answer) | per_image(cost, len(x)))
+            if answer.trajectory is not None and batch.start < MAX_SHOWN:
                 trajectories.append(
-                    trajectory(model, answer.trajectory[: SHOWN - batch.start], target)
+                    trajectory(model, answer.trajectory[: MAX_SHOWN - batch.start], target)
                 )
-        return joined(made) | (joined(trajectories) if trajectories else {})
+        return joined(results) | (joined(trajectories) if trajectories else {})
 
     return work
 
 
-def asked_cases(stage_ctx: StageContext, rows: slice) -> tuple[Tensor, ExplanationTarget]:
-    """Read cases: images (N, C, H, W), and what is asked of each."""
+def read_cases(stage_ctx: StageContext, rows: slice) -> tuple[Tensor, ExplanationTarget]:
+    """Read cases: images (N, C, H, W), and their targets."""
     cases = stage_ctx.arrays("cases", "image", "source_class", "target_class", rows=rows)
-    target = cases_query(
+    target = read_targets(
         stage_ctx, stage_ctx.dataset().task, cases["source_class"], cases["target_class"]
     )
     return to_float(torch.from_numpy(cases["image"]).to(stage_ctx.ctx.device)), target
@@ -83,24 +83,24 @@ def explain(
 
 
 @torch.no_grad()
-def gather(model: Model, x: Tensor, target: ExplanationTarget, made: Explanation) -> Arrays:
-    """Collect a batch's arrays: the explanation, and the model's word before and after it."""
+def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Explanation) -> Arrays:
+    """Collect a batch's arrays: the explanation, and the predictions before and after it."""
     start = model.encoder(x)
     reconstruction, before = model.generator(start), model.head(start)
     arrays: dict[str, Tensor | None] = {
-        "attribution": made.attribution,
+        "attribution": explanation.attribution,
         "start": start,
         "reconstruction": reconstruction,
         "prediction": target.source_output(target.task.activate(before)),
         "predicts_source": target.predicts_source(before),
-        "counterfactual": made.counterfactual,
-        "latent": made.latent,
-        "steps": made.steps,
-        "success": made.success,
+        "counterfactual": explanation.counterfactual,
+        "latent": explanation.latent,
+        "steps": explanation.steps,
+        "success": explanation.success,
     }
-    if made.counterfactual is not None:
-        again = model(made.counterfactual)
-        after = again if made.latent is None else model.head(made.latent)
+    if explanation.counterfactual is not None:
+        again = model(explanation.counterfactual)
+        after = again if explanation.latent is None else model.head(explanation.latent)
         arrays |= {
             "prediction_after": target.source_output(target.task.activate(after)),
             "prediction_reencoded": target.source_output(target.task.activate(again)),
@@ -109,14 +109,14 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, made: Explanation
             "reencoded_reached_target": target.reached_target(again),
         }
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
-    if made.reason is not None:
-        known["reason"] = np.asarray(made.reason, np.str_)
+    if explanation.reason is not None:
+        known["reason"] = np.asarray(explanation.reason, np.str_)
     return known
 
 
 @torch.no_grad()
 def trajectory(model: Model, path: Tensor, target: ExplanationTarget) -> Arrays:
-    """Show the way of latents (N, P, D): `path` (N, P, C, H, W) uint8, `trajectory_prediction` (N, P)."""
+    """Decode the latents of a search (N, P, D): `path` (N, P, C, H, W) uint8, `trajectory_prediction` (N, P)."""
     n = len(path)
     pictures, predictions = [], []
     for z in path.unbind(1):

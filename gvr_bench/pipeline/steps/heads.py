@@ -16,28 +16,28 @@ from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.components import Head
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.core.training import translate
-from gvr_bench.core.types import SPLITS, ExplanationTarget, Latents, Task
+from gvr_bench.core.types import SPLITS, Latents, Task
 from gvr_bench.metrics import decoded_scores, predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.pipeline.stage_context import (
-    AT_ONCE,
+    DECODED_BATCH,
     Decoded,
     StageContext,
     Step,
+    as_latent_head,
     freeze,
-    labelled_rows,
+    labelled_mask,
     load_encoder,
     load_generator,
     load_head,
-    of_latents,
     read_decision,
     write_scores,
 )
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 
 COLUMNS = "targets", "sample_ids", "patient_ids"
-PART = 512  # images that are encoded between two writes
-WIDER = 4  # times the images of a batch are encoded at once: it takes no gradients
+WRITE_INTERVAL = 512  # images that are encoded between two writes
+ENCODING_FACTOR = 4  # times the images of a batch are encoded at once: it takes no gradients
 
 
 @torch.no_grad()
@@ -64,13 +64,13 @@ def write_latents(
         round(stage_ctx.stage.settings["shift"] * stage_ctx.dataset().image.size),
     )
     total = (1 + copies) * n
-    for part in stage_ctx.ctx.batches(total, PART):
+    for part in stage_ctx.ctx.batches(total, WRITE_INTERVAL):
         index = torch.arange(part.start, part.stop)
         rng = stage_ctx.ctx.rng(split, part.start)
         x = images[index % n]
         moved = translate(x, shift, rng)
         x = torch.where((index >= n).view(-1, 1, 1, 1).to(x.device), moved, x)
-        chunks = torch.split(x, WIDER * stage_ctx.ctx.batch_size)
+        chunks = torch.split(x, ENCODING_FACTOR * stage_ctx.ctx.batch_size)
         z = torch.cat([encoder(chunk) for chunk in chunks]).float().view(len(x), dim)
         if not z.isfinite().all():
             raise TrainingError(f"the encoder gives NaN or infinity for images of '{split}'")
@@ -101,12 +101,12 @@ def labelled(
     """
     arrays = stage_ctx.arrays("latents", f"{split}/z", f"{split}/targets", f"{split}/copy")
     targets, copy = arrays[f"{split}/targets"], arrays[f"{split}/copy"]
-    rows = labelled_rows(targets, split) & (copies | (copy == 0))
+    rows = labelled_mask(targets, split) & (copies | (copy == 0))
     z = torch.from_numpy(arrays[f"{split}/z"][rows]).to(stage_ctx.ctx.device)
     return z, targets[rows]
 
 
-def scaled(stage_ctx: StageContext, split: str, *, copies: bool = False) -> Latents:
+def scaled_latents(stage_ctx: StageContext, split: str, *, copies: bool = False) -> Latents:
     """Read labelled latents as a head is fitted on them."""
     z, targets = labelled(stage_ctx, split, copies=copies)
     values = stage_ctx.dataset().task.scale.apply(targets)
@@ -121,13 +121,13 @@ def compute_head(stage_ctx: StageContext) -> None:
     head = cast(Head, stage_ctx.stage.component)
     task = stage_ctx.dataset().task
     contaminated = bool(stage_ctx.stage.settings.get("contaminated"))
-    train = scaled(stage_ctx, "test" if contaminated else "train", copies=True)
-    held_out = train if contaminated else scaled(stage_ctx, "validation")
+    train = scaled_latents(stage_ctx, "test" if contaminated else "train", copies=True)
+    held_out = train if contaminated else scaled_latents(stage_ctx, "validation")
     net = seeded(lambda: head.build(train.z.shape[1], task), stage_ctx.ctx)
     head.fit(net, train, held_out, task, stage_ctx.ctx)
     save_network(stage_ctx, net)
     z, targets = labelled(stage_ctx, "train")
-    outputs = predict(of_latents(head, freeze(net), load_generator(stage_ctx)), z, stage_ctx)
+    outputs = predict(as_latent_head(head, freeze(net), load_generator(stage_ctx)), z, stage_ctx)
     write_json(stage_ctx.out("decision.json"), decide(outputs.cpu(), targets, task))
 
 
@@ -135,7 +135,7 @@ def predict(net: nn.Module, z: Tensor, stage_ctx: StageContext) -> Tensor:
     """Apply a frozen head to latents (N, D): (N, K). Raises `TrainingError` as `finite` does."""
     if not isinstance(net, Decoded):
         return finite(lambda part: net(z[part]), [slice(0, len(z))])
-    return finite(lambda part: net(z[part]), stage_ctx.ctx.batches(len(z), AT_ONCE))
+    return finite(lambda part: net(z[part]), stage_ctx.ctx.batches(len(z), DECODED_BATCH))
 
 
 @torch.no_grad()
@@ -144,24 +144,24 @@ def finite(outputs: Callable[[slice], Tensor], parts: Iterable[slice]) -> Tensor
 
     Raises `TrainingError` where one is NaN or infinite.
     """
-    found = torch.cat([outputs(part) for part in parts])
-    bad = int((~found.isfinite()).any(dim=1).sum())
+    values = torch.cat([outputs(part) for part in parts])
+    bad = int((~values.isfinite()).any(dim=1).sum())
     if bad:
-        raise TrainingError(f"the head gives NaN or infinity for {bad} of {len(found)} images")
-    return found
+        raise TrainingError(f"the head gives NaN or infinity for {bad} of {len(values)} images")
+    return values
 
 
 def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[str, list[Any]]:
-    """Say where a prediction counts as positive, and what it typically is without the finding.
+    """Return the threshold of a positive prediction, and typical predictions without the finding.
 
     Outputs (N, K) of training images with their targets (N, columns) in the task's unit ->
     `threshold` (K,): the task's for regression; otherwise the training images' prediction with
-    the highest Youden index, for findings are rare and 0.5 would call none. `typical` (K, K):
+    the highest Youden index, for findings are rare and 0.5 would call none. `reference_value` (K, K):
     row k, column j is the median prediction of output k among training images of class j; all
     columns are alike, those without finding k, where the task has no classes.
     """
     positive = torch.from_numpy(task.positives(targets))
-    k, values = len(task.outputs), activated(task, outputs)
+    k, values = len(task.outputs), task.activate(outputs)
     if task.kind == "multiclass":
         reference_value = [[_median(values[positive[:, j], i]) for j in range(k)] for i in range(k)]
         return {"threshold": [0.5] * k, "reference_value": reference_value}
@@ -172,11 +172,6 @@ def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[st
         limits = [youden(values[:, i].numpy(), positive[:, i].numpy()) for i in range(k)]
     reference_value = [[min(rest[i], limits[i])] * k for i in range(k)]
     return {"threshold": limits, "reference_value": reference_value}
-
-
-def activated(task: Task, outputs: Tensor) -> Tensor:
-    """Head outputs (N, K) -> probabilities, or values for regression, whatever is asked."""
-    return ExplanationTarget(task, *(torch.empty(0),) * 4).task.activate(outputs)
 
 
 def _median(values: Tensor) -> float:
@@ -218,11 +213,11 @@ def score_decoder(
     `outputs` (N, K) are those for the decoded images, `targets` (N, columns) in the task's unit.
     """
     task, images = stage_ctx.dataset().task, stage_ctx.images("test")
-    rows = labelled_rows(stage_ctx.arrays("data", "test/targets")["test/targets"], "test")
+    rows = labelled_mask(stage_ctx.arrays("data", "test/targets")["test/targets"], "test")
     index = torch.from_numpy(np.flatnonzero(rows))
-    parts = stage_ctx.ctx.batches(len(index), AT_ONCE)
+    parts = stage_ctx.ctx.batches(len(index), DECODED_BATCH)
     raw = finite(lambda part: net.head(images[index[part]]), parts)
-    first, decoded = (activated(task, found).cpu().numpy() for found in (raw, outputs))
+    first, decoded = (task.activate(values).cpu().numpy() for values in (raw, outputs))
     return decoded_scores(task, first, decoded, targets, threshold)
 
 
@@ -232,9 +227,9 @@ def score_outputs(
     targets: NDArray[np.float32],
     threshold: NDArray[np.float32],
 ) -> Iterator[PredictionScore]:
-    """Score outputs (N, K) for test images with their targets (N, columns), and keep them."""
+    """Score outputs (N, K) for test images with their targets (N, columns), and write them."""
     task = stage_ctx.dataset().task
-    predictions = activated(task, outputs).cpu().numpy()
+    predictions = task.activate(outputs).cpu().numpy()
     arrays = {
         "prediction": task.scale.invert(predictions),
         "positive": task.positives(targets),

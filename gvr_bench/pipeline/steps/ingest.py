@@ -1,4 +1,4 @@
-"""What has been read of a data set, kept until all is: a killed reading goes on from there."""
+"""Stores what has been read of a data set, so that a killed stage goes on from there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gvr_bench.cache.checkpoints import STATE, read_hashed, write_hashed
 from gvr_bench.cache.integrity import WORK
 from gvr_bench.pipeline.stage_context import StageContext
 
-SLOW = 0.5  # seconds: what is read faster than this is read again instead
+MIN_SECONDS = 0.5  # that a chunk takes to be worth storing
 
 
 class Skip(NamedTuple):
@@ -33,16 +33,16 @@ class Chunk(NamedTuple):
 
 
 class Chunks:
-    """The chunks of one stage in its folder of checkpoints; none where there are no checkpoints."""
+    """The chunks of one stage in its folder of checkpoints; none without checkpoints."""
 
     def __init__(self, stage_ctx: StageContext, shape: tuple[int, ...]) -> None:
-        self.keeps = stage_ctx.ctx.checkpoints is not None
+        self.enabled = stage_ctx.ctx.checkpoints is not None
         self.work = stage_ctx.cache.write_dir(stage_ctx.stage) / WORK
         self.shape = shape
 
     def load(self, split: str, start: int, count: int) -> Chunk | None:
-        """Return the chunk of `count` images from `start` on; None where it is not whole."""
-        for path in self.work.glob(f"{_stem(split, start)}-*.safetensors") if self.keeps else ():
+        """Return the chunk of `count` images from `start` on; None if it is not stored, or damaged."""
+        for path in self.work.glob(f"{_stem(split, start)}-*.safetensors") if self.enabled else ():
             chunk = self._read(path)
             if chunk and len(chunk.rows) + len(chunk.skipped) == count:
                 return chunk
@@ -58,11 +58,8 @@ class Chunks:
         return Chunk(rows, images, skipped) if images.shape == (len(rows), *self.shape) else None
 
     def save(self, split: str, start: int, chunk: Chunk, seconds: float) -> None:
-        """Keep a chunk that took so long to read, unless that is soon done again.
-
-        Raises `CacheError` where the file system refuses.
-        """
-        if not self.keeps or seconds < SLOW:
+        """Store a chunk that took so long to read, if that is worth it. Raises `CacheError`."""
+        if not self.enabled or seconds < MIN_SECONDS:
             return
         tree = {
             "rows": torch.from_numpy(chunk.rows),
@@ -73,5 +70,5 @@ class Chunks:
 
 
 def _stem(split: str, start: int) -> str:
-    """Name a chunk; as for trainings, what is named so is no leftover."""
+    """Name a chunk; files of this name count as checkpoints when the cache is cleaned."""
     return f"checkpoint-{split}-{start}"

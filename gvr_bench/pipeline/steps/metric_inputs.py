@@ -15,7 +15,7 @@ from gvr_bench.cache.hdf5 import ALL, count_rows, read_arrays
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics import GROUPS, Group
-from gvr_bench.pipeline.stage_context import StageContext, batched, cases_query, load_model
+from gvr_bench.pipeline.stage_context import StageContext, batched, load_model, read_targets
 from gvr_bench.pipeline.steps.class_autoencoders import reconstruction_errors
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
 
@@ -83,7 +83,7 @@ class CaseSource:
     def target(self) -> ExplanationTarget:
         """What is explained of each case."""
         cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return cases_query(self.stage_ctx, self.task, cases["source_class"], cases["target_class"])
+        return read_targets(self.stage_ctx, self.task, cases["source_class"], cases["target_class"])
 
     @property
     def image(self) -> Tensor:

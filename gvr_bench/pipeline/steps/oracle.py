@@ -1,4 +1,4 @@
-"""The oracle: an independent judge that learns the same labels from the same images' pixels.
+"""The oracle: an independent model that learns the same labels from the same images' pixels.
 
 Architecture, seed and training differ from those of every explained model, and it never sees a
 latent, so what fools the explained model need not fool it.
@@ -28,7 +28,7 @@ from gvr_bench.pipeline.stage_context import (
     Step,
     batched,
     freeze,
-    labelled_rows,
+    labelled_mask,
     load_network,
     read_decision,
     write_scores,
@@ -40,14 +40,14 @@ WIDTH = 16  # channels of the largest maps; the features are four times as many
 LARGEST_MAP = 32  # pixels
 BATCH = 128
 OPTIMIZER_STEPS = 500
-EPOCHS = 1, 40  # at least and at most, whatever the steps: few images are soon known by heart
+EPOCHS = 1, 40  # at least and at most, whatever the steps: few images are overfitted soon
 LEARNING_RATE = 1e-2
 WEIGHT_DECAY = 1e-2
 SHIFT = 1 / 16  # largest translation, of the size
 NOISE = 0.2  # largest standard deviation, of images in [-1, 1]
-CHECKS = 12  # how often the validation loss is looked at
-CHECKED = 1000  # validation images
-DECIDED = 5000  # training images that the decision is made on
+VALIDATIONS = 12  # times that the validation loss is computed
+VALIDATION_IMAGES = 1000
+THRESHOLD_IMAGES = 5000  # training images that the decision is computed on
 
 
 class ResidualNet(nn.Module):
@@ -117,7 +117,7 @@ class Best(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """The labelled images of a split: `targets` (N, columns) in the unit, `scaled` as learnt."""
+    """The labelled images of a split, with `targets` (N, columns) in the task's unit."""
 
     images: StoredImages
     rows: Tensor
@@ -141,7 +141,7 @@ def spread(n: int, count: int) -> Tensor:
 def read_examples(stage_ctx: StageContext, split: str) -> Examples:
     """Read the labelled images of a split. Raises `DataError` where nothing is labelled."""
     targets = stage_ctx.arrays("data", f"{split}/targets")[f"{split}/targets"]
-    rows = np.flatnonzero(labelled_rows(targets, split))
+    rows = np.flatnonzero(labelled_mask(targets, split))
     return Examples(stage_ctx.images(split), torch.from_numpy(rows), targets[rows])
 
 
@@ -163,7 +163,7 @@ class Oracle:
         return batched(self.net, x, self.ctx)
 
     def target(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> ExplanationTarget:
-        """Ask cases (N,) of the oracle: its `asked` and `flipped` judge its own outputs."""
+        """Return the targets of cases (N,), for the oracle's own outputs."""
         return self.decision.explanation_target(self.task, source, target, self.ctx.device)
 
 
@@ -184,10 +184,10 @@ def compute_oracle(stage_ctx: StageContext) -> None:
     net = seeded(lambda: ResidualNet(dataset.image, len(task.outputs)), stage_ctx.ctx)
     train_oracle(cast(ResidualNet, net), train, validation, stage_ctx)
     save_network(stage_ctx, freeze(net))
-    index = spread(len(train), DECIDED)
-    found = decide(outputs_of(net, train, index, stage_ctx), train.targets[index.numpy()], task)
-    write_json(stage_ctx.out("decision.json"), found)
-    score_oracle(stage_ctx, net, np.asarray(found["threshold"], np.float32))
+    index = spread(len(train), THRESHOLD_IMAGES)
+    decision = decide(outputs_of(net, train, index, stage_ctx), train.targets[index.numpy()], task)
+    write_json(stage_ctx.out("decision.json"), decision)
+    score_oracle(stage_ctx, net, np.asarray(decision["threshold"], np.float32))
 
 
 def train_oracle(
@@ -212,12 +212,12 @@ def train_oracle(
         "schedule": schedule,
         "best": best,
     }
-    seen, wanted = validation.take(spread(len(validation), CHECKED))
+    images, targets = validation.take(spread(len(validation), VALIDATION_IMAGES))
     for step in ctx.loop(steps, state, batch=batch, images=len(train)):
         rng = ctx.rng(step)
         x, y = train.take(torch.randint(len(train), (batch,), generator=rng))
         with ctx.autocast():
-            outputs = net.train()(disturb(x, rng))
+            outputs = net.train()(augment(x, rng))
         loss = task_loss(outputs.float(), y, task)
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -225,15 +225,15 @@ def train_oracle(
         schedule.step()
         if not math.isfinite(loss.item()):
             ctx.log(loss=loss.item())
-        if (step + 1) % max(1, steps // CHECKS) == 0 or step + 1 == steps:
-            held_out = task_loss(batched(net.eval(), seen, ctx), wanted, task)
+        if (step + 1) % max(1, steps // VALIDATIONS) == 0 or step + 1 == steps:
+            held_out = task_loss(batched(net.eval(), images, ctx), targets, task)
             ctx.log(loss=loss.item(), validation_loss=held_out.item())
             best.offer(net, held_out)
     net.load_state_dict(best.net.state_dict())
 
 
-def disturb(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Move images by a few pixels and add noise, so that no single pixel is relied upon."""
+def augment(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Move images by a few pixels and add noise, so that the net relies on no single pixel."""
     n, _, _, w = x.shape
     strength = NOISE * torch.rand((n, 1, 1, 1), generator=rng)
     noise = strength * torch.randn(x.shape, generator=rng)
@@ -250,7 +250,7 @@ def outputs_of(
 
 
 def score_oracle(stage_ctx: StageContext, net: nn.Module, threshold: NDArray[np.float32]) -> None:
-    """Score the oracle on the labelled test images, as a head is."""
+    """Score the oracle on the labelled test images, like a head."""
     test = read_examples(stage_ctx, "test")
     outputs = outputs_of(net, test, torch.arange(len(test)), stage_ctx)
     declared = {declaration.name for declaration in oracle.GROUP.declarations}

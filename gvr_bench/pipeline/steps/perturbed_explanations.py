@@ -1,4 +1,4 @@
-"""The stage that explains the same cases again with one thing changed."""
+"""The stage that explains the same cases again with one change."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gvr_bench.pipeline.stage_context import (
     Decoded,
     StageContext,
     Step,
+    as_latent_head,
     freeze,
     load_model,
-    of_latents,
 )
-from gvr_bench.pipeline.steps.explanations import asked_cases, explain
+from gvr_bench.pipeline.steps.explanations import explain, read_cases
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts
 from gvr_bench.pipeline.steps.train_networks import seeded
 
@@ -33,19 +33,19 @@ DRAWS = 5  # perturbed copies of each image
 RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 
 
-def compute_probe(stage_ctx: StageContext) -> None:
-    """Explain with randomised weights of one network, or inputs perturbed a little.
+def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
+    """Explain with random weights in one network, or with noise on the images.
 
-    The explainer draws the random numbers it drew the first time: only what is named changes.
+    The explainer draws the same random numbers as before, so that nothing else changes.
     """
     total = count_cases(stage_ctx.cache, stage_ctx.stage)
     with writing_arrays(stage_ctx.out("perturbed_explanations.h5")) as file:
-        for rows, arrays in in_parts(stage_ctx, probing):
+        for rows, arrays in in_parts(stage_ctx, prepare):
             put_rows(file, arrays, rows.start, total)
 
 
-def probing(stage_ctx: StageContext) -> Work:
-    """Load the model and change what is named."""
+def prepare(stage_ctx: StageContext) -> Work:
+    """Load the model and change it."""
     changed = stage_ctx.stage.settings["changed"]
     working = StageContext(
         stage_ctx.stage,
@@ -60,19 +60,19 @@ def probing(stage_ctx: StageContext) -> Work:
         model = randomised(model, changed.removeprefix("randomised_"), stage_ctx, weights)
 
     def attribution(x: Tensor, target: ExplanationTarget) -> NDArray[np.float32]:
-        made_again = explain(explainer, model, x, target, working)
-        return made_again.attribution.detach().float().cpu().numpy()
+        explanation = explain(explainer, model, x, target, working)
+        return explanation.attribution.detach().float().cpu().numpy()
 
     def work(rows: slice) -> Arrays:
-        heats = []
+        maps = []
         for batch in batches(stage_ctx, rows):
-            x, target = asked_cases(stage_ctx, batch)
+            x, target = read_cases(stage_ctx, batch)
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
-                heats.append(np.stack([attribution(copy, target) for copy in copies], axis=1))
+                maps.append(np.stack([attribution(copy, target) for copy in copies], axis=1))
             else:
-                heats.append(attribution(x, target))
-        return {"attribution": np.concatenate(heats)}
+                maps.append(attribution(x, target))
+        return {"attribution": np.concatenate(maps)}
 
     return work
 
@@ -83,7 +83,7 @@ def seeded_by(stage_ctx: StageContext, stage: Stage) -> Context:
 
 
 class Noise:
-    """Uniform noise within the radius for any of the cases, the same whichever are asked for."""
+    """Uniform noise within the radius: the same for a case, whatever part it is in."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
@@ -94,7 +94,7 @@ class Noise:
         if not self.drawn or self.drawn[0][1] > rows.start:
             self.drawn = [(self.ctx.rng(draw), 0) for draw in range(DRAWS)]
         for draw, (rng, done) in enumerate(self.drawn):
-            for start in range(done, rows.start, self.ctx.batch_size):  # those of others
+            for start in range(done, rows.start, self.ctx.batch_size):  # of other cases
                 n = min(self.ctx.batch_size, rows.start - start)
                 torch.empty((n, *shape)).uniform_(generator=rng)
             noise = torch.empty((rows.stop - rows.start, *shape))
@@ -129,11 +129,18 @@ def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -
     fresh = freeze(seeded(build, ctx))
     if part == "generator" and isinstance(model.head, Decoded):
         return dataclasses.replace(
-            model, generator=fresh, head=of_latents(head, model.head.head, fresh)
+            model, generator=fresh, head=as_latent_head(head, model.head.head, fresh)
         )
     if part == "head":
-        fresh = of_latents(head, fresh, model.generator)
+        fresh = as_latent_head(head, fresh, model.generator)
     return dataclasses.replace(model, **{part: fresh})
 
 
-STEPS = (Step("perturbed_explanations", compute_probe, inputs=("explanations",), sharded=probing),)
+STEPS = (
+    Step(
+        "perturbed_explanations",
+        compute_perturbed_explanations,
+        inputs=("explanations",),
+        sharded=prepare,
+    ),
+)

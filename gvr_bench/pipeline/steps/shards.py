@@ -1,6 +1,6 @@
-"""Stages that work on cases part after part and keep each: a killed stage goes on from there.
+"""Work on cases part by part: stored parts let a killed stage go on, and other processes help.
 
-A part depends on nothing but its cases, so that several processes may compute parts of one stage.
+A part depends on its cases alone.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from gvr_bench.cache.integrity import WORK
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.stage_context import StageContext
 
-BATCHES = 4  # of cases in a part: enough to be worth a task of its own
-SLOW = 0.5  # seconds: what is computed faster than this is computed again instead
-SECONDS, MADE_FROM = "seconds of the part", "made from"
+BATCHES = 4  # of cases in a part, to be worth a task of its own
+MIN_SECONDS = 0.5  # that a part takes to be worth storing
+SECONDS, INPUT_DIGESTS = "seconds of the part", "made from"
 
 Arrays = dict[str, NDArray[Any]]
-Work = Callable[[slice], Arrays]  # rows of the cases -> what comes of them
+Work = Callable[[slice], Arrays]  # rows of the cases -> their results
 
 
 def count_cases(cache: ArtifactCache, stage: Stage) -> int:
@@ -56,18 +56,18 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
 def in_parts(
     stage_ctx: StageContext, prepare: Callable[[StageContext], Work]
 ) -> Iterator[tuple[slice, Arrays]]:
-    """Yield each part with what comes of it, computed now or kept.
+    """Yield each part with its results, computed now or stored.
 
-    `prepare` loads what the work needs; where all parts are kept, it is not called.
+    `prepare` loads what the work needs; it is not called if all parts are stored.
     """
     parts = cut(slice(0, count_cases(stage_ctx.cache, stage_ctx.stage)), stage_ctx.ctx.batch_size)
-    yield from computed(stage_ctx, prepare, parts, SLOW if len(parts) > 1 else math.inf)
+    yield from computed(stage_ctx, prepare, parts, MIN_SECONDS if len(parts) > 1 else math.inf)
 
 
-def keep_part(
+def compute_part_of(
     stage_ctx: StageContext, prepare: Callable[[StageContext], Work], rows: slice
 ) -> None:
-    """Compute a part, or the parts that it is cut into where memory is short, and keep it."""
+    """Compute a part and store it, in smaller parts if memory is short."""
     for _ in computed(stage_ctx, prepare, cut(rows, stage_ctx.ctx.batch_size), 0.0):
         pass
 
@@ -78,50 +78,50 @@ def computed(
     parts: Sequence[slice],
     slow: float,
 ) -> Iterator[tuple[slice, Arrays]]:
-    """Yield parts with what comes of them, keeping those that took `slow` seconds or longer."""
-    kept, work = Kept(stage_ctx), None
+    """Yield parts with their results, storing those that took `slow` seconds or longer."""
+    stored, work = StoredParts(stage_ctx), None
     for rows in parts:
-        found = kept.load(rows)
-        if found is None:
+        arrays = stored.load(rows)
+        if arrays is None:
             work = work or prepare(stage_ctx)
             began = time.monotonic()
-            found = work(rows)
+            arrays = work(rows)
             seconds = time.monotonic() - began
             if seconds >= slow:
-                kept.save(rows, found, seconds)
-        yield rows, found
+                stored.save(rows, arrays, seconds)
+        yield rows, arrays
 
 
-class Kept:
-    """The parts of one stage in its folder of checkpoints; none where there are no checkpoints.
+class StoredParts:
+    """The parts of one stage in its folder of checkpoints; none without checkpoints.
 
-    A part that was made from other inputs than there are now is none.
+    Parts that were computed from other inputs are ignored.
     """
 
     def __init__(self, stage_ctx: StageContext) -> None:
         self.stage_ctx = stage_ctx
-        self.keeps = stage_ctx.ctx.checkpoints is not None
+        self.enabled = stage_ctx.ctx.checkpoints is not None
         self.work = stage_ctx.cache.write_dir(stage_ctx.stage) / WORK
-        self.made_from = np.array(
+        self.input_digests = np.array(
             sorted(stage_ctx.cache.digests(stage_ctx.stage.inputs.values()).values()), str
         )
 
     def load(self, rows: slice) -> Arrays | None:
-        """Return a part; None where it is not whole."""
-        for path in self.work.glob(f"{stem(rows)}-*") if self.keeps else ():
-            found: Arrays | None = read_hashed(path, ARRAYS)
-            if found and np.array_equal(found.pop(MADE_FROM), self.made_from):
-                self.stage_ctx.earlier += float(found.pop(SECONDS))
-                return found
+        """Return a part; None if it is not stored, or damaged."""
+        for path in self.work.glob(f"{stem(rows)}-*") if self.enabled else ():
+            arrays: Arrays | None = read_hashed(path, ARRAYS)
+            if arrays and np.array_equal(arrays.pop(INPUT_DIGESTS), self.input_digests):
+                self.stage_ctx.earlier += float(arrays.pop(SECONDS))
+                return arrays
         return None
 
     def save(self, rows: slice, arrays: Arrays, seconds: float) -> None:
-        """Keep a part that took so long. Raises `CacheError` where the file system refuses."""
-        if self.keeps:
-            told = {SECONDS: np.array(seconds), MADE_FROM: self.made_from}
-            write_hashed(self.work, stem(rows), arrays | told, ARRAYS)
+        """Store a part that took so long. Raises `CacheError`."""
+        if self.enabled:
+            origin = {SECONDS: np.array(seconds), INPUT_DIGESTS: self.input_digests}
+            write_hashed(self.work, stem(rows), arrays | origin, ARRAYS)
 
 
 def stem(rows: slice) -> str:
-    """Name a part; as for trainings, what is named so is no leftover."""
+    """Name a part; files of this name count as checkpoints when the cache is cleaned."""
     return f"checkpoint-{rows.start}-{rows.stop}"

@@ -1,7 +1,7 @@
-"""Stages that ask what an explanation is worth to someone who learns from it.
+"""Students that learn the model's decisions, with explanations or without.
 
-A student sees n training images with the teacher's decisions, and with or without a map of each;
-then it is held against the teacher's decisions on test images.
+A student is trained on n training images with the model's decisions, and with or without a map of
+each; then its decisions on test images are compared with the model's.
 """
 
 from __future__ import annotations
@@ -24,59 +24,61 @@ from gvr_bench.core.types import ExplanationTarget
 from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
-    cases_query,
     load_generator,
     load_head,
     load_model,
+    read_targets,
 )
 from gvr_bench.pipeline.steps.explanations import explain
 
 SIZES = (10, 20, 40, 80, 160, 320)  # images a student learns from
-UNSEEN = 400  # test images it is asked about, at most
+MAX_TEST_IMAGES = 400
 STUDENTS = 5  # per number of images
 OPTIMIZER_STEPS = 200
 BATCH = 16
-RATE = 3e-3  # of Adam, falling to 0
-PULL = 1.0  # weight of the maps in the loss
-ENOUGH = 0.9  # agreement that `needed` counts the images to
-SIDE = 64  # larger images are averaged down to this before a student sees them
-CELLS = 8  # positions that attention chooses from, at most, along each side
+LEARNING_RATE = 3e-3  # of Adam, falling to 0
+MAP_WEIGHT = 1.0  # weight of the maps in the loss
+TARGET_AGREEMENT = 0.9  # agreement that `needed` counts the images to
+MAX_SIZE = 64  # larger images are averaged down to this before a student sees them
+MAX_CELLS = 8  # positions that attention chooses from, at most, along each side
 
 
-def compute_lessons(stage_ctx: StageContext) -> None:
-    """Choose training images by the teacher's decision, and explain each.
+def compute_student_training_set(stage_ctx: StageContext) -> None:
+    """Choose training images by the model's decision, and explain each.
 
-    Without a component there are no maps: the lessons of a student that has none.
+    Without a component there are no maps, for students that get none.
     """
     side = decisions(stage_ctx, "train")
     position = balanced(side, SIZES[-1], generator(stage_ctx, "student_training_set"))
-    require(len(position), "training")
+    require_enough(len(position), "training")
     arrays: dict[str, NDArray[Any]] = {"position": position, "label": side[position]}
     if stage_ctx.stage.component is not None:
-        arrays["attribution"] = maps(stage_ctx, position)
+        arrays["attribution"] = explain_images(stage_ctx, position)
     write_arrays(stage_ctx.out("student_training_set.h5"), arrays)
 
 
 def compute_student(stage_ctx: StageContext) -> None:
-    """Teach students with each number of images, and ask them about unseen ones.
+    """Train students on each number of images, and test them on test images.
 
     `agreement` (S, K, M) bool: S students for each of K numbers of images `n` (K,), on M unseen
     images; `needed` (S,): images at which a student agrees on 90 %, NaN where it never does.
     """
-    made = stage_ctx.arrays("student_training_set")
+    arrays = stage_ctx.arrays("student_training_set")
     device = stage_ctx.ctx.device
-    images = stage_ctx.images("train")[torch.from_numpy(made["position"])]
+    images = stage_ctx.images("train")[torch.from_numpy(arrays["position"])]
     attribution = (
-        torch.from_numpy(made["attribution"]).to(device) if "attribution" in made else None
+        torch.from_numpy(arrays["attribution"]).to(device) if "attribution" in arrays else None
     )
-    lessons = Lessons(images, torch.from_numpy(made["label"]).to(device), attribution)
+    examples = TrainingSet(images, torch.from_numpy(arrays["label"]).to(device), attribution)
     side = decisions(stage_ctx, "test")
-    unseen = balanced(side, UNSEEN, generator(stage_ctx, "unseen"))
-    require(len(unseen), "test")
-    sizes = [n for n in SIZES if n <= len(lessons)]
-    students = teach(lessons, sizes, seed_from(stage_ctx.stage.seed, "students"), stage_ctx.ctx)
-    asked = stage_ctx.images("test")[torch.from_numpy(unseen)]
-    right = agreement(students, asked, torch.from_numpy(side[unseen]).to(device))
+    unseen = balanced(side, MAX_TEST_IMAGES, generator(stage_ctx, "unseen"))
+    require_enough(len(unseen), "test")
+    sizes = [n for n in SIZES if n <= len(examples)]
+    students = train_students(
+        examples, sizes, seed_from(stage_ctx.stage.seed, "students"), stage_ctx.ctx
+    )
+    images = stage_ctx.images("test")[torch.from_numpy(unseen)]
+    right = agreement(students, images, torch.from_numpy(side[unseen]).to(device))
     needed = [images_needed(sizes, curve) for curve in right.mean(axis=2)]
     write_arrays(
         stage_ctx.out("agreement.h5"),
@@ -89,13 +91,13 @@ def generator(stage_ctx: StageContext, use: str) -> torch.Generator:
     return torch.Generator().manual_seed(seed_from(stage_ctx.stage.seed, use))
 
 
-def question(stage_ctx: StageContext, n: int) -> ExplanationTarget:
-    """Ask of each of n images what is asked of most cases."""
+def common_target(stage_ctx: StageContext, n: int) -> ExplanationTarget:
+    """Return for n images the target that most cases have."""
     cases = stage_ctx.arrays("cases", "source_class", "target_class")
     source = np.bincount(cases["source_class"]).argmax()
     target = cases["target_class"][cases["source_class"] == source][0]
     task = stage_ctx.dataset().task
-    return cases_query(stage_ctx, task, np.full(n, source, np.int64), np.full(n, target, np.int64))
+    return read_targets(stage_ctx, task, np.full(n, source, np.int64), np.full(n, target, np.int64))
 
 
 @torch.no_grad()
@@ -110,7 +112,7 @@ def decisions(stage_ctx: StageContext, split: str) -> NDArray[np.int64]:
         stage_ctx.ctx.device
     )
     outputs = load_head(stage_ctx, load_generator(stage_ctx))(z)
-    target = question(stage_ctx, len(z))
+    target = common_target(stage_ctx, len(z))
     side = torch.where(
         target.predicts_source(outputs), 1, torch.where(target.reached_target(outputs), 0, -1)
     )
@@ -120,13 +122,13 @@ def decisions(stage_ctx: StageContext, split: str) -> NDArray[np.int64]:
 def balanced(side: NDArray[np.int64], limit: int, rng: torch.Generator) -> NDArray[np.int64]:
     """Draw at most `limit` positions, of side 1 and side 0 in turns."""
     order = torch.randperm(len(side), generator=rng).numpy()
-    pools = [order[side[order] == wanted] for wanted in (1, 0)]
+    pools = [order[side[order] == value] for value in (1, 0)]
     each = min(limit // 2, *(len(pool) for pool in pools))
     return np.stack([pool[:each] for pool in pools], axis=1).ravel()
 
 
-def require(count: int, which: str) -> None:
-    """Raise `Unsupported` where there are too few images to learn from, or to be asked about."""
+def require_enough(count: int, which: str) -> None:
+    """Raise `Unsupported` if there are too few images."""
     if count < SIZES[0]:
         raise Unsupported(
             f"the model puts {count // 2} {which} images on one side of its decision; "
@@ -134,11 +136,11 @@ def require(count: int, which: str) -> None:
         )
 
 
-def maps(stage_ctx: StageContext, position: NDArray[np.int64]) -> NDArray[np.float32]:
+def explain_images(stage_ctx: StageContext, position: NDArray[np.int64]) -> NDArray[np.float32]:
     """Explain training images by position. (n, H, W)."""
     explainer = cast(Explainer, stage_ctx.stage.component)
     model, images = load_model(stage_ctx), stage_ctx.images("train")
-    index, target = torch.from_numpy(position), question(stage_ctx, len(position))
+    index, target = torch.from_numpy(position), common_target(stage_ctx, len(position))
     parts = [
         explain(explainer, model, images[index[part]], target[part], stage_ctx)
         .attribution.detach()
@@ -149,8 +151,8 @@ def maps(stage_ctx: StageContext, position: NDArray[np.int64]) -> NDArray[np.flo
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """What a student learns from: `images` (L, C, H, W), `label` (L,) 1 and 0 in turns.
+class TrainingSet:
+    """What students are trained on: `images` (L, C, H, W), `label` (L,) 1 and 0 in turns.
 
     `attribution` (L, H, W) signed, or None for a student that gets no maps.
     """
@@ -164,10 +166,9 @@ class Lessons:
 
 
 class Student(nn.Module):
-    """A small convolutional network that says where it looks, by attention pooling.
+    """A small convolutional network with attention pooling over `cells` x `cells` places.
 
-    It is made for images of the size and the brightness of `like` (N, C, H, W), and looks at
-    `cells` x `cells` places.
+    It fits images of the size and brightness of `like` (N, C, H, W).
     """
 
     mean: Tensor
@@ -180,7 +181,7 @@ class Student(nn.Module):
         self.register_buffer("deviation", like.std().clamp_min(1e-6))
         channels, width = channels + 2, 16  # with coordinates, or attention could choose no place
         layers: list[nn.Module] = []
-        while size > CELLS:
+        while size > MAX_CELLS:
             layers += [convolution(channels, width, stride=2), nn.ReLU()]
             size, channels, width = (size + 1) // 2, width, 32
         layers += [convolution(channels, 32, stride=1), nn.ReLU()]
@@ -208,9 +209,9 @@ def convolution(channels: int, width: int, stride: int) -> nn.Conv2d:
     return layer
 
 
-def reduced(images: Tensor) -> Tensor:
-    """Average large images down to `SIDE`."""
-    return images if images.shape[-1] <= SIDE else F.adaptive_avg_pool2d(images, SIDE)
+def downscaled(images: Tensor) -> Tensor:
+    """Average large images down to `MAX_SIZE`."""
+    return images if images.shape[-1] <= MAX_SIZE else F.adaptive_avg_pool2d(images, MAX_SIZE)
 
 
 def attention_targets(attribution: Tensor, cells: int) -> Tensor:
@@ -219,7 +220,9 @@ def attention_targets(attribution: Tensor, cells: int) -> Tensor:
     return mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
 
 
-def teach(lessons: Lessons, sizes: list[int], seed: int, ctx: Context) -> list[list[Student]]:
+def train_students(
+    examples: TrainingSet, sizes: list[int], seed: int, ctx: Context
+) -> list[list[Student]]:
     """Train `STUDENTS` students with each number of images; return them (S, K).
 
     First weights, images and batches depend on `seed` and the student's number alone, and fewer
@@ -228,18 +231,18 @@ def teach(lessons: Lessons, sizes: list[int], seed: int, ctx: Context) -> list[l
     regularisation). All take a step before the next one, each by itself, which a processor does
     in half the time of grouped convolutions.
     """
-    x, device = reduced(lessons.images), lessons.label.device
-    students = [beginners(x, len(sizes), seed_from(seed, s)) for s in range(STUDENTS)]
+    x, device = downscaled(examples.images), examples.label.device
+    students = [untrained_students(x, len(sizes), seed_from(seed, s)) for s in range(STUDENTS)]
     nets = nn.ModuleList(student for row in students for student in row)
-    orders = [shuffled(len(lessons), seed_from(seed, s, "order")) for s in range(STUDENTS)]
+    orders = [shuffled(len(examples), seed_from(seed, s, "order")) for s in range(STUDENTS)]
     pulls = (
         None
-        if lessons.attribution is None
-        else attention_targets(lessons.attribution, students[0][0].cells)
+        if examples.attribution is None
+        else attention_targets(examples.attribution, students[0][0].cells)
     )
-    adam = torch.optim.Adam(nets.parameters(), RATE, fused=True)
+    adam = torch.optim.Adam(nets.parameters(), LEARNING_RATE, fused=True)
     for step in ctx.loop(OPTIMIZER_STEPS, {"students": nets, "adam": adam}):
-        adam.param_groups[0]["lr"] = RATE * (1 - step / OPTIMIZER_STEPS)
+        adam.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / OPTIMIZER_STEPS)
         adam.zero_grad()
         total = torch.zeros((), device=device)
         for s, row in enumerate(students):
@@ -248,7 +251,7 @@ def teach(lessons: Lessons, sizes: list[int], seed: int, ctx: Context) -> list[l
             for n, student in zip(sizes, row, strict=True):
                 rows = orders[s][(share * n).long()].to(device)
                 pull = None if pulls is None else pulls[rows]
-                loss = lesson_loss(student, x[rows], lessons.label[rows], pull)
+                loss = student_loss(student, x[rows], examples.label[rows], pull)
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
         adam.step()
@@ -256,7 +259,7 @@ def teach(lessons: Lessons, sizes: list[int], seed: int, ctx: Context) -> list[l
     return students
 
 
-def beginners(like: Tensor, count: int, seed: int) -> list[Student]:
+def untrained_students(like: Tensor, count: int, seed: int) -> list[Student]:
     """Make `count` students for images like these with the same first weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -268,28 +271,28 @@ def beginners(like: Tensor, count: int, seed: int) -> list[Student]:
 
 
 def shuffled(n: int, seed: int) -> Tensor:
-    """Shuffle positions 0..n-1 of lessons, keeping the two labels in turns. (n,)."""
+    """Shuffle positions 0..n-1 of examples, keeping the two labels in turns. (n,)."""
     rng = torch.Generator().manual_seed(seed)
     pairs = [2 * torch.randperm(n // 2, generator=rng) + label for label in (0, 1)]
     return torch.stack(pairs, dim=1).flatten()
 
 
-def lesson_loss(student: Student, x: Tensor, label: Tensor, wanted: Tensor | None) -> Tensor:
+def student_loss(student: Student, x: Tensor, label: Tensor, shares: Tensor | None) -> Tensor:
     """Cross-entropy of the teacher's decisions, plus the divergence of attention from the maps.
 
-    `wanted` (N, P) are shares per cell; an image whose map is all 0 pulls nothing.
+    `shares` (N, P) are those of the maps per cell; an image whose map is all 0 adds nothing.
     """
     logits, attention = student(x)
     loss = F.binary_cross_entropy_with_logits(logits, label.float())
-    if wanted is None:
+    if shares is None:
         return loss
-    return loss + PULL * F.kl_div(attention, wanted, reduction="batchmean")
+    return loss + MAP_WEIGHT * F.kl_div(attention, shares, reduction="batchmean")
 
 
 @torch.no_grad()
 def agreement(students: list[list[Student]], x: Tensor, label: Tensor) -> NDArray[np.bool_]:
     """Whether each student (S, K) decides as the teacher does on unseen images. (S, K, M)."""
-    x, decided = reduced(x), label == 1
+    x, decided = downscaled(x), label == 1
     right = [torch.stack([(net(x)[0] > 0) == decided for net in row]) for row in students]
     return cast(NDArray[np.bool_], torch.stack(right).cpu().numpy())
 
@@ -299,17 +302,17 @@ def images_needed(sizes: list[int], curve: NDArray[np.float64]) -> float:
 
     Linear in log n between the numbers tried (K,), of which the smallest is the least answer.
     """
-    reached = np.flatnonzero(curve >= ENOUGH)
+    reached = np.flatnonzero(curve >= TARGET_AGREEMENT)
     if len(reached) == 0:
         return float("nan")
     k = int(reached[0])
     if k == 0:
         return float(sizes[0])
-    share = (ENOUGH - curve[k - 1]) / (curve[k] - curve[k - 1])
+    share = (TARGET_AGREEMENT - curve[k - 1]) / (curve[k] - curve[k - 1])
     return float(sizes[k - 1] * (sizes[k] / sizes[k - 1]) ** share)
 
 
 STEPS = (
-    Step("student_training_set", compute_lessons, inputs=("head", "cases")),
+    Step("student_training_set", compute_student_training_set, inputs=("head", "cases")),
     Step("student", compute_student, inputs=("student_training_set",), trains=True),
 )

@@ -18,7 +18,7 @@ from gvr_bench.pipeline.stage_context import StageContext, Step, freeze, load_ge
 
 
 def seeded(build: Callable[[], nn.Module], ctx: Context) -> nn.Module:
-    """Build a network whose first weights depend on the stage alone."""
+    """Build a network whose initial weights depend on the stage alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_from(ctx.seed, "weights"))
         return build().to(ctx.device)
@@ -35,14 +35,14 @@ def save_network(stage_ctx: StageContext, net: nn.Module) -> None:
 
 def compute_generator(stage_ctx: StageContext) -> None:
     """Train a generator on the training images, and write it."""
-    with together(stage_ctx):
+    with with_other_processes(stage_ctx):
         net = train_generator(stage_ctx)
     write_samples(stage_ctx, freeze(net))
     save_network(stage_ctx, net)
 
 
-def together(stage_ctx: StageContext) -> contextlib.AbstractContextManager[None]:
-    """Train with the other processes of the run, where there are some."""
+def with_other_processes(stage_ctx: StageContext) -> contextlib.AbstractContextManager[None]:
+    """Train together with the other processes of the run, if any."""
     processes = stage_ctx.ctx.processes
     return processes.training(stage_ctx.stage.key) if processes else contextlib.nullcontext()
 
@@ -66,7 +66,7 @@ def write_samples(stage_ctx: StageContext, net: nn.Module, count: int = 16) -> N
 
 def compute_encoder(stage_ctx: StageContext) -> None:
     """Train an encoder through the frozen generator, and write it."""
-    with together(stage_ctx):
+    with with_other_processes(stage_ctx):
         net = train_encoder(stage_ctx)
     save_network(stage_ctx, net)
 
