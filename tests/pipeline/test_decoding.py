@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.metrics.decoding import DECODING, decoding_scores, fid, l1, ssim
-from gvr_bench.metrics.frechet import frechet_distance
+from gvr_bench.metrics.decoding import GROUP, decoding_scores
+from gvr_bench.metrics.frechet import fid, frechet_distance
+from gvr_bench.metrics.image_similarity import l1, ssim
 from gvr_bench.pipeline.steps import oracle
 from gvr_bench.pipeline.steps.decoding import compute_decoding
 from gvr_bench.pipeline.steps.train_networks import compute_encoder, compute_generator
@@ -98,7 +99,7 @@ def test_ssim_has_no_value_below_its_window_and_is_scikit_images_above() -> None
 def test_images_too_small_for_ssim_are_a_row_with_its_reason() -> None:
     x = torch.zeros(3, 1, 4, 4)
     rows = {row.metric: row for row in decoding_scores(x, x, x, draws(3, 2), draws(3, 2, 1))}
-    assert list(rows) == [declaration.name for declaration in DECODING]
+    assert list(rows) == [declaration.name for declaration in GROUP.declarations]
     assert rows["reconstruction_ssim"].score.value is None
     assert rows["reconstruction_ssim"].reason == "images are smaller than 7 x 7 pixels"
     assert rows["reconstruction_l1"].reason == ""

@@ -13,7 +13,7 @@ from made_up_stages import AREA, BINARY, SIZE, THREE, TWO, Bank, Squares
 import gvr_bench.api as gvr
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights
-from gvr_bench.metrics.decoding import ORACLE_PREDICTION
+from gvr_bench.metrics import oracle
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import oracle as module
 from gvr_bench.pipeline.steps.oracle import (
@@ -147,7 +147,7 @@ def test_killed_and_taken_up_again_it_ends_the_same(tmp_path: Path, short: None)
 def test_it_learns_every_kind_of_task(tmp_path: Path, task: gvr.Task) -> None:
     made = train(Bank(tmp_path), Squares(task))
     scores = scores_of(made)
-    declared = {declaration.name for declaration in ORACLE_PREDICTION}
+    declared = {declaration.name for declaration in oracle.GROUP.declarations}
     assert {metric for metric, _ in scores} <= declared
     assert scores["oracle_auroc", "all"]["score"]["value"] > 0.9
     assert scores["oracle_accuracy", "all"]["score"]["value"] > 0.7
