@@ -37,7 +37,7 @@ def errors_in_one_line() -> Iterator[None]:
         line, code = "interrupted", INTERRUPTED
         if isinstance(stopped, Stopped):
             line, code = str(stopped), stopped.code
-        leave(f"{line}; the same command goes on from here", code, stopped=True)
+        leave(f"{line}; the same command goes on from here", code)
 
 
 def leave_if_stopped(code: object) -> None:
@@ -48,23 +48,28 @@ def leave_if_stopped(code: object) -> None:
         os._exit(code)
 
 
-def leave(line: str, code: int, *, stopped: bool = False) -> NoReturn:
+def leave(line: str, code: int) -> NoReturn:
     """Print one line on stderr and exit; what a terminal would obey in it is shown as code."""
     if are_several():
-        line = line_of_process(line, stopped=stopped)
+        line = line_of_process(line)
     if line:
         print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
     raise typer.Exit(code)
 
 
-def line_of_process(line: str, *, stopped: bool) -> str:
+def line_of_process(line: str) -> str:
     """Return what this process of several prints as it ends; empty where another prints why."""
     from gvr_bench.core.process_group import process_group
 
     try:
-        return process_group().line(line, stopped)
+        group = process_group()
     except UsageError:
         return line
+    if not group.reports():
+        return ""
+    if group.rank and line.startswith("error: "):
+        return f"error: rank {group.rank} of {group.count}: {line.removeprefix('error: ')}"
+    return line
 
 
 def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:

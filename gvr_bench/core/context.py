@@ -1,4 +1,4 @@
-"""How a component computes: device, random numbers, training loop, progress.
+"""What a component computes with: device, random numbers, training loop, progress.
 
 Importing this module imports no torch.
 """
@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gvr_bench.core.data_parallel import BatchShard, Processes, backward, mean, shard_of
+from gvr_bench.core.data_parallel import BatchShard, all_reduce_mean, backward, shard_of
 from gvr_bench.core.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from gvr_bench.core.process_group import ProcessGroup
 
 
 class Stateful(Protocol):
@@ -29,7 +31,7 @@ class Stateful(Protocol):
 
 
 class Checkpoints(Protocol):
-    """Where a loop keeps its state between crashes."""
+    """Where a training loop saves its state: step, state and history of losses."""
 
     def due(self) -> bool: ...
 
@@ -41,13 +43,13 @@ class Checkpoints(Protocol):
 
 
 class Progress(Protocol):
-    """Who shows how far a loop is."""
+    """Called with the steps done, their total, and a short text such as `epoch 1.5`."""
 
     def __call__(self, done: int, total: int, detail: str) -> None: ...
 
 
 def _silent(done: int, total: int, detail: str) -> None:
-    """Show nothing."""
+    pass
 
 
 def seed_from(*parts: object) -> int:
@@ -58,9 +60,11 @@ def seed_from(*parts: object) -> int:
 
 @dataclass
 class Context:
-    """How things are computed; nothing in it changes a result beyond rounding, except the seed.
+    """What a component computes with; apart from the seed it changes a result by rounding only.
 
-    `history` collects what `log` is given: one dict per call with its `step`.
+    - `batch_size`: images to explain in one batch; trainings have a setting of their own.
+    - `history`: one dict per call of `log`, with its `step`.
+    - `process_group`: the processes that train together; None for one process.
     """
 
     device: torch.device
@@ -70,18 +74,18 @@ class Context:
     progress: Progress = _silent
     checkpoints: Checkpoints | None = None
     history: list[dict[str, float]] = field(default_factory=list)
-    processes: Processes | None = None  # that train together, where there are several
+    process_group: ProcessGroup | None = None
     _step: int = 0
     _total: int = 0
 
     def rng(self, *parts: object) -> torch.Generator:
-        """A CPU random generator that depends on the seed and `parts` alone."""
+        """Return a CPU random generator that depends on the seed and `parts` only."""
         import torch
 
         return torch.Generator().manual_seed(seed_from(self.seed, *parts))
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """bfloat16 arithmetic where the device gains from it."""
+        """Compute in bfloat16 in this block, where the device gains from it."""
         import torch
 
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
@@ -102,56 +106,53 @@ class Context:
         """Yield the steps 0..total-1 of a training that survives being killed.
 
         Everything that changes from step to step must be in `state`, and every random draw must
-        come from `ctx.rng(step)`: then a resumed training equals an uninterrupted one.
-        `batch` images are consumed per step out of `images`, to show epochs and throughput.
+        come from `ctx.rng(step)`: then a resumed training equals an uninterrupted one. A step
+        consumes `batch` of `images` images; this serves to show epochs.
         """
         first = 0
-        found = self.checkpoints.load() if self.checkpoints else None
-        if found is not None:
-            first, saved, self.history[:] = found
+        checkpoint = self.checkpoints.load() if self.checkpoints else None
+        if checkpoint is not None:
+            first, saved, self.history[:] = checkpoint
             for name, part in state.items():
                 part.load_state_dict(saved[name])
         self._total = total
         with self.checkpoints.looping() if self.checkpoints else contextlib.nullcontext():
             for step in range(first, total):
                 self._step = step
-                last = self.processes is not None and self.processes.agree(step)
+                stopping = self.process_group is not None and self.process_group.agree(step)
                 epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
                 self.progress(step, total, epoch)
                 yield step
-                leads = not self.processes or self.processes.rank == 0
-                if not (self.checkpoints and leads and step + 1 < total):
-                    continue
-                if last or self.checkpoints.due():
-                    tree = {name: part.state_dict() for name, part in state.items()}
-                    self.checkpoints.save(step + 1, tree, self.history)
+                if step + 1 < total:
+                    self._save_if_due(step + 1, state, stopping)
         self.progress(total, total, "")
 
-    def shard(self, batch: int, times: int = 1) -> BatchShard:
-        """Return the rows that this process takes of a step's `times` batches: all, if it is alone.
+    def _save_if_due(self, step: int, state: Mapping[str, Stateful], stopping: bool) -> None:
+        if not self.checkpoints or (self.process_group and self.process_group.rank):
+            return
+        if stopping or self.checkpoints.due():
+            tree = {name: part.state_dict() for name, part in state.items()}
+            self.checkpoints.save(step, tree, self.history)
 
-        Draw for the whole batch, and keep `share.rows` of what was drawn.
+    def shard(self, batch: int, times: int = 1) -> BatchShard:
+        """Return this process's rows of a step's `times` batches: all of them in one process.
+
+        Draw for the entire batch, then take `shard.rows` of what was drawn.
         """
-        return shard_of(self.processes, batch, times)
+        return shard_of(self.process_group, batch, times)
 
     def backward(
-        self, loss: Tensor, parameters: Iterable[nn.Parameter], share: BatchShard
+        self, loss: Tensor, parameters: Iterable[nn.Parameter], shard: BatchShard
     ) -> Tensor:
-        """Do `loss.backward()` for the batch that was shared, and return its mean loss.
+        """Do `loss.backward()` for the batch of all processes, and return its mean loss ().
 
-        `loss` () is a mean over the rows of `share`; gradients must be empty before.
+        `loss` () is a mean over the rows of `shard`; gradients must be empty before.
         """
-        return backward(self.processes, loss, parameters, share)
+        return backward(self.process_group, loss, parameters, shard)
 
-    def all_reduce_mean(self, share: BatchShard, *values: Tensor) -> tuple[Tensor, ...]:
-        """Return means over the batch, from means () over the rows of `share`, to log them."""
-        return mean(self.processes, share, values)
-
-    def convert_sync_batchnorm(self, net: nn.Module) -> nn.Module:
-        """Return `net` with batch normalisation that sees the rows of all processes."""
-        from gvr_bench.core.sync_batchnorm import convert_sync_batchnorm
-
-        return convert_sync_batchnorm(net, self.processes)
+    def all_reduce_mean(self, shard: BatchShard, *values: Tensor) -> tuple[Tensor, ...]:
+        """Return means () over the batch, from means () over the rows of `shard`, to log them."""
+        return all_reduce_mean(self.process_group, shard, values)
 
     def batches(self, n: int, size: int | None = None) -> Iterator[slice]:
         """Cut 0..n into slices of at most `size` (default `batch_size`), showing progress."""

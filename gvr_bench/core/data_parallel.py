@@ -1,21 +1,23 @@
-"""How a training is shared by processes: each takes rows of every batch, and gradients are summed.
+"""Data-parallel training: each process takes rows of every batch, and gradients are summed.
 
-All draw the numbers of the whole batch and keep their rows of them, so that the same batches are
-seen however many processes there are, and all end a step with the same weights.
+All processes draw the random numbers of the entire batch and use their rows of them. Hence the
+number of processes changes a result by rounding only, and all end a step with equal weights.
+Importing this module imports no torch.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gvr_bench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from gvr_bench.core.process_group import ProcessGroup
 
 
 def are_several() -> bool:
@@ -24,16 +26,18 @@ def are_several() -> bool:
 
 
 def follows() -> bool:
-    """Whether this process is another than the first of several."""
+    """Whether torchrun started this process and it is not the first of several."""
     return are_several() and os.environ["RANK"] != "0"
 
 
 @dataclass(frozen=True)
 class BatchShard:
-    """The rows of a batch that this process works on; all of them where it is alone.
+    """The rows of a batch that this process works on; all of them in a run of one process.
 
-    `rows` (N,) int64 are positions among the `drawn` rows of a step. Where a step takes several
-    batches, `each` rows belong to one of them. `weight` is this process's part in a mean.
+    - `rows` (n,) int64: positions among the rows that a step draws.
+    - `drawn`: number of rows that a step draws for all processes, in all of its batches.
+    - `each`: number of this process's rows in one batch.
+    - `weight`: the fraction of a batch that is this process's, its weight in a mean.
     """
 
     rows: Tensor
@@ -42,32 +46,11 @@ class BatchShard:
     weight: float
 
 
-class Processes(Protocol):
-    """The processes that train a network together, this one being number `rank` of `count`."""
-
-    @property
-    def rank(self) -> int:
-        """Number of this process, from 0."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-
-    def training(self, key: str) -> contextlib.AbstractContextManager[None]:
-        """Train the stage of that key together with the others."""
-
-    def total(self, values: Tensor) -> Tensor:
-        """Sum over the processes; can be differentiated."""
-
-    def agree(self, step: int) -> bool:
-        """Wait for the others at a step, and say whether one was asked to stop after it."""
-
-
-def shard_of(processes: Processes | None, batch: int, times: int) -> BatchShard:
+def shard_of(group: ProcessGroup | None, batch: int, times: int) -> BatchShard:
     """Return this process's rows of `times` batches. Raises `UsageError` where some get none."""
     import torch
 
-    rank, count = (processes.rank, processes.count) if processes else (0, 1)
+    rank, count = (group.rank, group.count) if group else (0, 1)
     if batch < count:
         raise UsageError(
             f"a batch of {batch} cannot be shared by {count} processes; "
@@ -79,34 +62,35 @@ def shard_of(processes: Processes | None, batch: int, times: int) -> BatchShard:
 
 
 def backward(
-    processes: Processes | None, loss: Tensor, parameters: Iterable[nn.Parameter], share: BatchShard
+    group: ProcessGroup | None, loss: Tensor, parameters: Iterable[nn.Parameter], shard: BatchShard
 ) -> Tensor:
-    """Give parameters the gradients of the mean loss over the whole batch; return that mean.
+    """Give parameters the gradients of the mean loss over the entire batch; return that mean.
 
-    The loss of a batch is the weighted sum of those of its parts, and so is its gradient, however
-    often the network was differentiated to get there.
+    `DistributedDataParallel` hooks into a single backward pass, which a gradient penalty breaks by
+    differentiating twice; it also weighs processes equally, whatever rows they have. So gradients
+    are summed here, after the backward pass.
     """
     import torch
 
-    if processes is None:
+    if group is None:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
-    weighted = loss * share.weight
+    weighted = loss * shard.weight
     weighted.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in parameters if p.grad is not None]
     parts = [*(g.flatten() for g in gradients), weighted.detach().flatten()]
-    total = processes.total(torch.cat(parts))
-    *summed, mean = torch.split(total, [part.numel() for part in parts])
-    for gradient, whole in zip(gradients, summed, strict=True):
-        gradient.copy_(whole.view(gradient.shape))
+    total = group.total(torch.cat(parts))
+    *sums, mean = torch.split(total, [part.numel() for part in parts])
+    for gradient, summed in zip(gradients, sums, strict=True):
+        gradient.copy_(summed.view(gradient.shape))
     return mean[0]
 
 
-def mean(
-    processes: Processes | None, share: BatchShard, values: Iterable[Tensor]
+def all_reduce_mean(
+    group: ProcessGroup | None, shard: BatchShard, values: Iterable[Tensor]
 ) -> tuple[Tensor, ...]:
-    """Return means over the whole batch of what are means over this process's part of it."""
+    """Return means over the entire batch, from means over this process's rows."""
     import torch
 
-    found = torch.stack([value.detach() for value in values])
-    return tuple(found if processes is None else processes.total(found * share.weight))
+    means = torch.stack([value.detach() for value in values])
+    return tuple(means if group is None else group.total(means * shard.weight))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 import gvr_bench
-from gvr_bench.core.data_parallel import Processes
 from gvr_bench.core.errors import UsageError
+from gvr_bench.core.process_group import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RunOptions:
     checkpoint_seconds: float = 30.0
     recompute: frozenset[str] = frozenset()
     cached_only: bool = False
-    process_group: Processes | None = None
+    process_group: ProcessGroup | None = None
 
 
 def choose_device(name: str) -> torch.device:

@@ -122,7 +122,7 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
         request.experiment.write(folder)
     runner.write(folder, began, console)
     if group:
-        group.dismiss()
+        group.announce("")
     return RunResult(folder, runner.outcomes, runner)
 
 
@@ -170,8 +170,7 @@ def join_processes(device: torch.device, stop: Stop) -> ProcessGroup:
     from gvr_bench.core.process_group import process_group
 
     group = process_group()
-    group.stop = stop
-    group.settle(device)
+    group.connect(device, stop)
     return group
 
 

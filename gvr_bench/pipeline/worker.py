@@ -103,7 +103,12 @@ class Worker:
         train = STEPS[stage.kind].data_parallel
         assert train is not None
         with display.stage(str(stage)) as progress:
-            train(StageContext(stage, self.cache, self.context(stage, progress)))
+            try:
+                train(StageContext(stage, self.cache, self.context(stage, progress)))
+            except ProcessError:
+                raise
+            except Exception as error:  # a plugin may raise anything
+                self.failed(stage, error)
 
     def context(self, stage: Stage, progress: Progress) -> Context:
         """Return the context that a stage is computed in."""
@@ -126,7 +131,7 @@ class Worker:
             bfloat16=gains_from_bfloat16(self.options.device),
             progress=show,
             checkpoints=checkpoints,
-            processes=self.options.process_group if is_data_parallel(stage) else None,
+            process_group=self.options.process_group if is_data_parallel(stage) else None,
         )
 
     def failed(self, stage: Stage, error: Exception) -> Outcome:
@@ -137,10 +142,12 @@ class Worker:
             raise error
         if isinstance(error, Unsupported):
             return Outcome("n/a", 0.0, str(error), not_applicable=True)
-        if isinstance(error, GvrError):
-            return Outcome("failed", 0.0, str(error))
-        where = self.cache.write_dir(stage) / ERROR
-        return Outcome("failed", 0.0, f"{one_line(error)} (traceback in {where})")
+        reason = str(error)
+        if not isinstance(error, GvrError):
+            reason = f"{one_line(error)} (traceback in {self.cache.write_dir(stage) / ERROR})"
+        if self.options.process_group and is_data_parallel(stage):  # the other processes wait
+            raise ProcessError(f"{stage} failed: {reason}") from error
+        return Outcome("failed", 0.0, reason)
 
 
 def is_data_parallel(stage: Stage) -> bool:

@@ -19,6 +19,7 @@ class Ae(Vae):
     """
 
     Settings = AutoencoderSettings
+    data_parallel = False  # batch normalisation needs all rows in one process
 
     def inference(self, image: gvr.ImageSpec) -> nn.Module:
         """Return a network that says the standardised latent of an image: (N, D)."""

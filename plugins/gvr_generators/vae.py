@@ -55,7 +55,6 @@ class Vae(gvr.Generator):
         with torch.random.fork_rng():
             torch.manual_seed(gvr.seed_from(ctx.seed, "inference"))
             inference = self.inference(gvr.ImageSpec(c, size))
-        inference = ctx.convert_sync_batchnorm(inference)
         inference.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = [*net.parameters(), *inference.parameters()]
         adam = torch.optim.Adam(weights, s.learning_rate, fused=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 
 import pytest
@@ -12,7 +11,6 @@ from gvr_generators.wgan_gp import critic_loss
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.core.sync_batchnorm import WholeBatchNorm
 
 CPU = torch.device("cpu")
 
@@ -24,9 +22,6 @@ class Pretended:
         self.rank = rank
         self.count = count
 
-    def training(self, key: str) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
     def total(self, values: Tensor) -> Tensor:
         return values
 
@@ -35,7 +30,7 @@ class Pretended:
 
 
 def context(rank: int = 0, count: int = 1) -> gvr.Context:
-    return gvr.Context(CPU, processes=Pretended(rank, count) if count > 1 else None)
+    return gvr.Context(CPU, process_group=Pretended(rank, count) if count > 1 else None)
 
 
 def test_batch_smaller_than_processes_is_refused() -> None:
@@ -118,23 +113,3 @@ def test_single_process_backward_is_torch_backward() -> None:
     ctx = context()
     assert torch.equal(ctx.backward(loss, [nn.Parameter(x)], ctx.shard(5)), loss.detach())
     assert torch.equal(x.grad, expected)
-    assert ctx.convert_sync_batchnorm(net := nn.BatchNorm1d(3)) is net
-
-
-@pytest.mark.parametrize("momentum", [0.1, None])
-def test_sync_batchnorm_equals_batchnorm(momentum: float | None) -> None:
-    theirs = nn.Sequential(nn.BatchNorm2d(3, momentum=momentum), nn.Flatten())
-    nn.init.normal_(theirs[0].weight)
-    ours = context(0, 2).convert_sync_batchnorm(copy.deepcopy(theirs))
-    assert isinstance(ours[0], WholeBatchNorm)
-    for seed in range(2):
-        x = 3 + 2 * torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
-        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
-        torch.testing.assert_close(ours(a), theirs(b))
-        ours(a).square().mean().backward()
-        theirs(b).square().mean().backward()
-        torch.testing.assert_close(a.grad, b.grad)
-    assert ours.state_dict().keys() == theirs.state_dict().keys()
-    for name, value in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], value)
-    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))

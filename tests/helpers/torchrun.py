@@ -28,7 +28,7 @@ def start(
     )  # fmt: skip
 
 
-def said(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The lines that gvr-bench itself wrote on stderr, without those of torchrun."""
+def end_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines by which gvr-bench itself ended on stderr, without those of torchrun."""
     ours = ("error: ", "terminated", "interrupted", "warning: ")
     return [line for line in done.stderr.splitlines() if line.startswith(ours)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import cast
 
@@ -35,16 +34,16 @@ def save_network(stage_ctx: StageContext, net: nn.Module) -> None:
 
 def compute_generator(stage_ctx: StageContext) -> None:
     """Train a generator on the training images, and write it."""
-    with with_other_processes(stage_ctx):
-        net = train_generator(stage_ctx)
+    net = train_generator(stage_ctx)
     write_samples(stage_ctx, freeze(net))
     save_network(stage_ctx, net)
 
 
-def with_other_processes(stage_ctx: StageContext) -> contextlib.AbstractContextManager[None]:
-    """Train together with the other processes of the run, if any."""
-    processes = stage_ctx.ctx.processes
-    return processes.training(stage_ctx.stage.key) if processes else contextlib.nullcontext()
+def announce(stage_ctx: StageContext) -> None:
+    """Call the other processes of the run to this training, once its inputs were read intact."""
+    group = stage_ctx.ctx.process_group
+    if group and group.rank == 0:
+        group.announce(stage_ctx.stage.key)
 
 
 def train_generator(stage_ctx: StageContext) -> nn.Module:
@@ -52,6 +51,7 @@ def train_generator(stage_ctx: StageContext) -> nn.Module:
     generator = cast(Generator, stage_ctx.stage.component)
     net = seeded(lambda: generator.build(stage_ctx.dataset().image), stage_ctx.ctx)
     images = stage_ctx.images("train")
+    announce(stage_ctx)
     generator.fit(net, images, stage_ctx.ctx)
     return net
 
@@ -66,8 +66,7 @@ def write_samples(stage_ctx: StageContext, net: nn.Module, count: int = 16) -> N
 
 def compute_encoder(stage_ctx: StageContext) -> None:
     """Train an encoder through the frozen generator, and write it."""
-    with with_other_processes(stage_ctx):
-        net = train_encoder(stage_ctx)
+    net = train_encoder(stage_ctx)
     save_network(stage_ctx, net)
 
 
@@ -77,6 +76,7 @@ def train_encoder(stage_ctx: StageContext) -> nn.Module:
     generator = load_generator(stage_ctx)
     net = seeded(lambda: encoder.build(stage_ctx.dataset().image, generator), stage_ctx.ctx)
     images = stage_ctx.images("train")
+    announce(stage_ctx)
     encoder.fit(net, generator, images, stage_ctx.ctx)
     return net
 
