@@ -41,10 +41,11 @@ Role = Literal["attribution", "counterfactual", "control"]
 
 @dataclass(frozen=True)
 class Plugin:
-    """One row of the table of plugins.
+    """Registers one component.
 
-    `target` is `"module:Class"`; `needs` names modules that must be importable for it to work;
-    `api` is the version of `gvr_bench.api` that it was written for.
+    - `api`: the version of `gvr_bench.api` that it was written for.
+    - `target`: `"module:Class"`, imported when the component is first used.
+    - `needs`: modules that must be importable for it to work.
     """
 
     api: int
@@ -56,19 +57,23 @@ class Plugin:
 
 
 class Settings(pydantic.BaseModel):
-    """What is computed: every field is part of the key of the result. Frozen, no extra fields."""
+    """Base of a component's settings: every field is part of the key of its results.
+
+    Frozen; unknown fields, NaN and infinity are refused.
+    """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Component:
-    """Base of all that plugins supply.
+    """Base of everything that plugins supply.
 
-    Bump `version` when the same settings give another result. `profiles` maps `quick`, `standard`
-    and `paper` to settings that replace the defaults; the defaults are the published values.
-    `argument` names the setting that may be typed without its name, as in `torchvision:CIFAR10`.
-    `files` names settings that say where files lie: what is in them is part of the key, where
-    they are is not.
+    - `version`: change it when the same settings give another result.
+    - `profiles`: maps `quick`, `standard` and `paper` to settings that replace the defaults, which
+      are the published values.
+    - `argument`: the setting that may be typed without its name, as in `torchvision:CIFAR10`.
+    - `files`: settings that are paths of files. The content of a file is part of the key, its path
+      is not.
     """
 
     version: ClassVar[str] = "1"
@@ -81,9 +86,9 @@ class Component:
         self.settings = settings
 
     def fingerprint(self) -> str:
-        """Text that changes whenever what lies in `files` does; empty where none is given.
+        """Return a text that changes with the content of `files`; empty where none is set.
 
-        Raises `UsageError` that names a file that cannot be read.
+        Raises `UsageError` for a file that cannot be read.
         """
         return " ".join(
             f"{name} {digest_of(path)}"
@@ -93,11 +98,12 @@ class Component:
 
 
 class Dataset(Component, ABC):
-    """Images with labels, patients and, where it is known, the truth about them.
+    """Square images with labels, patients and, where it is known, ground truth.
 
-    `root` is the folder given with `--data-root`, or None. `head` names the natural head.
-    `case_settings` names the settings that say what is asked of the test images and leave the images
-    themselves alone: changing one retrains nothing. Images are square.
+    - `root`: the folder from `--data-root`, or None.
+    - `head`: the head used by default.
+    - `case_settings`: settings that choose which test images and outputs are explained and do not
+      change the images: changing one retrains nothing.
     """
 
     head: ClassVar[str] = "linear"
@@ -110,7 +116,7 @@ class Dataset(Component, ABC):
     @property
     @abstractmethod
     def task(self) -> Task:
-        """What is predicted."""
+        """The prediction task."""
 
     @property
     @abstractmethod
@@ -119,39 +125,39 @@ class Dataset(Component, ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Text that changes whenever the data does; cheap, and independent of where data lies.
+        """Return a text that changes with the data, cheaply and independently of its folder.
 
         Raises `DataError` where the data is missing or unreadable.
         """
 
     @abstractmethod
     def split(self, name: str) -> Split:
-        """The split `train`, `validation` or `test`. Raises `DataError`."""
+        """Return the split `train`, `validation` or `test`. Raises `DataError`."""
 
     @property
     def home(self) -> Path | None:
-        """The folder of the files of `remote`; None where it has yet to be given."""
+        """The folder of the files of `remote`; None where `--data-root` is required."""
         return self.root
 
     def remote(self) -> tuple[Remote, ...]:
-        """Files that `gvr-bench datasets fetch` downloads into `home`; none by default."""
+        """Return the files that `gvr-bench datasets fetch` downloads into `home`."""
         return ()
 
-    def read(self, file: Path) -> NDArray[np.uint8]:
-        """Read an image file as one of these images: (C, H, W). Raises `DataError` naming it."""
-        from gvr_bench.data.image_io import read_pictures
+    def read(self, file: Path) -> NDArray[np.uint8] | None:
+        """Read a new image file as this data set reads its own: (C, H, W) uint8.
 
-        picture: NDArray[np.uint8]
-        (picture,) = read_pictures([file], self.image)
-        return picture
+        None, the default, reads it as `gvr_bench.api.read_pictures` does. Raises `DataError` that
+        names the file.
+        """
+        return None
 
 
 class Images(Protocol):
-    """Images as a trainer reads them: by position, as float32 in [-1, 1] on the device."""
+    """Training images, read by position as float32 in [-1, 1] on the device."""
 
     @property
     def task(self) -> Task:
-        """What `targets` mean."""
+        """The task that `targets` belong to."""
 
     @property
     def patient_ids(self) -> NDArray[np.str_]:
@@ -159,7 +165,7 @@ class Images(Protocol):
 
     @property
     def targets(self) -> Tensor:
-        """(N, columns) float32, scaled as the task says; NaN where not labelled. On the device."""
+        """(N, columns) float32 on the device, scaled by `task.scale`; NaN where not labelled."""
 
     def __len__(self) -> int: ...
 
@@ -168,19 +174,20 @@ class Images(Protocol):
 
 
 class Generator(Component, ABC):
-    """Makes images from latents; trained on images without labels.
+    """A network that makes images from latents, trained on images without labels.
 
-    `data_parallel` says that its `fit` takes its batches by `ctx.shard`: then the processes of a run train
-    it together. One that says nothing is trained by the first process alone.
+    `data_parallel`: True if `fit` takes its batches by `ctx.shard`, so that all processes of a run
+    train it together; otherwise the first process trains it alone.
     """
 
     data_parallel: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, image: ImageSpec) -> nn.Module:
-        """Return a network (N, D) -> (N, C, H, W) in [-1, 1] with an int `latent_dim` = D.
+        """Return an untrained network (N, D) -> (N, C, H, W) in [-1, 1].
 
-        Raises `UsageError` where the architecture cannot make that size.
+        It has an int `latent_dim` = D. Raises `UsageError` for an image size that the architecture
+        does not support.
         """
 
     @abstractmethod
@@ -189,10 +196,11 @@ class Generator(Component, ABC):
 
 
 class Encoder(Component, ABC):
-    """Finds the latent of an image, trained with the frozen generator as its decoder.
+    """A network that maps images to latents, trained with the frozen generator as its decoder.
 
-    One that learns from labels says so by `supervised` and is trained on the data set whose images
-    are explained, even where the generator saw another. `data_parallel` is that of a generator.
+    - `supervised`: True for one that learns from labels. It is trained on the data set whose images
+      are explained, even where the generator was trained on another.
+    - `data_parallel`: as for a generator.
     """
 
     supervised: ClassVar[bool] = False
@@ -200,7 +208,7 @@ class Encoder(Component, ABC):
 
     @abstractmethod
     def build(self, image: ImageSpec, generator: nn.Module) -> nn.Module:
-        """Return a network (N, C, H, W) -> (N, D)."""
+        """Return an untrained network (N, C, H, W) -> (N, D)."""
 
     @abstractmethod
     def fit(self, net: nn.Module, generator: nn.Module, images: Images, ctx: Context) -> None:
@@ -208,27 +216,27 @@ class Encoder(Component, ABC):
 
 
 class Head(Component, ABC):
-    """Predicts the task from a latent, or from the image it decodes to.
+    """A network that predicts the task from a latent, or from the image it decodes to.
 
-    Where its settings have a true `contaminated`, the core gives it the test images to fit. One
-    with `sees` = `images` builds a network of images (N, C, H, W) in [-1, 1]: the core puts it
-    behind the generator, so that every explainer explains it through the same decoder.
+    With the setting `contaminated` it is trained on the test images. With `sees` = `images` it
+    takes decoded images (N, C, H, W) in [-1, 1] instead of latents: it is put behind the generator,
+    so that every explainer explains it through the same decoder.
     """
 
     sees: ClassVar[Literal["latents", "images"]] = "latents"
 
     @abstractmethod
     def build(self, latent_dim: int, task: Task) -> nn.Module:
-        """Return a network (N, D) -> (N, K): logits, or scaled values for regression.
+        """Return an untrained network (N, D) -> (N, K): logits, or scaled values for regression.
 
-        Images (N, C, H, W) -> (N, K) where it `sees` them.
+        (N, C, H, W) -> (N, K) where it `sees` images.
         """
 
     @abstractmethod
     def fit(
         self, net: nn.Module, train: Latents, validation: Latents, task: Task, ctx: Context
     ) -> None:
-        """Train `net` in place on `train`; `validation` may choose when to stop."""
+        """Train `net` in place on `train`; `validation` may decide when to stop."""
 
 
 class Explainer(Component, ABC):
@@ -251,7 +259,7 @@ class Explainer(Component, ABC):
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file. Raises `UsageError` that names it."""
+    """Return the SHA-256 of a file. Raises `UsageError` that names it."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The data that passes between components. Importing this module imports no torch."""
+"""The types of data that components exchange. Importing this module imports no torch."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ class ImageSpec:
     size: int
 
     def __str__(self) -> str:
-        """Return the shape as people write it."""
         return f"{self.channels} x {self.size} x {self.size}"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How a regression target in its unit becomes the number a head predicts.
+    """Maps regression targets from their unit to the numbers that a head predicts, and back.
 
-    `ln/10` is the papers' scaling of BNP: the natural logarithm, divided by 10.
+    The papers scale BNP by `Scale(log=True, divisor=10)`: the natural logarithm, divided by 10.
     """
 
     log: bool = False
     divisor: float = 1.0
 
     def apply(self, value: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Unit -> scaled. Values must be positive where `log` is set."""
+        """Unit -> scaled, any shape. Values must be positive where `log` is set."""
         raw = np.log(value) if self.log else value
         return (raw / self.divisor).astype(np.float32)
 
@@ -50,7 +49,7 @@ class Scale:
         return (math.log(value) if self.log else value) / self.divisor
 
     def invert(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scaled -> unit."""
+        """Scaled -> unit, any shape."""
         raw = scaled * self.divisor
         return (np.exp(raw) if self.log else raw).astype(np.float32)
 
@@ -59,11 +58,10 @@ class Scale:
 class Task:
     """What is predicted from an image.
 
-    - `regression`: one value per output in `unit`; at or above `threshold`, which must be given, a
-      case is positive.
+    - `regression`: one value per output in `unit`; a case is positive at or above `threshold`,
+      which is required.
     - `binary`, `multilabel`: 0 or 1 per output.
-    - `multiclass`: one class index; `source` and `target` are the classes the rationale goes
-      from and to.
+    - `multiclass`: one class index; a rationale goes from the class `source` to the class `target`.
     """
 
     kind: Literal["binary", "multilabel", "multiclass", "regression"]
@@ -80,15 +78,16 @@ class Task:
         return 1 if self.kind == "multiclass" else len(self.outputs)
 
     def activate(self, outputs: Tensor) -> Tensor:
-        """Head outputs (N, K) -> probabilities, or the value itself for regression."""
+        """Head outputs (N, K) -> probabilities (N, K), or the scaled values for regression."""
         if self.kind == "regression":
             return outputs
         return outputs.softmax(1) if self.kind == "multiclass" else outputs.sigmoid()
 
     def positives(self, targets: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which (image, output) pairs show what the task looks for.
+        """Whether each image is positive for each output.
 
-        `targets` (N, columns) in units -> (N, outputs). Not labelled (NaN) is not positive.
+        `targets` (N, columns) in the task's unit -> (N, outputs) bool. NaN (no label) is not
+        positive.
         """
         with np.errstate(invalid="ignore"):
             if self.kind == "multiclass":
@@ -99,11 +98,11 @@ class Task:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What is known about (image, output) pairs beyond the label; None where it is not known.
+    """Ground truth of (image, output) pairs beyond the label; None where it is not known.
 
-    `mask` and `distractor` are (n, H, W) bool: the pixels of the finding, and of structures that
-    correlate with the label without causing it. An empty mask means "not known" for that image.
-    `counterfactual` is (n, C, H, W) uint8: the same image without the finding.
+    - `mask` (n, H, W) bool: the pixels of the output's structure; empty if not known for an image.
+    - `counterfactual` (n, C, H, W) uint8: the same image without that structure.
+    - `distractor` (n, H, W) bool: structures that correlate with the label without causing it.
     """
 
     mask: NDArray[np.bool_] | None = None
@@ -113,13 +112,13 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set; images are made or read only when asked for.
+    """One part of a data set; its images are generated or read on demand.
 
     - `sample_ids`, `patient_ids`: (N,) str; a patient is in one split only.
     - `targets`: (N, columns) float32 in the task's unit; NaN where not labelled.
-    - `images(index)`: positions (n,) -> (n, C, H, W) uint8, 0 is black (-1 for the models) and
-      255 is white (+1).
-    - `truth(index, output)`: positions (n,) and the output asked about (n,) -> `GroundTruth`.
+    - `images(index)`: positions (n,) -> (n, C, H, W) uint8; 0 is black (-1 for the models), 255 is
+      white (+1).
+    - `truth(index, output)`: positions (n,) and output indices (n,) -> `GroundTruth`.
     """
 
     sample_ids: NDArray[np.str_]
@@ -134,9 +133,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Latents:
-    """Latents of one split with their labels, as a head reads them.
+    """Latents of one split with their labels, for training a head.
 
-    `z` (N, D) float32; `targets` (N, columns) float32 *scaled*; all rows are labelled.
+    `z` (N, D) float32; `targets` (N, columns) float32, scaled, without NaN.
     """
 
     z: Tensor
@@ -148,15 +147,15 @@ class Latents:
 
 @dataclass(frozen=True)
 class ExplanationTarget:
-    """For each image of a batch: the output to explain, and when it counts as changed.
+    """For each image of a batch: the output to explain, and the change to reach.
 
     - `source_class` (N,) int64: the output to lower (for multiclass the class to leave).
     - `target_class` (N,) int64: the class to reach; equal to `source_class` where the task has no
       classes.
-    - `threshold` (N,) float32: the activated output is on the target side below it (unused for
-      multiclass, where the largest output decides).
-    - `reference_value` (N,) float32: the median activated prediction of training images without
-      the source class, where a counterfactual should arrive by default.
+    - `threshold` (N,) float32: the target is reached when the activated output is below it (unused
+      for multiclass, where the largest output decides).
+    - `reference_value` (N,) float32: the activated output to aim for by default: the median
+      prediction of training images without the source class.
     """
 
     task: Task
@@ -178,11 +177,11 @@ class ExplanationTarget:
         )
 
     def source_output(self, outputs: Tensor) -> Tensor:
-        """The output of the source class: head outputs (N, K) -> (N,)."""
+        """Return the output of the source class: head outputs (N, K) -> (N,)."""
         return outputs.gather(1, self.source_class[:, None]).squeeze(1)
 
     def reached_target(self, outputs: Tensor) -> Tensor:
-        """Whether the prediction is on the target side: head outputs (N, K) -> (N,) bool."""
+        """Whether the prediction has reached the target: head outputs (N, K) -> (N,) bool."""
         if self.task.kind == "multiclass":
             return outputs.argmax(1) == self.target_class
         return self.source_output(self.task.activate(outputs)) < self.threshold
@@ -210,21 +209,22 @@ class Model:
     head: nn.Module
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Predict from pixels."""
+        """Head outputs (N, K) of images (N, C, H, W)."""
         outputs: Tensor = self.head(self.encoder(x))
         return outputs
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What an explainer returns for a batch.
+    """What an explainer returns for a batch; None for what it does not compute.
 
-    - `attribution` (N, H, W) float32, signed where the explainer is: positive is density that speaks for
-      the asked-for output.
-    - `counterfactual` (N, C, H, W) in [-1, 1] and `latent` (N, D) that decodes to it.
-    - `trajectory` (N, P, D): latents on the way, evenly spaced in steps; the first is the image's own,
-      the last is `latent`. It is shown, not scored.
-    - `steps` (N,) int64, `success` (N,) bool, `reason` one line per image, empty where successful.
+    - `attribution` (N, H, W) float32, signed if the explainer has signs: positive means that the
+      pixel speaks for the source class.
+    - `counterfactual` (N, C, H, W) in [-1, 1], and `latent` (N, D) that decodes to it.
+    - `trajectory` (N, P, D): latents evenly spaced along the search; the first is the image's own,
+      the last is `latent`. Shown in reports, not scored.
+    - `steps` (N,) int64: optimisation steps; `success` (N,) bool: whether the target was reached;
+      `reason`: one line per image, empty where successful.
     """
 
     attribution: Tensor

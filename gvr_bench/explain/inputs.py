@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.components import Dataset
 from gvr_bench.core.errors import DataError, UsageError
+from gvr_bench.data.image_io import read_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +38,10 @@ def read_file(dataset: Dataset, path: Path, name: str = "") -> InputImage:
     """Read an image file. Raises `DataError` that names it."""
     if path.is_dir():
         raise DataError(f"cannot read the image {path}: it is a folder; name images, {path}/*.png")
-    pixels, image = dataset.read(path), dataset.image
+    image = dataset.image
+    pixels = dataset.read(path)
+    if pixels is None:
+        (pixels,) = read_pictures([path], image)
     if pixels.shape != (image.channels, image.size, image.size) or pixels.dtype != np.uint8:
         raise DataError(
             f"cannot read the image {path}: the data set returned {pixels.shape} {pixels.dtype}, "
