@@ -71,7 +71,7 @@ def write_explained(
     """
     explained = read_explanations(folder)
     combinations = read_cases(folder)
-    cases = [(image, one) for image in explained.images for one in image.explanations]
+    cases = [e for image in explained.images for e in image.explanations]
     if len(combinations) != 1 or len(combinations[0]) != len(cases):
         raise DataError(
             f"{folder / CASES} and {folder / EXPLANATIONS} do not belong together; write them again "
@@ -98,9 +98,9 @@ def _pictures(
 ) -> Iterator[tuple[Path, RationalePicture]]:
     change, unit = change_scale(c), explained.unit
     explainers = {e.name.replace(SLASH, "/"): e for e in shown(c)}
-    cases = ((image, one) for image in explained.images for one in image.explanations)
-    for i, (image, one) in enumerate(cases):
-        for result in one.results:
+    cases = ((image, case) for image in explained.images for case in image.explanations)
+    for i, (image, case) in enumerate(cases):
+        for result in case.results:
             e = explainers.get(result.explainer)
             if e is None or e.attribution is None:
                 continue
@@ -110,14 +110,14 @@ def _pictures(
                     title=image.name,
                     lines=lines_about(
                         result.explainer,
-                        one.output,
-                        one.target_class,
-                        predicted=one.predicted,
+                        case.output,
+                        case.target_class,
+                        predicted=case.predicted,
                         success=result.success,
                         reason=result.reason,
                         warning=image.warning,
                     ),
-                    before=f"{one.output} {format_prediction(one.prediction, unit)}",
+                    before=f"{case.output} {format_prediction(case.prediction, unit)}",
                     after=format_prediction(result.prediction_after, unit),
                     image=c.input[i],
                     attribution=e.attribution[i],
@@ -212,13 +212,13 @@ def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:
         yield Line(image.warning, bad=True)
     if image.note:
         yield Line(image.note)
-    for one in image.explanations:
-        for result in one.results:
+    for case in image.explanations:
+        for result in case.results:
             if result.success is not None:
-                text, bad = outcome(one, result)
-                before = format_prediction(one.prediction, explained.unit)
+                text, bad = outcome(case, result)
+                before = format_prediction(case.prediction, explained.unit)
                 after = format_prediction(result.prediction_after, explained.unit)
-                yield Line(f"{result.explainer}, {one.label}: {before} → {after}, {text}", bad)
+                yield Line(f"{result.explainer}, {case.label}: {before} → {after}, {text}", bad)
 
 
 def outcome(explanation: OutputExplanation, result: ExplainerResult) -> tuple[str, bool]:

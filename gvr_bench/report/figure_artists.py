@@ -62,8 +62,10 @@ def draw_roc(figure: Figure, data: Roc) -> None:
 
 
 def draw_calibration(figure: Figure, data: Calibration) -> None:
+    figure.set_figheight(SQUARE + 0.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(6, 1))
     _unit_square(upper)
+    upper.set_box_aspect(None)  # as wide as the lower axes
     upper.set_ylabel("observed frequency")
     lower.set_xlabel("predicted probability")
     lower.set_ylabel("n")
@@ -104,7 +106,7 @@ def draw_regression(figure: Figure, data: Regression) -> None:
 def draw_latents(figure: Figure, data: Latents) -> None:
     first, second = (f"{100 * share:.0f} % of the variance" for share in data.shares)
     axes = _axes(figure, f"first component, {first}", f"second component, {second}")
-    for cluster in sorted(data.clusters, key=lambda cluster: not cluster.aside):
+    for cluster in data.clusters:
         _draw_cluster(axes, cluster)
     for number, moves in enumerate(data.moves):
         _draw_moves(axes, moves, number)
@@ -131,7 +133,7 @@ def _draw_cluster(axes: Axes, cluster: Cluster) -> None:
         colour = COLOURS[f"class-{cluster.style}"]
     edge = 0.8 if marker in "x+_|" else 0
     axes.plot(*cluster.points.T, marker, color=colour, markersize=size, markeredgewidth=edge,
-              alpha=alpha * (0.4 if cluster.aside else 1),
+              alpha=alpha * (0.4 if cluster.aside else 1), zorder=1.5 if cluster.aside else 2,
               label=f"{short(cluster.name, 40)} ({cluster.n:,})")  # fmt: skip
 
 

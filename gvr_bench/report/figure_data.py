@@ -116,7 +116,7 @@ def latent_space(c: Combination) -> Chart | None:
         "Latent space",
         model_name(c),
         f"{len(space.points):,} test images on two principal components",
-        "; ".join(f"{one.name}: {one.n:,} images" for one in clusters),
+        "; ".join(f"{cluster.name}: {cluster.n:,} images" for cluster in clusters),
         Latents(shares, clusters, start, moves),
         f"The plane holds {100 * sum(shares):.0f} % of the variance: points that are close here "
         "may be far apart in the other dimensions.",

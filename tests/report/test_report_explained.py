@@ -72,7 +72,7 @@ def write(
     """Write a folder as `gvr-bench explain` does, with `count` cases and two explainers."""
     folder.mkdir()
     write_explanations(folder, explained)
-    names = [one.name for one in explained.images for _ in one.explanations]
+    names = [item.name for item in explained.images for _ in item.explanations]
     n = len(names) if count is None else count
     rng = np.random.default_rng(0)
     with h5py.File(folder / "cases.h5", "w") as file:
@@ -141,8 +141,8 @@ def test_pictures_stay_in_folder(where: str, tmp_path: Path) -> None:
 
 
 def test_explained_page_escapes_names(tmp_path: Path) -> None:
-    one = image(HOSTILE, output(FOUND, result("saliency")), warning=WARNING)
-    text = page(write(tmp_path / "new", made_up(one)))
+    item = image(HOSTILE, output(FOUND, result("saliency")), warning=WARNING)
+    text = page(write(tmp_path / "new", made_up(item)))
     assert "<img src=x" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert "default-src 'none'" in text
@@ -151,8 +151,8 @@ def test_explained_page_escapes_names(tmp_path: Path) -> None:
 
 
 def test_page_gives_reason_without_explanations(tmp_path: Path) -> None:
-    one = image("a.png", note="the model does not see mass: nothing to explain")
-    text = page(write(tmp_path / "new", made_up(one)))
+    item = image("a.png", note="the model does not see mass: nothing to explain")
+    text = page(write(tmp_path / "new", made_up(item)))
     assert "the model does not see mass: nothing to explain" in text
     assert 'id="gallery-0"' not in text
 
@@ -168,8 +168,8 @@ def test_image_links_to_its_case(tmp_path: Path) -> None:
 
 
 def test_warning_is_beside_maps(tmp_path: Path) -> None:
-    one = image("a.png", output(FOUND, result("saliency")), warning=WARNING)
-    folder = write(tmp_path / "new", made_up(one))
+    item = image("a.png", output(FOUND, result("saliency")), warning=WARNING)
+    folder = write(tmp_path / "new", made_up(item))
     with h5py.File(folder / "cases.h5", "a") as file:
         explainers = file["0/explainers"]
         explainers.copy("saliency", explainers, "lime")  # from three on there is a table of maps
@@ -181,8 +181,8 @@ def test_warning_is_beside_maps(tmp_path: Path) -> None:
 
 def test_each_rationale_has_a_picture(tmp_path: Path) -> None:
     lines = []
-    one = image("a.png", output(FOUND, result("saliency")))
-    folder = write(tmp_path / "new", made_up(one))
+    item = image("a.png", output(FOUND, result("saliency")))
+    folder = write(tmp_path / "new", made_up(item))
     write_explained(folder, lambda done, total, _: lines.append((done, total)))
     assert sorted(p.name for p in (folder / "pictures/a").iterdir()) == ["gvr.png", "saliency.png"]
     assert lines == [(1, 2), (2, 2)]
@@ -227,11 +227,13 @@ def test_hostile_title_can_be_drawn(title: str) -> None:
 
 def test_table_lists_each_outcome() -> None:
     failed = result("cam", status="failed", reason="no map", picture="")
-    one = output(
+    explained = output(
         FOUND, dataclasses.replace(LOST, explainer="other"), result("a"), result("b"), failed
     )
-    told = [cells for cells, _ in table(made_up(image("x.png", one), image("y.png", note="why")))]
-    assert told == [
+    rows = [
+        cells for cells, _ in table(made_up(image("x.png", explained), image("y.png", note="why")))
+    ]
+    assert rows == [
         ("x.png", "mass", "0.90", "gvr", "0.20", "found in 7 steps"),
         ("", "", "", "other", "0.80", "not found: still at 0.8"),
         ("", "", "", "cam", "–", "failed: no map"),

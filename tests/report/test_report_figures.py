@@ -61,8 +61,8 @@ def lines_of(axes: Any) -> list[tuple[list[float], list[float]]]:
 
 
 def scatter(*points: tuple[str, float, float], log: bool = True) -> Scatter:
-    made = (Point(name, name == "random", x, y, None, None) for name, x, y in points)
-    return Scatter("time", "quality", log, tuple(made))
+    drawn = (Point(name, name == "random", x, y, None, None) for name, x, y in points)
+    return Scatter("time", "quality", log, tuple(drawn))
 
 
 EXAMPLES = {
@@ -97,7 +97,7 @@ def test_hostile_names_stay_text_on_pages(kind: str) -> None:
 
 
 def test_every_chart_is_a_figure(ranked: Path) -> None:
-    kinds = [one.kind for one in charts_of(ranked)]
+    kinds = [item.kind for item in charts_of(ranked)]
     assert kinds == [
         "roc", "predicted", "latent space gvr", "training generator: critic",
         "training generator: wasserstein", "training encoder: mse", "Quality against time",
@@ -127,13 +127,13 @@ def test_png_is_large_enough_for_print() -> None:
 
 
 def test_page_figures_need_no_styles(run: Path) -> None:
-    for number, one in enumerate(charts_of(run)):
-        svg = str(picture(one, f"f{number}").svg)
+    for number, item in enumerate(charts_of(run)):
+        svg = str(picture(item, f"f{number}").svg)
         assert "style" not in svg
         assert "http" not in svg
-        assert not re.search(r'"#[0-9a-f]{6}"', svg), one.kind  # all colours follow the theme
+        assert not re.search(r'"#[0-9a-f]{6}"', svg), item.kind  # all colours follow the theme
         assert 'role="img"' in svg
-        assert one.caption.replace("&", "&amp;") in svg
+        assert item.caption.replace("&", "&amp;") in svg
 
 
 def test_page_has_no_id_twice(ranked: Path) -> None:
@@ -274,7 +274,7 @@ def test_classes_have_a_calibration_chart(make_run: Make) -> None:
                       unit="", threshold=np.nan)  # fmt: skip
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/test/prediction"][:] = 0.5
-    kinds = [one.kind for one in charts_of(folder)]
+    kinds = [item.kind for item in charts_of(folder)]
     assert "calibration" in kinds
     assert "predicted" not in kinds
 
