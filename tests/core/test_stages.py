@@ -48,13 +48,13 @@ def changed(before: Plan, after: Plan) -> set[str]:
         ({"explainer": "saliency:absolute=true"}, set()),
     ],
 )  # fmt: skip
-def test_a_setting_changes_what_depends_on_it(
+def test_setting_changes_its_dependents(
     registry: Registry, choices: dict[str, str], kinds: set[str]
 ) -> None:
     assert changed(plan_of(registry), plan_of(registry, **choices)) == kinds
 
 
-def test_a_setting_of_one_explainer_leaves_the_others_alone(registry: Registry) -> None:
+def test_explainer_setting_changes_one_explainer(registry: Registry) -> None:
     before = keys(plan_of(registry, explainer=["saliency", "edge", "gvr:steps=1"]))
     after = keys(plan_of(registry, explainer=["saliency", "edge", "gvr:steps=2"]))
     moved = {name for name, key in before.items() if after[name] != key}
@@ -85,7 +85,7 @@ def test_another_head_changes_no_key(registry: Registry) -> None:
         ({"profile": "paper"}, AFTER_DATA),  # the data's settings are all given
     ],
 )
-def test_a_flag_changes_what_depends_on_it(
+def test_flag_changes_its_dependents(
     registry: Registry, flags: dict[str, object], kinds: set[str]
 ) -> None:
     data = "phantom:size=32,train=64,validation=16,test=32"
@@ -99,7 +99,7 @@ def test_asking_for_other_digits_retrains_nothing(registry: Registry, asked: str
     assert changed(before, after) == {"cases", "class_autoencoders", *EXPLAINED}
 
 
-def test_each_question_is_asked_by_its_own_data_set(registry: Registry) -> None:
+def test_each_source_has_its_own_cases(registry: Registry) -> None:
     plan = plan_of(registry, dataset=[f"{DIGITS},source=3", f"{DIGITS},source=5"])
     first, second = (c.cases.component.task.source for c in plan.combinations)
     assert (first, second) == (3, 5)
@@ -107,16 +107,14 @@ def test_each_question_is_asked_by_its_own_data_set(registry: Registry) -> None:
     assert plan.combinations[0].head_stage is plan.combinations[1].head_stage
 
 
-def test_the_data_itself_is_in_the_key(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_in_the_key(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     before = plan_of(registry)
     phantom = registry.component("dataset", "phantom")
     monkeypatch.setattr(phantom, "fingerprint", lambda self: "other pictures")
     assert changed(before, plan_of(registry)) == AFTER_DATA | OF_DATA
 
 
-def test_a_component_that_changed_its_version_is_computed_again(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_version_changes_the_key(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     before = plan_of(registry)
     monkeypatch.setattr(registry.component("encoder", "conv"), "version", "next")
     assert changed(before, plan_of(registry)) == AFTER_DATA - {"generator"}
@@ -152,7 +150,7 @@ def test_inputs_come_before_what_needs_them(registry: Registry) -> None:
         seen.add(stage.key)
 
 
-def test_only_the_groups_that_are_asked_for_are_planned(registry: Registry) -> None:
+def test_only_chosen_groups_are_planned(registry: Registry) -> None:
     few = plan_of(registry, {"metrics": ["truth", "cost"]})
     assert {s.kind for s in few.stages} == AFTER_DATA - {"perturbed_explanations", "decoding"} | {
         "data",
@@ -163,21 +161,21 @@ def test_only_the_groups_that_are_asked_for_are_planned(registry: Registry) -> N
     ]
 
 
-def test_the_expensive_groups_are_planned_only_when_asked_for(registry: Registry) -> None:
+def test_expensive_groups_are_opt_in(registry: Registry) -> None:
     (usual,) = plan_of(registry).combinations
     (every,) = plan_of(registry, {"metrics": ["all"]}).combinations
     more = set(every.scores["saliency"]) - set(usual.scores["saliency"])
     assert more == {"repeatability", "simulatability"}
 
 
-def test_another_seed_of_the_pipeline_is_the_next_of_the_run(registry: Registry) -> None:
+def test_other_seed_is_the_next_one(registry: Registry) -> None:
     plan = plan_of(registry, {"metrics": ["repeatability"], "seeds": [3, 5]})
     assert {s.seed for s in plan.stages if s.kind == "generator"} == {3, 5}
     alone = plan_of(registry, {"metrics": ["repeatability"], "seeds": [3]})
     assert {s.seed for s in alone.stages if s.kind == "generator"} == {3, 4}
 
 
-def test_a_head_that_is_contaminated_already_has_no_contaminated_twin(registry: Registry) -> None:
+def test_contaminated_head_has_no_second_one(registry: Registry) -> None:
     flags = {"metrics": ["contamination"]}
     clean, spoilt = (
         [s for s in plan_of(registry, flags, head=head).stages if s.kind == "head"]
@@ -186,7 +184,7 @@ def test_a_head_that_is_contaminated_already_has_no_contaminated_twin(registry: 
     assert (len(clean), len(spoilt)) == (2, 1)
 
 
-def test_a_group_that_does_not_exist_is_named(registry: Registry) -> None:
+def test_unknown_group_is_named(registry: Registry) -> None:
     with pytest.raises(UsageError, match="'thruth' is no group of metrics; did you mean 'truth'"):
         plan_of(registry, {"metrics": ["thruth"]})
 
@@ -205,14 +203,14 @@ def test_choices_multiply_out(registry: Registry) -> None:
     assert sum(stage.kind == "generator" for stage in plan.stages) == 2
 
 
-def test_all_explainers_keep_the_settings_that_were_given(registry: Registry) -> None:
+def test_all_keeps_given_settings(registry: Registry) -> None:
     plan = plan_of(registry, explainer=["all", "gvr:steps=3"])
     (combination,) = plan.combinations
     assert set(combination.explanations) == set(registry.names("explainer"))
     assert combination.explanations["gvr"].settings["steps"] == 3
 
 
-def test_the_data_set_brings_its_natural_head(registry: Registry) -> None:
+def test_data_set_brings_its_head(registry: Registry) -> None:
     plan = plan_of(registry, dataset="phantom:task=findings,train=64,test=32", head=[])
     assert [c.head for c in plan.combinations] == ["residual"]
 
@@ -222,7 +220,7 @@ def test_missing_data_is_said_while_planning(registry: Registry, tmp_path: Path)
         plan_of(registry, {"data_root": str(tmp_path / "absent")}, dataset="chestxray8")
 
 
-def test_an_explainer_that_does_not_load_is_a_row_of_all(packages: Packages) -> None:
+def test_broken_explainer_is_a_row(packages: Packages) -> None:
     packages.explainer("needy", "needs", "pass", needs="('no_such_library',)")
     found = packages.registry()
     (combination,) = plan_of(found, explainer=["all"]).combinations
@@ -232,18 +230,18 @@ def test_an_explainer_that_does_not_load_is_a_row_of_all(packages: Packages) -> 
         plan_of(found, explainer=["needs"])
 
 
-def test_a_component_that_fails_to_start_is_named(packages: Packages) -> None:
+def test_raising_constructor_is_named(packages: Packages) -> None:
     packages.explainer("sick", "sick", "pass\n    def __init__(self, settings): 1 / 0")
     with pytest.raises(PluginError, match="explainer 'sick': ZeroDivisionError"):
         plan_of(packages.registry(), explainer=["sick"])
 
 
-def test_a_wrong_setting_is_said_while_planning(registry: Registry) -> None:
+def test_wrong_setting_is_refused_while_planning(registry: Registry) -> None:
     with pytest.raises(UsageError, match="'linear' has no setting 'step'; did you mean 'steps'"):
         plan_of(registry, head="linear:step=3")
 
 
-def test_every_part_of_the_description_is_in_the_key(registry: Registry) -> None:
+def test_every_stage_field_is_keyed(registry: Registry) -> None:
     stage = next(s for s in plan_of(registry).stages if s.kind == "encoder")
     others = {"kind": "head", "name": "x", "version": "x", "settings": {}, "seed": 9,
               "fingerprint": "x", "inputs": {}}  # fmt: skip

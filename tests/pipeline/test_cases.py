@@ -34,7 +34,7 @@ def test_outputs_take_turns() -> None:
     assert chosen(MANY, FINDINGS, 5) == [(0, 0), (1, 1), (5, 2), (1, 0), (3, 1)]
 
 
-def test_a_rare_output_is_not_crowded_out() -> None:
+def test_rare_output_is_not_crowded_out() -> None:
     targets = [[1, 0, 0]] * 50 + [[0, 0, 1]]
     assert chosen(targets, FINDINGS, 2) == [(0, 0), (50, 2)]
 
@@ -46,15 +46,15 @@ def test_a_larger_limit_only_adds_cases(limit: int) -> None:
     assert len(fewer) == min(limit, 7)
 
 
-def test_an_image_that_is_not_labelled_is_no_case() -> None:
+def test_unlabelled_image_is_no_case() -> None:
     assert chosen([[np.nan, 1, 0], [1, 0, 0]], FINDINGS, 9) == [(1, 0), (0, 1)]
 
 
-def test_of_classes_the_source_alone_is_asked_about() -> None:
+def test_multiclass_cases_use_the_source_class() -> None:
     task = Task("multiclass", ("0", "1", "2"), source=2, target=0)
     assert chosen([[2], [0], [1], [2], [2]], task, 2) == [(0, 2), (3, 2)]
 
 
-def test_a_value_counts_from_its_threshold_up() -> None:
+def test_value_at_threshold_is_positive() -> None:
     task = Task("regression", ("BNP",), unit="ng/L", threshold=100.0)
     assert chosen([[99.9], [100.0], [np.nan], [2000.0]], task, 9) == [(1, 0), (3, 0)]

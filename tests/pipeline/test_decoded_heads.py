@@ -115,7 +115,8 @@ def fitted(bank: Bank, head: gvr.Head, dataset: gvr.Dataset) -> Stage:
     bank.compute(generator, compute_generator)
     encoder = bank.stage("encoder", generator, data, component=Averages(gvr.Settings()))
     bank.compute(encoder, compute_encoder)
-    latents = Stage("latents", "made up", "1", {"copies": 0, "shift": 0.0}, (data, encoder), 0)
+    inputs = {"data": data, "encoder": encoder}
+    latents = Stage("latents", "made up", "1", {"copies": 0, "shift": 0.0}, inputs, 0)
     bank.compute(latents, compute_latents)
     stage = bank.stage("head", latents, component=head)
     bank.compute(stage, compute_head)
@@ -131,7 +132,7 @@ def scores_of(bank: Bank, head: Stage) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("n", [1, DECODED_BATCH, 2 * DECODED_BATCH + 1])
-def test_a_head_that_sees_images_predicts_from_what_a_latent_decodes_to(n: int) -> None:
+def test_image_head_predicts_decoded_latents(n: int) -> None:
     generator, net = Blocks(), Brightest()
     z = torch.randn(n, 4, requires_grad=True)
     outputs = as_latent_head(Sees(gvr.Settings()), net, generator)(z)
@@ -141,12 +142,12 @@ def test_a_head_that_sees_images_predicts_from_what_a_latent_decodes_to(n: int) 
     assert z.grad.abs().sum(1).min() > 0
 
 
-def test_a_head_that_reads_latents_is_left_alone() -> None:
+def test_latent_head_is_not_wrapped() -> None:
     net = Brightest()
     assert as_latent_head(Reads(gvr.Settings()), net, Blocks()) is net
 
 
-def test_no_module_of_the_model_is_in_training_mode(bank: Bank) -> None:
+def test_model_is_in_eval_mode(bank: Bank) -> None:
     model = load_model(bank.stage_ctx(fitted(bank, Sees(gvr.Settings()), Squares(BINARY))))
     assert isinstance(model.head, Decoded)
     assert not any(module.training for module in model.head.modules())
@@ -165,12 +166,12 @@ def test_what_the_decoder_turns_is_counted(bank: Bank) -> None:
     assert scores["decoded_agreement"]["n"] == 24
 
 
-def test_a_head_of_latents_has_no_decoder_to_be_held_against(bank: Bank) -> None:
+def test_latent_head_has_no_decoder_scores(bank: Bank) -> None:
     scores = scores_of(bank, fitted(bank, Reads(gvr.Settings()), Squares(BINARY)))
     assert scores.keys() == {"auroc", "average_precision", "accuracy"}
 
 
-def test_images_without_a_label_are_left_out(bank: Bank) -> None:
+def test_unlabelled_images_are_left_out(bank: Bank) -> None:
     def forget(name: str, targets: np.ndarray) -> None:
         if name == "test":
             targets[:5] = np.nan
@@ -182,7 +183,7 @@ def test_images_without_a_label_are_left_out(bank: Bank) -> None:
     assert scores["raw_auroc"]["value"] == 1.0  # of labels that belong to their images
 
 
-def test_outputs_that_are_no_numbers_are_told_with_how_many(bank: Bank) -> None:
+def test_non_finite_outputs_are_counted(bank: Bank) -> None:
     class Dark(Brightest):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x).add(0.3).log()  # of less than nothing
@@ -197,7 +198,7 @@ def test_outputs_that_are_no_numbers_are_told_with_how_many(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("part", ["head", "generator"])
-def test_randomising_a_part_changes_the_head_behind_the_decoder(bank: Bank, part: str) -> None:
+def test_randomised_part_changes_image_head(bank: Bank, part: str) -> None:
     stage_ctx = bank.stage_ctx(fitted(bank, Sees(gvr.Settings()), Squares(BINARY)))
     model, z = load_model(stage_ctx), torch.ones(1, 4)
     fresh = randomised(model, part, stage_ctx, stage_ctx.ctx)
@@ -227,12 +228,12 @@ class Answers(nn.Module):
         (lambda x: 1 / 0, "cannot take 3 images of 1 x 16 x 16: ZeroDivisionError"),
     ],
 )  # fmt: skip
-def test_a_network_that_no_explainer_could_use_is_refused(answer: Any, said: str) -> None:
+def test_unusable_network_is_refused(answer: Any, said: str) -> None:
     with pytest.raises(UsageError, match=rf"head 'mine' .*({said})"):
         refuse_unfit(Answers(answer), "head 'mine'", IMAGE, TWO)
 
 
-def test_what_a_network_says_of_itself_is_passed_on() -> None:
+def test_network_error_is_passed_on() -> None:
     def complain(x: Tensor) -> Tensor:
         raise UsageError("it has 18 outputs")
 
@@ -249,7 +250,7 @@ def test_what_a_network_says_of_itself_is_passed_on() -> None:
     ],
     ids=["binary", "multilabel", "multiclass"],
 )
-def test_agreement_is_the_share_of_decisions_that_stay(task, raw, decoded, expected) -> None:
+def test_agreement_is_share_of_equal_decisions(task, raw, decoded, expected) -> None:
     targets = np.zeros((len(raw), task.columns), np.float32)
     found = {
         row.metric: row.score

@@ -33,7 +33,7 @@ def test_a_single_image_has_no_distance() -> None:
     assert fid(draws(0, 3), draws(9, 3)).value is None
 
 
-def test_in_one_dimension_it_is_the_gap_of_means_and_of_deviations() -> None:
+def test_distance_in_one_dimension() -> None:
     a = torch.tensor([[-1.0], [0.0], [1.0]])  # mean 0, deviation 1
     b = torch.tensor([[1.0], [4.0], [7.0]])  # mean 4, deviation 3
     assert frechet_distance(a, b) == pytest.approx(4.0**2 + (3.0 - 1.0) ** 2)
@@ -45,12 +45,12 @@ def test_a_shift_alone_counts_its_square() -> None:
 
 
 @pytest.mark.parametrize("n", [3, 50])
-def test_it_is_nothing_for_the_same_images_even_where_they_are_few(n: int) -> None:
+def test_distance_of_equal_images_is_zero(n: int) -> None:
     a = draws(n, 10)
     assert 0 <= frechet_distance(a, a) < 1e-6
 
 
-def test_it_is_the_textbook_formula_and_the_same_both_ways() -> None:
+def test_distance_is_symmetric_textbook_formula() -> None:
     mix = draws(5, 5, 2)
     a, b = draws(40, 5), draws(30, 5, 1) @ mix + 0.5
     first, second = (np.cov(t.double().numpy().T) for t in (a, b))
@@ -61,7 +61,7 @@ def test_it_is_the_textbook_formula_and_the_same_both_ways() -> None:
     assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_interval_holds_the_distance_narrows_with_n_and_is_repeatable() -> None:
+def test_interval_narrows_and_is_repeatable() -> None:
     a, b = draws(400, 6), draws(400, 6, 1) + 0.3
     few, many, again = fid(a[:40], b[:40]), fid(a, b), fid(a, b)
     assert 0 <= few.low < few.value < few.high
@@ -71,19 +71,19 @@ def test_the_interval_holds_the_distance_narrows_with_n_and_is_repeatable() -> N
     assert (few.n, many.n) == (40, 400)
 
 
-def test_the_interval_holds_the_distance_of_few_images_with_many_features() -> None:
+def test_interval_with_more_features_than_images() -> None:
     found = fid(draws(12, 20), draws(15, 20, 1))  # resamples are half as far again
     assert found.low < found.value < found.high
 
 
-def test_l1_is_the_mean_over_pixels_and_channels() -> None:
+def test_l1_averages_pixels_and_channels() -> None:
     a = torch.zeros(2, 3, 4, 4)
     b = torch.stack([torch.full((3, 4, 4), 0.5), torch.zeros(3, 4, 4)])
     b[1, 0] = -0.3
     assert l1(a, b).tolist() == pytest.approx([0.5, 0.1])
 
 
-def test_ssim_has_no_value_below_its_window_and_is_scikit_images_above() -> None:
+def test_ssim_equals_scikit_image() -> None:
     a, b = draws(2, 3 * 81).clamp(-1, 1).view(2, 3, 9, 9), torch.zeros(2, 3, 9, 9)
     assert ssim(a[:, :, :6, :], b[:, :, :6, :]).isnan().tolist() == [True, True]
     assert ssim(a, a).tolist() == pytest.approx([1.0, 1.0])
@@ -96,7 +96,7 @@ def test_ssim_has_no_value_below_its_window_and_is_scikit_images_above() -> None
     assert ssim(a, b)[0].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_images_too_small_for_ssim_are_a_row_with_its_reason() -> None:
+def test_small_images_have_no_ssim() -> None:
     x = torch.zeros(3, 1, 4, 4)
     rows = {row.metric: row for row in decoding_scores(x, x, x, draws(3, 2), draws(3, 2, 1))}
     assert list(rows) == [declaration.name for declaration in GROUP.declarations]
@@ -157,9 +157,7 @@ def decoded(root: Path, error: float, monkeypatch: pytest.MonkeyPatch) -> dict[s
     return {row["metric"]: row for row in read_json(made.out("scores.json"))}
 
 
-def test_a_perfect_decoder_loses_nothing_however_often(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_perfect_decoder_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = decoded(tmp_path, 0.0, monkeypatch)
     values = {name: row["score"]["value"] for name, row in rows.items()}
     assert values["reconstruction_l1"] == values["composition_10"] == 0
@@ -169,7 +167,7 @@ def test_a_perfect_decoder_loses_nothing_however_often(
     assert {row["output"] for row in rows.values()} == {"all"}
 
 
-def test_a_decoder_that_drifts_is_found_out_by_the_tenth_round(
+def test_drifting_decoder_shows_after_ten_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = decoded(tmp_path, 0.02, monkeypatch)

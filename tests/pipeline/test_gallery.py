@@ -12,14 +12,14 @@ from gvr_bench.pipeline.cases_file import Plane
 from gvr_bench.report.cases.reading import read_cases
 
 
-def test_explainers_are_shown_in_the_order_in_which_they_were_asked_for(cli) -> None:
+def test_explainers_keep_the_requested_order(cli) -> None:
     asked = ["saliency", "random", "cam", "intensity"]
     assert cli(*command("--out", "run", explainer=asked)).code == 0
     (combination,) = read_cases(Path("run"), 24)
     assert [explained.name for explained in combination.explainers] == asked
 
 
-def test_the_way_to_a_counterfactual_begins_at_the_reconstruction_and_ends_at_it(cli) -> None:
+def test_trajectory_starts_at_the_reconstruction(cli) -> None:
     asked = ["gvr:steps=7", "latent-shift:steps=3", "saliency"]
     assert cli(*command("--out", "run", "--metrics", "oracle", explainer=asked)).code == 0
     with h5py.File("run/cases.h5") as file:
@@ -41,7 +41,7 @@ def test_the_way_to_a_counterfactual_begins_at_the_reconstruction_and_ends_at_it
         assert group["test/target"].shape == group["test/positive"].shape == (32, 1)
 
 
-def test_a_path_of_the_wrong_shape_is_blamed_on_its_explainer(cli, packages, use_packages) -> None:
+def test_misshapen_trajectory_names_its_explainer(cli, packages, use_packages) -> None:
     body = "z = model.encoder(x); return gvr.Explanation(attribution=x.mean(1), latent=z, trajectory=z[:1, None])"
     packages.explainer("gvr-crooked", "crooked", body)
     use_packages()
@@ -60,7 +60,7 @@ def test_the_plane_holds_what_varies_most() -> None:
     np.testing.assert_allclose(plane.place(latents).mean(axis=0), 0, atol=1e-4)
 
 
-def test_latents_that_do_not_vary_lie_in_one_place() -> None:
+def test_constant_latents_share_one_point() -> None:
     plane = Plane.of(np.ones((4, 1), np.float32))
     assert plane.place(np.ones((2, 1), np.float32)).tolist() == [[0, 0], [0, 0]]
     assert plane.shares.tolist() == [0, 0]

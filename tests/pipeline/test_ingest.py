@@ -94,7 +94,7 @@ def files_of(root: Path) -> dict[str, bytes]:
     } | {path.name: path.read_bytes() for path in (root / "data").rglob("skipped.json")}
 
 
-def test_a_reading_killed_twice_gives_the_bytes_of_one_that_was_not(tmp_path: Path) -> None:
+def test_killed_reading_gives_the_same_bytes(tmp_path: Path) -> None:
     files, root = pictures(tmp_path / "files"), tmp_path / "killed"
     assert read(files, root, killed_at=3) == (-signal.SIGKILL, 2)
     assert read(files, root, killed_at=3) == (-signal.SIGKILL, 2)
@@ -130,7 +130,7 @@ def pixels(bank: Bank, stage: Stage, **more: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("spoil", [b"", b"nothing of ours"])
-def test_a_chunk_that_was_damaged_meanwhile_is_read_again(tmp_path: Path, spoil: bytes) -> None:
+def test_damaged_chunk_is_read_again(tmp_path: Path, spoil: bytes) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
     whole = pixels(Bank(tmp_path / "whole"), stage)
@@ -145,7 +145,7 @@ def test_a_chunk_that_was_damaged_meanwhile_is_read_again(tmp_path: Path, spoil:
         np.testing.assert_array_equal(again[name], images)
 
 
-def test_what_was_read_is_not_asked_for_again_and_the_bar_starts_there(tmp_path: Path) -> None:
+def test_stored_chunks_are_not_read_again(tmp_path: Path) -> None:
     asked: list[int] = []
 
     class Watched(Squares):
@@ -168,9 +168,7 @@ def test_what_was_read_is_not_asked_for_again_and_the_bar_starts_there(tmp_path:
     assert (done[0], done[-1]) == (32, ALL)
 
 
-def test_what_is_read_faster_than_it_would_be_kept_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fast_chunks_are_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "MIN_SECONDS", 60)
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
@@ -179,7 +177,7 @@ def test_what_is_read_faster_than_it_would_be_kept_is_not_kept(
     assert not kept.work.exists()
 
 
-def test_looking_after_the_cache_leaves_a_reading_that_can_go_on(tmp_path: Path) -> None:
+def test_gc_leaves_chunks_of_unfinished_reading(tmp_path: Path) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
     left = killed(bank, stage, 32)
@@ -187,9 +185,7 @@ def test_looking_after_the_cache_leaves_a_reading_that_can_go_on(tmp_path: Path)
     assert all(path.exists() for path in left)
 
 
-def test_large_images_are_read_few_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_images_come_in_small_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
     whole = pixels(bank, stage)

@@ -46,7 +46,7 @@ def weights_of(stage_ctx: StageContext) -> dict[str, torch.Tensor]:
     )[0]
 
 
-def test_a_side_with_too_few_images_has_no_judge_and_no_error(tmp_path: Path, short: None) -> None:
+def test_too_few_images_give_no_autoencoder(tmp_path: Path, short: None) -> None:
     stage_ctx = judge(Bank(tmp_path), Squares(THREE, {"train": 58}))  # 20 + 19 + 19
     assert names_of(stage_ctx) == []
     asked = np.ones(4, np.int64), np.full(4, 2)
@@ -59,7 +59,7 @@ def test_a_side_with_too_few_images_has_no_judge_and_no_error(tmp_path: Path, sh
     assert source.isfinite().all()
 
 
-def test_images_without_a_label_are_on_no_side(tmp_path: Path, short: None) -> None:
+def test_unlabelled_images_are_on_no_side(tmp_path: Path, short: None) -> None:
     def unlabel(name: str, targets: np.ndarray) -> None:
         if name == "train":
             targets[: len(targets) // 2] = np.nan
@@ -68,13 +68,13 @@ def test_images_without_a_label_are_on_no_side(tmp_path: Path, short: None) -> N
     assert names_of(stage_ctx) == []  # 38 labelled, 19 on each side
 
 
-def test_what_is_asked_says_which_sides_there_are() -> None:
+def test_cases_determine_the_sides() -> None:
     assert [str(side) for side in sides(THREE, 1, 2)] == ["with 2", "with 1"]
     for task in (BINARY, TWO, AREA):
         assert [str(side) for side in sides(task, 0, 0)] == ["without 0", "with 0"]
 
 
-def test_each_finding_that_is_asked_about_has_two_judges(tmp_path: Path, short: None) -> None:
+def test_each_output_has_two_autoencoders(tmp_path: Path, short: None) -> None:
     stage_ctx = judge(Bank(tmp_path), Squares(TWO))
     assert sorted(names_of(stage_ctx)) == ["with 0", "with 1", "without 0", "without 1"]
     x = stage_ctx.images("test")[torch.arange(12)]
@@ -87,7 +87,7 @@ def test_each_finding_that_is_asked_about_has_two_judges(tmp_path: Path, short: 
         torch.testing.assert_close(alone[1], source_error[rows])
 
 
-def test_a_judge_knows_its_own_side_better(tmp_path: Path) -> None:
+def test_autoencoder_restores_its_side_better(tmp_path: Path) -> None:
     stage_ctx = judge(Bank(tmp_path), Squares(THREE, {"train": 150}))
     images = stage_ctx.images("test")
     shown = images.targets[:, 0].long()
@@ -99,13 +99,13 @@ def test_a_judge_knows_its_own_side_better(tmp_path: Path) -> None:
         assert ((im1 < 0.8) if nearer == "target" else (im1 > 1.25)).all()
 
 
-def test_the_error_is_a_sum_over_pixels_and_channels() -> None:
+def test_error_sums_pixels_and_channels() -> None:
     judge = torch.nn.Identity()
     judge.forward = lambda x: x + 0.5  # type: ignore[method-assign]
     assert module.squared_error(judge, torch.zeros(2, 3, 4, 4)).tolist() == [12.0, 12.0]
 
 
-def test_the_same_seed_gives_the_same_judges_killed_or_not(tmp_path: Path, short: None) -> None:
+def test_same_seed_gives_same_autoencoders(tmp_path: Path, short: None) -> None:
     whole, other = (
         judge(Bank(tmp_path / name, seed), Squares(BINARY))
         for name, seed in (("whole", 1), ("other", 2))
@@ -120,6 +120,6 @@ def test_the_same_seed_gives_the_same_judges_killed_or_not(tmp_path: Path, short
 
 
 @pytest.mark.parametrize("size", [8, 15, 28, 32, 128])
-def test_any_size_comes_back_as_it_was(size: int) -> None:
+def test_autoencoder_keeps_any_size(size: int) -> None:
     x = torch.zeros(2, 3, size, size)
     assert Autoencoder(gvr.ImageSpec(3, size))(x).shape == x.shape

@@ -69,7 +69,7 @@ def at_once(split: str) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def test_latents_written_in_parts_are_those_made_at_once(tmp_path: Path, monkeypatch) -> None:
+def test_latents_do_not_depend_on_parts(tmp_path: Path, monkeypatch) -> None:
     path = encode(tmp_path, monkeypatch, Corner(9), COUNTS)
     for split in COUNTS:
         wanted = at_once(split)
@@ -82,15 +82,15 @@ def test_latents_written_in_parts_are_those_made_at_once(tmp_path: Path, monkeyp
     assert len(np.unique(z, axis=0)) > 2 * COUNTS["train"], "copies that were not moved"
 
 
-def test_a_latent_in_the_last_part_that_is_no_number_is_found(tmp_path: Path, monkeypatch) -> None:
+def test_non_finite_latent_in_last_part(tmp_path: Path, monkeypatch) -> None:
     encoder = Corner(9, spoilt=sum(COUNTS.values()) + COPIES * COUNTS["train"] - 1)
     with pytest.raises(TrainingError, match="NaN or infinity for images of 'test'"):
         encode(tmp_path, monkeypatch, encoder, COUNTS)
     assert not list(tmp_path.rglob("latents.h5"))
 
 
-def test_latents_take_no_more_memory_where_there_are_more(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(heads, "PART", 64)
+def test_latents_use_constant_memory(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(heads, "WRITE_INTERVAL", 64)
     tracemalloc.start()
     try:
         path = encode(tmp_path, monkeypatch, Corner(2**13), {"train": 400})

@@ -47,7 +47,7 @@ def replace_run(
 
 
 @pytest.mark.parametrize("whose", SHORTAGES)
-def test_fewer_images_at_once_are_tried_and_told(bank: Bank, monkeypatch, whose: str) -> None:
+def test_smaller_batch_is_tried_and_noted(bank: Bank, monkeypatch, whose: str) -> None:
     asked: list[int] = []
     stage = bank.data(Squares(BINARY))
     stage_ctx = bank.stage_ctx(stage)
@@ -58,7 +58,7 @@ def test_fewer_images_at_once_are_tried_and_told(bank: Bank, monkeypatch, whose:
     assert note == "out of memory with batches of 128; computed with 8"
 
 
-def test_no_memory_for_one_image_is_one_line(bank: Bank, monkeypatch) -> None:
+def test_no_memory_for_one_image(bank: Bank, monkeypatch) -> None:
     stage = bank.data(Squares(BINARY))
     stage_ctx = bank.stage_ctx(stage)
     replace_run(monkeypatch, "data", short(0, SHORTAGES["of a GPU"], []))
@@ -66,7 +66,7 @@ def test_no_memory_for_one_image_is_one_line(bank: Bank, monkeypatch) -> None:
         worker.compute(stage, stage_ctx.cache, stage_ctx.ctx)
 
 
-def test_a_training_that_does_not_fit_is_not_tried_again(bank: Bank, monkeypatch) -> None:
+def test_training_without_memory_is_not_retried(bank: Bank, monkeypatch) -> None:
     asked: list[int] = []
     stage = bank.stage("oracle", bank.data(Squares(BINARY)))
     stage_ctx = bank.stage_ctx(stage)
@@ -78,7 +78,7 @@ def test_a_training_that_does_not_fit_is_not_tried_again(bank: Bank, monkeypatch
     assert len(asked) == 1
 
 
-def test_another_error_of_torch_is_passed_on(bank: Bank, monkeypatch) -> None:
+def test_other_torch_errors_are_passed_on(bank: Bank, monkeypatch) -> None:
     stage = bank.data(Squares(BINARY))
     stage_ctx = bank.stage_ctx(stage)
     replace_run(monkeypatch, "data", short(0, RuntimeError("shapes differ"), []))

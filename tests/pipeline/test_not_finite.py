@@ -74,7 +74,7 @@ class Fickle(gvr.Generator):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch, bad: float) -> None:
+def test_non_finite_weights_are_not_stored(bank: Bank, monkeypatch, bad: float) -> None:
     monkeypatch.setattr(Fickle, "bad", bad)
     monkeypatch.setattr(networks, "write_samples", lambda stage_ctx, net: None)
     stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
@@ -84,7 +84,7 @@ def test_weights_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch, bad
     assert not stage_ctx.out("weights.safetensors").exists()
 
 
-def test_a_checkpoint_never_replaces_a_good_one_by_a_bad_one(bank: Bank) -> None:
+def test_non_finite_checkpoint_is_not_saved(bank: Bank) -> None:
     stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
     stage_ctx = bank.stage_ctx(stage, checkpoints=FileCheckpoints(bank.root / "work", 0))
     told = "the state of the training holds NaN; a checkpoint of step 5 is left; try other"
@@ -96,7 +96,7 @@ def test_a_checkpoint_never_replaces_a_good_one_by_a_bad_one(bank: Bank) -> None
     assert found[1]["net"]["0.weight"].isfinite().all()
 
 
-def test_latents_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch) -> None:
+def test_non_finite_latents_are_not_stored(bank: Bank, monkeypatch) -> None:
     class Overflow(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1)[:, :4] * torch.inf
@@ -113,7 +113,7 @@ def test_latents_that_are_no_numbers_are_not_stored(bank: Bank, monkeypatch) -> 
     assert not bank.stage_ctx(stage).out("latents.h5").exists()
 
 
-def test_a_run_says_which_training_failed_and_stores_nothing_of_it(cli, tmp_path: Path) -> None:
+def test_failed_training_stores_nothing(cli, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     rotten = "vae:steps=9,width=4,batch=8,learning_rate=1e30"
     done = cli(*command("--cache-dir", cache, "--checkpoint-every", "0", generator=rotten))

@@ -72,9 +72,7 @@ def test_images_without_a_label_teach_nothing(tmp_path: Path, short: None) -> No
     assert same(fewer, train(Bank(tmp_path / "some"), some))
 
 
-def test_where_all_have_the_finding_there_is_a_judge_but_no_auroc(
-    tmp_path: Path, short: None
-) -> None:
+def test_one_class_gives_no_oracle_auroc(tmp_path: Path, short: None) -> None:
     def all_positive(name: str, targets: np.ndarray) -> None:
         targets[:] = 1
 
@@ -86,14 +84,12 @@ def test_where_all_have_the_finding_there_is_a_judge_but_no_auroc(
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_one_or_two_images_are_enough_to_train_on(tmp_path: Path, short: None, count: int) -> None:
+def test_one_image_is_enough_to_train(tmp_path: Path, short: None, count: int) -> None:
     made = train(Bank(tmp_path), Squares(BINARY, {"train": count}))
     assert all(torch.isfinite(tensor).all() for tensor in weights_of(made).values())
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_others(
-    tmp_path: Path, short: None
-) -> None:
+def test_weights_depend_on_the_seed(tmp_path: Path, short: None) -> None:
     first, again, other = (
         train(Bank(tmp_path / name, seed), Squares(BINARY))
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
@@ -102,7 +98,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(
     assert not same(first, other)
 
 
-def test_the_seed_decides_what_is_drawn_in_training_too(tmp_path: Path, short: None) -> None:
+def test_training_draws_depend_on_the_seed(tmp_path: Path, short: None) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("oracle", bank.data(Squares(BINARY)))
     ends = []
@@ -117,7 +113,7 @@ def test_the_seed_decides_what_is_drawn_in_training_too(tmp_path: Path, short: N
     assert not torch.equal(ends[0], ends[2])
 
 
-def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path: Path) -> None:
+def test_weights_of_lowest_validation_loss(tmp_path: Path) -> None:
     def mislead(name: str, targets: np.ndarray) -> None:
         if name == "validation":
             targets[:] = 1 - targets  # the more is learnt, the worse it gets
@@ -133,7 +129,7 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path: Path) ->
     assert losses[-1] > 1.5 * kept
 
 
-def test_killed_and_taken_up_again_it_ends_the_same(tmp_path: Path, short: None) -> None:
+def test_resumed_training_ends_the_same(tmp_path: Path, short: None) -> None:
     whole = train(Bank(tmp_path / "whole"), Squares(THREE))
     bank = Bank(tmp_path / "parts")
     stage = bank.stage("oracle", bank.data(Squares(THREE)))
@@ -154,9 +150,7 @@ def test_it_learns_every_kind_of_task(tmp_path: Path, task: gvr.Task) -> None:
     assert (("oracle_mae", "all") in scores) == (task.kind == "regression")
 
 
-def test_a_regression_starts_at_the_mean_and_is_asked_about_the_tasks_threshold(
-    tmp_path: Path, short: None
-) -> None:
+def test_regression_starts_at_the_mean(tmp_path: Path, short: None) -> None:
     made = train(Bank(tmp_path), Squares(AREA))
     targets = read_arrays(made.data(), "train/targets")["train/targets"]
     weights = weights_of(made)
@@ -168,7 +162,7 @@ def test_a_regression_starts_at_the_mean_and_is_asked_about_the_tasks_threshold(
     assert 4 < prediction.mean() < 65  # in the unit, not scaled
 
 
-def test_a_stage_that_needs_it_asks_it_with_its_own_thresholds(tmp_path: Path) -> None:
+def test_oracle_uses_its_own_thresholds(tmp_path: Path) -> None:
     bank = Bank(tmp_path)
     data = bank.data(Squares(TWO))
     stage = bank.stage("oracle", data)
@@ -189,9 +183,7 @@ def test_a_stage_that_needs_it_asks_it_with_its_own_thresholds(tmp_path: Path) -
         )
 
 
-def test_batches_change_nothing_and_features_are_what_the_last_layer_reads(
-    tmp_path: Path, short: None
-) -> None:
+def test_features_feed_the_last_layer(tmp_path: Path, short: None) -> None:
     bank = Bank(tmp_path)
     data = bank.data(Squares(THREE))
     stage = bank.stage("oracle", data)
@@ -207,7 +199,7 @@ def test_batches_change_nothing_and_features_are_what_the_last_layer_reads(
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 28, 32, 64, 100, 128, 512])
-def test_any_size_becomes_features_of_one_length(size: int, channels: int) -> None:
+def test_feature_length_is_size_independent(size: int, channels: int) -> None:
     net = ResidualNet(gvr.ImageSpec(channels, size), 5).eval()
     sides = []
     for layer in net.maps:
@@ -219,12 +211,12 @@ def test_any_size_becomes_features_of_one_length(size: int, channels: int) -> No
 
 
 @pytest.mark.parametrize(("n", "count", "expected"), [(3, 5, [0, 1, 2]), (10, 4, [0, 2, 5, 7])])
-def test_a_share_of_a_split_is_evenly_spaced(n: int, count: int, expected: list[int]) -> None:
+def test_spread_positions_are_evenly_spaced(n: int, count: int, expected: list[int]) -> None:
     assert spread(n, count).tolist() == expected
 
 
 @pytest.mark.slow
-def test_it_sees_heart_failure_in_the_phantom(tmp_path: Path) -> None:
+def test_oracle_sees_heart_failure_in_phantom(tmp_path: Path) -> None:
     registry = Registry(list(entry_points(group=GROUP)))
     cls, settings = registry.settings(
         "dataset", "phantom", "quick", {"train": 300, "validation": 100, "test": 200}

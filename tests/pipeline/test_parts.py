@@ -78,7 +78,7 @@ def kept(stage_ctx: StageContext) -> list[Path]:
     return sorted((stage_ctx.cache.write_dir(stage_ctx.stage) / WORK).glob("checkpoint-*"))
 
 
-def test_a_stage_that_is_killed_goes_on_from_its_parts(bank: Bank, cases: Stage) -> None:
+def test_killed_stage_resumes_from_parts(bank: Bank, cases: Stage) -> None:
     killed, again = Counting(last=4), Counting()
     with pytest.raises(KeyboardInterrupt):
         rows_of(at_work(bank, cases), killed)
@@ -100,7 +100,7 @@ def test_a_damaged_part_is_computed_again(bank: Bank, cases: Stage) -> None:
     assert again.done == [(0, 4)]
 
 
-def test_parts_of_other_inputs_are_not_taken_up(
+def test_parts_of_other_inputs_are_ignored(
     bank: Bank, cases: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows_of(at_work(bank, cases), Counting())
@@ -110,14 +110,14 @@ def test_parts_of_other_inputs_are_not_taken_up(
     assert again.done == [(0, 4), (4, 8)]
 
 
-def test_parts_of_another_size_are_not_mixed(bank: Bank, cases: Stage) -> None:
+def test_parts_of_another_size_are_ignored(bank: Bank, cases: Stage) -> None:
     rows_of(at_work(bank, cases), Counting())
     again = Counting()
     rows_of(at_work(bank, cases, batch_size=2), again)
     assert again.done == [(0, 8)]
 
 
-def test_what_is_soon_computed_again_is_not_kept(
+def test_fast_parts_are_not_stored(
     bank: Bank, cases: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "MIN_SECONDS", 60.0)
@@ -126,13 +126,13 @@ def test_what_is_soon_computed_again_is_not_kept(
     assert not kept(stage_ctx)
 
 
-def test_a_stage_of_one_part_keeps_none(bank: Bank, cases: Stage) -> None:
+def test_single_part_is_not_stored(bank: Bank, cases: Stage) -> None:
     stage_ctx = at_work(bank, cases, batch_size=8)
     rows_of(stage_ctx, Counting())
     assert not kept(stage_ctx)
 
 
-def test_a_part_that_another_process_kept_is_joined(bank: Bank, cases: Stage) -> None:
+def test_part_of_another_process_is_used(bank: Bank, cases: Stage) -> None:
     alone, other = Counting(), Counting()
     compute_part_of(at_work(bank, cases), other.prepare, slice(4, 8))
     compute_part_of(at_work(bank, cases), other.prepare, slice(4, 8))
@@ -141,7 +141,7 @@ def test_a_part_that_another_process_kept_is_joined(bank: Bank, cases: Stage) ->
     assert alone.done == [(0, 4)]
 
 
-def test_where_memory_is_short_a_part_is_kept_in_smaller_ones(bank: Bank, cases: Stage) -> None:
+def test_short_memory_stores_smaller_parts(bank: Bank, cases: Stage) -> None:
     other = Counting()
     compute_part_of(at_work(bank, cases), other.prepare, slice(0, 8))
     assert other.done == [(0, 4), (4, 8)]
@@ -154,7 +154,7 @@ def test_parts_cover_all_cases(count: int, last: tuple[int, int]) -> None:
     assert (rows[-1].start, rows[-1].stop) == last
 
 
-def test_noise_of_a_case_is_the_same_in_any_part() -> None:
+def test_noise_does_not_depend_on_parts() -> None:
     ctx = gvr.Context(torch.device("cpu"), seed=3, batch_size=3)
     shape = (1, 5, 5)
     whole = list(Noise(ctx).of(slice(0, 10), shape))
@@ -167,7 +167,7 @@ def test_noise_of_a_case_is_the_same_in_any_part() -> None:
             assert torch.equal(drawn, all_of_it[rows])
 
 
-def test_a_metric_that_fails_in_one_part_has_no_score() -> None:
+def test_metric_failing_once_has_no_score() -> None:
     parts: list[Any] = [
         (slice(0, 2), {}),
         (slice(2, 4), {"failed:pixel_ap": np.array(["no mask"])}),
@@ -208,7 +208,7 @@ def told_by(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_run_killed_between_parts_gives_the_records_of_one_that_was_not(
+def test_run_killed_between_parts_resumes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     packages: Packages,

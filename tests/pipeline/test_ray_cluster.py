@@ -105,7 +105,7 @@ def worker_of(stage: str) -> list[int]:
     return found
 
 
-def test_a_worker_of_another_version_is_named(
+def test_worker_of_another_version_is_named(
     tmp_path: Path, there: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"gvr_bench": "9.9", "python": "3.11.0", "torch": "9.9"}
@@ -123,7 +123,7 @@ def test_a_worker_of_another_version_is_named(
     ],
     ids=["cache", "plan"],
 )
-def test_a_node_that_cannot_take_part_is_named_before_anything_is_computed(
+def test_unusable_node_is_named_first(
     tmp_path: Path,
     there: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -140,9 +140,7 @@ def test_a_node_that_cannot_take_part_is_named_before_anything_is_computed(
     assert not list((tmp_path / "cache").glob(".cluster-*"))
 
 
-def test_the_records_are_those_of_a_run_in_one_process(
-    tmp_path: Path, there: Callable[..., Any]
-) -> None:
+def test_records_equal_those_of_one_process(tmp_path: Path, there: Callable[..., Any]) -> None:
     there(tmp_path / "there", **CHOICES)
     assert set(outcomes_of(tmp_path / "there" / "run")) == {"done"}
     assert comparable(tmp_path / "there" / "run") == comparable(here(tmp_path / "here", **CHOICES))
@@ -150,9 +148,7 @@ def test_the_records_are_those_of_a_run_in_one_process(
     assert "stages were in the cache" in said
 
 
-def test_parts_of_stages_are_computed_apart_and_give_the_same_records(
-    tmp_path: Path, there: Callable[..., Any]
-) -> None:
+def test_parts_on_workers_give_same_records(tmp_path: Path, there: Callable[..., Any]) -> None:
     there(tmp_path / "there", *IN_PARTS, **CHOICES)
     words = typed(tmp_path / "here", *IN_PARTS, **CHOICES)
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
@@ -161,13 +157,13 @@ def test_parts_of_stages_are_computed_apart_and_give_the_same_records(
     assert apart == alone
 
 
-def test_a_part_that_fails_is_the_stages_failure(tmp_path: Path, there: Callable[..., Any]) -> None:
+def test_failing_part_fails_its_stage(tmp_path: Path, there: Callable[..., Any]) -> None:
     there(tmp_path, *IN_PARTS, code=1, explainer=["gvr:steps=5", "occlusion:window=99"])
     failed = outcomes_of(tmp_path / "run")["failed"]
     assert failed == ["explanations occlusion"]
 
 
-def test_a_worker_killed_in_a_part_costs_that_part_only(tmp_path: Path, address: str) -> None:
+def test_killed_worker_costs_one_part(tmp_path: Path, address: str) -> None:
     slow = {"explainer": ["gvr:steps=400,cutoff=1e-9"]}
     home = tmp_path / "there"
     process = background(home, address, *IN_PARTS, **slow)
@@ -187,7 +183,7 @@ def test_a_worker_killed_in_a_part_costs_that_part_only(tmp_path: Path, address:
     assert "its worker was lost" in warnings[0]
 
 
-def test_fresh_and_damage_are_as_in_one_process(tmp_path: Path, there: Callable[..., Any]) -> None:
+def test_recompute_and_damage_on_a_cluster(tmp_path: Path, there: Callable[..., Any]) -> None:
     there(tmp_path)
     before = comparable(tmp_path / "run")
     there(tmp_path, "--recompute", "saliency")
@@ -201,16 +197,14 @@ def test_fresh_and_damage_are_as_in_one_process(tmp_path: Path, there: Callable[
     assert comparable(tmp_path / "run") == before
 
 
-def test_a_failed_stage_leaves_the_others_running(
-    tmp_path: Path, there: Callable[..., Any]
-) -> None:
+def test_failed_stage_leaves_others_running(tmp_path: Path, there: Callable[..., Any]) -> None:
     there(tmp_path, code=1, encoder=["conv:steps=3,width=4", "conv:steps=3,learning_rate=1e38"])
     outcomes = outcomes_of(tmp_path / "run")
     assert outcomes["failed"] == ["encoder conv"]
     assert "explanations saliency" in outcomes["done"]
 
 
-def test_a_killed_worker_costs_its_own_steps_only(tmp_path: Path, address: str) -> None:
+def test_killed_worker_resumes_from_checkpoint(tmp_path: Path, address: str) -> None:
     home = tmp_path / "there"
     process = background(home, address, "--checkpoint-every", "0", **LONG)
     until(lambda: list(home.glob("cache/generator/*/work/checkpoint-*.safetensors")), process)
@@ -226,7 +220,7 @@ def test_a_killed_worker_costs_its_own_steps_only(tmp_path: Path, address: str) 
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
-def test_a_run_that_is_stopped_keeps_a_checkpoint(
+def test_stopped_run_leaves_a_checkpoint(
     tmp_path: Path, address: str, number: int, code: int, word: str
 ) -> None:
     choices = {**LONG, "generator": "wgan-gp:iterations=3000,width=4,batch=8"}

@@ -40,12 +40,12 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_without_ray_the_line_says_how_to_install_it(tmp_path: Path, without_ray) -> None:
+def test_missing_ray_says_how_to_install(tmp_path: Path, without_ray) -> None:
     line = fault(tmp_path, "--executor", "ray")
     assert line == "error: --executor ray needs ray: pip install 'gvr-bench[ray]'"
 
 
-def test_an_address_without_the_executor_is_refused(tmp_path: Path) -> None:
+def test_address_without_executor_is_refused(tmp_path: Path) -> None:
     assert fault(tmp_path, "--ray-address", "auto").endswith("; add --executor ray")
 
 
@@ -67,13 +67,13 @@ def test_torchrun_and_ray_are_not_mixed(tmp_path: Path, monkeypatch: pytest.Monk
 
 @needs_ray
 @pytest.mark.parametrize("address", ["head", "ray://head:10001", ":6379", "head:port"])
-def test_an_address_that_is_none_is_refused(tmp_path: Path, address: str) -> None:
+def test_malformed_address_is_refused(tmp_path: Path, address: str) -> None:
     line = fault(tmp_path, "--executor", "ray", "--ray-address", address)
     assert address in line
 
 
 @needs_ray
-def test_an_address_where_nothing_listens_is_named(tmp_path: Path) -> None:
+def test_silent_address_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     line = fault(tmp_path, "--executor", "ray", "--ray-address", f"127.0.0.1:{port}")
@@ -82,9 +82,7 @@ def test_an_address_where_nothing_listens_is_named(tmp_path: Path) -> None:
 
 
 @needs_ray
-def test_something_else_that_listens_is_no_cluster(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_server_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gvr_bench.pipeline.executors.ray_cluster.PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"

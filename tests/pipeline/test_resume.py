@@ -66,7 +66,7 @@ def comparable(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_two_trainings_gives_the_records_of_one_that_was_not(
+def test_killed_run_gives_the_same_records(
     tmp_path: Path,
 ) -> None:
     cache, out = tmp_path / "cache", tmp_path / "killed"

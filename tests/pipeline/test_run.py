@@ -50,13 +50,13 @@ def times(cache: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in files}
 
 
-def test_a_run_leaves_a_folder_with_everything(home: Path) -> None:
+def test_run_folder_is_complete(home: Path) -> None:
     files = {path.name for path in (home / "first").iterdir()}
     assert files >= {"records.jsonl", "spec.toml", "environment.json", "cases.h5", "index.html"}
     assert set(outcomes_of(home / "first")) == {"done"}
 
 
-def test_every_cell_has_a_value_or_a_reason(home: Path) -> None:
+def test_cells_have_value_or_reason(home: Path) -> None:
     records = records_of(home / "first")
     assert {r["explainer"] for r in records} == {None, *installed().names("explainer")}
     for r in records:
@@ -68,7 +68,7 @@ def test_every_cell_has_a_value_or_a_reason(home: Path) -> None:
             assert 1 <= r["n"] <= (32 if r["explainer"] is None else 4)
 
 
-def test_seconds_are_those_of_the_scoring_stage(home: Path) -> None:
+def test_seconds_are_of_the_scoring_stage(home: Path) -> None:
     stages = json.loads((home / "first" / "environment.json").read_text())["stages"]
     seconds = {stage["key"]: round(stage["seconds"], 3) for stage in stages}
     records = records_of(home / "first")
@@ -84,7 +84,7 @@ def test_records_carry_the_explainer_role(home: Path) -> None:
     assert groups.keys() == {"control", "counterfactual", "attribution"}
 
 
-def test_every_explainer_is_asked_for_every_metric(home: Path) -> None:
+def test_every_explainer_has_every_metric(home: Path) -> None:
     found: dict[str, set[str]] = {}
     for r in records_of(home / "first"):
         if r["explainer"]:
@@ -100,7 +100,7 @@ def test_values_lie_where_their_metric_says(home: Path) -> None:
             assert low <= r["value"] <= high, r
 
 
-def test_the_second_run_computes_nothing_and_says_the_same(home: Path, again) -> None:
+def test_second_run_computes_nothing(home: Path, again) -> None:
     before = times(home / "cache")
     run = again(explainer="all")
     assert set(outcomes_of(run)) == {"cached"}
@@ -108,14 +108,14 @@ def test_the_second_run_computes_nothing_and_says_the_same(home: Path, again) ->
     assert (run / "records.jsonl").read_text() == (home / "first" / "records.jsonl").read_text()
 
 
-def test_the_spec_of_a_run_repeats_it(home: Path, cli) -> None:
+def test_spec_of_a_run_repeats_it(home: Path, cli) -> None:
     spec = home / "first" / "spec.toml"
     done = cli("run", spec, "--cache-dir", home / "cache", "--out", "run", "--cached-only")
     assert done.code == 0, done
     assert records_of(Path("run")) == records_of(home / "first")
 
 
-def test_fresh_computes_one_explainer_again_and_nothing_else(home: Path, again) -> None:
+def test_recompute_one_explainer_only(home: Path, again) -> None:
     before = times(home / "cache")
     run = again("--recompute", "saliency", explainer=["saliency", "edge"])
     assert outcomes_of(run)["done"] == ["explanations saliency", *["scores saliency"] * len(FAST)]
@@ -124,7 +124,7 @@ def test_fresh_computes_one_explainer_again_and_nothing_else(home: Path, again) 
     assert moved == {"saliency"}
 
 
-def test_fresh_of_a_kind_computes_all_that_follows(again) -> None:
+def test_recompute_kind_with_its_dependents(again) -> None:
     run = again("--recompute", "head")
     assert outcomes_of(run)["done"] == [
         "head linear", "prediction linear", "explanations saliency",
@@ -132,7 +132,7 @@ def test_fresh_of_a_kind_computes_all_that_follows(again) -> None:
     ]  # fmt: skip
 
 
-def test_a_value_that_was_computed_again_is_the_same(home: Path, again) -> None:
+def test_recomputed_value_is_the_same(home: Path, again) -> None:
     def maps() -> list[bytes]:
         folder = next((home / "cache" / "explanations").glob("saliency-*"))
         import h5py
@@ -145,7 +145,7 @@ def test_a_value_that_was_computed_again_is_the_same(home: Path, again) -> None:
     assert maps() == before
 
 
-def test_another_batch_size_changes_nothing_but_rounding(home: Path, again) -> None:
+def test_batch_size_changes_only_rounding(home: Path, again) -> None:
     run = again(
         "--batch-size", "1", "--recompute", "explanations", explainer=["saliency", "random"]
     )
@@ -173,7 +173,7 @@ def test_seeds_and_heads_multiply_out(home: Path, again) -> None:
     assert len(set(auroc.values())) > 2
 
 
-def test_runs_of_two_seeds_share_one_table_and_one_page(home: Path, cli) -> None:
+def test_two_seeds_share_one_table(home: Path, cli) -> None:
     for seed in ("0", "1"):
         out = command("--cache-dir", f"{home}/cache", "--out", f"run-{seed}", "--seed", seed)
         assert cli(*out).code == 0
@@ -184,7 +184,7 @@ def test_runs_of_two_seeds_share_one_table_and_one_page(home: Path, cli) -> None
     assert "mean of 2 seeds" in Path("both.html").read_text(encoding="utf-8")
 
 
-def test_runs_that_asked_something_else_are_never_mixed(home: Path, cli) -> None:
+def test_other_cases_are_not_mixed(home: Path, cli) -> None:
     for limit in ("4", "3"):
         typed = command("--cache-dir", f"{home}/cache", "--out", f"run-{limit}")
         typed[typed.index("--max-cases") + 1] = limit
@@ -201,7 +201,7 @@ def test_every_score_is_printed_on_demand(home: Path, cli) -> None:
     assert "steps" in whole
 
 
-def test_two_settings_of_one_explainer_are_two_rows(again) -> None:
+def test_two_settings_are_two_rows(again) -> None:
     run = again(explainer=["saliency", "saliency:absolute=false"])
     named = {r["explainer"] for r in records_of(run)} - {None}
     assert named == {"saliency", "saliency:absolute=false"}
@@ -226,7 +226,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("body", "status", "reason"), FAILURES.values(), ids=FAILURES.keys())
-def test_an_explainer_that_fails_is_a_row_and_the_others_are_scored(
+def test_failing_explainer_leaves_others_scored(
     again, packages: Packages, use_packages, body: str, status: str, reason: str
 ) -> None:
     packages.explainer("made-up", "made", body)
@@ -255,7 +255,7 @@ def broken(data: object) -> None:
         (lambda data: "0.9", "pixel_ap: AttributeError"),
     ],
 )
-def test_a_metric_that_fails_is_a_cell_and_every_other_number_stays(
+def test_failing_metric_is_one_cell(
     again, monkeypatch: pytest.MonkeyPatch, function, reason: str
 ) -> None:
     groups = [
@@ -283,7 +283,7 @@ def test_a_metric_that_fails_is_a_cell_and_every_other_number_stays(
     again("--recompute", "scores")  # the cache is shared with other tests
 
 
-def test_a_failure_is_tried_again_next_time(again, packages: Packages, use_packages) -> None:
+def test_failure_is_retried_next_time(again, packages: Packages, use_packages) -> None:
     packages.explainer("made-up", "made", "import os; return [][not os.environ.get('X')]")
     use_packages()
     again(explainer="made", code=1)
@@ -291,9 +291,7 @@ def test_a_failure_is_tried_again_next_time(again, packages: Packages, use_packa
     assert outcomes_of(run)["failed"] == ["explanations made"]
 
 
-def test_an_explainer_that_needs_a_missing_library_is_a_row_of_all(
-    again, packages: Packages, use_packages
-) -> None:
+def test_explainer_without_library_is_a_row(again, packages: Packages, use_packages) -> None:
     packages.explainer("needy", "needs", "pass", needs="('no_such_library',)")
     use_packages()
     run = again(explainer="all", code=1)
@@ -303,7 +301,7 @@ def test_an_explainer_that_needs_a_missing_library_is_a_row_of_all(
     assert outcomes_of(run)["failed"] == ["explanations needs"]
 
 
-def test_a_listener_that_raises_is_a_warning(home: Path, cli, packages: Packages, use_packages):
+def test_raising_listener_is_a_warning(home: Path, cli, packages: Packages, use_packages):
     packages.add(
         "noisy",
         "import gvr_bench.api as gvr\n\n@gvr.hookimpl\ndef gvr_stage_finished(kind):\n"
@@ -315,7 +313,7 @@ def test_a_listener_that_raises_is_a_warning(home: Path, cli, packages: Packages
     assert "RuntimeError: I do not like [head]" in done.err
 
 
-def test_a_training_that_diverges_fails_with_its_step_and_the_rest_is_skipped(again) -> None:
+def test_diverging_training_fails_with_its_step(again) -> None:
     run = again(encoder="conv:steps=3,width=4,learning_rate=1e38", code=1)
     outcomes = outcomes_of(run)
     assert outcomes["failed"] == ["encoder conv"]
@@ -325,7 +323,7 @@ def test_a_training_that_diverges_fails_with_its_step_and_the_rest_is_skipped(ag
     assert " at step " in reasons.pop()
 
 
-def test_a_damaged_value_is_named_and_computed_again(cli, tmp_path: Path) -> None:
+def test_damaged_value_is_computed_again(cli, tmp_path: Path) -> None:
     assert cli(*command("--out", "run")).code == 0
     (weights,) = (tmp_path / "cache" / "head").glob("*/weights.safetensors")
     whole = weights.read_bytes()

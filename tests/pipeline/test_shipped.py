@@ -54,7 +54,7 @@ def run(plan: Plan, cache: ArtifactCache, registry: Registry, *fresh: str) -> di
     return {str(stage): outcomes[stage.key].status for stage in plan.stages}
 
 
-def test_a_shipped_network_is_not_trained_again(registry: Registry, two) -> None:
+def test_pretrained_network_is_not_trained(registry: Registry, two) -> None:
     cache, plan = two
     ended = run(plan, cache, registry)
     assert {name for name, status in ended.items() if status == "cached"} == {
@@ -63,14 +63,14 @@ def test_a_shipped_network_is_not_trained_again(registry: Registry, two) -> None
     assert not (cache.root / "generator").exists()
 
 
-def test_what_is_asked_for_afresh_is_trained_though_it_is_shipped(registry: Registry, two) -> None:
+def test_recompute_trains_pretrained_network(registry: Registry, two) -> None:
     cache, plan = two
     ended = run(plan, cache, registry, "generator")
     assert set(ended.values()) - {"done"} == set()
     assert {path.parent.name for path in cache.root.glob(f"generator/*/{META}")}
 
 
-def test_a_shipped_encoder_does_not_serve_another_generator(registry: Registry, two) -> None:
+def test_pretrained_encoder_needs_its_generator(registry: Registry, two) -> None:
     cache, plan = two
     stage = next(s for s in plan.stages if s.kind == "generator")
     own = cache.write_dir(stage)
@@ -89,7 +89,7 @@ def test_nothing_is_written_among_the_shipped(registry: Registry, two) -> None:
     assert {path: path.stat().st_mtime_ns for path in cache.pretrained.rglob("*")} == before
 
 
-def test_what_is_shipped_is_small_and_holds_no_code() -> None:
+def test_pretrained_files_are_small_data() -> None:
     files = [path for path in PRETRAINED.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json", ".safetensors", ".h5"}
     assert sum(path.stat().st_size for path in files) <= LIMIT
@@ -110,9 +110,7 @@ def test_the_defaults_find_their_networks(
 
 
 @pytest.mark.slow
-def test_the_smallest_shipped_generator_can_be_trained_again(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_pretrained_generator_is_reproducible(registry: Registry, tmp_path: Path) -> None:
     plan = default_plan(registry, "digits", "vae", "truth")
     stages = tuple(stage for stage in plan.stages if stage.kind in ("data", "generator"))
     cache, shipped = ArtifactCache(tmp_path, tmp_path / "none"), ArtifactCache(tmp_path)

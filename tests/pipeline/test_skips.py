@@ -68,13 +68,13 @@ def read(bank: Bank, dataset: gvr.Dataset) -> tuple[Stage, str]:
 
 
 @pytest.mark.parametrize("skip", [None, 0.0, 0.01])
-def test_one_image_of_96_is_more_than_a_hundredth(bank: Bank, skip: float | None) -> None:
+def test_one_of_96_exceeds_one_percent(bank: Bank, skip: float | None) -> None:
     with pytest.raises(gvr.DataError, match="cannot read the image /data/train-9: it is empty"):
         read(bank, Damaged("train-9", skip=skip))
     assert list(bank.root.rglob("data.h5")) == []
 
 
-def test_more_than_the_share_is_told_with_the_setting_that_allows_it(bank: Bank) -> None:
+def test_too_many_skips_name_the_setting(bank: Bank) -> None:
     bad = [f"train-{n}" for n in range(20, 25)]  # 4.8 would be allowed
     with pytest.raises(gvr.DataError) as caught:
         read(bank, Damaged(*bad))
@@ -82,12 +82,12 @@ def test_more_than_the_share_is_told_with_the_setting_that_allows_it(bank: Bank)
         assert part in str(caught.value)
 
 
-def test_a_split_that_cannot_be_read_at_all_is_refused(bank: Bank) -> None:
+def test_unreadable_split_is_refused(bank: Bank) -> None:
     with pytest.raises(gvr.DataError, match="no image of the split 'test' can be read"):
         read(bank, Damaged(*(f"test-{n}" for n in range(24)), skip=0.5))
 
 
-def test_an_error_that_is_not_about_single_images_is_passed_on(bank: Bank) -> None:
+def test_other_read_errors_are_passed_on(bank: Bank) -> None:
     dataset = Damaged(skip=0.5)
     whole = dataset.split("train")
 
@@ -102,7 +102,7 @@ def test_an_error_that_is_not_about_single_images_is_passed_on(bank: Bank) -> No
 # A few
 
 
-def test_a_few_are_left_out_and_listed(bank: Bank) -> None:
+def test_few_skips_are_listed(bank: Bank) -> None:
     bad = ["train-0", "train-3", "train-47", "test-23"]
     stage, said = read(bank, Damaged(*bad))
     assert said.startswith("4 of 96 images cannot be read and are left out, the first is train-0")
@@ -123,7 +123,7 @@ def test_a_few_are_left_out_and_listed(bank: Bank) -> None:
         np.testing.assert_array_equal(images, split.images(rows))
 
 
-def test_the_cases_are_those_that_were_read(bank: Bank) -> None:
+def test_cases_are_readable_images(bank: Bank) -> None:
     stage = bank.stage("data", component=Damaged("test-1", "test-3"))
     bank.compute(stage, compute_data)
     cases = bank.stage("cases", stage, component=stage.component)
@@ -136,7 +136,7 @@ def test_the_cases_are_those_that_were_read(bank: Bank) -> None:
         np.testing.assert_array_equal(file["test/images"][()][found["position"]], found["image"])
 
 
-def test_nothing_is_said_and_nothing_changes_where_all_can_be_read(bank: Bank) -> None:
+def test_nothing_changes_without_skips(bank: Bank) -> None:
     stage, said = read(bank, Damaged())
     assert said == ""
     folder = bank.stage_ctx(stage).cache.write_dir(stage)
@@ -146,7 +146,7 @@ def test_nothing_is_said_and_nothing_changes_where_all_can_be_read(bank: Bank) -
     assert (folder / "data.h5").read_bytes() == plain.read_bytes()
 
 
-def test_a_broken_radiograph_among_many_is_left_out(bank: Bank, tmp_path: Path) -> None:
+def test_broken_radiograph_is_left_out(bank: Bank, tmp_path: Path) -> None:
     root = tmp_path / "own"
     root.mkdir()
     rows = [f"{n}.png,p{n},{n}" for n in range(1, 201)]

@@ -84,7 +84,7 @@ def test_maps_of_noise_do_not_help(learnt: Mapping[str, np.ndarray]) -> None:
 
 
 @pytest.mark.slow
-def test_maps_of_the_place_that_decides_save_images(learnt: Mapping[str, np.ndarray]) -> None:
+def test_true_maps_save_images(learnt: Mapping[str, np.ndarray]) -> None:
     gain = learnt["true"][:, 0] - learnt["none"][:, 0]
     assert (gain > 0).all()
     assert gain.mean() > 0.15
@@ -110,7 +110,7 @@ def weights(taught: list[list[Student]]) -> Tensor:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_the_same_seed_gives_the_same_students_and_another_gives_others() -> None:
+def test_students_depend_on_the_seed() -> None:
     def taught(seed: int, draws: int) -> Tensor:
         return weights(train_students(examples(), [10, 20], seed, gvr.Context(CPU, seed=draws)))
 
@@ -129,7 +129,7 @@ def test_empty_maps_are_no_maps() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_student_sees_no_image_beyond_its_number() -> None:
+def test_student_learns_from_its_images_only() -> None:
     def taught(wrong: int | None) -> Tensor:
         plain = examples()
         if wrong is not None:
@@ -143,7 +143,7 @@ def test_a_student_sees_no_image_beyond_its_number() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_fewer_images_are_part_of_more_with_both_labels_in_turns() -> None:
+def test_smaller_training_sets_are_prefixes() -> None:
     order = students.shuffled(40, seed=3)
     assert sorted(order.tolist()) == list(range(40))
     assert (order % 2).tolist() == [0, 1] * 20
@@ -151,7 +151,7 @@ def test_fewer_images_are_part_of_more_with_both_labels_in_turns() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_killed_students_end_where_they_would_have_ended(tmp_path: Path) -> None:
+def test_resumed_students_end_the_same(tmp_path: Path) -> None:
     class KilledError(Exception):
         pass
 
@@ -169,13 +169,13 @@ def test_killed_students_end_where_they_would_have_ended(tmp_path: Path) -> None
     ).equal(whole)
 
 
-def test_a_map_becomes_shares_of_its_size_whatever_its_sign() -> None:
+def test_map_shares_ignore_the_sign() -> None:
     attribution = torch.zeros(2, 4, 4)
     attribution[0, 0, 1], attribution[0, 3, 3] = -3, 1
     assert attention_targets(attribution, 2).tolist() == [[0.75, 0, 0, 0.25], [0, 0, 0, 0]]
 
 
-def test_attention_on_the_map_costs_nothing_more() -> None:
+def test_attention_on_the_map_is_free() -> None:
     x, label = patches(3, seed=0)
     student = Student(x)
     plain = student_loss(student, x, label, None)
@@ -186,7 +186,7 @@ def test_attention_on_the_map_costs_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("size", [8, 16, 28, 32, 128])
-def test_a_student_looks_at_few_places_whatever_the_size_of_the_image(size: int) -> None:
+def test_attention_cells_are_size_independent(size: int) -> None:
     x = students.downscaled(torch.rand(2, 3, size, size))
     assert x.shape[-1] <= MAX_SIZE
     student = Student(x)
@@ -197,7 +197,7 @@ def test_a_student_looks_at_few_places_whatever_the_size_of_the_image(size: int)
     assert attention.exp().sum(dim=1).tolist() == pytest.approx([1, 1])
 
 
-def test_images_without_contrast_are_no_division_by_zero() -> None:
+def test_constant_images_give_finite_outputs() -> None:
     x = torch.ones(2, 1, 8, 8)
     assert Student(x)(x)[0].isfinite().all()
 
@@ -212,12 +212,12 @@ def test_images_without_contrast_are_no_division_by_zero() -> None:
         ([0.6, 1.0, 1.0], 10 * 2**0.75),
     ],
 )
-def test_the_images_needed_are_read_off_the_curve(curve: list[float], needed: float) -> None:
+def test_images_needed_from_the_curve(curve: list[float], needed: float) -> None:
     found = images_needed([10, 20, 40], np.array(curve))
     assert found == pytest.approx(needed, nan_ok=True)
 
 
-def test_lessons_hold_both_sides_alike_and_no_other_class() -> None:
+def test_training_set_is_balanced() -> None:
     side = np.array([1, -1, 0, 1, 0, -1, 1, 1])
     rng = torch.Generator().manual_seed(0)
     assert side[balanced(side, 100, rng)].tolist() == [1, 0, 1, 0]
@@ -238,12 +238,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
         if stage.kind in main:
             ctx = gvr.Context(CPU, seed=gvr.seed_from(stage.key))
             STEPS[stage.kind].run(StageContext(stage, cache, ctx))
-    (one,) = plan.combinations
+    (model,) = plan.combinations
 
     def make(name: str) -> StageContext:
-        component = one.explanations[name].component if name in one.explanations else None
-        inputs = (one.head_stage, one.cases)
-        stage = Stage("student_training_set", name, "1", {}, inputs, one.seed, component=component)
+        component = model.explanations[name].component if name in model.explanations else None
+        inputs = {"head": model.head_stage, "cases": model.cases}
+        stage = Stage(
+            "student_training_set", name, "1", {}, inputs, model.seed, component=component
+        )
         return StageContext(
             stage, cache, gvr.Context(CPU, seed=gvr.seed_from(stage.key), batch_size=16)
         )
@@ -251,7 +253,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
     return make
 
 
-def test_a_model_that_sees_the_finding_nowhere_teaches_nobody(model: Make) -> None:
+def test_constant_model_is_not_applicable(model: Make) -> None:
     stage_ctx = model("saliency")
     file = stage_ctx.file(stage_ctx.stage.input("head"), "decision.json")
     found = read_json(file)
@@ -263,7 +265,7 @@ def test_a_model_that_sees_the_finding_nowhere_teaches_nobody(model: Make) -> No
         write_json(file, found)
 
 
-def test_every_explainer_teaches_by_the_same_images(model: Make) -> None:
+def test_explainers_share_training_images(model: Make) -> None:
     made = {}
     for name in ("saliency", "edge", "labels only"):
         compute_student_training_set(model(name))
@@ -279,7 +281,7 @@ def test_every_explainer_teaches_by_the_same_images(model: Make) -> None:
     assert not np.allclose(first["attribution"], made["edge"]["attribution"])
 
 
-def test_the_teacher_is_the_model_itself_not_the_label(model: Make) -> None:
+def test_labels_are_the_models_decisions(model: Make) -> None:
     stage_ctx = model("saliency")
     net = students.load_model(stage_ctx)
     target = students.common_target(stage_ctx, len(stage_ctx.images("test")))
@@ -292,7 +294,8 @@ def test_the_teacher_is_the_model_itself_not_the_label(model: Make) -> None:
 def test_students_are_asked_about_unseen_images(model: Make) -> None:
     compute_student_training_set(model("edge"))
     stage_ctx = model("edge")
-    stage = Stage("student", "edge", "1", {}, (stage_ctx.stage,), stage_ctx.stage.seed)
+    inputs = {"student_training_set": stage_ctx.stage}
+    stage = Stage("student", "edge", "1", {}, inputs, stage_ctx.stage.seed)
     student = dataclasses.replace(stage_ctx, stage=stage)
     compute_student(student)
     found = read_arrays(student.out("agreement.h5"))

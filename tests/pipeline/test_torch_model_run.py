@@ -64,7 +64,7 @@ HEAD = "torch-model:cnn_of_digits:network"
         ("torch-model:file=cnn_of_digits.py", "is neither TorchScript nor a .pt2"),
     ],
 )  # fmt: skip
-def test_a_head_that_does_not_fit_ends_before_anything_is_trained(
+def test_unfit_head_is_refused_before_training(
     cli, module, tmp_path: Path, head: str, said: str
 ) -> None:
     fault = cli(*command(head=head)).fault
@@ -90,7 +90,7 @@ def train() -> None:
 
 
 @pytest.mark.slow
-def test_every_explainer_explains_a_network_from_elsewhere(cli, module) -> None:
+def test_explainers_explain_a_wrapped_network(cli, module) -> None:
     train()
     Path("spec.toml").write_text(SPEC)
     done = cli("run", "spec.toml", "--out", "run", "--device", "cpu")

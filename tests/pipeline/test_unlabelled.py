@@ -11,14 +11,14 @@ from gvr_bench.registry.registry import installed
 OTHER = "phantom:size=32,train=64,validation=16,test=32,institution=b"
 
 
-def test_images_of_another_size_are_refused_with_what_to_type() -> None:
+def test_other_image_sizes_are_refused() -> None:
     with pytest.raises(
         UsageError, match=r"--pretrain-dataset digits:size=16 has .* digits:size=32"
     ):
         plan_of(installed(), pretraining_dataset="digits:size=16")
 
 
-def test_only_generator_and_encoder_see_the_unlabelled_images() -> None:
+def test_only_generator_and_encoder_are_pretrained() -> None:
     (one,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
     (alone,) = plan_of(installed()).combinations
     assert one.data.key == alone.data.key
@@ -28,7 +28,7 @@ def test_only_generator_and_encoder_see_the_unlabelled_images() -> None:
         assert stage.input("data").key == one.data.key
 
 
-def test_a_model_says_where_it_was_trained() -> None:
+def test_label_names_the_pretraining_data() -> None:
     (one,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
     assert one.generator == "wgan-gp on phantom"
     (same,) = plan_of(
@@ -37,14 +37,14 @@ def test_a_model_says_where_it_was_trained() -> None:
     assert same.generator == "wgan-gp"
 
 
-def test_a_generator_is_shared_by_the_data_sets_it_is_applied_to() -> None:
+def test_generator_is_shared_by_data_sets() -> None:
     labelled = [f"phantom:size=32,train=64,validation=16,test=32,labelled={s}" for s in (0.1, 0.5)]
     first, second = plan_of(installed(), dataset=labelled, pretraining_dataset=OTHER).combinations
     assert first.encoder_stage.key == second.encoder_stage.key
     assert first.head_stage.key != second.head_stage.key
 
 
-def test_an_encoder_that_learns_from_labels_sees_the_explained_data_set() -> None:
+def test_supervised_encoder_uses_labelled_data() -> None:
     (one,) = plan_of(installed(), pretraining_dataset=OTHER, encoder="supervised").combinations
     assert one.encoder_stage.input("data").key == one.data.key
     assert one.generator_stage.input("data").key != one.data.key

@@ -67,7 +67,7 @@ def refuse_unreachable(address: str) -> None:
             f"no cluster answers at {address}: {fault}; start one there with: "
             f"ray start --head --port {port}"
         )
-    status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--ray-address", address]
+    status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
     try:
         subprocess.run(status, capture_output=True, timeout=2 * PATIENCE, check=True)  # noqa: S603
     except (subprocess.SubprocessError, OSError) as error:
