@@ -34,7 +34,7 @@ def export(
 ) -> None:
     """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PDF, PNG) and rationales (PNG, NPZ)."""
     with errors_in_one_line():
-        from gvr_bench.report import check_run
+        from gvr_bench.results.run_folder import check_run
 
         folders = [check_run(folder) for folder in runs]
         from gvr_bench.report.export import PARTS, Selection

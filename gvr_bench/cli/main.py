@@ -73,8 +73,8 @@ def report(
 ) -> None:
     """Show finished runs again; several share one table where their scores can be compared."""
     with errors_in_one_line():
-        from gvr_bench.report import check_run
         from gvr_bench.results.explained_images import is_explained
+        from gvr_bench.results.run_folder import check_run
 
         new = len(runs) == 1 and format == "html" and out is None and is_explained(runs[0])
         folders = [] if new else [check_run(folder) for folder in runs]

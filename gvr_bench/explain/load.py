@@ -16,8 +16,8 @@ from gvr_bench.explain.model import Trained
 from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import choose_device
 from gvr_bench.pipeline.plan import Combination, plan_graph
-from gvr_bench.report import check_run
 from gvr_bench.report.folder import load as read_run
+from gvr_bench.results.run_folder import check_run
 
 REQUIRED: tuple[StageKind, ...] = ("data", "generator", "encoder", "latents", "head")
 

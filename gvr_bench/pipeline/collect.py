@@ -1,4 +1,4 @@
-"""From the values of score stages to records."""
+"""From the values of score stages to the records of a run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from gvr_bench.cache.artifacts import ArtifactCache
+from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.stage import Stage, canonical
-from gvr_bench.metrics import DECLARED, METRICS
+from gvr_bench.metrics import DECLARED, METRICS, Declaration
 from gvr_bench.pipeline.plan import Combination, Plan
+from gvr_bench.results.case_scores import EXPLANATIONS, RunValues, Whose
 from gvr_bench.results.records import Record, Status
+from gvr_bench.results.run_folder import Fact, Protocol, Protocols
 
 
 @dataclass(frozen=True)
@@ -34,29 +39,51 @@ class Outcome:
         return self.status in ("done", "cached")
 
 
+@dataclass(frozen=True)
+class Results:
+    """All scores of a run, and what a report needs beside them."""
+
+    records: list[Record]
+    values: RunValues
+    protocols: Protocols
+
+
 def collect(
     plan: Plan, cache: ArtifactCache, outcomes: Mapping[str, Outcome], device: str
-) -> list[Record]:
+) -> Results:
     """Turn all scores of a run into records; a cell without a score says why."""
     records: list[Record] = []
-    for combination in plan.combinations:
-        maker = Maker(combination, cache, outcomes, device)
-        for stage in combination.judging:
-            records += maker.model(stage)
-        for label, groups in combination.scores.items():
-            for stage in groups.values():
-                records += maker.explainer(label, stage)
-    return records
+    values: dict[tuple[Whose, str], NDArray[Any]] = {}
+    recipes: dict[tuple[Whose, str], str] = {}
+    protocols: dict[str, Protocol] = {}
+    for c in plan.combinations:
+        collector = Collector(c, cache, outcomes, device, protocols)
+        model = Whose(c.dataset, c.generator, c.encoder, c.head, c.seed, None)
+        for stage in c.judging:
+            recipes[model, stage.kind] = stage.recipe
+            records += collector.model(stage)
+        for label, groups in c.scores.items():
+            explainer = model._replace(explainer=label)
+            recipes[explainer, EXPLANATIONS] = c.explanations[label].recipe
+            for group, stage in groups.items():
+                recipes[explainer, group] = stage.recipe
+                records += collector.explainer(label, stage)
+                if outcomes[stage.key].succeeded:
+                    arrays = read_arrays(cache.file(stage, "values.h5"))
+                    values |= {(explainer, metric): array for metric, array in arrays.items()}
+    stages = {s.key[:16]: facts(s) for c in plan.combinations for s in (c.cases, c.data)}
+    return Results(records, RunValues(values, recipes), Protocols(protocols, stages))
 
 
 @dataclass(frozen=True)
-class Maker:
-    """Makes the records of one combination."""
+class Collector:
+    """Makes the records of one combination, and adds to the `protocols` of all."""
 
     combination: Combination
     cache: ArtifactCache
     outcomes: Mapping[str, Outcome]
     device: str
+    protocols: dict[str, Protocol]
 
     def model(self, stage: Stage) -> Iterator[Record]:
         """Scores of the model itself, its oracle or its decoder."""
@@ -88,11 +115,11 @@ class Maker:
         self,
         explainer: str | None,
         stage: Stage,
-        asked_of: Stage,
+        images: Stage,
         row: Mapping[str, Any],
         status: Status | None = None,
     ) -> Record:
-        """Make one record; `asked_of` is the stage whose images and questions it is about."""
+        """Make one record; `images` is the stage whose images it is about."""
         c = self.combination
         component = stage.inputs["explanations"].component if explainer else None
         value = row.get("value")
@@ -114,15 +141,44 @@ class Maker:
             seed=c.seed,
             seconds=round(self.outcomes[stage.key].seconds, 3),
             device=self.device,
-            protocol=protocol(asked_of, row["metric"], declared.version, row["output"]),
+            protocol=self.protocol(images, declared, row["output"]),
             keys=(stage.key, *(needed.key for needed in stage.inputs.values())),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),
             role=component.role if isinstance(component, Explainer) else None,
         )
 
+    def protocol(self, images: Stage, metric: Declaration, output: str) -> str:
+        """Note a protocol, and return its hash."""
+        content = canonical([images.key, metric.name, metric.version, output])
+        name = hashlib.sha256(content.encode()).hexdigest()[:16]
+        self.protocols[name] = Protocol(images.key[:16], metric.name, metric.version, output)
+        return name
 
-def protocol(asked_of: Stage, metric: str, version: str, finding: str) -> str:
-    """Numbers with the same protocol are about the same images, questions and definition."""
-    content = canonical([asked_of.key, metric, version, finding])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+def facts(stage: Stage) -> dict[str, Fact]:
+    """All that the key of a stage depends on, each setting by its dotted name."""
+    known: dict[str, Fact] = {}
+    for needed in stage.inputs.values():
+        known |= facts(needed)
+    if stage.kind == "cases":  # of a data set that is described already
+        return known | _flat(stage.settings)
+    kind = "dataset" if stage.kind == "data" else stage.kind
+    about: dict[str, Any] = {"version": stage.version, **stage.settings}
+    if stage.seed is not None:
+        about["seed"] = stage.seed
+    if stage.fingerprint:
+        about["fingerprint"] = stage.fingerprint
+    return known | {kind: stage.name} | _flat(about, f"{kind}.")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Fact]:
+    """Nested settings by dotted names; lists become text."""
+    flat: dict[str, Fact] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            plain = value is None or isinstance(value, str | int | float)
+            flat[prefix + name] = value if plain else canonical(value)
+    return flat

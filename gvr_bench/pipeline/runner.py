@@ -17,12 +17,10 @@ from typing import Any
 from rich.console import Console
 
 from gvr_bench.cache.artifacts import ArtifactCache
-from gvr_bench.cache.serialization import replacing, write_json
 from gvr_bench.config.spec import write_spec
 from gvr_bench.core.errors import CacheError, CorruptStageError
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.case_scores import write_protocols, write_values
 from gvr_bench.pipeline.cases_file import write_cases
 from gvr_bench.pipeline.collect import Outcome, collect
 from gvr_bench.pipeline.executors.local import Executor, LocalExecutor
@@ -32,7 +30,8 @@ from gvr_bench.pipeline.preflight import refuse_misfits
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.worker import Worker
 from gvr_bench.registry.registry import Registry
-from gvr_bench.results.records import Record, write_records
+from gvr_bench.results.records import Record
+from gvr_bench.results.run_folder import CASES, write_run_folder
 
 MAX_RECOMPUTED = 3  # times that one stage is computed again because it is damaged
 
@@ -222,30 +221,24 @@ def write_run(
     options: RunOptions,
     began: float,
 ) -> list[Record]:
-    """Write the run folder: spec, environment, cases, values and, last, the records returned."""
-    with replacing(out / "spec.toml") as partial:
-        partial.write_text(write_spec(plan.spec), encoding="utf-8")
+    """Write the run folder, and return its records."""
+    results = collect(plan, cache, outcomes, str(options.device))
     stages = [
         {"kind": s.kind, "name": s.name, "title": f"{s}", "key": s.key, **asdict(outcomes[s.key])}
         for s in plan.stages
     ]
-    records = collect(plan, cache, outcomes, str(options.device))
-    write_json(
-        out / "environment.json",
-        {
-            **versions(),
-            "platform": platform.platform(),
-            "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
-            "device": str(options.device),
-            "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - began, 1),
-            "command": shlex.join(["gvr-bench", *sys.argv[1:]]),
-            "records": len(records),
-            "stages": stages,
-        },
-    )
-    write_cases(out / "cases.h5", plan, cache, outcomes)
-    write_values(out / "values.h5", plan, cache, outcomes)
-    write_protocols(out / "protocols.json", plan, records)
-    write_records(out / "records.jsonl", records)
+    environment = {
+        **versions(),
+        "platform": platform.platform(),
+        "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
+        "device": str(options.device),
+        "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - began, 1),
+        "command": shlex.join(["gvr-bench", *sys.argv[1:]]),
+        "records": len(results.records),
+        "stages": stages,
+    }
+    write_cases(out / CASES, plan, cache, outcomes)
+    spec, records = write_spec(plan.spec), results.records
+    write_run_folder(out, spec, environment, results.values, results.protocols, records)
     return records

@@ -10,7 +10,6 @@ from pathlib import Path
 from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError
-from gvr_bench.pipeline.case_scores import RunValues
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.gallery import Gallery, galleries
 from gvr_bench.report.cases.maps import Maps, maps
@@ -24,6 +23,7 @@ from gvr_bench.report.rationale_picture import (
     draw_rationale,
     lines_about,
 )
+from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.explained_images import (
     CASES,
     EXPLANATIONS,

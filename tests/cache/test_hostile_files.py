@@ -25,15 +25,14 @@ from gvr_bench.cache.serialization import (
     write_weights,
 )
 from gvr_bench.core.errors import CacheError, DataError, GvrError
-from gvr_bench.pipeline.case_scores import (
+from gvr_bench.results.case_scores import (
     RunValues,
     Whose,
-    read_protocols,
     read_values,
-    save_values,
+    write_values,
 )
-from gvr_bench.report.folder import open_cases
 from gvr_bench.results.records import Record, read_records, write_records
+from gvr_bench.results.run_folder import open_cases, read_protocols
 
 FUZZ = settings(
     max_examples=150,
@@ -98,7 +97,7 @@ def test_external_arrays_are_not_read(tmp_path: Path, secret: Path, lead, name: 
 
 
 def test_external_values_are_not_read(tmp_path: Path) -> None:
-    save_values(tmp_path / "other.h5", RunValues({(WHOSE, "m"): np.arange(3.0)}, {}))
+    write_values(tmp_path / "other.h5", RunValues({(WHOSE, "m"): np.arange(3.0)}, {}))
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "0")
     assert "lies in another file" in refused(read_values, tmp_path / "x.h5")
@@ -169,8 +168,8 @@ def test_pathological_json_is_named(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [[], 3, {"asked": 3}, {"asked": {}, "protocols": []}, {"asked": {}, "protocols": {"p": 3}},
-     {"asked": {}, "protocols": {"p": {"asked": []}}}],
+    [[], 3, {"stages": 3}, {"stages": {}, "protocols": []}, {"stages": {}, "protocols": {"p": 3}},
+     {"stages": {}, "protocols": {"p": {"stage": []}}}],
 )  # fmt: skip
 def test_protocols_of_another_shape_are_named(tmp_path: Path, content) -> None:
     write_json(tmp_path / "x.json", content)
@@ -259,7 +258,7 @@ JSON = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["asked", "protocols", "items", "tensor", "list", "keys", "0"]), inner
+            st.sampled_from(["stages", "protocols", "items", "tensor", "list", "keys", "0"]), inner
         ),
     ),
     max_leaves=8,
@@ -283,7 +282,7 @@ def test_truncated_files_are_named(tmp_path: Path, kind: str) -> None:
     if kind == "arrays":
         write_arrays(path, {"a": np.arange(100.0), "t": np.array(["naïve"]), "g/i": SECRET})
     elif kind == "values":
-        save_values(path, RunValues({(WHOSE, "m"): np.arange(3.0)}, {(WHOSE, "g"): "r"}))
+        write_values(path, RunValues({(WHOSE, "m"): np.arange(3.0)}, {(WHOSE, "g"): "r"}))
     else:
         write_state(path, {"net": {"w": torch.zeros(3, 4)}, "n": 3})
     whole = path.read_bytes()

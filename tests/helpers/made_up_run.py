@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.components import Role
 from gvr_bench.metrics import METRICS, Metric, score
-from gvr_bench.pipeline.case_scores import EXPLANATIONS, RunValues, Whose, save_values
+from gvr_bench.results.case_scores import EXPLANATIONS, RunValues, Whose, write_values
 from gvr_bench.results.records import Record, write_records
 
 Float = NDArray[np.float32]
@@ -336,7 +336,9 @@ def whole_scoreboard(
         recipes[whose, EXPLANATIONS] = f"makes-{name}"
         for metric in metrics:
             protocol = f"p-{metric.name}-{limit}"
-            protocols[protocol] = {"asked": str(limit), "metric": metric.name}
+            protocols[protocol] = {
+                "stage": str(limit), "metric": metric.name, "metric_version": "1", "output": "all",
+            }  # fmt: skip
             about = {"explainer": name, "metric": metric.name, "better": metric.better,
                      "seed": seed, "keys": (name, metric.group, str(seed)),
                      "protocol": protocol}  # fmt: skip
@@ -349,7 +351,7 @@ def whole_scoreboard(
             if metric.of_cases:
                 values[whose, metric.name] = found
     facts: dict[str, object] = {"dataset": "phantom", "dataset.size": 64, "max_cases": limit}
-    return records, RunValues(values, recipes), {"asked": {str(limit): facts},
+    return records, RunValues(values, recipes), {"stages": {str(limit): facts},
                                                  "protocols": protocols}  # fmt: skip
 
 
@@ -364,14 +366,14 @@ def add_values(folder: Path, n: int, seed: int = 0) -> Path:
             found = case_values(metric, quality, n, seed)
             values[whose, metric.name] = np.round(found) if "validity" in metric.name else found
         values[whose, "pixel_ap"][-1] = np.nan
-    save_values(folder / "values.h5", RunValues(values, {}))
+    write_values(folder / "values.h5", RunValues(values, {}))
     return folder
 
 
 def write_whole_run(folder: Path, *parts: Board) -> Path:
     """Write a run folder with the parts of `whole_scoreboard`, one per seed."""
     write_run(folder, [r for records, _, _ in parts for r in records], n=2, size=32)
-    save_values(
+    write_values(
         folder / "values.h5",
         RunValues(
             {key: found for _, run, _ in parts for key, found in run.values.items()},

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,23 +10,22 @@ import pytest
 
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import write_arrays
+from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.case_scores import (
+from gvr_bench.metrics import ground_truth
+from gvr_bench.pipeline.collect import Outcome, Results, collect, facts
+from gvr_bench.pipeline.plan import Combination, Plan
+from gvr_bench.results.case_scores import (
     EXPLANATIONS,
     RunValues,
     Whose,
-    facts,
-    read_protocols,
     read_values,
-    save_values,
-    write_protocols,
     write_values,
 )
-from gvr_bench.pipeline.collect import Outcome, protocol
-from gvr_bench.pipeline.plan import Combination, Plan
-from gvr_bench.results.records import Record
+from gvr_bench.results.run_folder import read_protocols, write_protocols
 
+METRICS = {"truth": ("pixel_ap", "iou_otsu"), "validity": ("optimizer_steps",)}
 GVR = "gvr:objective=logit/clean"  # a label with the sign that nests groups
 
 
@@ -67,32 +64,26 @@ def cache(tmp_path: Path) -> ArtifactCache:
     return ArtifactCache(tmp_path / "cache")
 
 
-def written(tmp_path: Path, cache: ArtifactCache, plan: Plan, failed: str = "") -> RunValues:
-    """What a run folder keeps after two groups were scored, one of them perhaps in vain."""
+def collected(cache: ArtifactCache, plan: Plan, failed: str = "") -> Results:
+    """What is collected after two groups were scored, one of which may have failed."""
     outcomes = {}
     for stage in plan.stages:
         ended = "failed" if stage.settings.get("group") == failed else "done"
         outcomes[stage.key] = Outcome(cast(Any, ended), 0.0)
+        if stage.kind == "prediction":
+            score = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 4}
+            rows = [{"metric": "auroc", "output": "BNP", "score": score}]
+            write_json(cache.folder(stage) / "scores.json", rows)
         if stage.kind == "scores":
-            names = {"truth": ("pixel_ap", "iou_otsu"), "validity": ("steps",)}
+            names = METRICS[stage.settings["group"]]
             values = np.array([0.25, np.nan, 1.0, len(stage.key) / 7])
-            arrays = dict.fromkeys(names[stage.settings["group"]], values)
-            write_arrays(cache.folder(stage) / "values.h5", arrays)
-    write_values(tmp_path / "values.h5", plan, cache, outcomes)
-    return read_values(tmp_path / "values.h5")
+            write_arrays(cache.folder(stage) / "values.h5", dict.fromkeys(names, values))
+            rows = [{"metric": name, "output": "all", "value": 0.5, "n": 4} for name in names]
+            write_json(cache.folder(stage) / "scores.json", rows)
+    return collect(plan, cache, outcomes, "cpu")
 
 
-def record(stage: Stage, **changes: Any) -> Record:
-    about = {"metric": "pixel_ap", "metric_version": "2", "output": "all"} | changes
-    made = protocol(stage, about["metric"], about["metric_version"], about["output"])
-    return Record(
-        dataset="phantom", generator="wgan-gp", encoder="conv", head="linear", explainer=GVR,
-        better="up", value=0.5, low=0.4, high=0.6, n=4, seed=0, seconds=1.0, device="cpu",
-        protocol=made, keys=(), **about,
-    )  # fmt: skip
-
-
-def test_a_damaged_file_is_one_line_that_names_it(tmp_path: Path) -> None:
+def test_damaged_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "values.h5").write_bytes(b"not HDF5")
     (tmp_path / "protocols.json").write_text('{"protocols": [1]}')
     with pytest.raises(CacheError, match=r"cannot read .*values\.h5"):
@@ -101,7 +92,7 @@ def test_a_damaged_file_is_one_line_that_names_it(tmp_path: Path) -> None:
         read_protocols(tmp_path / "protocols.json")
 
 
-def test_values_of_an_unlike_number_of_cases_are_one_line(tmp_path: Path) -> None:
+def test_unequal_numbers_of_cases_are_damage(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "values.h5", "w") as file:
         part = file.create_group("0/gvr")
         file["0"].attrs.update(dataset="d", generator="g", encoder="e", head="h", seed=0)
@@ -110,78 +101,67 @@ def test_values_of_an_unlike_number_of_cases_are_one_line(tmp_path: Path) -> Non
         read_values(tmp_path / "values.h5")
 
 
-def test_each_value_comes_back_under_its_explainer_and_metric(
-    tmp_path: Path, cache: ArtifactCache
-) -> None:
-    found = written(tmp_path, cache, plan_of(combination()))
+def test_values_belong_to_explainer_and_metric(tmp_path: Path, cache: ArtifactCache) -> None:
+    write_values(tmp_path / "values.h5", collected(cache, plan_of(combination())).values)
+    values = read_values(tmp_path / "values.h5").values
     whose = Whose("phantom", "wgan-gp", "conv", "linear", 0, GVR)
-    assert set(found.values) == {(whose, name) for name in ("pixel_ap", "iou_otsu", "steps")}
+    assert set(values) == {(whose, name) for names in METRICS.values() for name in names}
     np.testing.assert_array_equal(
-        found.values[whose, "steps"], np.array([0.25, np.nan, 1, 64 / 7], np.float32)
+        values[whose, "optimizer_steps"], np.array([0.25, np.nan, 1, 64 / 7], np.float32)
     )
 
 
-def test_a_group_that_failed_leaves_the_values_of_the_others(
-    tmp_path: Path, cache: ArtifactCache
-) -> None:
-    found = written(tmp_path, cache, plan_of(combination()), failed="truth")
-    assert {metric for _, metric in found.values} == {"steps"}
+def test_a_failed_group_leaves_the_others(cache: ArtifactCache) -> None:
+    results = collected(cache, plan_of(combination()), failed="truth")
+    assert {metric for _, metric in results.values.values} == {"optimizer_steps"}
+    failed = {r.metric for r in results.records if r.status == "failed"}
+    assert failed == {metric.name for metric in ground_truth.GROUP.metrics}
 
 
-def test_seeds_are_kept_apart_and_share_their_recipes(tmp_path: Path, cache: ArtifactCache) -> None:
-    found = written(tmp_path, cache, plan_of(combination(0), combination(1)))
-    assert {whose.seed for whose, _ in found.values} == {0, 1}
+def test_seeds_share_their_recipes(cache: ArtifactCache) -> None:
+    values = collected(cache, plan_of(combination(0), combination(1))).values
+    assert {whose.seed for whose, _ in values.values} == {0, 1}
     for group in (EXPLANATIONS, "truth", "validity"):
-        assert len({r for (_, name), r in found.recipes.items() if name == group}) == 1
-    models = {r for (w, name), r in found.recipes.items() if w.explainer is None}
-    assert len(models) == 1
+        assert len({r for (_, name), r in values.recipes.items() if name == group}) == 1
+    assert len({r for (w, _), r in values.recipes.items() if w.explainer is None}) == 1
 
 
 @pytest.mark.parametrize("changed", [{"steps": 301}, {"max_cases": 5}])
-def test_any_other_setting_is_another_recipe(changed: dict[str, int]) -> None:
+def test_another_setting_is_another_recipe(changed: dict[str, int]) -> None:
     ours, theirs = combination(), combination(**changed)
     assert ours.explanations[GVR].recipe != theirs.explanations[GVR].recipe
     assert ours.judging[0].recipe == theirs.judging[0].recipe
 
 
-def test_a_scoreboard_of_a_thousand_cases_takes_less_than_two_bytes_more_than_its_numbers(
-    tmp_path: Path,
-) -> None:
+def test_values_of_many_cases_stay_small(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = {
         (Whose("d", "g", "e", "h", 0, f"e{i}"), f"m{j}"): rng.normal(size=1000)
         for i in range(4)
         for j in range(20)
     }
-    save_values(tmp_path / "values.h5", RunValues(values))
+    write_values(tmp_path / "values.h5", RunValues(values))
     assert (tmp_path / "values.h5").stat().st_size < 6 * 80 * 1000
 
 
-def test_a_protocol_says_what_it_consists_of(tmp_path: Path) -> None:
-    c = combination()
-    of_cases, of_model = record(c.cases), record(c.data, metric="auroc", output="BNP")
-    write_protocols(tmp_path / "protocols.json", plan_of(c), [of_cases, of_model, of_cases])
-    found = read_protocols(tmp_path / "protocols.json")
-    dataset = {"dataset": "phantom", "dataset.version": "1", "dataset.size": 32}
-    assert found[of_cases.protocol] == dataset | {
-        "dataset.fingerprint": "abc", "max_cases": 4, "case_settings.findings": '["BNP"]', "case_settings.cut": 0.5,
-        "metric": "pixel_ap", "metric version": "2", "output": "all",
+def test_protocols_say_what_is_compared(tmp_path: Path, cache: ArtifactCache) -> None:
+    results = collected(cache, plan_of(combination()))
+    write_protocols(tmp_path / "protocols.json", results.protocols)
+    protocols = read_protocols(tmp_path / "protocols.json")
+    by_metric = {record.metric: protocols[record.protocol] for record in results.records}
+    dataset = {
+        "dataset": "phantom", "dataset.version": "1", "dataset.size": 32,
+        "dataset.fingerprint": "abc",
     }  # fmt: skip
-    assert found[of_model.protocol] == dataset | {
-        "dataset.fingerprint": "abc", "metric": "auroc", "metric version": "2", "output": "BNP",
+    assert by_metric["auroc"] == dataset | {
+        "metric": "auroc", "metric version": "2", "output": "BNP",
+    }  # fmt: skip
+    assert by_metric["pixel_ap"] == dataset | {
+        "max_cases": 4, "case_settings.findings": '["BNP"]', "case_settings.cut": 0.5,
+        "metric": "pixel_ap", "metric version": "1", "output": "all",
     }  # fmt: skip
 
 
-def test_two_protocols_differ_in_what_was_asked(tmp_path: Path) -> None:
+def test_protocols_differ_in_their_cases() -> None:
     ours, theirs = facts(combination().cases), facts(combination(max_cases=9).cases)
     assert {name for name in ours if ours[name] != theirs[name]} == {"max_cases"}
-
-
-def test_a_protocol_of_nothing_in_the_plan_still_says_what_is_scored(tmp_path: Path) -> None:
-    c = combination()
-    strange = dataclasses.replace(record(c.cases), protocol="0123")
-    write_protocols(tmp_path / "protocols.json", plan_of(c), [strange])
-    assert read_protocols(tmp_path / "protocols.json") == {
-        "0123": {"metric": "pixel_ap", "metric version": "2", "output": "all"}
-    }
-    assert json.loads((tmp_path / "protocols.json").read_text())["asked"]

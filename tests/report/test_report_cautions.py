@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from made_up_run import missing, record, write_whole_run
 
-from gvr_bench.pipeline.case_scores import RunValues, Whose
 from gvr_bench.report.cases.reading import Curve, read_cases
 from gvr_bench.report.folder import load
 from gvr_bench.report.scores.cautions import cautions
 from gvr_bench.report.scores.tables import model_tables, scoreboards
+from gvr_bench.results.case_scores import RunValues, Whose
 from gvr_bench.results.records import Record
 
 Told = Callable[[list[Record]], list[str]]
@@ -178,7 +178,7 @@ def test_a_small_gain_in_every_image_beats_a_control_whose_interval_it_shares(
         (Whose("phantom", "wgan_gp", "conv", "linear", 0, name), "pixel_ap"): noise + gain
         for name, gain in (("gvr", 0.01), ("edge", 0.0))
     }
-    board = (records, RunValues(values), {"asked": {}, "protocols": {}})
+    board = (records, RunValues(values), {"stages": {}, "protocols": {}})
     run = load(write_whole_run(tmp_path / "run", board))
     assert not [line for line in cautions(run, [], scoreboards([run])) if "beat" in line]
 

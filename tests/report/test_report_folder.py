@@ -10,10 +10,10 @@ import pytest
 
 from gvr_bench.cli.shell import show_runs
 from gvr_bench.core.errors import DataError, UsageError
-from gvr_bench.report import check_run
 from gvr_bench.report.exports.tables import export
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import write_html
+from gvr_bench.results.run_folder import check_run
 
 Make = Callable[..., Path]
 

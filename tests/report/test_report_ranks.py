@@ -9,12 +9,12 @@ import pytest
 from made_up_run import SOME, Board, record, whole_scoreboard, write_whole_run
 
 from gvr_bench.core.errors import DataError
-from gvr_bench.pipeline.case_scores import RunValues
 from gvr_bench.report.folder import Run, load
 from gvr_bench.report.scores.blocks import blocks
 from gvr_bench.report.scores.grouping import Entry
 from gvr_bench.report.scores.ranks import ranking
 from gvr_bench.report.scores.tables import Cell, Table, scoreboards
+from gvr_bench.results.case_scores import RunValues
 
 Make = Callable[..., Run]
 AP = tuple(metric for metric in SOME if metric.name == "pixel_ap")

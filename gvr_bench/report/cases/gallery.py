@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.metrics import DECLARED
-from gvr_bench.pipeline.case_scores import RunValues
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.cases.sprites import CheckReport, Encoding, Layers, frames, layers_of, sheets
@@ -29,6 +28,7 @@ from gvr_bench.report.cases.views import (
     view,
 )
 from gvr_bench.report.metric_info import entry, is_control, per_case
+from gvr_bench.results.case_scores import RunValues
 
 _CONVINCED = "oracle_validity"
 _TOLD_ALREADY = frozenset({"steps", "validity"})  # beside the pictures and as the outcome

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.types import KINDS
 from gvr_bench.report.cases.checks import checked
-from gvr_bench.report.folder import open_cases, reading
+from gvr_bench.results.run_folder import open_cases, reading
 
 Float = NDArray[np.float32]
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from gvr_bench.pipeline.case_scores import EXPLANATIONS, Whose
 from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import entry as declared
+from gvr_bench.results.case_scores import EXPLANATIONS, Whose
 from gvr_bench.results.records import Record
 
 Scope = TypeVar("Scope", bound=Hashable)

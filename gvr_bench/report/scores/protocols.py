@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gvr_bench.pipeline.case_scores import Fact
 from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import entry
 from gvr_bench.report.scores.grouping import Entry
+from gvr_bench.results.run_folder import Fact
 
 _OF_ONE_SCORE = ("metric", "metric version", "output")
 _LONG = 24

@@ -1,0 +1,33 @@
+"""The records of runs as a data frame."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gvr_bench.results.records import Record, read_records
+from gvr_bench.results.run_folder import RECORDS, check_run
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def read_results(*runs: str | Path) -> pandas.DataFrame:
+    """Read the scores of finished runs: one row per score, the columns those of `Record`.
+
+    The first column, `run`, is the name of the folder. A score that does not exist is NaN, with
+    its `status` and `reason`. Compare values within one `protocol` only.
+
+    Raises `DataError` for a folder that holds no finished run.
+    """
+    import pandas
+
+    rows = [
+        {"run": folder.resolve().name, **dataclasses.asdict(record)}
+        for folder in (check_run(Path(run)) for run in runs)
+        for record in read_records(folder / RECORDS)
+    ]
+    columns = ["run", *(field.name for field in dataclasses.fields(Record))]
+    frame = pandas.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(("value", "low", "high"), float))
