@@ -1,10 +1,10 @@
-"""Encoders: from an image to the latent that decodes to it."""
+"""Encoders: networks from images to latents that decode to them."""
 
 from collections.abc import Iterator
 
 import gvr_bench.api as gvr
 
-_ROWS = (
+_PLUGINS = (
     (
         "conv",
         "conv:Conv",
@@ -20,8 +20,7 @@ _ROWS = (
 
 @gvr.hookimpl
 def gvr_plugins() -> Iterator[gvr.Plugin]:
-    """Yield the rows of this package."""
-    for name, target, summary in _ROWS:
+    for name, target, summary in _PLUGINS:
         yield gvr.Plugin(
             api=1, kind="encoder", name=name, target=f"gvr_encoders.{target}", summary=summary
         )

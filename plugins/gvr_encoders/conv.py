@@ -1,4 +1,4 @@
-"""A convolutional encoder, trained as the front half of an autoencoder with a frozen decoder."""
+"""A convolutional encoder, trained through the frozen generator."""
 
 from __future__ import annotations
 
@@ -36,30 +36,28 @@ class ConvNet(nn.Module):
         self.last = nn.Linear(channels[-1] * side**2, latent_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode images."""
         maps = self.maps(x.contiguous(memory_format=torch.channels_last))
         z: Tensor = self.last(maps.flatten(1))
         return z
 
 
 class ConvEncoder(gvr.Encoder):
-    """An encoder whose network is `ConvNet`, of the width its settings say."""
+    """An encoder whose network is `ConvNet`."""
 
     def build(self, image: gvr.ImageSpec, generator: nn.Module) -> nn.Module:
-        """Return the encoder network."""
         latent_dim = generator.latent_dim
         assert isinstance(latent_dim, int)
         return ConvNet(image, latent_dim, self.settings.width)
 
 
 class Conv(ConvEncoder):
-    """Encoder trained with the Laplacian-pyramid loss through the frozen generator.
+    """Convolutional encoder trained with the Laplacian-pyramid loss through the frozen generator.
 
     Source: generative visual rationales (2018), section 2; the loss is Bojanowski et al. 2017.
     """
 
     class Settings(gvr.Settings):
-        """What the papers leave open (architecture, optimiser) is ours."""
+        """The papers do not specify architecture and optimiser."""
 
         width: int = Field(64, ge=1, description="channels at half the image size")
         steps: int = Field(200_000, ge=1)
@@ -110,22 +108,22 @@ class Conv(ConvEncoder):
                 ctx.log(loss=loss.item())
             if step % max(1, s.steps // 50) == 0 or step + 1 == s.steps:
                 with torch.no_grad(), ctx.autocast():
-                    seen = generator(net(check)).float()
+                    decoded = generator(net(check)).float()
                 (mse,) = ctx.all_reduce_mean(share, F.mse_loss(reconstruction.float(), x))
                 ctx.log(
                     laplacian=loss.item(),
                     mse=mse.item(),
-                    validation_laplacian=laplacian_loss(seen, check).item(),
-                    validation_mse=F.mse_loss(seen, check).item(),
+                    validation_laplacian=laplacian_loss(decoded, check).item(),
+                    validation_mse=F.mse_loss(decoded, check).item(),
                 )
 
 
 def hold_out(
     patient_ids: np.ndarray[tuple[int], np.dtype[np.str_]], share: float, ctx: gvr.Context
 ) -> tuple[Tensor, Tensor]:
-    """Split positions by patient into train and held out; both are non-empty.
+    """Split positions by patient into non-empty training and held-out parts.
 
-    Raises `DataError` where there is a single patient.
+    Raises `DataError` if there is a single patient.
     """
     patients, patient = np.unique(patient_ids, return_inverse=True)
     if len(patients) < 2:
@@ -141,8 +139,8 @@ def hold_out(
 def laplacian_loss(a: Tensor, b: Tensor, levels: int = 3) -> Tensor:
     """Return the L1 distance of the Laplacian pyramids, level j weighted by 2^(-2j) of its sum.
 
-    `a`, `b` (N, C, H, W). Weighting the sum over a level by 2^(2j) (Bojanowski et al. 2017) is
-    weighting its mean evenly, since a level has 2^(-2j) as many pixels.
+    `a`, `b` (N, C, H, W). Since level j has 2^(-2j) as many pixels, this is the sum of the levels'
+    means (Bojanowski et al. 2017).
     """
     total = a.new_zeros(())
     rest = a - b  # the pyramid is linear

@@ -1,4 +1,4 @@
-"""The encoder's network trained from scratch on the labelled images: what labels alone can do."""
+"""The network of `conv`, trained from scratch on the labelled images."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from .conv import ConvEncoder
 
 
 class Supervised(ConvEncoder):
-    """The network of `conv` with a linear layer on top, trained end to end by the task's loss.
+    """The network of `conv` with a linear layer on top, trained end to end with the task's loss.
 
-    The yardstick for small labelled sets: it ignores the generator, so its latents do not decode
-    to the image and counterfactuals made from them mean nothing.
+    A baseline for small labelled sets. It ignores the generator: its latents do not decode to the
+    image, and counterfactuals from them are meaningless.
     """
 
     supervised = True
 
     class Settings(gvr.Settings):
-        """How the network is trained."""
-
         width: int = Field(64, ge=1, description="channels at half the image size")
         steps: int = Field(20_000, ge=1)
         batch: int = Field(64, ge=2)
@@ -38,14 +36,14 @@ class Supervised(ConvEncoder):
     def fit(
         self, net: nn.Module, generator: nn.Module, images: gvr.Images, ctx: gvr.Context
     ) -> None:
-        """Train on the labelled images. Raises `DataError` where there are none."""
+        """Train on the labelled images. Raises `DataError` if there are none."""
         s = self.settings
         labelled = torch.nonzero(~images.targets.isnan().any(1))[:, 0]
         if len(labelled) == 0:
             raise gvr.DataError("encoder 'supervised' needs labelled images, and none is")
         first = net(images[labelled[:1]])
         width = first.shape[1], len(images.task.outputs)
-        top = nn.utils.skip_init(nn.Linear, *width, device=ctx.device)  # it begins at zero
+        top = nn.utils.skip_init(nn.Linear, *width, device=ctx.device)  # initialised at zero below
         nn.init.zeros_(top.weight)
         nn.init.zeros_(top.bias)
         adam = torch.optim.AdamW(

@@ -1,23 +1,23 @@
-"""Explainers: generative visual rationales, baselines, and the controls of every table."""
+"""Explainers: generative visual rationales, attribution maps, and controls."""
 
 from collections.abc import Iterator
 
-# By name, for the submodule `gvr` would hide an alias of that name once it is imported.
+# No alias `gvr`: the submodule of that name would replace it.
 from gvr_bench.api import Plugin, hookimpl
 
-_ROWS = (
+_PLUGINS = (
     ("gvr", "gvr:Gvr", "generative visual rationale: latent optimisation as in the papers"),
     (
         "gvr-robust",
         "robust:GvrRobust",
-        "generative visual rationale that holds in the picture, jittered and encoded again",
+        "generative visual rationale that also holds for the jittered, re-encoded image",
     ),
     (
         "latent-shift",
         "latent_shift:LatentShift",
         "counterfactual along one gradient in latent space (gifsplanation)",
     ),
-    ("saliency", "saliency:Saliency", "gradient of the asked-for output by the pixels"),
+    ("saliency", "saliency:Saliency", "gradient of the output by the pixels"),
     (
         "integrated-gradients",
         "integrated_gradients:IntegratedGradients",
@@ -40,8 +40,7 @@ _NEEDS = {"integrated-gradients": ("captum",), "lime": ("skimage",)}
 
 @hookimpl
 def gvr_plugins() -> Iterator[Plugin]:
-    """Yield the rows of this package."""
-    for name, target, summary in _ROWS:
+    for name, target, summary in _PLUGINS:
         yield Plugin(
             api=1,
             kind="explainer",

@@ -1,4 +1,4 @@
-"""Class activation maps by gradients: Grad-CAM (Selvaraju et al. 2017; Zhou et al. 2016)."""
+"""Grad-CAM (Selvaraju et al. 2017; Zhou et al. 2016)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_explainers.batching import images_at_once, slices
+from gvr_explainers.batching import batches, max_batch_size
 
 
 class Cam(gvr.Explainer):
@@ -18,28 +18,28 @@ class Cam(gvr.Explainer):
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
-        """Weigh the channels by their mean gradient, rectify, and enlarge bilinearly.
+        """Weigh channels by their mean gradient, rectify, and upsample bilinearly.
 
         Raises `Unsupported` where the encoder has no spatial map.
         """
-        return gvr.Explanation(attribution=enlarge(F.relu(grad_cam(model, x, target)), x))
+        return gvr.Explanation(attribution=upsample(F.relu(grad_cam(model, x, target)), x))
 
 
 class CounterfactualCam(gvr.Explainer):
     """Where the encoder's last spatial map speaks against the output; never positive.
 
-    Grad-CAM of the negated gradients (Selvaraju et al. 2017, counterfactual explanations), with the
-    sign turned, for a positive attribution speaks for the output.
+    Grad-CAM of the negated gradients (Selvaraju et al. 2017, counterfactual explanations), negated
+    because a positive attribution speaks for the output.
     """
 
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
-        """As `cam`, keeping what it rectifies away.
+        """Return the part that `cam` rectifies away.
 
         Raises `Unsupported` where the encoder has no spatial map.
         """
-        return gvr.Explanation(attribution=-enlarge(F.relu(-grad_cam(model, x, target)), x))
+        return gvr.Explanation(attribution=-upsample(F.relu(-grad_cam(model, x, target)), x))
 
 
 def grad_cam(model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget) -> Tensor:
@@ -48,7 +48,7 @@ def grad_cam(model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget) -> Tens
     Raises `Unsupported` where the encoder has no spatial map.
     """
     parts = []
-    for part in slices(len(x), images_at_once(x, gradients=True)):
+    for part in batches(len(x), max_batch_size(x, gradients=True)):
         with torch.enable_grad():
             maps, outputs = last_map(model, x[part])
             (slope,) = torch.autograd.grad(target[part].source_output(outputs).sum(), maps)
@@ -58,27 +58,27 @@ def grad_cam(model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget) -> Tens
 
 
 def last_map(model: gvr.Model, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Predict, and keep what the last convolution with more than one pixel gave.
+    """Predict, and return the output of the last convolution with more than one pixel.
 
     `x` (N, C, H, W) -> (N, channels, h, w) and (N, K). Raises `Unsupported` where there is none.
     """
     maps: list[Tensor] = []
 
-    def keep(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def store(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if output.shape[2:].numel() > 1:
             maps[:] = [output]
-        return output.clone()  # so that an activation in place leaves the map alone
+        return output.clone()  # protects the map from in-place activations
 
     with ExitStack() as hooks:
         for layer in model.encoder.modules():
             if isinstance(layer, nn.Conv2d):
-                hooks.callback(layer.register_forward_hook(keep).remove)
+                hooks.callback(layer.register_forward_hook(store).remove)
         outputs = model(x.detach().requires_grad_())
     if not maps:
-        raise gvr.Unsupported("Grad-CAM needs an encoder with a convolution that gives a map")
+        raise gvr.Unsupported("Grad-CAM needs an encoder with a convolution of more than one pixel")
     return maps[0], outputs
 
 
-def enlarge(maps: Tensor, x: Tensor) -> Tensor:
-    """Bring maps (N, 1, h, w) to the size of the images: (N, H, W)."""
+def upsample(maps: Tensor, x: Tensor) -> Tensor:
+    """Resize maps (N, 1, h, w) to the images: (N, H, W)."""
     return F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]

@@ -1,4 +1,4 @@
-"""Controls: maps that know nothing of the model. An explainer must beat them to have shown it."""
+"""Controls: maps that ignore the model, which an explainer has to beat."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import gvr_bench.api as gvr
 
 
 class Random(gvr.Explainer):
-    """Normal noise, drawn from the seed and the image's own pixels."""
+    """Normal noise, drawn from the seed and the image."""
 
     role = "control"
 
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
-        """Draw one map per image, the same whatever batch it comes in."""
+        """Draw one map per image, the same in any batch."""
         n, _, h, w = x.shape
         attribution = torch.empty(n, h, w)
         for row, image in zip(attribution, x.cpu(), strict=True):

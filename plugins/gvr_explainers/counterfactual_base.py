@@ -1,19 +1,19 @@
-"""What all visual rationales share: a moved latent, and what its picture lost on the way."""
+"""The base of explainers that move an image's latent and decode the result."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.batching import images_at_once, slices
-from gvr_explainers.latent_optimizer import Descent
+from gvr_explainers.batching import batches, max_batch_size
+from gvr_explainers.latent_optimizer import SearchResult
 
 
-class Rationale(gvr.Explainer):
+class CounterfactualExplainer(gvr.Explainer):
     """Moves the latent `z0` of each image to some `z`; the attribution is `g(z0) - g(z)`."""
 
     role = "counterfactual"
@@ -21,50 +21,43 @@ class Rationale(gvr.Explainer):
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
-        """Optimise as many latents at once as fit in memory."""
-        parts = []
-        for part in slices(len(x), images_at_once(x, gradients=True)):
+        """Optimise as many latents together as fit in memory."""
+        parts, reasons = [], []
+        for part in batches(len(x), max_batch_size(x, gradients=True)):
             with torch.no_grad():
                 start = model.encoder(x[part])
                 before = model.generator(start)
-            made = self.optimise(model, start, before, target[part], ctx)
+            result = self.search(model, start, before, target[part], ctx)
             with torch.no_grad():
-                after = model.generator(made.latent)
-                said = self.ask(model, made.latent, after, target[part])
-            parts.append((*made, before, after, *said))
-        latent, path, steps, arrived, before, after, *said = map(
-            torch.cat, zip(*parts, strict=True)
-        )
-        found, reason = self.judge(said, arrived, target)
-        return gvr.Explanation(
-            attribution=(before - after).mean(dim=1),
-            counterfactual=after,
-            latent=latent,
-            trajectory=path,
-            steps=steps,
-            success=found,
-            reason=reason,
-        )
+                after = model.generator(result.latent)
+                success, reason = self.outcome(model, result, after, target[part])
+            attribution = (before - after).mean(dim=1)
+            latent, trajectory, steps, _ = result
+            parts.append((attribution, after, latent, trajectory, steps, success))
+            reasons.append(reason)
+        columns = map(torch.cat, zip(*parts, strict=True))
+        return gvr.Explanation(*columns, reason=tuple(chain.from_iterable(reasons)))
 
     @abstractmethod
-    def optimise(
+    def search(
         self,
         model: gvr.Model,
         start: Tensor,
         before: Tensor,
         target: gvr.ExplanationTarget,
         ctx: gvr.Context,
-    ) -> Descent:
-        """Move every latent until it arrives: `start` (N, D), `before` (N, C, H, W) = g(start)."""
+    ) -> SearchResult:
+        """Move the latents `start` (N, D), which decode to `before` (N, C, H, W)."""
 
     @abstractmethod
-    def ask(
-        self, model: gvr.Model, latent: Tensor, after: Tensor, target: gvr.ExplanationTarget
-    ) -> tuple[Tensor, ...]:
-        """Return what to judge by, per image: `latent` (N, D), `after` (N, C, H, W) = g(latent)."""
-
-    @abstractmethod
-    def judge(
-        self, said: Sequence[Tensor], arrived: Tensor, target: gvr.ExplanationTarget
+    def outcome(
+        self,
+        model: gvr.Model,
+        result: SearchResult,
+        after: Tensor,
+        target: gvr.ExplanationTarget,
     ) -> tuple[Tensor, tuple[str, ...]]:
-        """Return who has a rationale, (N,) bool, and of the others why not; `said` is of `ask`."""
+        """Return the success of each image, (N,) bool, and the reasons of failures.
+
+        `after` (N, C, H, W) is the decoded result.
+        """

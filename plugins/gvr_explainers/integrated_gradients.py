@@ -9,15 +9,15 @@ from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_bench.api import CaptumExplainer
-from gvr_explainers.batching import images_at_once
+from gvr_explainers.batching import max_batch_size
 
 LEVELS = {"black": -1.0, "grey": 0.0}
 
 
 class IntegratedGradients(CaptumExplainer):
-    """Gradient along the way from an empty image, times the way: signed, summed over channels.
+    """Gradient integrated from an empty image to this one, summed over channels.
 
-    A map sums to the output for the image minus the output for the empty image.
+    A map sums to the output of the image minus the output of the empty image.
     """
 
     class Settings(gvr.Settings):
@@ -32,7 +32,7 @@ class IntegratedGradients(CaptumExplainer):
     def arguments(
         self, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> dict[str, Any]:
-        """Integrate numerically, as many steps of several images at once as fit in memory."""
+        """Return the arguments of captum."""
         return {
             "baselines": LEVELS[self.settings.baseline],
             "n_steps": self.settings.steps,
@@ -40,5 +40,5 @@ class IntegratedGradients(CaptumExplainer):
         }
 
     def batch_size(self, x: Tensor) -> int:
-        """Return how many images may be seen at once."""
-        return images_at_once(x, gradients=True)
+        """Return how many images fit in memory."""
+        return max_batch_size(x, gradients=True)

@@ -1,4 +1,4 @@
-"""Occlusion (Zeiler & Fergus 2013): hide a part of the image and see how far the output falls."""
+"""Occlusion (Zeiler & Fergus 2013): how far the output falls if a part is hidden."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.batching import ask_variants
+from gvr_explainers.batching import predict_variants
 
 
 class Occlusion(gvr.Explainer):
     """The fall of the output under a grey square, averaged over the squares that hide a pixel.
 
-    The same map as captum's `Occlusion`, of all windows and images in few forward passes.
+    The same map as captum's `Occlusion`, in fewer forward passes.
     """
 
     class Settings(gvr.Settings):
-        """The papers give the window; the stride is half of it."""
+        """The window is that of the papers; the stride is half of it."""
 
         window: int = Field(8, ge=1, description="side of the square in pixels")
         stride: int = Field(4, ge=1, description="pixels from one square to the next")
@@ -29,8 +29,7 @@ class Occlusion(gvr.Explainer):
         def _cover(self) -> Occlusion.Settings:
             if self.stride > self.window:
                 raise ValueError(
-                    f"stride {self.stride} is larger than window {self.window} and would leave "
-                    "pixels out"
+                    f"stride {self.stride} is larger than window {self.window} and would skip pixels"
                 )
             return self
 
@@ -52,9 +51,9 @@ class Occlusion(gvr.Explainer):
             hidden = rows[place // len(columns)][:, None, :, None] & across  # (B, 1, H, W)
             return x[image].masked_fill(hidden, s.replacement)
 
-        whole = ask_variants(model, x, target, 1, lambda image, _: x[image])
+        original = predict_variants(model, x, target, 1, lambda image, _: x[image])
         places = len(rows) * len(columns)
-        falls = whole - ask_variants(model, x, target, places, hide)  # (N, places)
+        falls = original - predict_variants(model, x, target, places, hide)  # (N, places)
         falls = falls.view(n, len(rows), len(columns))
         covers = rows.sum(0)[:, None] * columns.sum(0)  # (H, W)
         return gvr.Explanation(attribution=rows.T.float() @ falls @ columns.float() / covers)
@@ -63,7 +62,7 @@ class Occlusion(gvr.Explainer):
 def spans(side: int, window: int, stride: int) -> Tensor:
     """Return which pixels of a side each position of the window hides: (positions, side) bool.
 
-    The last position reaches the border, and is cut off there where the stride does not fit.
+    The last position reaches the border and is cut off there if the stride does not fit.
     Raises `UsageError` where the window is larger than the side.
     """
     if window > side:

@@ -1,4 +1,4 @@
-"""Vanilla gradient: how much each pixel moves the asked-for output (Simonyan et al. 2013)."""
+"""Vanilla gradient (Simonyan et al. 2013)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import gvr_bench.api as gvr
 
 
 class Saliency(gvr.Explainer):
-    """Gradient of the asked-for output by the pixels."""
+    """Gradient of the explained output by the pixels."""
 
     class Settings(gvr.Settings):
-        """`absolute` drops the sign, as in the original."""
+        """`absolute` drops the sign, as in the paper."""
 
         absolute: bool = True
 
@@ -21,7 +21,6 @@ class Saliency(gvr.Explainer):
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
-        """Differentiate once per image."""
         x = x.detach().requires_grad_()
         (slope,) = torch.autograd.grad(target.source_output(model(x)).sum(), x)
         if self.settings.absolute:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import gvr_bench.api as gvr
 
-_ROWS = (
+_PLUGINS = (
     (
         "wgan-gp",
         "wgan_gp:WganGp",
@@ -17,8 +17,7 @@ _ROWS = (
 
 @gvr.hookimpl
 def gvr_plugins() -> Iterator[gvr.Plugin]:
-    """Yield the rows of this package."""
-    for name, target, summary in _ROWS:
+    for name, target, summary in _PLUGINS:
         yield gvr.Plugin(
             api=1, kind="generator", name=name, target=f"gvr_generators.{target}", summary=summary
         )

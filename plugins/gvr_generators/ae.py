@@ -1,4 +1,4 @@
-"""The decoder of a plain autoencoder: nothing holds its latents to a prior but their scale."""
+"""The decoder of a plain autoencoder."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .vae import AutoencoderSettings, Vae
 
 
 class Ae(Vae):
-    """Decoder of an autoencoder trained by mean squared error.
+    """Decoder of an autoencoder trained with the mean squared error.
 
-    Its codes are standardised per dimension, so that a latent has the scale it has for the other
-    generators; they are not otherwise shaped, and draws from a normal need not decode to an image.
+    Its latents are standardised per dimension, so that they have the scale of the other generators'.
+    They have no other prior: a normal sample need not decode to a realistic image.
     """
 
     Settings = AutoencoderSettings
     data_parallel = False  # batch normalisation needs all rows in one process
 
     def inference(self, image: gvr.ImageSpec) -> nn.Module:
-        """Return a network that says the standardised latent of an image: (N, D)."""
+        """Return a network for the standardised latents of images: (N, D)."""
         latent_dim = self.settings.latent_dim
         return nn.Sequential(
             Features(image, latent_dim, self.settings.width),
@@ -37,7 +37,6 @@ class Ae(Vae):
         noise: Tensor,
         ctx: gvr.Context,
     ) -> dict[str, Tensor]:
-        """Return the mean squared error."""
         with ctx.autocast():
             decoded = net(inference(x)).float()
         return {"mse": F.mse_loss(decoded, x)}

@@ -10,25 +10,25 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-SMALLEST = 4  # the spatial size of the innermost map
+MIN_SIZE = 4  # the spatial size of the innermost map
 
 
 def levels(size: int) -> int:
-    """Return how often 4 x 4 is doubled to reach `size`.
+    """Return how often 4 x 4 is doubled to get `size`.
 
-    Raises `UsageError` where `size` is not a power of two from 8 to 512.
+    Raises `UsageError` if `size` is not a power of two from 8 to 512.
     """
-    doublings = round(math.log2(max(size, 1) / SMALLEST))
-    if not 1 <= doublings <= 7 or SMALLEST * 2**doublings != size:
+    doublings = round(math.log2(max(size, 1) / MIN_SIZE))
+    if not 1 <= doublings <= 7 or MIN_SIZE * 2**doublings != size:
         raise gvr.UsageError(
-            "the DCGAN architecture makes images of 8, 16, 32, 64, 128, 256 or 512 pixels, "
+            "the DCGAN architecture supports images of 8, 16, 32, 64, 128, 256 or 512 pixels, "
             f"not {size}; set the data set's size, e.g. --dataset phantom:size=32"
         )
     return doublings
 
 
 def lecun_normal(net: nn.Module) -> None:
-    """Initialise as self-normalising networks need it: variance 1 / fan-in, no bias."""
+    """Initialise for self-normalising networks: variance 1 / fan-in, no bias."""
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             if isinstance(layer, nn.ConvTranspose2d):  # each output sees in * (k / stride)^2 inputs
@@ -48,7 +48,7 @@ class Decoder(nn.Module):
         self.latent_dim = latent_dim
         n = levels(image.size)
         channels = [width * 2 ** (n - 1 - i) for i in range(n)]
-        self.first = nn.Linear(latent_dim, channels[0] * SMALLEST**2)
+        self.first = nn.Linear(latent_dim, channels[0] * MIN_SIZE**2)
         layers: list[nn.Module] = [nn.SELU()]
         for wide, narrow in itertools.pairwise(channels):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), nn.SELU()]
@@ -57,14 +57,13 @@ class Decoder(nn.Module):
         lecun_normal(self)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Decode `z`."""
-        x = self.first(z).unflatten(1, (-1, SMALLEST, SMALLEST))
+        x = self.first(z).unflatten(1, (-1, MIN_SIZE, MIN_SIZE))
         out: Tensor = self.layers(x.to(memory_format=torch.channels_last))
         return out
 
 
 class Features(nn.Module):
-    """Image (N, C, H, W) -> `outputs` numbers; the mirror image of `Decoder`."""
+    """Image (N, C, H, W) -> (N, `outputs`); the layers of `Decoder` in reverse."""
 
     def __init__(self, image: gvr.ImageSpec, outputs: int, width: int) -> None:
         super().__init__()
@@ -74,10 +73,9 @@ class Features(nn.Module):
         for narrow, wide in itertools.pairwise(channels):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.SELU()]
         self.layers = nn.Sequential(*layers)
-        self.last = nn.Linear(channels[-1] * SMALLEST**2, outputs)
+        self.last = nn.Linear(channels[-1] * MIN_SIZE**2, outputs)
         lecun_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images to numbers."""
         out: Tensor = self.last(self.layers(x).flatten(1))
         return out

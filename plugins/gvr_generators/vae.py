@@ -14,7 +14,7 @@ from .dcgan import Decoder, Features
 
 
 class AutoencoderSettings(gvr.Settings):
-    """How an autoencoder is trained; the papers leave it open."""
+    """Training of an autoencoder, which the papers do not specify."""
 
     latent_dim: int = Field(100, ge=1)
     width: int = Field(64, ge=1, description="channels at half the image size")
@@ -25,14 +25,14 @@ class AutoencoderSettings(gvr.Settings):
 
 
 class Vae(gvr.Generator):
-    """Decoder of a VAE with a Gaussian likelihood; its own inference network is dropped.
+    """Decoder of a variational autoencoder with a Gaussian likelihood.
 
-    The inference network serves the training alone: the encoder is trained afterwards through the
-    frozen decoder, as for every generator, so that generators can be compared.
+    Its inference network is used only for training: as for every generator, the encoder is trained
+    afterwards through the frozen decoder, so that generators can be compared.
     """
 
     class Settings(AutoencoderSettings):
-        """`beta` weighs the divergence from the prior against the summed squared error."""
+        """`beta` weighs the divergence from the prior relative to the summed squared error."""
 
         beta: float = Field(1.0, ge=0)
         sigma: float = Field(0.3, gt=0, description="standard deviation of the pixel noise")
@@ -45,11 +45,10 @@ class Vae(gvr.Generator):
     data_parallel = True
 
     def build(self, image: gvr.ImageSpec) -> nn.Module:
-        """Return the decoder network."""
         return Decoder(image, self.settings.latent_dim, self.settings.width)
 
     def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
-        """Minimise the objective over decoder and inference network together."""
+        """Train decoder and inference network together."""
         s = self.settings
         _, c, size, _ = images[torch.arange(1)].shape
         with torch.random.fork_rng():
@@ -83,7 +82,7 @@ class Vae(gvr.Generator):
                 ctx.log(**{name: mean.item() for name, mean in zip(losses, means, strict=True)})
 
     def inference(self, image: gvr.ImageSpec) -> nn.Module:
-        """Return a network that says mean and log-variance of an image's latent: (N, 2 D)."""
+        """Return a network for the mean and log-variance of latents: (N, 2 D)."""
         return Features(image, 2 * self.settings.latent_dim, self.settings.width)
 
     def losses(
@@ -94,7 +93,7 @@ class Vae(gvr.Generator):
         noise: Tensor,
         ctx: gvr.Context,
     ) -> dict[str, Tensor]:
-        """Return the two parts of the negative evidence lower bound, per image."""
+        """Return the two parts of the negative evidence lower bound per image."""
         s = self.settings
         with ctx.autocast():
             mean, log_variance = inference(x).float().clamp(-10, 10).chunk(2, dim=1)

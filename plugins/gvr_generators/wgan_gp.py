@@ -15,13 +15,13 @@ from .dcgan import Decoder, Features
 
 
 class WganGp(gvr.Generator):
-    """DCGAN without batch norm, SELU, Tanh, 4 critic steps per generator step.
+    """DCGAN with SELU and without batch norm, trained with a gradient penalty.
 
     Source: generative visual rationales (2018), section 2.
     """
 
     class Settings(gvr.Settings):
-        """The defaults are the papers' values; what they leave open is Gulrajani et al.'s."""
+        """Defaults are those of the papers, otherwise of Gulrajani et al."""
 
         latent_dim: int = Field(100, ge=1)
         width: int = Field(64, ge=1, description="channels at half the image size")
@@ -38,7 +38,7 @@ class WganGp(gvr.Generator):
         )
 
     profiles = {
-        "quick": {  # more, smaller and faster steps: what pays most within minutes on two cores
+        "quick": {  # the best use of a few minutes on two cores
             "width": 24,
             "iterations": 5000,
             "batch": 32,
@@ -57,11 +57,10 @@ class WganGp(gvr.Generator):
     data_parallel = True
 
     def build(self, image: gvr.ImageSpec) -> nn.Module:
-        """Return the generator network."""
         return Decoder(image, self.settings.latent_dim, self.settings.width)
 
     def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
-        """Train generator and critic in turn."""
+        """Train generator and critic alternately."""
         s = self.settings
         _, channels, size, _ = images[torch.arange(1)].shape
         generator = copy.deepcopy(net)
@@ -107,7 +106,7 @@ class WganGp(gvr.Generator):
                 ctx.log(wasserstein=distance.item(), critic_loss=loss.item())
 
     def critic(self, image: gvr.ImageSpec, seed: int) -> nn.Module:
-        """Return the critic that a training with this seed begins with."""
+        """Return the initial critic of a seed."""
         with torch.random.fork_rng():
             torch.manual_seed(gvr.seed_from(seed, "critic"))
             return Features(image, 1, self.settings.width)
@@ -118,8 +117,8 @@ def critic_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return the critic's loss and its estimate of the Wasserstein distance.
 
-    The interpolated images get a pass of their own, so that only they are differentiated twice.
-    `mix` (N, 1, 1, 1) in [0, 1]. Source: Gulrajani et al. 2017, algorithm 1.
+    `mix` (N, 1, 1, 1) in [0, 1] interpolates between real and fake images, which get a separate
+    pass: only they are differentiated twice. Source: Gulrajani et al. 2017, algorithm 1.
     """
     n = len(real)
     between = (real + mix * (fake - real)).requires_grad_()

@@ -1,10 +1,10 @@
-"""Heads: from a latent to the prediction."""
+"""Heads: networks from latents to predictions."""
 
 from collections.abc import Iterator
 
 import gvr_bench.api as gvr
 
-_ROWS = (
+_PLUGINS = (
     ("linear", "networks:Linear", "linear or logistic regression on the latent"),
     ("mlp", "networks:Mlp", "two-layer perceptron with 256 hidden units"),
     ("residual", "networks:Residual", "six layers of 100 units with residual connections"),
@@ -14,8 +14,7 @@ _ROWS = (
 
 @gvr.hookimpl
 def gvr_plugins() -> Iterator[gvr.Plugin]:
-    """Yield the rows of this package."""
-    for name, target, summary in _ROWS:
+    for name, target, summary in _PLUGINS:
         yield gvr.Plugin(
             api=1, kind="head", name=name, target=f"gvr_heads.{target}", summary=summary
         )

@@ -1,4 +1,4 @@
-"""The heads of the papers. They differ in architecture alone and are fitted alike."""
+"""The heads of the papers, which differ only in their architecture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import gvr_bench.api as gvr
 
 
 class Standardise(nn.Module):
-    """Shift and scale each latent dimension by the training set's mean and deviation."""
+    """Standardise each latent dimension (N, D) by the training set's mean and deviation."""
 
     mean: Tensor
     deviation: Tensor
@@ -25,7 +25,6 @@ class Standardise(nn.Module):
         self.register_buffer("deviation", torch.ones(latent_dim))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Standardise `z` (N, D)."""
         return (z - self.mean) / self.deviation
 
 
@@ -37,21 +36,20 @@ class Block(nn.Module):
         self.layer = nn.Linear(units, units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, units) to (N, units)."""
         return x + F.selu(self.layer(x))
 
 
 class FittedHead(gvr.Head):
-    """Fits any head by AdamW, keeping the weights with the lowest penalised validation loss."""
+    """Fits a network by AdamW and restores the weights with the lowest validation loss."""
 
     class Settings(gvr.Settings):
-        """How the head is fitted; the papers leave it open."""
+        """Training of a head, which the papers do not specify."""
 
         steps: int = Field(5000, ge=1)
         batch: int = Field(512, ge=1)
         learning_rate: float = Field(2e-3, gt=0, description="at the start; falls to 0 as a cosine")
         weight_decay: float = Field(1e-2, ge=0)
-        checks: int = Field(50, ge=1, description="how often the validation loss is looked at")
+        checks: int = Field(50, ge=1, description="evaluations of the validation loss")
         contaminated: bool = Field(
             False, description="fit on the test images, as the papers' contaminated classifier"
         )
@@ -94,9 +92,9 @@ class FittedHead(gvr.Head):
                 with torch.no_grad():
                     held_out = self.loss(net, validation.z, validation.targets, task)
                     best.offer(net, (held_out + self.regularise(net, task)).item())
-                # A contaminated head is validated on the very images it is fitted on.
-                unseen = {} if s.contaminated else {"validation_loss": held_out.item()}
-                ctx.log(loss=loss.item(), **unseen)
+                # A contaminated head is validated on its own training images.
+                held_out_loss = {} if s.contaminated else {"validation_loss": held_out.item()}
+                ctx.log(loss=loss.item(), **held_out_loss)
         best.restore(net)
 
     def loss(self, net: nn.Module, z: Tensor, targets: Tensor, task: gvr.Task) -> Tensor:
@@ -104,7 +102,7 @@ class FittedHead(gvr.Head):
         return gvr.task_loss(net(z), targets, task)
 
     def regularise(self, net: nn.Module, task: gvr.Task) -> Tensor | float:
-        """Return what is added to the training loss."""
+        """Return a penalty to add to the training loss."""
         return 0.0
 
 
@@ -116,26 +114,26 @@ class Best:
         self.loss = float("inf")
 
     def offer(self, net: nn.Module, loss: float) -> None:
-        """Keep the weights of `net` if `loss` is the lowest."""
+        """Store the weights of `net` if `loss` is the lowest."""
         if loss < self.loss:
             self.weights, self.loss = copy.deepcopy(net.state_dict()), loss
 
     def restore(self, net: nn.Module) -> None:
-        """Give `net` the best weights."""
+        """Load the best weights into `net`."""
         net.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, object]:
-        """Return what a checkpoint needs."""
+        """Return the state for a checkpoint."""
         return {"weights": self.weights, "loss": self.loss}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Take up where a checkpoint left off."""
+        """Load the state of a checkpoint."""
         self.__dict__.update(state)
 
 
 @torch.no_grad()
 def set_scale(net: nn.Module, train: gvr.Latents, task: gvr.Task) -> None:
-    """Standardise the input, and start regression at the mean of the targets."""
+    """Standardise the input, and initialise regression at the mean of the targets."""
     first, last = net[0], net[-1]  # type: ignore[index]
     first.mean.copy_(train.z.mean(0))
     first.deviation.copy_(train.z.std(0, correction=0).clamp_min(1e-3))
@@ -146,13 +144,13 @@ def set_scale(net: nn.Module, train: gvr.Latents, task: gvr.Task) -> None:
 class Linear(FittedHead):
     """One linear layer: linear, logistic or softmax regression, with a ridge penalty.
 
-    Encoded latents are strongly correlated. Without the penalty the weights lean on directions in
-    which images hardly vary, and a latent that moves along them changes the prediction but not the
-    picture; with it the head predicts as well and is far harder to fool.
+    Encoded latents are strongly correlated. Without the penalty the weights use directions in which
+    images hardly vary, so that moving a latent along them changes the prediction but not the image.
+    With it the head predicts equally well and is much harder to fool.
     """
 
     class Settings(FittedHead.Settings):
-        """As every head, and the ridge."""
+        """Settings of every head, and the ridge."""
 
         ridge: float | None = Field(
             None,
@@ -164,7 +162,6 @@ class Linear(FittedHead):
     settings: Settings
 
     def regularise(self, net: nn.Module, task: gvr.Task) -> Tensor:
-        """Penalise the squared weights."""
         ridge = self.settings.ridge
         if ridge is None:  # chosen on validation images
             ridge = 0.3 if task.kind == "regression" else 0.01
@@ -172,7 +169,7 @@ class Linear(FittedHead):
         return ridge * weight.square().sum()
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
-        """Return the network; it starts at zero, for chance weights would outlive a weak ridge."""
+        """Return the network, initialised at zero because a weak ridge keeps random weights."""
         layer = nn.Linear(latent_dim, len(task.outputs))
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -183,14 +180,13 @@ class Mlp(FittedHead):
     """Two-layer perceptron with 256 hidden units (2018 paper, section 2)."""
 
     class Settings(FittedHead.Settings):
-        """As every head, and its width."""
+        """Settings of every head, and the width."""
 
         units: int = Field(256, ge=1)
 
     settings: Settings
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
-        """Return the network."""
         units = self.settings.units
         return nn.Sequential(
             Standardise(latent_dim),
@@ -204,7 +200,7 @@ class Residual(FittedHead):
     """Six fully connected layers of 100 units with residual connections (2017 paper, Fig. 1)."""
 
     class Settings(FittedHead.Settings):
-        """As every head, its width and its depth."""
+        """Settings of every head, width and depth."""
 
         units: int = Field(100, ge=1)
         layers: int = Field(6, ge=1)
@@ -212,7 +208,6 @@ class Residual(FittedHead):
     settings: Settings
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
-        """Return the network."""
         s = self.settings
         return nn.Sequential(
             Standardise(latent_dim),

@@ -1,4 +1,4 @@
-"""A head that small moves of the latent cannot fool."""
+"""A head that is robust to small changes of the latent."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from .networks import Mlp
 
 
 class RobustMlp(Mlp):
-    """The two-layer perceptron, fitted on latents that are moved against it.
+    """The two-layer perceptron with adversarial training.
 
-    Each latent moves by `radius` along the gradient of its own loss before the loss is taken
-    (Goodfellow et al. 2015, with the Euclidean norm; Miyato et al. 2017). Such a head leans on
-    what tells images apart, so that changing its prediction changes the picture.
+    Each latent moves by `radius` along the gradient of its own loss before the loss is computed
+    (Goodfellow et al. 2015, with the Euclidean norm; Miyato et al. 2017). Such a head uses visible
+    differences, so that changing its prediction changes the image.
     """
 
     class Settings(Mlp.Settings):
-        """As the perceptron, and how far latents move."""
+        """Settings of the perceptron, and the radius."""
 
         radius: float = Field(
-            0.1, ge=0, description="of the root mean square distance of latents from their mean"
+            0.1,
+            ge=0,
+            description="relative to the root mean square distance of latents from their mean",
         )
 
     settings: Settings
 
     def loss(self, net: nn.Module, z: Tensor, targets: Tensor, task: gvr.Task) -> Tensor:
-        """Return the loss for latents (N, D), each moved to where it is larger."""
+        """Return the loss for latents (N, D), each moved to increase it."""
         radius = self.settings.radius * net[0].deviation.norm()  # type: ignore[index]
         with torch.enable_grad():
             at = z.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""Networks made elsewhere: a classifier, a decoder, an encoder."""
+"""Your own networks: a classifier, a decoder, an encoder."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import gvr_bench.api as gvr
 
 _Kind = Literal["head", "generator", "encoder"]
-_ROWS: tuple[tuple[_Kind, str, str], ...] = (
+_PLUGINS: tuple[tuple[_Kind, str, str], ...] = (
     ("head", "head:TorchHead", "your image classifier: module:function, or a TorchScript file"),
     ("generator", "generator:TorchGenerator", "your decoder: module:function, or a file"),
     ("encoder", "encoder:TorchEncoder", "your encoder: module:function, or a file"),
@@ -15,8 +15,7 @@ _ROWS: tuple[tuple[_Kind, str, str], ...] = (
 
 @gvr.hookimpl
 def gvr_plugins() -> Iterator[gvr.Plugin]:
-    """Yield the rows of this package."""
-    for kind, target, summary in _ROWS:
+    for kind, target, summary in _PLUGINS:
         yield gvr.Plugin(
             api=1,
             kind=kind,

@@ -1,4 +1,4 @@
-"""Any encoder as the encoder."""
+"""Your own encoder."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .image_normalization import Pictures, PictureSettings
+from .image_normalization import ImageNormalization, ImageSettings
 from .loading import make_network
-from .wrapped_network import Given, TorchModel, random_weights, refuse_unfit
+from .wrapped_network import TorchModel, WrappedNetwork, check_shapes, shuffled
 
 
-class PictureEncoder(Given):
+class EncoderNetwork(WrappedNetwork):
     """Image (N, C, H, W) in [-1, 1] -> latent (N, D)."""
 
-    def __init__(self, net: nn.Module, settings: PictureSettings) -> None:
+    def __init__(self, net: nn.Module, settings: ImageSettings) -> None:
         super().__init__(net, settings)
-        self.pictures = Pictures(settings)
+        self.normalize = ImageNormalization(settings)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode; a latent of another shape is flattened."""
-        return self.run(self.pictures(x)).flatten(1)
+        """Encode to flat latents."""
+        return self.run(self.normalize(x)).flatten(1)
 
 
 class TorchEncoder(TorchModel, gvr.Encoder):
-    """An encoder made elsewhere, from images to the generator's latents.
+    """Your own encoder from images to the generator's latents.
 
-    Of a variational one that returns mean and variance, `part=0` takes the mean.
+    For a variational encoder that returns mean and variance, `part=0` selects the mean.
     """
 
-    Settings = PictureSettings
-    settings: PictureSettings
+    Settings = ImageSettings
+    settings: ImageSettings
 
     def build(self, image: gvr.ImageSpec, generator: nn.Module) -> nn.Module:
         """Return the network with shuffled weights.
 
-        Raises `UsageError` where it does not give the generator's latents.
+        Raises `UsageError` if its output does not fit the generator.
         """
         dim = generator.latent_dim
         assert isinstance(dim, int)
-        net = PictureEncoder(make_network(self.settings), self.settings)
-        refuse_unfit(net, "encoder", (image.channels, image.size, image.size), (dim,))
-        return random_weights(net)
+        net = EncoderNetwork(make_network(self.settings), self.settings)
+        check_shapes(net, "encoder", (image.channels, image.size, image.size), (dim,))
+        return shuffled(net)
 
     def fit(
         self, net: nn.Module, generator: nn.Module, images: gvr.Images, ctx: gvr.Context
     ) -> None:
-        """Put the given weights in."""
+        """Restore the original weights."""
         self.restore(net, ctx)

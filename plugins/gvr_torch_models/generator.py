@@ -1,4 +1,4 @@
-"""Any decoder as the generator."""
+"""Your own decoder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 import gvr_bench.api as gvr
 
 from .loading import make_network
-from .settings import Many, NetworkSettings
-from .wrapped_network import Given, TorchModel, random_weights, refuse_unfit
+from .settings import NetworkSettings, Several
+from .wrapped_network import TorchModel, WrappedNetwork, check_shapes, shuffled
 
-DRAWS = 16  # latents whose images must lie in the range
-SLACK = 0.1  # of the range, that a decoder without a last activation may leave it by
-MOST_OUTSIDE = 0.25  # of all pixels
+DRAWS = 16  # latents whose images are checked
+SLACK = 0.1  # share of the range by which a decoder without a last activation may exceed it
+MAX_OUTSIDE = 0.25  # of all pixels
 
 
-class PictureDecoder(Given):
+class DecoderNetwork(WrappedNetwork):
     """Latent (N, D) -> image (N, C, H, W) in [-1, 1]."""
 
     def __init__(
@@ -32,12 +32,11 @@ class PictureDecoder(Given):
         self.shape = image.channels, image.size, image.size
 
     def forward(self, z: Tensor) -> Tensor:
-        """Decode."""
         s = self.settings
         return (2 * (self.raw(z) - s.low) / (s.high - s.low) - 1).clamp(-1, 1)
 
     def raw(self, z: Tensor) -> Tensor:
-        """Decode to the network's own range; a flat answer becomes an image."""
+        """Decode to the network's own range; a flat output becomes an image."""
         shape = self.settings.shape
         out = self.run(z.reshape(len(z), *shape) if shape else z)
         if out.dim() == 2 and out.shape[1] == math.prod(self.shape):
@@ -46,28 +45,28 @@ class PictureDecoder(Given):
 
 
 class TorchGenerator(TorchModel, gvr.Generator):
-    """A decoder made elsewhere, from latents to images between `low` and `high`."""
+    """Your own decoder from latents to images between `low` and `high`."""
 
     class Settings(NetworkSettings):
-        """Whose decoder it is, and what goes in and comes out."""
+        """The decoder, and its input and output."""
 
         latent_dim: int | None = Field(
-            None, ge=1, description="numbers in a latent; default: the network's latent_dim"
+            None, ge=1, description="size of a latent; default: the network's latent_dim"
         )
-        shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Many] = Field(
-            (), description="of its latents, e.g. 64+1+1; default: flat"
+        shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Several] = Field(
+            (), description="of a latent, e.g. 64+1+1; default: flat"
         )
-        low: float = Field(0.0, description="its value for black")
-        high: float = Field(1.0, description="its value for white")
+        low: float = Field(0.0, description="output value for black")
+        high: float = Field(1.0, description="output value for white")
 
         @model_validator(mode="after")
         def _sensible(self) -> Self:
             if self.low == self.high:
-                raise ValueError("low and high are the values of black and white, and must differ")
+                raise ValueError("low and high must differ")
             if self.shape and self.latent_dim not in (None, math.prod(self.shape)):
                 raise ValueError(
-                    f"a latent of {'+'.join(map(str, self.shape))} has {math.prod(self.shape)} "
-                    f"numbers, and latent_dim says {self.latent_dim}"
+                    f"shape {'+'.join(map(str, self.shape))} has {math.prod(self.shape)} numbers "
+                    f"and latent_dim is {self.latent_dim}"
                 )
             return self
 
@@ -76,39 +75,38 @@ class TorchGenerator(TorchModel, gvr.Generator):
     def build(self, image: gvr.ImageSpec) -> nn.Module:
         """Return the network with shuffled weights.
 
-        Raises `UsageError` where it does not make the data set's images.
+        Raises `UsageError` if its output does not fit the data set.
         """
         s = self.settings
         net = make_network(s)
         dim = s.latent_dim or (math.prod(s.shape) if s.shape else getattr(net, "latent_dim", None))
         if not isinstance(dim, int):
             raise gvr.UsageError(
-                "generator 'torch-model': how many numbers its latents have is not known; set "
-                "latent_dim=..."
+                "generator 'torch-model': the size of its latents is unknown; set latent_dim=..."
             )
-        decoder = PictureDecoder(net, s, dim, image)
-        refuse_unfit(decoder, "generator", (dim,), (image.channels, image.size, image.size))
-        refuse_range(decoder)
-        return random_weights(decoder)
+        decoder = DecoderNetwork(net, s, dim, image)
+        check_shapes(decoder, "generator", (dim,), (image.channels, image.size, image.size))
+        check_range(decoder)
+        return shuffled(decoder)
 
     def fit(self, net: nn.Module, images: gvr.Images, ctx: gvr.Context) -> None:
-        """Put the given weights in."""
+        """Restore the original weights."""
         self.restore(net, ctx)
 
 
 @torch.no_grad()
-def refuse_range(net: PictureDecoder) -> None:
-    """Refuse a decoder most of whose pixels would be cut off. Raises `UsageError`."""
+def check_range(net: DecoderNetwork) -> None:
+    """Raise `UsageError` if many pixels of random images would be clipped."""
     low, high = sorted((net.settings.low, net.settings.high))
     slack = SLACK * (high - low)
     z = torch.randn(DRAWS, net.latent_dim, generator=torch.Generator().manual_seed(0))
     out = net.raw(z)
     if not bool(out.isfinite().all()):
-        raise gvr.UsageError("generator 'torch-model' gives NaN or infinity for some latents")
+        raise gvr.UsageError("generator 'torch-model' returns NaN or infinity for some latents")
     outside = (out < low - slack) | (out > high + slack)
-    if float(outside.float().mean()) > MOST_OUTSIDE:
+    if float(outside.float().mean()) > MAX_OUTSIDE:
         raise gvr.UsageError(
-            f"generator 'torch-model' gives values from {float(out.min()):.3g} to "
-            f"{float(out.max()):.3g}, most of them not between low={net.settings.low:g} and "
+            f"generator 'torch-model' returns values from {float(out.min()):.3g} to "
+            f"{float(out.max()):.3g}, many outside low={net.settings.low:g} to "
             f"high={net.settings.high:g}; set both to its black and white, e.g. low=-1,high=1"
         )

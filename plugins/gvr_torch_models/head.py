@@ -1,4 +1,4 @@
-"""Any image classifier as the head that is explained."""
+"""Your own image classifier."""
 
 from __future__ import annotations
 
@@ -9,99 +9,98 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .image_normalization import Pictures, PictureSettings
+from .image_normalization import ImageNormalization, ImageSettings
 from .loading import make_network
-from .settings import Many
-from .wrapped_network import Given, TorchModel, random_weights
+from .settings import Several
+from .wrapped_network import TorchModel, WrappedNetwork, shape_text, shuffled
 
-NEAREST = 1e-6  # to 0 and 1 that a probability may come before it becomes a logit
+EPSILON = 1e-6  # smallest distance of a probability from 0 and 1
 
 
-class Classifier(Given):
+class Classifier(WrappedNetwork):
     """Images (N, C, H, W) in [-1, 1] -> the task's outputs (N, K)."""
 
     def __init__(self, net: nn.Module, settings: TorchHead.Settings, task: gvr.Task) -> None:
         super().__init__(net, settings)
         self.settings = settings
         self.task = task
-        self.pictures = Pictures(settings)
+        self.normalize = ImageNormalization(settings)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict. Raises `UsageError` where the outputs are not the task's."""
+        """Predict. Raises `UsageError` if the outputs do not fit the task."""
         s = self.settings
-        out = self.run(self.pictures(x))
+        out = self.run(self.normalize(x))
         out = out[:, None] if out.dim() == 1 else out
         if out.dim() != 2 or any(k >= out.shape[1] for k in s.outputs):
-            wanted = f", of which outputs {'+'.join(map(str, s.outputs))} are asked for"
+            selected = f", without the outputs {'+'.join(map(str, s.outputs))}"
             raise gvr.UsageError(
-                f"head 'torch-model' gives {' x '.join(map(str, out.shape))} for {len(x)} images"
-                f"{wanted if s.outputs else '; a classifier gives images x outputs'}"
+                f"head 'torch-model' returns {shape_text(out.shape)} for {len(x)} images"
+                f"{selected if s.outputs else '; a classifier returns images x outputs'}"
             )
         out = out[:, list(s.outputs)] if s.outputs else out
         return self.scaled(self.as_task(out))
 
     def as_task(self, out: Tensor) -> Tensor:
-        """Turn outputs into one logit or value for each of the task's."""
-        given = out.shape[1]
-        wanted, task = len(self.task.outputs), self.task
-        two = task.kind == "binary" and wanted == 1 and given == 2
-        if given != wanted and not two:
+        """Convert to one logit or value per output of the task."""
+        task, actual, expected = self.task, out.shape[1], len(self.task.outputs)
+        two = task.kind == "binary" and expected == 1 and actual == 2
+        if actual != expected and not two:
             raise gvr.UsageError(
-                f"head 'torch-model' gives {given} outputs, and the task has {wanted} "
-                f"({', '.join(task.outputs)}); choose them in this order, e.g. outputs="
-                f"{'+'.join(map(str, range(wanted)))}"
+                f"head 'torch-model' has {actual} outputs and the task has {expected} "
+                f"({', '.join(task.outputs)}); select them in this order, e.g. outputs="
+                f"{'+'.join(map(str, range(expected)))}"
             )
         if self.settings.probabilities:
-            p = out.clamp(NEAREST, 1 - NEAREST)
+            p = out.clamp(EPSILON, 1 - EPSILON)
             out = p.log() if two or task.kind == "multiclass" else p.logit()
         return (out[:, 1] - out[:, 0])[:, None] if two else out
 
     def scaled(self, out: Tensor) -> Tensor:
-        """Apply the linear map of the settings, and the task's scale to what is in its unit."""
+        """Apply `factor` and `offset`, and the task's scale to values in its unit."""
         s, scale = self.settings, self.task.scale
         out = s.factor * out + s.offset
         if not s.in_unit:
             return out
-        return (out.clamp_min(NEAREST).log() if scale.log else out) / scale.divisor
+        return (out.clamp_min(EPSILON).log() if scale.log else out) / scale.divisor
 
 
 class TorchHead(TorchModel, gvr.Head):
-    """An image classifier made elsewhere, explained as it is.
+    """Your own image classifier, without further training.
 
-    The core puts it behind the generator: what is explained is its prediction of the decoded
-    image, and `decoded_agreement` says how often that is its prediction of the image itself.
-    A binary task takes one logit, or two of which the second speaks for the finding. Regression
-    takes the scaled value, which `factor` and `offset` may make of it, or with `in_unit` the value
-    in the task's unit: log10 of BNP, for which the task has ln(BNP)/10, needs factor=0.2302585.
+    It gets the decoded image, and its prediction of that is explained; `decoded_agreement` measures
+    how often it equals the prediction of the original image. A binary task needs one logit, or two
+    of which the second is that of the finding. Regression needs the scaled value, to which `factor`
+    and `offset` can convert it, or the value in the task's unit with `in_unit`: for a network that
+    predicts log10 of BNP, where the task has ln(BNP)/10, set factor=0.2302585.
     """
 
     sees = "images"
 
-    class Settings(PictureSettings):
-        """As every network of images, and how its outputs become the task's."""
+    class Settings(ImageSettings):
+        """The network, its images, and the conversion of its outputs."""
 
-        outputs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Many] = Field(
-            (), description="which of its outputs, in the task's order, e.g. 0+3; default: all"
+        outputs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Several] = Field(
+            (), description="positions of the task's outputs, in its order, e.g. 0+3; default: all"
         )
         probabilities: bool = Field(
-            False, description="its outputs are probabilities, and become logits"
+            False, description="whether its outputs are probabilities instead of logits"
         )
-        factor: float = Field(1.0, description="of its outputs, before they are logits or values")
-        offset: float = Field(0.0, description="added to them then")
+        factor: float = Field(1.0, description="multiplied with its outputs")
+        offset: float = Field(0.0, description="added after that")
         in_unit: bool = Field(
-            False, description="regression: it then gives the value in the task's unit"
+            False, description="regression: whether its values are then in the task's unit"
         )
 
     settings: Settings
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
-        """Return the network with shuffled weights, adapted to the task. Raises `UsageError`."""
+        """Return the network with shuffled weights. Raises `UsageError`."""
         s = self.settings
         if s.in_unit and task.kind != "regression":
             raise gvr.UsageError(f"head 'torch-model': in_unit is for regression, not {task.kind}")
         if s.probabilities and task.kind == "regression":
             raise gvr.UsageError("head 'torch-model': probabilities are not for regression")
-        return random_weights(Classifier(make_network(s), s, task))
+        return shuffled(Classifier(make_network(s), s, task))
 
     def fit(
         self,
@@ -111,5 +110,5 @@ class TorchHead(TorchModel, gvr.Head):
         task: gvr.Task,
         ctx: gvr.Context,
     ) -> None:
-        """Put the given weights in."""
+        """Restore the original weights."""
         self.restore(net, ctx)

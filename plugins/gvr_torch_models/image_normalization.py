@@ -1,4 +1,4 @@
-"""How images reach a network made elsewhere: its size, channels, range and normalisation."""
+"""Size, channels, range and normalisation of the images that a network gets."""
 
 from __future__ import annotations
 
@@ -11,54 +11,52 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .settings import Many, NetworkSettings
+from .settings import NetworkSettings, Several
 
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601, as Pillow's "L"
 
 
-def as_number(given: object) -> object:
-    """Read a number that was typed on the command line."""
-    return int(given) if isinstance(given, str) and given.isdigit() else given
+def as_number(value: object) -> object:
+    """Convert a number from the command line."""
+    return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
-class PictureSettings(NetworkSettings):
-    """What the network takes: images are resized, given its channels and range, then normalised."""
+class ImageSettings(NetworkSettings):
+    """Images are resized, converted to the channels and range, then normalised."""
 
-    size: int | None = Field(
-        None, ge=1, description="edge of its images in pixels; default: the data set's"
-    )
+    size: int | None = Field(None, ge=1, description="edge in pixels; default: the data set's")
     channels: Annotated[Literal[1, 3] | None, BeforeValidator(as_number)] = Field(
-        None, description="of its images; grey is repeated, colour becomes luminance"
+        None, description="grey is repeated, colour becomes luminance"
     )
     low: float = Field(0.0, description="black, before normalisation")
     high: float = Field(1.0, description="white, before normalisation")
-    mean: Annotated[tuple[float, ...], Many] = Field(
+    mean: Annotated[tuple[float, ...], Several] = Field(
         (), description="subtracted, per channel, e.g. 0.485+0.456+0.406"
     )
-    std: Annotated[tuple[float, ...], Many] = Field(
+    std: Annotated[tuple[float, ...], Several] = Field(
         (), description="divided by, per channel, e.g. 0.229+0.224+0.225"
     )
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         if self.low == self.high:
-            raise ValueError("low and high are the values of black and white, and must differ")
+            raise ValueError("low and high must differ")
         if 0 in self.std:
             raise ValueError("std must not hold 0")
         return self
 
 
-class Pictures(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] as a network takes them."""
+class ImageNormalization(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] -> input of the network."""
 
     luminance: Tensor
     mean: Tensor
     std: Tensor
 
-    def __init__(self, settings: PictureSettings) -> None:
+    def __init__(self, settings: ImageSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.training = False  # the network around it stays as it is
+        self.training = False  # never switches the network around it to train mode
         for name, values in (
             ("luminance", LUMINANCE),
             ("mean", settings.mean or (0.0,)),
@@ -68,7 +66,7 @@ class Pictures(nn.Module):
             self.register_buffer(name, column, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Resize, match channels, then map to the range and normalise. Raises `UsageError`."""
+        """Resize, match channels, map to the range and normalise. Raises `UsageError`."""
         s = self.settings
         if s.size and x.shape[-1] != s.size:
             x = F.interpolate(
@@ -85,7 +83,7 @@ class Pictures(nn.Module):
         return (x - self.mean) / self.std
 
     def matched(self, x: Tensor) -> Tensor:
-        """Give images the network's channels."""
+        """Convert to the network's channels."""
         channels = self.settings.channels
         if channels == 3 and x.shape[1] == 1:
             return x.expand(-1, 3, -1, -1)

@@ -1,4 +1,4 @@
-"""Networks by factory and weights, or by archive, with errors in one line; no pickle is read."""
+"""Loads networks from a factory with weights, or from a file; pickles are never read."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ import gvr_bench.api as gvr
 
 from .settings import NetworkSettings
 
-NAMED = 3  # weights that an error names
-# What is named in a spec is called: no function of these makes a network, and some run programs.
-NOT_THEIRS = sys.stdlib_module_names | {"torch"}
+MAX_NAMES = 3  # weights that an error names
+# A spec may name any function: those of these modules return no network, and some run programs.
+FORBIDDEN = sys.stdlib_module_names | {"torch"}
 ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # makes torch refuse pickled objects
 COMPILED = ("aotinductor", "custom_obj")  # parts of an archive that hold more than a graph
 
@@ -36,18 +36,18 @@ def make_network(settings: NetworkSettings) -> nn.Module:
     where = str(settings.file or settings.weights or f"factory '{settings.factory}'")
     for name, value in net.state_dict().items():
         if not isinstance(value, torch.Tensor):
-            raise gvr.UsageError(f"{where}: {name} is no tensor, and cannot be stored")
+            raise gvr.UsageError(f"{where}: {name} is not a tensor and cannot be stored")
         if not bool(value.isfinite().all()):
-            raise gvr.UsageError(f"{where}: {name} holds NaN or infinity")
+            raise gvr.UsageError(f"{where}: {name} contains NaN or infinity")
     return net.float()
 
 
 @contextlib.contextmanager
-def here() -> Iterator[None]:
-    """Look for modules in the working directory first, and keep what they print off stdout."""
+def working_directory() -> Iterator[None]:
+    """Import from the working directory first, and redirect prints to stderr."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # for a module that was written a moment ago
+    importlib.invalidate_caches()  # to see modules that were just written
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
@@ -56,19 +56,19 @@ def here() -> Iterator[None]:
 
 
 def source_of(factory: str) -> Path:
-    """Return the file of a factory's module, importing neither it nor its packages.
+    """Return the file of a factory's module without importing it or its packages.
 
-    Raises `UsageError` where there is none.
+    Raises `UsageError` if there is none.
     """
     module = factory.partition(":")[0]
     top = module.partition(".")[0]
-    if top in NOT_THEIRS:
+    if top in FORBIDDEN:
         raise gvr.UsageError(
-            f"factory '{factory}': {top} makes no networks by itself; write a function that "
-            "returns one in a module of your own"
+            f"factory '{factory}': {top} is not allowed; write a function that returns "
+            "the network in your own module"
         )
     name, folders, spec = "", None, None
-    with here():
+    with working_directory():
         for part in module.split("."):
             name = f"{name}.{part}" if name else part
             spec = _spec(name, folders)
@@ -84,88 +84,88 @@ def source_of(factory: str) -> Path:
 
 
 def _spec(name: str, folders: Any) -> importlib.machinery.ModuleSpec | None:
-    """Ask every finder, as an import does."""
+    """Return the spec that an import would use."""
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
         if find and (spec := find(name, folders)) is not None:
-            found: importlib.machinery.ModuleSpec = spec
-            return found
+            result: importlib.machinery.ModuleSpec = spec
+            return result
     return None
 
 
 def call_factory(settings: NetworkSettings) -> nn.Module:
-    """Make the network and give it its weights, if there are any. Raises `UsageError`."""
+    """Create the network and load its weights, if any. Raises `UsageError`."""
     assert settings.factory is not None
     whose = f"factory '{settings.factory}'"
     call = find_callable(settings.factory)
     try:
-        with here():
+        with working_directory():
             net = call(**settings.arguments)
-    except (Exception, SystemExit) as error:  # their code may raise anything
-        raise gvr.UsageError(f"{whose} raised {told(error)}") from error
+    except (Exception, SystemExit) as error:  # user code may raise anything
+        raise gvr.UsageError(f"{whose} raised {describe(error)}") from error
     if not isinstance(net, nn.Module):
         raise gvr.UsageError(f"{whose} returned {type(net).__name__}, not a torch.nn.Module")
     if settings.weights:
-        put_weights(net, settings.weights, whose)
+        load_weights(net, settings.weights, whose)
     return net.eval()
 
 
 def find_callable(factory: str) -> Any:
-    """Import what makes the network. Raises `UsageError`."""
+    """Import the factory. Raises `UsageError`."""
     module, _, attribute = factory.partition(":")
     source = source_of(factory)
     try:
-        with here():
-            found = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # their code may do anything
-        raise gvr.UsageError(f"factory '{factory}': {source} raised {told(error)}") from error
-    place = Path(found.__file__ or "")
+        with working_directory():
+            imported = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # user code may raise anything
+        raise gvr.UsageError(f"factory '{factory}': {source} raised {describe(error)}") from error
+    place = Path(imported.__file__ or "")
     if place.resolve() != source.resolve():
-        raise gvr.UsageError(f"factory '{factory}': {place} has the name of {source}; rename yours")
+        raise gvr.UsageError(f"factory '{factory}': {place} hides {source}; rename your module")
     try:
-        call = operator.attrgetter(attribute)(found)
+        call = operator.attrgetter(attribute)(imported)
     except AttributeError as error:
         raise gvr.UsageError(f"factory '{factory}': {source} has no '{attribute}'") from error
     if not callable(call) or isinstance(call, nn.Module):
         raise gvr.UsageError(
             f"factory '{factory}': {attribute} is {type(call).__name__}; name a function or class "
-            "that makes the network"
+            "that returns the network"
         )
     return call
 
 
-def put_weights(net: nn.Module, path: Path, whose: str) -> None:
-    """Give a network the weights of a file, all of them and no others. Raises `UsageError`."""
+def load_weights(net: nn.Module, path: Path, whose: str) -> None:
+    """Load exactly the weights of a file. Raises `UsageError`."""
     try:
-        given = safetensors.torch.load_file(path)
+        weights = safetensors.torch.load_file(path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise gvr.UsageError(
-            f"{path} is no safetensors file ({told(error)}); write it with "
+            f"{path} is not a safetensors file ({describe(error)}); write it with "
             "safetensors.torch.save_file(net.state_dict(), path)"
         ) from error
     state = net.state_dict()
-    shared = {state[name].data_ptr() for name in given.keys() & state.keys()}  # tied, saved once
+    shared = {state[name].data_ptr() for name in weights.keys() & state.keys()}  # tied
     for fault, names in (
-        ("lacks", [n for n in state if n not in given and state[n].data_ptr() not in shared]),
-        ("has, and the network has not,", [n for n in given if n not in state]),
+        ("lacks", [n for n in state if n not in weights and state[n].data_ptr() not in shared]),
+        ("has unknown weights", [n for n in weights if n not in state]),
         (
-            "has in another shape than the network",
+            "has weights of another shape than the network",
             [
-                f"{n} {tuple(given[n].shape)} for {tuple(state[n].shape)}"
-                for n in given
-                if n in state and given[n].shape != state[n].shape
+                f"{n} {tuple(weights[n].shape)} instead of {tuple(state[n].shape)}"
+                for n in weights
+                if n in state and weights[n].shape != state[n].shape
             ],
         ),
     ):
         if names:
-            raise gvr.UsageError(f"{path} {fault} {some(names)}; it is not of {whose}")
-    net.load_state_dict(given, strict=False)
+            raise gvr.UsageError(f"{path} {fault} {join_few(names)}; it does not fit {whose}")
+    net.load_state_dict(weights, strict=False)
 
 
 def load_file(path: Path) -> nn.Module:
-    """Load TorchScript, or an exported program from a file that ends in `.pt2`.
+    """Load TorchScript, or an exported program from a `.pt2` file.
 
-    Raises `UsageError`, also for a network whose weights are no parameters any more.
+    Raises `UsageError`, also for a frozen network without parameters.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -173,15 +173,17 @@ def load_file(path: Path) -> nn.Module:
     except (OSError, zipfile.BadZipFile) as error:
         raise _no_archive(path, error) from error
     exported = path.suffix == ".pt2"
-    if exported and (held := [n for n in names for word in COMPILED if word in n]):
-        raise gvr.UsageError(f"{path} holds {held[0]}, which is not read; export the network alone")
+    if exported and (extra := [n for n in names for word in COMPILED if word in n]):
+        raise gvr.UsageError(
+            f"{path} contains {extra[0]}, which is never read; export only the network"
+        )
     if not exported and not any("/code/" in name for name in names):
         raise _no_archive(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated, and still about
+            warnings.simplefilter("ignore")  # TorchScript is deprecated
             net = _export(path) if exported else _script(path)
-    except Exception as error:  # of two readers in C++, which raise many kinds
+    except Exception as error:  # the C++ readers raise many types
         raise _no_archive(path, error) from error
     if not any(weight.is_floating_point() for weight in net.parameters()):
         raise gvr.UsageError(
@@ -196,7 +198,7 @@ def _script(path: Path) -> nn.Module:
 
 
 def _export(path: Path) -> nn.Module:
-    """Load an exported program whose tensors are tensors and nothing else."""
+    """Load an exported program without pickled objects."""
     before = os.environ.get(ONLY_WEIGHTS)
     os.environ[ONLY_WEIGHTS] = "1"
     try:
@@ -209,9 +211,9 @@ def _export(path: Path) -> nn.Module:
 
 
 def _no_archive(path: Path, error: Exception | None = None) -> gvr.UsageError:
-    reason = f" ({told(error)})" if error else ""
+    reason = f" ({describe(error)})" if error else ""
     return gvr.UsageError(
-        f"{path} is neither TorchScript nor a .pt2{reason}, and pickles are not read; save the "
+        f"{path} is neither TorchScript nor a .pt2{reason}, and pickles are never read; save the "
         "network with torch.jit.script(net).save(path) or torch.export.save, or its weights with "
         "safetensors.torch.save_file for a factory"
     )
@@ -219,20 +221,20 @@ def _no_archive(path: Path, error: Exception | None = None) -> gvr.UsageError:
 
 @torch.no_grad()
 def shuffle(net: nn.Module) -> None:
-    """Permute the values within each parameter: another network of the same scale."""
+    """Permute the values within each parameter, which keeps their scale."""
     for weight in net.parameters():
         if weight.is_floating_point():
             order = torch.randperm(weight.numel())
             weight.copy_(weight.flatten()[order].view_as(weight))
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Return the type and the first line of an error."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def some(names: list[str]) -> str:
-    """Name the first few."""
-    rest = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+def join_few(names: list[str]) -> str:
+    """Join the first few names."""
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""Whose network it is, and how settings of several values are typed."""
+"""The source of a network, and the syntax of settings with several values."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_va
 import gvr_bench.api as gvr
 
 
-def several(given: Any) -> Any:
-    """Read `0+3` as two values and a single number as one; a list stays what it is."""
-    if isinstance(given, str):
-        return given.split("+")
-    return [given] if isinstance(given, int | float) else given
+def split_values(value: Any) -> Any:
+    """Parse `0+3` or a single number as a list; leave a list alone."""
+    if isinstance(value, str):
+        return value.split("+")
+    return [value] if isinstance(value, int | float) else value
 
 
-def by_name(given: Any) -> Any:
-    """Read `width=8+pretrained=false` as a dict; a table stays what it is."""
-    if not isinstance(given, str):
-        return given
-    found = {}
-    for part in given.split("+"):
+def by_name(text: Any) -> Any:
+    """Parse `width=8+pretrained=false` as a dict; leave a dict alone."""
+    if not isinstance(text, str):
+        return text
+    arguments = {}
+    for part in text.split("+"):
         name, equals, value = part.partition("=")
         if not (name and equals):
             raise ValueError("write it as arguments=name=value+name=value, or as a TOML table")
         try:
-            found[name] = json.loads(value)
+            arguments[name] = json.loads(value)
         except ValueError:
-            found[name] = value
-    return found
+            arguments[name] = value
+    return arguments
 
 
-def spelt(given: str) -> str:
-    """Refuse a factory that is not spelt `module:callable`."""
-    if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", given):
+def factory_name(text: str) -> str:
+    """Refuse a factory that is not `module:callable`."""
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", text):
         raise ValueError("write it as module:function, e.g. torchvision.models:resnet18")
-    return given
+    return text
 
 
-Many = BeforeValidator(several)
+Several = BeforeValidator(split_values)
 File = Annotated[Path, AfterValidator(Path.expanduser)]
 Arguments = Annotated[dict[str, JsonValue], BeforeValidator(by_name)]
 
 
 class NetworkSettings(gvr.Settings):
-    """Whose network it is: what a `factory` makes, with `weights`, or what a `file` holds."""
+    """The network: returned by a `factory`, with `weights`, or loaded from a `file`."""
 
-    factory: Annotated[str, AfterValidator(spelt)] | None = Field(
-        None, description="module:function that returns the network; a module of the working "
-        "directory, or an installed one"
+    factory: Annotated[str, AfterValidator(factory_name)] | None = Field(
+        None, description="module:function that returns the network; the module is in the working "
+        "directory or installed"
     )  # fmt: skip
     weights: File | None = Field(
-        None, description="safetensors of its state dict; default: as the factory makes it"
+        None, description="safetensors of its state dict; default: those of the factory"
     )
-    arguments: Arguments = Field({}, description="what the factory is given, by name")
+    arguments: Arguments = Field({}, description="of the factory, by name")
     file: File | None = Field(None, description="TorchScript, or a .pt2 of torch.export.save")
     part: Annotated[str, BeforeValidator(str)] = Field(
-        "", description="which, by position or name, where the network returns several tensors"
+        "", description="position or name of the output, if the network returns several"
     )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.factory is None) == (self.file is None):
             raise ValueError(
-                "name one network: torch-model:my_module:my_function,weights=my.safetensors, or "
+                "name a network: torch-model:my_module:my_function,weights=my.safetensors, or "
                 "torch-model:file=my.pt"
             )
         if self.file and (self.weights or self.arguments):
-            raise ValueError("weights and arguments belong to a factory; a file has its own")
+            raise ValueError("weights and arguments are for a factory, not for a file")
         return self

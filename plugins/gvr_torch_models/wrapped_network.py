@@ -1,8 +1,8 @@
-"""What head, generator and encoder share: the component, and the module around its network."""
+"""The component and the module that head, generator and encoder share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,30 +10,30 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .loading import make_network, shuffle, source_of, told
+from .loading import describe, make_network, shuffle, source_of
 from .settings import NetworkSettings
 
-SIZES = (3, 1)  # a batch that nobody's network is fixed to, and the one that `squeeze` spoils
+BATCH_SIZES = (3, 1)  # an unusual one, and the one that breaks with `squeeze`
 
 
-class Given(nn.Module):
-    """Somebody's network, in eval mode for ever; no two names of its state share memory."""
+class WrappedNetwork(nn.Module):
+    """A user's network in eval mode; no two entries of its state share memory."""
 
     def __init__(self, net: nn.Module, settings: NetworkSettings) -> None:
         super().__init__()
         self.net = net
         self.part = settings.part
         self.training = False
-        self.register_state_dict_post_hook(_apart)  # type: ignore[no-untyped-call]
+        self.register_state_dict_post_hook(_unshare)  # type: ignore[no-untyped-call]
 
-    def train(self, mode: bool = True) -> Given:
-        """Stay in eval mode: exported programs cannot change theirs."""
+    def train(self, mode: bool = True) -> WrappedNetwork:
+        """Stay in eval mode, which exported programs cannot change."""
         return self
 
     def run(self, x: Tensor) -> Tensor:
-        """Call the network and take the part of its answer that is asked for.
+        """Call the network and select the part of its output.
 
-        Raises `UsageError` where that is no tensor.
+        Raises `UsageError` if that is not a tensor.
         """
         out: Any = self.net(x)
         if self.part:
@@ -46,28 +46,28 @@ class Given(nn.Module):
         if not isinstance(out, Tensor):
             names = f", one of {', '.join(out)}" if isinstance(out, Mapping) else ", e.g. part=0"
             raise gvr.UsageError(
-                f"torch-model: the network returns {type(out).__name__}; say which part of it "
-                f"is meant with part=...{names}"
+                f"torch-model: the network returns {type(out).__name__}; select a tensor with "
+                f"part=...{names}"
             )
         return out
 
 
-def _apart(_net: nn.Module, state: dict[str, Any], _prefix: str, _metadata: Any) -> None:
-    """Copy what lies in the memory of another: safetensors refuses tied weights."""
-    seen: set[int] = set()
+def _unshare(_net: nn.Module, state: dict[str, Any], _prefix: str, _metadata: Any) -> None:
+    """Copy tied weights, which safetensors refuses."""
+    places: set[int] = set()
     for name, tensor in state.items():
         place = tensor.untyped_storage().data_ptr()
-        if place in seen:
+        if place in places:
             state[name] = tensor.clone()
-        seen.add(place)
+        places.add(place)
 
 
 class TorchModel(gvr.Component):
-    """A component whose network is given: it is loaded, never trained.
+    """A component whose network is loaded instead of trained.
 
-    `build` shuffles the values of each parameter, so that a network whose weights are random can
-    be had for comparison; `fit` puts the given ones in. The key holds what is in the files and in
-    the source of the factory's module, and nothing of what that module imports.
+    `build` shuffles the values of each parameter, because some metrics need a random network; `fit`
+    restores them. The key depends on the contents of the files and of the factory's module, but not
+    on modules that it imports.
     """
 
     argument = "factory"
@@ -75,50 +75,49 @@ class TorchModel(gvr.Component):
     settings: NetworkSettings
 
     def fingerprint(self) -> str:
-        """Digests of the files, and of the source that the factory lies in."""
+        """Digests of the files, and of the factory's source file."""
         factory = self.settings.factory
         source = [f"factory {gvr.digest_of(source_of(factory))}"] if factory else []
         return " ".join(filter(None, [super().fingerprint(), *source]))
 
     def restore(self, net: nn.Module, ctx: gvr.Context) -> None:
-        """Give the network inside `net` the weights it came with."""
-        assert isinstance(net, Given)
+        """Restore the weights of the network inside `net`."""
+        assert isinstance(net, WrappedNetwork)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(ctx.seed)  # for a factory without weights
             net.net.load_state_dict(make_network(self.settings).state_dict())
 
 
-def random_weights(net: Given) -> Given:
-    """Shuffle the weights of a network."""
+def shuffled(net: WrappedNetwork) -> WrappedNetwork:
+    """Shuffle the weights of a network in place, and return it."""
     shuffle(net.net)
     return net
 
 
-def refuse_unfit(net: Given, what: str, like: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    """Try a network on noise of shape `like` per sample; each answer has the shape `wanted`.
-
-    Raises `UsageError`.
-    """
-    for n in SIZES:
-        x = torch.rand(n, *like, generator=torch.Generator().manual_seed(n)) * 2 - 1
+def check_shapes(
+    net: WrappedNetwork, kind: str, inputs: tuple[int, ...], outputs: tuple[int, ...]
+) -> None:
+    """Check the shape of the outputs for noise of shape `inputs`. Raises `UsageError`."""
+    for n in BATCH_SIZES:
+        x = torch.rand(n, *inputs, generator=torch.Generator().manual_seed(n)) * 2 - 1
         try:
             with torch.no_grad():
                 out = net(x)
         except gvr.GvrError:
             raise
-        except Exception as error:  # their code may raise anything
+        except Exception as error:  # user code may raise anything
             raise gvr.UsageError(
-                f"{what} 'torch-model' cannot take {n} of {written(like)}: {told(error)}"
+                f"{kind} 'torch-model' fails for {n} of {shape_text(inputs)}: {describe(error)}"
             ) from error
-        if tuple(out.shape) != (n, *wanted):
+        if tuple(out.shape) != (n, *outputs):
             raise gvr.UsageError(
-                f"{what} 'torch-model' gives {written(tuple(out.shape))} for {n} of "
-                f"{written(like)}, and {n} x {written(wanted)} is needed"
+                f"{kind} 'torch-model' returns {shape_text(out.shape)} for {n} of "
+                f"{shape_text(inputs)}, not {n} x {shape_text(outputs)}"
             )
         if not bool(out.isfinite().all()):
-            raise gvr.UsageError(f"{what} 'torch-model' gives NaN or infinity for {written(like)}")
+            raise gvr.UsageError(f"{kind} 'torch-model' returns NaN or infinity")
 
 
-def written(shape: tuple[int, ...]) -> str:
-    """Return a shape as people write it."""
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape like `3 x 64 x 64`."""
     return " x ".join(map(str, shape))

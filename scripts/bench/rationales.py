@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from gvr_explainers.batching import images_at_once, slices
+from gvr_explainers.batching import batches, max_batch_size
 from gvr_explainers.gvr import Gvr
 from timing import growth_of, ratio, say, seconds_of, spread, table
 from torch import Tensor
@@ -57,9 +57,9 @@ def bare(setup: Setup, name: str, steps: Tensor) -> None:
     model = setup.model
     x = to_float(setup.pixels[:1])
     latents = torch.randn(len(steps), model.encoder(x).shape[1], device=setup.device)
-    size = images_at_once(x, gradients=True)
+    size = max_batch_size(x, gradients=True)
     for batch in gvr.Context(setup.device).batches(len(steps)):
-        for part in slices(len(steps[batch]), size):
+        for part in batches(len(steps[batch]), size):
             taken = steps[batch][part]
             last = int(taken.max())
             going = (taken[:, None] >= torch.arange(last + 1, device=taken.device)).sum(0).tolist()

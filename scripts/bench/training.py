@@ -19,7 +19,7 @@ from typing import cast
 import numpy as np
 import torch
 from gvr_datasets.phantom.dataset import Phantom
-from gvr_generators.dcgan import SMALLEST, Decoder
+from gvr_generators.dcgan import MIN_SIZE, Decoder
 from gvr_generators.wgan_gp import WganGp
 from sklearn.decomposition import PCA
 from timing import finish, ratio, say, spread, table
@@ -70,7 +70,7 @@ class Watch(gvr.Context):
 
 def plain_decoder(ours: Decoder) -> nn.Module:
     """Return the same layers with the same weights, contiguous all the way."""
-    unflatten = nn.Unflatten(1, (-1, SMALLEST, SMALLEST))
+    unflatten = nn.Unflatten(1, (-1, MIN_SIZE, MIN_SIZE))
     return nn.Sequential(copy.deepcopy(ours.first), unflatten, *copy.deepcopy(ours.layers))
 
 

@@ -53,13 +53,13 @@ HEAD = "torch-model:cnn_of_digits:network"
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        (HEAD, "gives 10 outputs, and the task has 1 (BNP); choose them in this order, e.g. "
+        (HEAD, "has 10 outputs and the task has 1 (BNP); select them in this order, e.g. "
                "outputs=0"),
         (f"{HEAD},outputs=0,channels=3", "cannot take 3 images of 1 x 32 x 32: RuntimeError: "),
         (f"{HEAD},arguments=outputs=1+width=2", "unexpected keyword argument 'width'"),
         (f"{HEAD},weights=nowhere.safetensors", "cannot read nowhere.safetensors: No such file"),
         ("torch-model:cnn_of_digits", "write it as module:function"),
-        ("torch-model", "name one network: torch-model:my_module:my_function"),
+        ("torch-model", "name a network: torch-model:my_module:my_function"),
         (f"{HEAD},sise=8", "has no setting 'sise'; did you mean 'size'?"),
         ("torch-model:file=cnn_of_digits.py", "is neither TorchScript nor a .pt2"),
     ],

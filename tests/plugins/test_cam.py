@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from captum.attr import LayerGradCam
-from gvr_explainers import batching as chunks
+from gvr_explainers import batching
 from gvr_explainers.cam import Cam, CounterfactualCam
 from small_parts import context, frozen
 from test_explainers import TASKS, linear_model, make_images, make_model, make_query
@@ -92,6 +92,6 @@ def test_cam_variants_have_opposite_signs():
 def test_batch_size_changes_only_rounding(monkeypatch):
     model, x = make_model(2), make_images()
     whole = explain(Cam, model, x)
-    monkeypatch.setattr(chunks, "CPU_BUDGET", 1)
-    assert chunks.images_at_once(x, gradients=True) == 1
+    monkeypatch.setattr(batching, "CPU_BUDGET", 1)
+    assert batching.max_batch_size(x, gradients=True) == 1
     torch.testing.assert_close(explain(Cam, model, x), whole, rtol=0, atol=1e-6)

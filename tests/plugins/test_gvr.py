@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from gvr_explainers import batching as chunks
+from gvr_explainers import batching
 from gvr_explainers.gvr import Gvr
 from small_parts import context, frozen, same, weights
 from torch import Tensor, nn
@@ -136,7 +136,7 @@ def test_target_class_is_weighted(beta):
     head = model([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).head
     target = ask(task, target=1)
     explainer = Gvr(Gvr.Settings(target_weight=beta, penalty=0.0))
-    explainer.value(target.task.activate(head(z)), torch.zeros(1), target).sum().backward()
+    explainer.objective(target.task.activate(head(z)), torch.zeros(1), target).sum().backward()
     torch.testing.assert_close(z.grad, (1 + beta) / 4 * Tensor([[1.0, -1.0, 0.0]]))
 
 
@@ -218,7 +218,7 @@ def one_by_one(
 
 @pytest.mark.parametrize("task", [BINARY, DENSITY, THREE], ids=lambda task: task.kind)
 def test_batch_equals_paper_algorithm(task, monkeypatch):
-    monkeypatch.setattr(chunks, "CPU_BUDGET", 4 * 4 * 16 * 128)  # four images at once
+    monkeypatch.setattr(batching, "CPU_BUDGET", 4 * 4 * 16 * 128)  # four images at once
     rng = torch.Generator().manual_seed(0)
     rows = [[2.0, 0.5, -0.3], [-0.5, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)]
     x = Stripes()(torch.rand(9, 3, generator=rng) * 2)

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from gvr_explainers import batching as chunks
+from gvr_explainers import batching
 from gvr_explainers.integrated_gradients import IntegratedGradients
 from small_parts import context
 from test_explainers import TASKS, linear_model, make_images, make_model, make_query
@@ -45,8 +45,8 @@ def test_map_sums_to_output_difference():
 def test_batch_size_changes_only_rounding(monkeypatch, at_once):
     model, x = make_model(2), make_images()
     whole = explain(model, x)
-    monkeypatch.setattr(chunks, "CPU_BUDGET", at_once * 8 * x[0].numel() * chunks.FACTOR)
-    assert chunks.images_at_once(x, gradients=True) == at_once
+    monkeypatch.setattr(batching, "CPU_BUDGET", at_once * 8 * x[0].numel() * batching.FACTOR)
+    assert batching.max_batch_size(x, gradients=True) == at_once
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         torch.testing.assert_close(explain(model, x), whole, rtol=0, atol=1e-6)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gvr_explainers import batching as chunks
+from gvr_explainers import batching
 from gvr_explainers.latent_shift import LatentShift, direction
 from small_parts import context, frozen
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model
@@ -45,7 +45,7 @@ def test_shift_must_survive_encoding():
     fooled = gvr.Model(frozen(Brightness()), frozen(Bright()), head)
     made = explain(fooled, [[0.9, 0.0, 0.0]], ask(DENSITY, threshold=0.4, reference_value=0.3))
     assert made.success.tolist() == [False]
-    assert made.reason == ("lowest 0.5 in 50 shifts of 0.1, aim 0.3",)
+    assert made.reason == ("lowest 0.5 in 50 shifts of 0.1, goal 0.3",)
     assert made.counterfactual[0, 0, 0, 0] == 0.5
 
 
@@ -61,7 +61,7 @@ def test_zero_gradient_is_no_success():
     assert made.success.tolist() == [False]
     assert made.steps.tolist() == [50]
     assert made.attribution.eq(0).all()
-    assert made.reason == ("lowest 0.9 in 50 shifts of 0.1, aim 0.45",)
+    assert made.reason == ("lowest 0.9 in 50 shifts of 0.1, goal 0.45",)
 
 
 def test_steps_cap_counts_shifts():
@@ -106,7 +106,7 @@ def test_batch_does_not_change_results(monkeypatch):
     z = [[0.9, 0.1, 0.0], [0.6, 0.0, 0.3], [0.99, 0.9, 0.0], [0.1, 0.0, 0.0]]
     together = explain(down, z, ask(DENSITY, 4))
     assert len(set(together.steps.tolist())) == 4
-    monkeypatch.setattr(chunks, "CPU_BUDGET", 1)
+    monkeypatch.setattr(batching, "CPU_BUDGET", 1)
     apart = explain(down, z, ask(DENSITY, 4))
     assert torch.equal(apart.steps, together.steps)
     torch.testing.assert_close(apart.latent, together.latent)

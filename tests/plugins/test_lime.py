@@ -5,8 +5,8 @@ import pytest
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import Lime as Captum
-from gvr_explainers import batching as chunks
-from gvr_explainers.lime import Lime, draw, kernel, ridge, segment_means, superpixels
+from gvr_explainers import batching
+from gvr_explainers.lime import Lime, draw_samples, kernel, ridge, segment_means, superpixels
 from sklearn.linear_model import Ridge
 from small_parts import context
 from test_explainers import TASKS, make_images, make_model, make_query
@@ -61,11 +61,11 @@ def test_wiped_superpixel_is_its_mean():
 
 def test_samples_depend_on_seed_and_image():
     x = make_images()
-    kept = draw(x, [5, 9, 7], 40, context(1))
+    kept = draw_samples(x, [5, 9, 7], 40, context(1))
     assert kept[:, 0].sum(1).tolist() == [5, 9, 7]
     assert not kept[0, :, 5:].any()
-    assert torch.equal(draw(x[1:2], [9], 40, context(1))[0], kept[1])
-    assert not torch.equal(draw(x[1:2], [9], 40, context(2))[0], kept[1])
+    assert torch.equal(draw_samples(x[1:2], [9], 40, context(1))[0], kept[1])
+    assert not torch.equal(draw_samples(x[1:2], [9], 40, context(2))[0], kept[1])
     assert 0.4 < kept[1, 1:].float().mean() < 0.6
 
 
@@ -88,7 +88,7 @@ def test_map_equals_captum():
     model, x = make_model(2), make_images()
     segments = superpixels(x, 12, 0.1, 1.0)
     counts = (segments.flatten(1).amax(1) + 1).tolist()
-    kept, wiped = draw(x, counts, 60, context()), segment_means(x, segments)
+    kept, wiped = draw_samples(x, counts, 60, context()), segment_means(x, segments)
     theirs = []
     for i, count in enumerate(counts):
 
@@ -139,5 +139,5 @@ def test_other_seed_gives_other_samples():
 def test_batch_size_changes_only_rounding(monkeypatch):
     model, x = make_model(2), make_images()
     whole = explain(model, x)
-    monkeypatch.setattr(chunks, "CPU_BUDGET", 7 * 4 * x[0].numel() * chunks.FACTOR)
+    monkeypatch.setattr(batching, "CPU_BUDGET", 7 * 4 * x[0].numel() * batching.FACTOR)
     torch.testing.assert_close(explain(model, x), whole, rtol=0, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gvr_encoders.conv import Conv
 from gvr_encoders.supervised import Supervised
-from gvr_explainers.latent_optimizer import Look, descend
+from gvr_explainers.latent_optimizer import Evaluation, minimise
 from gvr_generators.ae import Ae
 from gvr_generators.vae import Vae
 from gvr_generators.wgan_gp import WganGp
@@ -95,14 +95,14 @@ def test_diverging_head_names_the_step(monkeypatch: pytest.MonkeyPatch, kind) ->
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_diverging_search_names_the_step(bad: float) -> None:
-    def look(z: Tensor, positions: Tensor, step: int) -> Look:
+    def look(z: Tensor, positions: Tensor, step: int) -> Evaluation:
         value = z.square().sum(1)
         if step == 3:
             value = torch.where(positions == 1, bad * value, value)
-        return Look(value, torch.zeros(len(z), dtype=torch.bool))
+        return Evaluation(value, torch.zeros(len(z), dtype=torch.bool))
 
     with pytest.raises(gvr.TrainingError, match=r"of 1 of 3 latents became NaN.*at step 3 of 9"):
-        descend(torch.ones(3, 2), look, steps=9, learning_rate=0.1)
+        minimise(torch.ones(3, 2), look, steps=9, learning_rate=0.1)
 
 
 def test_huge_learning_rate_is_reported() -> None:

@@ -4,7 +4,7 @@ import pydantic
 import pytest
 import torch
 from captum.attr import Occlusion as Captum
-from gvr_explainers import batching as chunks
+from gvr_explainers import batching
 from gvr_explainers.occlusion import Occlusion, spans
 from small_parts import context
 from test_explainers import TASKS, linear_model, make_images, make_model, make_query
@@ -57,6 +57,6 @@ def test_map_is_positive_at_important_spot():
 def test_batch_size_changes_only_rounding(monkeypatch):
     model, x = make_model(2), make_images()
     whole = explain(model, x)
-    monkeypatch.setattr(chunks, "CPU_BUDGET", 7 * 4 * x[0].numel() * chunks.FACTOR)
-    assert chunks.images_at_once(x) == 7
+    monkeypatch.setattr(batching, "CPU_BUDGET", 7 * 4 * x[0].numel() * batching.FACTOR)
+    assert batching.max_batch_size(x) == 7
     torch.testing.assert_close(explain(model, x), whole, rtol=0, atol=1e-6)

@@ -2,59 +2,66 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gvr_explainers.latent_optimizer import PATH, Look, Trail, adam, descend, straight
+from gvr_explainers.latent_optimizer import (
+    TRAJECTORY_LENGTH,
+    Evaluation,
+    TrajectoryRecorder,
+    adam,
+    minimise,
+    straight_trajectory,
+)
 from torch import Tensor
 
 
-def bowl(z: Tensor, _positions: Tensor, _step: int) -> Look:
+def bowl(z: Tensor, _positions: Tensor, _step: int) -> Evaluation:
     """Half the squared distance from the origin; within 0.15 of it is there."""
-    return Look(z.square().sum(1) / 2, z.norm(dim=1) <= 0.15)
+    return Evaluation(z.square().sum(1) / 2, z.norm(dim=1) <= 0.15)
 
 
 def test_unreachable_latent_takes_all_steps():
     start = Tensor([[0.05, 0.0], [9.0, 9.0]])
-    made = descend(start, bowl, steps=5, learning_rate=0.1)
-    assert made.arrived.tolist() == [True, False]
-    assert made.steps.tolist() == [0, 5]
-    torch.testing.assert_close(made.latent[1], Tensor([8.5, 8.5]), rtol=0, atol=1e-2)
+    result = minimise(start, bowl, steps=5, learning_rate=0.1)
+    assert result.reached.tolist() == [True, False]
+    assert result.steps.tolist() == [0, 5]
+    torch.testing.assert_close(result.latent[1], Tensor([8.5, 8.5]), rtol=0, atol=1e-2)
 
 
 def test_arrival_at_last_step_counts():
-    made = descend(Tensor([[0.3]]), bowl, steps=2, learning_rate=0.1)
-    assert (made.arrived.tolist(), made.steps.tolist()) == ([True], [2])
+    result = minimise(Tensor([[0.3]]), bowl, steps=2, learning_rate=0.1)
+    assert (result.reached.tolist(), result.steps.tolist()) == ([True], [2])
 
 
 def test_arrived_latents_leave_the_batch():
-    seen = []
+    calls = []
 
-    def watched(z: Tensor, positions: Tensor, step: int) -> Look:
-        seen.append((step, positions.tolist()))
+    def watched(z: Tensor, positions: Tensor, step: int) -> Evaluation:
+        calls.append((step, positions.tolist()))
         return bowl(z, positions, step)
 
-    made = descend(Tensor([[0.0], [0.3], [0.2]]), watched, steps=9, learning_rate=0.1)
-    assert seen == [(0, [0, 1, 2]), (1, [1, 2]), (2, [1])]
-    assert made.steps.tolist() == [0, 2, 1]
-    assert made.latent[0].item() == 0.0
+    result = minimise(Tensor([[0.0], [0.3], [0.2]]), watched, steps=9, learning_rate=0.1)
+    assert calls == [(0, [0, 1, 2]), (1, [1, 2]), (2, [1])]
+    assert result.steps.tolist() == [0, 2, 1]
+    assert result.latent[0].item() == 0.0
 
 
 def test_start_and_gradients_are_unchanged():
     start = Tensor([[1.0, 2.0]])
     with torch.no_grad():
-        made = descend(start, bowl, steps=3, learning_rate=0.1)
+        result = minimise(start, bowl, steps=3, learning_rate=0.1)
         assert not torch.is_grad_enabled()
     assert start.tolist() == [[1.0, 2.0]]
     assert not start.requires_grad
-    assert not made.latent.requires_grad
+    assert not result.latent.requires_grad
 
 
 @pytest.mark.parametrize("isotropic", [False, True])
 def test_latents_move_independently(isotropic):
     start = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     how = {"steps": 60, "learning_rate": 0.05, "isotropic": isotropic}
-    together = descend(start, bowl, **how)
+    together = minimise(start, bowl, **how)
     assert len(set(together.steps.tolist())) > 2
     for i in range(5):
-        alone = descend(start[i : i + 1], bowl, **how)
+        alone = minimise(start[i : i + 1], bowl, **how)
         torch.testing.assert_close(together.latent[i], alone.latent[0], rtol=0, atol=1e-6)
         assert together.steps[i] == alone.steps[0]
 
@@ -85,33 +92,33 @@ def test_isotropic_step_follows_the_gradient():
 
 def test_trajectory_is_even_in_steps():
     start = Tensor([[0.0], [1.0], [9.0]])
-    made = descend(start, bowl, steps=60, learning_rate=0.1)
-    assert made.steps.tolist() == [0, 10, 60]
-    n, frames, _ = made.path.shape
-    assert (n, frames) == (3, PATH)
-    torch.testing.assert_close(made.path[:, 0], start, rtol=0, atol=0)
-    torch.testing.assert_close(made.path[:, -1], made.latent, rtol=0, atol=0)
-    assert made.path[0].unique().tolist() == [0.0]
-    ways = made.path[1:, :, 0]
-    assert bool((ways.diff() < 0).all())
-    # Adam's steps are about equal here, so equal parts of the steps are equal parts of the way.
-    even = straight(start[1:], made.latent[1:])[:, :, 0]
-    torch.testing.assert_close(ways, even, rtol=0.06, atol=0.06)
+    result = minimise(start, bowl, steps=60, learning_rate=0.1)
+    assert result.steps.tolist() == [0, 10, 60]
+    n, frames, _ = result.trajectory.shape
+    assert (n, frames) == (3, TRAJECTORY_LENGTH)
+    torch.testing.assert_close(result.trajectory[:, 0], start, rtol=0, atol=0)
+    torch.testing.assert_close(result.trajectory[:, -1], result.latent, rtol=0, atol=0)
+    assert result.trajectory[0].unique().tolist() == [0.0]
+    moving = result.trajectory[1:, :, 0]
+    assert bool((moving.diff() < 0).all())
+    # Adam's steps are about equal here, so equal parts of the steps are equal parts of the distance.
+    even = straight_trajectory(start[1:], result.latent[1:])[:, :, 0]
+    torch.testing.assert_close(moving, even, rtol=0.06, atol=0.06)
 
 
 def test_trajectory_interpolates_between_records():
-    trail = Trail()
-    trail.keep(0, Tensor([[0.0], [0.0]]))
-    trail.keep(7, Tensor([[7.0], [2.0]]))
-    path = trail.path(Tensor([[7.0], [2.0]]), torch.tensor([7, 2]))
-    torch.testing.assert_close(path[0, :, 0], torch.arange(8.0), rtol=0, atol=1e-6)
-    torch.testing.assert_close(path[1, :, 0], torch.arange(8.0) * 2 / 7, rtol=0, atol=1e-6)
+    recorder = TrajectoryRecorder()
+    recorder.record(0, Tensor([[0.0], [0.0]]))
+    recorder.record(7, Tensor([[7.0], [2.0]]))
+    trajectory = recorder.trajectory(Tensor([[7.0], [2.0]]), torch.tensor([7, 2]))
+    torch.testing.assert_close(trajectory[0, :, 0], torch.arange(8.0), rtol=0, atol=1e-6)
+    torch.testing.assert_close(trajectory[1, :, 0], torch.arange(8.0) * 2 / 7, rtol=0, atol=1e-6)
 
 
 def test_long_trajectory_has_few_records():
-    trail = Trail()
+    recorder = TrajectoryRecorder()
     for step in range(5001):
-        if trail.due(step):
-            trail.keep(step, torch.zeros(1, 1))
-    assert trail.steps[:5] == [0, 1, 2, 3, 4]
-    assert len(trail.steps) < 90
+        if recorder.due(step):
+            recorder.record(step, torch.zeros(1, 1))
+    assert recorder.steps[:5] == [0, 1, 2, 3, 4]
+    assert len(recorder.steps) < 90

@@ -5,8 +5,7 @@ import math
 import pydantic
 import pytest
 import torch
-from gvr_explainers import batching as chunks
-from gvr_explainers import robust
+from gvr_explainers import batching, robust
 from gvr_explainers.robust import GvrRobust, jitter
 from small_parts import context, frozen, same, weights
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model
@@ -34,27 +33,27 @@ def explain(
     seed: int = 0,
     **settings: object,
 ) -> gvr.Explanation:
-    """Explain the images that these latents decode to, without jitter or penalty unless given."""
-    given = {"penalty": 0.0, "noise": 0.0, "shift": 0.0, "steps": 60, **settings}
-    explainer = GvrRobust(GvrRobust.Settings(**given))
+    """Explain the images that these latents decode to, without jitter or penalty unless chosen."""
+    chosen = {"penalty": 0.0, "noise": 0.0, "shift": 0.0, "steps": 60, **settings}
+    explainer = GvrRobust(GvrRobust.Settings(**chosen))
     return explainer.explain(model, Stripes()(Tensor(z)), target, context(seed))
 
 
 def test_flipping_latent_alone_is_no_arrival():
     target = ask(DENSITY, threshold=0.6, reference_value=0.3)
-    made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target)
-    assert made.success.tolist() == [False]
-    assert -0.5 < made.latent[0, 0] < 0.3  # past its goal nothing but momentum moves it
-    assert made.steps.tolist() == [60]
-    assert made.reason == ("still 0.2 from the goal after 60 steps",)
+    explanation = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target)
+    assert explanation.success.tolist() == [False]
+    assert -0.5 < explanation.latent[0, 0] < 0.3  # past its goal nothing but momentum moves it
+    assert explanation.steps.tolist() == [60]
+    assert explanation.reason == ("still 0.2 from the goal after 60 steps",)
 
 
 def test_latent_only_search_may_fail_image():
     target = ask(DENSITY, threshold=0.4, reference_value=0.3)
-    made = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target, ask="latent")
-    assert made.latent[0, 0] <= 0.3
-    assert made.success.tolist() == [False]
-    assert made.reason == ("its picture is not predicted past the threshold",)
+    explanation = explain(fooled([[1.0, 0.0, 0.0]]), [[0.9, 0.2, 0.2]], target, ask="latent")
+    assert explanation.latent[0, 0] <= 0.3
+    assert explanation.success.tolist() == [False]
+    assert explanation.reason == ("the decoded image is not predicted past the threshold",)
 
 
 def test_image_only_search_ignores_latent():
@@ -66,23 +65,25 @@ def test_image_only_search_ignores_latent():
 
     pale = gvr.Model(frozen(Pale()), frozen(Stripes()), model([[1.0, 0.0, 0.0]]).head)
     for ask_for, highest in (("image", 0.65), ("both", 0.45)):
-        made = explain(pale, [[1.2, 0.0, 0.0]], ask(DENSITY), ask=ask_for, learning_rate=0.02)
-        assert made.success.tolist() == [True]
-        assert highest - 0.04 <= made.latent[0, 0].item() <= highest
+        explanation = explain(
+            pale, [[1.2, 0.0, 0.0]], ask(DENSITY), ask=ask_for, learning_rate=0.02
+        )
+        assert explanation.success.tolist() == [True]
+        assert highest - 0.04 <= explanation.latent[0, 0].item() <= highest
 
 
 def test_reached_image_is_unchanged():
-    made = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 1, 1], [1, 0, 0]], ask(DENSITY, 2))
-    assert made.steps[0] == 0
-    assert made.steps[1] > 0
-    assert made.success.tolist() == [True, True]
-    assert torch.equal(made.latent[0], Tensor([0.2, 1, 1]))
-    assert not made.attribution[0].any()
+    explanation = explain(model([[1.0, 0.0, 0.0]]), [[0.2, 1, 1], [1, 0, 0]], ask(DENSITY, 2))
+    assert explanation.steps[0] == 0
+    assert explanation.steps[1] > 0
+    assert explanation.success.tolist() == [True, True]
+    assert torch.equal(explanation.latent[0], Tensor([0.2, 1, 1]))
+    assert not explanation.attribution[0].any()
 
 
 def test_attribution_is_positive_for_added_density():
-    made = explain(model([[1.0, -1.0, 0.0]]), [[1, 0, 0.5]], ask(DENSITY))
-    down, up, still = made.attribution[0, :3, 0].tolist()
+    explanation = explain(model([[1.0, -1.0, 0.0]]), [[1, 0, 0.5]], ask(DENSITY))
+    down, up, still = explanation.attribution[0, :3, 0].tolist()
     assert down > 0.2
     assert up == pytest.approx(-down)
     assert still == 0
@@ -91,9 +92,9 @@ def test_attribution_is_positive_for_added_density():
 def test_regression_stops_at_reference_value():
     limit = math.log(50) / 10
     target = ask(BNP, threshold=math.log(100) / 10, reference_value=limit)
-    made = explain(model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], target, learning_rate=0.01)
-    assert made.success.tolist() == [True]
-    assert limit - 0.02 <= made.latent[0, 0].item() <= limit
+    explanation = explain(model([[1.0, 0.0, 0.0]]), [[0.7, 0, 0]], target, learning_rate=0.01)
+    assert explanation.success.tolist() == [True]
+    assert limit - 0.02 <= explanation.latent[0, 0].item() <= limit
 
 
 @pytest.mark.parametrize(
@@ -103,9 +104,11 @@ def test_regression_stops_at_reference_value():
 def test_class_is_reached_with_confidence(confidence, reference_value, least):
     head = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]])
     target = ask(THREE, reference_value=reference_value, target=1)
-    made = explain(head, [[1, 0, 0]], target, confidence=confidence, learning_rate=0.01, steps=400)
-    assert made.success.tolist() == [True]
-    reached = head.head(made.latent).softmax(1)[0, 1].item()
+    explanation = explain(
+        head, [[1, 0, 0]], target, confidence=confidence, learning_rate=0.01, steps=400
+    )
+    assert explanation.success.tolist() == [True]
+    reached = head.head(explanation.latent).softmax(1)[0, 1].item()
     assert least <= reached <= least + 0.02
 
 
@@ -114,27 +117,27 @@ def test_logits_escape_saturated_class():
     head = model([[200, 0, 0], [0, 200, 0], [0, 0, 0]])
     target = ask(THREE, reference_value=0.001, target=1)
     for logits in (True, False):
-        made = explain(head, [[1, 0, 0]], target, logits=logits)
-        assert made.success.tolist() == [logits]
+        explanation = explain(head, [[1, 0, 0]], target, logits=logits)
+        assert explanation.success.tolist() == [logits]
 
 
 @pytest.mark.parametrize("reference_value", [0.0, 0.2])
 def test_binary_stops_at_reference_probability(reference_value):
-    made = explain(
+    explanation = explain(
         model([[20.0, 0.0, 0.0]]),
         [[0.5, 0, 0]],
         ask(BINARY, reference_value=reference_value),
         learning_rate=0.01,
     )
-    assert made.success.tolist() == [True]
-    reached = torch.sigmoid(20 * made.latent[0, 0]).item()
+    assert explanation.success.tolist() == [True]
+    reached = torch.sigmoid(20 * explanation.latent[0, 0]).item()
     assert reached <= max(reference_value, 1e-4) * 1.001
 
 
 def test_relaxing_penalty_allows_larger_change():
-    one, z = model([[1.0, 1.0, 0.0]]), [[1, 0.1, 0]]
+    linear, z = model([[1.0, 1.0, 0.0]]), [[1, 0.1, 0]]
     steps = [
-        explain(one, z, ask(DENSITY), penalty=200.0, relax=relax, steps=300).steps.item()
+        explain(linear, z, ask(DENSITY), penalty=200.0, relax=relax, steps=300).steps.item()
         for relax in (0.9, 0.95, 1.0)
     ]
     assert steps[0] < steps[1] < steps[2] == 300
@@ -157,9 +160,11 @@ def test_jitter_has_requested_size():
 
 
 def test_jitter_depends_on_seed():
-    one = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]])
+    linear = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]])
     plain, noisy, other, again = (
-        explain(one, [[1, 0.3, 0.4]], ask(THREE, reference_value=0.1, target=1), seed, noise=noise)
+        explain(
+            linear, [[1, 0.3, 0.4]], ask(THREE, reference_value=0.1, target=1), seed, noise=noise
+        )
         for seed, noise in ((0, 0.0), (0, 0.5), (1, 0.5), (0, 0.5))
     )
     assert torch.equal(noisy.latent, again.latent)
@@ -176,30 +181,30 @@ def test_each_step_draws_new_jitter(monkeypatch):
         return jitter(picture, reach, noise, rng)
 
     monkeypatch.setattr(robust, "jitter", watched)
-    made = explain(model([[1.0, 0, 0]]), [[1, 0, 0]], ask(DENSITY), shift=0.3, noise=0.2)
-    assert len(seeds) > made.steps.item() > 5
+    explanation = explain(model([[1.0, 0, 0]]), [[1, 0, 0]], ask(DENSITY), shift=0.3, noise=0.2)
+    assert len(seeds) > explanation.steps.item() > 5
     assert len(set(seeds)) == len(seeds)
     assert sizes == {(1, 0.2)}
 
 
 def test_number_of_draws_keeps_penalty_weight():
-    one, z = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]]), [[1, 0.3, 0.4]]
+    linear, z = model([[4, 0, 0], [0, 4, 0], [0, 0, 4]]), [[1, 0.3, 0.4]]
     target = ask(THREE, reference_value=0.1, target=1)
-    few, many = (explain(one, z, target, penalty=9.0, draws=draws) for draws in (1, 3))
+    few, many = (explain(linear, z, target, penalty=9.0, draws=draws) for draws in (1, 3))
     torch.testing.assert_close(few.latent, many.latent)
 
 
 @pytest.mark.parametrize("task", [BINARY, DENSITY, THREE], ids=lambda task: task.kind)
 def test_batch_does_not_change_results(task, monkeypatch):
-    monkeypatch.setattr(chunks, "CPU_BUDGET", 2 * 4 * 16 * 128)  # two images at once
-    one = model([[1.0, -0.5, 0.2], [0.1, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)])
+    monkeypatch.setattr(batching, "CPU_BUDGET", 2 * 4 * 16 * 128)  # two images at once
+    linear = model([[1.0, -0.5, 0.2], [0.1, 1.0, 0.3], [0.0, 0.2, 0.1]][: len(task.outputs)])
     latents = [[1.0, 0.1, 0.4], [0.1, -0.9, 0.0], [3.0, -1.0, 2.0]]
     target = ask(task, 3, target=int(task == THREE))
     how = {"noise": 0.3, "shift": 0.25, "penalty": 1.0, "draws": 2}
-    together = explain(one, latents, target, **how)
+    together = explain(linear, latents, target, **how)
     assert len(set(together.steps.tolist())) > 1
     for i, z in enumerate(latents):
-        alone = explain(one, [z], target[i : i + 1], **how)
+        alone = explain(linear, [z], target[i : i + 1], **how)
         torch.testing.assert_close(together.attribution[i], alone.attribution[0], rtol=0, atol=1e-5)
         torch.testing.assert_close(together.latent[i], alone.latent[0], rtol=0, atol=1e-5)
         assert together.steps[i] == alone.steps[0]
@@ -207,12 +212,15 @@ def test_batch_does_not_change_results(task, monkeypatch):
 
 
 def test_model_is_unchanged_without_gradients():
-    one = model([[1.0, 0.0, 0.0]])
-    before = weights(one.head)
-    made = explain(one, [[1, 0, 0]], ask(DENSITY), penalty=0.1, noise=0.1)
-    assert same(weights(one.head), before)
-    assert all(weight.grad is None for weight in one.head.parameters())
-    assert not any(t.requires_grad for t in (made.attribution, made.counterfactual, made.latent))
+    linear = model([[1.0, 0.0, 0.0]])
+    before = weights(linear.head)
+    explanation = explain(linear, [[1, 0, 0]], ask(DENSITY), penalty=0.1, noise=0.1)
+    assert same(weights(linear.head), before)
+    assert all(weight.grad is None for weight in linear.head.parameters())
+    assert not any(
+        t.requires_grad
+        for t in (explanation.attribution, explanation.counterfactual, explanation.latent)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from gvr_torch_models.head import Classifier, TorchHead
-from gvr_torch_models.image_normalization import Pictures, PictureSettings
+from gvr_torch_models.image_normalization import ImageNormalization, ImageSettings
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from small_parts import context
@@ -72,15 +72,13 @@ def test_too_many_outputs_must_be_chosen() -> None:
     with pytest.raises(gvr.UsageError) as caught:
         outputs(TWO, 1, 2, 3)
     assert str(caught.value) == (
-        "head 'torch-model' gives 3 outputs, and the task has 2 (mass, fluid); choose them in this "
+        "head 'torch-model' has 3 outputs and the task has 2 (mass, fluid); select them in this "
         "order, e.g. outputs=0+1"
     )
 
 
 def test_missing_output_is_refused() -> None:
-    with pytest.raises(
-        gvr.UsageError, match=r"1 x 2 for 1 images, of which outputs 0\+2 are asked"
-    ):
+    with pytest.raises(gvr.UsageError, match=r"1 x 2 for 1 images, without the outputs 0\+2"):
         outputs(TWO, 1, 2, outputs="0+2")
 
 
@@ -172,7 +170,7 @@ def test_several_outputs_need_a_part(answer, part, said) -> None:
 
 
 def seen(x: Tensor, **settings: Any) -> Tensor:
-    return Pictures(PictureSettings(factory="a:b", **settings))(x)
+    return ImageNormalization(ImageSettings(factory="a:b", **settings))(x)
 
 
 def test_images_are_mapped_to_range() -> None:
@@ -216,7 +214,7 @@ def test_resizing_passes_gradients() -> None:
 )
 def test_invalid_image_settings_are_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        PictureSettings(factory="a:b", **settings)
+        ImageSettings(factory="a:b", **settings)
 
 
 def test_fit_restores_shuffled_weights(given) -> None:
