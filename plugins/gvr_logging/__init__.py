@@ -1,6 +1,6 @@
-"""Loggers of finished runs, each off unless an environment variable asks for it.
+"""Loggers of finished runs, each enabled by an environment variable.
 
-What they share is here: which losses and scores a run has, and what to call them.
+This module has what they share: the parameters, losses and scores of a run, and their names.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 HISTORY = "history.json"
 MODEL = ("dataset", "generator", "encoder", "head", "seed")
-WHOLE = "all"  # the finding of a score that is about no single one
+ALL_OUTPUTS = "all"  # the output of a score over all outputs
 
 Row = Mapping[str, Any]
 
 
 def params_of(folder: Path) -> dict[str, str]:
-    """Read a run's spec as texts by name, components as they are typed on the command line."""
+    """Read a run's spec as texts by name, with components as on the command line."""
     spec = tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8"))
     return {
         name: text
@@ -48,7 +48,7 @@ def losses_of(stages: Sequence[Row]) -> Iterator[tuple[str, list[dict[str, float
 def scores_of(records: Sequence[Row]) -> dict[str, float]:
     """Name each score `explainer/metric`, or `model/metric` for those of the model itself.
 
-    Where a run has several models or findings, what tells them apart stands before.
+    With several models the fields in which they differ are a prefix.
     """
     varied = [field for field in MODEL if len({record[field] for record in records}) > 1]
     return {
@@ -59,18 +59,18 @@ def scores_of(records: Sequence[Row]) -> dict[str, float]:
 
 
 def whose(record: Row) -> str:
-    """Return the explainer that a score is of, or `model`."""
+    """Return the explainer of a score, or `model`."""
     return plain(record["explainer"] or "model")
 
 
 def metric_of(record: Row) -> str:
-    """Return a score's metric, behind the finding where it is about a single one."""
-    finding = "" if record["output"] == WHOLE else f"{plain(record['output'])}/"
-    return finding + plain(record["metric"])
+    """Return the metric of a score, prefixed by its output if it has one."""
+    output = "" if record["output"] == ALL_OUTPUTS else f"{plain(record['output'])}/"
+    return output + plain(record["metric"])
 
 
 def plain(text: str) -> str:
-    """Replace what names of metrics may not hold."""
+    """Replace characters that are not allowed in metric names."""
     return re.sub(r"[^\w.\- ]", "_", text)
 
 
@@ -79,11 +79,11 @@ def _part(field: str, value: Any) -> str:
 
 
 def _typed(value: Any) -> str:
-    """Write a value of a spec as it is typed."""
+    """Format a value of a spec as on the command line."""
     if isinstance(value, list):
-        return " ".join(_typed(one) for one in value)
+        return " ".join(_typed(item) for item in value)
     if isinstance(value, dict):
-        given = ",".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        settings = ",".join(f"{k}={v}" for k, v in value.items() if k != "name")
         joint = "," if ":" in value["name"] else ":"
-        return value["name"] + (joint + given if given else "")
+        return value["name"] + (joint + settings if settings else "")
     return str(value)

@@ -1,4 +1,4 @@
-"""One MLflow run per benchmark run, where `$MLFLOW_TRACKING_URI` says where to."""
+"""One MLflow run per benchmark run, at `$MLFLOW_TRACKING_URI`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from gvr_logging import Row, losses_of, params_of, plain, scores_of
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-ASKED = "MLFLOW_TRACKING_URI"
+VARIABLE = "MLFLOW_TRACKING_URI"
 FILES = ("index.html", "records.jsonl", "spec.toml", "environment.json")
-BATCH = 1000  # metrics that a server takes at once
-# A server that does not answer should not keep a finished run waiting for minutes, and nobody
-# else should be told of it.
+BATCH = 1000  # metrics per request
+# An unreachable server must not delay a finished run by minutes, and there is no telemetry.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -31,7 +30,7 @@ DEFAULTS = {
 @gvr.hookimpl
 def gvr_run_finished(folder: Path, records: Sequence[Row], stages: Sequence[Row]) -> None:
     """Log spec, scores, losses and the page of a run. Raises what MLflow raises."""
-    if not os.environ.get(ASKED):
+    if not os.environ.get(VARIABLE):
         return
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -44,7 +43,7 @@ def _log(folder: Path, records: Sequence[Row], stages: Sequence[Row]) -> None:
         import mlflow
     except ImportError as error:
         raise gvr.PluginError(
-            f"{ASKED} is set and mlflow is not installed: pip install 'gvr-bench[mlflow]'"
+            f"{VARIABLE} is set and mlflow is not installed: pip install 'gvr-bench[mlflow]'"
         ) from error
 
     with mlflow.start_run(run_name=folder.name) as run:

@@ -1,4 +1,4 @@
-"""Losses and scores of a run for TensorBoard, where `$GVR_BENCH_TENSORBOARD` names a folder."""
+"""Losses and scores of a run for TensorBoard, in the folder `$GVR_BENCH_TENSORBOARD`."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 import gvr_bench.api as gvr
 from gvr_logging import MODEL, Row, losses_of, metric_of, plain, whose
 
-ASKED = "GVR_BENCH_TENSORBOARD"
+VARIABLE = "GVR_BENCH_TENSORBOARD"
 
 
 @gvr.hookimpl
 def gvr_run_finished(folder: Path, records: Sequence[Row], stages: Sequence[Row]) -> None:
     """Write a folder of events per run: losses by step, and a table of scores (HPARAMS).
 
-    Raises `PluginError` where TensorBoard is not installed.
+    Raises `PluginError` if TensorBoard is not installed.
     """
-    asked = os.environ.get(ASKED)
-    if not asked:
+    target = os.environ.get(VARIABLE)
+    if not target:
         return
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise gvr.PluginError(
-            f"{ASKED} is set and tensorboard is not installed: pip install 'gvr-bench[tensorboard]'"
+            f"{VARIABLE} is set and tensorboard is not installed: pip install 'gvr-bench[tensorboard]'"
         ) from error
 
     now = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    events = Path(asked).expanduser() / f"{folder.name}-{now}"
+    events = Path(target).expanduser() / f"{folder.name}-{now}"
     for label, history in losses_of(stages):
         with SummaryWriter(str(events / label)) as writer:
             for entry in history:

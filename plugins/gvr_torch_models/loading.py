@@ -173,7 +173,7 @@ def load_file(path: Path) -> nn.Module:
     except (OSError, zipfile.BadZipFile) as error:
         raise _no_archive(path, error) from error
     exported = path.suffix == ".pt2"
-    if exported and (extra := [n for n in names for word in COMPILED if word in n]):
+    if exported and (extra := [n for n in names for part in COMPILED if part in n]):
         raise gvr.UsageError(
             f"{path} contains {extra[0]}, which is never read; export only the network"
         )

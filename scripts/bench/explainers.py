@@ -1,7 +1,7 @@
-"""Our occlusion and LIME against captum, side by side: `python scripts/bench/explainers.py`.
+"""Occlusion and LIME compared with captum: `python scripts/bench/explainers.py`.
 
-Both explain the same 64 images of 32 pixels with the same model in one process; captum is called
-once per image with its defaults, and gets windows, superpixels and the number of samples from us.
+Both explain the same 64 images of 32 pixels with the same model, windows, superpixels and number of
+samples; captum is called once per image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IMAGES = 64
 SPEC = gvr.ImageSpec(channels=1, size=32)
 TASK = gvr.Task("binary", ("finding",))
 WIDTHS = (16, 32)  # of the encoder; 32 is the quick profile's
-SAMPLES = (25, 300)  # of LIME: captum's own number, and the quick profile's
+SAMPLES = (25, 300)  # of LIME: captum's default, and the quick profile's
 REPEATS = 3
 
 
@@ -41,20 +41,20 @@ def untrained(width: int) -> gvr.Model:
     return gvr.Model(*(net.eval().requires_grad_(False) for net in nets))
 
 
-class StageContext:
-    """One model, the images, and what is asked of them."""
+class Comparison:
+    """One model, the images, and their targets."""
 
     def __init__(self, width: int) -> None:
         self.name = f"encoder width {width}"
         self.model = untrained(width)
         self.x = torch.rand(IMAGES, 1, SPEC.size, SPEC.size) * 2 - 1
-        asked = torch.zeros(IMAGES, dtype=torch.int64)
-        self.target = gvr.ExplanationTarget(TASK, asked, asked, asked.float(), asked.float())
+        zeros = torch.zeros(IMAGES, dtype=torch.int64)
+        self.target = gvr.ExplanationTarget(TASK, zeros, zeros, zeros.float(), zeros.float())
 
     def compare(
         self, name: str, explainer: gvr.Explainer, captum_once: Callable[[slice], object]
     ) -> None:
-        """Time both in turns and print medians and their ratio."""
+        """Time both alternately and print medians and their ratio."""
         ctx = gvr.Context(torch.device("cpu"))
         seconds: tuple[list[float], list[float]] = ([], [])
 
@@ -89,17 +89,17 @@ class StageContext:
         self.compare("occlusion", explainer, once)
 
     def lime(self, samples: int) -> None:
-        """Compare LIME; finding the superpixels counts for us alone."""
+        """Compare LIME; captum's time excludes the superpixels."""
         explainer = Lime(Lime.Settings(samples=samples))
         s = explainer.settings
         segments = superpixels(self.x, s.segments, s.compactness, s.smoothing)
-        wiped = segment_means(self.x, segments)
+        removed = segment_means(self.x, segments)
         captums = captum.attr.Lime(self.model)
 
         def once(part: slice) -> object:
             return captums.attribute(
                 self.x[part],
-                baselines=wiped[part],
+                baselines=removed[part],
                 target=0,
                 feature_mask=segments[part, None],
                 n_samples=samples,
@@ -111,7 +111,7 @@ class StageContext:
 if __name__ == "__main__":
     print(f"{IMAGES} images, {torch.get_num_threads()} threads")
     for width in WIDTHS:
-        stage_ctx = StageContext(width)
-        stage_ctx.occlusion()
+        comparison = Comparison(width)
+        comparison.occlusion()
         for samples in SAMPLES:
-            stage_ctx.lime(samples)
+            comparison.lime(samples)

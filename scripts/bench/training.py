@@ -1,9 +1,7 @@
-"""Our WGAN-GP beside a plain one: `python scripts/bench/training.py`.
+"""Speed of the WGAN-GP compared with a plain implementation: `python scripts/bench/training.py`.
 
-Both train in turns in one process, on the same phantom images, with the same networks, batches and
-numbers of steps. The plain one is float32, contiguous NCHW and written as the algorithm reads.
-`--quality` trains both to the same number of iterations from the same weights, and compares what
-came of it.
+Both train alternately on the same phantom images with the same networks, batches and steps. The
+plain one is float32 and contiguous NCHW. `--quality` compares the results of equal training instead.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ class Pixels:
 
 
 class Watch(gvr.Context):
-    """A context that takes the time from step `first` on, and keeps what is being trained."""
+    """A context that measures the time from step `first` on, and stores the training state."""
 
     first: int = 0
     seconds: float = 0.0
@@ -69,13 +67,13 @@ class Watch(gvr.Context):
 
 
 def plain_decoder(ours: Decoder) -> nn.Module:
-    """Return the same layers with the same weights, contiguous all the way."""
+    """Return the same layers with the same weights, without channels_last."""
     unflatten = nn.Unflatten(1, (-1, MIN_SIZE, MIN_SIZE))
     return nn.Sequential(copy.deepcopy(ours.first), unflatten, *copy.deepcopy(ours.layers))
 
 
 def plain_fit(s: WganGp.Settings, net: nn.Module, images: Pixels, ctx: gvr.Context) -> None:
-    """Train as algorithm 1 of Gulrajani et al. (2017) reads; else as `WganGp.fit`."""
+    """Train by algorithm 1 of Gulrajani et al. (2017); otherwise like `WganGp.fit`."""
     generator, critic = copy.deepcopy(net), WganGp(s).critic(SPEC, ctx.seed).to(ctx.device)
     betas = (s.beta1, s.beta2)
     g_adam = torch.optim.Adam(generator.parameters(), s.learning_rate, betas=betas)
@@ -112,8 +110,8 @@ def noise(s: WganGp.Settings, rng: torch.Generator, device: torch.device) -> Ten
     return torch.randn(s.batch, s.latent_dim, generator=rng).to(device)
 
 
-class StageContext:
-    """The three ways to train, on the same images."""
+class Benchmark:
+    """The implementations, on the same images."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -130,7 +128,7 @@ class StageContext:
     def train(
         self, name: str, iterations: int, seed: int = 0, first: int = 0
     ) -> tuple[Watch, nn.Module]:
-        """Train in one of the ways; return the context and the generator."""
+        """Train one implementation; return the context and the generator."""
         settings = WganGp.Settings(**{**WganGp.profiles["quick"], "iterations": iterations})
         ours = WganGp(settings)
         fast = name == "ours" and gains_from_bfloat16(self.device)
@@ -161,7 +159,7 @@ class StageContext:
         return table(("WGAN-GP", "iterations/s", "times the plain one"), rows)
 
     def quality(self, iterations: int, seeds: int) -> str:
-        """Return a table of what equally many iterations from the same weights come to."""
+        """Return a table of the quality after equal iterations from the same weights."""
         train, test = (images[torch.arange(len(images))] for images in self.images.values())
         pca = PCA(COMPONENTS, random_state=0).fit(flat(train))
 
@@ -200,14 +198,14 @@ def samples(net: nn.Module, count: int, device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def critics_estimate(ctx: Watch, real: Tensor) -> float:
-    """Return the critic's mean over real images it never saw less that over samples."""
+    """Return the critic's mean score of test images minus that of samples."""
     critic, generator = (cast(nn.Module, ctx.parts[name]) for name in ("critic", "generator"))
     fake = samples(generator, len(real), ctx.device)
     return float(critic(real).mean() - critic(fake).mean())
 
 
 def main() -> None:
-    """Measure what was asked for and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
@@ -215,12 +213,12 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=3, help="untimed iterations of each round")
     parser.add_argument("--quality", action="store_true", help="compare results; takes long")
     parser.add_argument("--seeds", type=int, default=3, help="trainings compared by --quality")
-    given = parser.parse_args()
-    stage_ctx = StageContext(choose_device(given.device))
-    if given.quality:
-        print(stage_ctx.quality(given.iterations or 2000, given.seeds))
+    args = parser.parse_args()
+    benchmark = Benchmark(choose_device(args.device))
+    if args.quality:
+        print(benchmark.quality(args.iterations or 2000, args.seeds))
     else:
-        print(stage_ctx.speed(given.rounds, given.iterations or 15, given.warm))
+        print(benchmark.speed(args.rounds, args.iterations or 15, args.warm))
 
 
 if __name__ == "__main__":

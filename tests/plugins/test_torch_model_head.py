@@ -157,7 +157,7 @@ def test_part_of_output_is_selected(answer, part) -> None:
 @pytest.mark.parametrize(
     ("answer", "part", "said"),
     [
-        (lambda y: (y, y), "", r"returns tuple; say which part of it is meant .* part=0"),
+        (lambda y: (y, y), "", r"returns tuple; select a tensor with .* part=0"),
         (lambda y: {"logits": y}, "", r"returns dict; .* one of logits"),
         (lambda y: (y, y), "2", "tuple has no part '2'"),
         (lambda y: {"logits": y}, "logit", "dict has no part 'logit'"),

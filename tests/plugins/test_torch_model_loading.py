@@ -94,8 +94,8 @@ def test_standard_library_is_not_called(fault, factory: str) -> None:
     ("name", "said"),
     [
         ("missing", "nets.py has no 'missing'"),
-        ("seven", "seven is int; name a function or class that makes the network"),
-        ("made", "made is Sequential; name a function or class that makes the network"),
+        ("seven", "seven is int; name a function or class that returns the network"),
+        ("made", "made is Sequential; name a function or class that returns the network"),
         ("raises", "factory 'nets:raises' raised KeyError: 'no such layer'"),
         ("leaves", "factory 'nets:leaves' raised SystemExit: 3"),
         ("number", "factory 'nets:number' returned int, not a torch.nn.Module"),
@@ -119,7 +119,7 @@ def test_failing_import_is_explained(tmp_path: Path, fault) -> None:
 def test_shadowed_module_is_refused(tmp_path: Path, fault) -> None:
     (tmp_path / "gvr_torch_models.py").write_text("net = print")
     said = fault("gvr_torch_models:net")
-    assert said.endswith(f"has the name of {tmp_path / 'gvr_torch_models.py'}; rename yours")
+    assert said.endswith(f"hides {tmp_path / 'gvr_torch_models.py'}; rename your module")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_shadowed_module_is_refused(tmp_path: Path, fault) -> None:
         ({}, "name a network"),
         ({"factory": "a:b", "file": "c.pt"}, "name a network"),
         ({"factory": "a.b"}, "write it as module:function, e.g. torchvision.models:resnet18"),
-        ({"file": "c.pt", "weights": "d"}, "weights and arguments belong to a factory"),
+        ({"file": "c.pt", "weights": "d"}, "weights and arguments are for a factory"),
         ({"factory": "a:b", "arguments": "width"}, "write it as arguments=name=value+name=value"),
         ({"factory": "a:b", "arguments": {"x": float("nan")}}, "Input should be a finite number"),
     ],
@@ -164,7 +164,7 @@ def test_mismatched_weights_are_named(
 ) -> None:
     path = weights_of(module, tmp_path / "w.safetensors", **change)
     assert fault("nets:network", weights=path) == (
-        f"{path} {said}; it is not of factory 'nets:network'"
+        f"{path} {said}; it does not fit factory 'nets:network'"
     )
 
 

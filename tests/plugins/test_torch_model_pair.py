@@ -129,7 +129,7 @@ def test_inverted_range_is_supported(module) -> None:
     [
         ("encoder", {"arguments": {"outputs": 5}}, r"returns 3 x 5 for 3 of 1 x 8 x 8, not 3 x 6"),
         ("encoder", {"size": 16}, r"fails for 3 of 1 x 8 x 8: RuntimeError"),
-        ("Variational", {}, r"returns tuple; say which part"),
+        ("Variational", {}, r"returns tuple; select a tensor"),
         ("one_at_a_time", {}, r"fails for 3 of 1 x 8 x 8"),
     ],
 )

@@ -58,7 +58,7 @@ class Package:
     @property
     def cls(self) -> str:
         """The name of the class."""
-        return "".join(word.capitalize() for word in self.name.split("-"))
+        return "".join(part.capitalize() for part in self.name.split("-"))
 
     @property
     def summary(self) -> str:
