@@ -1,4 +1,4 @@
-"""The data sets that come with gvr-bench; no images live here."""
+"""The data sets that come with gvr-bench; the package contains no images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Iterator
 import gvr_bench.api as gvr
 
 _ROWS = (
-    ("phantom", "phantom.dataset:Phantom", "synthetic chest radiographs with healthy twins"),
+    (
+        "phantom",
+        "phantom.dataset:Phantom",
+        "synthetic chest radiographs with ground-truth counterfactuals",
+    ),
     ("digits", "digits:Digits", "1,797 handwritten digits; come with scikit-learn"),
     ("mnist", "mnist:Mnist", "70,000 handwritten digits; 11 MB, downloaded or --data-root"),
     ("chestxray8", "chestxray8.dataset:ChestXray8", "NIH chest radiographs; needs --data-root"),

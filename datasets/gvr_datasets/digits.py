@@ -18,7 +18,7 @@ _WHITE = 16
 
 
 class DigitSettings(gvr.Settings):
-    """Edge length in pixels, and the digits that a rationale goes from and to."""
+    """Edge length in pixels, and the source and target digit of rationales."""
 
     size: int = Field(default=32, ge=8, le=1024)
     source: int = Field(default=9, ge=0, le=9)
@@ -35,7 +35,7 @@ class DigitSettings(gvr.Settings):
 
 
 class TenDigits(gvr.Dataset):
-    """Grey images of ten digits. What is asked, a 9 or another, leaves the images alone."""
+    """Grey images of ten digits; source and target choose cases and leave the images alone."""
 
     case_settings = frozenset({"source", "target"})
     Settings = DigitSettings
@@ -66,8 +66,8 @@ def digit_split(
 ) -> gvr.Split:
     """Cut `positions` out of all digits: `stack` (N, H, W) and `labels` (N,).
 
-    Samples are named after their position behind `prefix`. Nobody recorded who wrote which
-    digit, so each image is its own patient.
+    Samples are named by `prefix` and position. Writers are not known, so each image is its own
+    patient.
     """
     names = np.array([f"{prefix}-{position:05d}" for position in positions], dtype=np.str_)
 

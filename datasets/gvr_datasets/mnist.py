@@ -52,7 +52,7 @@ class Mnist(TenDigits):
 
     @property
     def home(self) -> Path:
-        """The folder that was given, or where in it the files are; else one in the user's cache."""
+        """Where in `--data-root` the files are; by default a folder in the user's cache."""
         if self.root is None:
             return _cache()
         return next(filter(_complete, _places(self.root)), self.root)

@@ -29,8 +29,8 @@ class Npz(gvr.Dataset):
     """One file of the arrays `train_images`, `train_labels`, and the same of `val` and `test`.
 
     Images are (N, H, W) or (N, H, W, 3) of bytes; labels (N,) or (N, 1) of classes, or (N, K) of 0
-    and 1. Two classes are binary: is it class 1? Nobody says whose images they are, so each is its
-    own patient.
+    and 1. Two classes are binary: is it class 1? Patients are not known, so each image is its
+    own.
     """
 
     argument = "file"
@@ -40,10 +40,10 @@ class Npz(gvr.Dataset):
     profiles = SIZES
 
     class Settings(ClassSettings):
-        """Which file it is, looked for in `--data-root` where that is given, and its edge length.
+        """The file, relative to `--data-root` if there is one, and the edge length of images.
 
         `labels` are the names of the classes or findings, as `a+b` or, in TOML, as a list.
-        `source` and `target` are the first two classes where they are not given.
+        `source` and `target` default to the first two classes.
         """
 
         file: Path | None = None
@@ -169,10 +169,7 @@ def read_shape(path: Path, key: str) -> tuple[int, ...]:
 
 
 def read_array(path: Path, key: str) -> NDArray[Any]:
-    """Read an array, after its header has said that it is small enough and no object.
-
-    Raises `DataError`.
-    """
+    """Read an array whose header says that it is small enough and no object. Raises `DataError`."""
     return _read(path, key, header_only=False)
 
 

@@ -36,7 +36,7 @@ class Radiographs(gvr.Dataset):
     """Your own frontal radiographs, labelled with BNP in ng/L where it is known.
 
     The folder holds `table.csv` with the columns `file` (a path in the folder), `patient` and
-    `bnp`. What `file` and `patient` say is shown in reports: use pseudonyms.
+    `bnp`. Names of files and patients appear in reports: use pseudonyms.
     """
 
     head = "linear"
@@ -101,7 +101,7 @@ class Radiographs(gvr.Dataset):
             test=settings.test,
             validation=settings.validation,
         )
-        # Without labels a head could not be fitted, which shows only after hours of training.
+        # Otherwise fitting a head would fail, after hours of training a generator.
         empty = set(parts.values()) - {parts[row.patient] for row in rows if not np.isnan(row.bnp)}
         if empty:
             raise gvr.DataError(
@@ -114,7 +114,7 @@ class Radiographs(gvr.Dataset):
 
 @dataclass(frozen=True)
 class Row:
-    """One image, whose patient it shows, and BNP in ng/L; NaN where it is not known."""
+    """One image, its patient, and BNP in ng/L or NaN."""
 
     name: str
     patient: str

@@ -29,7 +29,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_cut)]
 
 
 class ClassSettings(gvr.Settings):
-    """The classes that a rationale goes from and to, by name or by number from 0."""
+    """The source and target class of rationales, by name or by number from 0."""
 
     source: str = Field(default="", coerce_numbers_to_str=True)
     target: str = Field(default="", coerce_numbers_to_str=True)
@@ -38,7 +38,7 @@ class ClassSettings(gvr.Settings):
 def two_classes(
     names: Sequence[str], settings: ClassSettings, order: Sequence[int]
 ) -> tuple[int, int]:
-    """Return source and target, where they are not set the first classes of `order`.
+    """Return source and target, by default the first classes of `order`.
 
     Raises `UsageError` that says which classes there are.
     """
@@ -57,7 +57,7 @@ def two_classes(
 
 
 def refuse_classes(settings: ClassSettings, kind: str) -> None:
-    """Refuse a source or target where there are no classes. Raises `UsageError`."""
+    """Raise `UsageError` if source or target are set for a task without classes."""
     if settings.source or settings.target:
         raise gvr.UsageError(
             f"source and target are for multiclass tasks, and this one is {kind}; leave them out"

@@ -74,9 +74,9 @@ def read_all(dataset: gvr.Dataset) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage("data", "folder", "1", {}, component=dataset)
         cache = ArtifactCache(Path(folder))
-        kept = FileCheckpoints(cache.write_dir(stage) / "work", 30.0)
+        checkpoints = FileCheckpoints(cache.write_dir(stage) / "work", 30.0)
         with cache.lock(stage):
-            compute_data(StageContext(stage, cache, gvr.Context(CPU, checkpoints=kept)))
+            compute_data(StageContext(stage, cache, gvr.Context(CPU, checkpoints=checkpoints)))
             cache.commit(stage, {"seconds": 0.0})
 
 
@@ -109,36 +109,36 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=1024, help="pixels of a file")
     parser.add_argument("--size", type=int, default=128, help="pixels of an image")
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    args = parser.parse_args()
     threads = min(8, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
-        files = make_files(Path(folder), given.images, given.edge)
+        files = make_files(Path(folder), args.images, args.edge)
         disk = sum(path.stat().st_size for path in files) / len(files) / 1e6
-        dataset = ImageFolder(ImageFolder.Settings(size=given.size), Path(folder))
+        dataset = ImageFolder(ImageFolder.Settings(size=args.size), Path(folder))
         ways = {
             "Pillow alone, 1 thread": lambda: in_threads(decode, files, 1),
             f"Pillow alone, {threads} threads": lambda: in_threads(decode, files, threads),
             "the stage": lambda: read_all(dataset),
         }
         took, busy = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-        for number in range(given.rounds + 1):  # the first is a warm-up
+        for number in range(args.rounds + 1):  # the first is a warm-up
             for name, work in ways.items():
                 before = time.process_time()
                 seconds = seconds_of(work, CPU)
                 if number:
                     took[name].append(seconds / len(files))
                     busy[name].append(1000 * (time.process_time() - before) / len(files))
-            say(f"ingest: round {number} of {given.rounds}")
+            say(f"ingest: round {number} of {args.rounds}")
         bare = took[f"Pillow alone, {threads} threads"]
         rows = [
-            (name, spread(1 / one for one in values), ratio(bare, values), spread(busy[name]))
+            (name, spread(1 / value for value in values), ratio(bare, values), spread(busy[name]))
             for name, values in took.items()
         ]
         say(machine())
-        print(f"{len(files)} PNGs of {given.edge} px, {disk:.2f} MB each, to {given.size} px\n")
+        print(f"{len(files)} PNGs of {args.edge} px, {disk:.2f} MB each, to {args.size} px\n")
         beside = f"times Pillow alone, {threads} threads"
         print(table(("", "images/s", beside, "processor time, ms/image"), rows))
-        print(parts(files[:100], given.size))
+        print(parts(files[:100], args.size))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def dataset(pixels: np.ndarray, syntax: str = EXPLICIT, **fields: object) -> pyd
     meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = "1.2.3"
     bits = 8 * pixels.itemsize
-    said: dict[str, object] = {
+    standard: dict[str, object] = {
         "SOPClassUID": meta.MediaStorageSOPClassUID,
         "SOPInstanceUID": "1.2.3",
         "Rows": pixels.shape[0],
@@ -54,13 +54,13 @@ def dataset(pixels: np.ndarray, syntax: str = EXPLICIT, **fields: object) -> pyd
         "PixelData": pixels.tobytes(),
     }
     if pixels.ndim == 3:
-        said["PlanarConfiguration"] = 0
-    made = pydicom.Dataset()
-    made.file_meta = meta
-    for name, value in (said | fields).items():
+        standard["PlanarConfiguration"] = 0
+    ds = pydicom.Dataset()
+    ds.file_meta = meta
+    for name, value in (standard | fields).items():
         if value is not None:
-            setattr(made, name, value)
-    return made
+            setattr(ds, name, value)
+    return ds
 
 
 def write(path: Path, pixels: np.ndarray, syntax: str = EXPLICIT, **fields: object) -> Path:
@@ -116,9 +116,9 @@ def test_oversized_dicom_file_is_refused(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_rle_bomb_is_refused(tmp_path: Path, monkeypatch) -> None:
-    made = dataset(GREY)
-    made.compress(pydicom.uid.RLELossless)
-    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    ds = dataset(GREY)
+    ds.compress(pydicom.uid.RLELossless)
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     monkeypatch.setattr(dicom, "MAX_RUN_BYTES", 100)
     assert "its run lengths have more than 100 bytes" in fault(tmp_path / "a.dcm")
 
@@ -252,10 +252,10 @@ def test_grey_table_precedes_window(tmp_path: Path) -> None:
     table = pydicom.Dataset()
     table.LUTDescriptor = [256, 0, 16]
     table.LUTData = [257 * (255 - level) for level in range(256)]
-    made = dataset(GREY, WindowCenter=1, WindowWidth=2, VOILUTSequence=[table])
-    made["VOILUTSequence"][0]["LUTData"].VR = "US"
-    made["VOILUTSequence"][0]["LUTDescriptor"].VR = "US"
-    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    ds = dataset(GREY, WindowCenter=1, WindowWidth=2, VOILUTSequence=[table])
+    ds["VOILUTSequence"][0]["LUTData"].VR = "US"
+    ds["VOILUTSequence"][0]["LUTDescriptor"].VR = "US"
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     np.testing.assert_array_equal(grey(tmp_path / "a.dcm"), 255 - GREY)
 
 
@@ -277,9 +277,9 @@ def test_luminance_and_chroma_become_colours(tmp_path: Path) -> None:
 
 
 def test_run_lengths_are_unpacked(tmp_path: Path) -> None:
-    made = dataset(GREY)
-    made.compress(pydicom.uid.RLELossless)
-    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    ds = dataset(GREY)
+    ds.compress(pydicom.uid.RLELossless)
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     np.testing.assert_array_equal(grey(tmp_path / "a.dcm"), GREY)
 
 
@@ -331,7 +331,7 @@ def test_truncated_tiff_is_named(tmp_path: Path, length: int, recwarn) -> None:
     path = tiff(tmp_path / "a.tif", GREY)
     path.write_bytes(path.read_bytes()[:length])
     fault(path)
-    assert [str(one.message) for one in recwarn] == []
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 PACKINGS = [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"]
@@ -391,7 +391,7 @@ def opaque(marked: np.ndarray) -> Image.Image:
 
 
 MASKS: dict[str, Callable[[np.ndarray], Image.Image]] = {
-    "one": lambda marked: Image.fromarray(marked.astype(np.uint8)),
+    "single band": lambda marked: Image.fromarray(marked.astype(np.uint8)),
     "bits": Image.fromarray,
     "sixteen": lambda marked: Image.fromarray(marked.astype(np.uint16)),
     "palette": in_palette,
@@ -405,18 +405,18 @@ def test_nonzero_pixels_mark_finding(tmp_path: Path, kind: str) -> None:
     marked[4:10, 3:9] = True
     Image.fromarray(GREY).save(tmp_path / "a.png")
     MASKS[kind](marked).save(tmp_path / "m.png")
-    found = read_mask(tmp_path / "m.png", tmp_path / "a.png", 24)
-    np.testing.assert_array_equal(found[:, 2:22], marked)
-    assert not found[:, :2].any()
-    assert not found[:, 22:].any()
+    actual = read_mask(tmp_path / "m.png", tmp_path / "a.png", 24)
+    np.testing.assert_array_equal(actual[:, 2:22], marked)
+    assert not actual[:, :2].any()
+    assert not actual[:, 22:].any()
 
 
 def test_tiny_finding_keeps_one_pixel(tmp_path: Path) -> None:
     marked = np.zeros((240, 240), np.uint8)
     marked[121, 131] = 1
     Image.fromarray(marked).save(tmp_path / "m.png")
-    found = read_mask(tmp_path / "m.png", tmp_path / "m.png", 24)
-    assert np.argwhere(found).tolist() == [[12, 13]]
+    actual = read_mask(tmp_path / "m.png", tmp_path / "m.png", 24)
+    assert np.argwhere(actual).tolist() == [[12, 13]]
 
 
 # Anything at all

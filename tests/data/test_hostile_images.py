@@ -129,8 +129,8 @@ def test_forbidden_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("called", "kind"), [("a.jpg", "PNG"), ("a.png", "JPEG"), ("a", "PNG")])
 def test_the_content_decides_not_the_name(tmp_path: Path, called: str, kind: str) -> None:
     Image.fromarray(GREY).save(tmp_path / called, format=kind, quality=100)
-    found = read_picture(tmp_path / called, 1)[0].astype(int)
-    assert np.abs(found - GREY).max() <= (0 if kind == "PNG" else 12)
+    actual = read_picture(tmp_path / called, 1)[0].astype(int)
+    assert np.abs(actual - GREY).max() <= (0 if kind == "PNG" else 12)
 
 
 def clear() -> Image.Image:

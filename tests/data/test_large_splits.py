@@ -32,8 +32,8 @@ def noise(n: int, channels: int = 3) -> np.ndarray:
 def write(path: Path, pixels: np.ndarray, per: int) -> Path:
     with writing_arrays(path) as file:
         file.create_dataset("before", data=np.arange(1000.0))
-        made = file.create_dataset("test/images", data=pixels, chunks=(per, *pixels.shape[1:]))
-        made[:] = pixels
+        ds = file.create_dataset("test/images", data=pixels, chunks=(per, *pixels.shape[1:]))
+        ds[:] = pixels
     return path
 
 

@@ -23,9 +23,9 @@ def fault(root: object) -> str:
 # What is not there
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_missing_data_names_alternatives(tmp_path, given) -> None:
-    message = fault(tmp_path if given else None)
+@pytest.mark.parametrize("with_root", [True, False])
+def test_missing_data_names_alternatives(tmp_path, with_root) -> None:
+    message = fault(tmp_path if with_root else None)
     for part in (
         "Data_Entry_2017.csv",
         "images_001/images ... images_012/images",
@@ -35,7 +35,7 @@ def test_missing_data_names_alternatives(tmp_path, given) -> None:
         "gvr-bench run --dataset phantom",
     ):
         assert part in message
-    assert (str(tmp_path) in message) == given
+    assert (str(tmp_path) in message) == with_root
 
 
 def test_missing_folder_is_named(tmp_path) -> None:
@@ -152,13 +152,13 @@ def test_findings_keep_published_order(nih) -> None:
     )
     data = nih.data()
     assert (data.task.kind, data.task.outputs) == ("multilabel", EIGHT)
-    found = {}
+    actual = {}
     for part in nih.splits().values():
         assert part.targets.dtype == np.float32
         assert part.targets.shape == (len(part), 8)
         for name, target in zip(part.sample_ids, part.targets, strict=True):
-            found[str(name)] = [EIGHT[k] for k in np.flatnonzero(target)]
-    assert found == {
+            actual[str(name)] = [EIGHT[k] for k in np.flatnonzero(target)]
+    assert actual == {
         "a.png": [],
         "b.png": ["Atelectasis", "Pneumothorax"],
         "c.png": ["Mass"],

@@ -23,13 +23,13 @@ RADIOGRAPH = np.random.default_rng(1).integers(0, 256, (24, 24), np.uint8)
 def read(root: Path, size: int, **settings: object) -> dict[str, NDArray[np.uint8]]:
     """Every image of all splits, by name."""
     data = ChestXray8(ChestXray8.Settings(size=size, **settings), root)
-    found = {}
+    actual = {}
     for split in map(data.split, SPLITS):
         images = split.images(np.arange(len(split)))
         assert images.dtype == np.uint8
         assert images.shape == (len(split), 1, size, size)
-        found |= dict(zip(map(str, split.sample_ids), images[:, 0], strict=True))
-    return found
+        actual |= dict(zip(map(str, split.sample_ids), images[:, 0], strict=True))
+    return actual
 
 
 def mask(root: Path, name: str, finding: str, size: int) -> NDArray[np.bool_]:
@@ -211,8 +211,8 @@ def test_box_covers_the_finding(nih, patients, h, w, size, end) -> None:
 def test_the_smallest_box_marks_one_pixel(nih, patients) -> None:
     nih.fill(patients(5))
     nih.boxes("00000001_000.png,Nodule,1023.5,500,0.4,0.4")
-    found = np.argwhere(mask(nih.root, "00000001_000.png", "Nodule", 32))
-    assert found.tolist() == [[16, 31]]
+    actual = np.argwhere(mask(nih.root, "00000001_000.png", "Nodule", 32))
+    assert actual.tolist() == [[16, 31]]
 
 
 def test_box_ends_at_image_edge(nih, patients) -> None:
@@ -228,8 +228,8 @@ def test_box_ends_at_image_edge(nih, patients) -> None:
 def test_both_boxes_are_marked(nih, patients) -> None:
     nih.fill(patients(5))
     nih.boxes("00000001_000.png,Mass,0,0,64,64", "00000001_000.png,Mass,960,960,64,64")
-    found = np.argwhere(mask(nih.root, "00000001_000.png", "Mass", 16))
-    assert found.tolist() == [[0, 0], [15, 15]]
+    actual = np.argwhere(mask(nih.root, "00000001_000.png", "Mass", 16))
+    assert actual.tolist() == [[0, 0], [15, 15]]
 
 
 def test_infiltrate_in_the_boxes_is_infiltration(nih, patients) -> None:

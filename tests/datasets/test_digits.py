@@ -42,8 +42,8 @@ def test_splits_are_stratified_and_disjoint() -> None:
     assert len(ids) == len(set(ids)) == 1797
     every = np.bincount(load_digits().target)
     for name, share in zip(SPLITS, (0.7, 0.1, 0.2), strict=True):
-        found = np.bincount(parts[name].targets[:, 0].astype(int), minlength=10)
-        np.testing.assert_allclose(found, share * every, atol=1)
+        actual = np.bincount(parts[name].targets[:, 0].astype(int), minlength=10)
+        np.testing.assert_allclose(actual, share * every, atol=1)
 
 
 def test_original_size_keeps_pixels() -> None:

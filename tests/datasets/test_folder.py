@@ -292,16 +292,16 @@ def test_case_settings_keep_images(own) -> None:
 
 def test_targets_as_text_or_list(own) -> None:
     own.fill("age,a,b", ["61,0,1", "62,1,0", "63,1,1"] * 4)
-    for given in ("b+a", ["b", "a"]):
-        data = own.data(targets=given)
+    for targets in ("b+a", ["b", "a"]):
+        data = own.data(targets=targets)
         assert data.task.outputs == ("b", "a")
     assert own.targets(targets="b+a")["0.png"] == [1, 0]
 
 
 def test_an_empty_cell_is_not_labelled(own) -> None:
     own.fill("kind", ["dog", "", "cat"] * 8)
-    found = own.targets()
-    np.testing.assert_equal([found[f"{n}.png"][0] for n in range(3)], [1, np.nan, 0])
+    actual = own.targets()
+    np.testing.assert_equal([actual[f"{n}.png"][0] for n in range(3)], [1, np.nan, 0])
 
 
 def test_unnamed_columns_are_ignored(own) -> None:
@@ -317,8 +317,8 @@ def test_unnamed_columns_are_ignored(own) -> None:
 def test_the_table_decides_the_split(own) -> None:
     own.fill("label", [0, 1, 0, 1])
     own.text("file,split,label", "0.png,train,0", "1.png,test,1", "2.png,val,0", "3.png,train,1")
-    found = {name: part.sample_ids.tolist() for name, part in own.splits(seed=5).items()}
-    assert found == {"train": ["0.png", "3.png"], "validation": ["2.png"], "test": ["1.png"]}
+    actual = {name: part.sample_ids.tolist() for name, part in own.splits(seed=5).items()}
+    assert actual == {"train": ["0.png", "3.png"], "validation": ["2.png"], "test": ["1.png"]}
 
 
 def test_images_default_to_own_patient(own) -> None:
@@ -400,8 +400,8 @@ def test_subfolders_are_classes(own) -> None:
 def test_subfolders_of_splits_are_kept(own) -> None:
     for n in range(12):
         own.image(f"{('train', 'val', 'test')[n % 3]}/{'cat' if n % 2 else 'dog'}/{n}.png")
-    found = {name: sorted(part.sample_ids.tolist()) for name, part in own.splits().items()}
-    assert found["validation"] == ["val/cat/1.png", "val/cat/7.png", "val/dog/10.png",
+    actual = {name: sorted(part.sample_ids.tolist()) for name, part in own.splits().items()}
+    assert actual["validation"] == ["val/cat/1.png", "val/cat/7.png", "val/dog/10.png",
                                    "val/dog/4.png"]  # fmt: skip
     assert own.data().task.outputs == ("cat", "dog")
 

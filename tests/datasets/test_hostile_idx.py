@@ -72,13 +72,13 @@ def test_outward_links_are_refused(tmp_path: Path, write_mnist) -> None:
 def test_fuzzed_idx_reads_or_fails(tmp_path: Path, data) -> None:
     zipped = data.draw(st.booleans())
     path = tmp_path / ("images.gz" if zipped else "images")
-    whole = header(3, 4, 5) + bytes(range(60))
-    content = bytearray(gzip.compress(whole, 1) if zipped else whole)
+    original = header(3, 4, 5) + bytes(range(60))
+    content = bytearray(gzip.compress(original, 1) if zipped else original)
     for _ in range(data.draw(st.integers(0, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
-        found = read_idx(path, 3)
+        actual = read_idx(path, 3)
     except gvr.DataError:
         return
-    assert found.size == math.prod(found.shape) <= 60
+    assert actual.size == math.prod(actual.shape) <= 60

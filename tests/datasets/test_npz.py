@@ -22,13 +22,13 @@ COUNTS = {"train": 30, "val": 10, "test": 12}
 
 def arrays(classes: int = 2, columns: int = 1, colour: bool = False) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    made = {}
+    content = {}
     for part, n in COUNTS.items():
         shape = (n, 28, 28, 3) if colour else (n, 28, 28)
-        made[f"{part}_images"] = rng.integers(0, 256, shape, np.uint8)
+        content[f"{part}_images"] = rng.integers(0, 256, shape, np.uint8)
         labels = np.arange(n * columns).reshape(n, columns) % classes
-        made[f"{part}_labels"] = labels.astype(np.uint8)
-    return made
+        content[f"{part}_labels"] = labels.astype(np.uint8)
+    return content
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "set.npz"
 
 
-def save(path: Path, **made: np.ndarray) -> Path:
-    np.savez(path, **made)
+def save(path: Path, **content: np.ndarray) -> Path:
+    np.savez(path, **content)
     return path
 
 
@@ -79,9 +79,9 @@ def test_a_truncated_file_is_named(path) -> None:
 
 @pytest.mark.parametrize("name", ["val_labels", "train_images"])
 def test_missing_array_is_named(path, name) -> None:
-    made = arrays()
-    del made[name]
-    assert f"{path} has no array {name}" in fault(save(path, **made))
+    content = arrays()
+    del content[name]
+    assert f"{path} has no array {name}" in fault(save(path, **content))
 
 
 class Trap:
@@ -92,9 +92,9 @@ class Trap:
 
 
 def test_objects_are_refused_unread(path) -> None:
-    made = arrays()
-    made["train_labels"] = np.array([[Trap()]] * 30, dtype=object)
-    assert "it holds objects, numbers expected" in fault(save(path, **made))
+    content = arrays()
+    content["train_labels"] = np.array([[Trap()]] * 30, dtype=object)
+    assert "it holds objects, numbers expected" in fault(save(path, **content))
 
 
 def test_huge_array_is_refused_unread(path, monkeypatch) -> None:
@@ -110,15 +110,15 @@ def test_array_beyond_archive_is_refused(path) -> None:
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )
-    whole = {name: array for name, array in arrays().items() if name != "train_labels"}
-    save(path, **whole)
+    original = {name: array for name, array in arrays().items() if name != "train_labels"}
+    save(path, **original)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("train_labels.npy", header.getvalue() + bytes(100))
     assert "it says it has 1,073,741,824 bytes, at most 228 expected" in fault(path)
 
 
 @pytest.mark.parametrize(
-    ("name", "array", "said"),
+    ("name", "array", "reason"),
     [
         ("train_images", np.zeros((30, 28, 28), np.float32), "of float32"),
         ("train_images", np.zeros((30, 28, 28, 28), np.uint8), r"(N, H, W) or"),
@@ -132,8 +132,8 @@ def test_array_beyond_archive_is_refused(path) -> None:
         ("train_labels", np.zeros((0, 1), np.uint8), "(0, 1) of uint8"),
     ],
 )
-def test_arrays_of_another_kind_are_named(path, name, array, said) -> None:
-    assert said in fault(save(path, **arrays() | {name: array}))
+def test_arrays_of_another_kind_are_named(path, name, array, reason) -> None:
+    assert reason in fault(save(path, **arrays() | {name: array}))
 
 
 def test_too_few_names_are_counted(path) -> None:
@@ -172,11 +172,11 @@ def test_binary_columns_are_findings(path) -> None:
 
 @pytest.mark.parametrize("colour", [False, True])
 def test_pixels_are_those_of_the_file(path, colour) -> None:
-    made = arrays(colour=colour)
-    data = read(save(path, **made))
+    content = arrays(colour=colour)
+    data = read(save(path, **content))
     part = data.split("test")
     images = part.images(np.array([3, 0]))
-    stack = made["test_images"] if colour else made["test_images"][..., None]
+    stack = content["test_images"] if colour else content["test_images"][..., None]
     np.testing.assert_array_equal(images, stack[[3, 0]].transpose(0, 3, 1, 2))
     assert data.image == gvr.ImageSpec(3 if colour else 1, 28)
     assert part.sample_ids[0] == "test-000000"

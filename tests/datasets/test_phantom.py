@@ -66,10 +66,10 @@ def test_an_empty_batch_gives_no_images():
 @pytest.mark.parametrize("task", ["bnp", "findings"])
 def test_seed_decides_the_data(task):
     index = np.arange(20)
-    one, same, other = (make(task=task, seed=seed) for seed in (3, 3, 4))
-    np.testing.assert_array_equal(one.images(index), same.images(index))
-    np.testing.assert_array_equal(one.targets, same.targets)
-    assert (one.images(index) != other.images(index)).any(axis=(1, 2, 3)).all()
+    first, same, other = (make(task=task, seed=seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.images(index), same.images(index))
+    np.testing.assert_array_equal(first.targets, same.targets)
+    assert (first.images(index) != other.images(index)).any(axis=(1, 2, 3)).all()
 
 
 def test_longer_split_extends_shorter():
@@ -120,9 +120,9 @@ def test_patient_keeps_anatomy():
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_labels_are_dropped_by_patient(share):
     split = make(train=2000, labelled=share)
-    given = ~np.isnan(split.targets[:, 0])
-    assert given.mean() == pytest.approx(share, abs=0.05)
-    assert not set(split.patient_ids[given]) & set(split.patient_ids[~given])
+    labelled = ~np.isnan(split.targets[:, 0])
+    assert labelled.mean() == pytest.approx(share, abs=0.05)
+    assert not set(split.patient_ids[labelled]) & set(split.patient_ids[~labelled])
     assert not np.isnan(make("test", labelled=share).targets).any()
 
 
@@ -208,8 +208,8 @@ def test_distractor_mask_covers_device(size):
         index = np.concatenate(
             [np.flatnonzero(split.targets[:, output] == label)[:4] for label in (1, 0)]
         )
-        seen = ask(split, index, output).distractor.any(axis=(1, 2))
-        np.testing.assert_array_equal(seen, split.targets[index, output] == 1, err_msg=device)
+        visible = ask(split, index, output).distractor.any(axis=(1, 2))
+        np.testing.assert_array_equal(visible, split.targets[index, output] == 1, err_msg=device)
 
 
 def test_devices_stay_in_the_twin():

@@ -80,13 +80,13 @@ def folder(tmp_path: Path) -> Folder:
 # What is not there
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_missing_data_names_alternatives(tmp_path, given) -> None:
-    message = fault(tmp_path if given else None)
+@pytest.mark.parametrize("with_root", [True, False])
+def test_missing_data_names_alternatives(tmp_path, with_root) -> None:
+    message = fault(tmp_path if with_root else None)
     needed = "table.csv with the columns file, patient, bnp"
     for part in (needed, "--data-root DIR", "gvr-bench run --dataset phantom"):
         assert part in message
-    assert (f"no table.csv in {tmp_path}" in message) == given
+    assert (f"no table.csv in {tmp_path}" in message) == with_root
 
 
 def test_missing_folder_is_named(tmp_path) -> None:
@@ -144,8 +144,8 @@ def test_table_without_rows_is_refused(folder) -> None:
 def test_invalid_bnp_names_its_line(folder, cell) -> None:
     folder.table([("a.png", "p1", 12), ("b.png", "p2", "7"), ("c.png", "p3", cell)])
     line = 5 if "\n" in cell else 4
-    said = repr(cell.strip('"'))
-    assert f"line {line}: bnp {said} is not a positive number of ng/L" in folder.fault()
+    reason = repr(cell.strip('"'))
+    assert f"line {line}: bnp {reason} is not a positive number of ng/L" in folder.fault()
 
 
 @pytest.mark.parametrize("again", ["images/1_0.png", "./images/1_0.png", "images//1_0.png"])
@@ -241,13 +241,13 @@ def test_task_equals_phantom_bnp(folder) -> None:
 def test_an_empty_cell_is_not_labelled(folder) -> None:
     rows = [(n, p, "" if n.endswith("_1.png") else bnp) for n, p, bnp in people(6, each=2)]
     folder.fill(rows)
-    found = {}
+    actual = {}
     for part in folder.splits().values():
         assert part.targets.dtype == np.float32
         assert part.targets.shape == (len(part), 1)
-        found |= dict(zip(map(str, part.sample_ids), part.targets[:, 0], strict=True))
+        actual |= dict(zip(map(str, part.sample_ids), part.targets[:, 0], strict=True))
     for name, _, bnp in rows:
-        np.testing.assert_equal(found[name], np.float32(bnp or "nan"))
+        np.testing.assert_equal(actual[name], np.float32(bnp or "nan"))
 
 
 def test_columns_by_name_despite_bom(folder) -> None:

@@ -1,4 +1,4 @@
-"""Where the NIH offers the release, and how each file is known again.
+"""Addresses, sizes and digests of the files of the NIH release.
 
 - Addresses: of the archives those in the NIH's `batch_download_zips.py`; of the text files the
   numbers that they have in the NIH's folder, https://nihcc.app.box.com/v/ChestXray-NIHCC.

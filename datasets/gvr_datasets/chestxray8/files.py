@@ -1,4 +1,4 @@
-"""The NIH release on disk: which files there are, and what they hold together."""
+"""The NIH release on disk: its files, and the images and labels in them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _BOX_COLUMNS = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
 
 @dataclass(frozen=True)
 class Row:
-    """One image of the release, whose patient it shows and what was found."""
+    """One image of the release, its patient and its findings."""
 
     name: str
     patient: str

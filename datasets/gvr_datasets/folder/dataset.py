@@ -26,8 +26,8 @@ class ImageFolder(gvr.Dataset):
 
     The table is a CSV file in the folder with the columns `file`, `patient` (without it each
     image is its own), what is to be predicted, `split` (train, validation or test) and `mask`
-    (an image that marks the finding). Only `file` and one other are needed. What it says of files
-    and patients is shown in reports: use pseudonyms.
+    (an image that marks the finding). Only `file` and a column to predict are required.
+    Names of files and patients appear in reports: use pseudonyms.
     """
 
     head = "linear"
@@ -55,7 +55,7 @@ class ImageFolder(gvr.Dataset):
 
     @property
     def task(self) -> gvr.Task:
-        """What the columns of labels ask for. Raises `DataError` or `UsageError`."""
+        """The task of the label columns. Raises `DataError` or `UsageError`."""
         return self._labels[0]
 
     @property
@@ -109,7 +109,7 @@ class ImageFolder(gvr.Dataset):
 
     @functools.cached_property
     def _parts(self) -> dict[str, str]:
-        """The split of each patient. Raises `DataError` where one has nothing to learn from."""
+        """The split of each patient. Raises `DataError` if a split has no labels."""
         listing, settings = self._listing, self.settings
         if listing.rows[0].split:
             parts = _table_splits(listing)
@@ -125,7 +125,7 @@ class ImageFolder(gvr.Dataset):
         known = np.flatnonzero(~np.isnan(self._labels[1]).any(axis=1))
         labelled = {parts[listing.rows[position].patient] for position in known}
         empty = [name for name in SPLITS if name not in labelled]
-        # Without labels a head could not be fitted, which shows only after hours of training.
+        # Otherwise fitting a head would fail, after hours of training a generator.
         if empty:
             raise gvr.DataError(
                 f"no image of the {' and '.join(empty)} split is labelled: fill in "
@@ -135,7 +135,7 @@ class ImageFolder(gvr.Dataset):
 
 
 def _table_splits(listing: Listing) -> dict[str, str]:
-    """The splits that the table names, one per patient. Raises `DataError`."""
+    """The split of each patient by the table. Raises `DataError`."""
     parts: dict[str, str] = {}
     for row in listing.rows:
         if parts.setdefault(row.patient, row.split) != row.split:

@@ -1,4 +1,4 @@
-"""What a folder holds: its images with the cells of their labels, from a table or from names."""
+"""The images of a folder with their labels, from a table or from subfolders."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CLASS = "class"  # the one column of a folder without a table
 
 @dataclass(frozen=True)
 class Row:
-    """One image: where it is named, whose patient it shows, and a cell for each target column.
+    """One image: where the table names it, its patient, and a cell for each target column.
 
-    `split` and `mask` are empty where nothing is said.
+    `split` and `mask` may be empty.
     """
 
     where: str
@@ -114,7 +114,7 @@ def _split(cell: str, where: str) -> str:
 
 
 def _from_subfolders(root: Path) -> Iterator[Row]:
-    """Yield the images in subfolders named after their class, below their split where there is."""
+    """Yield the images in subfolders named after their class, below folders of splits if there are any."""
     folders = _subfolders(root)
     if folders and all(folder.name in _SPLIT_NAMES for folder in folders):
         for folder in folders:

@@ -1,4 +1,4 @@
-"""What is predicted from a folder's images: read off the cells, unless it was said."""
+"""The task of a folder: inferred from the cells of its table, or set."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from gvr_datasets.tasks import ClassSettings, Names, refuse_classes, two_classes
 TaskKind = Literal["regression", "binary", "multilabel", "multiclass"]
 Targets = NDArray[np.float32]
 _MAX = float(np.finfo(np.float32).max)  # of a target
-MAX_CLASSES = 50  # of a task that nobody has named
+MAX_CLASSES = 50  # of an inferred task
 
 
 class TaskSettings(ClassSettings):
     """What the table's columns mean.
 
-    `targets` are the columns to be predicted, as `a+b` or, in TOML, as a list; without them all
-    but file, patient, split and mask are. `task` is read off them unless it is given: one column
-    of 0 and 1 is binary, several are multilabel; one of text, or of at most 50 whole numbers, is
-    multiclass; any other numbers, and whatever has a `threshold`, are regression. From the
-    threshold on a case is positive; `unit`, `log` and `divisor` belong to regression, too: the
-    network predicts the (logarithm of the) value, divided. `source` and `target` are the two most
-    frequent classes where they are not given.
+    `targets` are the columns to predict, as `a+b` or, in TOML, as a list; by default all but file,
+    patient, split and mask. `task` is inferred from them by default: one column of 0 and 1 is
+    binary, several are multilabel; one of text, or of at most 50 integers, is multiclass; other
+    numbers, or any with a `threshold`, are regression. Values from the threshold up are positive;
+    `unit`, `log` and `divisor` are for regression, too: the network predicts the (logarithm of
+    the) value, divided. `source` and `target` default to the two most frequent classes.
     """
 
     targets: Names = ()
@@ -42,9 +41,9 @@ class TaskSettings(ClassSettings):
 
 
 def read_task(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Targets]:
-    """Return the task and what each image shows, (N, columns); NaN for an empty cell.
+    """Return the task and the targets (N, columns), NaN for an empty cell.
 
-    Raises `DataError` or `UsageError` that says what does not fit.
+    Raises `DataError` or `UsageError`.
     """
     kind = settings.task or ("regression" if settings.threshold is not None else _infer(listing))
     columns = listing.columns

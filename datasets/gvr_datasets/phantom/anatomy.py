@@ -1,4 +1,4 @@
-"""The healthy chest, and how disease bends it: silhouettes, lungs, heart, bones, vessels."""
+"""The chest and how disease deforms it: silhouettes, lungs, heart, bones, vessels."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def _tree(detail: int) -> tuple[Floats, tuple[Floats, Floats]]:
 
 
 def draw_vessels(study: Study, state: State, grid: Grid) -> Floats:
-    """Vessels and hila, to be seen against the lungs."""
+    """Vessels and hila, visible against the lungs."""
     size = grid.row.shape[1]
     detail = 1 if size < 48 else 2 if size < 96 else 3 if size < 192 else 5
     x, y, radius, weight = vessel_points(study, state, detail)

@@ -1,4 +1,4 @@
-"""Random numbers with random access: a value depends on its key and its name, on nothing else."""
+"""Random numbers with random access: a value depends on its key and its name alone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Keys = NDArray[np.uint64]
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
-# Nobody's anatomy is further than this many standard deviations from the mean.
+# Normal values are cut at this many standard deviations: no anatomy is impossible.
 REACH = 2.2
 
 
 def mix(keys: Keys) -> Keys:
-    """Scramble 64-bit keys (any shape) so that neighbours have nothing in common."""
+    """Scramble 64-bit keys (any shape) so that neighbouring keys are uncorrelated."""
     keys = (keys ^ (keys >> np.uint64(30))) * _FIRST
     keys = (keys ^ (keys >> np.uint64(27))) * _SECOND
     return keys ^ (keys >> np.uint64(31))

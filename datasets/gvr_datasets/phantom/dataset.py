@@ -1,4 +1,4 @@
-"""The phantom as a data set: images, labels and the truth about them, made when asked for."""
+"""The phantom as a data set: images, labels and ground truth, rendered on request."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gvr_datasets.phantom.counter_rng import Draws
 from gvr_datasets.phantom.patients import FINDINGS, Population, State, Study
 from gvr_datasets.tasks import BNP
 
-CHUNK = 2**17  # pixels that are worked on at once: arrays that stay in the cache
-VISIBLE = 0.05  # change of intensity in [0, 1] that counts, 0.1 on the models' scale
+BATCH_PIXELS = 2**17  # rendered together: arrays of that size stay in the processor's cache
+VISIBLE = 0.05  # smallest change of intensity in [0, 1] that counts; 0.1 on the models' scale
 SPLITS = ("train", "validation", "test")
 
 
@@ -36,7 +36,7 @@ def _libraries() -> ThreadpoolController:
 
 
 class Phantom(gvr.Dataset):
-    """Procedural frontal chest radiographs whose disease, masks and healthy twins are known.
+    """Procedural frontal chest radiographs with known disease, masks and counterfactuals.
 
     Task `bnp` is heart failure seen as BNP in ng/L; `findings` are the eight of ChestX-ray8.
     """
@@ -119,7 +119,7 @@ def _labelled(patient: NDArray[np.int64], people: np.ndarray, share: float) -> N
 
 
 class Scans:
-    """The images of one split, rendered when asked for."""
+    """The images of one split, rendered on request."""
 
     def __init__(
         self, people: np.ndarray, visits: np.ndarray, state: State, settings: Phantom.Settings
@@ -146,48 +146,48 @@ class Scans:
         return out
 
     def truth(self, index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.GroundTruth:
-        """What is known about (image, output) pairs; the twin differs by that output alone."""
+        """Ground truth of (image, output) pairs; the counterfactual lacks that output alone."""
         size = self.settings.size
         shape = (len(index), size, size)
         mask, distractor = np.empty(shape, bool), np.empty(shape, bool)
-        twins = np.empty((len(index), 1, size, size), np.uint8)
+        counterfactual = np.empty((len(index), 1, size, size), np.uint8)
         findings = self.settings.task == "findings"
 
         def work(part: slice, study: Study, state: State) -> None:
             own = output[part] if findings else None
-            twin = render.clean(study, state.without(own), size)
-            mask[part] = change_mask(render.clean(study, state, size), twin)
-            twins[part] = render.expose(twin, render.noise(study, size))
+            healthy = render.clean(study, state.without(own), size)
+            mask[part] = change_mask(render.clean(study, state, size), healthy)
+            counterfactual[part] = render.expose(healthy, render.noise(study, size))
             distractor[part] = render.device_mask(study, state.only_device(own), size)
 
         self._each(index, work)
-        return gvr.GroundTruth(mask=mask, counterfactual=twins, distractor=distractor)
+        return gvr.GroundTruth(mask=mask, counterfactual=counterfactual, distractor=distractor)
 
     def _each(self, index: NDArray[np.int64], work: Callable[[slice, Study, State], None]) -> None:
-        """Do `work` on parts of a batch, on all processors."""
+        """Call `work` on parts of a batch, on all processors."""
         study = patients.draw_study(
             self.people[index], self.visits[index], self.state.institution_b[index]
         )
         state = self.state.rows(index)
-        length = max(1, CHUNK // self.settings.size**2)
+        length = max(1, BATCH_PIXELS // self.settings.size**2)
         parts = [slice(i, min(i + length, len(index))) for i in range(0, len(index), length)]
 
         def render_part(part: slice) -> None:
             work(part, study.rows(part), state.rows(part))
 
-        # Small matrix products that are cut up again by the BLAS get slower, up to 300 times.
+        # BLAS threads beside these make small matrix products up to 300 times slower.
         with _rendering, _libraries().limit(limits=1, user_api="blas"):
             workers = min(len(parts), os.cpu_count() or 1)
             with ThreadPoolExecutor(max(workers, 1)) as pool:
                 list(pool.map(render_part, parts))
 
 
-def change_mask(image: NDArray[np.float32], twin: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Pixels (n, h, w) that truly differ: by 0.1 on the models' scale, or half the largest change.
+def change_mask(image: NDArray[np.float32], healthy: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels (n, h, w) that differ by 0.1 on the models' scale.
 
-    The latter holds for findings so subtle that nothing would remain.
+    Of findings so subtle that none would, those with half the largest change.
     """
-    change = np.abs(image - twin)
+    change = np.abs(image - healthy)
     largest = change.max(axis=(1, 2), keepdims=True)
     limit = np.where(largest > VISIBLE, VISIBLE, 0.5 * largest)
     return np.asarray((change > limit) & (largest > 1e-4))

@@ -1,4 +1,4 @@
-"""What disease adds inside the lungs; heart, diaphragm and fluid are in `anatomy`."""
+"""Opacities inside the lungs; heart, diaphragm and fluid are in `anatomy`."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _atelectasis(study: Study, grid: Grid) -> Floats:
 
 
 def draw_dense(study: Study, state: State, grid: Grid) -> Floats:
-    """Well-defined opacity inside the lungs; only images that have some are worked on."""
+    """Well-defined opacity inside the lungs; drawn only for images that have some."""
     dense = np.zeros_like(grid.x)
     for finding, draw in (
         (PNEUMONIA, _pneumonia),
@@ -153,14 +153,14 @@ def draw_dense(study: Study, state: State, grid: Grid) -> Floats:
 def collapse(study: Study, state: State, lungs: Lungs, grid: Grid) -> tuple[np.ndarray, ...]:
     """Pneumothorax: the images that have one, its free air in [0, 1] and the pleural line."""
     rows = np.flatnonzero(state.findings[:, PNEUMOTHORAX])
-    who = study.rows(rows)
-    visit = Draws(who.visits)
+    affected = study.rows(rows)
+    visit = Draws(affected.visits)
     side = _side(visit, "pneumothorax.side")[:, :, None]
     row = grid.row[rows]
-    apex = who.body["apex"]
+    apex = affected.body["apex"]
     top = np.clip(1.0 - (row - apex) / (LUNG_BASE - apex), 0.0, 1.0)
     width = visit.between("pneumothorax.width", 0.09, 0.19)[:, :, None]
-    centre, half = lung_edges(who, row)
+    centre, half = lung_edges(affected, row)
     out = grid.x[rows] * side
     # Distance from the chest wall; over the apex, the wall is above.
     wall = -smooth_max(out - centre - half, (apex - row) * 1.1, 0.16)

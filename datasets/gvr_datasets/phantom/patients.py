@@ -1,4 +1,4 @@
-"""Who is on the images and what they have: every random parameter of a study is drawn here."""
+"""Patients and their disease: every random parameter of a study is drawn here."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ Institution = Literal["a", "b", "both"]
 
 @dataclass(frozen=True)
 class Population:
-    """What decides how common things are."""
+    """What determines prevalences."""
 
     task: Literal["bnp", "findings"]
     distractor_correlation: float
@@ -76,7 +76,7 @@ class Population:
 
 @dataclass(frozen=True)
 class State:
-    """What the patient has when the image is taken.
+    """Disease and devices when the image is taken.
 
     `severity` (n,) of heart failure in [0, 1]; `findings` (n, 8) bool; `bnp` (n,) ng/L;
     `devices` (n, 8) bool; `institution_b` (n,) bool.
@@ -95,7 +95,7 @@ class State:
     def without(self, output: NDArray[np.int64] | None) -> State:
         """The same images without finding `output` (n,), or without heart failure if None.
 
-        Devices and laboratory values stay: they were not caused by what is seen.
+        Devices and laboratory values stay: the disease does not cause them.
         """
         if output is None:
             return replace(self, severity=np.zeros_like(self.severity))
@@ -110,7 +110,7 @@ class State:
         return replace(self, devices=self.devices & (np.arange(len(DEVICES)) == output[:, None]))
 
 
-def _copied(
+def _copy_label(
     label: NDArray[np.bool_], draws: Draws, strength: float, chance: float
 ) -> NDArray[np.bool_]:
     """With probability `strength` the label itself, else a coin with this `chance` of heads."""
@@ -137,11 +137,11 @@ def draw_state(patients: Keys, visits: Keys, population: Population) -> State:
     findings = visit.uniform("findings", len(FINDINGS)) < prevalence
     strength = population.distractor_correlation
     if population.task == "bnp":
-        shown = _copied(bnp[:, None] >= THRESHOLD, visit, strength, 0.5)
-        devices = shown & (visit.uniform("device.kinds", len(DEVICES)) < 0.4)
-        devices[:, SIDE_MARKER] = shown[:, 0]
+        present = _copy_label(bnp[:, None] >= THRESHOLD, visit, strength, 0.5)
+        devices = present & (visit.uniform("device.kinds", len(DEVICES)) < 0.4)
+        devices[:, SIDE_MARKER] = present[:, 0]
     else:
-        devices = _copied(findings, visit, strength, 0.2)
+        devices = _copy_label(findings, visit, strength, 0.2)
     b = {"a": np.zeros(n, bool), "b": np.ones(n, bool)}.get(
         population.institution, person.uniform("institution")[:, 0] < 0.5
     )
@@ -150,10 +150,10 @@ def draw_state(patients: Keys, visits: Keys, population: Population) -> State:
 
 @dataclass(frozen=True)
 class Study:
-    """All that is drawn for n images, apart from the `State`.
+    """Random parameters of n images, apart from the `State`.
 
     `body`, `pose` and `exposure` hold (n, 1, 1) arrays by the names of `ANATOMY`, `POSE` and
-    `EXPOSURE`; `patients` and `visits` are the keys for what only some parts of a picture need.
+    `EXPOSURE`; `patients` and `visits` are keys for parameters that only some parts of a picture need.
     """
 
     patients: Keys
@@ -185,7 +185,7 @@ def draw_study(patients: Keys, visits: Keys, institution_b: NDArray[np.bool_]) -
 
 
 def roster(key: int, images: int, mean: float) -> tuple[NDArray[np.int64], Keys, Keys]:
-    """Who is on each image of a split: patient numbers, patient keys and visit keys, each (N,).
+    """Patient numbers, patient keys and visit keys of the images of a split, each (N,).
 
     Patients have 1, 2, 3, ... images with geometric frequencies and this `mean`; a longer split
     begins with the shorter one.

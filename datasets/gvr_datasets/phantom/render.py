@@ -19,7 +19,7 @@ TILE = 1024  # side of the noise that all images are cut from
 
 
 def density(study: Study, state: State, grid: Grid) -> Floats:
-    """How much of the beam each pixel stops, (n, h, w), about 0 in air to 1 in bone on heart."""
+    """Share of the beam that each pixel stops, (n, h, w): about 0 in air, 1 in bone over heart."""
     body = study.body
     shape = anatomy.shape_of(study, state)
     inside, total = anatomy.draw_body(study, grid)
@@ -41,7 +41,7 @@ def density(study: Study, state: State, grid: Grid) -> Floats:
     clear = lung * (0.55 * lung_air) - lung * structures
     total -= np.minimum(clear, 0.48)
     total += 0.16 * lungs.fluid
-    # Behind the heart lies lung too, so that only part of its thickness is added.
+    # There is lung behind the heart, so only part of its thickness is added.
     total += 0.30 * thick * step(0.62 - grid.row, 0.35)
     total += anatomy.draw_ribs(study, grid) * (inside - 0.5 * heart)
     total += anatomy.draw_shoulders(study, grid) * inside
@@ -78,7 +78,7 @@ def develop(study: Study, exposed: Floats) -> Floats:
 
 @functools.cache
 def _tile() -> Floats:
-    """Film grain and detector noise of standard deviation 1: (TILE, TILE)."""
+    """Grain and detector noise of standard deviation 1: (TILE, TILE)."""
     white = np.random.default_rng(20200519).standard_normal((TILE, TILE), dtype=np.float32)
     grain: Floats = gaussian_filter(white, 0.55, mode="wrap")
     grain /= grain.std()
