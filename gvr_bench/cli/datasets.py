@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,16 +15,12 @@ from gvr_bench.cli.options import DataRoot, Profile, names_of
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as RichProgress
-
     from gvr_bench.core.components import Dataset
-    from gvr_bench.data.download import Progress
     from gvr_bench.data.fetch import FileState
+    from gvr_bench.pipeline.progress import TaskProgress
 
 CONFIRM_BYTES = 10**9  # downloads from this size on are confirmed
 MAX_LINES = 20  # of faults
-LOG_INTERVAL = 10.0  # seconds between lines about one file, outside a terminal
 
 datasets_app = typer.Typer(help="List, download and check data sets.", no_args_is_help=True)
 Name = Annotated[
@@ -123,7 +118,7 @@ def datasets_verify(
         from rich.console import Console
 
         from gvr_bench.data.verification import faults_of_files, faults_of_images
-        from gvr_bench.pipeline.progress import Display
+        from gvr_bench.pipeline.progress import TaskProgress
         from gvr_bench.registry.registry import blaming
 
         faults: list[str] = []
@@ -134,7 +129,7 @@ def datasets_verify(
             with show_progress() as progress:
                 faults += faults_of_files(dataset, progress)
             if not faults or data_root:  # without a folder, opening it might download it
-                with Display(Console(stderr=True), 1).stage(f"reading {name}") as count:
+                with TaskProgress(Console(stderr=True), f"reading {name}") as count:
                     faults += faults_of_images(dataset, decode == "all", count)
         if not faults:
             extent = "all images were" if decode == "all" else "a sample of the images was"
@@ -233,49 +228,32 @@ def confirm(states: list[FileState], name: str, folder: Path, yes: bool) -> None
 
 
 @contextlib.contextmanager
-def show_progress() -> Iterator[Progress]:
-    """Show files while they are downloaded, checked and unpacked, on stderr.
-
-    A bar in a terminal; elsewhere a line when a file begins and every few seconds.
-    """
-    from rich import progress as columns
+def show_progress() -> Iterator[FileProgress]:
+    """Show files on stderr while they are downloaded, checked and unpacked."""
     from rich.console import Console
 
-    console = Console(stderr=True)
-    with columns.Progress(
-        columns.TextColumn("{task.description}", markup=False),
-        columns.BarColumn(bar_width=20),
-        columns.DownloadColumn(),
-        columns.TransferSpeedColumn(),
-        columns.TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bars:
-        yield FileProgress(bars, console)
+    from gvr_bench.pipeline.progress import TaskProgress
+
+    with TaskProgress(Console(stderr=True), in_bytes=True) as task:
+        yield FileProgress(task)
 
 
 class FileProgress:
-    """Progress of one file after the other, in bytes."""
+    """Progress of one file after the other."""
 
-    def __init__(self, bars: RichProgress, console: Console) -> None:
-        self.bars, self.console = bars, console
-        self.task = bars.add_task("", visible=False)
-        self.label, self.logged = "", 0.0
+    def __init__(self, task: TaskProgress) -> None:
+        self.task = task
+        self.label = ""
 
     def update(self, label: str, done: int, total: int) -> None:
-        """Move the bar, or print a line now and then."""
-        from rich.filesize import decimal
-
-        begins, now = label != self.label, time.monotonic()
-        self.label = label
-        self.bars.update(
-            self.task, description=label, completed=done, total=total, visible=done < total
-        )
-        if not self.console.is_terminal and (begins or now - self.logged > LOG_INTERVAL):
-            self.log(f"{label}  {decimal(done)} of {decimal(total)}")
-            self.logged = now
+        """Move the bar, which begins again with each file; elsewhere each file is a line."""
+        if label != self.label:
+            self.label = label
+            self.task.start(label)
+            if not self.task.console.is_terminal:
+                self.log(f"{label}  {self.task.count(total)}")
+        self.task(done, total)
 
     def log(self, text: str) -> None:
         """Print a line."""
-        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+        self.task.log(text)
