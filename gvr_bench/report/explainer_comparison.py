@@ -18,7 +18,7 @@ from gvr_bench.metrics import Score, score
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.figure_data import Chart, Float, model_name, signed
-from gvr_bench.report.scores.tables import Cell, Table, leading_column
+from gvr_bench.report.scores.tables import Cell, Row, Table, leading_column
 from gvr_bench.results.records import Record
 
 MAX_CASES = 100
@@ -79,33 +79,21 @@ def tradeoffs(board: Table) -> Iterator[Chart]:
         x_title, y_title = text.heading(board.columns[x]), text.heading(board.columns[y])
         counts = [row.cells[column].n for row in rows for column in (x, y) if row.cells[column].n]
         images = f", {_range(min(counts), max(counts))} images" if counts else ""
+        points = tuple(_point(row, row.cells[x], row.cells[y]) for row in rows)
         yield Chart(
             title,
             title,
             "",
             f"{len(rows)} explainers{images}",
-            "; ".join(
-                f"{row.names[0]}: {x_title} {row.cells[x].value:.3g}, "
-                f"{y_title} {row.cells[y].value:.3g}"
-                for row in rows
-            ),
-            Scatter(
-                x_title + (", logarithmic" if log else ""),
-                y_title,
-                log,
-                tuple(
-                    Point(
-                        row.names[0],
-                        row.control,
-                        row.cells[x].value or 0.0,
-                        row.cells[y].value or 0.0,
-                        _interval(row.cells[x]),
-                        _interval(row.cells[y]),
-                    )
-                    for row in rows
-                ),
-            ),
+            "; ".join(f"{p.name}: {x_title} {p.x:.3g}, {y_title} {p.y:.3g}" for p in points),
+            Scatter(x_title + (", logarithmic" if log else ""), y_title, log, points),
         )
+
+
+def _point(row: Row, x: Cell, y: Cell) -> Point:
+    assert x.value is not None
+    assert y.value is not None
+    return Point(row.names[0], row.control, x.value, y.value, _interval(x), _interval(y))
 
 
 def _drawable(cell: Cell, log: bool) -> bool:
