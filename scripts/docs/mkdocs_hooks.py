@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gen_reference_docs import pages  # mkdocs looks beside this file
+from gen_metric_docs import metric_pages  # mkdocs looks beside this file
+from gen_reference_docs import pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -27,7 +28,7 @@ OUTSIDE = (
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is not in `docs`."""
-    for name, text in pages():
+    for name, text in (*pages(), *metric_pages()):
         files.append(File.generated(config, name, content=text))
     for name in OUTSIDE:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))

@@ -1,53 +1,34 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
 
 from gvr_bench.metrics import DECLARED
+from gvr_bench.report.formatting import value_range
 
-ROOT = Path(__file__).parents[2]
-COMMITTED = ROOT / "docs" / "metrics"
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The pages as the script writes them now."""
-    folder = tmp_path_factory.mktemp("pages")
-    (folder / "dropped.md").write_text("a metric of long ago")
-    script = ROOT / "scripts" / "metric_pages.py"
-    subprocess.run([sys.executable, script, folder], check=True, capture_output=True)
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+SCRIPT = Path(__file__).parents[2] / "scripts" / "docs" / "gen_metric_docs.py"
+PAGES: dict[str, str] = dict(runpy.run_path(str(SCRIPT))["metric_pages"]())
 
 
-def test_the_committed_pages_are_what_the_script_writes(written: dict[str, str]) -> None:
-    committed = {path.name: path.read_text(encoding="utf-8") for path in COMMITTED.iterdir()}
-    assert committed == written, "write them again with: scripts/metric_pages.py"
+def test_the_index_links_every_page() -> None:
+    links = re.findall(r"\]\((\w+\.md)\)", PAGES["metrics/index.md"])
+    assert sorted(links) == sorted(f"{name}.md" for name in DECLARED)
+    assert set(PAGES) == {"metrics/index.md", *(f"metrics/{link}" for link in links)}
 
 
-def test_there_is_a_page_for_each_metric_and_none_for_dropped_ones(
-    written: dict[str, str],
-) -> None:
-    assert set(written) == {"index.md", *(f"{name}.md" for name in DECLARED)}
-
-
-def test_the_index_leads_to_every_page(written: dict[str, str]) -> None:
-    links = re.findall(r"\]\((\w+\.md)\)", written["index.md"])
-    assert sorted(links) == sorted(name for name in written if name != "index.md")
-
-
-def test_a_bar_in_a_formula_ends_no_cell_of_a_table(written: dict[str, str]) -> None:
-    rows = [line for text in written.values() for line in text.splitlines() if line[:2] == "| "]
-    counts = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
-    assert counts == {3, 4}
+def test_bars_do_not_split_table_cells() -> None:
+    rows = [line for text in PAGES.values() for line in text.splitlines() if line[:2] == "| "]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3, 4}
 
 
 @pytest.mark.parametrize("name", DECLARED)
-def test_a_page_says_all_that_is_declared(written: dict[str, str], name: str) -> None:
-    metric, page = DECLARED[name], written[f"{name}.md"]
+def test_a_page_has_the_whole_declaration(name: str) -> None:
+    metric, page = DECLARED[name], PAGES[f"metrics/{name}.md"]
     assert page.startswith(f"# {metric.title}\n")
-    for part in (f"`{name}`", metric.formula, metric.fooled_by, metric.source, metric.version):
-        assert part.replace("|", "\\|") in page or part in page
+    direction = value_range(metric).rstrip(".")
+    facts = (metric.formula, metric.fooled_by, metric.source, metric.needs, metric.version)
+    for fact in (f"`{name}`", direction, *facts):
+        assert fact.replace("|", "\\|") in page or fact in page
