@@ -9,10 +9,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import ssl
 import time
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from gvr_bench.core.errors import DataError
@@ -110,15 +111,26 @@ def _download_checked(url: str, remote: Remote, path: Path, progress: Progress) 
 
 
 def _open_session() -> Session:
-    """A session that reaches no other scheme than HTTPS, not even by a redirect."""
+    """A session that reaches no other scheme than HTTPS, not even by a redirect.
+
+    It trusts the system's certificates, too: those of a hospital's proxy are installed there.
+    """
     from requests import Session
     from requests.adapters import HTTPAdapter
+
+    class SystemTrust(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **options)
+
+        def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+            context = ssl.create_default_context()
+            return super().proxy_manager_for(*args, ssl_context=context, **options)
 
     session = Session()
     session.headers.update({"User-Agent": "gvr-bench", "Accept-Encoding": "identity"})
     session.adapters.clear()
     for scheme in SCHEMES:
-        session.mount(scheme, HTTPAdapter())
+        session.mount(scheme, SystemTrust())
     return session
 
 
