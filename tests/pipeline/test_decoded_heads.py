@@ -126,8 +126,8 @@ def fitted(bank: Bank, head: gvr.Head, dataset: gvr.Dataset) -> Stage:
 def scores_of(bank: Bank, head: Stage) -> dict[str, dict[str, Any]]:
     """The scores of a head over all findings."""
     stage = bank.stage("prediction", head, head.input("latents"))
-    made = bank.compute(stage, compute_prediction)
-    rows = read_json(made.out("scores.json"))
+    built = bank.compute(stage, compute_prediction)
+    rows = read_json(built.out("scores.json"))
     return {row["metric"]: row["score"] for row in rows if row["output"] == "all"}
 
 
@@ -192,8 +192,8 @@ def test_non_finite_outputs_are_counted(bank: Bank) -> None:
         def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
             return Dark()
 
-    said = "the head gives NaN or infinity for 24 of 48 images"
-    with pytest.raises(TrainingError, match=said):
+    stderr = "the head gives NaN or infinity for 24 of 48 images"
+    with pytest.raises(TrainingError, match=stderr):
         fitted(bank, Undefined(gvr.Settings()), Squares(BINARY))
 
 
@@ -218,7 +218,7 @@ class Answers(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "stderr"),
     [
         (lambda x: x.mean((2, 3)), r"gives outputs of shape \(3, 1\) for 3 images of 1 x 16 x 16, "
                                    r"not \(3, 2\)"),
@@ -228,8 +228,8 @@ class Answers(nn.Module):
         (lambda x: 1 / 0, "cannot take 3 images of 1 x 16 x 16: ZeroDivisionError"),
     ],
 )  # fmt: skip
-def test_unusable_network_is_refused(answer: Any, said: str) -> None:
-    with pytest.raises(UsageError, match=rf"head 'mine' .*({said})"):
+def test_unusable_network_is_refused(answer: Any, stderr: str) -> None:
+    with pytest.raises(UsageError, match=rf"head 'mine' .*({stderr})"):
         refuse_unfit(Answers(answer), "head 'mine'", IMAGE, TWO)
 
 
@@ -252,7 +252,7 @@ def test_network_error_is_passed_on() -> None:
 )
 def test_agreement_is_share_of_equal_decisions(task, raw, decoded, expected) -> None:
     targets = np.zeros((len(raw), task.columns), np.float32)
-    found = {
+    actual = {
         row.metric: row.score
         for row in decoded_scores(
             task,
@@ -262,4 +262,4 @@ def test_agreement_is_share_of_equal_decisions(task, raw, decoded, expected) -> 
             np.full(len(task.outputs), 0.5, np.float32),
         )
     }
-    assert found["decoded_agreement"].value == pytest.approx(expected)
+    assert actual["decoded_agreement"].value == pytest.approx(expected)

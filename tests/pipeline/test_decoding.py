@@ -72,8 +72,8 @@ def test_interval_narrows_and_is_repeatable() -> None:
 
 
 def test_interval_with_more_features_than_images() -> None:
-    found = fid(draws(12, 20), draws(15, 20, 1))  # resamples are half as far again
-    assert found.low < found.value < found.high
+    actual = fid(draws(12, 20), draws(15, 20, 1))  # resamples are half as far again
+    assert actual.low < actual.value < actual.high
 
 
 def test_l1_averages_pixels_and_channels() -> None:
@@ -151,10 +151,10 @@ def decoded(root: Path, error: float, monkeypatch: pytest.MonkeyPatch) -> dict[s
     bank.compute(judge, oracle.compute_oracle)
     bank.compute(generator, compute_generator)
     bank.compute(encoder, compute_encoder)
-    made = bank.compute(
+    built = bank.compute(
         bank.stage("decoding", encoder, data, judge), compute_decoding, batch_size=10
     )
-    return {row["metric"]: row for row in read_json(made.out("scores.json"))}
+    return {row["metric"]: row for row in read_json(built.out("scores.json"))}
 
 
 def test_perfect_decoder_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,31 +13,35 @@ from gvr_bench.report.cases.reading import read_cases
 
 
 def test_explainers_keep_the_requested_order(cli) -> None:
-    asked = ["saliency", "random", "cam", "intensity"]
-    assert cli(*command("--out", "run", explainer=asked)).code == 0
+    calls = ["saliency", "random", "cam", "intensity"]
+    assert cli(*command("--out", "run", explainer=calls)).code == 0
     (combination,) = read_cases(Path("run"), 24)
-    assert [explained.name for explained in combination.explainers] == asked
+    assert [explained.name for explained in combination.explainers] == calls
 
 
 def test_trajectory_starts_at_the_reconstruction(cli) -> None:
-    asked = ["gvr:steps=7", "latent-shift:steps=3", "saliency"]
-    assert cli(*command("--out", "run", "--metrics", "oracle", explainer=asked)).code == 0
+    calls = ["gvr:steps=7", "latent-shift:steps=3", "saliency"]
+    assert cli(*command("--out", "run", "--metrics", "oracle", explainer=calls)).code == 0
     with h5py.File("run/cases.h5") as file:
         group = file["0"]
-        moving = [made for made in group["explainers"].values() if "counterfactual" in made]
+        moving = [built for built in group["explainers"].values() if "counterfactual" in built]
         assert len(moving) == 2
-        for made in moving:
-            assert made["trajectory"].shape == (4, 8, 1, 32, 32)
-            assert abs(made["trajectory"][:, 0].astype(int) - group["reconstruction"][:]).max() <= 1
-            assert abs(made["trajectory"][:, -1].astype(int) - made["counterfactual"][:]).max() <= 1
-            np.testing.assert_allclose(
-                made["trajectory_prediction"][:, 0], group["prediction"], 1e-4
+        for built in moving:
+            assert built["trajectory"].shape == (4, 8, 1, 32, 32)
+            assert (
+                abs(built["trajectory"][:, 0].astype(int) - group["reconstruction"][:]).max() <= 1
+            )
+            assert (
+                abs(built["trajectory"][:, -1].astype(int) - built["counterfactual"][:]).max() <= 1
             )
             np.testing.assert_allclose(
-                made["trajectory_prediction"][:, -1], made["prediction_after"], 1e-4
+                built["trajectory_prediction"][:, 0], group["prediction"], 1e-4
             )
-            assert made["oracle_after"].shape == group["oracle"].shape == (4,)
-        assert sum("trajectory" in made for made in group["explainers"].values()) == 2
+            np.testing.assert_allclose(
+                built["trajectory_prediction"][:, -1], built["prediction_after"], 1e-4
+            )
+            assert built["oracle_after"].shape == group["oracle"].shape == (4,)
+        assert sum("trajectory" in built for built in group["explainers"].values()) == 2
         assert group["test/target"].shape == group["test/positive"].shape == (32, 1)
 
 

@@ -100,9 +100,9 @@ def test_killed_reading_gives_the_same_bytes(tmp_path: Path) -> None:
     assert read(files, root, killed_at=3) == (-signal.SIGKILL, 2)
     assert read(files, root) == (0, 3)  # of 3 + 2 + 2 chunks
     assert read(files, tmp_path / "whole") == (0, 7)
-    whole = files_of(tmp_path / "whole")
-    assert set(whole) == {"data.h5", "skipped.json"}
-    assert files_of(root) == whole
+    complete = files_of(tmp_path / "whole")
+    assert set(complete) == {"data.h5", "skipped.json"}
+    assert files_of(root) == complete
     assert not list(root.glob("data/*/work"))
 
 
@@ -117,15 +117,15 @@ def killed(bank: Bank, stage: Stage, at: int) -> list[Path]:
         if done >= at:
             raise KilledError
 
-    kept = checkpoints(bank, stage)
+    stored = checkpoints(bank, stage)
     with pytest.raises(KilledError):
-        bank.compute(stage, compute_data, checkpoints=kept, progress=kill)
-    return sorted(kept.work.iterdir())
+        bank.compute(stage, compute_data, checkpoints=stored, progress=kill)
+    return sorted(stored.work.iterdir())
 
 
 def pixels(bank: Bank, stage: Stage, **more: Any) -> dict[str, np.ndarray]:
-    made = bank.compute(stage, compute_data, **more)
-    with h5py.File(made.data()) as file:
+    built = bank.compute(stage, compute_data, **more)
+    with h5py.File(built.data()) as file:
         return {name: file[name]["images"][:] for name in file}
 
 
@@ -133,7 +133,7 @@ def pixels(bank: Bank, stage: Stage, **more: Any) -> dict[str, np.ndarray]:
 def test_damaged_chunk_is_read_again(tmp_path: Path, spoil: bytes) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
-    whole = pixels(Bank(tmp_path / "whole"), stage)
+    complete = pixels(Bank(tmp_path / "whole"), stage)
     for path in killed(bank, stage, 32):
         path.write_bytes(spoil)
     done: list[int] = []
@@ -141,30 +141,30 @@ def test_damaged_chunk_is_read_again(tmp_path: Path, spoil: bytes) -> None:
         bank, stage, checkpoints=checkpoints(bank, stage), progress=lambda n, *_: done.append(n)
     )
     assert done[0] == 0
-    for name, images in whole.items():
+    for name, images in complete.items():
         np.testing.assert_array_equal(again[name], images)
 
 
 def test_stored_chunks_are_not_read_again(tmp_path: Path) -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     class Watched(Squares):
         def split(self, name: str) -> Split:
-            made = super().split(name)
+            built = super().split(name)
 
             def images(index: np.ndarray) -> np.ndarray:
-                asked.extend(index)
-                return made.images(index)
+                calls.extend(index)
+                return built.images(index)
 
-            return Split(made.sample_ids, made.patient_ids, made.targets, images)
+            return Split(built.sample_ids, built.patient_ids, built.targets, images)
 
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Watched(BINARY))
     assert len(killed(bank, stage, 32)) == 2
-    assert len(asked) == 32
+    assert len(calls) == 32
     done: list[int] = []
     pixels(bank, stage, checkpoints=checkpoints(bank, stage), progress=lambda n, *_: done.append(n))
-    assert len(asked) == ALL
+    assert len(calls) == ALL
     assert (done[0], done[-1]) == (32, ALL)
 
 
@@ -172,9 +172,9 @@ def test_fast_chunks_are_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(chunks, "MIN_SECONDS", 60)
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
-    kept = checkpoints(bank, stage)
-    pixels(bank, stage, checkpoints=kept)
-    assert not kept.work.exists()
+    stored = checkpoints(bank, stage)
+    pixels(bank, stage, checkpoints=stored)
+    assert not stored.work.exists()
 
 
 def test_gc_leaves_chunks_of_unfinished_reading(tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_gc_leaves_chunks_of_unfinished_reading(tmp_path: Path) -> None:
 def test_large_images_come_in_small_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = Bank(tmp_path)
     stage = bank.stage("data", component=Squares(BINARY))
-    whole = pixels(bank, stage)
+    complete = pixels(bank, stage)
     monkeypatch.setattr(data, "CHUNK_BYTES", 5 * 16 * 16)
     done: list[int] = []
     again = pixels(bank, stage, progress=lambda n, *_: done.append(n))
     assert done[:3] == [0, 5, 10]
-    for name, images in whole.items():
+    for name, images in complete.items():
         np.testing.assert_array_equal(again[name], images)

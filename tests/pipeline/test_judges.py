@@ -49,12 +49,12 @@ def weights_of(stage_ctx: StageContext) -> dict[str, torch.Tensor]:
 def test_too_few_images_give_no_autoencoder(tmp_path: Path, short: None) -> None:
     stage_ctx = judge(Bank(tmp_path), Squares(THREE, {"train": 58}))  # 20 + 19 + 19
     assert names_of(stage_ctx) == []
-    asked = np.ones(4, np.int64), np.full(4, 2)
-    errors = reconstruction_errors(stage_ctx, torch.zeros(4, 1, 16, 16), *asked)
+    calls = np.ones(4, np.int64), np.full(4, 2)
+    errors = reconstruction_errors(stage_ctx, torch.zeros(4, 1, 16, 16), *calls)
     assert [error.isnan().all().item() for error in errors] == [True, True]
-    one = judge(Bank(tmp_path / "more"), Squares(THREE, {"train": 59}))  # 20 + 20 + 19
-    target, source = reconstruction_errors(one, torch.zeros(4, 1, 16, 16), *asked)
-    assert names_of(one) == ["with 1"]
+    single = judge(Bank(tmp_path / "more"), Squares(THREE, {"train": 59}))  # 20 + 20 + 19
+    target, source = reconstruction_errors(single, torch.zeros(4, 1, 16, 16), *calls)
+    assert names_of(single) == ["with 1"]
     assert target.isnan().all()
     assert source.isfinite().all()
 
@@ -93,8 +93,8 @@ def test_autoencoder_restores_its_side_better(tmp_path: Path) -> None:
     shown = images.targets[:, 0].long()
     for k, nearer in ((1, "source"), (2, "target")):
         x = images[(shown == k).nonzero()[:, 0]]
-        asked = np.ones(len(x), np.int64), np.full(len(x), 2)
-        target_error, source_error = reconstruction_errors(stage_ctx, x, *asked)
+        calls = np.ones(len(x), np.int64), np.full(len(x), 2)
+        target_error, source_error = reconstruction_errors(stage_ctx, x, *calls)
         im1 = target_error / source_error
         assert ((im1 < 0.8) if nearer == "target" else (im1 > 1.25)).all()
 
@@ -106,7 +106,7 @@ def test_error_sums_pixels_and_channels() -> None:
 
 
 def test_same_seed_gives_same_autoencoders(tmp_path: Path, short: None) -> None:
-    whole, other = (
+    complete, other = (
         judge(Bank(tmp_path / name, seed), Squares(BINARY))
         for name, seed in (("whole", 1), ("other", 2))
     )
@@ -114,7 +114,7 @@ def test_same_seed_gives_same_autoencoders(tmp_path: Path, short: None) -> None:
     data = bank.data(Squares(BINARY))
     stage = bank.stage("class_autoencoders", data, bank.cases(data))
     resumed = bank.resumed(stage, compute_class_autoencoders, killed_at=2)
-    first, again, others = weights_of(whole), weights_of(resumed), weights_of(other)
+    first, again, others = weights_of(complete), weights_of(resumed), weights_of(other)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], others[name]) for name in first)
 

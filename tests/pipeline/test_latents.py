@@ -50,10 +50,10 @@ def encode(tmp_path: Path, monkeypatch, encoder: Corner, counts: dict[str, int])
 
 def at_once(split: str) -> dict[str, np.ndarray]:
     """The arrays of a split, all images in one tensor."""
-    made = Squares(BINARY, COUNTS).split(split)
+    built = Squares(BINARY, COUNTS).split(split)
     rounds, n = 1 + COPIES * (split == "train"), COUNTS[split]
     x = (
-        torch.from_numpy(made.images(np.arange(n)))
+        torch.from_numpy(built.images(np.arange(n)))
         .float()
         .div(127.5)
         .sub(1)
@@ -63,7 +63,7 @@ def at_once(split: str) -> dict[str, np.ndarray]:
     starts = range(0, len(x), 512)
     moved = [gvr.translate(x[i : i + 512], 2, ctx.rng(split, i)) for i in starts]
     x[n:] = torch.cat(moved)[n:]
-    columns = {name: np.concatenate([getattr(made, name)] * rounds) for name in COLUMNS}
+    columns = {name: np.concatenate([getattr(built, name)] * rounds) for name in COLUMNS}
     return columns | {
         "z": Corner(9)(x).contiguous().numpy(), "copy": np.repeat(np.arange(rounds), n)
     }  # fmt: skip
@@ -72,12 +72,12 @@ def at_once(split: str) -> dict[str, np.ndarray]:
 def test_latents_do_not_depend_on_parts(tmp_path: Path, monkeypatch) -> None:
     path = encode(tmp_path, monkeypatch, Corner(9), COUNTS)
     for split in COUNTS:
-        wanted = at_once(split)
-        found = read_arrays(path, *(f"{split}/{name}" for name in wanted))
-        for name, array in wanted.items():
-            made = found[f"{split}/{name}"]
-            assert made.dtype == array.dtype, name
-            np.testing.assert_array_equal(made, array, f"{split}/{name}")
+        expected = at_once(split)
+        actual = read_arrays(path, *(f"{split}/{name}" for name in expected))
+        for name, array in expected.items():
+            built = actual[f"{split}/{name}"]
+            assert built.dtype == array.dtype, name
+            np.testing.assert_array_equal(built, array, f"{split}/{name}")
     z = read_arrays(path, "train/z")["train/z"]
     assert len(np.unique(z, axis=0)) > 2 * COUNTS["train"], "copies that were not moved"
 

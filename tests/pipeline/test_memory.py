@@ -28,11 +28,11 @@ SHORTAGES = {
 }
 
 
-def short(enough: int, error: Exception, asked: list[int]) -> Callable[[StageContext], None]:
+def short(enough: int, error: Exception, calls: list[int]) -> Callable[[StageContext], None]:
     """A stage that has memory for `enough` images at once."""
 
     def work(stage_ctx: StageContext) -> None:
-        asked.append(stage_ctx.ctx.batch_size)
+        calls.append(stage_ctx.ctx.batch_size)
         if stage_ctx.ctx.batch_size > enough:
             raise error
 
@@ -48,13 +48,13 @@ def replace_run(
 
 @pytest.mark.parametrize("whose", SHORTAGES)
 def test_smaller_batch_is_tried_and_noted(bank: Bank, monkeypatch, whose: str) -> None:
-    asked: list[int] = []
+    calls: list[int] = []
     stage = bank.data(Squares(BINARY))
     stage_ctx = bank.stage_ctx(stage)
-    replace_run(monkeypatch, "data", short(8, SHORTAGES[whose], asked))
+    replace_run(monkeypatch, "data", short(8, SHORTAGES[whose], calls))
     stage_ctx.ctx.batch_size = 128
     note = worker.compute(stage, stage_ctx.cache, stage_ctx.ctx).note
-    assert asked == [128, 32, 8]
+    assert calls == [128, 32, 8]
     assert note == "out of memory with batches of 128; computed with 8"
 
 
@@ -67,15 +67,15 @@ def test_no_memory_for_one_image(bank: Bank, monkeypatch) -> None:
 
 
 def test_training_without_memory_is_not_retried(bank: Bank, monkeypatch) -> None:
-    asked: list[int] = []
+    calls: list[int] = []
     stage = bank.stage("oracle", bank.data(Squares(BINARY)))
     stage_ctx = bank.stage_ctx(stage)
-    replace_run(monkeypatch, "oracle", short(0, SHORTAGES["of a GPU"], asked))
+    replace_run(monkeypatch, "oracle", short(0, SHORTAGES["of a GPU"], calls))
     with pytest.raises(
         MemoryShortage, match=r"to train oracle .*; no checkpoint is left; give it a sm"
     ):
         worker.compute(stage, stage_ctx.cache, stage_ctx.ctx)
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
 def test_other_torch_errors_are_passed_on(bank: Bank, monkeypatch) -> None:

@@ -26,12 +26,12 @@ def bank(tmp_path: Path) -> Bank:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_oracle_stops_at_the_step(bank: Bank, monkeypatch, bad: float) -> None:
-    usual = gvr.task_loss
-    asked = []
+    original = gvr.task_loss
+    calls = []
 
     def loss(*what: object) -> torch.Tensor:
-        asked.append(0)
-        return usual(*what) * (bad if len(asked) == 3 else 1)
+        calls.append(0)
+        return original(*what) * (bad if len(calls) == 3 else 1)
 
     monkeypatch.setattr(oracle, "task_loss", loss)
     stage = bank.stage("oracle", bank.data(Squares(BINARY)))
@@ -44,11 +44,11 @@ def test_the_oracle_stops_at_the_step(bank: Bank, monkeypatch, bad: float) -> No
 
 
 def test_the_judges_stop_at_the_step(bank: Bank, monkeypatch) -> None:
-    usual, asked = class_autoencoders.squared_error, []
+    original, calls = class_autoencoders.squared_error, []
 
     def error(judge: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        asked.append(0)
-        return usual(judge, x) * (torch.nan if len(asked) == 5 else 1)
+        calls.append(0)
+        return original(judge, x) * (torch.nan if len(calls) == 5 else 1)
 
     monkeypatch.setattr(class_autoencoders, "squared_error", error)
     data = bank.data(Squares(BINARY))
@@ -87,13 +87,13 @@ def test_non_finite_weights_are_not_stored(bank: Bank, monkeypatch, bad: float) 
 def test_non_finite_checkpoint_is_not_saved(bank: Bank) -> None:
     stage = bank.stage("generator", bank.data(Squares(BINARY)), component=Fickle(gvr.Settings()))
     stage_ctx = bank.stage_ctx(stage, checkpoints=FileCheckpoints(bank.root / "work", 0))
-    told = "the state of the training holds NaN; a checkpoint of step 5 is left; try other"
-    with pytest.raises(TrainingError, match=told):
+    message = "the state of the training holds NaN; a checkpoint of step 5 is left; try other"
+    with pytest.raises(TrainingError, match=message):
         compute(stage, stage_ctx.cache, stage_ctx.ctx)
-    found = FileCheckpoints(bank.root / "work", 0).load()
-    assert found is not None
-    assert found[0] == 5
-    assert found[1]["net"]["0.weight"].isfinite().all()
+    actual = FileCheckpoints(bank.root / "work", 0).load()
+    assert actual is not None
+    assert actual[0] == 5
+    assert actual[1]["net"]["0.weight"].isfinite().all()
 
 
 def test_non_finite_latents_are_not_stored(bank: Bank, monkeypatch) -> None:
@@ -121,5 +121,5 @@ def test_failed_training_stores_nothing(cli, tmp_path: Path) -> None:
     assert "loss became" in done.err
     assert " of 9; " in done.err
     assert "try other settings of vae" in done.err
-    whole = {path.parent.parent.name for path in cache.rglob("meta.json")}
-    assert not whole & {"generator", "encoder", "latents", "head", "explanations", "scores"}
+    complete = {path.parent.parent.name for path in cache.rglob("meta.json")}
+    assert not complete & {"generator", "encoder", "latents", "head", "explanations", "scores"}

@@ -76,17 +76,17 @@ def test_one_class_gives_no_oracle_auroc(tmp_path: Path, short: None) -> None:
     def all_positive(name: str, targets: np.ndarray) -> None:
         targets[:] = 1
 
-    made = train(Bank(tmp_path), Squares(BINARY, change=all_positive))
-    row = scores_of(made)["oracle_auroc", "all"]
+    built = train(Bank(tmp_path), Squares(BINARY, change=all_positive))
+    row = scores_of(built)["oracle_auroc", "all"]
     assert row["score"]["value"] is None
     assert row["reason"] == "the test split has one class only"
-    assert read_json(made.out("decision.json"))["threshold"] == [0.5]
+    assert read_json(built.out("decision.json"))["threshold"] == [0.5]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_image_is_enough_to_train(tmp_path: Path, short: None, count: int) -> None:
-    made = train(Bank(tmp_path), Squares(BINARY, {"train": count}))
-    assert all(torch.isfinite(tensor).all() for tensor in weights_of(made).values())
+    built = train(Bank(tmp_path), Squares(BINARY, {"train": count}))
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(built).values())
 
 
 def test_weights_depend_on_the_seed(tmp_path: Path, short: None) -> None:
@@ -120,29 +120,29 @@ def test_weights_of_lowest_validation_loss(tmp_path: Path) -> None:
 
     bank = Bank(tmp_path)
     stage = bank.stage("oracle", bank.data(Squares(BINARY, change=mislead)))
-    made = bank.compute(stage, compute_oracle)
-    losses = [row["validation_loss"] for row in read_json(made.out("history.json"))]
+    built = bank.compute(stage, compute_oracle)
+    losses = [row["validation_loss"] for row in read_json(built.out("history.json"))]
     oracle = load_oracle(bank.stage_ctx(bank.stage("scores", stage)))
-    x, wanted = read_examples(made, "validation").take(torch.arange(24))
-    kept = gvr.task_loss(oracle.outputs(x), wanted, BINARY).item()
-    assert kept == pytest.approx(min(losses), rel=1e-4)
-    assert losses[-1] > 1.5 * kept
+    x, wanted = read_examples(built, "validation").take(torch.arange(24))
+    stored = gvr.task_loss(oracle.outputs(x), wanted, BINARY).item()
+    assert stored == pytest.approx(min(losses), rel=1e-4)
+    assert losses[-1] > 1.5 * stored
 
 
 def test_resumed_training_ends_the_same(tmp_path: Path, short: None) -> None:
-    whole = train(Bank(tmp_path / "whole"), Squares(THREE))
+    complete = train(Bank(tmp_path / "whole"), Squares(THREE))
     bank = Bank(tmp_path / "parts")
     stage = bank.stage("oracle", bank.data(Squares(THREE)))
     resumed = bank.resumed(stage, compute_oracle, killed_at=2)
-    assert same(whole, resumed)
+    assert same(complete, resumed)
     for name in ("history.json", "decision.json", "scores.json"):
-        assert read_json(whole.out(name)) == read_json(resumed.out(name))
+        assert read_json(complete.out(name)) == read_json(resumed.out(name))
 
 
 @pytest.mark.parametrize("task", [BINARY, TWO, THREE, AREA], ids=lambda task: task.kind)
 def test_it_learns_every_kind_of_task(tmp_path: Path, task: gvr.Task) -> None:
-    made = train(Bank(tmp_path), Squares(task))
-    scores = scores_of(made)
+    built = train(Bank(tmp_path), Squares(task))
+    scores = scores_of(built)
     declared = {declaration.name for declaration in oracle.GROUP.declarations}
     assert {metric for metric, _ in scores} <= declared
     assert scores["oracle_auroc", "all"]["score"]["value"] > 0.9
@@ -151,14 +151,14 @@ def test_it_learns_every_kind_of_task(tmp_path: Path, task: gvr.Task) -> None:
 
 
 def test_regression_starts_at_the_mean(tmp_path: Path, short: None) -> None:
-    made = train(Bank(tmp_path), Squares(AREA))
-    targets = read_arrays(made.data(), "train/targets")["train/targets"]
-    weights = weights_of(made)
+    built = train(Bank(tmp_path), Squares(AREA))
+    targets = read_arrays(built.data(), "train/targets")["train/targets"]
+    weights = weights_of(built)
     assert weights["mean"].item() == pytest.approx((np.log(targets) / 10).mean(), rel=1e-5)
     assert weights["deviation"].item() == pytest.approx((np.log(targets) / 10).std(), rel=1e-5)
-    threshold = read_json(made.out("decision.json"))["threshold"]
+    threshold = read_json(built.out("decision.json"))["threshold"]
     assert threshold == pytest.approx([np.log(30.0) / 10])
-    prediction = read_arrays(made.out("test.h5"), "prediction")["prediction"]
+    prediction = read_arrays(built.out("test.h5"), "prediction")["prediction"]
     assert 4 < prediction.mean() < 65  # in the unit, not scaled
 
 
@@ -172,8 +172,8 @@ def test_oracle_uses_its_own_thresholds(tmp_path: Path) -> None:
     images = judging.images("test")
     x, shown = images[torch.arange(24)], images.targets > 0
     for k in range(2):
-        asked = np.full(24, k)
-        target = oracle.target(asked, asked)
+        calls = np.full(24, k)
+        target = oracle.target(calls, calls)
         limit = np.float32(read_json(bank.stage_ctx(stage).out("decision.json"))["threshold"][k])
         torch.testing.assert_close(target.threshold, torch.full((24,), limit.item()))
         agreed = target.predicts_source(oracle.outputs(x)) == shown[:, k]
@@ -203,7 +203,7 @@ def test_feature_length_is_size_independent(size: int, channels: int) -> None:
     net = ResidualNet(gvr.ImageSpec(channels, size), 5).eval()
     sides = []
     for layer in net.maps:
-        layer.register_forward_hook(lambda _, __, made: sides.append(made.shape[-1]))
+        layer.register_forward_hook(lambda _, __, built: sides.append(built.shape[-1]))
     x = torch.randn(2, channels, size, size)
     assert net(x).shape == (2, 5)
     assert net.features(x).shape == (2, 64)
@@ -221,5 +221,5 @@ def test_oracle_sees_heart_failure_in_phantom(tmp_path: Path) -> None:
     cls, settings = registry.settings(
         "dataset", "phantom", "quick", {"train": 300, "validation": 100, "test": 200}
     )
-    made = train(Bank(tmp_path), cls(settings))
-    assert scores_of(made)["oracle_auroc", "all"]["score"]["value"] > 0.9
+    built = train(Bank(tmp_path), cls(settings))
+    assert scores_of(built)["oracle_auroc", "all"]["score"]["value"] > 0.9

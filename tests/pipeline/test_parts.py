@@ -68,13 +68,13 @@ class Counting:
 
 
 def rows_of(stage_ctx: StageContext, counting: Counting) -> list[int]:
-    found = [(rows, arrays) for rows, arrays in in_parts(stage_ctx, counting.prepare)]
-    assert all(arrays.keys() == {"row", "word", "nan"} for _, arrays in found)
-    assert [word for _, a in found for word in a["word"]] == [f"é{i}" for i in range(8)]
-    return [int(row) for _, arrays in found for row in arrays["row"]]
+    actual = [(rows, arrays) for rows, arrays in in_parts(stage_ctx, counting.prepare)]
+    assert all(arrays.keys() == {"row", "word", "nan"} for _, arrays in actual)
+    assert [text for _, a in actual for text in a["word"]] == [f"é{i}" for i in range(8)]
+    return [int(row) for _, arrays in actual for row in arrays["row"]]
 
 
-def kept(stage_ctx: StageContext) -> list[Path]:
+def stored(stage_ctx: StageContext) -> list[Path]:
     return sorted((stage_ctx.cache.write_dir(stage_ctx.stage) / WORK).glob("checkpoint-*"))
 
 
@@ -92,10 +92,10 @@ def test_killed_stage_resumes_from_parts(bank: Bank, cases: Stage) -> None:
 def test_a_damaged_part_is_computed_again(bank: Bank, cases: Stage) -> None:
     first, again = Counting(), Counting()
     rows_of(at_work(bank, cases), first)
-    one, _ = kept(at_work(bank, cases))
-    content = bytearray(one.read_bytes())
+    single, _ = stored(at_work(bank, cases))
+    content = bytearray(single.read_bytes())
     content[len(content) // 2] ^= 1
-    one.write_bytes(content)
+    single.write_bytes(content)
     assert rows_of(at_work(bank, cases), again) == list(range(8))
     assert again.done == [(0, 4)]
 
@@ -123,13 +123,13 @@ def test_fast_parts_are_not_stored(
     monkeypatch.setattr(parts, "MIN_SECONDS", 60.0)
     stage_ctx = at_work(bank, cases)
     rows_of(stage_ctx, Counting())
-    assert not kept(stage_ctx)
+    assert not stored(stage_ctx)
 
 
 def test_single_part_is_not_stored(bank: Bank, cases: Stage) -> None:
     stage_ctx = at_work(bank, cases, batch_size=8)
     rows_of(stage_ctx, Counting())
-    assert not kept(stage_ctx)
+    assert not stored(stage_ctx)
 
 
 def test_part_of_another_process_is_used(bank: Bank, cases: Stage) -> None:
@@ -157,13 +157,13 @@ def test_parts_cover_all_cases(count: int, last: tuple[int, int]) -> None:
 def test_noise_does_not_depend_on_parts() -> None:
     ctx = gvr.Context(torch.device("cpu"), seed=3, batch_size=3)
     shape = (1, 5, 5)
-    whole = list(Noise(ctx).of(slice(0, 10), shape))
-    assert len(whole) == DRAWS
-    assert whole[0].unique().numel() > 200
-    assert not torch.equal(whole[0], whole[1])
+    complete = list(Noise(ctx).of(slice(0, 10), shape))
+    assert len(complete) == DRAWS
+    assert complete[0].unique().numel() > 200
+    assert not torch.equal(complete[0], complete[1])
     noise = Noise(ctx)
     for rows in (slice(0, 4), slice(4, 10), slice(7, 9), slice(0, 1), slice(3, 10)):
-        for drawn, all_of_it in zip(noise.of(rows, shape), whole, strict=True):
+        for drawn, all_of_it in zip(noise.of(rows, shape), complete, strict=True):
             assert torch.equal(drawn, all_of_it[rows])
 
 
@@ -185,7 +185,7 @@ def test_parts_without_values_are_nan() -> None:
 
 
 def metric(name: str) -> Any:
-    return next(one for one in METRICS if one.name == name)
+    return next(single for single in METRICS if single.name == name)
 
 
 def run(home: Path, *more: str, explainer: list[str], groups: tuple[str, ...]) -> Path:
@@ -217,20 +217,20 @@ def test_run_killed_between_parts_resumes(
     monkeypatch.setattr(parts, "MIN_SECONDS", 0.0)
     packages.explainer("dropping", "dropping", DROPPING)
     use_packages()
-    wanted = {"explainer": ["dropping", "gvr:steps=3"], "groups": ("truth", "validity", "sanity")}
+    expected = {"explainer": ["dropping", "gvr:steps=3"], "groups": ("truth", "validity", "sanity")}
     fuse = tmp_path / "fuse"
     monkeypatch.setenv("FUSE", str(fuse))
-    whole = told_by(run(tmp_path / "whole", **wanted))
+    complete = told_by(run(tmp_path / "whole", **expected))
     fuse.write_text("")
     typed = command(
         "--cache-dir", f"{tmp_path}/killed/cache", "--out", f"{tmp_path}/killed/run", *IN_PARTS,
-        explainer=wanted["explainer"], metrics=wanted["groups"],
+        explainer=expected["explainer"], metrics=expected["groups"],
     )  # fmt: skip
     with pytest.raises(KilledError):
         CliRunner().invoke(app, typed, catch_exceptions=False)
     assert list((tmp_path / "killed/cache/explanations").glob("dropping-*/work/checkpoint-0-4-*"))
     fuse.unlink()
-    assert told_by(run(tmp_path / "killed", **wanted)) == whole
+    assert told_by(run(tmp_path / "killed", **expected)) == complete
 
 
 class KilledError(BaseException):

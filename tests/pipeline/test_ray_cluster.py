@@ -86,23 +86,23 @@ def background(home: Path, address: str, *more: str, **choices: Any) -> subproce
 def until(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     """Wait for something to be true while a run is at work."""
     limit = time.monotonic() + 120
-    while not (found := what()):
+    while not (actual := what()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < limit
         time.sleep(0.02)
-    return found
+    return actual
 
 
 def worker_of(stage: str) -> list[int]:
     """Processes that Ray has named after the stage they compute."""
-    found = []
+    actual = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if path.read_bytes().startswith(f"ray::{stage}".encode()):
-                found.append(int(path.parent.name))
+                actual.append(int(path.parent.name))
         except OSError:
             continue
-    return found
+    return actual
 
 
 def test_worker_of_another_version_is_named(
@@ -116,7 +116,7 @@ def test_worker_of_another_version_is_named(
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("message", "printed"),
     [
         ({"cache": "/nowhere"}, "does not see the cache /nowhere; choose a folder that all nodes"),
         ({"plan": "0" * 64}, "plans other stages from the same spec"),
@@ -127,15 +127,15 @@ def test_unusable_node_is_named_first(
     tmp_path: Path,
     there: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
-    told: dict[str, str],
-    said: str,
+    message: dict[str, str],
+    printed: str,
 ) -> None:
     monkeypatch.setattr(
-        ray_executor, "TaskRequest", lambda **known: TaskRequest(**{**known, **told})
+        ray_executor, "TaskRequest", lambda **known: TaskRequest(**{**known, **message})
     )
     (line,) = there(tmp_path, code=2).stderr.splitlines()
     assert line.startswith("error: node ")
-    assert said in line
+    assert printed in line
     assert not list((tmp_path / "cache").glob("*/*/meta.json"))
     assert not list((tmp_path / "cache").glob(".cluster-*"))
 
@@ -144,8 +144,8 @@ def test_records_equal_those_of_one_process(tmp_path: Path, there: Callable[...,
     there(tmp_path / "there", **CHOICES)
     assert set(outcomes_of(tmp_path / "there" / "run")) == {"done"}
     assert comparable(tmp_path / "there" / "run") == comparable(here(tmp_path / "here", **CHOICES))
-    said = there(tmp_path / "there", **CHOICES).stderr
-    assert "stages were in the cache" in said
+    printed = there(tmp_path / "there", **CHOICES).stderr
+    assert "stages were in the cache" in printed
 
 
 def test_parts_on_workers_give_same_records(tmp_path: Path, there: Callable[..., Any]) -> None:
@@ -175,9 +175,9 @@ def test_killed_worker_costs_one_part(tmp_path: Path, address: str) -> None:
     until(lambda: len(list(work.glob("gvr-*/work/checkpoint-*"))) == PARTS, process)
     last = {path.name: path.stat().st_mtime_ns for path in work.glob("gvr-*/work/checkpoint-*")}
     assert first.items() <= last.items()
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
+    _, printed = process.communicate(timeout=200)
+    assert process.returncode == 0, printed
+    warnings = [line for line in printed.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
     assert "explanations gvr, cases" in warnings[0]
     assert "its worker was lost" in warnings[0]
@@ -192,8 +192,8 @@ def test_recompute_and_damage_on_a_cluster(tmp_path: Path, there: Callable[..., 
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    said = there(tmp_path, "--recompute", "explanations").stderr
-    assert said.count("warning: encoder conv is damaged in ") == 1
+    printed = there(tmp_path, "--recompute", "explanations").stderr
+    assert printed.count("warning: encoder conv is damaged in ") == 1
     assert comparable(tmp_path / "run") == before
 
 
@@ -210,18 +210,22 @@ def test_killed_worker_resumes_from_checkpoint(tmp_path: Path, address: str) -> 
     until(lambda: list(home.glob("cache/generator/*/work/checkpoint-*.safetensors")), process)
     for worker in worker_of("generator wgan-gp"):
         os.kill(worker, signal.SIGKILL)
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    assert said.count("warning: ") == said.count("its worker was lost; it goes on in another") == 1
+    _, printed = process.communicate(timeout=200)
+    assert process.returncode == 0, printed
+    assert (
+        printed.count("warning: ")
+        == printed.count("its worker was lost; it goes on in another")
+        == 1
+    )
     assert comparable(home / "run") == comparable(here(tmp_path / "here", **LONG))
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"),
+    ("number", "code", "label"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_stopped_run_leaves_a_checkpoint(
-    tmp_path: Path, address: str, number: int, code: int, word: str
+    tmp_path: Path, address: str, number: int, code: int, label: str
 ) -> None:
     choices = {**LONG, "generator": "wgan-gp:iterations=3000,width=4,batch=8"}
     process = background(tmp_path, address, "--checkpoint-every", "5", **choices)
@@ -229,9 +233,9 @@ def test_stopped_run_leaves_a_checkpoint(
     (first,) = until(lambda: list(tmp_path.glob(saved)), process)
     until(lambda: any(path.name != first.name for path in tmp_path.glob(saved)), process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=100)
-    assert process.returncode == code, said
-    assert said.splitlines()[-1] == f"{word}; the same command goes on from here"
-    assert "Traceback" not in said
+    _, printed = process.communicate(timeout=100)
+    assert process.returncode == code, printed
+    assert printed.splitlines()[-1] == f"{label}; the same command goes on from here"
+    assert "Traceback" not in printed
     (last,) = tmp_path.glob(saved)
     assert int(last.name.split("-")[1]) > int(first.name.split("-")[1])

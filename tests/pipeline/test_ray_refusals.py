@@ -50,14 +50,14 @@ def test_address_without_executor_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("arguments", "message"),
     [("--executor=ray", "--executor ray needs ray: "), ("--ray-address=auto", "; add")],
 )
 def test_an_experiment_heeds_the_same_options(
-    tmp_path: Path, without_ray, given: str, told: str
+    tmp_path: Path, without_ray, arguments: str, message: str
 ) -> None:
     where = ["--cache-dir", f"{tmp_path}/cache", "--out", f"{tmp_path}/run"]
-    assert told in line_of(["experiments", "run", "labels", *where, given])
+    assert message in line_of(["experiments", "run", "labels", *where, arguments])
 
 
 def test_torchrun_and_ray_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

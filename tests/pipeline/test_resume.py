@@ -52,8 +52,8 @@ def run(cache: Path, out: Path, *, kill_in: str = "nothing 0") -> tuple[int, dic
         [sys.executable, "-c", DYING, *typed],
         capture_output=True, text=True, timeout=300, env={**os.environ, "KILL_IN": kill_in},
     )  # fmt: skip
-    said = [line.split() for line in done.stderr.splitlines() if line.startswith("starts ")]
-    return done.returncode, {kind: int(step) for _, kind, step in said}
+    printed = [line.split() for line in done.stderr.splitlines() if line.startswith("starts ")]
+    return done.returncode, {kind: int(step) for _, kind, step in printed}
 
 
 def comparable(out: Path) -> list[dict[str, Any]]:

@@ -85,11 +85,11 @@ def test_records_carry_the_explainer_role(home: Path) -> None:
 
 
 def test_every_explainer_has_every_metric(home: Path) -> None:
-    found: dict[str, set[str]] = {}
+    actual: dict[str, set[str]] = {}
     for r in records_of(home / "first"):
         if r["explainer"]:
-            found.setdefault(r["explainer"], set()).add(r["metric"])
-    assert list(found.values()) == [{metric.name for metric in METRICS}] * len(found)
+            actual.setdefault(r["explainer"], set()).add(r["metric"])
+    assert list(actual.values()) == [{metric.name for metric in METRICS}] * len(actual)
 
 
 def test_values_lie_where_their_metric_says(home: Path) -> None:
@@ -166,8 +166,8 @@ def test_seeds_and_heads_multiply_out(home: Path, again) -> None:
     heads = ["linear:steps=20", "mlp:steps=20"]
     run = again("--seed", "0", "--seed", "1", head=heads, explainer="edge")
     records = records_of(run)
-    found = {(r["head"], r["seed"]) for r in records}
-    assert found == {(head, seed) for head in ("linear", "mlp") for seed in (0, 1)}
+    actual = {(r["head"], r["seed"]) for r in records}
+    assert actual == {(head, seed) for head in ("linear", "mlp") for seed in (0, 1)}
     assert len(outcomes_of(run)["cached"]) == 8 + len(FAST)  # seed 0 with the linear head was there
     auroc = {(r["head"], r["seed"]): r["value"] for r in records if r["metric"] == "auroc"}
     assert len(set(auroc.values())) > 2
@@ -196,9 +196,9 @@ def test_other_cases_are_not_mixed(home: Path, cli) -> None:
 
 def test_every_score_is_printed_on_demand(home: Path, cli) -> None:
     brief = cli("report", home / "first").out
-    whole = cli("report", home / "first", "--all-metrics").out
-    assert len(whole) > len(brief)
-    assert "steps" in whole
+    complete = cli("report", home / "first", "--all-metrics").out
+    assert len(complete) > len(brief)
+    assert "steps" in complete
 
 
 def test_two_settings_are_two_rows(again) -> None:
@@ -326,13 +326,13 @@ def test_diverging_training_fails_with_its_step(again) -> None:
 def test_damaged_value_is_computed_again(cli, tmp_path: Path) -> None:
     assert cli(*command("--out", "run")).code == 0
     (weights,) = (tmp_path / "cache" / "head").glob("*/weights.safetensors")
-    whole = weights.read_bytes()
+    complete = weights.read_bytes()
     weights.write_bytes(b"damaged")
     done = cli(*command("--out", "run", explainer="edge"))
     assert done.code == 0
     (warning,) = (line for line in done.err.splitlines() if line.startswith("warning"))
     assert "head linear is damaged" in warning
-    assert weights.read_bytes() == whole
+    assert weights.read_bytes() == complete
 
 
 @pytest.mark.parametrize(

@@ -35,16 +35,16 @@ class Damaged(Squares):
             self.settings = Tolerant(skip=skip)
 
     def split(self, name: str) -> gvr.Split:
-        whole = super().split(name)
+        complete = super().split(name)
 
         def images(index: np.ndarray) -> np.ndarray:
-            ids = whole.sample_ids[index]
-            faults = {i: "it is empty" for i, one in enumerate(ids) if one in self.bad}
+            ids = complete.sample_ids[index]
+            faults = {i: "it is empty" for i, single in enumerate(ids) if single in self.bad}
             for i in faults:
                 raise gvr.DataError(f"cannot read the image /data/{ids[i]}: it is empty", faults)
-            return whole.images(index)
+            return complete.images(index)
 
-        return dataclasses.replace(whole, images=images)
+        return dataclasses.replace(complete, images=images)
 
 
 @pytest.fixture
@@ -89,12 +89,12 @@ def test_unreadable_split_is_refused(bank: Bank) -> None:
 
 def test_other_read_errors_are_passed_on(bank: Bank) -> None:
     dataset = Damaged(skip=0.5)
-    whole = dataset.split("train")
+    complete = dataset.split("train")
 
     def gone(index: np.ndarray) -> np.ndarray:
         raise gvr.DataError("the disk was taken out")
 
-    dataset.split = lambda name: dataclasses.replace(whole, images=gone)  # type: ignore[method-assign]
+    dataset.split = lambda name: dataclasses.replace(complete, images=gone)  # type: ignore[method-assign]
     with pytest.raises(gvr.DataError, match=r"^the disk was taken out$"):
         read(bank, dataset)
 
@@ -104,19 +104,19 @@ def test_other_read_errors_are_passed_on(bank: Bank) -> None:
 
 def test_few_skips_are_listed(bank: Bank) -> None:
     bad = ["train-0", "train-3", "train-47", "test-23"]
-    stage, said = read(bank, Damaged(*bad))
-    assert said.startswith("4 of 96 images cannot be read and are left out, the first is train-0")
+    stage, stderr = read(bank, Damaged(*bad))
+    assert stderr.startswith("4 of 96 images cannot be read and are left out, the first is train-0")
     folder = bank.stage_ctx(stage).cache.write_dir(stage)
     listed = json.loads((folder / "skipped.json").read_text())
-    assert [one["sample_id"] for one in listed] == bad
+    assert [single["sample_id"] for single in listed] == bad
     assert listed[3] == {"split": "test", "sample_id": "test-23", "reason": "it is empty"}
-    whole = Squares(BINARY)
+    complete = Squares(BINARY)
     for name, count in (("train", 45), ("validation", 24), ("test", 23)):
         names = ("images", "sample_ids", "patient_ids", "targets")
-        made = read_arrays(folder / "data.h5", *(f"{name}/{one}" for one in names))
-        images, ids, patients, targets = made.values()
+        built = read_arrays(folder / "data.h5", *(f"{name}/{single}" for single in names))
+        images, ids, patients, targets = built.values()
         assert len(images) == len(ids) == len(patients) == len(targets) == count
-        split = whole.split(name)
+        split = complete.split(name)
         rows = np.flatnonzero(~np.isin(split.sample_ids, bad))
         np.testing.assert_array_equal(ids, split.sample_ids[rows])
         np.testing.assert_array_equal(targets, split.targets[rows])
@@ -127,18 +127,18 @@ def test_cases_are_readable_images(bank: Bank) -> None:
     stage = bank.stage("data", component=Damaged("test-1", "test-3"))
     bank.compute(stage, compute_data)
     cases = bank.stage("cases", stage, component=stage.component)
-    made = bank.compute(cases, compute_cases)
-    found = read_arrays(made.out("cases.h5"))
-    assert found["sample_id"][0] == "test-5"  # of the odd ones, which have a square
-    with h5py.File(made.data(), "r") as file:
+    built = bank.compute(cases, compute_cases)
+    actual = read_arrays(built.out("cases.h5"))
+    assert actual["sample_id"][0] == "test-5"  # of the odd ones, which have a square
+    with h5py.File(built.data(), "r") as file:
         stored = file["test/sample_ids"].asstr()[()]
-        np.testing.assert_array_equal(stored[found["position"]], found["sample_id"])
-        np.testing.assert_array_equal(file["test/images"][()][found["position"]], found["image"])
+        np.testing.assert_array_equal(stored[actual["position"]], actual["sample_id"])
+        np.testing.assert_array_equal(file["test/images"][()][actual["position"]], actual["image"])
 
 
 def test_nothing_changes_without_skips(bank: Bank) -> None:
-    stage, said = read(bank, Damaged())
-    assert said == ""
+    stage, stderr = read(bank, Damaged())
+    assert stderr == ""
     folder = bank.stage_ctx(stage).cache.write_dir(stage)
     assert [path.name for path in folder.iterdir() if path.is_file()] == ["data.h5"]
     other, _ = read(Bank(bank.root / "other"), Squares(BINARY))
@@ -155,8 +155,8 @@ def test_broken_radiograph_is_left_out(bank: Bank, tmp_path: Path) -> None:
         Image.new("L", (8, 8), n).save(root / f"{n}.png")
     for n in (10, 20):
         (root / f"{n}.png").write_bytes(b"")
-    _, said = read(bank, Radiographs(Radiographs.Settings(size=8), root))
-    assert said.startswith("2 of 200 images cannot be read and are left out")
+    _, stderr = read(bank, Radiographs(Radiographs.Settings(size=8), root))
+    assert stderr.startswith("2 of 200 images cannot be read and are left out")
     (root / "30.png").write_bytes(b"")
     with pytest.raises(gvr.DataError, match=r"0\.01 of all 200 may be left out"):
         read(bank, Radiographs(Radiographs.Settings(size=8), root))

@@ -71,8 +71,8 @@ def with_maps(plain: TrainingSet, kind: str) -> TrainingSet:
 def learnt() -> Mapping[str, np.ndarray]:
     """Agreement (students, numbers of images) by the maps that the students were given."""
     plain, unseen = examples(), patches(300, seed=2)
-    given = {"none": plain} | {k: with_maps(plain, k) for k in ("true", "random")}
-    taught = {k: train_students(v, [20, 40], 0, gvr.Context(CPU)) for k, v in given.items()}
+    arguments = {"none": plain} | {k: with_maps(plain, k) for k in ("true", "random")}
+    taught = {k: train_students(v, [20, 40], 0, gvr.Context(CPU)) for k, v in arguments.items()}
     return {k: agreement(v, *unseen).mean(axis=2) for k, v in taught.items()}
 
 
@@ -137,9 +137,9 @@ def test_student_learns_from_its_images_only() -> None:
         return weights(train_students(plain, [10], 0, gvr.Context(CPU)))[:, 0]
 
     right = taught(None)
-    seen = torch.stack([(taught(i) != right).any(dim=1) for i in range(40)])
-    assert seen.sum(dim=0).tolist() == [10, 10]
-    assert not seen[:, 0].equal(seen[:, 1])
+    visited = torch.stack([(taught(i) != right).any(dim=1) for i in range(40)])
+    assert visited.sum(dim=0).tolist() == [10, 10]
+    assert not visited[:, 0].equal(visited[:, 1])
 
 
 @pytest.mark.usefixtures("hurried")
@@ -159,14 +159,14 @@ def test_resumed_students_end_the_same(tmp_path: Path) -> None:
         if done == 3:
             raise KilledError
 
-    whole = weights(train_students(examples(), [10, 20], 0, gvr.Context(CPU)))
-    kept = FileCheckpoints(tmp_path, 0)
+    complete = weights(train_students(examples(), [10, 20], 0, gvr.Context(CPU)))
+    stored = FileCheckpoints(tmp_path, 0)
     with pytest.raises(KilledError):
-        train_students(examples(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept, progress=kill))
-    assert kept.load()[0] == 3
+        train_students(examples(), [10, 20], 0, gvr.Context(CPU, checkpoints=stored, progress=kill))
+    assert stored.load()[0] == 3
     assert weights(
-        train_students(examples(), [10, 20], 0, gvr.Context(CPU, checkpoints=kept))
-    ).equal(whole)
+        train_students(examples(), [10, 20], 0, gvr.Context(CPU, checkpoints=stored))
+    ).equal(complete)
 
 
 def test_map_shares_ignore_the_sign() -> None:
@@ -213,8 +213,8 @@ def test_constant_images_give_finite_outputs() -> None:
     ],
 )
 def test_images_needed_from_the_curve(curve: list[float], needed: float) -> None:
-    found = images_needed([10, 20, 40], np.array(curve))
-    assert found == pytest.approx(needed, nan_ok=True)
+    actual = images_needed([10, 20, 40], np.array(curve))
+    assert actual == pytest.approx(needed, nan_ok=True)
 
 
 def test_training_set_is_balanced() -> None:
@@ -256,29 +256,29 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
 def test_constant_model_is_not_applicable(model: Make) -> None:
     stage_ctx = model("saliency")
     file = stage_ctx.file(stage_ctx.stage.input("head"), "decision.json")
-    found = read_json(file)
+    actual = read_json(file)
     try:
-        write_json(file, found | {"threshold": [1e9]})
+        write_json(file, actual | {"threshold": [1e9]})
         with pytest.raises(Unsupported, match="0 training images on one side"):
             compute_student_training_set(stage_ctx)
     finally:
-        write_json(file, found)
+        write_json(file, actual)
 
 
 def test_explainers_share_training_images(model: Make) -> None:
-    made = {}
+    built = {}
     for name in ("saliency", "edge", "labels only"):
         compute_student_training_set(model(name))
-        made[name] = read_arrays(model(name).out("student_training_set.h5"))
-    first = made["saliency"]
+        built[name] = read_arrays(model(name).out("student_training_set.h5"))
+    first = built["saliency"]
     n = len(first["position"])
     assert len(np.unique(first["position"])) == n >= 10
     assert first["label"].tolist() == [1, 0] * (n // 2)
-    for other in made.values():
+    for other in built.values():
         assert (other["position"] == first["position"]).all()
-    assert "attribution" not in made["labels only"]
+    assert "attribution" not in built["labels only"]
     assert first["attribution"].shape == (n, 32, 32)
-    assert not np.allclose(first["attribution"], made["edge"]["attribution"])
+    assert not np.allclose(first["attribution"], built["edge"]["attribution"])
 
 
 def test_labels_are_the_models_decisions(model: Make) -> None:
@@ -286,8 +286,8 @@ def test_labels_are_the_models_decisions(model: Make) -> None:
     net = students.load_model(stage_ctx)
     target = students.common_target(stage_ctx, len(stage_ctx.images("test")))
     with torch.no_grad():
-        asked = target.predicts_source(net(stage_ctx.images("test")[torch.arange(len(target))]))
-    assert (decisions(stage_ctx, "test") == asked.numpy()).all()
+        calls = target.predicts_source(net(stage_ctx.images("test")[torch.arange(len(target))]))
+    assert (decisions(stage_ctx, "test") == calls.numpy()).all()
 
 
 @pytest.mark.usefixtures("hurried")
@@ -298,11 +298,11 @@ def test_students_are_asked_about_unseen_images(model: Make) -> None:
     stage = Stage("student", "edge", "1", {}, inputs, stage_ctx.stage.seed)
     student = dataclasses.replace(stage_ctx, stage=stage)
     compute_student(student)
-    found = read_arrays(student.out("agreement.h5"))
+    actual = read_arrays(student.out("agreement.h5"))
     taught = len(read_arrays(stage_ctx.out("student_training_set.h5"))["label"])
-    assert found["n"].tolist() == [n for n in (10, 20, 40, 80, 160, 320) if n <= taught]
+    assert actual["n"].tolist() == [n for n in (10, 20, 40, 80, 160, 320) if n <= taught]
     side = decisions(stage_ctx, "test")
     unseen = 2 * min((side == 1).sum(), (side == 0).sum())
-    assert found["agreement"].shape == (2, len(found["n"]), unseen)
-    assert found["agreement"].dtype == bool
-    assert found["needed"].shape == (2,)
+    assert actual["agreement"].shape == (2, len(actual["n"]), unseen)
+    assert actual["agreement"].dtype == bool
+    assert actual["needed"].shape == (2,)

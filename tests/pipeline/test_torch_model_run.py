@@ -51,7 +51,7 @@ HEAD = "torch-model:cnn_of_digits:network"
 
 
 @pytest.mark.parametrize(
-    ("head", "said"),
+    ("head", "stderr"),
     [
         (HEAD, "has 10 outputs and the task has 1 (BNP); select them in this order, e.g. "
                "outputs=0"),
@@ -65,10 +65,10 @@ HEAD = "torch-model:cnn_of_digits:network"
     ],
 )  # fmt: skip
 def test_unfit_head_is_refused_before_training(
-    cli, module, tmp_path: Path, head: str, said: str
+    cli, module, tmp_path: Path, head: str, stderr: str
 ) -> None:
     fault = cli(*command(head=head)).fault
-    assert said in fault
+    assert stderr in fault
     assert not list((tmp_path / "cache").glob("generator/*"))
 
 

@@ -19,18 +19,18 @@ def test_other_image_sizes_are_refused() -> None:
 
 
 def test_only_generator_and_encoder_are_pretrained() -> None:
-    (one,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
+    (single,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
     (alone,) = plan_of(installed()).combinations
-    assert one.data.key == alone.data.key
-    for stage in (one.generator_stage, one.encoder_stage):
+    assert single.data.key == alone.data.key
+    for stage in (single.generator_stage, single.encoder_stage):
         assert stage.input("data").settings["institution"] == "b"
-    for stage in (one.head_stage.input("latents"), one.prediction, one.cases):
-        assert stage.input("data").key == one.data.key
+    for stage in (single.head_stage.input("latents"), single.prediction, single.cases):
+        assert stage.input("data").key == single.data.key
 
 
 def test_label_names_the_pretraining_data() -> None:
-    (one,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
-    assert one.generator == "wgan-gp on phantom"
+    (single,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
+    assert single.generator == "wgan-gp on phantom"
     (same,) = plan_of(
         installed(), pretraining_dataset="phantom:size=32,train=64,validation=16,test=32"
     ).combinations
@@ -45,6 +45,6 @@ def test_generator_is_shared_by_data_sets() -> None:
 
 
 def test_supervised_encoder_uses_labelled_data() -> None:
-    (one,) = plan_of(installed(), pretraining_dataset=OTHER, encoder="supervised").combinations
-    assert one.encoder_stage.input("data").key == one.data.key
-    assert one.generator_stage.input("data").key != one.data.key
+    (single,) = plan_of(installed(), pretraining_dataset=OTHER, encoder="supervised").combinations
+    assert single.encoder_stage.input("data").key == single.data.key
+    assert single.generator_stage.input("data").key != single.data.key
