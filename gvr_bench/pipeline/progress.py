@@ -33,7 +33,7 @@ class TaskProgress:
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[detail]}", style="dim"),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
             TimeElapsedColumn(),
             TextColumn("ETA", style="dim"),
             TimeRemainingColumn(),

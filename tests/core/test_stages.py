@@ -14,6 +14,7 @@ from tiny import Packages, plan_of
 
 from gvr_bench.core.errors import DataError, PluginError, UsageError
 from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.registry.registry import Registry
 
 EXPLAINED = {"explanations", "perturbed_explanations", "scores"}
@@ -148,6 +149,13 @@ def test_inputs_come_before_what_needs_them(registry: Registry) -> None:
     for stage in plan_of(registry, {"seeds": [0, 1]}, explainer=["all"]).stages:
         assert {needed.key for needed in stage.inputs.values()} <= seen
         seen.add(stage.key)
+
+
+def test_stages_have_the_declared_inputs(registry: Registry) -> None:
+    stages = plan_of(registry, {"metrics": ["all"]}).stages
+    assert {stage.kind for stage in stages} == STEPS.keys()
+    for stage in stages:
+        assert set(STEPS[stage.kind].inputs) <= stage.inputs.keys(), stage
 
 
 def test_only_chosen_groups_are_planned(registry: Registry) -> None:
