@@ -9,12 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tiny import FAST, Packages, command, outcomes_of, records_of
 from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
+from gvr_bench.config.spec import build_spec
+from gvr_bench.core.interrupts import Stop
 from gvr_bench.metrics import GROUPS
 from gvr_bench.metrics import METRICS as EVERY
+from gvr_bench.pipeline.run import RunRequest, run_request
 from gvr_bench.registry.registry import installed
 from gvr_bench.results.records import Record
 
@@ -98,6 +102,17 @@ def test_values_lie_where_their_metric_says(home: Path) -> None:
         if r["value"] is not None:
             low, high = limits.get(r["metric"], (0, math.inf))
             assert low <= r["value"] <= high, r
+
+
+def test_request_gives_folder_without_page(home: Path, tmp_path: Path) -> None:
+    spec = build_spec(home / "first" / "spec.toml", {}, {})
+    request = RunRequest(spec, tmp_path / "run", home / "cache", device="cpu")
+    result = run_request(request, Stop(), Console(quiet=True))
+    assert result is not None
+    assert (result.folder, result.failed) == (tmp_path / "run", False)
+    assert {outcome.status for outcome in result.outcomes.values()} == {"cached"}
+    assert (result.folder / "records.jsonl").exists()
+    assert not (result.folder / "index.html").exists()
 
 
 def test_second_run_computes_nothing(home: Path, again) -> None:
