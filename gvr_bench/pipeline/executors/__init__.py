@@ -1,1 +1,1 @@
-"""Who computes the stages of a run: this process, or the workers of a Ray cluster."""
+"""Executors of stages: this process, or the workers of a Ray cluster."""

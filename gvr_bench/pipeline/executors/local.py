@@ -1,4 +1,4 @@
-"""What computes the stages that a run has ready, and the one that does it here."""
+"""What an executor of stages does, and the one that works in this process."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Executor(Protocol):
         """Whether another stage may be started."""
 
     def start(self, stage: Stage) -> None:
-        """Take a stage on. Raises `UsageError` where that cannot be."""
+        """Take a stage on. Raises `UsageError`."""
 
     def next(self, display: Display) -> tuple[Stage, Outcome]:
-        """Wait for a started stage to end, and return how; one that raises no longer runs.
+        """Wait for a started stage to end, and return its outcome; one that raises has ended.
 
         Raises what `Worker.compute` does.
         """
