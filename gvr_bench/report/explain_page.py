@@ -146,7 +146,6 @@ def _page(folder: Path, explained: ExplainedImages, c: Combination) -> str:
         absent=absent(c),
         galleries=[_warned(g, explained) for g in galleries([c], RunValues()) if len(c)],
         maps=[_noted(m, explained) for m in maps(read_cases(folder, _ROWS), _ROWS) if len(c)],
-        beside=[],
     )
 
 
@@ -154,7 +153,7 @@ def _warned(gallery: Gallery, explained: ExplainedImages) -> Gallery:
     """A gallery whose cases say which images are unlike those of the run."""
     cases = [
         replace(case, label="", note=note)
-        for case, note in zip(gallery.view.cases, _warnings(explained), strict=True)
+        for case, note in zip(gallery.view.cases, _warnings(explained), strict=False)
     ]
     view = replace(gallery.view, cases=tuple(cases))
     return replace(gallery, view=view)

@@ -13,7 +13,6 @@ from gvr_bench.report.cases.example_case import first_case
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.cases.side_by_side import side_by_side
 from gvr_bench.report.data import Loaded, load_all
 from gvr_bench.report.metric_info import in_order
 from gvr_bench.report.page import Section, make_page, seeds_of
@@ -28,7 +27,7 @@ from gvr_bench.report.scores.cautions import cautions
 from gvr_bench.report.scores.findings import headlines
 from gvr_bench.report.scores.tables import Table
 
-MOST_CASES = 24
+MAX_ROWS = 24
 """Rows of the tables of pictures of all models, about."""
 
 _SCOREBOARD = Section("scoreboard.html.j2", "scoreboard", "Scoreboard")
@@ -38,7 +37,6 @@ _SCORES = Section("metrics.html.j2", "scores", "Scores")
 _OF_ONE = (
     Section("overview.html.j2", "overview", "Overview"),
     _SCOREBOARD,
-    Section("side_by_side.html.j2", "beside", "Side by side"),
     Section("maps.html.j2", "maps", "Maps"),
     Section("cases.html.j2", "cases", "Cases"),
     Section("models.html.j2", "models", "Models"),
@@ -81,7 +79,7 @@ def render(folder: Path, loaded: Loaded | None = None) -> str:
     loaded = loaded or load_all([folder])
     (run,), models, boards = loaded.runs, loaded.models, loaded.boards
     combinations = read_cases(folder)
-    rows = max(3, min(12, MOST_CASES // max(1, len(combinations))))
+    rows = max(3, min(12, MAX_ROWS // max(1, len(combinations))))
     return make_page(
         "index.html.j2",
         _OF_ONE,
@@ -103,7 +101,6 @@ def render(folder: Path, loaded: Loaded | None = None) -> str:
         first=first_case(combinations, boards),
         model_views=model_views(combinations, run.records),
         galleries=galleries(combinations, run.values),
-        beside=side_by_side(combinations, rows),
         maps=maps(combinations, rows),
         training=training_pictures(combinations),
         tradeoffs=tradeoff_pictures(boards),

@@ -117,6 +117,7 @@ def environment() -> jinja2.Environment:
         "places": text.places,
         "reasons": reasons,
         "word": text.word,
+        "zip": lambda *lists: list(zip(*lists, strict=True)),
     }
     return templates
 

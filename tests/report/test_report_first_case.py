@@ -29,15 +29,15 @@ def test_a_run_without_maps_has_no_picture(make_run: Make) -> None:
 def test_a_run_in_which_the_model_sees_no_finding_has_no_picture(make_run: Make) -> None:
     folder = make_run(n=2, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
-        file["0/asked"] = np.zeros(2, bool)
+        file["0/predicts_source"] = np.zeros(2, bool)
     assert drawn(folder) is None
 
 
 def test_the_first_case_that_the_model_sees_is_shown_however_it_came_out(make_run: Make) -> None:
     folder = make_run(n=3, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
-        file["0/asked"] = np.array([False, True, True])
-        file["0/explainers/gvr/found"][1] = False
+        file["0/predicts_source"] = np.array([False, True, True])
+        file["0/explainers/gvr/success"][1] = False
     found = drawn(folder)
     assert found is not None
     assert found.title == "test-0001"

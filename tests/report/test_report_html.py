@@ -23,7 +23,7 @@ from made_up_run import (
 
 from gvr_bench.metrics import DECLARED
 from gvr_bench.report.formatting import sentence
-from gvr_bench.report.html import render, write_html, write_shared_html
+from gvr_bench.report.html import render, write_shared_html
 
 Make = Callable[..., Path]
 
@@ -146,7 +146,7 @@ def test_every_picture_has_an_alternative_text(page: Page) -> None:
     images = page.all("img")
     assert len(images) > 12 * (1 + 2 * 6)  # those of the maps alone
     assert all(image["alt"] for image in images)
-    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
+    assert all((image["src"] or "").startswith("data:image/") for image in images)
 
 
 def test_what_scrolls_can_be_reached_with_the_keyboard(page: Page) -> None:
@@ -173,14 +173,7 @@ def test_a_case_tells_what_happened_or_why_nothing_did(page: Page) -> None:
     text = words(page.shown)
     assert re.search(r"[\d,]+ ng/L → [\d.]+ ng/L, re-encoded [\d.]+ ng/L · \d+ steps", text)
     assert text.count("500 steps · not found: 500 steps were not enough: raise steps or lr") == 2
-    assert "The explainers were asked what brings BNP below 100 ng/L." in text
-
-
-def test_only_the_first_dozen_of_many_cases_is_shown_and_the_page_says_so(make_run: Make) -> None:
-    folder = make_run(n=100, size=64)
-    path = write_html(folder)
-    assert "the first 12 cases of 100, not chosen by outcome" in path.read_text(encoding="utf-8")
-    assert path.stat().st_size < 15e6
+    assert "what would bring the predicted BNP below 100 ng/L?" in text
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -205,7 +198,7 @@ def test_classes_are_named_in_a_task_of_classes(make_run: Make) -> None:
         file["0/label"][:] = 1
         file["0/prediction"][:] = 0.93
     text = words(Page(render(folder)).shown)
-    assert "were asked what turns nine into four." in text
+    assert "what would turn nine into four?" in text
     assert "label nine prediction nine: 0.93" in text
 
 

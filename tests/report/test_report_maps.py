@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from made_up_run import write_cases
-from test_report_html import Page, words
+from test_report_html import Page
 from test_report_pictures import pixels
 
 from gvr_bench.report.cases import pictures
@@ -41,14 +40,14 @@ def keep(folder: Path, *names: str) -> None:
             del file[f"0/explainers/{name}"]
 
 
-def test_a_run_without_cases_has_no_table_of_maps(make_run: Make) -> None:
+def test_run_without_cases_has_no_table(make_run: Make) -> None:
     folder = make_run()
     (folder / "cases.h5").unlink()
     assert views(folder) == []
     assert 'id="maps"' not in render(folder)
 
 
-def test_two_explainers_and_controls_are_left_to_the_cases(small: Path) -> None:
+def test_two_explainers_have_no_table(small: Path) -> None:
     keep(small, "gvr", "saliency", "random", "edge", "intensity")
     assert views(small) == []
     page = Page(render(small))
@@ -56,14 +55,14 @@ def test_two_explainers_and_controls_are_left_to_the_cases(small: Path) -> None:
     assert "#maps" not in {attrs.get("href") for _, attrs in page.tags}
 
 
-def test_an_explainer_that_failed_is_named_with_its_reason_and_has_no_column(small: Path) -> None:
+def test_failed_explainer_is_named_without_column(small: Path) -> None:
     (view,) = views(small)
     assert [column.name for column in view.columns[1:]] == NAMES
     assert view.absent == ("lime: failed: captum is not installed",)
     assert "lime: failed: captum is not installed" in table_of(render(small))
 
 
-def test_counterfactuals_come_first_and_maps_in_the_order_asked_for(small: Path) -> None:
+def test_counterfactuals_come_first(small: Path) -> None:
     order = ["saliency", "gvr", "random", "occlusion", "integrated_gradients"]
     with h5py.File(small / "cases.h5", "a") as file:
         file.move("0/explainers", "0/old")
@@ -75,7 +74,7 @@ def test_counterfactuals_come_first_and_maps_in_the_order_asked_for(small: Path)
     assert [column.name for column in view.columns[1:]] == shown
 
 
-def test_a_case_is_one_row_with_each_map_alone_and_over_the_image(small: Path) -> None:
+def test_cell_holds_map_alone_and_overlaid(small: Path) -> None:
     with h5py.File(small / "cases.h5") as file:
         attribution, image = file["0/explainers/occlusion/attribution"][:], file["0/input"][1]
     scale = pictures.symmetric_scale(attribution)
@@ -83,12 +82,12 @@ def test_a_case_is_one_row_with_each_map_alone_and_over_the_image(small: Path) -
     assert len(view.rows) == 3
     assert {len(row.cells) for row in view.rows} == {len(view.columns)}
     alone, over = view.rows[1].cells[1 + NAMES.index("occlusion")]
-    assert alone.source == pictures.difference(attribution[1], scale, 128)
-    assert over.source == pictures.overlay(image, attribution[1], scale, 128)
+    assert alone.source == pictures.difference(attribution[1], scale, 8, 80)
+    assert over.source == pictures.overlay(image, attribution[1], scale, 8, 80)
     assert view.columns[1 + NAMES.index("occlusion")].scale == f"{scale:.2g}"
 
 
-def test_full_colour_is_the_same_in_all_rows_of_a_column(small: Path) -> None:
+def test_rows_of_a_column_share_a_scale(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
         attribution = np.zeros((3, 8, 8), np.float32)
         attribution[0], attribution[1], attribution[2, 0] = 4.0, -2.0, 4.0
@@ -98,13 +97,13 @@ def test_full_colour_is_the_same_in_all_rows_of_a_column(small: Path) -> None:
     assert view.columns[column].scale == "4"
     full, half, part = (pixels(row.cells[column][0].source, "RGBA") for row in view.rows)
     assert (full[..., 2] > full[..., 0]).all()
-    assert (full[..., 3] == 255).all()
+    assert (full[..., 3] >= 250).all()
     assert (half[..., 0] > half[..., 2]).all()
     assert 0 < half[..., 3].max() < 255
-    assert (part[1:, :, 3] == 0).all()
+    assert (part[1:, :, 3] < 8).all()
 
 
-def test_changes_of_intensity_share_the_scale_of_the_true_change(small: Path) -> None:
+def test_changes_share_the_true_scale(small: Path) -> None:
     with h5py.File(small / "cases.h5") as file:
         scale = pictures.symmetric_scale(file["0/true_change"][:])
     truth, gvr, *_ = views(small)[0].columns
@@ -112,7 +111,7 @@ def test_changes_of_intensity_share_the_scale_of_the_true_change(small: Path) ->
     assert truth.scale == gvr.scale == f"{scale:.2g}"
 
 
-def test_without_a_known_truth_there_is_no_column_for_it(small: Path) -> None:
+def test_unknown_truth_has_no_column(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
         del file["0/true_change"], file["0/mask"]
     (view,) = views(small)
@@ -121,7 +120,7 @@ def test_without_a_known_truth_there_is_no_column_for_it(small: Path) -> None:
     assert "true change" not in table_of(render(small)).partition("<tbody>")[0]
 
 
-def test_an_outline_alone_has_no_picture_without_the_image(small: Path) -> None:
+def test_outline_has_no_picture_alone(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
         del file["0/true_change"]
         file["0/mask"][1] = False
@@ -130,24 +129,24 @@ def test_an_outline_alone_has_no_picture_without_the_image(small: Path) -> None:
     assert [len(row.cells[0]) for row in view.rows] == [1, 0, 1]
 
 
-def test_a_case_that_the_model_does_not_see_says_so(small: Path) -> None:
+def test_unseen_case_has_a_note(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
-        file["0/asked"] = np.array([True, False, True])
+        file["0/predicts_source"] = np.array([True, False, True])
     notes = [row.note for row in views(small)[0].rows]
     assert notes[0] == notes[2] == ""
-    assert "the model does not see this finding" in notes[1]
-    assert "the model does not see this finding" in table_of(render(small))
+    assert "the model does not predict this output" in notes[1]
+    assert "the model does not predict this output" in table_of(render(small))
 
 
-def test_heat_without_finite_numbers_is_blank(small: Path) -> None:
+def test_map_without_finite_values_is_blank(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
         file["0/explainers/saliency/attribution"][:] = np.nan
     (view,) = views(small)
     alone, _ = view.rows[0].cells[1 + NAMES.index("saliency")]
-    assert (pixels(alone.source, "RGBA")[..., 3] == 0).all()
+    assert (pixels(alone.source, "RGBA")[..., 3] < 8).all()
 
 
-def test_every_picture_says_whose_map_it_is_and_whether_it_is_alone(small: Path) -> None:
+def test_alternative_texts_name_the_map(small: Path) -> None:
     images = Page(table_of(render(small))).all("img")
     assert len(images) == 3 * (1 + 2 * 6)
     words_ = [image["alt"] or "" for image in images]
@@ -156,24 +155,7 @@ def test_every_picture_says_whose_map_it_is_and_whether_it_is_alone(small: Path)
     assert "Map of saliency over image test-0001" in words_
 
 
-def test_the_table_scrolls_in_a_box_that_the_keyboard_reaches_and_rows_have_headers(
-    small: Path,
-) -> None:
-    page = table_of(render(small))
-    (box,) = re.findall(r'<div ([^>]*)>\s*<table class="beside maps">', page)
-    assert all(part in box for part in ('class="scroll"', 'tabindex="0"', 'role="group"'))
-    assert page.count('<th scope="row">') == 3
-    assert page.count('<th scope="col">') == 7
-
-
-def test_the_intro_says_which_cases_and_what_the_numbers_are(make_run: Make) -> None:
-    text = words(Page(table_of(render(make_run(n=30, size=8)))).shown)
-    assert "These are the first 12 cases of 30, not chosen by outcome." in text
-    assert "The number by each name is the value in full colour" in text
-    assert re.search(r"gvr full colour at ±0\.\d+", text)
-
-
-def test_each_model_has_a_table_under_its_own_name(small: Path, tmp_path: Path) -> None:
+def test_each_model_has_its_table(small: Path, tmp_path: Path) -> None:
     write_cases(tmp_path / "other.h5", n=3, size=8, head="mlp")
     with h5py.File(small / "cases.h5", "a") as file, h5py.File(tmp_path / "other.h5") as other:
         other.copy("0", file, "1")
@@ -188,7 +170,7 @@ def test_each_model_has_a_table_under_its_own_name(small: Path, tmp_path: Path) 
     assert {label for names in labels for label in (names or "").split()} <= set(ids)
 
 
-def test_maps_have_the_colours_of_all_cases_and_not_of_those_shown(make_run: Make) -> None:
+def test_scale_covers_all_cases(make_run: Make) -> None:
     folder = make_run(n=6, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/explainers/saliency/attribution"][-1] = 100.0

@@ -11,14 +11,14 @@ from gvr_bench.report.cases import pictures
 
 
 def pixels(uri: str, mode: str = "RGB") -> np.ndarray:
-    data = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+    data = base64.b64decode(uri.partition("base64,")[2])
     return np.asarray(Image.open(io.BytesIO(data)).convert(mode)).astype(int)
 
 
 GREY = np.full((1, 4, 4), 128, np.uint8)
 
 
-def test_added_density_is_purple_removed_is_orange_and_none_stays_grey() -> None:
+def test_colours_follow_the_sign() -> None:
     attribution = np.zeros((4, 4), np.float32)
     attribution[0, 0], attribution[3, 3] = 2.0, -2.0
     shown = pixels(pictures.overlay(GREY, attribution, 2.0, 192))
@@ -29,14 +29,14 @@ def test_added_density_is_purple_removed_is_orange_and_none_stays_grey() -> None
     assert shown[1, 1].tolist() == [128, 128, 128]
 
 
-def test_stronger_heat_is_more_opaque() -> None:
+def test_stronger_values_are_more_opaque() -> None:
     attribution = np.array([[0, 0.25, 0.5, 1.0]] * 4, np.float32)
     shown = pixels(pictures.overlay(GREY, attribution, 1.0, 192))
     blue = shown[0, :, 2]
     assert (np.diff(blue) > 0).all()
 
 
-def test_beyond_the_scale_colour_is_full_not_wrapped_around() -> None:
+def test_colour_saturates_beyond_the_scale() -> None:
     change = np.array([[1.0, 5.0], [-1.0, -5.0]], np.float32)
     shown = pixels(pictures.difference(change, 1.0, 192), "RGBA")
     assert shown[0, 0].tolist() == shown[0, 1].tolist()
@@ -44,13 +44,13 @@ def test_beyond_the_scale_colour_is_full_not_wrapped_around() -> None:
     assert shown[0, 0, 3] == shown[1, 0, 3] == 255
 
 
-def test_an_unchanged_pixel_of_a_difference_is_transparent() -> None:
+def test_unchanged_pixels_are_transparent() -> None:
     change = np.array([[0.0, 1.0], [0.0, -0.5]], np.float32)
     shown = pixels(pictures.difference(change, 1.0, 192), "RGBA")
-    assert shown[..., 3].tolist() == [[0, 255], [0, pytest.approx(255 * (64 / 127) ** 0.8, abs=1)]]
+    assert shown[..., 3].tolist() == [[0, 255], [0, pytest.approx(255 * 0.5**0.8, abs=1)]]
 
 
-def test_an_outline_follows_the_border_of_the_mask_only() -> None:
+def test_outline_follows_the_mask_border() -> None:
     mask = np.zeros((6, 6), bool)
     mask[1:5, 1:5] = True
     shown = pixels(pictures.outlined(np.zeros((1, 6, 6), np.uint8), None, mask, 1.0, 192))
@@ -61,18 +61,18 @@ def test_an_outline_follows_the_border_of_the_mask_only() -> None:
     assert (shown.any(axis=2) == border).all()
 
 
-def test_one_hot_pixel_does_not_set_the_scale_of_a_map() -> None:
+def test_outliers_do_not_set_the_scale() -> None:
     attribution = np.linspace(-1, 1, 10_000, dtype=np.float32)
     attribution[0] = 1000
     assert pictures.symmetric_scale(attribution) == pytest.approx(0.995, abs=0.001)
 
 
 @pytest.mark.parametrize("empty", [np.zeros(4), np.full(4, np.nan), np.zeros(0)])
-def test_an_empty_map_has_a_scale(empty: np.ndarray) -> None:
+def test_empty_map_has_a_scale(empty: np.ndarray) -> None:
     assert pictures.symmetric_scale(empty.astype(np.float32)) == 1.0
 
 
-def test_a_small_image_is_kept_pixel_by_pixel_and_a_larger_one_enlarged() -> None:
+def test_only_larger_images_are_resized() -> None:
     small = np.arange(28 * 28, dtype=np.uint8).reshape(1, 28, 28)
     assert (pixels(pictures.plain(small, 192), "L") == small[0]).all()
     assert pixels(pictures.plain(np.zeros((1, 64, 64), np.uint8), 192)).shape == (192, 192, 3)

@@ -1,10 +1,10 @@
-"""What the script of a page needs to draw, filter and sort cases, as JSON beside their sheets."""
+"""The gallery of a page: the first cases of each model, with pictures, filters and a sort order."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,15 @@ from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.metrics import DECLARED
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
-from gvr_bench.report.cases.sprites import CheckReport, Encoding, Layers, frames, layers_of, sheets
 from gvr_bench.report.cases.views import (
     CombinationView,
+    Tile,
+    amount,
     change_scale,
     heat_scale,
     moving,
     outcome,
+    reconstruction_change,
     shown,
     truth_of,
     view,
@@ -30,152 +32,227 @@ from gvr_bench.report.cases.views import (
 from gvr_bench.report.metric_info import entry, is_control, per_case
 from gvr_bench.results.case_scores import RunValues
 
+MAX_CASES = 100
+"""Cases of one page; `gvr-bench export` writes the pictures of all."""
+
+_EDGE = 128  # pixels of the largest picture
+_QUALITY, _QUALITY_OF_CHANGE = 75, 50  # of WebP; changes are transparent, which takes more bytes
 _CONVINCED = "oracle_validity"
-_TOLD_ALREADY = frozenset({"steps", "validity"})  # beside the pictures and as the outcome
+_SHOWN_BESIDE = frozenset({"steps", "optimizer_steps", "validity"})  # with the case already
+_OUTCOMES = {
+    "found": "found",
+    "lost": "not found",
+    "unseen": "not seen by the model",
+    "convinced": "oracle convinced",
+    "unconvinced": "oracle not convinced",
+    "abstains": "oracle abstains",
+}
 
 Scores = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """The cases of one model in words, and what their pictures are drawn from.
+class Frame:
+    """A recorded moment of the search, with the step and the prediction there."""
 
-    `sheets` are base64, one per case; `reduced` says how pictures lost detail, or nothing; `moves`
-    whether any can be followed on its way to the counterfactual.
-    """
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """What one explainer did to reach its counterfactual; the last frame is the counterfactual."""
+
+    explainer: str
+    rationale: Tile
+    frames: tuple[Frame, ...]
+    change: Tile
+
+
+@dataclass(frozen=True)
+class CasePictures:
+    """The pictures of one case: what is known of it, searches by explainer, and maps."""
+
+    known: tuple[Tile, ...]
+    searches: Mapping[str, Search]
+    maps: tuple[Tile, ...]
+    controls: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The cases of one model. `data` is JSON that the script filters and sorts by."""
 
     view: CombinationView
+    pictures: tuple[CasePictures, ...]
     data: Markup
-    sheets: tuple[str, ...]
-    reduced: str
-    moves: bool
+    crisp: bool
+    outputs: tuple[str, ...]
+    outcomes: Mapping[str, str]
+    sorts: tuple[str, ...]
+
+    @property
+    def moves(self) -> bool:
+        """Whether a search can be followed."""
+        return any(len(s.frames) > 1 for p in self.pictures for s in p.searches.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Explainers in the order of the pictures, without those that failed."""
+        first = self.pictures[0]
+        return [*first.searches, *(tile.caption for tile in (*first.maps, *first.controls))]
 
 
 def galleries(combinations: Sequence[Combination], values: RunValues) -> list[Gallery]:
-    """Draw all cases of all models within one budget of bytes."""
-    every = [layers_of(c) for c in combinations if len(c)]
-    encoding, drawn = sheets(every)
-    parts = iter(zip(every, drawn, strict=True))
-    return [
-        _gallery(c, *next(parts), encoding, values)
-        if len(c)
-        else Gallery(view(c), Markup("{}"), (), "", moves=False)
-        for c in combinations
-    ]
+    """Draw the cases of all models: `MAX_CASES` of one page, shared out evenly."""
+    each = max(1, MAX_CASES // max(1, sum(len(c) > 0 for c in combinations)))
+    return [_gallery(c, min(len(c), each), values) for c in combinations]
 
 
-def _gallery(
-    c: Combination,
-    layers: Layers,
-    drawn: Sequence[CheckReport],
-    encoding: Encoding,
-    values: RunValues,
-) -> Gallery:
+def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
     scores = _scores(c, values)
-    data = {
-        **_form(drawn[0], encoding),
-        "channels": c.input.shape[1],
-        "crisp": pictures.is_crisp(c.size),
-        "palette": pictures.palette(),
-        "places": layers.places,
-        "reach": layers.reach,
-        "scale": change_scale(c),
-        "unit": c.unit if c.kind == "regression" else None,
-        "metrics": _titles(scores.values()),
-        "cases": _cases(c),
-        "explainers": [_explainer(c, e, scores.get(e.name, {})) for e in shown(c)],
-    }
+    outcomes = {e.name: [_outcomes(c, e, i, scores) for i in range(k)] for e in moving(c)}
+    sorts = dict(_sorts(c, k, scores))
+    present = {key for cases in outcomes.values() for keys in cases for key in keys}
+    if present:
+        present |= {"found", "lost"}
+    if present & {"convinced", "unconvinced"}:
+        present |= {"convinced", "unconvinced"}
+    outputs = [_output(c, i) for i in range(k)]
+    data = {"names": c.sample_id[:k], "outputs": outputs, "outcomes": outcomes, "sorts": sorts}
     return Gallery(
-        view=view(c),
+        view=view(c, k),
+        pictures=tuple(_pictures(c, i) for i in range(k)),
         data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),
-        sheets=tuple(sheet.text for sheet in drawn),
-        reduced=_reduced(encoding),
-        moves=any(e.path is not None for e in moving(c)),
+        crisp=pictures.is_crisp(c.size),
+        outputs=tuple(dict.fromkeys(outputs)),
+        outcomes={key: title for key, title in _OUTCOMES.items() if key in present},
+        sorts=tuple(sorts),
     )
 
 
-def _form(sheet: CheckReport, encoding: Encoding) -> dict[str, Any]:
-    """How a sheet is read: all sheets of a model are alike."""
-    return {
-        "type": encoding.type,
-        "exact": encoding.exact,
-        "columns": sheet.columns,
-        "width": sheet.width,
-        "height": sheet.height,
-        "cell": sheet.cell,
-    }
+def _pictures(c: Combination, i: int) -> CasePictures:
+    maps = [e for e in shown(c) if e.counterfactual is None]
+    return CasePictures(
+        known=tuple(_known(c, i)),
+        searches={e.name: _search(c, e, i) for e in moving(c)},
+        maps=tuple(_map(c, e, i) for e in maps if not is_control(e.name)),
+        controls=tuple(_map(c, e, i) for e in maps if is_control(e.name)),
+    )
 
 
-def _cases(c: Combination) -> dict[str, Any]:
-    """Columns of k values each."""
-    found = [_finding(c, i) for i in range(len(c))]
-    return {
-        "name": c.sample_id,
-        "finding": found if len(set(found)) > 1 else None,
-        "truth": [truth_of(c, i) for i in range(len(c))],
-        "label": _numbers(c.label),
-        "prediction": None if c.prediction is None else _numbers(c.prediction),
-        "oracle": None if c.oracle is None else _numbers(c.oracle),
-    }
+def _edge(c: Combination) -> int:
+    """Pictures are never larger than the images themselves: the browser enlarges them."""
+    return min(_EDGE, c.size)
 
 
-def _finding(c: Combination, i: int) -> str:
+def _known(c: Combination, i: int) -> Iterator[Tile]:
+    """Input, reconstruction, and what is known to be true."""
+    name, edge = c.sample_id[i], _edge(c)
+    yield Tile(pictures.plain(c.input[i], edge, _QUALITY), f"Input image {name}", "input")
+    if c.reconstruction is not None:
+        source = pictures.plain(c.reconstruction[i], edge, _QUALITY)
+        yield Tile(source, f"Reconstruction of image {name}", "reconstruction")
+    truth = truth_of(c, i)
+    if truth:
+        change = None if c.true_change is None else c.true_change[i]
+        mask = None if c.mask is None else c.mask[i]
+        scale = change_scale(c)
+        source = pictures.outlined(c.input[i], change, mask, scale, 2 * _EDGE, _QUALITY)
+        yield Tile(source, f"{truth} on image {name}", truth)
+
+
+def _map(c: Combination, e: Explained, i: int) -> Tile:
+    assert e.attribution is not None
+    scale = heat_scale(e, change_scale(c))
+    source = pictures.overlay(c.input[i], e.attribution[i], scale, _edge(c), _QUALITY)
+    return Tile(
+        source, f"Map of {e.name} over image {c.sample_id[i]}", e.name, scale=f"{scale:.2g}"
+    )
+
+
+def _search(c: Combination, e: Explained, i: int) -> Search:
+    assert e.counterfactual is not None
+    name, edge, scale = c.sample_id[i], _edge(c), change_scale(c)
+    change = pictures.difference(reconstruction_change(c, e)[i], scale, edge, _QUALITY_OF_CHANGE)
+    alt = f"Reconstruction of image {name} minus its counterfactual by {e.name}"
+    return Search(
+        explainer=e.name,
+        rationale=replace(_map(c, e, i), caption="rationale", scale=""),
+        frames=tuple(_frames(c, e, i)),
+        change=Tile(change, alt, f"difference, ±{scale:.2g}", "difference"),
+    )
+
+
+def _frames(c: Combination, e: Explained, i: int) -> Iterator[Frame]:
+    """From the reconstruction to the counterfactual; the counterfactual alone if not recorded."""
+    assert e.counterfactual is not None
+    moments = e.counterfactual[i][None] if e.path is None else e.path[i]
+    steps = None if e.steps is None else int(e.steps[i])
+    last = len(moments) - 1
+    if not steps:  # nothing was searched
+        moments, last = moments[-1:], 0
+    for t, image in enumerate(moments):
+        text = f"step {round(t / last * steps)} of {steps}" if last and steps else ""
+        if e.trajectory_prediction is not None and math.isfinite(e.trajectory_prediction[i, t]):
+            text += f" · prediction {amount(c, e.trajectory_prediction[i, t])}"
+        yield Frame(pictures.plain(image, _edge(c), _QUALITY), text)
+
+
+def _output(c: Combination, i: int) -> str:
     source, target = c.outputs[int(c.source[i])], c.outputs[int(c.target[i])]
     return f"{source} into {target}" if c.kind == "multiclass" else source
 
 
-def _explainer(c: Combination, e: Explained, scores: Scores) -> dict[str, Any]:
-    """One explainer; `moments` are predictions from the reconstruction to the counterfactual."""
-    kind = "control" if is_control(e.name) else "map"
-    about: dict[str, Any] = {
-        "name": e.name,
-        "kind": kind if e.counterfactual is None else "moving",
-        "full": f"{heat_scale(e, change_scale(c)):.2g}",
-        "scores": {name: _numbers(of) for name, of in scores.items() if name not in _TOLD_ALREADY},
-    }
-    if e.counterfactual is None:
-        return about
-    return about | {
-        "frames": frames(e),
-        "outcome": [outcome(c, e, i) for i in range(len(c))],
-        "convinced": _numbers(scores[_CONVINCED]) if _CONVINCED in scores else None,
-        "steps": None if e.steps is None else e.steps.tolist(),
-        "moments": None
-        if e.trajectory_prediction is None
-        else [*map(_numbers, e.trajectory_prediction)],
-    }
+def _outcomes(c: Combination, e: Explained, i: int, scores: Mapping[str, Scores]) -> list[str]:
+    """What came of a case, and what the oracle makes of it where there is one."""
+    result = outcome(c, e, i)
+    judged = scores.get(e.name, {}).get(_CONVINCED)
+    if judged is None:
+        return [result]
+    if math.isfinite(judged[i]):
+        return [result, "convinced" if judged[i] else "unconvinced"]
+    return [result] if result == "unseen" else [result, "abstains"]
+
+
+def _sorts(
+    c: Combination, k: int, scores: Mapping[str, Scores]
+) -> Iterator[tuple[str, dict[str, list[float | None]]]]:
+    """Title -> explainer ("" for the case itself) -> a value per case, to sort by."""
+    yield "label", {"": _numbers(c.label[:k])}
+    if c.prediction is not None:
+        yield "prediction", {"": _numbers(c.prediction[:k])}
+    if c.oracle is not None:
+        yield "prediction of the oracle", {"": _numbers(c.oracle[:k])}
+    steps = {e.name: _numbers(e.steps[:k]) for e in moving(c) if e.steps is not None}
+    if steps:
+        yield "steps", steps
+    names = {name for of in scores.values() for name in of} - _SHOWN_BESIDE
+    for metric in [*(n for n in DECLARED if n in names), *sorted(names - set(DECLARED))]:
+        yield (
+            entry(metric).title,
+            {
+                e.name: _numbers(scores[e.name][metric][:k])
+                for e in shown(c)
+                if metric in scores.get(e.name, {})
+            },
+        )
 
 
 def _scores(c: Combination, values: RunValues) -> Mapping[str, Scores]:
-    """By explainer and metric the values (k,) of the cases, where they differ at all."""
-    found: dict[str, dict[str, NDArray[Any]]] = {}
+    """By explainer and metric the values of the cases, where any is known."""
+    scores: dict[str, dict[str, NDArray[Any]]] = {}
     for (whose, metric), every in values.values.items():
         model = f"{whose.generator} · {whose.encoder} · {whose.head}"
-        mine = (whose.dataset, model, whose.seed) == (c.dataset, c.model, c.seed)
-        if not (mine and whose.explainer and per_case(metric) and len(every) >= len(c)):
+        same = (whose.dataset, model, whose.seed) == (c.dataset, c.model, c.seed)
+        if not (same and whose.explainer and per_case(metric) and len(every) >= len(c)):
             continue
         if np.isfinite(every[: len(c)]).any():
             name = whose.explainer.replace("/", SLASH)
-            found.setdefault(name, {})[metric] = every[: len(c)]
-    return found
-
-
-def _titles(scores: Iterable[Scores]) -> dict[str, str]:
-    """What the metrics are called, in the order in which they are declared."""
-    names = {name for of in scores for name in of} - _TOLD_ALREADY
-    order = [*(name for name in DECLARED if name in names), *sorted(names - set(DECLARED))]
-    return {name: entry(name).title for name in order}
+            scores.setdefault(name, {})[metric] = every[: len(c)]
+    return scores
 
 
 def _numbers(values: NDArray[Any]) -> list[float | None]:
-    """To four digits, of which nobody sees more; None for what is not a number."""
+    """To four digits; None for what is not a number."""
     return [float(f"{v:.4g}") if math.isfinite(v) else None for v in values.tolist()]
-
-
-def _reduced(encoding: Encoding) -> str:
-    if encoding.exact and encoding.shrink == 1:
-        return ""
-    how = [f"made {encoding.shrink} times smaller each way"] if encoding.shrink > 1 else []
-    if not encoding.exact:
-        how.append(f"compressed with loss (WebP, quality {encoding.quality})")
-    return f"So that this page stays small, the pictures of its cases are {' and '.join(how)}."

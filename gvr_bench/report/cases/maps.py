@@ -1,9 +1,10 @@
-"""All maps of one model in one table: alone, and over the image that they explain."""
+"""The picture table: rows are images, columns explainers; each map alone and over the image."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
@@ -11,20 +12,24 @@ from gvr_bench.report.cases.views import (
     UNSEEN,
     Tile,
     absent,
+    amount,
+    bare,
     change_scale,
     heat_scale,
     known,
     label_of,
     named,
+    outcome,
     predicted,
     shown,
 )
 from gvr_bench.report.metric_info import is_control
 
-FEWEST = 3
-"""Fewer explainers are compared as easily in the cases themselves."""
+MIN_EXPLAINERS = 3
+"""Fewer explainers of a single model are compared as easily in the gallery."""
 
 _EDGE = 128
+_QUALITY = 80  # of WebP
 
 
 @dataclass(frozen=True)
@@ -60,26 +65,29 @@ class Maps:
     crisp: bool
 
 
-def maps(combinations: Sequence[Combination], most: int) -> list[Maps]:
-    """One view per model with cases and at least `FEWEST` explainers that are no controls.
+def maps(combinations: Sequence[Combination], rows: int) -> list[Maps]:
+    """One table per model, of its first cases, in the colours that all its cases share.
 
-    Of the first `most` cases, in the colours that all cases share.
+    None for a single model with fewer than `MIN_EXPLAINERS` explainers that are no controls.
     """
     compared = [(c, [e for e in shown(c) if not is_control(e.name)]) for c in combinations]
-    return [_view(c, explainers, most) for c, explainers in compared if len(explainers) >= FEWEST]
+    compared = [(c, explainers) for c, explainers in compared if explainers and len(c)]
+    if len(compared) == 1 and len(compared[0][1]) < MIN_EXPLAINERS:
+        return []
+    return [_view(c, explainers, rows) for c, explainers in compared]
 
 
-def _view(c: Combination, explainers: Sequence[Explained], most: int) -> Maps:
+def _view(c: Combination, explainers: Sequence[Explained], rows_shown: int) -> Maps:
     change = change_scale(c)
     scales = [heat_scale(e, change) for e in explainers]
-    truths = [known(c, i, change, _EDGE) for i in range(min(len(c), most))]
+    truths = [known(c, i, change, _EDGE) for i in range(min(len(c), rows_shown))]
     heading = max((tile.caption for truth in truths for tile in truth), key=len, default="")
     columns = [Column(e.name, f"{s:.2g}") for e, s in zip(explainers, scales, strict=True)]
     rows = []
     for i, truth in enumerate(truths):
         cells = [_cell(c, e, i, s) for e, s in zip(explainers, scales, strict=True)]
         if heading:
-            cells.insert(0, (*_true_change(c, i, change), *truth))
+            cells.insert(0, (*_true_change(c, i, change), *(replace(t, caption="") for t in truth)))
         rows.append(_row(c, i, cells))
     if heading:
         columns.insert(0, Column(heading, "" if c.true_change is None else f"{change:.2g}"))
@@ -101,24 +109,34 @@ def _row(c: Combination, i: int, cells: Sequence[tuple[Tile, ...]]) -> Row:
         label=label_of(c, i),
         prediction=f"{named(c, i)}{predicted(c, i)}",
         note=UNSEEN if c.asked is not None and not c.asked[i] else "",
-        input=Tile(pictures.plain(c.input[i], _EDGE), f"Input image {title}", ""),
+        input=Tile(
+            pictures.plain(c.input[i], min(_EDGE, c.size), _QUALITY), f"Input image {title}", ""
+        ),
         cells=tuple(cells),
     )
 
 
 def _cell(c: Combination, e: Explained, i: int, scale: float) -> tuple[Tile, ...]:
     assert e.attribution is not None
-    name = c.sample_id[i]
-    alone = pictures.difference(e.attribution[i], scale, _EDGE)
-    over = pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE)
+    name, edge = c.sample_id[i], min(_EDGE, c.size)
+    alone = pictures.difference(e.attribution[i], scale, edge, _QUALITY)
+    over = pictures.overlay(c.input[i], e.attribution[i], scale, edge, _QUALITY)
     return (
         Tile(alone, f"Map of {e.name} alone, for image {name}", "", "difference"),
-        Tile(over, f"Map of {e.name} over image {name}", ""),
+        Tile(over, f"Map of {e.name} over image {name}", _result(c, e, i)),
     )
+
+
+def _result(c: Combination, e: Explained, i: int) -> str:
+    """The prediction before and after, where there is a counterfactual."""
+    if e.after is None or c.prediction is None or not math.isfinite(e.after[i]):
+        return ""
+    line = f"{bare(c, c.prediction[i])} → {amount(c, e.after[i])}"
+    return f"{line}, not found" if outcome(c, e, i) == "lost" else line
 
 
 def _true_change(c: Combination, i: int, scale: float) -> tuple[Tile, ...]:
     if c.true_change is None:
         return ()
-    alone = pictures.difference(c.true_change[i], scale, _EDGE)
+    alone = pictures.difference(c.true_change[i], scale, min(_EDGE, c.size), _QUALITY)
     return (Tile(alone, f"True change of image {c.sample_id[i]} alone", "", "difference"),)

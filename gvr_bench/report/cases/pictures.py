@@ -1,4 +1,7 @@
-"""Arrays -> PNG data URIs: images, attribution over an image, signed differences, contours."""
+"""Arrays -> data URIs: images, attribution over an image, signed differences, contours.
+
+PNG, or WebP where a `quality` (0 to 100) says how much detail may be lost.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,6 @@ _OPACITY = 0.85  # of full colour over an image
 _EXPONENT = 0.8  # below 1, weak values stay visible
 
 
-def palette() -> dict[str, object]:
-    """What a script needs to draw like `overlay`, `difference` and `outlined`."""
-    return {
-        "more": _MORE.tolist(),
-        "less": _LESS.tolist(),
-        "contour": _CONTOUR.tolist(),
-        "opacity": _OPACITY,
-        "exponent": _EXPONENT,
-    }
-
-
 def symmetric_scale(values: Float) -> float:
     """The 99.5th percentile of |values|, the value shown in full colour; 1 for an empty map."""
     finite = np.abs(values[np.isfinite(values)])
@@ -42,45 +34,52 @@ def symmetric_scale(values: Float) -> float:
     return float(finite.max()) if finite.size and finite.max() > 0 else 1.0
 
 
-def plain(image: Bytes, edge: int) -> str:
+def plain(image: Bytes, edge: int, quality: int | None = None) -> str:
     """An image (C, H, W) as it is, `edge` pixels wide."""
-    return _png(_pillow(_channels_last(image)), edge)
+    picture = _pillow(_channels_last(image))
+    size = _shown(picture.width, edge)
+    if size != picture.width:
+        height = round(picture.height * size / picture.width)
+        picture = picture.resize((size, height), Image.Resampling.LANCZOS)
+    return _uri(picture, quality)
 
 
-def overlay(image: Bytes, attribution: Float, scale: float, edge: int) -> str:
-    """Heat (H, W) over the grey image (C, H, W), more opaque where it is stronger."""
+def overlay(
+    image: Bytes, attribution: Float, scale: float, edge: int, quality: int | None = None
+) -> str:
+    """An attribution (H, W) over the grey image (C, H, W), more opaque where it is stronger."""
     size = _shown(image.shape[-1], edge)
-    return _uri(_pillow(_overlaid(image, attribution, scale, size)))
+    return _uri(_pillow(_overlaid(image, attribution, scale, size)), quality)
 
 
 def outlined(
-    image: Bytes, attribution: Float | None, mask: NDArray[np.bool_] | None, scale: float, edge: int
+    image: Bytes,
+    attribution: Float | None,
+    mask: NDArray[np.bool_] | None,
+    scale: float,
+    edge: int,
+    quality: int | None = None,
 ) -> str:
     """Like `overlay`, with the contour of a mask (H, W)."""
     size = _shown(image.shape[-1], edge)
     empty = np.zeros(image.shape[-2:], dtype=np.float32)
     picture = _overlaid(image, empty if attribution is None else attribution, scale, size)
     if mask is None or not mask.any():
-        return _uri(_pillow(picture))
+        return _uri(_pillow(picture), quality)
     # Pixel by pixel or not, the line stays thinner than a pixel of a small image.
     fine = max(1, round(edge / size))
     picture = picture.repeat(fine, axis=0).repeat(fine, axis=1)
     smooth = Image.Resampling.NEAREST if is_crisp(image.shape[-1]) else Image.Resampling.BICUBIC
     large = np.asarray(_pillow(mask.astype(np.uint8) * 255).resize(picture.shape[1::-1], smooth))
     picture[_contour(large > 127, max(1, edge // 96))] = _CONTOUR
-    return _uri(_pillow(picture))
+    return _uri(_pillow(picture), quality)
 
 
-def difference(change: Float, scale: float, edge: int) -> str:
+def difference(change: Float, scale: float, edge: int, quality: int | None = None) -> str:
     """A signed change (H, W) alone, transparent where nothing changed."""
-    size = _shown(change.shape[-1], edge)
-    signed = _resized(_unit(change, scale), size)
-    picture = Image.fromarray((signed * 127).round().astype(np.int16).astype(np.uint8), "P")
-    levels = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32) / 127
-    colours = np.where(levels[:, None] >= 0, _MORE, _LESS).astype(np.uint8)
-    picture.putpalette(colours.tobytes(), "RGB")
-    opacity = (255 * np.minimum(np.abs(levels), 1) ** _EXPONENT).round().astype(np.uint8)
-    return _uri(picture, transparency=opacity.tobytes())
+    signed = _resized(_unit(change, scale), _shown(change.shape[-1], edge))[..., None]
+    colour = np.where(signed >= 0, _MORE, _LESS)
+    return _uri(_pillow(np.dstack([colour, 255 * np.abs(signed) ** _EXPONENT])), quality)
 
 
 def is_crisp(size: int) -> bool:
@@ -136,16 +135,11 @@ def _pillow(pixels: NDArray[np.float32] | Bytes) -> Image.Image:
     return Image.fromarray(np.clip(np.round(pixels), 0, 255).astype(np.uint8))
 
 
-def _png(image: Image.Image, edge: int) -> str:
-    size = _shown(image.width, edge)
-    if size != image.width:
-        height = round(image.height * size / image.width)
-        image = image.resize((size, height), Image.Resampling.LANCZOS)
-    return _uri(image)
-
-
-def _uri(image: Image.Image, transparency: bytes | None = None) -> str:
+def _uri(image: Image.Image, quality: int | None = None) -> str:
     buffer = io.BytesIO()
-    options = {} if transparency is None else {"transparency": transparency}
-    image.save(buffer, "PNG", compress_level=6, **options)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    if quality is None:
+        image.save(buffer, "PNG", compress_level=6)
+    else:
+        image.save(buffer, "WEBP", quality=quality, alpha_quality=quality, method=2)
+    kind = "png" if quality is None else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

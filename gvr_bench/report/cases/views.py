@@ -12,17 +12,21 @@ from gvr_bench.report.cases.pictures import Float
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.metric_info import is_control
 
-UNSEEN = "the model does not see this finding: nothing to explain, and not scored"
+UNSEEN = "the model does not predict this output: nothing to explain, not scored"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture; `kind` is `image` or `difference`, which has no background of its own."""
+    """One picture; `kind` is `image` or `difference`, which has no background of its own.
+
+    `scale` is the value in full colour of a map.
+    """
 
     source: str
     alt: str
     caption: str
     kind: str = "image"
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case in words; `oracle` is what an independent judge says of it, where one was asked.
-
-    `note` warns of the case.
-    """
+    """One case in words; `oracle` is the prediction of an independent model; `note` warns."""
 
     title: str
     patient: str
@@ -57,20 +58,20 @@ class CombinationView:
     title: str
     cases: tuple[CaseView, ...]
     total: int
-    asked: str
+    question: str
     scale: str
     counterfactuals: bool
     mask: bool
     absent: tuple[str, ...]
 
 
-def view(c: Combination) -> CombinationView:
-    """Tell what there is of one combination; its pictures lie in `sprites`."""
+def view(c: Combination, k: int | None = None) -> CombinationView:
+    """Describe one combination and its first `k` cases, or all."""
     return CombinationView(
         title=f"{c.model}, seed {c.seed}",
-        cases=tuple(_case(c, i) for i in range(len(c))),
+        cases=tuple(_case(c, i) for i in range(len(c))[:k]),
         total=c.total,
-        asked=_asked(c),
+        question=_question(c),
         scale=f"{change_scale(c):.2g}",
         counterfactuals=any(e.counterfactual is not None for e in c.explainers),
         mask=c.mask is not None and bool(c.mask.any()),
@@ -88,10 +89,7 @@ def absent(c: Combination) -> tuple[str, ...]:
 
 
 def shown(c: Combination) -> list[Explained]:
-    """Those that make counterfactuals, then attribution maps, then controls; failed ones not.
-
-    Among themselves they keep the order in which they were asked for.
-    """
+    """Explainers with maps, in their order: counterfactuals, attributions, controls."""
     usable = [e for e in c.explainers if e.attribution is not None]
     return sorted(usable, key=lambda e: (is_control(e.name), e.counterfactual is None))
 
@@ -100,7 +98,9 @@ def change_scale(c: Combination) -> float:
     """One scale for all that is measured in intensity: the true change, where it is known."""
     if c.true_change is not None and np.any(c.true_change):
         return pictures.symmetric_scale(c.true_change)
-    changes = [_change(c, e) for e in c.explainers if e.counterfactual is not None and len(c)]
+    changes = [
+        reconstruction_change(c, e) for e in c.explainers if e.counterfactual is not None and len(c)
+    ]
     return pictures.symmetric_scale(np.stack(changes)) if changes else 1.0
 
 
@@ -111,7 +111,7 @@ def heat_scale(explainer: Explained, change: float) -> float:
     return pictures.symmetric_scale(explainer.attribution)
 
 
-def _change(c: Combination, explainer: Explained) -> Float:
+def reconstruction_change(c: Combination, explainer: Explained) -> Float:
     """Reconstruction - counterfactual on [-1, 1], mean over channels: (k, H, W)."""
     assert explainer.counterfactual is not None
     assert c.reconstruction is not None
@@ -144,7 +144,6 @@ def _case(c: Combination, i: int) -> CaseView:
 
 
 def _judged(c: Combination, i: int) -> str:
-    """What the oracle says of case `i`, where one was asked."""
     if c.oracle is None or not math.isfinite(c.oracle[i]):
         return ""
     return f"{named(c, i)}{amount(c, c.oracle[i])}"
@@ -162,7 +161,7 @@ def _line(c: Combination, e: Explained, i: int) -> Line:
 
 
 def _head(c: Combination, e: Explained, i: int) -> str:
-    """What the model itself says before and after, and of the counterfactual as a picture."""
+    """Predictions of the model before, after, and for the re-encoded counterfactual."""
     path = [predicted(c, i)]
     if e.after is not None and math.isfinite(e.after[i]):
         path.append(amount(c, e.after[i]))
@@ -173,7 +172,7 @@ def _head(c: Combination, e: Explained, i: int) -> str:
 
 
 def _oracle(c: Combination, e: Explained, i: int) -> str:
-    """What the oracle says before and after; among classes, of the one to be reached as well."""
+    """Predictions of the oracle before and after; among classes, of the target as well."""
     if c.oracle is None or e.oracle_after is None or not math.isfinite(e.oracle_after[i]):
         return ""
     line = f"oracle {_of_class(c, i)}{amount(c, c.oracle[i])} → {amount(c, e.oracle_after[i])}"
@@ -184,7 +183,6 @@ def _oracle(c: Combination, e: Explained, i: int) -> str:
 
 
 def _of_class(c: Combination, i: int) -> str:
-    """Which class a probability is of."""
     return f"{c.outputs[int(c.source[i])]}: " if c.kind == "multiclass" else ""
 
 
@@ -252,12 +250,13 @@ def label_of(c: Combination, i: int) -> str:
     return f"{c.outputs[int(c.source[i])]} {'present' if value >= 0.5 else 'absent'}"
 
 
-def _asked(c: Combination) -> str:
-    """What the explainers were asked, as a clause."""
+def _question(c: Combination) -> str:
+    """What each explainer had to answer."""
     if c.kind == "multiclass":
         pairs = dict.fromkeys(zip(c.source.tolist(), c.target.tolist(), strict=True))
-        return "what turns " + ", ".join(f"{c.outputs[a]} into {c.outputs[b]}" for a, b in pairs)
+        names = ", ".join(f"{c.outputs[a]} into {c.outputs[b]}" for a, b in pairs)
+        return f"what would turn {names}?"
     names = ", ".join(dict.fromkeys(c.outputs[k] for k in c.source.tolist()))
     if c.threshold is None:
-        return f"what lowers the prediction of {names}"
-    return f"what brings {names} below {amount(c, c.threshold)}"
+        return f"what would lower the predicted {names}?"
+    return f"what would bring the predicted {names} below {amount(c, c.threshold)}?"
