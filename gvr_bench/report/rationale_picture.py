@@ -119,8 +119,7 @@ def decoded(uri: str) -> Image.Image:
 
 
 def _colour_bar(width: int) -> Image.Image:
-    palette = pictures.palette()
-    ends = np.array([palette["less"], (138, 138, 138), palette["more"]], float)
+    ends = np.array([pictures.LESS, (138, 138, 138), pictures.MORE], float)
     places = np.linspace(0, 2, width)
     row = np.stack([np.interp(places, range(3), channel) for channel in ends.T], axis=1)
     return Image.fromarray(row.round().astype(np.uint8)[None].repeat(12, axis=0))

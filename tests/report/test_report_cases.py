@@ -140,20 +140,6 @@ def test_failed_search_says_why(make_run: Make) -> None:
     assert data(folder)["outcomes"]["gvr"] == [["found"], ["found"], ["found"], ["lost"]]
 
 
-def test_head_training_has_one_line(make_run: Make) -> None:
-    folder = make_run(n=1, size=8)
-    with h5py.File(folder / "cases.h5", "a") as file:
-        for stage in list(file["0/history"]):
-            del file[f"0/history/{stage}"]
-        file["0/history/head/step"] = np.arange(20.0)
-        file["0/history/head/loss"] = np.linspace(1, 0.1, 20)
-    training = render(folder).partition('<h3 id="training"')[2].partition("</section>")[0]
-    assert "head: loss" in training
-    assert training.count("<polyline") == 1
-    assert "held out" not in training
-    assert "0.1 at the end" in words(Page(training).shown)
-
-
 def test_page_shows_at_most_100_cases(make_run: Make) -> None:
     folder = make_run(n=120, size=8)
     page = Page(render(folder))

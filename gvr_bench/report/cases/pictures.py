@@ -18,8 +18,8 @@ Bytes = NDArray[np.uint8]
 CRISP = 32
 """Images up to this size are shown pixel by pixel; larger ones are interpolated."""
 
-_MORE = np.array((148, 70, 250), dtype=np.float32)  # purple: density added
-_LESS = np.array((255, 138, 12), dtype=np.float32)  # orange: density removed
+MORE = np.array((148, 70, 250), dtype=np.float32)  # purple: density added
+LESS = np.array((255, 138, 12), dtype=np.float32)  # orange: density removed
 _CONTOUR = np.array((20, 214, 190), dtype=np.float32)
 _OPACITY = 0.85  # of full colour over an image
 _EXPONENT = 0.8  # below 1, weak values stay visible
@@ -78,7 +78,7 @@ def outlined(
 def difference(change: Float, scale: float, edge: int, quality: int | None = None) -> str:
     """A signed change (H, W) alone, transparent where nothing changed."""
     signed = _resized(_unit(change, scale), _shown(change.shape[-1], edge))[..., None]
-    colour = np.where(signed >= 0, _MORE, _LESS)
+    colour = np.where(signed >= 0, MORE, LESS)
     return _uri(_pillow(np.dstack([colour, 255 * np.abs(signed) ** _EXPONENT])), quality)
 
 
@@ -91,7 +91,7 @@ def _overlaid(image: Bytes, attribution: Float, scale: float, size: int) -> Floa
     grey = _resized(_channels_last(image).reshape(*image.shape[-2:], -1).mean(2), size)[..., None]
     signed = _resized(_unit(attribution, scale), size)[..., None]
     opacity = _OPACITY * np.abs(signed) ** _EXPONENT
-    colour = np.where(signed >= 0, _MORE, _LESS)
+    colour = np.where(signed >= 0, MORE, LESS)
     blended: Float = (grey * (1 - opacity) + colour * opacity).astype(np.float32)
     return blended
 

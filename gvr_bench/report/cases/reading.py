@@ -212,7 +212,7 @@ def _space(group: h5py.Group, k: int) -> Space:
 def _explained(name: str, group: h5py.Group, k: int) -> Explained:
     path = _rows(group, "trajectory", k)
     if path is not None and (path.ndim != 5 or path.shape[1] < 2):
-        raise ValueError(f"the path of {name} has shape {path.shape}")
+        raise ValueError(f"the trajectory of {name} has shape {path.shape}")
     return Explained(
         name=name,
         status=str(group.attrs["status"]),
