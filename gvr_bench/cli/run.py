@@ -194,22 +194,19 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
     result = run_request(request, STOP, console)
     if result is None:  # this process helped the first one of torchrun
         return
+    from gvr_bench.report.data import load_report
     from gvr_bench.report.html import write_html
 
-    write_html(result.folder)
+    data = load_report([result.folder])
+    write_html(result.folder, data)
     result.notify_plugins(console)
-    show(result.folder, as_json=as_json, all_metrics=all_metrics)
+    if as_json:
+        from gvr_bench.report.exports.tables import named, written
+
+        print(written(named(data.tables), "json"), end="")
+    else:
+        from gvr_bench.report import terminal
+
+        terminal.show(data, Console(), all_metrics)
     if result.failed:
         raise typer.Exit(SOME_FAILED)
-
-
-def show(folder: Path, *, as_json: bool, all_metrics: bool) -> None:
-    """Show a run folder on stdout."""
-    if as_json:
-        from gvr_bench.report.exports.tables import export
-
-        print(export([folder], "json"), end="")
-        return
-    from gvr_bench.report import terminal
-
-    terminal.show(folder, Console(), all_metrics)

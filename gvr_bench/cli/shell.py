@@ -78,18 +78,18 @@ def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
     Raises `DataError`, or `UsageError` where the page cannot be written.
     """
     from gvr_bench.report import html, terminal
-    from gvr_bench.report.data import load_all
+    from gvr_bench.report.data import load_report
 
-    loaded = load_all(folders)
+    data = load_report(folders)
     if len(folders) == 1 and out is None:
-        page = html.write_html(folders[0], loaded)
-        terminal.show(folders[0], Console(), every, loaded)
+        page = html.write_html(folders[0], data)
+        terminal.show(data, Console(), every)
         return page
     where = out or folders[0].parent / "comparison.html"
     if where.is_dir():
         raise UsageError(f"{where} is a folder; name a file in it: --out {where / where.name}.html")
-    page = html.write_shared_html(folders, where, loaded)
-    terminal.show_shared(folders, Console(), every, loaded)
+    page = html.write_shared_html(folders, where, data)
+    terminal.show(data, Console(), every)
     print(f"\nReport: {page}")
     return page
 

@@ -1,29 +1,48 @@
-"""Runs with the tables of their scores, so that a page and a terminal share the work."""
+"""Runs with all that a report shows of their scores, so that page and terminal share the work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from gvr_bench.report import insights
+from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.scores.published import published_tables
-from gvr_bench.report.scores.tables import Table, model_tables, scoreboards
+from gvr_bench.report.published import published_tables
+from gvr_bench.report.tables import Table, model_tables, scoreboards
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """One run or several, and all their tables; to rank a scoreboard is what takes time."""
+class ReportData:
+    """One run or several, their tables, and what the tables show."""
 
     runs: tuple[Run, ...]
     published: tuple[Table, ...]
     models: tuple[Table, ...]
     boards: tuple[Table, ...]
 
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables in the order of a report."""
+        return (*self.published, *self.models, *self.boards)
 
-def load_all(folders: Sequence[Path]) -> Loaded:
+    @cached_property
+    def conclusions(self) -> list[insights.Conclusion]:
+        """What the scoreboards show."""
+        return insights.conclusions(self.boards)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What limits the numbers of the runs. Raises `DataError` for damaged cases."""
+        combinations = [c for run in self.runs for c in read_cases(run.path, 1)]
+        return insights.warnings(self.runs, self.models, self.boards, combinations)
+
+
+def load_report(folders: Sequence[Path]) -> ReportData:
     """Read runs without their pictures and make their tables. Raises `DataError`."""
     runs = tuple(load(folder) for folder in folders)
-    return Loaded(
+    return ReportData(
         runs, tuple(published_tables(runs)), tuple(model_tables(runs)), tuple(scoreboards(runs))
     )

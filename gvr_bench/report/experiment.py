@@ -1,4 +1,4 @@
-"""Reads `experiment.toml`: which published experiment a run repeats, and the numbers it printed."""
+"""Reads `experiment.toml`: which published experiment a run repeats, and its numbers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class _Part(pydantic.BaseModel):
 
 
 class Published(_Part):
-    """One printed number: `column` says whose it is, `row` what of.
+    """One published number: `column` says whose it is, `row` what of.
 
-    Beside it stands our record with that `metric`, `finding` and `explainer` (None for a score of
+    It is compared with our record of that `metric`, `output` and `explainer` (None for a score of
     the model), multiplied by `factor`.
     """
 
@@ -28,26 +28,19 @@ class Published(_Part):
     column: str = Field(min_length=1)
     value: float = Field(strict=True)
     metric: str = Field(min_length=1)
-    finding: str = "all"
+    output: str = "all"
     explainer: str | None = None
     unit: str = ""
     factor: float = Field(1.0, gt=0, strict=True)
 
     @property
-    def ours(self) -> tuple[str, ...]:
-        """What makes two numbers stand in one row."""
-        return (
-            self.row,
-            self.metric,
-            self.finding,
-            self.explainer or "",
-            self.unit,
-            f"{self.factor}",
-        )
+    def row_key(self) -> tuple[object, ...]:
+        """What numbers in one row of the table have in common."""
+        return self.row, self.metric, self.output, self.explainer, self.unit, self.factor
 
 
 class Experiment(_Part):
-    """A published experiment; `figures` says where its numbers were printed."""
+    """A published experiment; `figures` says where its numbers were published."""
 
     name: str
     title: str = Field(min_length=1)
@@ -69,28 +62,28 @@ def read_experiment(folder: Path) -> Experiment | None:
         experiment = Experiment.model_validate(table)
     except pydantic.ValidationError as error:
         raise DataError(f"{path}: {_first(error)}; correct or remove it") from error
-    _check_once(path, experiment)
+    _check_duplicates(path, experiment)
     return experiment
 
 
 def _first(error: pydantic.ValidationError) -> str:
-    """The first thing that is wrong, with its key as people count: `published[1].value`."""
+    """The first problem with its key, counted from 1: `published[1].value`."""
     problem = error.errors()[0]
-    *_, last = place = problem["loc"]
-    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
-    key = key.removeprefix(".")
+    place = problem["loc"]
+    parts = (f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
+    key = "".join(parts).removeprefix(".")
     if problem["type"] == "extra_forbidden":
         known = Published if len(place) > 1 else Experiment
-        return f"unknown key '{key}'{did_you_mean(str(last), known.model_fields)}"
+        return f"unknown key '{key}'{did_you_mean(str(place[-1]), known.model_fields)}"
     if problem["type"] == "missing":
         return f"the key '{key}' is missing"
     return f"{key} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
-def _check_once(path: Path, experiment: Experiment) -> None:
-    seen: dict[tuple[str, ...], int] = {}
+def _check_duplicates(path: Path, experiment: Experiment) -> None:
+    numbers: dict[tuple[object, ...], int] = {}
     for number, item in enumerate(experiment.published, start=1):
-        first = seen.setdefault((*item.ours, item.column), number)
+        first = numbers.setdefault((*item.row_key, item.column), number)
         if first != number:
             raise DataError(
                 f"{path}: published[{number}] repeats published[{first}], "

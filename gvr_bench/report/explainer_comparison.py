@@ -18,7 +18,7 @@ from gvr_bench.metrics import Score, score
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.figure_data import Chart, Float, model_name, signed
-from gvr_bench.report.scores.tables import Cell, Row, Table, leading_column
+from gvr_bench.report.tables import Cell, Row, Table, leading_column
 from gvr_bench.results.records import Record
 
 MAX_CASES = 100

@@ -16,7 +16,7 @@ from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError, UsageError
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
-from gvr_bench.report.data import Loaded, load_all
+from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.explainer_comparison import control_names
 from gvr_bench.report.exports.latex import latex_groups
 from gvr_bench.report.exports.tables import Format, named, written
@@ -24,7 +24,7 @@ from gvr_bench.report.figure_data import Chart, model_name
 from gvr_bench.report.figures import FORMATS, all_charts, draw, to_bytes
 from gvr_bench.report.file_names import file_names
 from gvr_bench.report.rationale_files import RationaleFiles, write_case
-from gvr_bench.report.scores.tables import scoreboards
+from gvr_bench.report.tables import scoreboards
 
 PARTS = ("tables", "figures", "rationales")
 _ENDINGS: dict[str, Format] = {"csv": "csv", "json": "json", "md": "md", "tex": "latex"}
@@ -77,7 +77,7 @@ def export(runs: Sequence[Path], out: Path, selection: Selection) -> Summary:
     an unknown part, case or explainer and for a folder that cannot be written.
     """
     _check(runs, selection)
-    loaded = load_all(runs)
+    loaded = load_report(runs)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,15 +111,15 @@ def write(path: Path, data: str | bytes) -> int:
     return len(raw)
 
 
-def _write_tables(loaded: Loaded, folder: Path, summary: Summary) -> None:
+def _write_tables(loaded: ReportData, folder: Path, summary: Summary) -> None:
     """Write each table in all formats, and each group of its scores as LaTeX."""
-    tables = named([*loaded.published, *loaded.models, *loaded.boards])
+    tables = named(loaded.tables)
     for name, table in tables.items():
         for ending, file_format in _ENDINGS.items():
             summary.add(write(folder / f"{name}.{ending}", written({name: table}, file_format)))
-        for group, floats in latex_groups(table, name):
+        for group, floats in latex_groups(table, name).items():
             if group != name:
-                summary.add(write(folder / f"{group}.tex", "\n".join(floats) + "\n"))
+                summary.add(write(folder / f"{group}.tex", f"{floats}\n"))
     summary.tables += len(tables)
 
 

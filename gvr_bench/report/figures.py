@@ -30,7 +30,7 @@ from gvr_bench.report.figure_artists import (
 from gvr_bench.report.figure_data import Chart, Latents, latent_space, training
 from gvr_bench.report.file_names import printable
 from gvr_bench.report.prediction_quality import calibration, regressions, roc
-from gvr_bench.report.scores.tables import Table
+from gvr_bench.report.tables import Table
 from gvr_bench.results.records import Record
 
 if TYPE_CHECKING:

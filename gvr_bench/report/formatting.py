@@ -8,13 +8,12 @@ from collections.abc import Sequence
 
 from gvr_bench.metrics import Declaration
 from gvr_bench.report.metric_info import entry
-from gvr_bench.report.scores.published import OURS, QuotedRow, decimals_of
-from gvr_bench.report.scores.tables import Cell, Column, Row, Table
+from gvr_bench.report.tables import Cell, Column, Row, Table
 
 _BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 UP, DOWN = "↑", "↓"
-LEVEL = "†"
-"""Marks a column that tells no explainer from the controls."""
+DAGGER = "†"
+"""Marks an uninformative column."""
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -25,38 +24,39 @@ def clean(text: str) -> str:
     return "".join(c for c in flat if c not in _BIDI and unicodedata.category(c) != "Cc")
 
 
-def short(name: str, most: int = 28) -> str:
-    """A name that a chart has room for: `most` letters, the last of them dots where it has more."""
-    whole = clean(name)
-    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+def short(name: str, length: int = 28) -> str:
+    """A name of at most `length` letters, the last of them dots where it has more."""
+    line = clean(name)
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def digits(table: Table, index: int, significant: int = 3) -> int:
     """Decimals for a column, so that its numbers line up: `significant` digits of the largest."""
     values = [row.cells[index].value for row in table.rows]
     known = [abs(value) for value in values if value is not None and math.isfinite(value)]
-    return _significant(max(known, default=0.0), significant)
+    return significant_decimals(max(known, default=0.0), significant)
 
 
-def _significant(largest: float, significant: int = 3) -> int:
+def significant_decimals(largest: float, significant: int = 3) -> int:
+    """Decimals that show so many significant digits, at most 6."""
     if largest == 0 or 0.1 <= largest < 2:
         return significant
     return min(6, max(0, significant - 1 - math.floor(math.log10(largest))))
 
 
-def places(table: Table, row: Row, index: int, significant: int = 3) -> int:
-    """Decimals for a cell: its column's, or its own where a column spans orders of magnitude.
+def decimals_of(value: float) -> int:
+    """Decimals of a number as it was typed, up to 6."""
+    return len(f"{value:.6f}".rstrip("0").partition(".")[2])
 
-    Costs do, and so do published numbers; ours gets as many as were printed there, so that the two
-    can be compared.
-    """
-    value = row.cells[index].value or 0.0
-    if not isinstance(row, QuotedRow):
-        costs = table.columns[index].group == "cost"
-        return _significant(abs(value), 2) if costs else digits(table, index, significant)
-    if table.columns[index].metric == OURS:
-        return max(_significant(abs(value), significant), row.decimals)
-    return decimals_of(value)
+
+def places(table: Table, row: Row, index: int, significant: int = 3) -> int:
+    """Decimals for a cell: its own, else its column's; costs span orders of magnitude."""
+    cell = row.cells[index]
+    if cell.decimals is not None:
+        return cell.decimals
+    if table.columns[index].group == "cost":
+        return significant_decimals(abs(cell.value or 0.0), 2)
+    return digits(table, index, significant)
 
 
 def number(value: float, decimals: int) -> str:
@@ -72,21 +72,17 @@ def interval(cell: Cell, decimals: int, between: str) -> str:
     return f"{number(cell.low, decimals)}{between}{number(cell.high, decimals)}"
 
 
-def word(cell: Cell) -> str:
+def status(cell: Cell) -> str:
     """What stands in a cell without a number."""
     return cell.status or "–"
 
 
-def arrow(column: Column) -> str:
-    """The direction that is better."""
-    return {"up": UP, "down": DOWN, "-": ""}[column.better]
-
-
 def heading(column: Column) -> str:
-    """Title, unit and direction of a column, with a mark where it tells nothing apart."""
+    """Title, unit and direction of a column, with a mark where it is uninformative."""
     unit = f" ({column.unit})" if column.unit else ""
-    mark = LEVEL if column.separated is False else ""
-    return " ".join(f"{entry(column.metric).title}{unit} {arrow(column)} {mark}".split())
+    arrow = {"up": UP, "down": DOWN, "-": ""}[column.better]
+    mark = DAGGER if column.separated is False else ""
+    return " ".join(f"{column.title}{unit} {arrow} {mark}".split())
 
 
 def raised(rank: int) -> str:
@@ -94,9 +90,9 @@ def raised(rank: int) -> str:
     return str(rank).translate(_RAISED)
 
 
-def sentence(words: str) -> str:
+def sentence(clause: str) -> str:
     """A clause as a sentence: with a capital, and one full stop."""
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
+    return f"{clause[:1].upper()}{clause[1:].rstrip('.')}." if clause else ""
 
 
 def value_range(metric: Declaration) -> str:
@@ -108,12 +104,12 @@ def value_range(metric: Declaration) -> str:
         ends = f"From {low:g} up"
     else:
         ends = f"Up to {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
-    way = {"up": "higher is better", "down": "lower is better", "-": "neither end is better"}
-    return f"{ends}; {way[metric.better]}."
+    better = {"up": "higher is better", "down": "lower is better", "-": "no direction is better"}
+    return f"{ends}; {better[metric.better]}."
 
 
 def hover(metric: str) -> str:
-    """All that is to be known of a metric, as a tooltip."""
+    """The declaration of a metric as a tooltip."""
     it = entry(metric)
     fooled = f"Fooled by: {it.fooled_by}" if it.fooled_by else ""
     lines = (sentence(it.meaning), it.formula, value_range(it), fooled, f"Source: {it.source}")
@@ -131,7 +127,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
-def listed(items: Sequence[str], most: int = 4) -> str:
+def listed(items: Sequence[str], limit: int = 4) -> str:
     """`a, b, c and 3 more`."""
-    shown = ", ".join(items[:most])
-    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+    shown = ", ".join(items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

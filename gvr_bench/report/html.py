@@ -13,7 +13,8 @@ from gvr_bench.report.cases.example_case import first_case
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.data import Loaded, load_all
+from gvr_bench.report.data import ReportData, load_report
+from gvr_bench.report.insights import headlines
 from gvr_bench.report.metric_info import in_order
 from gvr_bench.report.page import Section, make_page, seeds_of
 from gvr_bench.report.page_figures import (
@@ -22,10 +23,7 @@ from gvr_bench.report.page_figures import (
     tradeoff_pictures,
     training_pictures,
 )
-from gvr_bench.report.scores.beliefs import beliefs
-from gvr_bench.report.scores.cautions import cautions
-from gvr_bench.report.scores.findings import headlines
-from gvr_bench.report.scores.tables import Table
+from gvr_bench.report.tables import Table
 
 MAX_ROWS = 24
 """Rows of the tables of pictures of all models, about."""
@@ -55,12 +53,12 @@ _OF_SEVERAL = (
 )
 
 
-def write_html(run: Path, loaded: Loaded | None = None) -> Path:
+def write_html(run: Path, loaded: ReportData | None = None) -> Path:
     """Write `index.html` into the folder of a run and return its path. Raises `DataError`."""
     return _write(run / "index.html", render(run, loaded))
 
 
-def write_shared_html(folders: Sequence[Path], out: Path, loaded: Loaded | None = None) -> Path:
+def write_shared_html(folders: Sequence[Path], out: Path, loaded: ReportData | None = None) -> Path:
     """Write a page with the scores of several runs in shared tables. Raises `DataError`."""
     return _write(out, render_shared(folders, loaded))
 
@@ -71,12 +69,12 @@ def _write(path: Path, page: str) -> Path:
     return path
 
 
-def render(folder: Path, loaded: Loaded | None = None) -> str:
+def render(folder: Path, loaded: ReportData | None = None) -> str:
     """The page as text: the same run gives the same bytes. Raises `DataError`.
 
     `loaded` is the run where it was read already.
     """
-    loaded = loaded or load_all([folder])
+    loaded = loaded or load_report([folder])
     (run,), models, boards = loaded.runs, loaded.models, loaded.boards
     combinations = read_cases(folder)
     rows = max(3, min(12, MAX_ROWS // max(1, len(combinations))))
@@ -96,8 +94,8 @@ def render(folder: Path, loaded: Loaded | None = None) -> str:
         boards=boards,
         declared=declared_in([*models, *boards]),
         headlines=headlines(models, boards),
-        beliefs=beliefs(boards),
-        cautions=cautions(run, models, boards, combinations),
+        conclusions=loaded.conclusions,
+        warnings=loaded.warnings,
         first=first_case(combinations, boards),
         model_views=model_views(combinations, run.records),
         galleries=galleries(combinations, run.values),
@@ -108,9 +106,9 @@ def render(folder: Path, loaded: Loaded | None = None) -> str:
     )
 
 
-def render_shared(folders: Sequence[Path], loaded: Loaded | None = None) -> str:
+def render_shared(folders: Sequence[Path], loaded: ReportData | None = None) -> str:
     """The page of several runs as text. Raises `DataError`."""
-    loaded = loaded or load_all(folders)
+    loaded = loaded or load_report(folders)
     return make_page(
         "shared.html.j2",
         _OF_SEVERAL,
@@ -120,7 +118,7 @@ def render_shared(folders: Sequence[Path], loaded: Loaded | None = None) -> str:
         published=loaded.published,
         models=loaded.models,
         boards=loaded.boards,
-        beliefs=beliefs(loaded.boards),
+        conclusions=loaded.conclusions,
         declared=declared_in([*loaded.models, *loaded.boards]),
         tradeoffs=tradeoff_pictures(loaded.boards),
         agreements=[],

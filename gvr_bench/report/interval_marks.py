@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gvr_bench.report.scores.tables import Cell, Table
+from gvr_bench.report.tables import Cell, Table
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,8 @@ from gvr_bench.metrics import DECLARED
 from gvr_bench.report import formatting as text
 from gvr_bench.report.folder import Run
 from gvr_bench.report.interval_marks import marks
-from gvr_bench.report.metric_info import entry
-from gvr_bench.report.scores.blocks import blocks, kinds
-from gvr_bench.report.scores.notes import (
-    best_note,
-    images_note,
-    interval_note,
-    level_note,
-    not_shown,
-    rank_note,
-    reasons,
-    seeds_note,
-)
-from gvr_bench.report.scores.tables import Column, Table
+from gvr_bench.report.layout import UNINFORMATIVE, blocks, legend, not_shown, reasons
+from gvr_bench.report.tables import Table
 
 _WORD_END = re.compile(r"_|[,:=](?=[^\W\d])")
 
@@ -103,20 +92,18 @@ def environment() -> jinja2.Environment:
         "seeds": seeds_of,
         "sentence": text.sentence,
         "short": text.short,
-        "title_of": _title,
     }
     templates.globals |= {
         "blocks": blocks,
         "interval": text.interval,
-        "kinds": kinds,
-        "level_note": level_note,
         "marks": marks,
         "not_shown": not_shown,
         "notes": _notes,
         "number": text.number,
         "places": text.places,
         "reasons": reasons,
-        "word": text.word,
+        "status": text.status,
+        "uninformative": text.sentence(UNINFORMATIVE),
         "zip": lambda *lists: list(zip(*lists, strict=True)),
     }
     return templates
@@ -124,10 +111,6 @@ def environment() -> jinja2.Environment:
 
 def _minus(number: str) -> str:
     return number.replace("-", "−")
-
-
-def _title(column: Column) -> str:
-    return entry(column.metric).title
 
 
 def _name(name: object) -> Markup:
@@ -140,14 +123,4 @@ def _name(name: object) -> Markup:
 
 
 def _notes(table: Table) -> str:
-    span, best, level = interval_note(table), best_note(table), level_note(table)
-    notes = (
-        f"Beneath each value its {span}" if span else "",
-        images_note(table),
-        seeds_note(table),
-        f"{best} in bold" if best else "",
-        "raised the rank, the first in bold" if rank_note(table) else "",
-        f"in grey: {level}" if level else "",
-    )
-    line = "; ".join(note for note in notes if note)
-    return f"{line}." if line else ""
+    return " ".join(legend([table], "below each value", "bold", "raised figures", "grey"))

@@ -10,7 +10,7 @@ from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.explainer_comparison import agreement, control_names, tradeoffs
 from gvr_bench.report.figure_data import model_name, training
 from gvr_bench.report.figures import Picture, model_charts, picture
-from gvr_bench.report.scores.tables import Table
+from gvr_bench.report.tables import Table
 from gvr_bench.results.records import Record
 
 MAX_PAIRS, EDGE = 8, 128

@@ -2,161 +2,226 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from gvr_bench.metrics import Group
 from gvr_bench.report import formatting as text
-from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.data import Loaded, load_all
+from gvr_bench.report.data import ReportData
 from gvr_bench.report.folder import Run
-from gvr_bench.report.scores.blocks import Block, blocks, cut, without_intervals
-from gvr_bench.report.scores.cautions import cautions
-from gvr_bench.report.scores.notes import (
-    best_note,
-    images_note,
-    interval_note,
-    level_note,
-    not_shown,
-    rank_note,
-    reasons,
-    seeds_note,
-    visible,
+from gvr_bench.report.layout import Block, blocks, legend, not_shown, reasons
+from gvr_bench.report.tables import Cell, Row, Table
+
+_OTHERS = Group("", "One score of each other group", "")
+_MAX_BRIEF = 8  # scores that are all shown by default
+_MAX_WARNINGS = 8
+_NAME_WIDTH = 16  # names break at hyphens and spaces beyond this
+_STYLES = {"failed": "red", "ok": "", "n/a": "dim", "skipped": "yellow", None: "dim"}
+_ASCII = str.maketrans(
+    {"↑": "^", "↓": "v", "–": "-", "·": "/", "…": "...", text.DAGGER: "!", "±": "+-"}
 )
-from gvr_bench.report.scores.tables import Table
-from gvr_bench.report.terminal_tables import Screen
-
-_GLANCE = Group("", "One score of each other group", "")
-_FEW = 8  # scores that are all shown, however they are grouped
-_MANY = 8  # cautions that are shown
 
 
-def show(run: Path, console: Console, every: bool = False, loaded: Loaded | None = None) -> None:
-    """Print what was run, the scores and what went wrong. Raises `DataError`.
+def show(data: ReportData, console: Console, all_metrics: bool = False) -> None:
+    """Print what was run, the scores, and the warnings of a single run.
 
-    Of a large scoreboard the leading group is shown and one score of each other group, unless
-    `every` score is wanted. `loaded` is the run where it was read already.
+    A large scoreboard is cut to its leading group and one score of each other group unless
+    `all_metrics` are requested. Raises `DataError`.
     """
-    loaded, screen = loaded or load_all([run]), Screen(console)
-    screen.print(_header(loaded.runs[0]), "bold")
-    _tables(loaded, screen, every)
-    _cautions(loaded, screen)
-    page = run / "index.html"
-    last = f"Report: {page}" if page.is_file() else f"Records: {run / 'records.jsonl'}"
-    console.print()
-    # A path is never folded: a terminal wraps it, and it can still be copied.
-    console.print(Text(text.clean(last)), soft_wrap=True)
-
-
-def show_shared(
-    folders: Sequence[Path], console: Console, every: bool = False, loaded: Loaded | None = None
-) -> None:
-    """Print the scores of several runs in shared tables, one per protocol. Raises `DataError`."""
-    loaded, screen = loaded or load_all(folders), Screen(console)
-    for run in loaded.runs:
-        screen.print(f"{run.name}: {_header(run)}", "bold")
-    _tables(loaded, screen, every)
+    screen = Screen(console)
+    several = len(data.runs) > 1
+    for run in data.runs:
+        screen.print(f"{run.name}: {_header(run)}" if several else _header(run), "bold")
+    for table in data.tables:
+        screen.show(table, all_metrics)
+    if not data.tables:
+        screen.print("No scores were recorded.", "yellow")
+    if not several:
+        _show_warnings(data, screen)
 
 
 def _header(run: Run) -> str:
-    records = run.records
-    models = dict.fromkeys(f"{r.generator} · {r.encoder} · {r.head}" for r in records)
-    seeds = sorted({r.seed for r in records})
+    seeds = sorted({record.seed for record in run.records})
+    models = dict.fromkeys(f"{r.generator} · {r.encoder} · {r.head}" for r in run.records)
     parts = [
-        ", ".join(dict.fromkeys(r.dataset for r in records)),
+        ", ".join(dict.fromkeys(record.dataset for record in run.records)),
         text.listed(list(models), 2),
-        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}" if seeds else "",
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else "",
         run.environment.device,
         text.duration(run.environment.seconds),
     ]
     return " | ".join(part for part in parts if part)
 
 
-def _tables(loaded: Loaded, screen: Screen, every: bool) -> None:
-    tables = [*loaded.published, *loaded.models, *loaded.boards]
-    for table in tables:
-        _table(table, screen, every)
-    if not tables:
-        screen.print("No scores were recorded.", "yellow")
-
-
-def _table(whole: Table, screen: Screen, every: bool) -> None:
-    screen.print()
-    screen.print(whole.title, "bold")
-    for line in whole.apart:
-        screen.print(line, "yellow")
-    found = blocks(whole)
-    scores = sum(len(block.table.columns) for block in found)
-    brief = whole.kind == "scoreboard" and not every and scores > _FEW
-    shown = _brief(whole, found, screen) if brief else found
-    for block in shown:
-        _block(block, screen)
-    _legend([block.table for block in shown], screen)
-    if brief:
-        hidden = scores - sum(len(block.table.columns) for block in shown)
-        screen.print(f"{hidden} more scores: in the page, or here with --all-metrics", "dim")
-    else:
-        for line in not_shown(whole):
-            screen.print(f"- {line}")
-
-
-def _brief(whole: Table, found: Sequence[Block], screen: Screen) -> list[Block]:
-    """As much of the leading group as fits side by side, and one score of each other group."""
-    first, rest = found[0], found[1:]
-    front = next(screen.pieces(first.table))
-    names = [block.table.columns[0].metric for block in rest]
-    table = visible(whole)
-    at = {column.metric: index for index, column in enumerate(table.columns)}
-    glance = without_intervals(cut(table, [at[name] for name in names]))
-    return [
-        replace(first, table=front),
-        *([Block(_GLANCE, glance, (), titled=True)] if names else []),
-    ]
-
-
-def _block(block: Block, screen: Screen) -> None:
-    if block.titled:
-        screen.print()
-        about = f": {block.group.text}" if block.group.text else ""
-        screen.print(f"{block.group.title}{about}", "italic")
-    screen.table(block.table)
-    for line in (*block.left_out, *reasons(block.table)):
-        screen.print(f"- {line}")
-
-
-def _legend(shown: Sequence[Table], screen: Screen) -> None:
-    """What the marks of the tables mean, told once for all of them."""
-    merged = replace(
-        shown[0],
-        columns=tuple(column for table in shown for column in table.columns),
-        rows=tuple(row for table in shown for row in table.rows),
-    )
-    span = interval_note(merged)
-    about = (f"beneath each value its {span}" if span else "", images_note(merged))
-    screen.print("; ".join(note for note in (*about, seeds_note(merged)) if note), "dim")
-    marks = (
-        ("*", best_note(merged)),
-        (screen.rank(1), rank_note(merged)),
-        (text.LEVEL, level_note(merged)),
-    )
-    for mark, note in marks:
-        if note:
-            screen.print(f"{mark} {note}", "dim")
-
-
-def _cautions(loaded: Loaded, screen: Screen) -> None:
-    """What a reader should be wary of, the first of it where it is much."""
-    (run,) = loaded.runs
-    found = cautions(run, loaded.models, loaded.boards, read_cases(run.path, 1))
-    if not found:
-        return
-    screen.print()
-    screen.print("Read with care", "bold")
-    for line in found[:_MANY]:
+def _show_warnings(data: ReportData, screen: Screen) -> None:
+    (run,) = data.runs
+    if data.warnings:
+        screen.print("\nWarnings", "bold")
+    for line in data.warnings[:_MAX_WARNINGS]:
         screen.print(f"- {line}", "yellow")
-    if len(found) > _MANY:
-        screen.print(f"{len(found) - _MANY} more in the page", "dim")
+    if len(data.warnings) > _MAX_WARNINGS:
+        screen.print(f"{len(data.warnings) - _MAX_WARNINGS} more in the report", "dim")
+    page = run.path / "index.html"
+    last = f"Report: {page}" if page.is_file() else f"Records: {run.path / 'records.jsonl'}"
+    screen.console.print()
+    # The terminal wraps a path itself, and it can still be copied.
+    screen.console.print(Text(text.clean(last)), soft_wrap=True)
+
+
+class Screen:
+    """Prints lines and tables, in ASCII where the terminal knows nothing else."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.ascii = not console.encoding.lower().startswith("utf")
+
+    def plain(self, line: str) -> str:
+        if not self.ascii:
+            return line
+        return line.translate(_ASCII).encode("ascii", "replace").decode()
+
+    def print(self, line: str = "", style: str = "") -> None:
+        """Print a line, folded at the width; a leading line break is kept."""
+        start = "\n" if line.startswith("\n") else ""
+        shown = start + self.plain(text.clean(line))
+        self.console.print(Text(shown, style=style, overflow="fold"))
+
+    def show(self, table: Table, all_metrics: bool) -> None:
+        """Print a table by groups of metrics, with its notes."""
+        self.print(f"\n{table.title}", "bold")
+        for line in table.apart:
+            self.print(line, "yellow")
+        found = blocks(table)
+        scores = sum(len(block.table.columns) for block in found)
+        brief = table.kind == "scoreboard" and not all_metrics and scores > _MAX_BRIEF
+        shown = self._brief(table, found) if brief else found
+        for block in shown:
+            if block.titled:
+                question = f": {block.group.text}" if block.group.text else ""
+                self.print(f"\n{block.group.title}{question}", "italic")
+            for piece in self._pieces(block.table):
+                self.console.print(self._drawn(piece))
+            for line in (*block.left_out, *reasons(block.table)):
+                self.print(f"- {line}")
+        tables = [block.table for block in shown]
+        for line in legend(tables, "below each value", "*", self._rank(1), text.DAGGER):
+            self.print(line, "dim")
+        if brief:
+            hidden = scores - sum(len(block.table.columns) for block in shown)
+            self.print(f"{hidden} more scores: see the report, or add --all-metrics", "dim")
+        else:
+            for line in not_shown(table):
+                self.print(f"- {line}")
+
+    def _brief(self, table: Table, found: Sequence[Block]) -> list[Block]:
+        """As much of the leading group as fits side by side, and one score of each other group."""
+        first = replace(found[0], table=next(self._pieces(found[0].table)))
+        names = [block.table.columns[0].metric for block in found[1:]]
+        if not names:
+            return [first]
+        at = {column.metric: index for index, column in enumerate(table.columns)}
+        others = table.with_columns([at[name] for name in names])
+        rows = tuple(
+            replace(row, cells=tuple(replace(cell, low=None, high=None) for cell in row.cells))
+            for row in others.rows
+        )
+        return [first, Block(_OTHERS, replace(others, rows=rows), (), titled=True)]
+
+    def _pieces(self, table: Table) -> Iterator[Table]:
+        """The table cut into pieces that fit the width, each with the names of all rows."""
+        start = 0
+        for end in range(1, len(table.columns) + 1):
+            widths, _ = self._widths(table.with_columns(range(start, end)))
+            if sum(widths) + len(widths) - 1 > self.console.width and end - start > 1:
+                yield table.with_columns(range(start, end - 1))
+                start = end - 1
+        yield table.with_columns(range(start, len(table.columns)))
+
+    def _widths(self, table: Table) -> tuple[list[int], list[int]]:
+        """The smallest widths of all columns, and those at which no heading is folded."""
+        heads = [*table.headings, *map(text.heading, table.columns)]
+        grid = [[*self._names(row), *self._cells(table, row)] for row in table.rows]
+        smallest, full = [], []
+        for index, head in enumerate(map(self.plain, map(text.clean, heads))):
+            lines = [line for row in grid for line in row[index].plain.split("\n")]
+            smallest.append(max(map(cell_len, [*lines, *head.split()])))
+            full.append(max(smallest[-1], cell_len(head)))
+        room = self.console.width - sum(smallest[len(table.headings) :]) - len(table.columns)
+        for index in range(len(table.headings)):  # only names may be wider than the terminal
+            limit = max(_NAME_WIDTH, room // len(table.headings))
+            smallest[index], full[index] = min(smallest[index], limit), min(full[index], limit)
+        return smallest, full
+
+    def _drawn(self, table: Table) -> RichTable:
+        smallest, full = self._widths(table)
+        widths, gap = smallest, 1
+        for options in ((full, 2), (smallest, 2)):
+            if sum(options[0]) + options[1] * (len(full) - 1) <= self.console.width:
+                widths, gap = options
+                break
+        drawn = RichTable(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_edge=False,
+            collapse_padding=True,
+            padding=(0, gap - 1, 0, 0),
+        )
+        names = len(table.headings)
+        for name, width in zip(table.headings, widths[:names], strict=True):
+            drawn.add_column(name, overflow="fold", width=width)
+        for column, width in zip(table.columns, widths[names:], strict=True):
+            style = "dim" if column.separated is False else ""
+            head = Text(self.plain(text.clean(text.heading(column))), style=style)
+            drawn.add_column(head, justify="right", width=width)
+        for previous, row in zip((None, *table.rows), table.rows, strict=False):
+            if row.control and previous and not previous.control:
+                drawn.add_section()
+            drawn.add_row(*self._names(row), *self._cells(table, row))
+        return drawn
+
+    def _names(self, row: Row) -> list[Text]:
+        names = [
+            Text(self.plain("\n".join(textwrap.wrap(text.clean(name), _NAME_WIDTH,
+                                                    break_long_words=False)) or "-"))
+            for name in row.names
+        ]  # fmt: skip
+        if row.control:
+            below = any(cell.low is not None for cell in row.cells)
+            names[0].append("\ncontrol" if below else " (control)", style="dim")
+        return names
+
+    def _cells(self, table: Table, row: Row) -> list[Text]:
+        return [self._cell(table, row, index) for index in range(len(row.cells))]
+
+    def _cell(self, table: Table, row: Row, index: int) -> Text:
+        """A value with its mark and, below, its interval."""
+        cell, level = row.cells[index], table.columns[index].separated is False
+        style = "dim" if level else "bold green" if cell.best else _STYLES[cell.status]
+        if cell.value is None:
+            return Text(self.plain(text.status(cell)), style=style)
+        places = text.places(table, row, index, significant=2)
+        lows = [other.cells[index].low for other in table.rows]
+        # A dash before a negative number would look like two.
+        between = ".." if any(low is not None and low < 0 for low in lows) else "–"
+        marks = [self._mark(other.cells[index]) for other in table.rows]
+        mark = self._mark(cell).ljust(max(map(len, marks)))
+        shown = Text(self.plain(text.number(cell.value, places) + mark), style=style)
+        if span := text.interval(cell, places, between):
+            shown.append(f"\n{self.plain(span)}", style="not bold dim default")
+        return shown
+
+    def _mark(self, cell: Cell) -> str:
+        """The rank after a number, or a star for the best where there are no ranks."""
+        if cell.rank is not None:
+            return f" {self._rank(cell.rank)}"
+        return "*" if cell.best else ""
+
+    def _rank(self, rank: int) -> str:
+        return f"#{rank}" if self.ascii else text.raised(rank)

@@ -16,6 +16,7 @@ from made_up_run import SOME, whole_scoreboard, write_whole_run
 from rich.console import Console
 
 from gvr_bench.core.errors import DataError, GvrError
+from gvr_bench.report.data import load_report
 from gvr_bench.report.exports.tables import export
 from gvr_bench.report.html import render
 from gvr_bench.report.terminal import show
@@ -42,7 +43,7 @@ def outcomes(folder: Path) -> Iterator[str]:
     """What the page, the terminal and an export come to: nothing, or a message of one line."""
     ways: tuple[Callable[[], object], ...] = (
         lambda: render(folder).encode(),
-        lambda: show(folder, Console(file=io.StringIO(), width=80)),
+        lambda: show(load_report([folder]), Console(file=io.StringIO(), width=80)),
         lambda: export([folder], "md").encode(),
     )
     for way in ways:
@@ -160,7 +161,7 @@ def test_a_wrong_type_anywhere_is_one_line_or_a_page(copy: Path, name: str) -> N
             part[place[-1]] = value
             path.write_text(json.dumps(content), encoding="utf-8")
             try:
-                show(copy, Console(file=io.StringIO(), width=80))
+                show(load_report([copy]), Console(file=io.StringIO(), width=80))
             except DataError as error:
                 assert name in str(error)  # noqa: PT017 - a table is as good
 

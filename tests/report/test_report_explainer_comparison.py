@@ -17,7 +17,7 @@ from gvr_bench.report.explainer_comparison import (
 )
 from gvr_bench.report.figure_data import Chart
 from gvr_bench.report.html import render
-from gvr_bench.report.scores.tables import Cell, Column, Row, Table
+from gvr_bench.report.tables import Cell, Column, Row, Table
 
 Make = Callable[..., Path]
 
@@ -115,7 +115,11 @@ def board(*scores: tuple[str, float | None, float | None]) -> Table:
     """A scoreboard of (explainer, pixel AP, seconds)."""
     columns = (Column("pixel_ap", "up", "", "truth"), Column("seconds_per_image", "down", "s"))
     rows = tuple(
-        Row((name,), name == "random", tuple(Cell(value, status="ok") for value in values))
+        Row(
+            (name,),
+            tuple(Cell(value, status="ok") for value in values),
+            "control" if name == "random" else None,
+        )
         for name, *values in scores
     )
     return Table("scoreboard", "", "phantom", "", ("explainer",), columns, rows)
@@ -150,9 +154,7 @@ def test_oracle_validity_is_set_against_change() -> None:
         Column("rationale_l1", "down", "", "proximity"),
     )
     rows = tuple(
-        Row(
-            (name,), False, (Cell(a, a - 0.1, a + 0.1, 94, status="ok"), Cell(b, n=90, status="ok"))
-        )
+        Row((name,), (Cell(a, a - 0.1, a + 0.1, 94, status="ok"), Cell(b, n=90, status="ok")))
         for name, a, b in (("gvr", 0.9, 0.1), ("latent-shift", 0.6, 0.3))
     )
     (chart,) = tradeoffs(Table("scoreboard", "", "d", "", ("explainer",), columns, rows))

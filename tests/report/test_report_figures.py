@@ -31,7 +31,7 @@ from gvr_bench.report.figures import FORMATS, all_charts, draw, picture, to_byte
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import render, write_html
 from gvr_bench.report.prediction_quality import Bin, Calibration, Regression, Roc
-from gvr_bench.report.scores.tables import scoreboards
+from gvr_bench.report.tables import scoreboards
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

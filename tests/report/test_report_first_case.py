@@ -10,7 +10,7 @@ from made_up_run import record
 from gvr_bench.report.cases.example_case import FirstCase, first_case
 from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.folder import load
-from gvr_bench.report.scores.tables import scoreboards
+from gvr_bench.report.tables import scoreboards
 
 Make = Callable[..., Path]
 

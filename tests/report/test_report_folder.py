@@ -18,23 +18,23 @@ from gvr_bench.results.run_folder import check_run
 Make = Callable[..., Path]
 
 
-def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no run at .*/nowhere; make one with"):
         check_run(tmp_path / "nowhere")
 
 
-def test_a_folder_that_is_no_run_is_told_apart_from_an_incomplete_one(tmp_path: Path) -> None:
+def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not the folder of a run"):
         check_run(tmp_path)
 
 
-def test_the_page_of_a_run_instead_of_its_folder_is_answered_with_the_folder(run: Path) -> None:
+def test_a_file_suggests_its_folder(run: Path) -> None:
     with pytest.raises(DataError, match=f"type: gvr-bench report {run}$"):
         check_run(run / "records.jsonl")
 
 
 @pytest.mark.parametrize("name", ["records.jsonl", "spec.toml", "environment.json"])
-def test_a_missing_file_is_named_with_what_to_type(make_run: Make, name: str) -> None:
+def test_missing_files_are_named(make_run: Make, name: str) -> None:
     folder = make_run(n=1, size=8)
     (folder / name).unlink()
     with pytest.raises(DataError) as caught:
@@ -45,11 +45,11 @@ def test_a_missing_file_is_named_with_what_to_type(make_run: Make, name: str) ->
     assert "\n" not in message
 
 
-def test_a_complete_run_is_returned(run: Path) -> None:
+def test_complete_runs_are_accepted(run: Path) -> None:
     assert check_run(run) == run
 
 
-def test_records_that_were_cut_off_name_the_line(make_run: Make) -> None:
+def test_truncated_records_name_the_line(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     path = folder / "records.jsonl"
     text = path.read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_records_that_were_cut_off_name_the_line(make_run: Make) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"stages": [{}]}', '{"seconds": "soon"}'])
-def test_a_damaged_environment_is_one_line_not_a_traceback(make_run: Make, text: str) -> None:
+def test_damaged_environments_are_one_line(make_run: Make, text: str) -> None:
     folder = make_run(n=1, size=8)
     (folder / "environment.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="is not the environment of a run"):
@@ -68,7 +68,7 @@ def test_a_damaged_environment_is_one_line_not_a_traceback(make_run: Make, text:
 
 
 @pytest.mark.parametrize("keep", [0, 200, 2000])
-def test_cases_that_were_cut_off_are_one_line_not_a_traceback(make_run: Make, keep: int) -> None:
+def test_truncated_cases_are_one_line(make_run: Make, keep: int) -> None:
     folder = make_run(n=1, size=8)
     path = folder / "cases.h5"
     path.write_bytes(path.read_bytes()[:keep])
@@ -76,7 +76,7 @@ def test_cases_that_were_cut_off_are_one_line_not_a_traceback(make_run: Make, ke
         write_html(folder)
 
 
-def test_cases_without_labels_are_named_as_damaged(make_run: Make) -> None:
+def test_cases_without_labels_are_damaged(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
         del file["0/label"]
@@ -84,7 +84,7 @@ def test_cases_without_labels_are_named_as_damaged(make_run: Make) -> None:
         write_html(folder)
 
 
-def test_a_run_without_cases_still_has_tables(make_run: Make) -> None:
+def test_without_cases_tables_remain(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     (folder / "cases.h5").unlink()
     assert "0.884" in export([folder], "md")
@@ -103,7 +103,7 @@ def test_a_report_loads_no_torch() -> None:
     assert answer.stdout == "False\n"
 
 
-def test_importing_the_package_alone_loads_no_library() -> None:
+def test_the_package_imports_no_library() -> None:
     code = (
         "import sys, gvr_bench.report;"
         "print([n for n in ('h5py', 'numpy', 'PIL', 'rich', 'jinja2') if n in sys.modules])"
@@ -114,6 +114,6 @@ def test_importing_the_package_alone_loads_no_library() -> None:
     assert answer.stdout == "[]\n"
 
 
-def test_a_page_cannot_take_the_place_of_a_folder(run: Path, tmp_path: Path) -> None:
+def test_a_page_cannot_replace_folders(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is a folder; name a file in it: --out .*\.html"):
-        show_runs([run, run], tmp_path, every=False)
+        show_runs([run, run], tmp_path, False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +11,9 @@ from made_up_run import SOME, Board, record, whole_scoreboard, write_whole_run
 
 from gvr_bench.core.errors import DataError
 from gvr_bench.report.folder import Run, load
-from gvr_bench.report.scores.blocks import blocks
-from gvr_bench.report.scores.grouping import Entry
-from gvr_bench.report.scores.ranks import ranking
-from gvr_bench.report.scores.tables import Cell, Table, scoreboards
+from gvr_bench.report.layout import blocks
+from gvr_bench.report.ranks import ranking
+from gvr_bench.report.tables import Cell, Table, scoreboards
 from gvr_bench.results.case_scores import RunValues
 
 Make = Callable[..., Run]
@@ -44,21 +44,21 @@ def with_settings(board: Board, settings: str) -> Board:
     return records, RunValues(run.values, recipes), protocols
 
 
-def test_damaged_values_are_one_line_that_says_what_to_type(make: Make, tmp_path: Path) -> None:
+def test_damaged_values_are_one_line(make: Make, tmp_path: Path) -> None:
     make("run", whole_scoreboard(metrics=AP))
     (tmp_path / "run" / "values.h5").write_bytes(b"cut off")
     with pytest.raises(DataError, match=r"cannot read .*values\.h5.* write it again with: gvr-"):
         load(tmp_path / "run")
 
 
-def test_an_older_run_without_values_is_shown_without_ranks(run: Path) -> None:
+def test_no_case_values_no_ranks(run: Path) -> None:
     (table,) = scoreboards([load(run)])
     assert {cell.rank for row in table.rows for cell in row.cells} == {None}
     assert {column.separated for column in table.columns} == {None}
     assert cells(table, "pixel_ap")["gvr"].best
 
 
-def test_ranks_are_shared_where_the_images_do_not_tell_two_apart(ranked: Path) -> None:
+def test_indistinguishable_explainers_share_ranks(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
     found = ranks(table, "pixel_ap")
     assert (found["gvr"], found["latent-shift"], found["gifsplanation"]) == (1, 2, 2)
@@ -68,7 +68,7 @@ def test_ranks_are_shared_where_the_images_do_not_tell_two_apart(ranked: Path) -
     )
 
 
-def test_all_that_share_the_first_rank_are_best(make: Make, tmp_path: Path) -> None:
+def test_all_of_rank_one_are_best(make: Make, tmp_path: Path) -> None:
     records, values, protocols = whole_scoreboard(metrics=AP)
     twin = {key: found for key, found in values.values.items() if key[0].explainer == "gvr"}
     twin = {
@@ -81,7 +81,7 @@ def test_all_that_share_the_first_rank_are_best(make: Make, tmp_path: Path) -> N
     assert best == ["gvr", "latent-shift"]
 
 
-def test_nobody_is_best_where_all_share_the_first_rank(make: Make) -> None:
+def test_equal_ranks_have_no_best(make: Make) -> None:
     records, values, protocols = whole_scoreboard(metrics=AP)
     alike = dict.fromkeys(values.values, np.ones(100))
     (table,) = scoreboards([make("run", (records, RunValues(alike, {}), protocols))])
@@ -89,22 +89,22 @@ def test_nobody_is_best_where_all_share_the_first_rank(make: Make) -> None:
     assert not any(cell.best for cell in cells(table, "pixel_ap").values())
 
 
-def test_a_column_is_separated_where_an_explainer_beats_every_control(ranked: Path) -> None:
+def test_separated_columns_beat_every_control(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
-    told = {column.metric: column.separated for column in table.columns}
-    assert (told["pixel_ap"], told["rank_accuracy"]) == (True, False)
-    assert told["validity"] is None  # no control makes a counterfactual
+    separated = {column.metric: column.separated for column in table.columns}
+    assert (separated["pixel_ap"], separated["rank_accuracy"]) == (True, False)
+    assert separated["validity"] is None  # no control makes a counterfactual
     clear = {name: cell.clear for name, cell in cells(table, "pixel_ap").items()}
     assert (clear["gvr"], clear["cam"], clear["edge"]) == (True, False, None)
 
 
-def test_time_is_not_ranked_for_it_is_taken_once_for_a_batch(ranked: Path) -> None:
+def test_time_is_not_ranked(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
     assert set(ranks(table, "seconds_per_image").values()) == {None}
     assert cells(table, "seconds_per_image")["gvr"].best
 
 
-def test_seeds_are_averaged_image_by_image_before_they_are_ranked(make: Make) -> None:
+def test_seeds_are_averaged_before_ranking(make: Make) -> None:
     boards = [whole_scoreboard(seed, metrics=AP) for seed in (0, 1, 2)]
     (table,) = scoreboards([make("run", *boards)])
     cell = cells(table, "pixel_ap")["gvr"]
@@ -115,7 +115,7 @@ def test_seeds_are_averaged_image_by_image_before_they_are_ranked(make: Make) ->
     assert cell.value == pytest.approx(sum(means) / 3)  # type: ignore[arg-type]
 
 
-def test_a_seed_without_values_leaves_its_explainer_without_a_rank(make: Make) -> None:
+def test_a_seed_without_values_unranks(make: Make) -> None:
     with_values, bare = (whole_scoreboard(seed, metrics=AP) for seed in (0, 1))
     lost = {key: v for key, v in bare[1].values.items() if key[0].explainer != "gvr"}
     (table,) = scoreboards([make("run", with_values, (bare[0], RunValues(lost, {}), bare[2]))])
@@ -123,14 +123,14 @@ def test_a_seed_without_values_leaves_its_explainer_without_a_rank(make: Make) -
     assert (found["gvr"], found["latent-shift"]) == (None, 1)
 
 
-def test_runs_that_differ_by_the_seed_alone_are_one_row(make: Make) -> None:
+def test_seeds_of_runs_are_one_row(make: Make) -> None:
     runs = [make(f"run-{seed}", whole_scoreboard(seed, metrics=AP)) for seed in (0, 1)]
     (table,) = scoreboards(runs)
     assert len(table.rows) == 12
     assert cells(table, "pixel_ap")["gvr"].seeds == (0, 1)
 
 
-def test_another_seed_with_other_settings_is_a_row_of_its_own(make: Make) -> None:
+def test_other_settings_are_never_averaged(make: Make) -> None:
     ours = make("ours", whole_scoreboard(0, metrics=AP))
     theirs = make("theirs", with_settings(whole_scoreboard(1, metrics=AP), "other"))
     (table,) = scoreboards([ours, theirs])
@@ -142,54 +142,53 @@ def test_another_seed_with_other_settings_is_a_row_of_its_own(make: Make) -> Non
     assert found["gvr [ours]"].rank == found["gvr [theirs]"].rank == 1
 
 
-def test_another_seed_that_another_oracle_judged_is_not_averaged_with_ours(make: Make) -> None:
+def test_other_oracles_are_never_averaged(make: Make) -> None:
     metrics = [metric for metric in SOME if metric.name in ("pixel_ap", "oracle_validity")]
     ours = make("ours", whole_scoreboard(0, metrics=metrics))
     records, run, protocols = whole_scoreboard(1, metrics=metrics)
     judged = {key: r + "-new" if key[1] == "oracle" else r for key, r in run.recipes.items()}
     theirs = make("theirs", (records, RunValues(run.values, judged), protocols))
     (table,) = scoreboards([ours, theirs])
-    assert {cell.seeds for cell in cells(table, "pixel_ap").values()} == {(0, 1), ()}
     assert {cell.seeds for cell in cells(table, "oracle_validity").values()} == {(0,), (1,), ()}
 
 
-def test_the_mean_over_seeds_is_ranked_not_the_worst_of_them() -> None:
-    def entries(*seeds: float) -> list[Entry]:
+def test_the_mean_over_seeds_is_ranked() -> None:
+    def scores(*seeds: float) -> list[SimpleNamespace]:
         return [
-            Entry("run", record(seed=seed), np.full(20, value) + np.arange(20) / 1000)
-            for seed, value in enumerate(seeds)
+            SimpleNamespace(status="ok", values=np.full(20, value) + np.arange(20) / 1000)
+            for value in seeds
         ]
 
-    found = ranking({"a": entries(0.1, 0.9), "b": entries(0.4, 0.4)}, "pixel_ap", "up")
+    found = ranking({"a": scores(0.1, 0.9), "b": scores(0.4, 0.4)}, "pixel_ap", "up", ())
     assert found.ranks == {"a": 1, "b": 2}
 
 
-def test_runs_of_two_protocols_are_apart_and_say_in_which_setting(make: Make) -> None:
+def test_protocols_say_how_they_differ(make: Make) -> None:
     runs = [make(f"run-{n}", whole_scoreboard(n=n, limit=n, metrics=AP)) for n in (20, 50)]
     first, second = scoreboards(runs)
-    assert first.apart == ("not comparable with protocol 2: max_cases: 20 here, 50 there",)
-    assert second.apart == ("not comparable with protocol 1: max_cases: 50 here, 20 there",)
+    assert first.apart == ("Not comparable with protocol 2: max_cases: 20 here, 50 there.",)
+    assert second.apart == ("Not comparable with protocol 1: max_cases: 50 here, 20 there.",)
 
 
-def test_runs_that_do_not_say_what_was_asked_are_apart_all_the_same(make_run: Make) -> None:
+def test_unknown_protocols_are_apart(make_run: Make) -> None:
     folders = [
         make_run(name, records=[record(protocol=name)], n=1, size=8)  # type: ignore[call-arg]
         for name in ("a", "b")
     ]
     first, _ = scoreboards([load(folder) for folder in folders])  # type: ignore[arg-type]
-    assert "the runs do not say in what" in first.apart[0]
+    assert "the runs do not record what differs" in first.apart[0]
 
 
-def test_a_newer_version_of_a_metric_is_named_as_what_differs(make_run: Make) -> None:
+def test_metric_versions_are_named(make_run: Make) -> None:
     folders = [
         make_run(v, records=[record(protocol=v, metric_version=v)], n=1, size=8)  # type: ignore[call-arg]
         for v in ("1", "2")
     ]
     first, _ = scoreboards([load(folder) for folder in folders])  # type: ignore[arg-type]
-    assert first.apart[0].endswith("version of pixel AP: 1 here, 2 there")
+    assert first.apart[0].endswith("version of pixel AP: 1 here, 2 there.")
 
 
-def test_rows_that_a_group_does_not_apply_to_are_named_beneath_it(ranked: Path) -> None:
+def test_inapplicable_rows_are_listed_below(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
     found = {block.group.name: block for block in blocks(table)}
     assert list(found) == ["truth", "validity", "oracle", "proximity", "cost"]
@@ -199,7 +198,7 @@ def test_rows_that_a_group_does_not_apply_to_are_named_beneath_it(ranked: Path) 
     assert line.endswith("intensity, edge, random")
 
 
-def test_what_failed_in_a_group_stays_in_its_block(ranked: Path) -> None:
+def test_failed_rows_stay_in_their_block(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
     rows = tuple(
         replace(row, cells=tuple(replace(cell, status="failed") if cell.value is None else cell
@@ -210,7 +209,7 @@ def test_what_failed_in_a_group_stays_in_its_block(ranked: Path) -> None:
     assert (len(oracle.table.rows), oracle.left_out) == (12, ())
 
 
-def test_without_ground_truth_what_convinces_the_oracle_leads(make: Make) -> None:
+def test_without_ground_truth_the_oracle_leads(make: Make) -> None:
     rest = [metric for metric in SOME if metric.group != "truth"]
     (table,) = scoreboards([make("run", whole_scoreboard(metrics=rest))])
     assert blocks(table)[0].group.name == "oracle"

@@ -7,9 +7,9 @@ import pytest
 from made_up_run import missing, record
 
 from gvr_bench.report.folder import Run, load
+from gvr_bench.report.layout import blocks, legend, not_shown, reasons
 from gvr_bench.report.metric_info import entry
-from gvr_bench.report.scores.notes import interval_note, not_shown, reasons, seeds_note, visible
-from gvr_bench.report.scores.tables import Table, model_tables, scoreboards
+from gvr_bench.report.tables import Table, model_tables, scoreboards
 from gvr_bench.results.records import Record
 
 Make = Callable[..., Path]
@@ -26,6 +26,11 @@ def board(make_run: Make) -> Callable[[list[Record]], Table]:
     return only
 
 
+def shown(table: Table) -> list[str]:
+    """The metrics that are visible, in any group."""
+    return [column.metric for block in blocks(table) for column in block.table.columns]
+
+
 def values(table: Table) -> dict[str, tuple[float | None, ...]]:
     return {row.names[0]: tuple(cell.value for cell in row.cells) for row in table.rows}
 
@@ -34,7 +39,7 @@ def runs_with(make_run: Make, *records: list[Record]) -> list[Run]:
     return [load(make_run(f"run-{i}", records=r, n=1, size=8)) for i, r in enumerate(records)]
 
 
-def test_scores_of_two_protocols_never_share_a_table(make_run: Make) -> None:
+def test_two_protocols_make_two_tables(make_run: Make) -> None:
     runs = runs_with(
         make_run,
         [record(explainer="gvr", value=0.9, protocol="all-test-images")],
@@ -47,18 +52,18 @@ def test_scores_of_two_protocols_never_share_a_table(make_run: Make) -> None:
     ]  # fmt: skip
 
 
-def test_runs_of_one_protocol_share_a_table(make_run: Make) -> None:
+def test_one_protocol_makes_one_table(make_run: Make) -> None:
     runs = runs_with(make_run, [record(explainer="gvr")], [record(explainer="lime", value=0.2)])
     (table,) = scoreboards(runs)
     assert values(table) == {"gvr": (0.5,), "lime": (0.2,)}
 
 
-def test_the_same_result_in_two_runs_is_one_row(make_run: Make) -> None:
+def test_results_two_runs_share_are_one_row(make_run: Make) -> None:
     (table,) = scoreboards(runs_with(make_run, [record()], [record()]))
     assert values(table) == {"gvr": (0.5,)}
 
 
-def test_one_explainer_with_other_settings_in_another_run_is_a_row_of_its_own(
+def test_other_settings_are_another_row(
     make_run: Make,
 ) -> None:
     other = record(value=0.7, seed=1, keys=("other",))
@@ -66,18 +71,18 @@ def test_one_explainer_with_other_settings_in_another_run_is_a_row_of_its_own(
     assert values(table) == {"gvr [run-1]": (0.7,), "gvr [run-0]": (0.5,)}
 
 
-def test_seeds_of_a_run_are_averaged_and_counted(board: Callable[..., Table]) -> None:
+def test_seeds_are_averaged_and_counted(board: Callable[..., Table]) -> None:
     table = board(
         [record(value=0.4, low=0.3, high=0.5), record(value=0.6, low=0.4, high=0.9, seed=1)]
     )
     (cell,) = table.rows[0].cells
     assert (cell.value, cell.low, cell.high) == pytest.approx((0.5, 0.4, 0.6))
     assert cell.seeds == (0, 1)
-    assert seeds_note(table) == "mean of 2 seeds, with the lowest and highest of them"
-    assert interval_note(table) == ""
+    (line,) = legend([table], "below", "bold", "#", "!")
+    assert line == "Means of 2 seeds, with their lowest and highest value below; 100 cases."
 
 
-def test_a_seed_that_failed_is_told_beside_the_mean_of_the_others(
+def test_a_failed_seed_is_a_reason(
     board: Callable[..., Table],
 ) -> None:
     table = board([record(value=0.4), missing("failed", "out of memory", seed=1)])
@@ -86,15 +91,13 @@ def test_a_seed_that_failed_is_told_beside_the_mean_of_the_others(
 
 
 @pytest.mark.parametrize("status", ["failed", "n/a", "skipped"])
-def test_a_cell_without_a_number_keeps_its_status_and_reason(
-    board: Callable[..., Table], status: str
-) -> None:
+def test_missing_numbers_have_status_and_reason(board: Callable[..., Table], status: str) -> None:
     table = board([missing(status, "it has no gradient")])
     assert table.rows[0].cells[0].status == status
     assert reasons(table) == [f"{status}: gvr: it has no gradient"]
 
 
-def test_one_reason_is_told_once_for_all_rows_and_columns_it_holds_for(
+def test_a_shared_reason_is_one_line(
     board: Callable[..., Table],
 ) -> None:
     names = ("a", "b")
@@ -103,16 +106,20 @@ def test_one_reason_is_told_once_for_all_rows_and_columns_it_holds_for(
         + [
             missing("failed", "no latent", explainer=n, metric=m)
             for n in names
-            for m in ("steps", "x_y")
+            for m in ("optimizer_steps", "x_y")
         ]
     )
-    assert reasons(table) == ["failed: a, b (steps, x y): no latent"]
+    assert reasons(table) == ["failed: a, b (optimizer steps, x y): no latent"]
 
 
-def test_a_column_that_is_nowhere_applicable_is_told_beneath_instead(
+def test_columns_na_everywhere_are_hidden(
     board: Callable[..., Table],
 ) -> None:
-    why = {"iou_otsu": "no masks are known", "unchanged_rate": "no classes", "steps": "no classes"}
+    why = {
+        "iou_otsu": "no masks are known",
+        "unchanged_rate": "no classes",
+        "optimizer_steps": "no classes",
+    }
     table = board(
         [record(explainer=name) for name in ("a", "b")]
         + [
@@ -121,53 +128,53 @@ def test_a_column_that_is_nowhere_applicable_is_told_beneath_instead(
             for metric, reason in why.items()
         ]
     )
-    assert [column.metric for column in visible(table).columns] == ["pixel_ap"]
-    assert [len(row.cells) for row in visible(table).rows] == [1, 1]
-    assert reasons(table) == []
+    assert shown(table) == ["pixel_ap"]
+    assert reasons(blocks(table)[0].table) == []
     assert not_shown(table) == [
-        "not shown: IoU, Otsu (no masks are known); unchanged_rate, steps (no classes)"
+        "Not shown: IoU, Otsu (no masks are known); unchanged rate, optimizer steps (no classes)"
     ]
 
 
-def test_a_column_in_which_somebody_failed_stays(board: Callable[..., Table]) -> None:
+def test_columns_with_failures_stay(board: Callable[..., Table]) -> None:
     table = board(
         [record(explainer=name) for name in ("a", "b")]
-        + [missing("n/a", "no steps", explainer="a", metric="steps")]
-        + [missing("failed", "out of memory", explainer="b", metric="steps")]
+        + [missing("n/a", "no steps", explainer="a", metric="optimizer_steps")]
+        + [missing("failed", "out of memory", explainer="b", metric="optimizer_steps")]
     )
-    assert visible(table) == table
+    assert shown(table) == ["pixel_ap", "optimizer_steps"]
 
 
 @pytest.mark.parametrize("status", ["failed", "n/a"])
-def test_one_that_has_no_score_at_all_keeps_no_column_alive(
-    board: Callable[..., Table], status: str
-) -> None:
+def test_rows_without_scores_keep_no_column(board: Callable[..., Table], status: str) -> None:
     table = board(
-        [record(explainer="a"), missing("n/a", "no steps", explainer="a", metric="steps")]
-        + [missing(status, "broken", explainer="b", metric=m) for m in ("pixel_ap", "steps")]
+        [record(explainer="a"), missing("n/a", "no steps", explainer="a", metric="optimizer_steps")]
+        + [
+            missing(status, "broken", explainer="b", metric=m)
+            for m in ("pixel_ap", "optimizer_steps")
+        ]
     )
-    assert [column.metric for column in visible(table).columns] == ["pixel_ap"]
-    assert reasons(table) == [f"{status}: b: broken"]
-    assert not_shown(table) == ["not shown: steps (no steps)"]
+    assert shown(table) == ["pixel_ap"]
+    assert reasons(blocks(table)[0].table) == [f"{status}: b: broken"]
+    assert not_shown(table) == ["Not shown: optimizer steps (no steps)"]
 
 
-def test_a_table_without_any_score_keeps_its_columns(board: Callable[..., Table]) -> None:
+def test_a_table_without_scores_keeps_columns(board: Callable[..., Table]) -> None:
     table = board([missing("n/a", "no masks are known")])
-    assert visible(table) == table
+    assert shown(table) == ["pixel_ap"]
 
 
-def test_a_score_whose_interval_is_a_point_keeps_it_but_a_cost_does_not(
+def test_costs_measured_once_have_no_interval(
     board: Callable[..., Table],
 ) -> None:
     point = {"value": 1.0, "low": 1.0, "high": 1.0}
     table = board(
         [record(metric=metric, **point) for metric in ("validity", "seconds_per_image")]
-        + [record(metric="steps", value=1.0, low=0.9, high=1.1)]
+        + [record(metric="optimizer_steps", value=1.0, low=0.9, high=1.1)]
     )
-    assert [cell.low for cell in visible(table).rows[0].cells] == [1.0, None, 0.9]
+    assert [cell.low for cell in table.rows[0].cells] == [1.0, None, 0.9]
 
 
-def test_controls_come_last_however_well_they_do(board: Callable[..., Table]) -> None:
+def test_controls_come_last(board: Callable[..., Table]) -> None:
     scores = {"edge": 0.9, "weak": 0.2, "random": 0.1, "strong": 0.8, "none": None}
     table = board(
         [
@@ -181,12 +188,12 @@ def test_controls_come_last_however_well_they_do(board: Callable[..., Table]) ->
     assert [row.control for row in table.rows] == [False, False, False, True, True]
 
 
-def test_a_control_that_does_best_is_marked_as_best(board: Callable[..., Table]) -> None:
+def test_a_control_can_be_best(board: Callable[..., Table]) -> None:
     table = board([record(value=0.3), record(explainer="edge", value=0.4)])
     assert [row.cells[0].best for row in table.rows] == [False, True]
 
 
-def test_a_control_is_never_praised_for_being_cheap(board: Callable[..., Table]) -> None:
+def test_a_control_is_never_cheapest(board: Callable[..., Table]) -> None:
     cost = {"metric": "seconds_per_image", "better": "down"}
     table = board(
         [
@@ -200,7 +207,7 @@ def test_a_control_is_never_praised_for_being_cheap(board: Callable[..., Table])
 
 
 @pytest.mark.parametrize(("better", "best"), [("up", "b"), ("down", "a"), ("-", None)])
-def test_the_best_follows_the_direction_of_the_metric(
+def test_best_follows_the_direction(
     board: Callable[..., Table], better: str, best: str | None
 ) -> None:
     table = board(
@@ -212,29 +219,29 @@ def test_the_best_follows_the_direction_of_the_metric(
     assert [row.names[0] for row in table.rows if row.cells[0].best] == ([best] if best else [])
 
 
-def test_columns_come_in_the_order_in_which_metrics_appear(board: Callable[..., Table]) -> None:
+def test_columns_keep_the_record_order(board: Callable[..., Table]) -> None:
     table = board([record(metric=name) for name in ("zeta", "alpha", "mid")])
     assert [column.metric for column in table.columns] == ["zeta", "alpha", "mid"]
 
 
-def test_scores_of_single_findings_stay_out_of_the_scoreboard(board: Callable[..., Table]) -> None:
+def test_single_outputs_stay_off_the_scoreboard(board: Callable[..., Table]) -> None:
     table = board([record(), record(output="Effusion", value=0.9)])
     assert values(table) == {"gvr": (0.5,)}
 
 
-def test_a_model_table_has_a_row_per_finding_with_all_first(make_run: Make) -> None:
+def test_model_rows_are_outputs_all_first(make_run: Make) -> None:
     records = [
         record(explainer=None, metric=metric, better="-", output=finding)
         for metric in ("auroc", "mae")
         for finding in ("Effusion", "all")
     ]
     (table,) = model_tables(runs_with(make_run, records))
-    assert table.headings == ("finding",)
+    assert table.headings == ("output",)
     assert [row.names for row in table.rows] == [("all",), ("Effusion",)]
     assert [column.unit for column in table.columns] == ["", "ng/L"]
 
 
-def test_the_best_head_is_marked_finding_by_finding(make_run: Make) -> None:
+def test_the_best_head_per_output(make_run: Make) -> None:
     records = [
         record(explainer=None, metric="auroc", head=head, output=finding, value=value)
         for head, finding, value in (
@@ -246,7 +253,7 @@ def test_the_best_head_is_marked_finding_by_finding(make_run: Make) -> None:
     assert best == [("wgan_gp · conv · linear", "a"), ("wgan_gp · conv · mlp", "b")]
 
 
-def test_a_score_that_nobody_declares_goes_by_its_name() -> None:
+def test_undeclared_metrics_go_by_name() -> None:
     assert (entry("my_own").title, entry("my_own").group) == ("my own", "")
     assert entry("unchanged_rate").title == "unchanged_rate"
     assert "share of counterfactuals" in entry("unchanged_rate").meaning

@@ -17,8 +17,9 @@ from made_up_run import (
 from rich.cells import cell_len
 from rich.console import Console
 
+from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.html import write_html
-from gvr_bench.report.terminal import show, show_shared
+from gvr_bench.report.terminal import show
 
 Make = Callable[..., Path]
 
@@ -28,31 +29,32 @@ def shown(
 ) -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
-    show(run, Console(file=stream, width=width, force_terminal=terminal, _environ={}), every)
+    console = Console(file=stream, width=width, force_terminal=terminal, _environ={})
+    show(load_report([run]), console, every)
     stream.flush()
     return raw.getvalue().decode(encoding)
 
 
 def shown_shared(runs: list[Path]) -> str:
     stream = io.StringIO()
-    show_shared(runs, Console(file=stream, width=80, _environ={}))
+    show(load_report(runs), Console(file=stream, width=80, _environ={}))
     return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [50, 80, 132])
-def test_no_line_is_wider_than_the_terminal(run: Path, width: int) -> None:
+def test_lines_fit_the_terminal(run: Path, width: int) -> None:
     # The last line is a path, which stays whole so that it can be copied.
     *lines, _ = shown(run, width).splitlines()
     assert max(map(cell_len, lines)) <= width
 
 
-def test_each_group_of_scores_is_a_block_with_the_rows_it_applies_to(run: Path) -> None:
+def test_groups_are_blocks_of_rows(run: Path) -> None:
     lines = shown(run).splitlines()
     titles = [line for line in lines if line.endswith("?")]
     assert titles == [
         "Ground truth: does the map show what is truly there?",
         "Validity: does the counterfactual flip the model?",
-        "Cost: what does it take?",
+        "Cost: how much time and memory does it take?",
     ]
     rows = [line.split() for line in lines if line.startswith("gvr ")]
     assert rows == [
@@ -65,7 +67,7 @@ def test_each_group_of_scores_is_a_block_with_the_rows_it_applies_to(run: Path) 
     assert "- makes no counterfactual: occlusion, saliency, integrated_gradients" in left_out
 
 
-def test_a_group_that_does_not_fit_goes_into_a_second_piece(make_run: Make) -> None:
+def test_wide_groups_are_cut_up(make_run: Make) -> None:
     records = [record(metric=f"score_number_{i}") for i in range(12)]
     folder = make_run(records=records, n=1, size=8)
     lines = shown(folder, every=True).splitlines()
@@ -74,9 +76,9 @@ def test_a_group_that_does_not_fit_goes_into_a_second_piece(make_run: Make) -> N
     assert max(map(cell_len, lines[:-1])) <= 80
 
 
-def test_of_many_scores_the_leading_group_is_shown_and_one_of_each_other(make_run: Make) -> None:
+def test_many_scores_are_cut_short(make_run: Make) -> None:
     metrics = ("validity", "reencoded_validity", "pixel_ap", "iou_otsu", "rationale_l1",
-               "rationale_l2", "rationale_ssim", "changed_area", "steps")  # fmt: skip
+               "rationale_l2", "rationale_ssim", "changed_area", "optimizer_steps")  # fmt: skip
     folder = make_run(records=[record(metric=metric) for metric in metrics], n=1, size=8)
     text = shown(folder)
     heads = [line.split() for line in text.splitlines() if line.startswith("explainer")]
@@ -84,52 +86,54 @@ def test_of_many_scores_the_leading_group_is_shown_and_one_of_each_other(make_ru
         "explainer", "pixel", "AP", "IoU,", "Otsu",
         "explainer", "re-encoded", "validity", "rationale", "L1",
     ]  # fmt: skip
-    assert "5 more scores: in the page, or here with --all-metrics" in text
+    assert "5 more scores: see the report, or add --all-metrics" in text
     whole = shown(folder, every=True)
-    assert sum(whole.count(word) for word in ("rationale L2", "changed area", "steps")) == 3
+    assert (
+        sum(whole.count(word) for word in ("rationale L2", "changed area", "optimizer steps")) == 3
+    )
     assert "more scores" not in whole
 
 
-def test_a_dozen_explainers_and_every_score_stay_readable(tmp_path: Path) -> None:
+def test_all_scores_stay_readable(tmp_path: Path) -> None:
     folder = write_whole_run(tmp_path / "run", whole_scoreboard(n=20))
-    assert len(shown(folder).splitlines()) < 110
+    assert len(shown(folder).splitlines()) < 120
     lines = shown(folder, every=True, width=160).splitlines()
     assert max(map(cell_len, lines[:-1])) <= 160
 
 
-def test_ranks_follow_the_numbers_and_shared_ones_are_all_first(ranked: Path) -> None:
+def test_ranks_follow_the_numbers(ranked: Path) -> None:
     lines = shown(ranked, every=True).splitlines()
     row = next(line for line in lines if line.startswith("latent-shift"))
     assert row.split()[1:5] == ["0.69", "²", "0.38", "²"]
-    assert any(line.startswith("¹ the rank: 1 + how many are better") for line in lines)
-    assert any(line.startswith("* best of a column") for line in lines)  # of the cost
+    assert any(line.startswith("¹: rank, 1 + number of explainers") for line in lines)
+    assert any(line.startswith("*: best of its column") for line in lines)  # of the cost
 
 
-def test_a_column_that_tells_nobody_from_the_controls_is_marked(ranked: Path) -> None:
+def test_uninformative_columns_are_marked(ranked: Path) -> None:
     text = shown(ranked, 160)
     assert "rank accuracy ↑ †" in text
     assert "pixel AP ↑ †" not in text
-    assert "† no explainer does better than every control" in text
+    assert "†: no explainer beats all controls" in text
 
 
-def test_ranks_and_marks_have_an_ascii_form(ranked: Path) -> None:
+def test_ranks_have_an_ascii_form(ranked: Path) -> None:
     text = shown(ranked, 160, encoding="ascii")
     assert "0.69 #2" in text
     assert "rank accuracy ^ !" in text
     assert [line for line in text.splitlines() if "?" in line[:-1]] == []
 
 
-def test_runs_of_two_protocols_are_shown_apart_with_what_differs(tmp_path: Path) -> None:
+def test_two_protocols_are_shown_apart(tmp_path: Path) -> None:
     folders = [
         write_whole_run(tmp_path / name, whole_scoreboard(n=limit, limit=limit, metrics=SOME))
         for name, limit in (("all", 100), ("half", 50))
     ]
     text = shown_shared(folders)
-    assert "not comparable with protocol 2: max_cases: 100 here, 50 there" in text
-    assert "not comparable with protocol 1: max_cases: 50 here, 100 there" in text
+    assert "Not comparable with protocol 2: max_cases: 100 here, 50 there." in text
+    assert "Not comparable with protocol 1: max_cases: 50 here, 100 there." in text
 
 
-def test_seeds_of_several_runs_are_one_row(tmp_path: Path) -> None:
+def test_seeds_of_runs_share_rows(tmp_path: Path) -> None:
     folders = [
         write_whole_run(tmp_path / f"seed-{seed}", whole_scoreboard(seed, metrics=SOME))
         for seed in (0, 1, 2)
@@ -138,7 +142,7 @@ def test_seeds_of_several_runs_are_one_row(tmp_path: Path) -> None:
     assert text.splitlines()[0].startswith("seed-0: phantom | ")
     rows = [line.split()[0] for line in text.splitlines() if line.startswith("gvr")]
     assert rows == ["gvr"] * 5  # one in each group
-    assert "mean of 3 seeds, with the lowest and highest of them" in text
+    assert "Means of 3 seeds, with their lowest and highest value below each value" in text
 
 
 NAMES = (
@@ -147,7 +151,7 @@ NAMES = (
 )  # fmt: skip
 
 
-def test_eleven_explainers_and_six_scores_fit_80_columns_side_by_side(make_run: Make) -> None:
+def test_six_scores_fit_80_columns(make_run: Make) -> None:
     scores = {
         "pixel_ap": (0.62, 0.58, 0.66), "true_change_correlation": (0.01, -0.02, 0.04),
         "pointing_hit": (1.0, 1.0, 1.0), "iou_otsu": (0.83, 0.75, 0.9),
@@ -166,18 +170,18 @@ def test_eleven_explainers_and_six_scores_fit_80_columns_side_by_side(make_run: 
     assert lines[row + 1].split()[0] == "cam"
 
 
-def test_a_dash_between_words_is_no_place_where_a_name_loses_its_space(make_run: Make) -> None:
+def test_dashes_in_names_stay(make_run: Make) -> None:
     text = shown(make_run(records=[record(explainer="map - of mine")], n=1, size=8))
     assert "map - of mine" in text
 
 
-def test_wide_signs_in_names_do_not_break_the_columns(make_run: Make) -> None:
+def test_wide_letters_keep_columns_aligned(make_run: Make) -> None:
     records = [record(explainer=name) for name in ("解释器" * 12, "🫁" * 30, "x" * 90)]
     lines = shown(make_run(records=records, n=1, size=8)).splitlines()
     assert max(map(cell_len, lines[:-1])) <= 80
 
 
-def test_what_failed_is_a_cell_and_a_reason(run: Path) -> None:
+def test_failures_are_cells_and_reasons(run: Path) -> None:
     text = shown(run)
     assert "- failed: lime: captum is not installed" in text
     assert "- explainer lime failed: captum is not installed: pip install captum" in text
@@ -191,7 +195,7 @@ def test_directions_and_units_are_shown(run: Path) -> None:
     assert "MAE (ng/L) ↓" in text
 
 
-def test_a_terminal_without_unicode_gets_ascii(run: Path) -> None:
+def test_without_unicode_all_is_ascii(run: Path) -> None:
     text = shown(run, encoding="ascii")
     assert "AUROC ^" in text
     assert "0.84-0.92" in text
@@ -202,39 +206,39 @@ def test_a_pipe_gets_no_colours(run: Path) -> None:
     assert "\x1b[" in shown(run, terminal=True)
 
 
-def test_a_reason_cannot_command_the_terminal(make_run: Make) -> None:
+def test_reasons_cannot_command_the_terminal(make_run: Make) -> None:
     reason = "\x1b]0;owned\x07 [red]not markup[/red] \u202egnp\nsecond line"
     text = shown(make_run(records=[missing("failed", reason)], n=1, size=8))
     assert not {"\x1b", "\x07", "\u202e"} & set(text)
     assert "[red]not markup[/red] gnp second line" in text
 
 
-def test_the_header_says_what_was_run(run: Path) -> None:
+def test_the_header_names_the_run(run: Path) -> None:
     head = shown(run).splitlines()[0]
     assert head == "phantom | wgan_gp · conv · linear | seed 0 | cpu | 4 min 12 s"
 
 
-def test_several_seeds_are_named_as_a_mean(make_run: Make) -> None:
+def test_seeds_are_named_as_means(make_run: Make) -> None:
     records = [r for seed in (0, 1, 2) for r in (*model_records(seed), *explainer_records(seed))]
     text = shown(make_run(records=records, n=1, size=8))
     assert "seeds 0, 1, 2" in text
-    assert "mean of 3 seeds" in text
+    assert "Means of 3 seeds" in text
 
 
-def test_the_last_line_says_where_the_report_is(make_run: Make) -> None:
+def test_the_last_line_is_a_path(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     assert shown(folder).splitlines()[-1] == f"Records: {folder}/records.jsonl"
     page = write_html(folder)
     assert shown(folder).splitlines()[-1] == f"Report: {page}"
 
 
-def test_a_run_without_scores_says_so(make_run: Make) -> None:
+def test_a_run_without_scores(make_run: Make) -> None:
     assert "No scores were recorded." in shown(make_run(records=[], n=1, size=8))
 
 
-def test_what_to_be_wary_of_is_told_and_much_of_it_is_cut(run: Path, monkeypatch) -> None:
-    many = [f"caution {number}" for number in range(1, 12)]
-    monkeypatch.setattr("gvr_bench.report.terminal.cautions", lambda *_: many)
+def test_many_warnings_are_cut_short(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [f"warning {number}" for number in range(1, 12)]
+    monkeypatch.setattr(ReportData, "warnings", many)
     text = shown(run)
-    assert "Read with care\n- caution 1\n" in text
-    assert "- caution 8\n3 more in the page" in text
+    assert "Warnings\n- warning 1\n" in text
+    assert "- warning 8\n3 more in the report" in text

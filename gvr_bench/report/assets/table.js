@@ -1,4 +1,4 @@
-/** A value of a cell to sort by: a number, a name, or null where there is none. */
+/** The value of a cell to sort by: a number, a name, or null where there is none. */
 function valueOf(cell) {
   if ("value" in cell.dataset) {
     return Number(cell.dataset.value);
@@ -6,9 +6,9 @@ function valueOf(cell) {
   return cell.matches("th") ? cell.textContent.trim() : null;
 }
 
-/** Rows in the order of one column, equal ones as they were; what has no value comes last. */
-function sorted(rows, index, way) {
-  const sign = way === "ascending" ? 1 : -1;
+/** Rows in the order of one column; those without a value come last. */
+function sorted(rows, index, direction) {
+  const sign = direction === "ascending" ? 1 : -1;
   const keyed = rows.map((row) => ({ row, key: valueOf(row.cells[index]) }));
   keyed.sort((a, b) => {
     if (a.key === null || b.key === null) {
@@ -19,16 +19,16 @@ function sorted(rows, index, way) {
   return keyed.map(({ row }) => row);
 }
 
-/** Best first, then the other way round, then as it was. */
-function nextWay(head) {
+/** Best first, then the reverse, then the original order. */
+function nextDirection(head) {
   const first = ["down", undefined].includes(head.dataset.better) ? "ascending" : "descending";
   const second = first === "ascending" ? "descending" : "ascending";
   const now = head.getAttribute("aria-sort");
   return now === first ? second : now === second ? null : first;
 }
 
-/** Make the headings of a table buttons that sort its rows; `tell` hears what was done. */
-function makeSortable(table, tell) {
+/** Make the headings of a table buttons that sort its rows; `announce` gets a line about it. */
+function makeSortable(table, announce) {
   const body = table.tBodies[0];
   const original = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];
@@ -39,67 +39,59 @@ function makeSortable(table, tell) {
     button.className = "sort";
     button.textContent = title.textContent;
     button.addEventListener("click", () => {
-      const way = nextWay(head);
+      const direction = nextDirection(head);
       heads.forEach((other) => other.removeAttribute("aria-sort"));
-      if (way) {
-        head.setAttribute("aria-sort", way);
+      if (direction) {
+        head.setAttribute("aria-sort", direction);
       }
-      table.classList.toggle("sorted", Boolean(way));
-      body.append(...(way ? sorted(original, index, way) : original));
-      tell(way ? `Sorted by ${button.textContent}, ${way}.` : "In the original order.");
+      table.classList.toggle("sorted", Boolean(direction));
+      body.append(...(direction ? sorted(original, index, direction) : original));
+      announce(direction ? `Sorted by ${button.textContent}, ${direction}.` : "In the original order.");
     });
     title.replaceWith(button);
   });
 }
 
-/** Show the rows of a board that match its filter, and say how many explainers do. */
-function filterRows(board, told) {
-  const wanted = board.querySelector(".filter input").value.trim().toLowerCase();
-  const kind = board.querySelector(".kinds input:checked")?.value || "";
+/** Show the rows of a board that match its filters, and how many explainers do. */
+function filterRows(board, announce) {
+  const text = board.querySelector(".filter input").value.trim().toLowerCase();
+  const role = board.querySelector(".kinds input:checked")?.value || "";
   const names = new Map();
   for (const row of board.querySelectorAll(".block tbody tr")) {
-    const { name, kind: its } = row.dataset;
-    const fits = name.toLowerCase().includes(wanted) && (!kind || its === kind);
-    row.hidden = !fits;
-    names.set(name, fits);
+    const { name, kind } = row.dataset;
+    row.hidden = !(name.toLowerCase().includes(text) && (!role || kind === role));
+    names.set(name, !row.hidden);
   }
   const shown = [...names.values()].filter(Boolean).length;
-  told.textContent = `${shown} of ${names.size} explainers`;
-  foldBlocks(board);
+  announce(`${shown} of ${names.size} explainers`);
+  hideEmptyBlocks(board);
 }
 
 /** Hide the columns of a board whose boxes are not ticked. */
 function hideColumns(board) {
   const off = [...board.querySelectorAll(".columns input:not(:checked)")].map((box) => box.value);
-  for (const table of board.querySelectorAll("table.scores")) {
-    [...table.tHead.rows[0].cells].forEach((head, index) => {
-      if (head.dataset.metric !== undefined) {
-        const gone = off.includes(head.dataset.metric);
-        [...table.rows].forEach((row) => (row.cells[index].hidden = gone));
-      }
-    });
+  for (const cell of board.querySelectorAll("[data-metric]")) {
+    const rows = cell.closest("table").rows;
+    [...rows].forEach((row) => (row.cells[cell.cellIndex].hidden = off.includes(cell.dataset.metric)));
   }
-  foldBlocks(board);
+  hideEmptyBlocks(board);
 }
 
-/** Hide the blocks of a board that have no row or no score left. */
-function foldBlocks(board) {
+function hideEmptyBlocks(board) {
   for (const block of board.querySelectorAll(".block")) {
-    const rows = [...block.querySelectorAll("tbody tr")].some((row) => !row.hidden);
-    const scores = [...block.querySelectorAll("thead [data-metric]")].some((head) => !head.hidden);
-    block.hidden = !(rows && scores);
+    block.hidden = !["tbody tr", "thead [data-metric]"].every((part) => block.querySelector(`${part}:not([hidden])`));
   }
 }
 
 for (const board of document.querySelectorAll("[data-sortable]")) {
-  const told = board.querySelector(".told");
-  const tell = (line) => told && (told.textContent = line);
-  board.querySelectorAll("table.scores").forEach((table) => makeSortable(table, tell));
+  const status = board.querySelector(".count");
+  const announce = (line) => status && (status.textContent = line);
+  board.querySelectorAll("table.scores").forEach((table) => makeSortable(table, announce));
   const tools = board.querySelector(".tools");
   if (tools) {
     tools.hidden = false;
-    tools.querySelector(".filter input").addEventListener("input", () => filterRows(board, told));
-    tools.querySelector(".kinds")?.addEventListener("change", () => filterRows(board, told));
+    tools.querySelector(".filter input").addEventListener("input", () => filterRows(board, announce));
+    tools.querySelector(".kinds")?.addEventListener("change", () => filterRows(board, announce));
     tools.querySelector(".columns").addEventListener("change", () => hideColumns(board));
   }
 }

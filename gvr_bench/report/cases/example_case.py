@@ -20,7 +20,7 @@ from gvr_bench.report.cases.views import (
     shown,
 )
 from gvr_bench.report.metric_info import entry, is_control
-from gvr_bench.report.scores.tables import Table, leading_column
+from gvr_bench.report.tables import Table, leading_column
 
 _EDGE = 256
 

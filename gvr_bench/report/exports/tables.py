@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
+import html
 import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from gvr_bench.report.data import load_all
+import pandas as pd
+
+from gvr_bench.report import formatting as text
+from gvr_bench.report.data import load_report
 from gvr_bench.report.exports.latex import latex
-from gvr_bench.report.exports.markdown import markdown
 from gvr_bench.report.file_names import slug
-from gvr_bench.report.scores.published import COUNT, QuotedRow
-from gvr_bench.report.scores.tables import Cell, Column, Row, Table
+from gvr_bench.report.layout import Block, blocks, legend, not_shown, reasons
+from gvr_bench.report.tables import Row, Table
 
 Format = Literal["md", "csv", "json", "latex"]
-Named = dict[str, Table]
+
+_FORMULA = re.compile(r"[=+@\t\r]|-.")
+_MARKUP = re.compile(r"[\\`*_\[\]|~$]")
+_FIELDS = (
+    "table", "kind", "dataset", "model", "output", "explainer", "role", "group", "metric",
+    "better", "unit", "value", "low", "high", "n", "seeds", "rank", "clear", "separated", "best",
+    "status", "reason", "row", "source",
+)  # fmt: skip
 
 
 def export(runs: list[Path], format: Format) -> str:  # noqa: A002 - the word of the command line
@@ -29,79 +37,102 @@ def export(runs: list[Path], format: Format) -> str:  # noqa: A002 - the word of
     beside published numbers, `row` is the label and `source` says whose number it is. LaTeX needs
     the package booktabs. Raises `DataError`.
     """
-    loaded = load_all(runs)
-    return written(named([*loaded.published, *loaded.models, *loaded.boards]), format)
+    return written(named(load_report(runs).tables), format)
 
 
-def named(tables: Sequence[Table]) -> Named:
-    """Tables by short names that stay the same: `models`, `scoreboard`, `published`.
+def named(tables: Sequence[Table]) -> dict[str, Table]:
+    """Tables by short stable names: `models`, `scoreboard`, `published`.
 
-    Where there are several of a kind, their names say of what.
+    Where there are several of a kind, their names include the model and the data set.
     """
-    found: Named = {}
+    found: dict[str, Table] = {}
     kinds = [table.kind for table in tables]
     for table in tables:
         several = kinds.count(table.kind) > 1
         name = slug(f"{table.kind} {table.model} {table.dataset}")[:80] if several else table.kind
-        taken = sum(other == name or other.startswith(f"{name}--") for other in found)
-        found[f"{name}--{taken + 1}" if taken else name] = table
+        number = 1 + sum(other == name or other.startswith(f"{name}--") for other in found)
+        found[f"{name}--{number}" if number > 1 else name] = table
     return found
 
 
-def written(tables: Named, format: Format) -> str:  # noqa: A002 - the word of the command line
+def written(tables: dict[str, Table], format: Format) -> str:  # noqa: A002
     """Tables in one text of a format."""
     if format == "csv":
         return _csv(tables.values())
     if format == "json":
-        return _json(tables.values())
+        found = [dataclasses.asdict(table) for table in tables.values()]
+        return json.dumps({"tables": found}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     if format == "md":
         return "\n".join(map(markdown, tables.values()))
     return "\n".join(latex(table, name) for name, table in tables.items())
 
 
-_FORMULA = re.compile(r"[=+@\t\r]|-.")
-_FIELDS = (
-    "table", "kind", "dataset", "model", "finding", "explainer", "control", "group", "metric",
-    "better", "unit", "value", "low", "high", "n", "seeds", "rank", "clear", "separated", "best",
-    "status", "reason", "row", "source",
-)  # fmt: skip
-
-
 def _csv(tables: Iterable[Table]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, _FIELDS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        about = {"table": table.title, "kind": table.kind, "dataset": table.dataset}
-        about |= {"model": table.model, "finding": "all"}
-        for row in table.rows:
-            for column, cell in zip(table.columns, row.cells, strict=True):
-                if cell.status is not None and column.metric != COUNT:
-                    score = _what(table, row, column) | _plain(cell)
-                    writer.writerow(_harmless(about | {"control": row.control} | score))
-    return buffer.getvalue()
+    cells = [
+        {"table": table.title, "kind": table.kind, "dataset": table.dataset}
+        | {"model": table.model, "output": "all", "role": row.role}
+        | dataclasses.asdict(column)
+        | dict(row.facts)
+        | dataclasses.asdict(cell)
+        | {"seeds": " ".join(map(str, cell.seeds))}
+        for table in tables
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell.status is not None
+    ]
+    lines = [{name: _harmless(value) for name, value in cell.items()} for cell in cells]
+    frame = pd.DataFrame(lines, columns=list(_FIELDS), dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
-def _harmless(line: dict[str, object]) -> dict[str, object]:
-    """A line whose words no spreadsheet takes for a formula: an apostrophe says that it is text."""
-    return {
-        name: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
-        for name, cell in line.items()
-    }
+def _harmless(value: object) -> object:
+    """Text that no spreadsheet takes for a formula: an apostrophe marks it as text."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
-def _what(table: Table, row: Row, column: Column) -> dict[str, object]:
-    """What a cell is the score of."""
-    if not isinstance(row, QuotedRow):
-        return dict(zip(table.headings, row.names, strict=True)) | dataclasses.asdict(column)
-    about = {name: getattr(row, name) for name in ("finding", "explainer", "metric", "unit")}
-    return about | {"row": row.names[0], "source": column.metric}
+def markdown(table: Table) -> str:
+    """A heading, and one table per group of metrics with its notes; every name stays text."""
+    lines = [f"### {_md(table.title)}", *map(_md, table.apart)]
+    for block in blocks(table):
+        lines += _block(block)
+    return "\n\n".join([*lines, *(f"- {_md(line)}" for line in not_shown(table))]) + "\n"
 
 
-def _plain(cell: Cell) -> dict[str, object]:
-    return dataclasses.asdict(cell) | {"seeds": " ".join(map(str, cell.seeds))}
+def _block(block: Block) -> list[str]:
+    table = block.table
+    heads = [*table.headings, *map(text.heading, table.columns)]
+    rows = [
+        [*_names(row), *(_cell(table, row, i) for i in range(len(row.cells)))] for row in table.rows
+    ]
+    grid = pd.DataFrame(rows, columns=[_md(head) for head in heads]).to_markdown(
+        index=False,
+        disable_numparse=True,
+        colalign=["left"] * len(table.headings) + ["right"] * len(table.columns),
+    )
+    notes = legend([table], "in brackets", "Bold", "#", text.DAGGER)
+    lines = [f"- {_md(line)}" for line in (*block.left_out, *reasons(table))]
+    parts = [f"#### {_md(block.group.title)}" if block.titled else "", grid]
+    return list(filter(None, [*parts, " ".join(notes), "\n".join(lines)]))
 
 
-def _json(tables: Iterable[Table]) -> str:
-    found = [dataclasses.asdict(table) for table in tables]
-    return json.dumps({"tables": found}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+def _md(line: str) -> str:
+    """One line that no Markdown reader takes for markup, mathematics or HTML."""
+    return _MARKUP.sub(r"\\\g<0>", html.escape(text.clean(line), quote=False))
+
+
+def _names(row: Row) -> list[str]:
+    first, *rest = row.names
+    return [_md(f"{first} (control)" if row.control else first), *map(_md, rest)]
+
+
+def _cell(table: Table, row: Row, index: int) -> str:
+    """`0.884 #1 (0.844 to 0.924)`, the best in bold."""
+    cell = row.cells[index]
+    if cell.value is None:
+        return _md(text.status(cell))
+    places = text.places(table, row, index)
+    value = text.number(cell.value, places)
+    rank = "" if cell.rank is None else f" #{cell.rank}"
+    interval = text.interval(cell, places, " to ")
+    bold = f"**{value}**" if cell.best else value
+    return bold + rank + (f" ({interval})" if interval else "")

@@ -1,0 +1,53 @@
+"""Ranks and best values within a column of a scoreboard."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvr_bench.metrics.statistics import Ranking, rank
+from gvr_bench.report.metric_info import per_case
+from gvr_bench.results.records import Better
+
+
+def ranking(
+    rows: Mapping[str, Sequence[Any]], metric: str, better: Better, controls: Collection[str]
+) -> Ranking:
+    """Rank rows by the values of their cases (means over seeds), if all have the same cases."""
+    if not per_case(metric):
+        return Ranking({}, None)
+    means = {name: mean for name, scores in rows.items() if (mean := _mean(scores)) is not None}
+    if len(means) < 2 or len({len(values) for values in means.values()}) != 1:
+        return Ranking({}, None)
+    return rank(means, better, [name for name in means if name in controls])
+
+
+def _mean(scores: Sequence[Any]) -> NDArray[Any] | None:
+    """One value per case (N,); None where a seed that has a score lacks them."""
+    scored = [score for score in scores if score.status == "ok"]
+    values = [score.values for score in scored if score.values is not None]
+    if not values or len(values) < len(scored) or len({len(v) for v in values}) > 1:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no seed has a value for some case
+        return np.asarray(np.nanmean(np.stack(values).astype(np.float64), axis=0))
+
+
+def best_of(
+    keys: Mapping[tuple[str, ...], float], rivals: Callable[[tuple[str, ...]], Hashable]
+) -> set[tuple[str, ...]]:
+    """The names with the largest key among their rivals, unless all rivals are equal."""
+    groups: dict[Hashable, dict[tuple[str, ...], float]] = {}
+    for names, key in keys.items():
+        groups.setdefault(rivals(names), {})[names] = key
+    return {
+        names
+        for group in groups.values()
+        if len(set(group.values())) > 1
+        for names, key in group.items()
+        if key == max(group.values())
+    }

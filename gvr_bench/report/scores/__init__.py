@@ -1,1 +1,0 @@
-"""What a report says of explainers and models in numbers and words."""

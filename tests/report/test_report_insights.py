@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_run import missing, record, write_whole_run
+
+from gvr_bench.report.cases.reading import Curve, read_cases
+from gvr_bench.report.data import load_report
+from gvr_bench.report.insights import headlines, warnings
+from gvr_bench.results.case_scores import RunValues, Whose
+from gvr_bench.results.records import Record
+
+Conclusions = Callable[[list[Record]], dict[str, str]]
+Warnings = Callable[[list[Record]], list[str]]
+
+
+@pytest.fixture
+def concluded(make_run: Callable[..., Path]) -> Conclusions:
+    def answers(records: list[Record]) -> dict[str, str]:
+        data = load_report([make_run(records=records, n=1, size=8)])
+        return {item.question: item.answer for item in data.conclusions}
+
+    return answers
+
+
+@pytest.fixture
+def warned(make_run: Callable[..., Path]) -> Warnings:
+    """The warnings of a run with these records, without those of its stages and curves."""
+
+    def lines(records: list[Record]) -> list[str]:
+        data = load_report([make_run(records=records, n=1, size=8)])
+        found = warnings(data.runs, data.models, data.boards)
+        return [line for line in found if not line.startswith("explainer lime failed")]
+
+    return lines
+
+
+def scored(metric: str, **values: float) -> list[Record]:
+    """Each explainer's value, known to within 0.05."""
+    better = "down" if metric == "deletion_auc" else "up"
+    return [
+        record(explainer=name, metric=metric, better=better, value=value, low=value - 0.05,
+               high=value + 0.05)
+        for name, value in values.items()
+    ]  # fmt: skip
+
+
+def area(low: float, high: float, metric: str = "auroc") -> Record:
+    middle = (low + high) / 2
+    return record(explainer=None, metric=metric, value=middle, low=low, high=high)
+
+
+def test_a_tie_with_controls_is_inconclusive(concluded: Conclusions) -> None:
+    assert concluded(scored("pixel_ap", gvr=0.5, edge=0.5)) == {
+        "Ground truth": "No explainer is better than all controls on pixel AP."
+    }
+
+
+def test_no_controls_no_conclusions(concluded: Conclusions) -> None:
+    assert concluded(scored("pixel_ap", gvr=0.9, lime=0.2)) == {}
+
+
+def test_winners_and_losers_are_named(concluded: Conclusions) -> None:
+    values = {"gvr": 0.9, "saliency": 0.7, "lime": 0.5, "edge": 0.5, "random": 0.1}
+    assert concluded(scored("pixel_ap", **values)) == {
+        "Ground truth": (
+            "Better than all controls on pixel AP: gvr, saliency. Not better: lime. Best: gvr."
+        )
+    }
+
+
+def test_lower_is_better_is_respected(concluded: Conclusions) -> None:
+    answer = concluded(scored("deletion_auc", gvr=0.1, lime=0.9, edge=0.5))["Faithfulness"]
+    assert answer.startswith("Better than all controls on deletion AUC: gvr. Not better: lime.")
+
+
+def test_scores_of_a_group_are_counted(concluded: Conclusions) -> None:
+    records = [
+        *scored("pixel_ap", gvr=0.9, saliency=0.8, lime=0.5, edge=0.5),
+        *scored("iou_otsu", gvr=0.7, saliency=0.9, lime=0.5, edge=0.5),
+        *scored("pointing_hit", gvr=0.9, saliency=0.4, lime=0.5, edge=0.5),
+        *scored("sign_accuracy", gvr=0.9, saliency=0.8, lime=0.5, edge=0.9),
+    ]
+    assert concluded(records) == {
+        "Ground truth": (
+            "Better than all controls: gvr (3 of 3 scores); saliency (2 of 3 scores). "
+            "Not better: lime. Best: gvr (2 of 3 scores). "
+            "Uninformative, since no explainer beats all controls: sign accuracy."
+        )
+    }
+
+
+def test_groups_without_control_scores_share_a_line(concluded: Conclusions) -> None:
+    records = [
+        *scored("pixel_ap", gvr=0.9, edge=0.5),
+        *scored("validity", gvr=0.9),
+        *scored("oracle_validity", gvr=0.9),
+        *scored("seconds_per_image", gvr=0.9, edge=0.1),
+    ]
+    found = concluded(records)
+    assert list(found) == ["Ground truth", "Validity, Oracle"]
+    assert "no baseline" in found["Validity, Oracle"]
+
+
+def test_paired_tests_decide_where_known(ranked: Path) -> None:
+    """Intervals alone would conclude less."""
+    data = load_report([ranked])
+    answer = data.conclusions[0].answer
+    assert "occlusion, saliency (2 of 2 scores)" in answer
+    assert "Not better: integrated-gradients, lime, cam." in answer
+    assert [line for line in data.warnings if "controls" in line] == [
+        "Not better than the controls on any ground-truth score: integrated-gradients, lime, cam."
+    ]
+
+
+def test_small_consistent_gains_beat_controls(tmp_path: Path) -> None:
+    records = [record(explainer=name, value=0.5, low=0.1, high=0.9) for name in ("gvr", "edge")]
+    noise = np.random.default_rng(0).uniform(0, 1, 100)
+    values = {
+        (Whose("phantom", "wgan_gp", "conv", "linear", 0, name), "pixel_ap"): noise + gain
+        for name, gain in (("gvr", 0.01), ("edge", 0.0))
+    }
+    board = (records, RunValues(values), {"asked": {}, "protocols": {}})
+    data = load_report([write_whole_run(tmp_path / "run", board)])
+    assert not [line for line in data.warnings if "controls" in line]
+
+
+def test_headlines_start_with_the_model(run: Path) -> None:
+    data = load_report([run])
+    assert [(item.title, item.value, item.about, item.better)
+            for item in headlines(data.models, data.boards)] == [
+        ("AUROC", "0.962", "the model", "up"),
+        ("pixel AP", "0.884", "gvr", "up"),
+        ("true-change correlation", "0.921", "gvr", "up"),
+        ("re-encoded validity", "0.910", "gvr", "up"),
+        ("validity", "0.970", "gvr", "up"),
+    ]  # fmt: skip
+
+
+def test_headlines_cover_several_groups(ranked: Path) -> None:
+    assert [item.title for item in headlines([], load_report([ranked]).boards)] == [
+        "pixel AP", "true-change correlation", "oracle validity", "re-encoded validity",
+        "rationale L1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "limit"),
+    [
+        ("auroc", 0.45, 0.7, 0.7), ("auroc", 0.75, 0.85, None),
+        ("oracle_auroc", 0.7, 0.78, 0.8), ("oracle_auroc", 0.82, 0.88, None),
+        ("reconstruction_ssim", 0.55, 0.56, 0.7), ("reconstruction_ssim", 0.7, 0.7, None),
+        ("decoded_agreement", 0.83, 0.84, 0.9), ("decoded_agreement", 0.9, 0.9, None),
+    ],
+)  # fmt: skip
+def test_low_model_scores_are_warned_about(
+    warned: Warnings, metric: str, low: float, high: float, limit: float | None
+) -> None:
+    lines = warned([area(low, high, metric)])
+    assert len(lines) == (limit is not None)
+    assert all(f" of all is {low:.2f} to {high:.2f}, below {limit}: " in line for line in lines)
+
+
+def test_an_oracle_below_its_model(warned: Warnings) -> None:
+    (line,) = warned([area(0.9, 0.94), area(0.82, 0.88, "oracle_auroc")])
+    assert "0.82 to 0.88, below its AUROC of 0.90 to 0.94" in line
+
+
+@pytest.mark.parametrize(("drift", "expected"), [(0.25, True), (0.2, False)])
+def test_drift_over_encode_decode_rounds(warned: Warnings, drift: float, expected: bool) -> None:
+    lines = warned([area(0.1, 0.1, "reconstruction_l1"), area(drift, drift, "composition_10")])
+    assert len(lines) == expected
+    assert all("of all is 2.5 times that of one round" in line for line in lines)
+
+
+def test_models_with_one_decoder_share_warnings(warned: Warnings) -> None:
+    records = [
+        record(explainer=None, head=head, metric="reconstruction_ssim", value=0.5, low=None,
+               high=None)
+        for head in ("linear", "mlp")
+    ]  # fmt: skip
+    (line,) = warned(records)
+    assert "conv · linear all, wgan_gp · conv · mlp all is 0.50" in line
+
+
+def test_success_below_half_is_warned_about(warned: Warnings) -> None:
+    edge = record(explainer="edge", metric="other", value=0.3)
+    for metric in ("validity", "oracle_validity"):
+        (line,) = warned([record(metric=metric, value=0.26, low=0.2, high=0.3), edge])
+        assert "gvr is 0.20 to 0.30, below 0.5" in line
+        assert warned([record(metric=metric, value=0.6), edge]) == []
+
+
+def test_latents_that_flip_without_images(warned: Warnings) -> None:
+    records = [
+        record(metric="validity", value=0.96, low=0.9, high=1.0),
+        record(metric="reencoded_validity", value=0.3, low=0.2, high=0.4),
+        record(explainer="edge", metric="other", value=0.3),
+    ]
+    (line,) = warned(records)
+    assert "gvr is 0.20 to 0.40, below its validity of 0.90 to 1.00" in line
+    records[1] = replace(records[1], high=0.95)
+    assert warned(records) == []
+
+
+@pytest.mark.parametrize(
+    ("n", "start"),
+    [(6, "Only 6 cases: too few to rank 3 explainers"), (7, "Only 7 cases: proportions are "
+     "uncertain by up to ±37"), (29, "Only 29 cases: proportions are uncertain by up to ±18"),
+     (30, "")],
+)  # fmt: skip
+def test_few_cases_are_warned_about(warned: Warnings, n: int, start: str) -> None:
+    strong = [record(explainer=name, n=n, value=0.9, low=0.8, high=1.0) for name in ("a", "b")]
+    lines = warned([*strong, record(explainer="edge", n=n, value=0.1, low=0.0, high=0.2)])
+    assert len(lines) == bool(start)
+    assert all(line.startswith(start) for line in lines)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.3, True), (0.2, False)])
+def test_findings_lost_in_the_reconstruction(
+    warned: Warnings, share: float, expected: bool
+) -> None:
+    base = record(metric="oracle_base_rate", better="-", value=share, low=share, high=share)
+    lines = warned([base, record(explainer="edge", metric="other", value=0.3)])
+    assert [line[:19] for line in lines] == ["In 30 % of the case"] * expected
+
+
+def test_failed_scores_unless_the_stage_failed(warned: Warnings) -> None:
+    """The failure of lime is listed as a stage already."""
+    failed = [missing("failed", "out of memory", explainer=name) for name in ("gvr", "cam", "lime")]
+    edge = record(explainer="edge", metric="other", value=0.3)
+    assert warned([*failed, edge]) == ["Scores of cam, gvr failed: out of memory"]
+
+
+def test_missing_controls_are_warned_about(warned: Warnings) -> None:
+    (line,) = warned([record()])
+    assert "No control explainers" in line
+
+
+NOISE = np.random.default_rng(0).normal(0, 1, 200)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.exp(-np.arange(200) / 50), True),
+        (1 + 0.01 * NOISE, False),  # settled
+        (1 + np.abs(5 * NOISE), False),  # by chance alone
+        (-np.arange(200.0), False),  # no distance from a perfect fit
+        ([3.0, 1.0], False),  # too short
+        ([np.nan] * 200, False),
+    ],
+)
+def test_losses_that_still_fall(
+    run: Path, values: Sequence[float] | np.ndarray, expected: bool
+) -> None:
+    curve = Curve("encoder", "mse", np.arange(len(values)) * 10.0, np.asarray(values))
+    shared = [replace(c, curves=(curve,)) for c in read_cases(run, 3) * 2]
+    lines = warnings([], [], [], shared)
+    assert [line[:41] for line in lines] == ["The mse of the encoder fell by 33 % in th"] * expected
