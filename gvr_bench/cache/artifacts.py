@@ -133,15 +133,14 @@ class ArtifactCache:
             self.checked.add(path)
         return path
 
-    def _fault(self, folder: Path, name: str) -> str:
-        """Return how a file differs from what was written; empty if it does not."""
+    @staticmethod
+    def _fault(folder: Path, name: str) -> str:
         if not (folder / META).is_file():
             return "" if (folder / name).is_file() else "it is gone"
         try:
-            meta, _ = read_meta(folder)
+            return file_fault(folder, read_meta(folder)[0], name)
         except CacheError as error:
             return str(error)
-        return file_fault(folder, meta, name)
 
     def has(self, stage: Stage) -> bool:
         """Whether the stage is complete, and was computed from its inputs as they are now.
@@ -189,7 +188,6 @@ class ArtifactCache:
                 self.lock_file(stage.key).touch()
 
     def lock_file(self, key: str) -> Path:
-        """Return the file that is locked while a stage is computed."""
         return self.root / LOCKS / f"{key[:16]}.lock"
 
     @contextlib.contextmanager
@@ -275,7 +273,6 @@ class ArtifactCache:
 
 
 def subfolder(stage: Stage) -> Path:
-    """Return where a stage lies in any cache."""
     return Path(stage.kind) / f"{stage.name}-{stage.key[:16]}"
 
 
@@ -296,8 +293,6 @@ def is_running(process: int) -> bool:
     """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
+    except OSError as error:  # no permission: it is another user's
+        return error.errno != errno.ESRCH
     return True

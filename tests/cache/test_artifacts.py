@@ -50,9 +50,9 @@ def test_value_without_meta_is_absent(cache: ArtifactCache, stage: Stage) -> Non
 def test_committed_value_describes_itself(cache: ArtifactCache, stage: Stage) -> None:
     folder = fill(cache, stage)
     assert cache.has(stage)
-    said = cache.meta(stage)
-    assert said.items() >= {**stage.describe(), "seconds": 1.5}.items()
-    assert said["digest"] == checksums(folder)["digest"]
+    meta = cache.meta(stage)
+    assert meta.items() >= {**stage.describe(), "seconds": 1.5}.items()
+    assert meta["digest"] == checksums(folder)["digest"]
     assert not (folder / WORK).exists()
 
 
@@ -198,8 +198,8 @@ def damage(folder: Path, how: str) -> None:
         case "another meta.json":
             meta.write_text('{"key": 1}')
         case "the meta.json of another":
-            told = json.loads(meta.read_text())
-            write_meta(folder, {**told, "key": "0" + told["key"]})
+            content = json.loads(meta.read_text())
+            write_meta(folder, {**content, "key": "0" + content["key"]})
         case "a flipped bit of meta.json":
             meta.write_text(meta.read_text().replace('"seconds": 1', '"seconds": 9'))
         case "a flipped bit of a name in meta.json":
@@ -309,9 +309,9 @@ def test_file_system_without_locks_works(
 
 
 def saved(folder: Path) -> FileCheckpoints:
-    made = FileCheckpoints(folder, 0)
-    made.save(3, {"net": {"w": torch.arange(4)}}, [{"step": 2.0, "loss": 0.5}])
-    return made
+    checkpoints = FileCheckpoints(folder, 0)
+    checkpoints.save(3, {"net": {"w": torch.arange(4)}}, [{"step": 2.0, "loss": 0.5}])
+    return checkpoints
 
 
 def test_checkpoint_survives_a_round_trip(tmp_path: Path) -> None:
@@ -326,19 +326,19 @@ def test_no_checkpoint_at_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 7, 20, -1])
 def test_truncated_checkpoint_is_ignored(tmp_path: Path, length: int) -> None:
-    found = saved(tmp_path)
-    (path,) = found.files
+    checkpoints = saved(tmp_path)
+    (path,) = checkpoints.files
     path.write_bytes(path.read_bytes()[:length])
-    assert found.load() is None
+    assert checkpoints.load() is None
 
 
 def test_checkpoint_with_flipped_bit_is_ignored(tmp_path: Path) -> None:
-    found = saved(tmp_path)
-    (path,) = found.files
+    checkpoints = saved(tmp_path)
+    (path,) = checkpoints.files
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert found.load() is None
+    assert checkpoints.load() is None
 
 
 def test_checkpoint_of_other_inputs_is_ignored(tmp_path: Path) -> None:
@@ -361,29 +361,29 @@ def test_removed_checkpoint_folder_is_no_error(
 def test_previous_checkpoint_survives_interrupted_saving(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = saved(tmp_path)
+    checkpoints = saved(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *args, **kwargs: None)
-        found.save(10, {}, [])
-    assert [path.name.split("-")[1] for path in found.files] == ["10", "3"]
-    found.files[0].write_bytes(b"")
-    assert found.load()[0] == 3
-    found.save(11, {}, [])
-    assert len(found.files) == 1
+        checkpoints.save(10, {}, [])
+    assert [path.name.split("-")[1] for path in checkpoints.files] == ["10", "3"]
+    checkpoints.files[0].write_bytes(b"")
+    assert checkpoints.load()[0] == 3
+    checkpoints.save(11, {}, [])
+    assert len(checkpoints.files) == 1
 
 
 def test_foreign_checkpoint_is_ignored(tmp_path: Path) -> None:
     from gvr_bench.cache.serialization import write_weights
 
-    found = saved(tmp_path)
-    (path,) = found.files
+    checkpoints = saved(tmp_path)
+    (path,) = checkpoints.files
     write_weights(path, {"w": torch.arange(4)})
     path.rename(path.with_name(f"checkpoint-3-{sha256(path)[:16]}.safetensors"))
-    assert found.load() is None
+    assert checkpoints.load() is None
 
 
 def test_kill_while_saving_keeps_previous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = saved(tmp_path)
+    checkpoints = saved(tmp_path)
 
     def killed(self: Path, target: Path) -> None:
         raise KeyboardInterrupt
@@ -391,8 +391,8 @@ def test_kill_while_saving_keeps_previous(tmp_path: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            found.save(9, {}, [])
-    assert found.load()[0] == 3
+            checkpoints.save(9, {}, [])
+    assert checkpoints.load()[0] == 3
 
 
 def test_checkpoints_are_due_by_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

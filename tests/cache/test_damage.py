@@ -85,11 +85,11 @@ def test_damaged_values_are_computed_again(
     harm(path)
     done = cli(*typed(home / "cache", home / "again"))
     assert done.code == 0, done
-    said = [line for line in done.err.splitlines() if line.startswith("warning: ")]
-    assert len(said) == 1
-    assert said[0].startswith(f"warning: {named}")
-    assert said[0].endswith("; it is computed again")
-    assert str(path.parent) in said[0]
+    warnings = [line for line in done.err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"warning: {named}")
+    assert warnings[0].endswith("; it is computed again")
+    assert str(path.parent) in warnings[0]
     assert comparable(home / "again") == comparable(first / "run")
     assert named.split(",")[0] in outcomes_of(home / "again")["done"]
     third = cli(*typed(home / "cache", home / "third"))

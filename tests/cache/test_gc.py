@@ -80,8 +80,8 @@ def test_verify_covers_pretrained_networks(
 
 
 def test_pretrained_networks_are_intact(tmp_path: Path) -> None:
-    found = verify(ArtifactCache(tmp_path))
-    assert (found.values, found.faults) == (15, ())
+    check = verify(ArtifactCache(tmp_path))
+    assert (check.values, check.faults) == (15, ())
 
 
 def test_verify_ignores_values_being_written(cache: ArtifactCache, stage: Stage) -> None:
@@ -154,27 +154,27 @@ def test_gc_keeps_locked_stages(cache: ArtifactCache, stage: Stage) -> None:
 def test_gc_removes_outdated_values_and_dependents(
     cache: ArtifactCache, stage: Stage, registry: Registry
 ) -> None:
-    made = {s.kind: s for s in plan_of(registry).stages}
+    stages = {s.kind: s for s in plan_of(registry).stages}
     for kind in ("data", "cases", "head", "explanations"):
-        fill(cache, made[kind])
-    path = cache.write_dir(made["head"]) / META
-    told = json.loads(path.read_text())
-    told["settings"]["of_another_schema"] = 1
-    write_meta(path.parent, told)
+        fill(cache, stages[kind])
+    path = cache.write_dir(stages["head"]) / META
+    content = json.loads(path.read_text())
+    content["settings"]["of_another_schema"] = 1
+    write_meta(path.parent, content)
     gone = freed(cache)
     assert {why for name, why in gone.items() if not name.endswith(".lock")} == {
         "values of other versions"
     }
-    assert not cache.write_dir(made["head"]).exists()
-    assert not cache.write_dir(made["explanations"]).exists()
-    assert cache.has(made["data"])
-    assert cache.has(made["cases"])
+    assert not cache.write_dir(stages["head"]).exists()
+    assert not cache.write_dir(stages["explanations"]).exists()
+    assert cache.has(stages["data"])
+    assert cache.has(stages["cases"])
 
 
 def test_description_determines_the_key(registry: Registry) -> None:
     for stage in plan_of(registry, {"metrics": ["all"]}).stages:
-        told = json.loads(json.dumps(stage.describe()))
-        assert key_of(told) == stage.key
+        content = json.loads(json.dumps(stage.describe()))
+        assert key_of(content) == stage.key
 
 
 def test_gc_removes_values_unused_for_days(cache: ArtifactCache, stage: Stage) -> None:

@@ -199,18 +199,18 @@ def test_absent_huge_weights_are_named(tmp_path: Path) -> None:
 def test_malformed_records_are_named_by_line(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     write_records(path, [RECORD])
-    whole = path.read_text()
+    intact = path.read_text()
     row = dataclasses.asdict(RECORD)
     odd = [
         {"value": "0.5"}, {"value": []}, {"n": 1.5}, {"n": None}, {"seed": "0"}, {"keys": "ab"},
         {"keys": [1]}, {"status": "fine"}, {"better": "sideways"}, {"extra": 1}, {"dataset": 3},
     ]  # fmt: skip
     for change in odd:
-        path.write_text(whole + json.dumps(row | change) + "\n")
+        path.write_text(intact + json.dumps(row | change) + "\n")
         with pytest.raises(DataError, match=r"records\.jsonl, line 2, is not a record") as caught:
             read_records(path)
         assert "\n" not in str(caught.value)
-    for text in (whole.replace("0.5", "NaN"), whole.replace("0.5", "Infinity"), "[" * 100_000):
+    for text in (intact.replace("0.5", "NaN"), intact.replace("0.5", "Infinity"), "[" * 100_000):
         path.write_text(text)
         with pytest.raises(DataError, match=r"records\.jsonl, line 1, is not a record"):
             read_records(path)
@@ -225,11 +225,11 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
     value=st.floats(allow_nan=False, allow_infinity=False),
 )
 def test_records_survive_any_names(tmp_path: Path, names, value: float) -> None:
-    made = dataclasses.replace(
+    record = dataclasses.replace(
         RECORD, dataset=names[0], reason=names[1], output=names[2], value=value
     )
-    write_records(tmp_path / "r.jsonl", [made, RECORD])
-    assert read_records(tmp_path / "r.jsonl") == [made, RECORD]
+    write_records(tmp_path / "r.jsonl", [record, RECORD])
+    assert read_records(tmp_path / "r.jsonl") == [record, RECORD]
 
 
 # Anything at all
@@ -285,9 +285,9 @@ def test_truncated_files_are_named(tmp_path: Path, kind: str) -> None:
         write_values(path, RunValues({(WHOSE, "m"): np.arange(3.0)}, {(WHOSE, "g"): "r"}))
     else:
         write_state(path, {"net": {"w": torch.zeros(3, 4)}, "n": 3})
-    whole = path.read_bytes()
-    for length in range(0, len(whole), max(1, len(whole) // 100)):
-        path.write_bytes(whole[:length])
+    intact = path.read_bytes()
+    for length in range(0, len(intact), max(1, len(intact) // 100)):
+        path.write_bytes(intact[:length])
         refused(read, path)
 
 
@@ -300,9 +300,9 @@ from gvr_bench.cache.hdf5 import read_arrays, write_arrays
 
 path = Path(sys.argv[1])
 write_arrays(path, {"a": np.arange(100.0), "g/i": np.zeros((4, 1, 8, 8), np.uint8)})
-whole, rng = path.read_bytes(), random.Random(0)
+intact, rng = path.read_bytes(), random.Random(0)
 for _ in range(400):
-    changed = bytearray(whole)
+    changed = bytearray(intact)
     for _ in range(rng.choice([1, 2, 8, 64])):
         changed[rng.randrange(len(changed))] = rng.randrange(256)
     path.write_bytes(changed)

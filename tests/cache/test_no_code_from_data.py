@@ -69,25 +69,25 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def faults(source: str, name: str) -> list[str]:
     """What in a source could run data, by line."""
-    tree, found = ast.parse(source), []
+    tree, faulty = ast.parse(source), []
     for line, module in imported(tree):
         if module.split(".")[0] in MODULES and name not in ALLOWED.get(module, set()):
-            found.append(f"{name}:{line} imports {module}")
+            faulty.append(f"{name}:{line} imports {module}")
         if module.startswith(("urllib.request", "requests", "httpx")) and name not in NETWORK.get(
             module, set()
         ):
-            found.append(f"{name}:{line} goes to the network by {module}")
+            faulty.append(f"{name}:{line} goes to the network by {module}")
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = dotted(node.func)
         if called in CALLS or (called in IMPORTS and name not in IMPORTS[called]):
-            found.append(f"{name}:{node.lineno} calls {called}")
+            faulty.append(f"{name}:{node.lineno} calls {called}")
         for keyword in node.keywords:
             off = isinstance(keyword.value, ast.Constant) and not keyword.value.value
             if keyword.arg in KEYWORDS and not off:
-                found.append(f"{name}:{node.lineno} sets {keyword.arg}")
-    return found
+                faulty.append(f"{name}:{node.lineno} sets {keyword.arg}")
+    return faulty
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def faults(source: str, name: str) -> list[str]:
         "import torch\ntorch.jit.load('x')",
         "import torch\ntorch.export.load('x')",
         "f(x, allow_pickle=True)",
-        "f(x, shell=wanted)",
+        "f(x, shell=flag)",
         "eval('1')",
         "exec(open('x').read())",
         "import subprocess",
@@ -121,7 +121,7 @@ def test_harmless_lookalikes_pass() -> None:
 
 def test_package_never_runs_data() -> None:
     assert len(SOURCES) > 80
-    found = []
+    faulty = []
     for path in SOURCES:
-        found += faults(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
-    assert found == []
+        faulty += faults(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
+    assert faulty == []

@@ -133,8 +133,8 @@ def test_missing_array_is_named(tmp_path: Path) -> None:
 )
 def test_arrays_survive_a_round_trip(tmp_path: Path, array: np.ndarray) -> None:
     write_arrays(tmp_path / "x.h5", {"one": array, "group/two": array})
-    found = read_arrays(tmp_path / "x.h5", "one", "group/two")
-    for back in found.values():
+    arrays = read_arrays(tmp_path / "x.h5", "one", "group/two")
+    for back in arrays.values():
         np.testing.assert_array_equal(back, array)
         assert back.dtype.kind == array.dtype.kind
         assert back.shape == array.shape
@@ -201,8 +201,8 @@ def test_parts_equal_one_write(tmp_path: Path) -> None:
         for start in (0, 2, 4):
             put_rows(file, {k: v[start : start + 2] for k, v in arrays.items()}, start, 5)
     write_arrays(tmp_path / "whole.h5", arrays)
-    parts, whole = read_arrays(tmp_path / "parts.h5"), read_arrays(tmp_path / "whole.h5")
-    assert parts.keys() == whole.keys()
-    for name, array in whole.items():
+    parts, at_once = read_arrays(tmp_path / "parts.h5"), read_arrays(tmp_path / "whole.h5")
+    assert parts.keys() == at_once.keys()
+    for name, array in at_once.items():
         np.testing.assert_array_equal(parts[name], array)
         assert parts[name].dtype == array.dtype

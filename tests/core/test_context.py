@@ -32,8 +32,8 @@ def train(ctx: gvr.Context, killed_at: int | None = None, *, fused: bool = True)
         if step == killed_at:
             raise KilledError
         x = torch.randn(4, 3, 16, 16, generator=ctx.rng(step))
-        wanted = x[:, [0, 1, 2, 0], ::4, ::4]
-        loss = F.mse_loss(net(x.contiguous(memory_format=torch.channels_last)), wanted)
+        goal = x[:, [0, 1, 2, 0], ::4, ::4]
+        loss = F.mse_loss(net(x.contiguous(memory_format=torch.channels_last)), goal)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -53,46 +53,48 @@ def context(folder: Path | None = None, every: float = 0, **more: object) -> gvr
 
 
 @pytest.fixture(scope="module")
-def whole() -> tuple[dict, list]:
+def uninterrupted() -> tuple[dict, list]:
     ctx = context()
     return train(ctx), ctx.history
 
 
-def assert_same(made: dict, ctx: gvr.Context, whole: tuple[dict, list]) -> None:
-    expected, history = whole
-    assert made.keys() == expected.keys()
-    assert [k for k in made if not torch.equal(made[k], expected[k])] == []
+def assert_same(trained: dict, ctx: gvr.Context, uninterrupted: tuple[dict, list]) -> None:
+    expected, history = uninterrupted
+    assert trained.keys() == expected.keys()
+    assert [k for k in trained if not torch.equal(trained[k], expected[k])] == []
     assert ctx.history == history
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 5, STEPS - 1])
 def test_resumed_training_equals_uninterrupted(
-    tmp_path: Path, whole: tuple[dict, list], step: int
+    tmp_path: Path, uninterrupted: tuple[dict, list], step: int
 ) -> None:
     with pytest.raises(KilledError):
         train(context(tmp_path), step)
     ctx = context(tmp_path)
-    found = ctx.checkpoints.load()
-    assert (found and found[0]) == (step or None)
-    assert_same(train(ctx), ctx, whole)
+    checkpoint = ctx.checkpoints.load()
+    assert (checkpoint and checkpoint[0]) == (step or None)
+    assert_same(train(ctx), ctx, uninterrupted)
 
 
 def test_repeatedly_killed_training_equals_uninterrupted(
-    tmp_path: Path, whole: tuple[dict, list]
+    tmp_path: Path, uninterrupted: tuple[dict, list]
 ) -> None:
     for step in (3, 4, 4, 9):
         with pytest.raises(KilledError):
             train(context(tmp_path), step)
     ctx = context(tmp_path)
-    assert_same(train(ctx), ctx, whole)
+    assert_same(train(ctx), ctx, uninterrupted)
 
 
-def test_training_without_checkpoint_starts_over(tmp_path: Path, whole: tuple[dict, list]) -> None:
+def test_training_without_checkpoint_starts_over(
+    tmp_path: Path, uninterrupted: tuple[dict, list]
+) -> None:
     with pytest.raises(KilledError):
         train(context(tmp_path, every=1e6), 9)
     assert list(tmp_path.iterdir()) == []
     ctx = context(tmp_path)
-    assert_same(train(ctx), ctx, whole)
+    assert_same(train(ctx), ctx, uninterrupted)
 
 
 def test_resumed_training_shows_its_step(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import gvr_bench.api as gvr
 CPU = torch.device("cpu")
 
 
-class Pretended:
+class FakeGroup:
     """One of several processes; the others' sums are given, or nothing."""
 
     def __init__(self, rank: int, count: int) -> None:
@@ -30,7 +30,7 @@ class Pretended:
 
 
 def context(rank: int = 0, count: int = 1) -> gvr.Context:
-    return gvr.Context(CPU, process_group=Pretended(rank, count) if count > 1 else None)
+    return gvr.Context(CPU, process_group=FakeGroup(rank, count) if count > 1 else None)
 
 
 def test_batch_smaller_than_processes_is_refused() -> None:
@@ -43,19 +43,19 @@ def test_batch_smaller_than_processes_is_refused() -> None:
 
 @pytest.mark.parametrize(("batch", "count", "times"), [(8, 2, 1), (7, 2, 3), (5, 5, 2), (9, 4, 1)])
 def test_shards_partition_the_batch(batch: int, count: int, times: int) -> None:
-    shares = [context(rank, count).shard(batch, times) for rank in range(count)]
-    rows = torch.cat([share.rows for share in shares])
+    shards = [context(rank, count).shard(batch, times) for rank in range(count)]
+    rows = torch.cat([shard.rows for shard in shards])
     assert sorted(rows.tolist()) == list(range(batch * times))
-    assert sum(share.weight for share in shares) == pytest.approx(1)
-    for share in shares:
-        assert len(share.rows) == share.each * times
-        batches = [(part // batch).unique().tolist() for part in share.rows.split(share.each)]
+    assert sum(shard.weight for shard in shards) == pytest.approx(1)
+    for shard in shards:
+        assert len(shard.rows) == shard.each * times
+        batches = [(part // batch).unique().tolist() for part in shard.rows.split(shard.each)]
         assert batches == [[i] for i in range(times)]
 
 
 def test_single_process_takes_all_rows() -> None:
-    share = context().shard(6, 2)
-    assert (share.rows.tolist(), share.each, share.weight) == (list(range(12)), 6, 1)
+    shard = context().shard(6, 2)
+    assert (shard.rows.tolist(), shard.each, shard.weight) == (list(range(12)), 6, 1)
 
 
 def test_shard_is_translated_like_the_batch() -> None:
@@ -64,10 +64,10 @@ def test_shard_is_translated_like_the_batch() -> None:
     def rng() -> torch.Generator:
         return torch.Generator().manual_seed(4)
 
-    whole = gvr.translate(x, 2, rng())
-    share = context(1, 2).shard(7)
-    assert torch.equal(gvr.translate(x[share.rows], 2, rng(), share), whole[share.rows])
-    assert not torch.equal(gvr.translate(x[share.rows], 2, rng()), whole[share.rows])
+    batch_result = gvr.translate(x, 2, rng())
+    shard = context(1, 2).shard(7)
+    assert torch.equal(gvr.translate(x[shard.rows], 2, rng(), shard), batch_result[shard.rows])
+    assert not torch.equal(gvr.translate(x[shard.rows], 2, rng()), batch_result[shard.rows])
 
 
 def gradients(net: nn.Module) -> Tensor:
@@ -83,25 +83,27 @@ def test_shard_gradients_sum_to_batch_gradients(count: int) -> None:
     critic = Features(gvr.ImageSpec(1, 16), 1, 4)
 
     def step(ctx: gvr.Context) -> tuple[Tensor, Tensor]:
-        net, share = copy.deepcopy(critic), ctx.shard(7)
-        parts = (t[share.rows] for t in (real, fake, mix))
+        net, shard = copy.deepcopy(critic), ctx.shard(7)
+        parts = (t[shard.rows] for t in (real, fake, mix))
         loss, _ = critic_loss(net, *parts, 10.0, ctx)
-        mean = ctx.backward(loss, net.parameters(), share)
+        mean = ctx.backward(loss, net.parameters(), shard)
         return mean, gradients(net)
 
-    loss, whole = step(context())
+    loss, batch_result = step(context())
     parts = [step(context(rank, count)) for rank in range(count)]
     assert sum(part for part, _ in parts).item() == pytest.approx(loss.item(), rel=1e-5)
-    torch.testing.assert_close(sum(part for _, part in parts), whole, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(parts[0][1] * count, whole, rtol=1e-2)  # a share alone is not enough
+    torch.testing.assert_close(sum(part for _, part in parts), batch_result, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(
+        parts[0][1] * count, batch_result, rtol=1e-2
+    )  # a shard alone is not enough
 
 
 def test_logged_values_are_batch_means() -> None:
     x = torch.arange(7.0)
-    shares = [(context(rank, 2), context(rank, 2).shard(7)) for rank in range(2)]
+    shards = [(context(rank, 2), context(rank, 2).shard(7)) for rank in range(2)]
     means = [
-        ctx.all_reduce_mean(share, x[share.rows].mean(), x[share.rows].amin())
-        for ctx, share in shares
+        ctx.all_reduce_mean(shard, x[shard.rows].mean(), x[shard.rows].amin())
+        for ctx, shard in shards
     ]
     assert sum(mean for mean, _ in means).item() == pytest.approx(3.0)
 

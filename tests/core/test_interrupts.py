@@ -123,10 +123,12 @@ class Terminal:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "code", "said"),
+    ("number", "code", "cause"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
-def test_stopped_run_resumes_at_its_step(tmp_path: Path, number: int, code: int, said: str) -> None:
+def test_stopped_run_resumes_at_its_step(
+    tmp_path: Path, number: int, code: int, cause: str
+) -> None:
     cache, out = tmp_path / "cache", tmp_path / "run"
     training = "wgan-gp:iterations=150,width=4,batch=8"
     terminal = Terminal(cache, "--out", str(out), "--checkpoint-every", "1e6", generator=training)
@@ -135,7 +137,7 @@ def test_stopped_run_resumes_at_its_step(tmp_path: Path, number: int, code: int,
     ended, lines = terminal.wait()
     assert ended == code
     assert sum(line.endswith(GOES_ON) for line in lines) == 1
-    assert lines[-1].endswith(said + GOES_ON)
+    assert lines[-1].endswith(cause + GOES_ON)
     assert "Traceback" not in "".join(lines)
     assert terminal.shown.rfind(b"\x1b[?25h") > terminal.shown.rfind(b"\x1b[?25l"), "no cursor"
     (saved,) = cache.glob("generator/*/work/checkpoint-*.safetensors")

@@ -50,7 +50,7 @@ def outcomes(folder: Path) -> dict[str, list[str]]:
 def run(folder: Path, processes: int, *, parts: dict[str, str] | None = None, **happens: object):
     """Run the smallest plan into a folder."""
     places = {"--cache-dir": folder / "cache", "--out": folder / "run"}
-    typed = [str(word) for option in (PARTS | places | (parts or {})).items() for word in option]
+    typed = [str(part) for option in (PARTS | places | (parts or {})).items() for part in option]
     happens = {"happens": "nothing", "to": "nobody", **happens}
     return start(processes, "misbehaving.py", "run", *typed, **happens)
 
@@ -63,13 +63,13 @@ def trained(folder: Path, kind: str) -> tuple[dict[str, torch.Tensor], list[dict
     )
 
 
-def assert_close(one: Path, several: Path) -> None:
+def assert_close(single: Path, several: Path) -> None:
     """Single precision: sums are in another order, and Adam magnifies that in tiny gradients.
 
     A weight moves by up to STEPS times the rate, 0.04 of an encoder's.
     """
     for kind in ("generator", "encoder"):
-        (weights, losses), (ours, logged) = trained(one, kind), trained(several, kind)
+        (weights, losses), (ours, logged) = trained(single, kind), trained(several, kind)
         for name, value in weights.items():
             torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-2)
         assert [row.keys() for row in logged] == [row.keys() for row in losses]
@@ -78,14 +78,14 @@ def assert_close(one: Path, several: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run in one process."""
     folder = tmp_path_factory.mktemp("one")
     assert run(folder, 1).returncode == 0
     return folder
 
 
-def test_two_processes_write_one_run(tmp_path: Path, one: Path) -> None:
+def test_two_processes_write_one_run(tmp_path: Path, single: Path) -> None:
     done = run(tmp_path, 2)
     assert done.returncode == 0, done.stderr
     assert (end_lines(done), done.stdout.count("Report: ")) == ([], 1)
@@ -94,14 +94,14 @@ def test_two_processes_write_one_run(tmp_path: Path, one: Path) -> None:
     assert set(outcomes(tmp_path)) == {"done"}
     assert not list((tmp_path / "cache").rglob("work"))
     assert not list((tmp_path / "cache" / "drafts").iterdir())
-    assert_close(one, tmp_path)
+    assert_close(single, tmp_path)
 
     again = run(tmp_path, 2)
     assert (again.returncode, again.stdout.count("Report: ")) == (0, 1)
     assert set(outcomes(tmp_path)) == {"cached"}
 
 
-def test_run_resumes_with_other_process_counts(tmp_path: Path, one: Path) -> None:
+def test_run_resumes_with_other_process_counts(tmp_path: Path, single: Path) -> None:
     def checkpoints() -> list[str]:
         return [file.name.split("-")[1] for file in tmp_path.rglob("checkpoint-*")]
 
@@ -114,7 +114,7 @@ def test_run_resumes_with_other_process_counts(tmp_path: Path, one: Path) -> Non
     (step,) = checkpoints()
     assert 21 <= int(step) <= 22
     assert run(tmp_path, 1).returncode == 0
-    assert_close(one, tmp_path)
+    assert_close(single, tmp_path)
 
 
 @pytest.mark.parametrize("to", [0, 1])
