@@ -15,17 +15,17 @@ every = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
-def test_nothing_to_average_is_not_a_zero(values):
+def test_no_values_are_no_score(values):
     assert score(np.array(values)) == Score(None, None, None, 0)
 
 
-def test_images_to_which_a_metric_does_not_apply_are_left_out():
+def test_nan_values_are_left_out():
     whole = score(np.array([1.0, 3.0, 8.0]))
     assert (whole.value, whole.n) == (4.0, 3)
     assert score(np.array([1.0, np.nan, 3.0, np.nan, 8.0])) == whole
 
 
-def test_one_image_has_an_interval_of_no_width():
+def test_one_image_has_no_interval():
     assert score(np.array([0.5])) == Score(0.5, 0.5, 0.5, 1)
 
 
@@ -34,14 +34,14 @@ def test_truth_values_are_a_share():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60))
-def test_the_interval_is_ordered_and_within_the_values(values):
+def test_the_interval_lies_within_the_values(values):
     found = score(np.array(values))
     slack = 1e-9 * (1 + max(abs(v) for v in values))
     assert min(values) - slack <= found.low <= found.high <= max(values) + slack
 
 
 @pytest.mark.parametrize("n", [20, 200, 2000])
-def test_the_interval_holds_the_value_and_has_the_textbook_width(n):
+def test_the_interval_has_the_textbook_width(n):
     values = np.random.default_rng(1).normal(5, 2, n)
     found = score(values)
     deviation = values.std() / n**0.5
@@ -49,7 +49,7 @@ def test_the_interval_holds_the_value_and_has_the_textbook_width(n):
     assert (found.high - found.value) / deviation == pytest.approx(1.96, abs=0.2)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+def test_the_interval_covers_the_truth():
     rng = np.random.default_rng(2)
     drawn = [score(rng.normal(0, 1, 50)) for _ in range(300)]
     assert 0.9 < np.mean([s.low <= 0 <= s.high for s in drawn]) < 0.98
@@ -95,7 +95,7 @@ def known(values: Tensor | Score | None) -> Tensor:
 @every
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_values_lie_in_the_declared_range_one_per_image(metric, seed):
+def test_values_lie_in_the_declared_range(metric, seed):
     values = metric(random_input(metric, seed))
     assert values is not None
     if metric.of_cases:
@@ -108,7 +108,7 @@ def test_values_lie_in_the_declared_range_one_per_image(metric, seed):
 @pytest.mark.parametrize("metric", GROUP.metrics, ids=lambda m: m.name)
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_a_perfect_map_stays_within_the_declared_range(metric, seed):
+def test_perfect_maps_stay_in_range(metric, seed):
     change = np.random.default_rng(seed).normal(size=(4, 8, 8)).astype(np.float32)
     data = ground_truth(4, 8, attribution=change, true_change=change, mask=change > 1)
     values = known(metric(data))
@@ -123,7 +123,7 @@ ON_THEIR_OWN = {"truth", "validity", "proximity", "oracle", "realism", "cost"}
     [m for m in METRICS if m.of_cases and m.group in ON_THEIR_OWN],
     ids=lambda m: m.name,
 )
-def test_a_case_scores_the_same_whatever_it_is_scored_with(metric):
+def test_cases_are_scored_independently(metric):
     data = random_input(metric, 5, n=3)
     alone = torch.cat([metric(one_case(data, i)) for i in range(3)])
     assert torch.allclose(metric(data), alone, rtol=1e-6, atol=1e-7, equal_nan=True)

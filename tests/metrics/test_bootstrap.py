@@ -42,7 +42,7 @@ def one_draw(n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("batch", [1, 1001, statistics.BATCH_NUMBERS])
 @pytest.mark.parametrize("n", [1, 2, 9, 333, 2500])
-def test_the_interval_is_to_the_last_bit_that_of_one_draw(monkeypatch, n: int, batch) -> None:
+def test_batched_draws_give_equal_intervals(monkeypatch, n: int, batch) -> None:
     monkeypatch.setattr(statistics, "BATCH_NUMBERS", batch)
     values = values_of(n)
     low, high = np.quantile(values[one_draw(n)].mean(axis=1), ENDS)
@@ -51,9 +51,7 @@ def test_the_interval_is_to_the_last_bit_that_of_one_draw(monkeypatch, n: int, b
 
 @pytest.mark.parametrize("statistic", [AUROC, AVERAGE_PRECISION])
 @pytest.mark.parametrize("batch", [1, 5000, statistics.BATCH_NUMBERS])
-def test_resampled_areas_are_to_the_last_bit_those_of_one_draw(
-    monkeypatch, statistic: Statistic, batch: int
-) -> None:
+def test_batched_draws_give_equal_areas(monkeypatch, statistic: Statistic, batch: int) -> None:
     monkeypatch.setattr(statistics, "BATCH_NUMBERS", batch)
     predictions, positive = images_of(150)
     weights = np.stack([np.bincount(rows, minlength=150) for rows in one_draw(150)])
@@ -63,13 +61,13 @@ def test_resampled_areas_are_to_the_last_bit_those_of_one_draw(
         np.testing.assert_array_equal(found[k], wanted)
 
 
-def test_memory_of_an_interval_does_not_grow_with_the_images() -> None:
+def test_intervals_take_bounded_memory() -> None:
     values = values_of(30_000)  # a single draw of all resamples would take 480 MB
     assert peak(lambda: score(values)) < 30e6
 
 
 @pytest.mark.parametrize("statistic", [AUROC, AVERAGE_PRECISION])
-def test_memory_of_areas_does_not_grow_with_the_images(monkeypatch, statistic: Statistic) -> None:
+def test_areas_take_bounded_memory(monkeypatch, statistic: Statistic) -> None:
     monkeypatch.setattr(statistics, "BATCH_NUMBERS", 2**13)
     few, many = images_of(500), images_of(4000)
     bootstrap(*few, statistic)  # imports what it needs
@@ -77,7 +75,7 @@ def test_memory_of_areas_does_not_grow_with_the_images(monkeypatch, statistic: S
     assert most < 2 * least
 
 
-def test_a_distance_of_many_images_is_that_of_few_batch(monkeypatch) -> None:
+def test_distances_are_computed_in_batches(monkeypatch) -> None:
     rng = torch.Generator().manual_seed(0)
     a, b = torch.randn(40, 5, generator=rng), torch.randn(70, 5, generator=rng) + 1
     whole, sizes, distances = fid(a, b), [], frechet.frechet_distances

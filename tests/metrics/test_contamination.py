@@ -10,7 +10,7 @@ RIGHT = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
 HALF = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
 
 
-def test_the_gap_is_the_loss_of_pixel_ap():
+def test_the_gap_is_lost_pixel_ap():
     clean, contaminated = torch.stack([RIGHT, HALF, RIGHT]), torch.stack([HALF, RIGHT, HALF])
     predicts = torch.tensor([True, True, False])
     gap = contamination_gap(ContaminationInput(clean, MASK, contaminated, predicts))

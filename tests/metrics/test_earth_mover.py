@@ -20,7 +20,7 @@ def exact_cost(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", ["noise", "blob", "dots"])
-def test_the_cost_is_near_that_of_linear_programming(kind):
+def test_the_cost_matches_linear_programming(kind):
     rng = np.random.default_rng(0)
     rows, columns = np.indices((8, 8))
     for _ in range(3):
@@ -36,7 +36,7 @@ def test_the_cost_is_near_that_of_linear_programming(kind):
         )
 
 
-def test_the_cost_of_one_pixel_is_its_distance():
+def test_one_pixel_costs_its_distance():
     a, b = np.zeros((2, 28, 28))
     a[3, 4] = 5.0
     b[27, 11] = 0.1
@@ -44,14 +44,14 @@ def test_the_cost_of_one_pixel_is_its_distance():
     assert transport_cost(b, a) == pytest.approx(25.0)
 
 
-def test_mass_in_many_places_travels_from_each_to_the_nearest():
+def test_mass_travels_to_the_nearest():
     a, b = np.zeros((2, 32, 32))
     a[0, 0] = a[31, 31] = a[0, 31] = a[31, 0] = 1.0
     b[0, 3] = b[31, 28] = b[0, 28] = b[31, 3] = 2.0
     assert transport_cost(a, b) == pytest.approx(3.0)
 
 
-def test_what_two_maps_share_stays_where_it_is():
+def test_shared_mass_does_not_travel():
     a = np.random.default_rng(0).random((16, 16))
     assert transport_cost(a, 7 * a) == 0.0
     shared = np.zeros((4, 4))
@@ -63,7 +63,7 @@ def test_what_two_maps_share_stays_where_it_is():
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_the_cost_lies_between_the_shift_of_the_centre_and_the_diagonal(seed):
+def test_the_cost_has_known_bounds(seed):
     a, b = np.random.default_rng(seed).random((2, 9, 9)) ** 8
     centres = [np.argwhere(np.ones((9, 9))).T @ m.ravel() / m.sum() for m in (a, b)]
     cost = transport_cost(a, b)
@@ -71,7 +71,7 @@ def test_the_cost_lies_between_the_shift_of_the_centre_and_the_diagonal(seed):
 
 
 @pytest.mark.parametrize("size", [2, 8, 32])
-def test_the_curve_walks_from_neighbour_to_neighbour(size):
+def test_the_curve_visits_neighbours(size):
     assert (np.abs(np.diff(curve(size, size), axis=0)).sum(axis=1) == 1).all()
 
 

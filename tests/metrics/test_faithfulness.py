@@ -30,11 +30,11 @@ WHITE = torch.ones(1, 1, 10, 10)
 FIRST_STEP = 1 / (2 * STEPS)
 
 
-def test_without_a_counterfactual_there_is_no_cout():
+def test_cout_needs_a_counterfactual():
     assert cout(about(sum_of(*FOUR), WHITE, torch.zeros(1, 10, 10))) is None
 
 
-def test_deleting_the_pixels_that_count_first_is_best_and_last_is_worst():
+def test_the_order_of_pixels_sets_the_area():
     weights = sum_of(*FOUR)
     best = about(weights, WHITE, weights[0])
     worst = about(weights, WHITE, -weights[0])
@@ -44,7 +44,7 @@ def test_deleting_the_pixels_that_count_first_is_best_and_last_is_worst():
     assert insertion_auc(worst).tolist() == pytest.approx([FIRST_STEP])
 
 
-def test_a_map_that_says_nothing_does_as_chance_does():
+def test_a_constant_map_scores_chance():
     whole = torch.full((1, 1, 10, 10), 0.01)
     constant = about(whole, WHITE, torch.full((1, 10, 10), 3.0))
     assert deletion_auc(constant).tolist() == pytest.approx([0.5])
@@ -52,7 +52,7 @@ def test_a_map_that_says_nothing_does_as_chance_does():
 
 
 @pytest.mark.parametrize("half", ["top", "bottom", "left", "right"])
-def test_ties_favour_no_part_of_the_image(half):
+def test_ties_favour_no_image_part(half):
     n = 20
     in_half = torch.zeros(n, n)
     {"top": in_half[:10], "bottom": in_half[10:], "left": in_half[:, :10],
@@ -61,14 +61,14 @@ def test_ties_favour_no_part_of_the_image(half):
     assert deletion_auc(seen).item() == pytest.approx(0.5, abs=0.05)
 
 
-def test_what_is_not_tied_is_ranked_by_heat_and_every_pixel_once():
+def test_ranks_follow_attribution():
     attribution = torch.tensor([[0.0, 2.0, -1.0, 0.0, 5.0]])
     ranked = ranks(attribution)[0].tolist()
     assert [ranked[4], ranked[1], ranked[2]] == [0, 1, 4]
     assert sorted(ranked) == [0, 1, 2, 3, 4]
 
 
-def test_negative_heat_speaks_against_and_goes_last():
+def test_negative_attribution_goes_last():
     weights = sum_of((0, 0), size=10)
     against = torch.zeros(1, 10, 10)
     against[0, 5, 5] = -9  # the largest of |attribution|
@@ -76,7 +76,7 @@ def test_negative_heat_speaks_against_and_goes_last():
     assert deletion_auc(about(weights, WHITE, against)).item() == pytest.approx(FIRST_STEP)
 
 
-def test_a_regression_is_placed_between_typical_and_what_it_was():
+def test_regressions_are_scaled_by_typical_values():
     weights = 3 * sum_of(*FOUR)  # predicts 3, and typical is 1: black is beyond it
     seen = about(weights, WHITE, weights[0], reference_value=1.0)
     assert deletion_auc(seen).item() == pytest.approx(FIRST_STEP)
@@ -86,14 +86,14 @@ def test_a_regression_is_placed_between_typical_and_what_it_was():
         assert insertion_auc(reference_value).isnan().all()
 
 
-def test_a_probability_is_taken_as_it_is():
+def test_probabilities_are_not_scaled():
     nothing = torch.zeros(1, 1, 10, 10)  # a model that always says one half
     seen = about(nothing, WHITE, torch.zeros(1, 10, 10), BINARY)
     assert deletion_auc(seen).tolist() == pytest.approx([0.5])
     assert infidelity(seen).isnan().all()
 
 
-def test_a_slope_foretells_a_linear_model_and_nothing_else_does():
+def test_only_slopes_predict_linear_models():
     weights = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
     image = torch.zeros(3, 2, 16, 16)
     slope = weights.sum(dim=1).expand(3, -1, -1)
@@ -106,7 +106,7 @@ def test_a_slope_foretells_a_linear_model_and_nothing_else_does():
     assert (infidelity(about(weights, image, noise)) > 0.7).all()
 
 
-def test_infidelity_is_captums_over_what_is_to_be_foretold():
+def test_infidelity_matches_captum():
     seen = convolving(3, 16, channels=3)
     image, target = seen.image, seen.target
 
@@ -134,7 +134,7 @@ def test_infidelity_is_captums_over_what_is_to_be_foretold():
 
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(-30, 30))
-def test_what_is_foretold_does_not_depend_on_the_size_of_the_map(seed, power):
+def test_infidelity_ignores_the_map_scale(seed, power):
     rng = torch.Generator().manual_seed(seed)
     foretold, change = torch.randn(2, 4, 9, generator=rng, dtype=torch.float64)
     share = unexplained(foretold, change)
@@ -142,7 +142,7 @@ def test_what_is_foretold_does_not_depend_on_the_size_of_the_map(seed, power):
     torch.testing.assert_close(unexplained(10**power * foretold, change), share)
 
 
-def test_a_counterfactual_that_changes_what_counts_most_has_the_best_cout():
+def test_cout_rewards_changing_what_counts():
     weights = sum_of(*FOUR)
     counts = weights[0, 0] > 0
     made = torch.where(counts, -1.0, 0.9)[None, None]
@@ -153,12 +153,12 @@ def test_a_counterfactual_that_changes_what_counts_most_has_the_best_cout():
     assert cout(seen).item() < -0.9
 
 
-def test_a_counterfactual_that_changes_nothing_stays_on_the_source_side():
+def test_an_unchanged_image_has_lowest_cout():
     seen = about(sum_of(*FOUR), WHITE, torch.zeros(1, 10, 10), counterfactual=WHITE)
     assert cout(seen).tolist() == pytest.approx([-1])
 
 
-def test_cout_of_classes_weighs_the_target_against_the_source():
+def test_cout_compares_target_with_source():
     red, blue = torch.zeros(2, 2, 10, 10)
     red[0], blue[1] = 1, 1  # class 0 is red, class 1 is blue
     image = torch.stack([-torch.ones(10, 10), torch.ones(10, 10)])[None]
@@ -172,7 +172,7 @@ def test_cout_of_classes_weighs_the_target_against_the_source():
     assert cout(back).item() == pytest.approx(1, abs=1e-6)
 
 
-def test_colours_weigh_alike_in_what_has_changed_most():
+def test_colours_weigh_alike_in_cout():
     weights = torch.zeros(1, 2, 10, 10)
     weights[0, :, 0, 0] = 0.5
     image = torch.ones(1, 2, 10, 10)
@@ -185,7 +185,7 @@ def test_colours_weigh_alike_in_what_has_changed_most():
 
 
 @pytest.mark.parametrize("task", [BNP, BINARY, CLASSES], ids=lambda task: task.kind)
-def test_an_image_scores_the_same_in_any_company(task):
+def test_images_are_scored_independently(task):
     seen = convolving(3, 16, task, channels=2)
     for metric in (*GROUP.metrics, invalidation):
         alone = torch.cat([metric(one_case(seen, i)) for i in range(3)])
@@ -204,13 +204,13 @@ def test_scores_lie_in_the_declared_range(task, seed):
         assert ((values >= metric.lowest) & (values <= metric.highest)).all(), metric.name
 
 
-def test_the_same_question_gets_the_same_answer():
+def test_scores_are_repeatable():
     seen = convolving(2, 16)
     for metric in (*GROUP.metrics, invalidation):
         assert torch.equal(*(torch.nan_to_num(metric(seen)) for _ in range(2)))
 
 
-def test_noise_belongs_to_the_image_and_is_normal():
+def test_noise_depends_on_the_image_only():
     images = torch.full((2, 1, 8, 8), 128 / 127.5 - 1)
     images[1, 0, 0, 0] = 1
     one, other = normals(images, (4, 50, 50))
@@ -221,7 +221,7 @@ def test_noise_belongs_to_the_image_and_is_normal():
     assert one.std().item() == pytest.approx(1, abs=0.05)
 
 
-def test_no_more_images_are_asked_about_at_once_than_a_pass_may_hold():
+def test_forward_passes_are_bounded():
     seen = about(sum_of(*FOUR), WHITE.expand(300, -1, -1, -1), torch.zeros(300, 10, 10))
     seen = dataclasses.replace(seen, counterfactual=seen.image)
     for metric in (*GROUP.metrics, invalidation):
@@ -234,7 +234,7 @@ def test_answers_carry_no_gradient():
     assert not activated(seen.model, BINARY, seen.image).requires_grad
 
 
-def test_asking_about_a_hundred_images_takes_seconds():
+def test_a_hundred_images_take_seconds():
     seen = convolving(100, 32)
     started = time.process_time()
     for metric in (*GROUP.metrics, invalidation):

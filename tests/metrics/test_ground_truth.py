@@ -64,21 +64,21 @@ def test_without_the_truth_nothing_is_claimed(metric):
 
 @pytest.mark.parametrize("metric", OF_MASKS)
 @pytest.mark.parametrize("mask", [[0, 0, 0, 0], [1, 1, 1, 1]])
-def test_a_mask_with_nothing_to_tell_apart_leaves_the_image_out(metric, mask):
+def test_empty_and_full_masks_are_nan(metric, mask):
     for attribution in ([4, 3, 2, 1], [5, 5, 5, 5], [0, 0, 0, 0]):
         assert np.isnan(of(metric, attribution, mask=mask))
 
 
 @pytest.mark.parametrize("metric", OF_MASKS)
 @pytest.mark.parametrize("scale", [1, -1, 1e-20, 1e20])
-def test_a_perfect_map_scores_one_whatever_its_scale(metric, scale):
+def test_perfect_maps_score_one_at_any_scale(metric, scale):
     assert of(metric, [scale, 0, scale, 0], mask=[1, 0, 1, 0]) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("metric", OF_MASKS)
 @pytest.mark.parametrize("level", [0.0, 0.1, -1e6])
 @pytest.mark.parametrize("corner", [16, 9])
-def test_a_constant_map_gets_what_chance_gets(metric, level, corner):
+def test_a_constant_map_scores_chance(metric, level, corner):
     n = 30 if metric is emd_score else 300
     rng = np.random.default_rng(0)
     mask = np.zeros((n, 32, 32), bool)
@@ -102,16 +102,16 @@ def test_a_constant_map_gets_what_chance_gets(metric, level, corner):
         ([5, 5, 1, 0], [1, 0, 0, 0], 1 / 2),  # tied for first with one other
     ],
 )
-def test_average_precision_equals_the_one_worked_out(attribution, mask, expected):
+def test_average_precision_by_hand(attribution, mask, expected):
     assert ap(attribution, mask) == pytest.approx(expected)
 
 
-def test_only_the_size_of_the_heat_counts_for_average_precision():
+def test_average_precision_ignores_the_sign():
     assert ap([-9, 8, 1, 0], [1, 0, 0, 0]) == 1.0
     assert ap([-9, 8, 1, 0], [0, 1, 0, 0]) == 0.5
 
 
-def test_random_heat_has_the_masks_prevalence_on_average():
+def test_random_maps_score_the_prevalence():
     rng = np.random.default_rng(0)
     mask = np.zeros((40, 32, 32), bool)
     mask[:, :16, :16] = True
@@ -131,7 +131,7 @@ def test_average_precision_is_scikit_learns(seed):
     assert pixel_ap(ground_truth(3, 4, attribution=attribution, mask=mask)).tolist() == expected
 
 
-def test_each_image_is_scored_on_its_own():
+def test_average_precision_is_per_image():
     mask = np.array([[[1, 0], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 1]]], bool)
     attribution = np.array([[[1, 0], [0, 0]]] * 3, np.float32)
     found = pixel_ap(ground_truth(3, attribution=attribution, mask=mask))
@@ -155,9 +155,7 @@ def test_each_image_is_scored_on_its_own():
         ([0, 0, 0, 0], [1, 1, 0, 0], 1 / 2, (1 + 4 / 3) / 6, 1 / 2, 1 / 2),
     ],
 )
-def test_shares_and_overlaps_equal_those_worked_out(
-    attribution, mask, pointing, matched, mass, rank
-):
+def test_shares_and_overlaps_by_hand(attribution, mask, pointing, matched, mass, rank):
     assert of(pointing_hit, attribution, mask=mask) == pytest.approx(pointing)
     assert of(iou_area_matched, attribution, mask=mask) == pytest.approx(matched)
     assert of(mass_accuracy, attribution, mask=mask) == pytest.approx(mass)
@@ -165,7 +163,7 @@ def test_shares_and_overlaps_equal_those_worked_out(
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_ties_count_as_the_mean_over_all_ways_to_break_them(seed, levels):
+def test_ties_average_over_all_orders(seed, levels):
     rng = np.random.default_rng(seed)
     attribution, mask = rng.integers(0, levels, 9), rng.random(9) < 0.4
     mask[0], mask[8] = True, False
@@ -193,7 +191,7 @@ def test_ties_count_as_the_mean_over_all_ways_to_break_them(seed, levels):
         ([0, 0, 0, 0], [1, 1, 0, 0], (4 / 3 + 1) / 6),
     ],
 )
-def test_overlap_past_otsus_threshold_equals_the_one_worked_out(attribution, mask, expected):
+def test_otsu_overlap_by_hand(attribution, mask, expected):
     assert of(iou_otsu, attribution, mask=mask) == pytest.approx(expected)
 
 
@@ -220,11 +218,11 @@ def test_the_threshold_is_scikit_images(seed):
         ([0, 0, 0, 0], [1, 1, 0, 0], 1 - 0.5 * 0.5**0.5),  # half of it one pixel down
     ],
 )
-def test_the_earth_movers_score_equals_the_one_worked_out(attribution, mask, expected):
+def test_the_earth_movers_score_by_hand(attribution, mask, expected):
     assert of(emd_score, attribution, mask=mask) == pytest.approx(expected)
 
 
-def test_heat_nearer_to_the_finding_scores_higher():
+def test_nearer_attribution_scores_higher():
     mask = np.zeros((16, 16), bool)
     mask[2:5, 2:5] = True
     heats = np.zeros((13, 16, 16), np.float32)
@@ -245,12 +243,12 @@ def test_heat_nearer_to_the_finding_scores_higher():
         ([0, 0, 0, 0], {"distractor": [1, 0, 0, 0]}, 1 / 4),
     ],
 )
-def test_heat_on_distractors_equals_the_share_worked_out(attribution, known, expected):
+def test_distractor_mass_by_hand(attribution, known, expected):
     assert of(distractor_mass, attribution, **known) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("mask", [[0, 0, 0, 0], [1, 1, 0, 0]])
-def test_an_image_without_a_distractor_beside_the_finding_is_left_out(mask):
+def test_images_without_distractors_are_nan(mask):
     distractor = [0, 0, 0, 0] if not any(mask) else [1, 0, 0, 0]
     assert np.isnan(of(distractor_mass, [1, 2, 3, 4], distractor=distractor, mask=mask))
 
@@ -260,7 +258,7 @@ def test_a_constant_map_has_no_correlation(level):
     assert correlation([level] * 4, [1, 2, 3, 4]) == pytest.approx(0, abs=1e-6)
 
 
-def test_an_image_without_true_change_is_left_out():
+def test_images_without_change_are_nan():
     assert np.isnan(correlation([1, 2, 3, 4], [0, 0, 0, 0]))
 
 
@@ -288,7 +286,7 @@ def test_correlation_is_numpys_whatever_the_scale(seed, exponent):
     assert correlation(-attribution, change) == pytest.approx(-expected, abs=1e-6)
 
 
-def test_random_heat_is_not_correlated_on_average():
+def test_random_maps_are_not_correlated():
     rng = np.random.default_rng(0)
     attribution, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
     found = true_change_correlation(
@@ -310,11 +308,11 @@ def test_random_heat_is_not_correlated_on_average():
         ([7, 7, 7, 7], [0.5, 0.5, 0.5, 0], 1 / 2),  # constant: no sign to tell
     ],
 )
-def test_the_share_of_right_signs_equals_the_one_worked_out(attribution, change, expected):
+def test_sign_accuracy_by_hand(attribution, change, expected):
     assert of(sign_accuracy, attribution, true_change=change) == pytest.approx(expected)
 
 
-def test_random_heat_has_half_of_the_signs_right():
+def test_random_maps_have_half_the_signs():
     rng = np.random.default_rng(0)
     attribution, change = rng.normal(size=(2, 40, 32, 32)).astype(np.float32)
     found = sign_accuracy(ground_truth(40, 32, attribution=attribution, true_change=change))
@@ -322,7 +320,7 @@ def test_random_heat_has_half_of_the_signs_right():
 
 
 @pytest.mark.parametrize("metric", [sign_accuracy, true_change_amplitude])
-def test_where_the_truth_changes_nothing_the_image_is_left_out(metric):
+def test_no_true_change_is_nan(metric):
     seen = ground_truth(1, true_change=np.zeros((1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2)))
     assert metric(seen).isnan().all()
 
@@ -333,13 +331,13 @@ def test_a_map_alone_has_no_amplitude(metric):
     assert metric(seen) is None
 
 
-def test_the_distance_from_the_decoded_truth_equals_the_one_worked_out():
+def test_true_change_mae_by_hand():
     twin = np.array([[[[0.5, 0.0], [0.0, -0.5]]]] * 2, np.float32)
     seen = ground_truth(counterfactual=np.stack([twin[0], twin[0] * -1]), decoded_truth=twin)
     assert true_change_mae(seen).tolist() == pytest.approx([0.0, 0.5])
 
 
-def test_the_amplitude_is_right_at_one_half_where_half_is_shown_and_zero_where_nothing_is():
+def test_the_amplitude_by_hand():
     change = np.array([[[0.4, -0.2], [0.0, 0.0]]], np.float32)
     x = np.array([[[[0.9, 0.1], [-0.5, 0.2]]]], np.float32)
     made = [x - share * change[:, None] for share in (1.0, 0.5, 0.0, -1.0)]
@@ -354,7 +352,7 @@ def test_the_amplitude_is_right_at_one_half_where_half_is_shown_and_zero_where_n
     assert found == pytest.approx([1.0, 0.5, 0.0, 1.0], abs=1e-6)
 
 
-def test_the_amplitude_of_colours_is_that_of_their_mean():
+def test_the_amplitude_averages_colours():
     made = np.zeros((1, 3, 2, 2), np.float32)
     made[0, :, 0, 0] = [-0.3, -0.6, 0.0]
     change = np.array([[[0.3, 0.0], [0.0, 0.0]]], np.float32)

@@ -26,7 +26,7 @@ def test_oracle_metrics_need_a_counterfactual():
     assert domain_fid(features_input()) is None
 
 
-def test_a_finding_that_the_oracle_overlooks_is_no_success():
+def test_overlooked_findings_are_no_success():
     seen = oracle_input(
         n=4,
         sees_source=np.array([True, True, False, False]),
@@ -45,33 +45,33 @@ def test_a_single_image_has_no_distribution(made, real):
     assert (score.value, score.n) == (None, 0)
 
 
-def test_images_are_at_no_distance_from_themselves():
+def test_equal_images_have_no_distance():
     features = np.random.default_rng(0).normal(size=(40, 8))
     assert fid(features, features[::-1].copy()) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_distance_equals_the_one_worked_out():
+def test_the_distance_by_hand():
     low, high = np.array([[-1.0], [1.0]]), np.array([[-3.0], [3.0]])  # deviations: root 2, root 18
     assert fid(low, high) == pytest.approx((18**0.5 - 2**0.5) ** 2)
     assert fid(low, high + 5) == pytest.approx(25 + (18**0.5 - 2**0.5) ** 2)
 
 
 @pytest.mark.parametrize(("n", "m", "features"), [(50, 80, 6), (300, 40, 12)])
-def test_the_distance_is_the_one_by_scipys_matrix_root(n, m, features):
+def test_the_distance_matches_scipy(n, m, features):
     rng = np.random.default_rng(n)
     mixed = rng.normal(size=(features, features))
     made, real = rng.normal(size=(n, features)) @ mixed, rng.normal(1, 2, size=(m, features))
     assert fid(made, real) == pytest.approx(by_definition(made, real), rel=1e-6)
 
 
-def test_many_samples_of_two_gaussians_come_near_their_closed_form():
+def test_gaussians_match_their_closed_form():
     rng = np.random.default_rng(0)
     made = rng.normal([0, 0], [1, 2], (4000, 2))
     real = rng.normal([3, 4], [2, 2], (4000, 2))
     assert fid(made, real) == pytest.approx(25 + 1, rel=0.03)
 
 
-def test_the_interval_holds_the_value_covers_the_fewer_images_and_is_repeatable():
+def test_the_distance_has_an_interval():
     rng = np.random.default_rng(0)
     seen = features_input(
         features=rng.normal(size=(60, 4)), real_features=rng.normal(1, 1, (90, 4))
@@ -82,7 +82,7 @@ def test_the_interval_holds_the_value_covers_the_fewer_images_and_is_repeatable(
     assert domain_fid(seen) == score
 
 
-def test_the_base_rate_counts_reconstructions_of_findings_that_the_oracle_sees():
+def test_the_base_rate_counts_reconstructions():
     seen = oracle_input(
         3,
         base_rate=torch.tensor([True, False, True]),

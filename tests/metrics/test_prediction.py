@@ -49,7 +49,7 @@ def scores(
     return {(row.metric, row.output): row for row in predict_scores(task, *arrays)}
 
 
-def test_one_class_alone_has_no_auroc_but_a_reason():
+def test_one_class_has_no_auroc():
     found = scores(BINARY, column(0.1, 0.9), column(1, 1), [0.5])
     assert found["auroc", "all"].score.value is None
     assert found["auroc", "all"].score.n == 0
@@ -57,7 +57,7 @@ def test_one_class_alone_has_no_auroc_but_a_reason():
     assert found["accuracy", "all"].score.value == 0.5
 
 
-def test_an_output_with_one_class_is_left_out_of_the_mean():
+def test_outputs_with_one_class_are_skipped():
     predictions = [[0.1, 0.3], [0.4, 0.6], [0.35, 0.2], [0.8, 0.9]]
     targets = [[0, 0], [0, 0], [1, 0], [1, 0]]
     found = scores(TWO, predictions, targets, [0.5, 0.5])
@@ -67,7 +67,7 @@ def test_an_output_with_one_class_is_left_out_of_the_mean():
     assert found["auroc", "all"].score.value == pytest.approx(0.75)
 
 
-def test_where_no_output_has_both_classes_there_is_no_mean():
+def test_no_output_has_both_classes():
     found = scores(TWO, [[0.1, 0.3], [0.4, 0.6]], [[0, 1], [0, 1]], [0.5, 0.5])
     assert found["auroc", "all"].score.value is None
     assert found["auroc", "all"].reason
@@ -90,14 +90,14 @@ def test_auroc_equals_the_one_worked_out(predictions, expected):
     assert found["auroc", "all"].score.value == pytest.approx(expected)
 
 
-def test_the_mean_over_outputs_is_the_mean():
+def test_outputs_are_averaged():
     predictions = [[0.1, 0.9], [0.4, 0.8], [0.35, 0.2], [0.8, 0.1]]
     targets = [[0, 0], [0, 0], [1, 1], [1, 1]]
     found = scores(TWO, predictions, targets, [0.5, 0.5])
     assert found["auroc", "all"].score.value == pytest.approx((0.75 + 0.0) / 2)
 
 
-def test_the_decision_threshold_is_the_one_given_and_is_itself_positive():
+def test_the_threshold_itself_is_positive():
     predictions, targets = column(0.1, 0.2, 0.3), column(0, 1, 1)
     assert scores(BINARY, predictions, targets, [0.5])["accuracy", "all"].score.value == (
         pytest.approx(1 / 3)
@@ -111,7 +111,7 @@ def test_every_output_has_its_own_threshold():
     assert found["accuracy", "all"].score.n == 2
 
 
-def test_a_class_is_right_where_it_has_the_largest_probability():
+def test_the_largest_probability_is_the_class():
     predictions = [[0.4, 0.3, 0.3], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]
     found = scores(THREE, predictions, column(0, 1, 2, 0), [0.5] * 3)
     assert found["accuracy", "all"].score.value == 0.75
@@ -120,7 +120,7 @@ def test_a_class_is_right_where_it_has_the_largest_probability():
     assert found["auroc", "2"].score.value == 1.0
 
 
-def test_the_error_of_a_regression_is_in_the_unit_of_its_target():
+def test_errors_are_in_the_target_unit():
     predictions = BNP.scale.apply(np.array([[50.0], [200.0], [90.0]], np.float32))
     limit = [BNP.scale.apply_one(100.0)]
     found = scores(BNP, predictions, column(50, 200, 400), limit)
@@ -129,7 +129,7 @@ def test_the_error_of_a_regression_is_in_the_unit_of_its_target():
     assert found["auroc", "all"].score.value == 1.0  # 200 and 90 are above 50
 
 
-def test_every_metric_that_is_reported_has_a_direction():
+def test_every_reported_metric_is_declared():
     made = [
         scores(BINARY, column(0.1, 0.9), column(0, 1), [0.5]),
         scores(BNP, column(0.1, 0.9), column(50, 200), [0.5]),
@@ -138,7 +138,7 @@ def test_every_metric_that_is_reported_has_a_direction():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.sampled_from([2, 5, 1000]))
-def test_the_resampled_auroc_is_scikit_learns_with_weights(seed, n, distinct):
+def test_weighted_auroc_matches_scikit_learn(seed, n, distinct):
     rng = np.random.default_rng(seed)
     prediction = (rng.integers(0, distinct, n) / distinct).astype(np.float32)  # ties where few
     positive = rng.random(n) < 0.5
@@ -153,7 +153,7 @@ def test_the_resampled_auroc_is_scikit_learns_with_weights(seed, n, distinct):
             assert np.isnan(value)
 
 
-def test_the_interval_holds_the_value_narrows_with_n_and_is_repeatable():
+def test_the_interval_narrows_with_images():
     rng = np.random.default_rng(0)
     positive = rng.random(900) < 0.3
     prediction = (positive + rng.normal(0, 1.2, 900)).astype(np.float32)
@@ -165,7 +165,7 @@ def test_the_interval_holds_the_value_narrows_with_n_and_is_repeatable():
     assert (few.n, many.n) == (60, 900)
 
 
-def test_the_mean_of_one_output_is_that_output():
+def test_one_output_is_its_own_mean():
     rng = np.random.default_rng(0)
     predictions = rng.random((50, 1)).astype(np.float32)
     positive = rng.random((50, 1)) < 0.5
@@ -174,7 +174,7 @@ def test_the_mean_of_one_output_is_that_output():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.sampled_from([2, 5, 1000]))
-def test_the_resampled_average_precision_is_scikit_learns_with_weights(seed, n, distinct):
+def test_weighted_precision_matches_scikit_learn(seed, n, distinct):
     rng = np.random.default_rng(seed)
     prediction = (rng.integers(0, distinct, n) / distinct).astype(np.float32)
     positive = rng.random(n) < 0.5
@@ -189,14 +189,14 @@ def test_the_resampled_average_precision_is_scikit_learns_with_weights(seed, n, 
             assert np.isnan(value)
 
 
-def test_average_precision_of_four_images_is_the_one_worked_out():
+def test_average_precision_of_four_images():
     prediction, positive = column(0.9, 0.8, 0.7, 0.6), column(1, 0, 1, 0) > 0
     found = macro(prediction, positive, AVERAGE_PRECISION)
     assert found.value == pytest.approx((1 + 2 / 3) / 2)
     assert found.low <= found.value <= found.high
 
 
-def test_a_single_positive_image_gives_an_interval_without_a_warning():
+def test_one_positive_image_has_an_interval():
     prediction, positive = np.linspace(0, 1, 10, dtype=np.float32), np.arange(10) == 7
     with warnings.catch_warnings():
         warnings.simplefilter("error")

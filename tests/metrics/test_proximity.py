@@ -29,17 +29,17 @@ def scores(change: list[float]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("metric", GROUP.metrics)
-def test_without_a_counterfactual_there_is_no_change_to_measure(metric):
+def test_proximity_needs_a_counterfactual(metric):
     assert metric(proximity_input()) is None
 
 
-def test_a_latent_without_a_scale_has_a_distance_and_no_relative_length():
+def test_no_scale_is_no_relative_length():
     seen = proximity_input(1, start=np.array([[0.0, 0.0]]), latent=np.array([[3.0, 4.0]]), norm=0.0)
     assert latent_l2(seen).tolist() == [5.0]
     assert latent_norm_ratio(seen) is None
 
 
-def test_a_counterfactual_from_pixels_has_no_latent_distance():
+def test_pixel_counterfactuals_have_no_latent_distance():
     seen = proximity_input(
         1, start=np.array([[0.0, 0.0]]), counterfactual=np.zeros((1, 1, 2, 2)), norm=1
     )
@@ -71,7 +71,7 @@ def test_changes_equal_those_worked_out(change, l1, l2, linf, area):
     assert found["changed_area"] == pytest.approx(area)
 
 
-def test_white_for_black_is_the_largest_change():
+def test_white_for_black_changes_most():
     seen = proximity_input(
         1, reconstruction=-np.ones((1, 1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2))
     )
@@ -79,14 +79,14 @@ def test_white_for_black_is_the_largest_change():
     assert found == [2.0, 2.0, 2.0]
 
 
-def test_a_pixel_has_changed_where_one_of_its_colours_has():
+def test_one_changed_colour_is_enough():
     made = np.zeros((1, 3, 2, 2), np.float32)
     made[0, 1, 0, 0] = made[0, 2, 0, 0] = made[0, 2, 1, 1] = 0.5
     seen = proximity_input(1, counterfactual=made, reconstruction=np.zeros_like(made))
     assert changed_area(seen).tolist() == [2 / 4]
 
 
-def test_an_image_smaller_than_the_window_has_no_structural_similarity():
+def test_small_images_have_no_ssim():
     assert np.isnan(scores([1, 0, 0, 0])["rationale_ssim"])
 
 
@@ -102,7 +102,7 @@ def test_structural_similarity_is_scikit_images(seed):
     assert found.tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_latent_is_measured_from_where_it_started_and_by_what_is_usual():
+def test_latent_distances_by_hand():
     seen = proximity_input(
         start=np.array([[1.0, 1.0], [0.0, 3.0]]),
         latent=np.array([[4.0, 5.0], [0.0, 3.0]]),

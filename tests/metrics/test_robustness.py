@@ -24,13 +24,13 @@ def test_invalidation_needs_a_counterfactual():
     assert invalidation(robustness_input()) is None
 
 
-def test_the_largest_change_counts_against_the_size_of_the_map():
+def test_the_largest_relative_change_counts():
     assert sensitivity([3, 4], [3, 4], [3, 5], [0, 0]) == pytest.approx(1)
     assert sensitivity([3, 4], [3, 4], [3, 5]) == pytest.approx(0.2)
     assert sensitivity([3, 4], [3, 4]) == 0
 
 
-def test_a_map_of_nothing_has_no_sensitivity():
+def test_empty_maps_have_no_sensitivity():
     assert sensitivity([0, 0], [0, 0]) != sensitivity([0, 0], [0, 0])  # NaN
     assert sensitivity([0, 0], [1, 0]) != sensitivity([0, 0], [1, 0])
 
@@ -58,7 +58,7 @@ def test_sensitivity_is_captums(seed):
     assert max_sensitivity(seen).tolist() == pytest.approx(theirs.tolist(), abs=1e-6)
 
 
-def test_a_flip_far_past_the_threshold_survives_noise_and_one_short_of_it_does_not_count():
+def test_flips_far_past_the_threshold_last():
     size = 10
     weights = torch.full((1, 1, size, size), 1.0)
     level = torch.tensor([-1.0, 0.0, 1.0])  # the model says 0, 50 and 100; flipped below 51
@@ -68,7 +68,7 @@ def test_a_flip_far_past_the_threshold_survives_noise_and_one_short_of_it_does_n
     assert invalidation(seen)[2].isnan()
 
 
-def test_a_flip_at_the_very_threshold_is_undone_half_of_the_time():
+def test_half_the_marginal_flips_last():
     n = 200
     image = torch.rand(n, 1, 10, 10, generator=torch.Generator().manual_seed(0))
     made = torch.zeros(n, 1, 10, 10)
@@ -88,7 +88,7 @@ def test_the_noise_has_the_declared_size():
     assert invalidation(seen).mean().item() == pytest.approx(0.159, abs=0.03)
 
 
-def test_classes_are_flipped_back_as_soon_as_another_leads():
+def test_classes_flip_back():
     weights = torch.zeros(3, 1, 10, 10)
     weights[0, 0, 0, 0] = 1  # the target's
     made = torch.ones(1, 1, 10, 10)

@@ -40,12 +40,12 @@ def test_maps_without_the_generator_score_nothing():
     assert randomised_head(sanity_input(**same)).tolist() == pytest.approx([1, 1])
 
 
-def test_a_map_that_does_not_change_is_kept_whatever_its_size():
+def test_unchanged_maps_score_one():
     assert remaining(noise(0), noise(0)) == pytest.approx([1, 1])
     assert remaining(noise(0), 1e-9 * noise(0)) == pytest.approx([1, 1])
 
 
-def test_a_negated_map_is_the_same_picture():
+def test_negated_maps_count_as_equal():
     assert remaining(noise(0), -3 * noise(0)) == pytest.approx([1, 1])
     assert map_similarity(noise(0), -noise(0)).max() < 0
 
@@ -54,7 +54,7 @@ def test_an_unrelated_map_is_lost():
     assert max(remaining(noise(0, 20), noise(1, 20))) < 0.3
 
 
-def test_maps_of_nothing_are_alike_and_unlike_all_others():
+def test_empty_maps_equal_empty_maps_only():
     nothing = torch.zeros(2, SIZE, SIZE)
     assert remaining(nothing, nothing) == [1, 1]
     assert max(remaining(noise(0), nothing)) < 0.1
@@ -65,7 +65,7 @@ def test_constant_maps_are_map_similarity():
     assert remaining(torch.full((2, SIZE, SIZE), 3.0), torch.full((2, SIZE, SIZE), 5.0)) == [1, 1]
 
 
-def test_likeness_is_scikit_images_after_each_map_is_scaled():
+def test_map_similarity_matches_scikit_image():
     one, other = torch.tensor([[2.0], [-5.0]])[:, None] * noise(4)
     expected = structural_similarity(
         (1 + one / one.abs().max()).double().numpy(),
@@ -83,7 +83,7 @@ def test_likeness_lies_in_the_declared_range(a, b, share):
     assert ((value >= randomised_head.lowest) & (value <= 1 + 1e-12)).all()
 
 
-def test_an_image_scores_the_same_in_any_company():
+def test_images_are_scored_independently():
     one, other = noise(0, 3), noise(1, 3)
     alone = [remaining(one[i : i + 1], other[i : i + 1])[0] for i in range(3)]
     assert remaining(one, other) == pytest.approx(alone, abs=1e-12)

@@ -21,11 +21,11 @@ ALONE = {40: torch.tensor([0.2, 0.8, 1.0]), 160: torch.tensor([1.0, 1.0, 1.0])}
 NEEDED = torch.tensor([10.0, 20.0, 60.0])
 
 
-def test_student_metrics_are_no_means_over_cases():
+def test_student_metrics_are_not_per_case():
     assert not any(metric.of_cases for metric in GROUP.metrics)
 
 
-def test_too_few_images_for_a_number_of_images_are_no_number():
+def test_too_few_images_are_no_number():
     taught = SimulatabilityInput({40: WITH[40]}, {40: ALONE[40]}, NEEDED)
     assert student_agreement_160(taught) is None
     assert student_gain_160(taught) is None
@@ -33,7 +33,7 @@ def test_too_few_images_for_a_number_of_images_are_no_number():
     assert student_agreement_40(taught) is not None
 
 
-def test_agreement_and_gain_are_per_unseen_image():
+def test_agreement_and_gain_are_per_image():
     taught = SimulatabilityInput(WITH, ALONE, NEEDED)
     assert student_agreement_40(taught).tolist() == pytest.approx([1, 0.8, 0.6])
     assert student_agreement_160(taught).tolist() == pytest.approx([1, 1, 0.4])
@@ -46,13 +46,13 @@ def test_maps_that_change_nothing_gain_nothing():
     assert student_gain_40(taught).tolist() == [0, 0, 0]
 
 
-def test_a_student_that_never_agrees_does_not_drop_out_of_the_mean():
+def test_one_failing_student_hides_the_mean():
     assert (
         images_to_90pct(SimulatabilityInput(WITH, ALONE, torch.tensor([12.0, torch.nan, 20.0])))
         is None
     )
 
 
-def test_the_images_needed_are_averaged_over_students():
+def test_needed_images_are_averaged():
     found = score(images_to_90pct(SimulatabilityInput(WITH, ALONE, NEEDED)).numpy())
     assert (found.value, found.n) == (30.0, 3)

@@ -29,13 +29,13 @@ def shifted(noise: Array, by: float) -> Array:
     return noise + by * np.linspace(0.5, 1.5, len(noise))
 
 
-def test_columns_that_are_alike_all_share_the_first_rank(noise: Array) -> None:
+def test_equal_columns_share_first_rank(noise: Array) -> None:
     found = rank({"a": noise, "b": noise.copy(), "c": noise.copy()}, "up", {"c"})
     assert found == Ranking({"a": 1, "b": 1, "c": 1}, frozenset())
     assert found.separated is False
 
 
-def test_one_without_values_has_no_rank_and_costs_the_others_nothing(noise: Array) -> None:
+def test_no_values_are_no_rank(noise: Array) -> None:
     none = np.full(N, np.nan)
     found = rank({"a": shifted(noise, 1), "b": noise, "c": none}, "up")
     assert found.ranks == {"a": 1, "b": 2}
@@ -45,9 +45,7 @@ def test_one_without_values_has_no_rank_and_costs_the_others_nothing(noise: Arra
     ("better", "ranks"),
     [("up", {"a": 1, "b": 1, "c": 3}), ("down", {"a": 2, "b": 2, "c": 1}), ("-", {})],
 )
-def test_a_tie_shares_a_rank_and_the_next_counts_both(
-    noise: Array, better: str, ranks: dict[str, int]
-) -> None:
+def test_ties_share_a_rank(noise: Array, better: str, ranks: dict[str, int]) -> None:
     level = shifted(noise, 2)
     wobble = np.random.default_rng(1).permutation(
         np.r_[np.full(N // 2, 0.1), np.full(N // 2, -0.1)]
@@ -56,7 +54,7 @@ def test_a_tie_shares_a_rank_and_the_next_counts_both(
     assert found.ranks == ranks
 
 
-def test_a_difference_that_one_test_would_find_is_lost_among_many() -> None:
+def test_many_tests_need_larger_differences() -> None:
     """p = 0.03125 for 6 of 6 images; among 3 pairs it would have to be below 0.0167."""
     low = np.arange(6.0)
     high = low + 1 + np.arange(6) / 10
@@ -86,7 +84,7 @@ def test_p_values_are_those_of_scipy(n: int) -> None:
     assert p_and_larger(b, a) == (pytest.approx(p), False)
 
 
-def test_pairs_tested_together_get_what_each_gets_alone() -> None:
+def test_pairs_are_tested_independently() -> None:
     rng = np.random.default_rng(0)
     rows = [rng.normal(0.2, 1, 30), np.zeros(30), rng.integers(-1, 2, 30) * 1.0]
     together = signed_ranks(rows)
@@ -96,14 +94,14 @@ def test_pairs_tested_together_get_what_each_gets_alone() -> None:
     assert together[0][1] == 1
 
 
-def test_a_share_of_flips_is_compared_image_by_image() -> None:
+def test_flips_are_compared_by_image() -> None:
     always, half = np.ones(60), np.tile([0.0, 1.0], 30)
     p = wilcoxon(always, half, method="asymptotic").pvalue
     assert p < 1e-6
     assert p_and_larger(always, half) == (pytest.approx(p), True)
 
 
-def test_images_that_one_of_two_lacks_are_left_out_of_their_pair_only(noise: Array) -> None:
+def test_missing_images_affect_their_pair_only(noise: Array) -> None:
     holes = shifted(noise, -3)
     holes[:30] = np.nan
     assert np.count_nonzero(differences(noise, holes)) == 10
@@ -111,25 +109,25 @@ def test_images_that_one_of_two_lacks_are_left_out_of_their_pair_only(noise: Arr
     assert found.ranks == {"a": 1, "b": 2, "c": 3}
 
 
-def test_two_without_a_common_image_are_not_told_apart() -> None:
+def test_no_common_image_is_a_tie() -> None:
     left, right = np.arange(20.0), np.arange(20.0) + 50
     left[10:] = right[:10] = np.nan
     assert p_and_larger(left, right) == (1.0, False)
 
 
-def test_what_differs_by_rounding_alone_is_equal(noise: Array) -> None:
+def test_rounding_differences_are_ties(noise: Array) -> None:
     rounded = noise.astype(np.float32).astype(np.float64)
     assert not differences(noise, rounded).any()
     assert differences(noise, noise * (1 + 1e-4)).all()
 
 
-def test_values_without_end_are_larger_than_all_and_equal_to_each_other() -> None:
+def test_infinite_values_are_largest() -> None:
     endless = np.full(10, np.inf)
     assert p_and_larger(endless, endless) == (1.0, False)
     assert p_and_larger(endless, np.arange(10.0))[1]
 
 
-def test_a_column_counts_as_separated_only_where_one_explainer_beats_every_control(
+def test_separated_means_all_controls_are_beaten(
     noise: Array,
 ) -> None:
     column = {"gvr": shifted(noise, 1), "edge": noise, "random": shifted(noise, -1)}
@@ -138,13 +136,13 @@ def test_a_column_counts_as_separated_only_where_one_explainer_beats_every_contr
     assert rank(column, "up", {"edge", "random"}).separated is False
 
 
-def test_without_a_control_that_has_values_nothing_is_said_of_separation(noise: Array) -> None:
+def test_no_control_is_no_separation(noise: Array) -> None:
     column = {"gvr": shifted(noise, 1), "edge": np.full(N, np.nan)}
     assert rank(column, "up", {"edge"}).separated is None
     assert rank({"gvr": noise, "edge": noise}, "-", {"edge"}).separated is None
 
 
-def test_few_images_with_many_ties_take_no_longer_than_many() -> None:
+def test_many_ties_take_no_longer() -> None:
     rng = np.random.default_rng(0)
     column = {f"e{i}": rng.integers(0, 2, 8).astype(float) for i in range(12)}
     began = time.process_time()  # another process may take the processor meanwhile

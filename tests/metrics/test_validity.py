@@ -39,7 +39,7 @@ def test_without_a_counterfactual_nothing_is_claimed(metric):
     assert metric(validity_input()) is None
 
 
-def test_a_counterfactual_that_was_not_found_counts_as_a_failure():
+def test_failed_counterfactuals_count_as_failures():
     seen = validity_input(
         reached_target=np.array([True, False]),
         reencoded_reached_target=np.array([False, False]),
@@ -48,7 +48,7 @@ def test_a_counterfactual_that_was_not_found_counts_as_a_failure():
     assert reencoded_validity(seen).tolist() == [0.0, 0.0]
 
 
-def test_the_latent_and_the_image_are_judged_apart():
+def test_latent_and_image_differ():
     seen = validity_input(
         reached_target=np.array([True, False]), reencoded_reached_target=np.array([False, True])
     )
@@ -62,7 +62,7 @@ def test_steps_are_counted_per_image():
     assert found.dtype == torch.float64
 
 
-def test_a_nine_became_a_four_stayed_a_nine_or_became_something_else():
+def test_target_source_and_other_class():
     seen = validity_input(
         n=3,
         target=question(DIGITS, 3),
@@ -85,17 +85,17 @@ def test_a_value_is_no_confidence():
     assert confidence_gain.needs.endswith("the prediction is a value and no probability")
 
 
-def test_an_image_that_stays_as_it_was_gains_nothing():
+def test_unchanged_images_gain_nothing():
     assert gains(FOUR, [[1, 2, 3, 4]], [[1, 2, 3, 4]]).tolist() == [0.0]
 
 
-def test_the_gain_is_in_the_probability_of_the_target_class():
+def test_the_gain_is_in_target_probability():
     three = float(np.log(3))
     found = gains(FOUR, [[0] * 4, [three, 0, 0, 0]], [[0, three, 0, 0], [0] * 4], target=1)
     assert found.tolist() == pytest.approx([1 / 2 - 1 / 4, 1 / 4 - 1 / 6])
 
 
-def test_without_classes_the_gain_is_in_the_probability_that_the_finding_is_absent():
+def test_without_classes_absence_is_the_target():
     three = float(np.log(3))
     before, after = [[9, three, 0, 0]], [[9, -three, 0, 0]]
     assert gains(TWO, before, after, source=1, target=1).tolist() == pytest.approx([0.5])
@@ -103,7 +103,7 @@ def test_without_classes_the_gain_is_in_the_probability_that_the_finding_is_abse
     assert gains(BINARY, before, after).tolist() == [0.0]
 
 
-def test_the_model_sees_a_bounded_number_of_images_at_a_time():
+def test_the_model_sees_bounded_batches():
     seen = []
 
     class Watched(nn.Flatten):
