@@ -23,8 +23,7 @@ from gvr_bench.metrics.proximity import CHANGED
 if TYPE_CHECKING:
     from torch import Tensor
 
-NO_MASKS = "no masks are known"
-NO_TRUTH = "no true counterfactuals are known"
+NO_MASKS, NO_TRUTH = "no masks are known", "no true counterfactuals are known"
 NO_CHANGE = f"{NO_COUNTERFACTUAL}, or {NO_TRUTH}"
 
 
@@ -60,12 +59,8 @@ class GroundTruthInput(CaseInput):
         )
 
 
-GROUP = Group(
-    "truth",
-    "Ground truth",
-    "does the map show what is truly there?",
-    case_input=GroundTruthInput,
-)
+TEXT = "does the map show what is truly there?"
+GROUP = Group("truth", "Ground truth", TEXT, case_input=GroundTruthInput)
 
 
 @GROUP.metric(

@@ -195,10 +195,10 @@ class Gallery:
                 put_array(group, "space/start", plane.place(z[cases["position"][:MAX_SHOWN]]))
         for label, stage in c.explanations.items():
             if self.outcomes[stage.key].succeeded:
-                with self.open(stage, "explanations.h5") as made:
-                    if "latent" in made:
+                with self.open(stage, "explanations.h5") as arrays:
+                    if "latent" in arrays:
                         part = group["explainers"][label.replace("/", SLASH)]
-                        put_array(part, "end", plane.place(made["latent"][:MAX_SHOWN]))
+                        put_array(part, "end", plane.place(arrays["latent"][:MAX_SHOWN]))
 
 
 @dataclass(frozen=True)

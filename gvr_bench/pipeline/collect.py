@@ -17,8 +17,8 @@ from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.metrics import DECLARED, METRICS, Declaration
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.results.case_scores import EXPLANATIONS, RunValues, Whose
+from gvr_bench.results.protocols import Fact, Protocol, Protocols
 from gvr_bench.results.records import Record, Status
-from gvr_bench.results.run_folder import Fact, Protocol, Protocols
 
 
 @dataclass(frozen=True)

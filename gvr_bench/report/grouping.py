@@ -11,8 +11,8 @@ import pandas as pd
 from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import entry
 from gvr_bench.results.case_scores import EXPLANATIONS, Whose
+from gvr_bench.results.protocols import Fact
 from gvr_bench.results.records import Record
-from gvr_bench.results.run_folder import Fact
 
 Key = TypeVar("Key", bound=Hashable)
 Grid = dict[tuple[str, ...], dict[str, list[Any]]]

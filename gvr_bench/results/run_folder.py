@@ -6,7 +6,6 @@ and cases.h5 (`cases_file`).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import tomllib
@@ -17,42 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gvr_bench.cache.hdf5 import BAD_HDF5, refuse_foreign
-from gvr_bench.cache.serialization import read_json, replacing, write_json
+from gvr_bench.cache.serialization import replacing, write_json
 from gvr_bench.core.errors import CacheError, DataError
 from gvr_bench.results.case_scores import RunValues, read_values, write_values
+from gvr_bench.results.protocols import Fact, Protocols, read_protocols, write_protocols
 from gvr_bench.results.records import Record, read_records, write_records
 
 if TYPE_CHECKING:
     import h5py
 
-Fact = str | int | float | bool | None
 T = TypeVar("T")
 
 RECORDS, SPEC, ENVIRONMENT = "records.jsonl", "spec.toml", "environment.json"
 CASES, VALUES, PROTOCOLS = "cases.h5", "values.h5", "protocols.json"
 FILES = RECORDS, SPEC, ENVIRONMENT  # what a finished run has
 MAX_ERROR = 200  # characters of an error that a user is shown
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What makes numbers comparable: the same cases, and the same definition of a metric.
-
-    `stage` names the stage that chooses the cases or images, a key of `Protocols.stages`.
-    """
-
-    stage: str
-    metric: str
-    metric_version: str
-    output: str
-
-
-@dataclass(frozen=True)
-class Protocols:
-    """The protocols of a run's records, by their hash, and all settings of the stages in them."""
-
-    protocols: Mapping[str, Protocol]
-    stages: Mapping[str, Mapping[str, Fact]]
 
 
 @dataclass(frozen=True)
@@ -172,29 +150,6 @@ def check_run(path: Path) -> Path:
     raise DataError(
         f"the run at {path} is incomplete: {', '.join(missing)} {verb} missing; {again}"
     )
-
-
-def write_protocols(path: Path, protocols: Protocols) -> None:
-    """Write what each protocol of the records consists of, so that two runs can be compared."""
-    rows = {name: dataclasses.asdict(protocol) for name, protocol in protocols.protocols.items()}
-    write_json(path, {"stages": protocols.stages, "protocols": rows})
-
-
-def read_protocols(path: Path) -> dict[str, dict[str, Fact]]:
-    """Read what `write_protocols` wrote: hash -> all that it consists of. Raises `CacheError`."""
-    content = read_json(path)
-    try:
-        return {
-            name: {
-                **content["stages"].get(row["stage"], {}),
-                "metric": row["metric"],
-                "metric version": row["metric_version"],
-                "output": row["output"],
-            }
-            for name, row in content["protocols"].items()
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CacheError(f"cannot read {path}: it is not a list of protocols") from error
 
 
 def _spec(path: Path) -> str:
