@@ -1,4 +1,4 @@
-"""Every explainer that is installed here keeps the rules of an explainer."""
+"""Every installed explainer passes all checks."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_new_package_is_installed_and_scored(type_in: Type, tmp_path: Path) -> N
     }
     checked = type_in("gvr_bench", "plugins", "check", "smooth-gradient:samples=2", "--json")
     assert checked.returncode == 0, checked.stderr
-    assert {verdict["outcome"] for verdict in json.loads(checked.stdout)} == {"kept"}
+    assert {result["status"] for result in json.loads(checked.stdout)} == {"passed"}
 
     folders = ("--cache-dir", str(tmp_path / "cache"), "--out", str(tmp_path / "run"))
     typo = type_in("gvr_bench", *command(*folders, explainer="smooth-gradient:sample=2"))
