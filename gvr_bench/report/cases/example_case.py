@@ -68,9 +68,9 @@ def _leader(c: Combination, board: Table | None) -> tuple[Explained | None, str]
         for row in board.rows:
             if row.names[0] in drawable and row.cells[leading].value is not None:
                 title = entry(board.columns[leading].metric).title
-                return drawable[row.names[0]], f"leads the scoreboard by {title}"
+                return drawable[row.names[0]], f"is best on {title}"
     first = next(iter(drawable.values()), None)
-    return first, "was asked first"
+    return first, "comes first in the run"
 
 
 def _drawn(c: Combination, e: Explained, i: int, rule: str) -> FirstCase:
@@ -96,7 +96,7 @@ def _drawn(c: Combination, e: Explained, i: int, rule: str) -> FirstCase:
         label=label_of(c, i),
         prediction=f"{named(c, i)}{predicted(c, i)}",
         after="" if e.after is None or not math.isfinite(e.after[i]) else amount(c, e.after[i]),
-        case_rule="first case" if i == 0 else "first case in which the model sees the finding",
+        case_rule="first test case" if i == 0 else "first test case that the model predicts",
         explainer=e.name,
         rule=rule,
         scale=f"{scale:.2g}",

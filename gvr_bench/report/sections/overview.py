@@ -1,0 +1,20 @@
+"""Headlines, an example case, conclusions and warnings of one run."""
+
+from __future__ import annotations
+
+from gvr_bench.report.cases.example_case import first_case
+from gvr_bench.report.insights import headlines
+from gvr_bench.report.sections import ReportSection
+
+SECTION = ReportSection(
+    "overview.html.j2",
+    "overview",
+    "Overview",
+    order=10,
+    content=lambda data: {
+        "headlines": headlines(data.report.models, data.report.boards),
+        "conclusions": data.report.conclusions,
+        "warnings": data.report.warnings,
+        "first": first_case(data.combinations, data.report.boards),
+    },
+)

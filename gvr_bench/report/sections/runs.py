@@ -1,0 +1,15 @@
+"""The runs of a shared page, with their conclusions."""
+
+from __future__ import annotations
+
+from gvr_bench.report.sections import ReportSection
+
+SECTION = ReportSection(
+    "runs.html.j2",
+    "overview",
+    "Overview",
+    order=11,
+    content=lambda data: {"runs": data.report.runs, "conclusions": data.report.conclusions},
+    one_run=False,
+    several_runs=True,
+)

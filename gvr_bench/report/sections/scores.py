@@ -1,0 +1,23 @@
+"""What the scores of the tables mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gvr_bench.metrics import DECLARED
+from gvr_bench.report.metric_info import in_order
+from gvr_bench.report.sections import PageData, ReportSection
+
+
+def _content(data: PageData) -> Mapping[str, object]:
+    """The declared metrics of all columns, by group."""
+    tables = (*data.report.models, *data.report.boards)
+    names = dict.fromkeys(column.metric for table in tables for column in table.columns)
+    metrics = [DECLARED[name] for name in names if name in DECLARED]
+    groups = in_order({metric.group for metric in metrics})
+    return {"declared": [(g, [m for m in metrics if m.group == g.name]) for g in groups]}
+
+
+SECTION = ReportSection(
+    "metrics.html.j2", "scores", "Scores", order=90, content=_content, several_runs=True
+)
