@@ -148,7 +148,7 @@ def test_colours_are_those_of_the_page() -> None:
     assert COLOURS.items() <= light.items()
 
 
-def test_page_of_thousands_of_points_is_small() -> None:
+def test_many_points_stay_small() -> None:
     values = np.random.default_rng(0).random(1500)
     data = Regression("BNP", values, values[::-1], False, ())
     assert len(picture(chart(data), "a").svg) < 90_000
