@@ -14,7 +14,7 @@ from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import NO_REASON, by_standing
 from gvr_bench.report.metric_info import OTHER, entry, group_of, in_order, is_cost, is_truth
-from gvr_bench.report.tables import Cell, Row, Table, leading_column
+from gvr_bench.report.tables import Cell, Row, Table, beats, leading_column
 from gvr_bench.results.records import Better
 
 LIMITS = {
@@ -126,20 +126,6 @@ def conclusions(boards: Sequence[Table]) -> list[Conclusion]:
             )
             found.append(Conclusion(about, ", ".join(without_baseline), answer))
     return found
-
-
-def beats(board: Table, row: Row, index: int) -> bool | None:
-    """Whether a row does better than every control: by a paired test, else by its interval.
-
-    None where it has no score, or no control has one.
-    """
-    cell, sign = row.cells[index], 1.0 if board.columns[index].better == "up" else -1.0
-    if cell.clear is not None:
-        return cell.clear
-    controls = [other.cells[index].value for other in board.rows if other.control]
-    bars = [sign * value for value in controls if value is not None]
-    ends = [sign * end for end in (cell.low, cell.high, cell.value) if end is not None]
-    return min(ends) > max(bars) if bars and ends else None
 
 
 def _answer(board: Table, rivals: Sequence[Row], columns: Sequence[int]) -> str:

@@ -11,12 +11,10 @@ import pandas as pd
 from gvr_bench.core.components import Role
 from gvr_bench.metrics.statistics import Ranking
 from gvr_bench.report.folder import Run
-from gvr_bench.report.grouping import Grid, Part, comparable, lines, model_of, rows_of, scores_of
+from gvr_bench.report.grouping import Grid, Part, comparable, lines, rows_of, scores_of
 from gvr_bench.report.metric_info import entry, is_cost, standing
 from gvr_bench.report.ranks import best_of, ranking
 from gvr_bench.results.records import Better, Status
-
-__all__ = ["Cell", "Column", "Row", "Table", "leading_column", "model_of", "scoreboards"]
 
 
 @dataclass(frozen=True)
@@ -265,3 +263,17 @@ def leading_column(rows: Sequence[Row], columns: Sequence[Column]) -> int | None
         and any(row.cells[index].value is not None for row in rows)
     ]
     return min(known)[1] if known else None
+
+
+def beats(board: Table, row: Row, index: int) -> bool | None:
+    """Whether a row does better than every control: by a paired test, else by its interval.
+
+    None where it has no score, or no control has one.
+    """
+    cell, sign = row.cells[index], 1.0 if board.columns[index].better == "up" else -1.0
+    if cell.clear is not None:
+        return cell.clear
+    controls = [other.cells[index].value for other in board.rows if other.control]
+    bars = [sign * value for value in controls if value is not None]
+    ends = [sign * end for end in (cell.low, cell.high, cell.value) if end is not None]
+    return min(ends) > max(bars) if bars and ends else None

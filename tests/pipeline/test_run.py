@@ -194,9 +194,9 @@ def test_two_seeds_share_one_table(home: Path, cli) -> None:
         assert cli(*out).code == 0
     done = cli("report", "run-0", "run-1", "--out", "both.html")
     assert done.code == 0
-    assert "mean of 2 seeds" in done.out
+    assert "eans of 2 seeds" in done.out
     assert "protocol 1" not in done.out
-    assert "mean of 2 seeds" in Path("both.html").read_text(encoding="utf-8")
+    assert "eans of 2 seeds" in Path("both.html").read_text(encoding="utf-8")
 
 
 def test_other_cases_are_not_mixed(home: Path, cli) -> None:

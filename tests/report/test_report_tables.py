@@ -255,5 +255,5 @@ def test_the_best_head_per_output(make_run: Make) -> None:
 
 def test_undeclared_metrics_go_by_name() -> None:
     assert (entry("my_own").title, entry("my_own").group) == ("my own", "")
-    assert entry("unchanged_rate").title == "unchanged_rate"
+    assert entry("unchanged_rate").title == "unchanged rate"
     assert "share of counterfactuals" in entry("unchanged_rate").meaning
