@@ -75,8 +75,8 @@ class TaskProgress:
         self.bars.update(self.task, completed=done, total=total, detail=text)
         if not self.console.is_terminal and now - self.logged >= LOG_INTERVAL:
             self.logged = now
-            left = (total - done) / rate if rate else 0.0
-            self.log(f"{self.title}  {text}  ETA {left:.0f} s")
+            left = f"  ETA {(total - done) / rate:.0f} s" if rate else ""
+            self.log(f"{self.title}  {text}{left}")
 
     def count(self, number: float, digits: int = 0) -> str:
         """Write a number of steps or bytes."""
