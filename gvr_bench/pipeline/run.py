@@ -99,6 +99,7 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
     from gvr_bench.registry.registry import installed
 
     began = time.time()
+    check_executor(request)
     plan, cache = plan_request(request)
     device = choose_device(request.device)
     group = join_processes(device, stop) if are_several() else None
@@ -138,6 +139,14 @@ def check_recompute(plan: Plan, names: Collection[str], *, cached_only: bool) ->
         )
 
 
+def check_executor(request: RunRequest) -> None:
+    """Refuse options that do not go together. Raises `UsageError`."""
+    if request.executor == "local" and request.ray_address is not None:
+        raise UsageError("--ray-address is that of a Ray cluster; add --executor ray")
+    if request.executor == "ray" and are_several():
+        raise UsageError("--executor ray starts its own processes; leave torchrun out")
+
+
 def create_folder(folder: Path) -> Path:
     """Create the run's folder. Raises `UsageError`."""
     try:
@@ -153,13 +162,9 @@ def create_folder(folder: Path) -> Path:
 def executor_for(
     request: RunRequest, plan: Plan, cache: ArtifactCache, options: RunOptions, stop: Stop
 ) -> Executor | None:
-    """Return the executor of a run, None for this process. Raises `UsageError`."""
+    """Return the executor of a run, None for this process."""
     if request.executor == "local":
-        if request.ray_address is not None:
-            raise UsageError("--ray-address is that of a Ray cluster; add --executor ray")
         return None
-    if are_several():
-        raise UsageError("--executor ray starts its own processes; leave torchrun out")
     from gvr_bench.pipeline.executors.ray import RayExecutor
 
     return RayExecutor(plan, cache, options, request.ray_address, stop)
