@@ -103,6 +103,21 @@ class Gallery:
         return [*first.searches, *(tile.caption for tile in (*first.maps, *first.controls))]
 
 
+@dataclass(frozen=True)
+class _Scales:
+    """Full colour of changes and of each explainer's map, and all changes: computed once."""
+
+    change: float
+    maps: Mapping[str, float]
+    changes: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, c: Combination) -> _Scales:
+        change = change_scale(c)
+        maps = {e.name: heat_scale(e, change) for e in shown(c)}
+        return cls(change, maps, {e.name: reconstruction_change(c, e) for e in moving(c)})
+
+
 def galleries(combinations: Sequence[Combination], values: RunValues) -> list[Gallery]:
     """Draw the cases of all models: `MAX_CASES` of one page, shared out evenly."""
     each = max(1, MAX_CASES // max(1, sum(len(c) > 0 for c in combinations)))
@@ -110,7 +125,7 @@ def galleries(combinations: Sequence[Combination], values: RunValues) -> list[Ga
 
 
 def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
-    scores = _scores(c, values)
+    scores, scales = _scores(c, values), _Scales.of(c)
     outcomes = {e.name: [_outcomes(c, e, i, scores) for i in range(k)] for e in moving(c)}
     sorts = dict(_sorts(c, k, scores))
     present = {key for cases in outcomes.values() for keys in cases for key in keys}
@@ -122,7 +137,7 @@ def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
     data = {"names": c.sample_id[:k], "outputs": outputs, "outcomes": outcomes, "sorts": sorts}
     return Gallery(
         view=view(c, k),
-        pictures=tuple(_pictures(c, i) for i in range(k)),
+        pictures=tuple(_pictures(c, i, scales) for i in range(k)),
         data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),
         crisp=pictures.is_crisp(c.size),
         outputs=tuple(dict.fromkeys(outputs)),
@@ -131,13 +146,13 @@ def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
     )
 
 
-def _pictures(c: Combination, i: int) -> CasePictures:
+def _pictures(c: Combination, i: int, scales: _Scales) -> CasePictures:
     maps = [e for e in shown(c) if e.counterfactual is None]
     return CasePictures(
-        known=tuple(_known(c, i)),
-        searches={e.name: _search(c, e, i) for e in moving(c)},
-        maps=tuple(_map(c, e, i) for e in maps if not is_control(e.name)),
-        controls=tuple(_map(c, e, i) for e in maps if is_control(e.name)),
+        known=tuple(_known(c, i, scales.change)),
+        searches={e.name: _search(c, e, i, scales) for e in moving(c)},
+        maps=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if not is_control(e.name)),
+        controls=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if is_control(e.name)),
     )
 
 
@@ -146,7 +161,7 @@ def _edge(c: Combination) -> int:
     return min(_EDGE, c.size)
 
 
-def _known(c: Combination, i: int) -> Iterator[Tile]:
+def _known(c: Combination, i: int, scale: float) -> Iterator[Tile]:
     """Input, reconstruction, and what is known to be true."""
     name, edge = c.sample_id[i], _edge(c)
     yield Tile(pictures.plain(c.input[i], edge, _QUALITY), f"Input image {name}", "input")
@@ -157,28 +172,26 @@ def _known(c: Combination, i: int) -> Iterator[Tile]:
     if truth:
         change = None if c.true_change is None else c.true_change[i]
         mask = None if c.mask is None else c.mask[i]
-        scale = change_scale(c)
         source = pictures.outlined(c.input[i], change, mask, scale, 2 * _EDGE, _QUALITY)
         yield Tile(source, f"{truth} on image {name}", truth)
 
 
-def _map(c: Combination, e: Explained, i: int) -> Tile:
+def _map(c: Combination, e: Explained, i: int, scale: float) -> Tile:
     assert e.attribution is not None
-    scale = heat_scale(e, change_scale(c))
     source = pictures.overlay(c.input[i], e.attribution[i], scale, _edge(c), _QUALITY)
     return Tile(
         source, f"Map of {e.name} over image {c.sample_id[i]}", e.name, scale=f"{scale:.2g}"
     )
 
 
-def _search(c: Combination, e: Explained, i: int) -> Search:
+def _search(c: Combination, e: Explained, i: int, scales: _Scales) -> Search:
     assert e.counterfactual is not None
-    name, edge, scale = c.sample_id[i], _edge(c), change_scale(c)
-    change = pictures.difference(reconstruction_change(c, e)[i], scale, edge, _QUALITY_OF_CHANGE)
+    name, edge, scale = c.sample_id[i], _edge(c), scales.change
+    change = pictures.difference(scales.changes[e.name][i], scale, edge, _QUALITY_OF_CHANGE)
     alt = f"Reconstruction of image {name} minus its counterfactual by {e.name}"
     return Search(
         explainer=e.name,
-        rationale=replace(_map(c, e, i), caption="rationale", scale=""),
+        rationale=replace(_map(c, e, i, scales.maps[e.name]), caption="rationale", scale=""),
         frames=tuple(_frames(c, e, i)),
         change=Tile(change, alt, f"difference, ±{scale:.2g}", "difference"),
     )
