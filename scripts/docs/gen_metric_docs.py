@@ -1,4 +1,4 @@
-"""Make a page about every metric from what the metrics declare, when the site is built."""
+"""Generate a page for each metric from its declaration, when the site is built."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ARROWS = {"up": "↑", "down": "↓", "-": ""}
 
 
 def metric_pages() -> Iterator[tuple[str, str]]:
-    """Yield the path in the site and the text of the index, then of one page per metric."""
+    """Yield the path and Markdown of the index, then of a page per metric."""
     yield "metrics/index.md", index()
     for metric in DECLARED.values():
         yield f"metrics/{metric.name}.md", page(metric)
 
 
 def index() -> str:
-    """All metrics by group, in the scoreboard's order."""
+    """List all metrics by group, in the scoreboard's order."""
     lines = ["# Metrics", "", INTRODUCTION]
     for group in GROUPS:
         metrics = [metric for metric in DECLARED.values() if metric.group == group.name]
@@ -45,14 +45,14 @@ def index() -> str:
 
 
 def about(group: Group) -> str:
-    """What a group answers, and how to compute it."""
+    """Say what a group measures, and which option computes it."""
     flag = "" if group.default else f" Only with `--metrics {group.name}` or `--metrics all`."
     text = group.text[:1].upper() + group.text[1:]
     return f"{text if text.endswith('?') else sentence(text)}{flag}"
 
 
 def page(metric: Declaration) -> str:
-    """All that is declared of one metric."""
+    """Describe one metric."""
     group = next(group for group in GROUPS if group.name == metric.group)
     unit = "that of the prediction" if metric.unit == "task" else metric.unit
     facts = [
@@ -73,5 +73,5 @@ def page(metric: Declaration) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that does not end a cell of a table."""
+    """Escape text for a cell of a table."""
     return text.replace("|", "\\|")

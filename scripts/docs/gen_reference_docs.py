@@ -1,4 +1,4 @@
-"""Pages of the reference that are made from the code: commands, components, experiments."""
+"""Generate the reference of commands, components and experiments from the code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gvr_bench.config.experiments import Experiment, experiments
 from gvr_bench.core.types import KINDS
 from gvr_bench.registry.registry import PROFILES, PluginRow, installed
 
-OURS = "gvr-bench "  # the distribution whose components are told of
+OURS = "gvr-bench "  # start of the distribution whose components are listed
 KIND_TITLES = {
     "dataset": "Data sets",
     "generator": "Generators",
@@ -30,22 +30,22 @@ KIND_TITLES = {
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """Yield file names, as in `docs`, and their Markdown."""
+    """Yield the path and Markdown of each page."""
     yield "reference/cli.md", cli_page()
     yield "reference/components.md", components_page()
     yield "reference/experiments.md", experiments_page()
 
 
 def cli_page() -> str:
-    """Every command with its arguments and options, as `--help` has them."""
+    """List every command with its arguments and options, as in `--help`."""
     lines = [
         "# Command line",
         "",
-        "Bad input ends in one line on stderr and exit code 2. Exit code 1 says that some stage",
-        "failed and the rest is reported, 130 and 143 that a signal ended the command.",
+        "Invalid input ends with one line on stderr and exit code 2. Exit code 1 means that a stage",
+        "failed and the rest is reported; 130 and 143 mean that a signal ended the command.",
         "",
-        "`gvr-bench --install-completion` teaches the shell to complete commands, options and the",
-        "names of components.",
+        "`gvr-bench --install-completion` enables shell completion of commands, options and names of",
+        "components.",
     ]
     for command, ctx in commands(typer.main.get_command(app), "gvr-bench"):
         lines += ["", f"## {ctx.command_path}", "", plain(command.help)]
@@ -56,21 +56,21 @@ def cli_page() -> str:
 
 
 def commands(command: Any, name: str, parent: Any = None) -> Iterator[tuple[Any, Any]]:
-    """Yield a command of click, or of what Typer makes of it, with its context, and all below."""
+    """Yield a command and its subcommands, each with its context."""
     ctx = command.context_class(command, info_name=name, parent=parent)
     yield command, ctx
-    for below in command.list_commands(ctx) if hasattr(command, "list_commands") else ():
-        yield from commands(command.get_command(ctx, below), below, ctx)
+    for child in command.list_commands(ctx) if hasattr(command, "list_commands") else ():
+        yield from commands(command.get_command(ctx, child), child, ctx)
 
 
 def components_page() -> str:
-    """Every component that comes with the package, with its settings."""
+    """List every component of the package with its settings."""
     lines = [
         "# Components and settings",
         "",
-        "Settings are typed behind the name, as in `--explainer gvr:penalty=10,steps=300`, or in a",
-        "spec. Where a component has other values for each profile (`--profile`), its table has a",
-        "column for each: `quick` is what runs where none is named, `paper` what was published.",
+        "Settings follow the name, as in `--explainer gvr:penalty=10,steps=300`, or are in a spec. If",
+        "the values depend on the profile (`--profile`), the table has a column for each: `quick` is",
+        "the default, `paper` has the published values.",
     ]
     for kind in KINDS:
         lines += ["", f"## {KIND_TITLES[kind]}"]
@@ -81,7 +81,7 @@ def components_page() -> str:
 
 
 def component(row: PluginRow) -> list[str]:
-    """What there is to know of one component."""
+    """Describe one component."""
     cls = installed().component(row.plugin.kind, row.plugin.name)
     lines = ["", f"### {row.plugin.name}", "", f"*{row.plugin.summary}*"]
     lines += ["", plain(inspect.getdoc(cls))]
@@ -93,17 +93,17 @@ def component(row: PluginRow) -> list[str]:
 
 
 def setting(name: str, field: FieldInfo, cls: type[Component]) -> tuple[str, ...]:
-    """One row: name, type and range, value in each profile, what it is."""
-    default = "must be given" if field.default is PydanticUndefined else code(field.default)
-    given = [cls.profiles.get(profile, {}) for profile in PROFILES] if cls.profiles else [{}]
-    values = [code(profile[name]) if name in profile else default for profile in given]
+    """Return a row: name, type and range, value in each profile, description."""
+    default = "required" if field.default is PydanticUndefined else code(field.default)
+    profiles = [cls.profiles.get(profile, {}) for profile in PROFILES] if cls.profiles else [{}]
+    values = [code(profile[name]) if name in profile else default for profile in profiles]
     return f"`{name}`", kind_of(field), *values, field.description or ""
 
 
 def kind_of(field: FieldInfo) -> str:
-    """Type and range of a setting, for people."""
+    """Format type and range of a setting."""
     text = re.sub(r"\b([a-z_]\w*\.)+", "", inspect.formatannotation(field.annotation))
-    text = re.sub(r"Literal\[([^]]*)\]", lambda found: found[1].replace("'", ""), text)
+    text = re.sub(r"Literal\[([^]]*)\]", lambda match: match[1].replace("'", ""), text)
     signs = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
     limits = [
         f"{sign}{getattr(limit, name):g}"
@@ -115,30 +115,30 @@ def kind_of(field: FieldInfo) -> str:
 
 
 def experiments_page() -> str:
-    """The experiments of the papers, each with its spec."""
+    """List the experiments of the papers, each with its spec."""
     lines = [
         "# Experiments",
         "",
-        "Each is a spec that comes with the package, run by name and reported beside the numbers",
-        "that were printed: see [repeat the papers](../how-to/repeat-the-papers.md).",
+        "Each is a spec that comes with the package. It is run by name and reported beside the",
+        "published numbers: see [Repeat the papers](../how-to/repeat-the-papers.md).",
     ]
-    for one in experiments():
-        lines += ["", f"## {one.name}", "", f"**{one.title}** ({one.figures}). {one.shown['text']}"]
-        lines += ["", "```toml", tomli_w.dumps(one.spec).rstrip(), "```", "", published(one)]
+    for e in experiments():
+        lines += ["", f"## {e.name}", "", f"**{e.title}** ({e.figures}). {e.shown['text']}"]
+        lines += ["", "```toml", tomli_w.dumps(e.spec).rstrip(), "```", "", published(e)]
     return "\n".join(lines) + "\n"
 
 
-def published(one: Experiment) -> str:
-    """How many printed numbers an experiment is set beside."""
-    rows = one.shown.get("published", [])
+def published(experiment: Experiment) -> str:
+    """Say how many published numbers an experiment is compared with."""
+    rows = experiment.shown.get("published", [])
     if not rows:
-        return "The papers print no numbers of it."
+        return "The papers give no numbers for it."
     sources = " and ".join(dict.fromkeys(row["column"] for row in rows))
-    return f"Set beside {len(rows)} printed numbers: {sources}."
+    return f"Compared with {len(rows)} published numbers: {sources}."
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Write a table; none where it has no rows."""
+    """Return the lines of a table; none if it has no rows."""
     if not rows:
         return []
     lines = [head, ("---",) * len(head), *rows]
@@ -146,14 +146,14 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def cell(text: str) -> str:
-    """Text that ends no cell and is no HTML; code is left as it is."""
+    """Escape text for a cell of a table; code is left as it is."""
     parts = text.split("`")
     parts[::2] = [part.replace("|", "\\|").replace("<", "&lt;") for part in parts[::2]]
     return "`".join(parts)
 
 
 def code(value: Any) -> str:
-    """Write a value as it is typed."""
+    """Write a value as on the command line."""
     if value is None:
         return "none"
     text = "true" if value is True else "false" if value is False else str(value)
@@ -161,5 +161,5 @@ def code(value: Any) -> str:
 
 
 def plain(text: str | None) -> str:
-    """A text of the command line without what only its terminal needs."""
+    """Remove the terminal markup from a help text."""
     return inspect.cleandoc(text or "").replace("\\[", "[").replace("\f", "").replace("  [", " [")

@@ -1,4 +1,4 @@
-"""Hooks of `mkdocs build`: pages made from the code, and files that lie outside of `docs`."""
+"""Hooks of `mkdocs build`: generated pages, and files outside of `docs`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,12 @@ OUTSIDE = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "reports/performance.md",
-    *(
-        f"reports/{name}.{end}"
-        for name in ("phantom", "mnist", "digits")
-        for end in ("html", "png")
-    ),
-)  # in the site they lie where they lie in the repository, seen from docs
+    *(f"reports/{name}.{suffix}" for name in REPORTS for suffix in ("html", "png")),
+)  # the site keeps these paths
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is not in `docs`."""
+    """Add generated pages, and files outside of `docs`."""
     for name, text in (*pages(), *metric_pages()):
         files.append(File.generated(config, name, content=text))
     for name in OUTSIDE:
@@ -36,11 +32,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Lead links out of `docs` into the site, and give code that is a file its name as title."""
-    here = page.file.src_uri
-    if here in OUTSIDE:
+    """Rewrite links that leave `docs`, and show the file name of code that is a file."""
+    path = page.file.src_uri
+    if path in OUTSIDE:
         markdown = re.sub(r"\]\((\.\./)*docs/", r"](\1", markdown)
     else:
-        up = "../" * here.count("/")
+        up = "../" * path.count("/")
         markdown = markdown.replace(f"]({up}../", f"]({up}")
     return re.sub(r"<!-- file: (\S+) -->\s*\n```(\w+)", r'```\2 title="\1"', markdown)

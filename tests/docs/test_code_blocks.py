@@ -22,7 +22,7 @@ from gvr_bench.core.types import KINDS
 from gvr_bench.registry.registry import installed
 
 ROOT = Path(__file__).parents[2]
-RUNNER = Path(__file__).with_name("code_blocks.py")
+RUNNER = ROOT / "tests" / "helpers" / "code_blocks.py"
 READ = {  # pages whose commands are only read
     "README.md": "it takes minutes, data or a network",
     "CONTRIBUTING.md": "it runs these tests",
