@@ -44,7 +44,7 @@ def main() -> None:
         if name not in RUNS:
             parser.error(f"no report '{name}'; choose of {', '.join(RUNS)}")
         with tempfile.TemporaryDirectory() as folder:
-            keep(run(Path(folder), name, given.mnist, given.cache), name)
+            keep(run(Path(folder), name, given.mnist, given.cache_dir), name)
 
 
 def run(folder: Path, name: str, mnist: Path | None, cache: Path | None) -> Path:

@@ -24,7 +24,7 @@ from made_up_run import add_ways, whole_scoreboard, write_cases, write_whole_run
 
 from gvr_bench.report.html import write_html
 
-FEWEST = 8  # explainers of a made-up run, one of which makes counterfactuals
+MIN_EXPLAINERS = 8  # explainers of a made-up run, one of which makes counterfactuals
 SECONDS, STEP = 8, 120  # of scrolling, and pixels a frame
 SCROLL = """async ([seconds, step]) => {
   const frames = [], tasks = [];
@@ -46,15 +46,15 @@ SCROLL = """async ([seconds, step]) => {
 def main() -> None:
     """Measure a page per number of cases and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", type=int, default=[100, 500], metavar="CASES")
-    parser.add_argument("--explainers", type=int, default=FEWEST, metavar="M")
+    parser.add_argument("cases", nargs="*", type=int, default=[12, 100], metavar="CASES")
+    parser.add_argument("--explainers", type=int, default=MIN_EXPLAINERS, metavar="M")
     parser.add_argument("--size", type=int, default=64, metavar="PIXELS")
-    given = parser.parse_args()
-    if given.explainers < FEWEST:
-        parser.error(f"a made-up run has at least {FEWEST} explainers")
-    rows = [measured(n, given.explainers, given.size) for n in given.cases]
+    args = parser.parse_args()
+    if args.explainers < MIN_EXPLAINERS:
+        parser.error(f"a made-up run has at least {MIN_EXPLAINERS} explainers")
+    rows = [measured(n, args.explainers, args.size) for n in args.cases]
     print(machine())
-    print(f"{given.explainers} explainers, {given.size} px\n")
+    print(f"{args.explainers} explainers, {args.size} px\n")
     head = ("cases", "build (s)", "page (MB)", "frame: median, 99 %, worst (ms)", "tasks > 50 ms")
     print(table(head, rows))
 
@@ -65,7 +65,7 @@ def measured(n: int, explainers: int, size: int) -> list[str]:
         say(f"a run of {n} cases")
         run = write_whole_run(Path(folder) / "run", whole_scoreboard(n=n))
         write_cases(run / "cases.h5", n=n, size=size)
-        add_ways(run, twins=[f"twin-{i}" for i in range(explainers - FEWEST)])
+        add_ways(run, twins=[f"twin-{i}" for i in range(explainers - MIN_EXPLAINERS)])
         start = time.perf_counter()
         page = write_html(run)
         seconds = time.perf_counter() - start
