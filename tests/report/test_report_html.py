@@ -290,7 +290,7 @@ def test_several_runs_share_a_page_that_loads_nothing(ranked: Path, tmp_path: Pa
     page = Page(path.read_text(encoding="utf-8"))
     text = words(page.shown)
     assert "2 runs in shared tables" in text
-    assert "not comparable with protocol 2: limit: 100 here, 30 there" in text
+    assert "Not comparable with protocol 2: max_cases: 100 here, 30 there" in text
     assert not page.all("img")
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
