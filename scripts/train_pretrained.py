@@ -1,6 +1,6 @@
 """Train the networks that come with the package, and put them where it looks for them.
 
-    scripts/ship.py --cache-dir DIR --mnist DIR
+    scripts/train_pretrained.py --cache-dir DIR --mnist DIR
 
 Everything is trained by an ordinary run of the default specs, or read from the cache if it is
 there; what is shipped is a copy of the stages' values with their provenance.

@@ -1,4 +1,4 @@
-"""What a page tells people to type works."""
+"""The code on the pages works."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from gvr_bench.registry.registry import installed
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / "tests" / "helpers" / "code_blocks.py"
-READ = {  # pages whose commands are only read
+PARSED = {  # pages whose commands are parsed but not run
     "README.md": "it takes minutes, data or a network",
     "CONTRIBUTING.md": "it runs these tests",
 }
-QUICK = {*READ, "index.md", "get-data.md", "repeat-the-papers.md"}  # the others train something
+QUICK = {*PARSED, "index.md", "get-data.md", "repeat-the-papers.md"}  # the others train something
 LIMIT = 600  # seconds for a page
 
 
 def pages() -> list[Path]:
-    """The pages with code."""
-    found = [*(ROOT / name for name in READ), *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in found if blocks_of(page)]
+    """Return the pages with code."""
+    paths = [*(ROOT / name for name in PARSED), *sorted((ROOT / "docs").rglob("*.md"))]
+    return [page for page in paths if blocks_of(page)]
 
 
 def blocks(page: Path) -> list[Block]:
-    """The blocks of a page, those that are only read marked so."""
-    why = READ.get(page.name)
+    """Return the blocks of a page, with a reason where they are not run."""
+    why = PARSED.get(page.name)
     return [
         Block(b.language, b.code, b.line, why) if why and b.language == "console" else b
         for b in blocks_of(page)
     ]
 
 
-def named(page: Path) -> str:
+def page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def marked(page: Path) -> Any:
+def page_param(page: Path) -> Any:
     marks = [] if page.name in QUICK else [pytest.mark.slow]
-    return pytest.param(page, marks=marks, id=named(page))
+    return pytest.param(page, marks=marks, id=page_name(page))
 
 
-def spoken(code: str) -> Iterator[list[str]]:
+def commands_in(code: str) -> Iterator[list[str]]:
     """Yield the arguments of each `gvr-bench` in console code."""
     for line in code.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
@@ -66,14 +66,14 @@ def spoken(code: str) -> Iterator[list[str]]:
                 yield rest[: ends[0]] if ends else rest
 
 
-def understood(arguments: list[str]) -> dict[str, Any]:
+def parse(arguments: list[str]) -> dict[str, Any]:
     """Parse a command without carrying it out; return its options."""
-    told: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     root = typer.main.get_command(app)
 
     def silence(command: Any) -> None:
         for below in getattr(command, "commands", {}).values():
-            below.callback = lambda **options: told.update(options)
+            below.callback = lambda **options: parsed.update(options)
             silence(below)
 
     silence(root)
@@ -81,36 +81,35 @@ def understood(arguments: list[str]) -> dict[str, Any]:
         root(arguments, standalone_mode=False)
     except Exception as error:
         pytest.fail(f"gvr-bench {shlex.join(arguments)}: {error}")
-    return told
+    return parsed
 
 
 def check(arguments: list[str]) -> None:
     """Fail where a command has options, components or settings that are not there."""
-    told = understood(arguments)
+    options = parse(arguments)
     for kind in KINDS:
-        for text in told.get(kind) or ():
+        for text in options.get(kind) or ():
             choice = parse_choice(text)
             if choice.name != "all":
                 installed().settings(kind, choice.name, "quick", choice.settings)
 
 
-ALL = [(page, block) for page in pages() for block in blocks(page)]
-LEFT = [
-    pytest.param(page, block, id=f"{named(page)}:{block.line}")
-    for page, block in ALL
-    if block.not_run
+NOT_RUN = [
+    pytest.param(block, id=f"{page_name(page)}:{block.line}")
+    for page in pages()
+    for block in blocks(page)
+    if block.not_run and block.language == "console"
 ]
+RUNNABLE = [page for page in pages() if not all(block.not_run for block in blocks(page))]
 
 
-@pytest.mark.parametrize("page", [marked(page) for page in pages()])
-def test_what_a_page_tells_to_type_works(page: Path, tmp_path: Path) -> None:
-    if all(block.not_run for block in blocks(page)):
-        pytest.skip("nothing on it is run")
+@pytest.mark.parametrize("page", [page_param(page) for page in RUNNABLE])
+def test_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     places = {"GVR_BENCH_CACHE": tmp_path / "cache", "HOME": tmp_path, "XDG_CACHE_HOME": tmp_path}
     done = subprocess.run(
-        [sys.executable, RUNNER, page, *(["python"] if page.name in READ else [])],
+        [sys.executable, RUNNER, page, *(["python"] if page.name in PARSED else [])],
         cwd=work,
         env=os.environ | {name: str(place) for name, place in places.items()},
         capture_output=True,
@@ -120,11 +119,10 @@ def test_what_a_page_tells_to_type_works(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize(("page", "block"), LEFT)
-def test_what_is_not_run_can_be_understood(page: Path, block: Block) -> None:
-    for arguments in spoken(block.code) if block.language == "console" else ():
+@pytest.mark.parametrize("block", NOT_RUN)
+def test_commands_not_run_are_valid(block: Block) -> None:
+    for arguments in commands_in(block.code):
         check(arguments)
-    pytest.skip(f"not run: {block.not_run}")
 
 
 @pytest.mark.parametrize(
@@ -137,35 +135,35 @@ def test_what_is_not_run_can_be_understood(page: Path, block: Block) -> None:
         ("cd x && .venv/bin/gvr-bench run --max-cases ten", "ten"),
     ],
 )
-def test_a_command_that_does_not_exist_is_noticed(text: str, fault: str) -> None:
-    (arguments,) = spoken(text)
+def test_invalid_commands_are_noticed(text: str, fault: str) -> None:
+    (arguments,) = commands_in(text)
     with pytest.raises((pytest.fail.Exception, UsageError), match=fault):
         check(arguments)
 
 
-def written(folder: Path, text: str) -> Path:
+def write_page(folder: Path, text: str) -> Path:
     page = folder / "page.md"
     page.write_text(dedent(text))
     return page
 
 
-def typed(page: Path) -> subprocess.CompletedProcess[str]:
+def run_page(page: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, RUNNER, page], cwd=page.parent, capture_output=True, text=True
     )
 
 
-def test_a_block_that_fails_is_named_with_its_line(tmp_path: Path) -> None:
-    done = typed(written(tmp_path, "# Page\n\n```console\ntrue\nfalse\ntrue\n```\n"))
+def test_failed_blocks_name_their_line(tmp_path: Path) -> None:
+    done = run_page(write_page(tmp_path, "# Page\n\n```console\ntrue\nfalse\ntrue\n```\n"))
     assert done.returncode == 1
     assert "page.md:3: exit code 1" in done.stderr
-    done = typed(written(tmp_path, "# Page\n\n```python\nx = 1\nassert x == 2\n```\n"))
+    done = run_page(write_page(tmp_path, "# Page\n\n```python\nx = 1\nassert x == 2\n```\n"))
     assert done.returncode == 1
     assert 'page.md", line 5' in done.stderr
 
 
-def test_blocks_run_in_order_and_say_what_they_are_for(tmp_path: Path) -> None:
-    page = written(
+def test_blocks_run_in_order(tmp_path: Path) -> None:
+    page = write_page(
         tmp_path,
         """
         <!-- file: one/two.txt -->
@@ -196,6 +194,6 @@ def test_blocks_run_in_order_and_say_what_they_are_for(tmp_path: Path) -> None:
         ```
         """,
     )
-    done = typed(page)
+    done = run_page(page)
     assert done.stdout.split() == ["three", "three", "four"], done
     assert [block.not_run for block in blocks_of(page)] == ["", "", "", "it would fail", ""]

@@ -1,4 +1,4 @@
-"""The page for authors lists the rules as they are."""
+"""The page for authors lists all rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gvr_bench.testing.explainers import CHECKS
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-explainer.md"
 
 
-def test_every_rule_is_in_the_table_in_order() -> None:
+def test_rules_are_listed_in_order() -> None:
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     first = lines.index("| `class` | " + CHECKS["class"] + " |")
     rows = [f"| `{check}` | {text} |" for check, text in CHECKS.items()]

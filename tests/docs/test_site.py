@@ -52,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def text_of(page: Path) -> str:
-    """What a page says, without its markup."""
+    """Return the text of a page without markup."""
     source = page.read_text(encoding="utf-8")
     return html.unescape(re.sub(r"<[^>]*>", "", source[source.index("<article") :]))
 
@@ -63,17 +63,17 @@ def commands(command: Any, path: str = "gvr-bench") -> Iterator[tuple[str, Any]]
         yield from commands(below, f"{path} {name}")
 
 
-def test_every_command_and_option_is_in_the_reference(site: Path) -> None:
+def test_reference_has_commands_and_options(site: Path) -> None:
     text = text_of(site / "reference" / "cli.html")
     for path, command in commands(typer.main.get_command(app)):
-        _, found, rest = text.partition(f"Usage: {path} ")
-        assert found, path
-        told = rest.partition("Usage: ")[0]
+        _, usage, rest = text.partition(f"Usage: {path} ")
+        assert usage, path
+        section = rest.partition("Usage: ")[0]
         for option in (o for p in command.params for o in (*p.opts, *p.secondary_opts)):
-            assert option in told or not option.startswith("-"), f"{path} {option}"
+            assert option in section or not option.startswith("-"), f"{path} {option}"
 
 
-def test_every_hook_is_in_the_reference(site: Path) -> None:
+def test_reference_has_every_hook(site: Path) -> None:
     text = text_of(site / "reference" / "hooks.html")
     hooks = [name for name in vars(hookspecs) if name.startswith("gvr_")]
     assert len(hooks) > 2
@@ -81,7 +81,7 @@ def test_every_hook_is_in_the_reference(site: Path) -> None:
         assert f"{name}(" in text
 
 
-def test_all_that_a_plugin_may_import_is_in_the_reference(site: Path) -> None:
+def test_reference_has_the_plugin_api(site: Path) -> None:
     source = (site / "reference" / "api.html").read_text(encoding="utf-8")
     absent = [name for name in gvr_bench.api.__all__ if f'id="gvr_bench.api.{name}"' not in source]
     assert absent == [], "add them to docs/reference/api.md"
@@ -90,30 +90,29 @@ def test_all_that_a_plugin_may_import_is_in_the_reference(site: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "module"), [("api.html", testing), ("python.html", gvr_bench)], ids=["kit", "python"]
 )
-def test_public_functions_are_in_the_reference(site: Path, page: str, module: Any) -> None:
+def test_reference_has_public_functions(site: Path, page: str, module: Any) -> None:
     source = (site / "reference" / page).read_text(encoding="utf-8")
     names = [name for name in module.__all__ if not name.startswith("_")]
     assert [n for n in names if f'id="{module.__name__}.{n}"' not in source] == []
 
 
-def test_every_component_is_in_the_reference_with_its_settings(site: Path) -> None:
+def test_reference_has_components_and_settings(site: Path) -> None:
     text = text_of(site / "reference" / "components.html")
     for row in OURS:
         part = text.partition(f"{KIND_TITLES[row.plugin.kind]}¶")[2]
-        _, found, rest = part.partition(f"\n{row.plugin.name}¶")
-        assert found, row.plugin.name
-        told = rest.partition("¶")[0]
+        _, heading, rest = part.partition(f"\n{row.plugin.name}¶")
+        assert heading, row.plugin.name
+        section = rest.partition("¶")[0]
         cls = installed().component(row.plugin.kind, row.plugin.name)
         for name, field in cls.Settings.model_fields.items():
-            assert name in told
-            assert (field.description or "") in told
+            assert name in section
+            assert (field.description or "") in section
 
 
-def test_every_metric_and_experiment_has_its_place(site: Path) -> None:
-    told = {page.stem for page in (site / "metrics").iterdir()}
-    assert told == {"index", *DECLARED}
+def test_site_has_metrics_and_experiments(site: Path) -> None:
+    assert {page.stem for page in (site / "metrics").iterdir()} == {"index", *DECLARED}
     text = text_of(site / "reference" / "experiments.html")
-    assert all(f"{one.name}¶" in text for one in experiments())
+    assert all(f"{experiment.name}¶" in text for experiment in experiments())
 
 
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
@@ -125,7 +124,7 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
         assert not [where for where in loaded if "//" in where.partition("data:")[0]], page
 
 
-def test_the_reports_and_pictures_that_pages_lead_to_are_there(site: Path) -> None:
+def test_linked_reports_and_pictures_exist(site: Path) -> None:
     source = (site / "tutorial.html").read_text(encoding="utf-8")
     assert 'href="reports/phantom.html"' in source
     assert (site / "reports" / "phantom.html").is_file()
@@ -144,6 +143,6 @@ def test_search_works_from_a_disk(site: Path) -> None:
         [sys.executable, script, site, "pixel AP", chromium], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert any("metrics/pixel_ap.html" in link for link in told["links"])
-    assert told["wrong"] == []
+    result = json.loads(done.stdout)
+    assert any("metrics/pixel_ap.html" in link for link in result["links"])
+    assert result["wrong"] == []
