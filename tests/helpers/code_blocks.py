@@ -1,8 +1,8 @@
 """The code of a page: `python code_blocks.py PAGE` runs it all, in order, in the current folder.
 
-Languages after the page (`python`, `console`) leave out the others.
-Python blocks share one namespace, console blocks go to bash. A comment right before a block says
-otherwise: `<!-- not run: why -->`, or `<!-- file: NAME -->` for one that is written to a file.
+Languages after the page (`python`, `console`) exclude the others. Python blocks share one namespace,
+console blocks go to bash. The comment `<!-- not run: why -->` before a block excludes it, and
+`<!-- file: NAME -->` writes it to a file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RUN = ("python", "console")
 
 @dataclass(frozen=True)
 class Block:
-    """One block of code: where it begins, and why it is not run or to which file it goes."""
+    """A block of code: its line, and the reason why it is not run or the file it is written to."""
 
     language: str
     code: str
@@ -32,19 +32,19 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Return the blocks of a page that are run, written, or said not to be run."""
-    found, said = [], {}
+    """Return the blocks of a page that are run, written to a file, or marked as not run."""
+    blocks, marks = [], {}
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type == "html_block":
             comment = COMMENT.search(token.content)
-            said = {comment[1].replace(" ", "_"): comment[2]} if comment else {}
+            marks = {comment[1].replace(" ", "_"): comment[2]} if comment else {}
         elif token.type == "fence":
             assert token.map
             language = token.info.split()[0] if token.info else ""
-            if language in RUN or said:
-                found.append(Block(language, token.content, token.map[0] + 1, **said))
-            said = {}
-    return found
+            if language in RUN or marks:
+                blocks.append(Block(language, token.content, token.map[0] + 1, **marks))
+            marks = {}
+    return blocks
 
 
 def run(page: Path, blocks: list[Block]) -> None:
@@ -70,6 +70,6 @@ def run(page: Path, blocks: list[Block]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[0] = ""  # as where somebody types
-    page, wanted = Path(sys.argv[1]), sys.argv[2:] or RUN
-    run(page, [block for block in blocks_of(page) if block.file or block.language in wanted])
+    sys.path[0] = ""  # the working directory, as in an interactive session
+    page, languages = Path(sys.argv[1]), sys.argv[2:] or RUN
+    run(page, [block for block in blocks_of(page) if block.file or block.language in languages])
