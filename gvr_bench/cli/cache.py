@@ -1,4 +1,4 @@
-"""The commands `gvr-bench cache ...`. Bodies are short, and slow imports are inside them."""
+"""The commands `gvr-bench cache ...`. Slow imports are inside the functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gvr_bench.cache.artifacts import ArtifactCache
 
 cache_app = typer.Typer(
-    help="Look after the cache of models, latents and scores.", no_args_is_help=True
+    help="Show, check and clean the cache of models, latents and scores.", no_args_is_help=True
 )
 
 CacheDir = Annotated[
@@ -21,14 +21,14 @@ CacheDir = Annotated[
     typer.Option(
         "--cache-dir",
         metavar="DIR",
-        help="The cache.  [default: $GVR_BENCH_CACHE or the user's cache]",
+        help="Cache folder.  [default: $GVR_BENCH_CACHE or the user's cache]",
         show_default=False,
     ),
 ]
 
 
-def open_store(root: Path | None) -> ArtifactCache:
-    """Open the cache that is meant. Raises `UsageError` where there is none."""
+def open_cache(root: Path | None) -> ArtifactCache:
+    """Open an existing cache. Raises `UsageError` if the folder does not exist."""
     from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
     from gvr_bench.core.errors import UsageError
 
@@ -40,11 +40,11 @@ def open_store(root: Path | None) -> ArtifactCache:
 
 @cache_app.command("info")
 def cache_info(cache: CacheDir = None) -> None:
-    """Say what lies in the cache."""
+    """Show the number and size of cached values by stage."""
     with errors_in_one_line():
         from gvr_bench.cache.gc import collect, contents
 
-        opened = open_store(cache)
+        opened = open_cache(cache)
         rows = contents(opened)
         print(f"cache  {opened.root}")
         print_table(
@@ -61,29 +61,31 @@ def cache_info(cache: CacheDir = None) -> None:
 def cache_verify(
     cache: CacheDir = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Remove what is damaged; the next run computes it again.")
+        bool, typer.Option("--fix", help="Remove damaged values; the next run recomputes them.")
     ] = False,
 ) -> None:
-    """Compare every value with its checksums and name each damaged one; exit 1 if there is one.
+    """Check the checksums of all values and list the damaged ones; exit 1 if there are any.
 
-    A run checks what it reads and computes damaged values again by itself.
+    Runs do this for the values they read, and recompute damaged ones by themselves.
     """
     with errors_in_one_line():
         from gvr_bench.cache.gc import remove_damaged, verify
 
-        opened = open_store(cache)
-        found = verify(opened)
-        for fault in found.faults:
+        opened = open_cache(cache)
+        check = verify(opened)
+        for fault in check.faults:
             print(f"damaged: {fault.folder}: {fault.text}")
-        removed = remove_damaged(opened, found.faults) if fix else []
-        print(f"{found.values - len(found.faults)} of {found.values} values are whole")
+        removed = remove_damaged(opened, check.faults) if fix else []
+        print(f"{check.values - len(check.faults)} of {check.values} values are intact")
         if removed:
-            print(f"{len(removed)} removed; the next run computes them again")
-        left = [fault for fault in found.faults if fault not in removed]
+            print(f"{len(removed)} removed; the next run recomputes them")
+        left = [fault for fault in check.faults if fault not in removed]
         if any(fault.ours for fault in left):
-            print("remove the damaged ones with: gvr-bench cache verify --fix")
+            print("to remove the damaged values: gvr-bench cache verify --fix")
         if any(not fault.ours for fault in left):
-            print("some came with the package: pip install --force-reinstall gvr-bench")
+            print(
+                "to replace damaged files of the package: pip install --force-reinstall gvr-bench"
+            )
         if left:
             raise typer.Exit(SOME_FAILED)
 
@@ -94,33 +96,33 @@ def cache_gc(
     unused_for: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="DAYS", help="Also remove what was part of no run for so long."
+            min=0,
+            metavar="DAYS",
+            help="Also remove values that no run has used for this many days.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed.")] = False,
 ) -> None:
-    """Remove what nothing refers to; safe beside runs.
+    """Remove unused files; safe while runs are active.
 
-    That is what killed processes left half written, checkpoints of complete
-    stages, locks of stages that are gone, and values that no spec leads to in
-    this version: written, or their inputs, by one with another schema.
+    Removed are partial files of killed processes, checkpoints of complete
+    stages, locks of removed stages, and values written by a version with
+    another schema (or computed from such values).
 
-    Checkpoints of unfinished trainings stay, for the command that was killed
-    goes on from them, and so do values of plugins that are not installed here.
-    Old ones of all of these go with --unused-for.
+    Checkpoints of unfinished trainings are left, so that the run can resume,
+    and so are values of plugins that are not installed. Use --unused-for to
+    remove old ones too.
     """
     with errors_in_one_line():
         from gvr_bench.cache.gc import collect
 
-        found = collect(open_store(cache), unused_for, dry_run)
-        reasons = dict.fromkeys(piece.why for piece in found)
-        for why in reasons:
-            sizes = [piece.size for piece in found if piece.why == why]
+        pieces = collect(open_cache(cache), unused_for, dry_run)
+        for why in dict.fromkeys(piece.why for piece in pieces):
+            sizes = [piece.size for piece in pieces if piece.why == why]
             print(f"{len(sizes):5}  {megabytes(sum(sizes)):>10}  {why}")
-        freed = megabytes(sum(piece.size for piece in found))
+        freed = megabytes(sum(piece.size for piece in pieces))
         print(f"{freed} would be freed" if dry_run else f"{freed} freed")
 
 
 def megabytes(size: int) -> str:
-    """Write bytes for people."""
     return f"{size / 1e6:,.1f} MB"

@@ -10,7 +10,7 @@ import typer
 
 from gvr_bench.core.types import Kind
 
-Completions = list[tuple[str, str]]  # words, and what each means
+Completions = list[tuple[str, str]]  # each with its description
 Profile = Literal["quick", "standard", "paper"]
 
 DataRoot = Annotated[
@@ -21,14 +21,14 @@ CacheDir = Annotated[
     typer.Option(
         "--cache-dir",
         metavar="DIR",
-        help="Where models and latents are kept. Default: $GVR_BENCH_CACHE or the user's cache.",
+        help="Cache folder for models and latents. Default: $GVR_BENCH_CACHE or the user's cache.",
     ),
 ]
 ProfileOption = Annotated[
     Profile | None,
     typer.Option(
-        help="quick: 32 px, minutes on two cores. standard: 64 px, for a GPU. paper: the "
-        "published values at 128 px.  \\[default: quick]",
+        help="quick: 32 px, minutes on two CPU cores. standard: 64 px, for a GPU. paper: 128 px "
+        "and the published settings.  \\[default: quick]",
         show_default=False,
     ),
 ]
@@ -36,22 +36,22 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
 Executor = Annotated[
     Literal["local", "ray"],
     typer.Option(
-        help="local: one stage after the other in this process. ray: side by side in the workers "
-        "of a Ray cluster."
+        help="local: one stage at a time, in this process. ray: stages in parallel on a Ray "
+        "cluster."
     ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT|auto",
-        help="Head node of a Ray cluster, or auto for the one of this machine.  "
-        "\\[default: one that is started on this machine for the run]",
+        help="Head node of a Ray cluster, or auto for a running cluster on this machine.  "
+        "\\[default: start a cluster on this machine for the run]",
         show_default=False,
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="The run's folder.  \\[default: reports/<name>-<key>]"),
+    typer.Option(metavar="DIR", help="Folder for the results.  \\[default: reports/<name>-<key>]"),
 ]
 AllMetrics = Annotated[
     bool,
@@ -60,12 +60,14 @@ AllMetrics = Annotated[
         help="Print all scores (default: all ground-truth scores and one from each other group).",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be computed.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be computed, without computing it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def names_of(kind: Kind) -> Callable[[str], Completions]:
-    """Complete the names of one kind of component."""
+    """Return a completion for the component names of a kind."""
 
     def complete(incomplete: str) -> Completions:
         from gvr_bench.registry.registry import installed
@@ -77,7 +79,6 @@ def names_of(kind: Kind) -> Callable[[str], Completions]:
 
 
 def metric_groups(incomplete: str) -> Completions:
-    """Complete the names of groups of metrics."""
     from gvr_bench.metrics import GROUPS
 
     known = [("all", "every group"), *((group.name, group.title) for group in GROUPS)]
@@ -85,7 +86,6 @@ def metric_groups(incomplete: str) -> Completions:
 
 
 def experiment_names(incomplete: str) -> Completions:
-    """Complete the names of the papers' experiments."""
     from gvr_bench.config.experiments import experiments
 
     return [(e.name, e.title) for e in experiments() if e.name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""What commands share: errors in one line, exit codes, tables."""
+"""Shared by the commands: one-line errors, exit codes, tables."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 1, 130
-STOP = Stop()  # of this process: signals are the same for all of it
+STOP = Stop()  # signals concern the process, so one for all commands
 
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Bad input and signals end with one line on stderr and an exit code, without a traceback."""
+    """End on bad input or a signal with one line on stderr and an exit code, no traceback."""
     try:
         with STOP.listening():
             yield
     except GvrError as error:
         leave(f"error: {' '.join(str(error).split())}", BAD_INPUT)
     except KeyboardInterrupt as stopped:
-        Console(stderr=True).show_cursor()  # a second signal may have kept a bar from doing so
+        Console(stderr=True).show_cursor()  # a progress bar cannot, after a second signal
         line, code = "interrupted", INTERRUPTED
         if isinstance(stopped, Stopped):
             line, code = str(stopped), stopped.code
-        leave(f"{line}; the same command goes on from here", code)
+        leave(f"{line}; run the same command again to resume", code)
 
 
 def leave_if_stopped(code: object) -> None:
-    """Leave at once after a signal: libraries cut short complain when they are tidied up."""
+    """Exit at once after a signal, before interrupted libraries print errors on cleanup."""
     if STOP.number and code == 128 + STOP.number:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -49,7 +49,7 @@ def leave_if_stopped(code: object) -> None:
 
 
 def leave(line: str, code: int) -> NoReturn:
-    """Print one line on stderr and exit; what a terminal would obey in it is shown as code."""
+    """Print one line on stderr and exit; control characters in it are escaped."""
     if are_several():
         line = line_of_process(line)
     if line:
@@ -58,7 +58,7 @@ def leave(line: str, code: int) -> NoReturn:
 
 
 def line_of_process(line: str) -> str:
-    """Return what this process of several prints as it ends; empty where another prints why."""
+    """Return the last line of one of several processes; empty if another reports the error."""
     from gvr_bench.core.process_group import process_group
 
     try:
@@ -73,9 +73,9 @@ def line_of_process(line: str) -> str:
 
 
 def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
-    """Write the page of one run, or of several together, and show it; return its path.
+    """Write the report of one or more runs and print its tables; return its path.
 
-    Raises `DataError`, or `UsageError` where the page cannot be written.
+    Raises `DataError`, or `UsageError` if the report cannot be written.
     """
     from gvr_bench.report import html, terminal
     from gvr_bench.report.data import load_report
@@ -95,7 +95,7 @@ def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
 
 
 def show_plugins(as_json: bool) -> None:
-    """Show every component, and every plugin that does not load, with the reason."""
+    """List all components, and the plugins that do not load with the reason."""
     from rich.text import Text
 
     from gvr_bench.registry.registry import installed
@@ -122,12 +122,10 @@ def show_plugins(as_json: bool) -> None:
 
 
 def print_json(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows as one JSON document on stdout."""
     print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a rich table to stdout."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

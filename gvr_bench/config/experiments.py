@@ -42,7 +42,7 @@ def experiments() -> list[Experiment]:
 
 def experiment(name: str) -> Experiment:
     """Return one experiment. Raises `UsageError` where there is none of that name."""
-    known = {one.name: one for one in experiments()}
+    known = {item.name: item for item in experiments()}
     if name not in known:
         raise UsageError(f"unknown experiment '{name}'{did_you_mean(name, known)}")
     return known[name]

@@ -1,4 +1,4 @@
-"""The spec: what was asked for, from a TOML file and from flags, with every setting resolved."""
+"""The spec of a run, from a TOML file and from flags, with every setting resolved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALWAYS = "prediction"  # the group of metrics that no run goes without
 
 
 class ComponentSpec(pydantic.BaseModel):
-    """A component by name, with the settings that were given for it.
+    """A component by name, with the settings the user gave.
 
     The setting `""` is the one typed without a name.
     """
@@ -41,9 +41,9 @@ class ComponentSpec(pydantic.BaseModel):
         return f"{self.name}:{Path(value).name}" if value else self.name
 
     def __str__(self) -> str:
-        """Return it as it is typed on the command line."""
-        given = self.settings.items()
-        inline = ",".join(f"{key}={value}" if key else str(value) for key, value in given)
+        """Return the choice as typed on the command line."""
+        items = self.settings.items()
+        inline = ",".join(f"{key}={value}" if key else str(value) for key, value in items)
         return f"{self.name}:{inline}" if inline else self.name
 
 
@@ -51,7 +51,7 @@ class LatentSettings(Settings):
     """How images become the latents a head is fitted on.
 
     `copies` translated copies of each training image are encoded beside the image itself (the
-    papers augment the labelled images; how often is left open), after the split by patient.
+    papers augment the labelled images, without saying how often), after the split by patient.
     """
 
     copies: int = Field(4, ge=0)
@@ -59,10 +59,10 @@ class LatentSettings(Settings):
 
 
 class Spec(pydantic.BaseModel):
-    """All that a run depends on. Several choices of one kind multiply out.
+    """All that a run depends on. Every combination of the choices is run.
 
-    `pretraining_dataset` is the data set that generator and encoder are trained on; none means the data set
-    whose images are explained. No head means the data set's natural one.
+    Generator and encoder are trained on `pretraining_dataset`; without it, on the data set whose
+    images are explained. Without a head, the data set's default one is used.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -92,29 +92,30 @@ class Spec(pydantic.BaseModel):
 
     @pydantic.field_validator("metrics")
     @classmethod
-    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         """Every name is a group's, or stands for several."""
         known = ["default", ALL, *(group.name for group in GROUPS if group.name != ALWAYS)]
-        for name in given:
+        for name in names:
             if name not in known:
                 raise ValueError(f"'{name}' is no group of metrics{did_you_mean(name, known)}")
-        return given
+        return names
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of metrics that are computed, in the scoreboard's order."""
-        wanted = set(self.metrics) | {ALWAYS}
+        selected = set(self.metrics) | {ALWAYS}
         return tuple(
             group.name
             for group in GROUPS
-            if group.name in wanted or ALL in wanted or (group.default and "default" in wanted)
+            if group.name in selected
+            or ALL in selected
+            or (group.default and "default" in selected)
         )
 
     @pydantic.field_validator("seeds", "metrics", *CHOICES)
     @classmethod
-    def _each_once(cls, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What is given twice is wanted once."""
-        return tuple(one for i, one in enumerate(given) if one not in given[:i])
+    def _without_duplicates(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(value for i, value in enumerate(values) if value not in values[:i])
 
 
 assert get_args(Spec.model_fields["profile"].annotation) == PROFILES
@@ -186,7 +187,7 @@ def _choice(whose: str, kind: str, entry: Any) -> ComponentSpec:
 def build_spec(
     file: Path | None, flags: Mapping[str, Any], choices: Mapping[str, Sequence[str] | None]
 ) -> Spec:
-    """Combine the defaults, a TOML file and the flags that were given, the last winning.
+    """Combine defaults, a TOML file and flags; the later override the earlier.
 
     Raises `UsageError`.
     """
@@ -206,8 +207,8 @@ def spec_of_table(table: dict[str, Any], flags: Mapping[str, Any]) -> Spec:
     try:
         return Spec.model_validate(table)
     except pydantic.ValidationError as error:
-        where, what, given = first_fault(error)
-        raise UsageError(f"{where} = {given!r}: {what}") from error
+        where, what, value = first_fault(error)
+        raise UsageError(f"{where} = {value!r}: {what}") from error
 
 
 def write_spec(spec: Spec) -> str:

@@ -69,7 +69,7 @@ class ProcessGroup:
         except RuntimeError as error:  # gloo raises no narrower type, NCCL a DistBackendError
             self.lost = True
             raise ProcessError(
-                "another process of this run has ended; the same command goes on from here"
+                "another process of this run has ended; run the same command again to resume"
             ) from error
 
     def announce(self, key: str) -> None:

@@ -17,7 +17,16 @@ from typing import Any
 from gvr_bench.core.components import Component
 
 SCHEMA = 1
-REVISIONS = {"explanations": 3}  # of kinds whose files have changed since the first version
+REVISIONS = {  # of kinds whose files have changed since the first version
+    "cases": 2,
+    "class_autoencoders": 2,
+    "explanations": 4,
+    "head": 2,
+    "perturbed_explanations": 2,
+    "scores": 2,
+    "student": 2,
+    "student_training_set": 2,
+}
 StageKind = str  # the kind of one of the steps in gvr_bench.pipeline.steps
 
 

@@ -61,7 +61,7 @@ def test_verify_names_and_fixes_damage(
     done = cli("cache", "verify", "--cache-dir", cache.root)
     assert done.code == 1
     assert f"damaged: {folder}: " in done.out
-    assert "values are whole" in done.out
+    assert "values are intact" in done.out
     assert "gvr-bench cache verify --fix" in done.out
     done = cli("cache", "verify", "--cache-dir", cache.root, "--fix")
     assert (done.code, folder.exists()) == (0, False)

@@ -53,7 +53,7 @@ BAD = {
     "a value": (command(head="linear:steps=0"), "head 'linear': steps='0': Input should be"),
     "a setting without value": (command(head="linear:steps"), "write linear:steps=value"),
     "a size": (command(dataset="phantom:size=48,train=9,validation=3,test=9"), "not 48"),
-    "limit 0": (command("--max-cases", "0"), "limit = 0: Input should be greater"),
+    "max cases 0": (command("--max-cases", "0"), "max_cases = 0: Input should be greater"),
     "fresh": (command("--recompute", "salience"), "--recompute salience: no such stage; did you mean"),
     "fresh and cached": (
         command("--recompute", "all", "--cached-only"),
@@ -71,16 +71,16 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "why"), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_one_line_and_exit_2(cli, arguments: list[str], why: str) -> None:
+def test_bad_input_is_one_line(cli, arguments: list[str], why: str) -> None:
     assert why in cli(*arguments).fault
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_a_gpu_that_is_not_there_is_one_line(cli) -> None:
+def test_missing_gpu_is_one_line(cli) -> None:
     assert "no CUDA device here" in cli(*command("--device", "cuda")).fault
 
 
-def test_an_interface_that_is_not_there_has_no_traceback(cli) -> None:
+def test_missing_interface_has_no_traceback(cli) -> None:
     done = cli("run", "--explaner", "gvr")
     assert done.code == 2
     assert done.out == ""
@@ -88,7 +88,7 @@ def test_an_interface_that_is_not_there_has_no_traceback(cli) -> None:
     assert "Traceback" not in done.err
 
 
-def test_a_bad_size_is_said_before_anything_is_computed(cli, tmp_path: Path) -> None:
+def test_bad_size_fails_before_computing(cli, tmp_path: Path) -> None:
     cli(*command(dataset="phantom:size=48,train=9,validation=3,test=9"))
     assert not (tmp_path / "cache" / "data").exists()
     assert list(Path().iterdir()) == []
@@ -117,7 +117,7 @@ def test_a_plan_is_one_json_document(cli) -> None:
     assert {stage["state"] for stage in stages} == {""}
 
 
-def test_cached_only_in_an_empty_store_says_what_is_missing(cli) -> None:
+def test_cached_only_names_missing_stages(cli) -> None:
     done = cli(*command("--cached-only", "--out", "run"))
     assert done.code == 1
     assert "data phantom is not in the cache (--cached-only)" in done.err
@@ -141,7 +141,7 @@ def test_information_about_a_data_set(cli) -> None:
     assert sum(counts) == 1797
 
 
-def test_a_broken_package_is_a_row_of_the_list(
+def test_broken_package_is_a_listed_row(
     cli, packages: Packages, use_packages: Callable[[], None]
 ) -> None:
     packages.add("rotten", "import no_such_library")
@@ -161,7 +161,7 @@ def test_a_broken_package_is_a_row_of_the_list(
 
 
 @pytest.mark.parametrize(("rank", "said"), [("0", True), ("1", False)])
-def test_of_several_processes_the_first_alone_does_what_is_no_run(
+def test_only_first_process_runs_other_commands(
     cli, monkeypatch: pytest.MonkeyPatch, rank: str, said: bool
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -53,9 +53,7 @@ def starting(names: Sequence[str], start: str) -> list[str]:
         ("--explainer", "explainer", "g"),
     ],
 )
-def test_names_of_components_are_completed_without_torch(
-    option: str, kind: str, start: str
-) -> None:
+def test_component_names_complete_without_torch(option: str, kind: str, start: str) -> None:
     found, loaded = completed(f"gvr-bench run {option} {start}")
     assert found == starting(installed().names(kind), start)
     assert found
@@ -66,20 +64,20 @@ def test_names_of_components_are_completed_without_torch(
     ("line", "wanted"),
     [
         ("gvr-bench run --explainer zz", []),
-        ("gvr-bench run --metrics us", ["simulatability"]),
+        ("gvr-bench run --metrics sim", ["simulatability"]),
         ("gvr-bench run --metrics al", ["all"]),
         ("gvr-bench experiments run mn", ["mnist-9-to-4"]),
-        ("gvr-bench experiments run ", [one.name for one in experiments()]),
+        ("gvr-bench experiments run ", [item.name for item in experiments()]),
         ("gvr-bench datasets info dig", ["digits"]),
-        ("gvr-bench run --unl", ["--pretrain-dataset"]),
+        ("gvr-bench run --pret", ["--pretrain-dataset"]),
         ("gvr-bench exper", ["experiments"]),
     ],
 )
-def test_what_else_has_a_name_is_completed(line: str, wanted: list[str]) -> None:
+def test_other_names_are_completed(line: str, wanted: list[str]) -> None:
     assert completed(line) == (wanted, "")
 
 
-def test_shells_that_can_are_told_what_a_name_means() -> None:
+def test_completions_have_descriptions() -> None:
     found, _ = completed("gvr-bench run --explainer rando", "fish")
     assert found[0].startswith("random\tcontrol: noise")
     found, _ = completed("gvr-bench run --explainer rando", "zsh")

@@ -40,7 +40,7 @@ PAPER = [  # kind, name, setting, value as published
 ]
 
 
-def test_an_unknown_experiment_is_named_with_a_guess() -> None:
+def test_unknown_experiment_gets_suggestion() -> None:
     with pytest.raises(UsageError, match="unknown experiment 'head'; did you mean 'heads'"):
         experiment("head")
 
@@ -54,14 +54,14 @@ def test_every_experiment_is_listed() -> None:
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 @pytest.mark.parametrize("name", sorted(NAMES - {"chestxray8", "mnist-9-to-4"}))
-def test_an_experiment_without_own_data_can_be_planned(name: str, profile: str) -> None:
+def test_experiment_without_data_is_planned(name: str, profile: str) -> None:
     table = check_table(name, experiment(name).spec)
     plan = make_plan(spec_of_table(table, {"profile": profile}), installed())
     assert not [stage.problem for stage in plan.stages if stage.problem]
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_every_name_in_an_experiment_is_installed(name: str) -> None:
+def test_experiment_names_are_installed(name: str) -> None:
     spec = spec_of_table(check_table(name, experiment(name).spec), {})
     registry = installed()
     for kind in ("dataset", "generator", "encoder", "head", "explainer"):
@@ -69,7 +69,7 @@ def test_every_name_in_an_experiment_is_installed(name: str) -> None:
             registry.settings(kind, choice.name, "quick", choice.settings)
 
 
-def test_published_numbers_stand_beside_metrics_that_exist() -> None:
+def test_published_numbers_name_existing_metrics() -> None:
     from gvr_bench.metrics import DECLARED
 
     rows = [row for one in experiments() for row in one.shown.get("published", [])]
@@ -77,7 +77,7 @@ def test_published_numbers_stand_beside_metrics_that_exist() -> None:
     assert {row["metric"] for row in rows} <= set(DECLARED)
 
 
-def test_the_published_aucs_are_those_of_table_1() -> None:
+def test_published_aucs_match_table_1() -> None:
     rows = experiment("chestxray8").shown["published"]
     ours = {row["row"]: row["value"] for row in rows if row["column"] == "Seah et al. 2017"}
     assert ours == {
@@ -86,7 +86,7 @@ def test_the_published_aucs_are_those_of_table_1() -> None:
     }  # fmt: skip
 
 
-def test_what_a_report_needs_is_written_beside_the_run(tmp_path: Path) -> None:
+def test_experiment_is_written_beside_run(tmp_path: Path) -> None:
     experiment("mnist-9-to-4").write(tmp_path)
     shown = tomllib.loads((tmp_path / "experiment.toml").read_text())
     assert shown["name"] == "mnist-9-to-4"
@@ -95,7 +95,7 @@ def test_what_a_report_needs_is_written_beside_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name", "setting", "value"), PAPER)
-def test_the_paper_profile_has_the_published_value(
+def test_paper_profile_has_published_value(
     kind: str, name: str, setting: str, value: float
 ) -> None:
     _, settings = installed().settings(kind, name, "paper", {})

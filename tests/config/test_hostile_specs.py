@@ -43,14 +43,14 @@ def path(tmp_path: Path) -> Path:
         "seeds = [" + "9" * 5_000 + "]",
         'dataset = "a\0b"',
         'dataset = "\x1b[2J"',
-        "limit = 2026-01-01\nlimit = 3",
-        "limit = 1e",
-        b"limit = 3\xff",
-        "limit = 3".encode("utf-16"),
-        "\u202elimit = 3",
+        "max_cases = 2026-01-01\nmax_cases = 3",
+        "max_cases = 1e",
+        b"max_cases = 3\xff",
+        "max_cases = 3".encode("utf-16"),
+        "\u202emax_cases = 3",
     ],
 )
-def test_what_is_no_toml_is_one_line_that_names_the_file(path: Path, content) -> None:
+def test_invalid_toml_names_the_file(path: Path, content) -> None:
     assert fault(path, content).startswith(f"cannot read the spec {path}: ")
 
 
@@ -58,7 +58,7 @@ def test_what_is_no_toml_is_one_line_that_names_the_file(path: Path, content) ->
 @pytest.mark.parametrize(
     "field", ["max_cases", "seeds", "latents", "profile", "data_root", "metrics"]
 )
-def test_a_field_of_another_type_is_named(path: Path, field: str, value: str) -> None:
+def test_wrong_field_type_is_named(path: Path, field: str, value: str) -> None:
     path.write_text(f"{field} = {value}")
     if (field, value) in {("data_root", '"x"'), ("seeds", "[3]"), ("latents", "{}")} or (
         field,
@@ -72,12 +72,12 @@ def test_a_field_of_another_type_is_named(path: Path, field: str, value: str) ->
 
 @pytest.mark.parametrize("kind", CHOICES)
 @pytest.mark.parametrize("value", ["3", "[[]]", "[3]", "{}", "{name=3}", "[{name='a'}, 4]"])
-def test_a_choice_without_a_name_is_refused(path: Path, kind: str, value: str) -> None:
+def test_choice_without_name_is_refused(path: Path, kind: str, value: str) -> None:
     assert f"every {kind} needs a name" in fault(path, f"{kind} = {value}")
 
 
-def test_a_byte_order_mark_is_no_trouble(path: Path) -> None:
-    path.write_text("limit = 7", encoding="utf-8-sig")
+def test_byte_order_mark_is_accepted(path: Path) -> None:
+    path.write_text("max_cases = 7", encoding="utf-8-sig")
     assert build_spec(path, {}, {}).max_cases == 7
 
 
@@ -98,7 +98,7 @@ FIELDS = st.sampled_from([*Spec.model_fields, "name", "copies", "shift", "unknow
 
 @FUZZ
 @given(table=st.dictionaries(FIELDS, VALUES, max_size=4))
-def test_any_table_is_a_spec_or_one_line(path: Path, table: dict[str, Any]) -> None:
+def test_any_table_parses_or_fails_cleanly(path: Path, table: dict[str, Any]) -> None:
     try:
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
     except (ValueError, UnicodeEncodeError):  # not TOML to begin with
@@ -113,7 +113,7 @@ def test_any_table_is_a_spec_or_one_line(path: Path, table: dict[str, Any]) -> N
 
 @FUZZ
 @given(text=st.text(alphabet=st.sampled_from('ab=,:"\n[]{}.#1\0\u202e'), max_size=60))
-def test_any_text_is_a_spec_or_one_line(path: Path, text: str) -> None:
+def test_any_text_parses_or_fails_cleanly(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     try:
         build_spec(path, {}, {})
@@ -123,7 +123,7 @@ def test_any_text_is_a_spec_or_one_line(path: Path, text: str) -> None:
 
 @FUZZ
 @given(text=st.text(alphabet=st.sampled_from("gvr:=,.a1 \0\n\u202e"), max_size=30))
-def test_any_inline_settings_are_a_choice_or_one_line(text: str) -> None:
+def test_inline_settings_parse_or_fail_cleanly(text: str) -> None:
     try:
         choice = parse_choice(text)
     except UsageError:
@@ -139,7 +139,7 @@ COMPONENTS: list[tuple[Kind, str]] = [
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS)
 @settings(FUZZ, max_examples=25)
 @given(data=st.data())
-def test_any_setting_is_taken_or_refused_by_name(kind: Kind, name: str, data) -> None:
+def test_bad_setting_is_refused_by_name(kind: Kind, name: str, data) -> None:
     known = list(installed().component(kind, name).Settings.model_fields)
     given = data.draw(st.dictionaries(st.sampled_from([*known, "unknown"]), VALUES, min_size=1))
     try:

@@ -40,7 +40,7 @@ def toml(tmp_path: Path):
         ("", "names no component"),
     ],
 )
-def test_inline_settings_that_cannot_be_read_are_quoted(text: str, why: str) -> None:
+def test_unreadable_inline_settings_are_quoted(text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_choice(text)
     assert why in str(caught.value)
@@ -64,21 +64,21 @@ def test_inline_settings_are_read(text: str, settings: dict[str, str]) -> None:
     ("text", "why"),
     [
         ('explaner = "gvr"', "unknown key 'explaner'; did you mean 'explainer'?"),
-        ("limit = ", "cannot read the spec"),
+        ("max_cases = ", "cannot read the spec"),
         ("[[head]]\nsteps = 3", "every head needs a name"),
         ("head = 3", "every head needs a name"),
         ('head = "linear:ridge=1,steps"', "cannot read 'steps'"),
         ('[[dataset]]\nname = "of:mnist"\n"" = "digits"', "sets '' twice"),
     ],
 )
-def test_a_spec_that_cannot_be_read_names_the_trouble(toml, text: str, why: str) -> None:
+def test_unreadable_spec_names_the_problem(toml, text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         build_spec(toml(text), {}, {})
     assert why in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ['explaner = "gvr"', "limit = ", "head = 3"])
-def test_a_spec_that_cannot_be_read_is_named(toml, text: str) -> None:
+@pytest.mark.parametrize("text", ['explaner = "gvr"', "max_cases = ", "head = 3"])
+def test_unreadable_spec_is_named(toml, text: str) -> None:
     with pytest.raises(UsageError, match=r"spec\.toml"):
         read_spec(toml(text))
 
@@ -86,7 +86,7 @@ def test_a_spec_that_cannot_be_read_is_named(toml, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("limit = 0", "limit = 0: Input should be greater than or equal to 1"),
+        ("max_cases = 0", "max_cases = 0: Input should be greater than or equal to 1"),
         ('profile = "fast"', "profile = 'fast': Input should be 'quick', 'standard' or 'paper'"),
         ("seeds = []", "seeds = []: "),
         ('seeds = ["one"]', "seeds.0 = 'one': "),
@@ -96,7 +96,7 @@ def test_a_spec_that_cannot_be_read_is_named(toml, text: str) -> None:
         ("[latents]\nshift = 0.5", "latents.shift = 0.5: "),
     ],
 )
-def test_a_value_out_of_range_is_named(toml, text: str, why: str) -> None:
+def test_value_out_of_range_is_named(toml, text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         build_spec(toml(text), {}, {})
     assert str(caught.value).startswith(why)
@@ -118,7 +118,7 @@ def test_a_binary_file_is_no_spec(tmp_path: Path) -> None:
         read_spec(tmp_path / "spec.toml")
 
 
-def test_components_are_names_tables_or_lists_of_both(toml) -> None:
+def test_components_are_names_or_tables(toml) -> None:
     spec = build_spec(
         toml(
             'head = ["linear", "mlp:units=8"]\ndataset = "digits"\n'
@@ -140,8 +140,8 @@ def test_components_are_names_tables_or_lists_of_both(toml) -> None:
     )
 
 
-def test_flags_win_over_the_file_and_that_over_the_defaults(toml) -> None:
-    file = toml('limit = 7\nseeds = [1, 2]\nprofile = "paper"\nhead = "mlp"\nencoder = "conv"')
+def test_flags_override_file_and_defaults(toml) -> None:
+    file = toml('max_cases = 7\nseeds = [1, 2]\nprofile = "paper"\nhead = "mlp"\nencoder = "conv"')
     flags = {"max_cases": 9, "seeds": None, "profile": None, "data_root": None}
     spec = build_spec(file, flags, {"head": ["linear"], "encoder": ()})
     assert (spec.max_cases, spec.seeds, spec.profile) == (9, (1, 2), "paper")
@@ -149,7 +149,7 @@ def test_flags_win_over_the_file_and_that_over_the_defaults(toml) -> None:
     assert [c.name for c in spec.generator] == ["wgan-gp"]
 
 
-def test_what_is_asked_twice_is_asked_once() -> None:
+def test_duplicate_choices_count_once() -> None:
     spec = build_spec(None, {"seeds": [1, 0, 1]}, {"head": ["mlp", "linear", "mlp"]})
     assert spec.seeds == (1, 0)
     assert [c.name for c in spec.head] == ["mlp", "linear"]
@@ -170,7 +170,7 @@ def test_what_is_asked_twice_is_asked_once() -> None:
         ),
     ],
 )
-def test_a_spec_that_was_written_reads_back_the_same(tmp_path: Path, spec: Spec) -> None:
+def test_written_spec_reads_back_equal(tmp_path: Path, spec: Spec) -> None:
     path = tmp_path / "spec.toml"
     path.write_text(write_spec(spec), encoding="utf-8")
     assert build_spec(path, {}, {}) == spec

@@ -20,7 +20,7 @@ from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.core.interrupts import Stop, Stopped
 
 STEPS = 9
-GOES_ON = "; the same command goes on from here"
+GOES_ON = "; run the same command again to resume"
 
 
 def raise_in_a_step(folder: Path, at: int, times: int = 1) -> list[int]:

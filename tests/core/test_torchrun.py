@@ -106,11 +106,11 @@ def test_run_resumes_with_other_process_counts(tmp_path: Path, single: Path) -> 
         return [file.name.split("-")[1] for file in tmp_path.rglob("checkpoint-*")]
 
     done = run(tmp_path, 2, happens="terminate torchrun", to=0, at=10)
-    assert end_lines(done) == ["terminated; the same command goes on from here"]
+    assert end_lines(done) == ["terminated; run the same command again to resume"]
     (step,) = checkpoints()
     assert 11 <= int(step) <= 12
     done = run(tmp_path, 3, happens="terminate", to=2, at=20)  # and not the first, which writes
-    assert end_lines(done) == ["terminated; the same command goes on from here"]
+    assert end_lines(done) == ["terminated; run the same command again to resume"]
     (step,) = checkpoints()
     assert 21 <= int(step) <= 22
     assert run(tmp_path, 1).returncode == 0
@@ -122,7 +122,7 @@ def test_killed_process_ends_the_others(tmp_path: Path, to: int) -> None:
     done = run(tmp_path, 2, happens="kill", to=to, at=5)
     (line,) = end_lines(done)
     assert done.returncode != 0
-    assert line.endswith("the same command goes on from here")
+    assert line.endswith("run the same command again to resume")
     assert not list(tmp_path.rglob("error.json"))
 
 

@@ -33,7 +33,7 @@ from harness import (
 )
 
 LONGEST_PAUSE = 2.0  # seconds into a stage
-RESUME_HINT = "; the same command goes on from here"
+RESUME_HINT = "; run the same command again to resume"
 DISK = 2**28  # bytes of the small disk
 FULL_DISK = Path(__file__).with_name("full_disk.py")
 RECOMPUTED = (("scores",), ("perturbed_explanations", "scores"), ("prediction", "decoding"))

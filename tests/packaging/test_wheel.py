@@ -66,14 +66,12 @@ def about(wheel: zipfile.ZipFile) -> Message:
     return email.message_from_bytes(wheel.read(path))
 
 
-def test_a_wheel_built_from_the_sdist_is_the_same(
-    wheel: zipfile.ZipFile, sdist: Path, tmp_path: Path
-) -> None:
+def test_wheel_from_sdist_is_identical(wheel: zipfile.ZipFile, sdist: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(build("wheel", sdist, tmp_path)) as other:
         assert names(other) == names(wheel)
 
 
-def test_a_wheel_has_every_file_of_the_packages_and_no_other(wheel: zipfile.ZipFile) -> None:
+def test_wheel_has_exactly_the_package_files(wheel: zipfile.ZipFile) -> None:
     told = {name for name in names(wheel) if ".dist-info/" not in name}
     assert told == set(ours())
     for name in (
@@ -88,7 +86,7 @@ def test_a_wheel_has_every_file_of_the_packages_and_no_other(wheel: zipfile.ZipF
     assert sum(name.endswith("weights.safetensors") for name in told) >= 15
 
 
-def test_nothing_is_shipped_that_only_developers_need(wheel: zipfile.ZipFile, sdist: Path) -> None:
+def test_developer_files_are_not_shipped(wheel: zipfile.ZipFile, sdist: Path) -> None:
     packed = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
     for name in packed | names(wheel):
         assert not re.search(
@@ -99,7 +97,7 @@ def test_nothing_is_shipped_that_only_developers_need(wheel: zipfile.ZipFile, sd
     assert size < MEGABYTES * 1e6
 
 
-def test_what_pip_is_told_is_what_the_project_says(wheel: zipfile.ZipFile) -> None:
+def test_pip_metadata_matches_project(wheel: zipfile.ZipFile) -> None:
     told = about(wheel)
     assert told["Name"] == "gvr-bench"
     assert told["Requires-Python"] == ">=3.11"
@@ -112,7 +110,7 @@ def test_what_pip_is_told_is_what_the_project_says(wheel: zipfile.ZipFile) -> No
     assert {"dev", "docs", "mlflow", "tensorboard"} <= set(extras)
 
 
-def test_the_command_and_every_plugin_have_an_entry_point(wheel: zipfile.ZipFile) -> None:
+def test_command_and_plugins_have_entry_points(wheel: zipfile.ZipFile) -> None:
     (path,) = (name for name in names(wheel) if name.endswith(".dist-info/entry_points.txt"))
     points = configparser.ConfigParser()
     points.read_string(wheel.read(path).decode())
@@ -124,7 +122,7 @@ def test_the_command_and_every_plugin_have_an_entry_point(wheel: zipfile.ZipFile
         assert {f"{file}.py", f"{file}/__init__.py"} & names(wheel), module
 
 
-def test_every_package_is_that_of_an_entry_point_or_the_core(wheel: zipfile.ZipFile) -> None:
+def test_packages_match_entry_points(wheel: zipfile.ZipFile) -> None:
     packages = {name.split("/")[0] for name in names(wheel) if ".dist-info/" not in name}
     points = PROJECT["project"]["entry-points"]["gvr_bench"].values()
     assert packages == {"gvr_bench", *(value.split(".")[0] for value in points)}

@@ -235,7 +235,7 @@ def test_stopped_run_leaves_a_checkpoint(
     process.send_signal(number)
     _, printed = process.communicate(timeout=100)
     assert process.returncode == code, printed
-    assert printed.splitlines()[-1] == f"{label}; the same command goes on from here"
+    assert printed.splitlines()[-1] == f"{label}; run the same command again to resume"
     assert "Traceback" not in printed
     (last,) = tmp_path.glob(saved)
     assert int(last.name.split("-")[1]) > int(first.name.split("-")[1])

@@ -23,7 +23,7 @@ def network(outputs=10):
 
 SPEC = """
 dataset = "digits"
-limit = 2
+max_cases = 2
 metrics = ["validity", "sanity"]
 
 [[head]]

@@ -220,8 +220,8 @@ class RayExecutor:
             return
         self.tasks.clear()
         raise UsageError(
-            f"the head node of the cluster at {self.head} is gone; what is computed is stored, "
-            "and the same command goes on from here"
+            f"the head node of the cluster at {self.head} is gone; "
+            "computed stages are stored, run the same command again to resume"
         )
 
     def connect(self) -> None:
