@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import gvr_bench
 from gvr_bench.cache.hdf5 import SLASH, put_array, write_arrays, writing_arrays
+from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Progress
 from gvr_bench.core.errors import CacheError, GvrError, Unsupported, UsageError, one_line
 from gvr_bench.core.stage import Stage
@@ -102,7 +103,9 @@ class Explained:
                 put_array(group, name, to_eight_bits(array) if name in BYTES else array)
             for output in self.outputs:
                 part = explainers.create_group(output.label.replace("/", SLASH))
-                part.attrs.update(status=output.status, reason=output.reason)
+                component = output.stage.component
+                role = component.role if isinstance(component, Explainer) else ""
+                part.attrs.update(role=role, status=output.status, reason=output.reason)
                 for name in CASE_ARRAYS:
                     if name in output.arrays:
                         array = output.arrays[name]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.core.components import Dataset
+from gvr_bench.core.components import Dataset, Explainer
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Task
 from gvr_bench.data.image_io import to_eight_bits
@@ -112,7 +112,7 @@ class Gallery:
             part = group.create_group("test")
             for name, array in read_arrays(self.cache.file(c.prediction, "test.h5")).items():
                 put_array(part, name, array)
-        group.create_group("explainers", track_order=True)  # read in the order asked for
+        group.create_group("explainers", track_order=True)  # read in the order of the spec
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
         if self.outcomes[c.latents.key].succeeded:
@@ -162,7 +162,8 @@ class Gallery:
         outcome = self.outcomes[stage.key]
         part = group.create_group("explainers/" + label.replace("/", SLASH))
         status = "ok" if outcome.succeeded else "n/a" if outcome.not_applicable else "failed"
-        part.attrs.update(status=status, reason=outcome.reason)
+        role = stage.component.role if isinstance(stage.component, Explainer) else ""
+        part.attrs.update(role=role, status=status, reason=outcome.reason)
         if not outcome.succeeded:
             return
         self.copy(part, stage, "explanations.h5", OF_EXPLAINER, MAX_SHOWN)

@@ -1,4 +1,4 @@
-"""Runs with all that a report shows of their scores, so that page and terminal share the work."""
+"""Runs with all that a report shows of them: page and terminal share the work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gvr_bench.report import insights
-from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.reading import Combination, read_cases
 from gvr_bench.report.folder import Run, load
 from gvr_bench.report.published import published_tables
 from gvr_bench.report.tables import Table, model_tables, scoreboards
@@ -28,6 +28,17 @@ class ReportData:
         """All tables in the order of a report."""
         return (*self.published, *self.models, *self.boards)
 
+    @property
+    def run(self) -> Run:
+        """The run of a report on one run."""
+        (run,) = self.runs
+        return run
+
+    @cached_property
+    def combinations(self) -> list[Combination]:
+        """The explained models with their cases. Raises `DataError` for damaged ones."""
+        return [c for run in self.runs for c in read_cases(run.path)]
+
     @cached_property
     def conclusions(self) -> list[insights.Conclusion]:
         """What the scoreboards show."""
@@ -36,12 +47,11 @@ class ReportData:
     @cached_property
     def warnings(self) -> list[str]:
         """What limits the numbers of the runs. Raises `DataError` for damaged cases."""
-        combinations = [c for run in self.runs for c in read_cases(run.path, 1)]
-        return insights.warnings(self.runs, self.models, self.boards, combinations)
+        return insights.warnings(self.runs, self.models, self.boards, self.combinations)
 
 
 def load_report(folders: Sequence[Path]) -> ReportData:
-    """Read runs without their pictures and make their tables. Raises `DataError`."""
+    """Read runs and make their tables; cases are read when they are first used. Raises `DataError`."""
     runs = tuple(load(folder) for folder in folders)
     return ReportData(
         runs, tuple(published_tables(runs)), tuple(model_tables(runs)), tuple(scoreboards(runs))

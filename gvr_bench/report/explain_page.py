@@ -38,7 +38,7 @@ from gvr_bench.results.explained_images import (
 _EDGE = 128
 _OUTPUTS = 3  # predictions in a row of the table
 _NAMED = 2  # attribution maps that a terminal lists by name
-_ROWS = 24  # images whose maps are shown without a script
+_ROWS = 12  # cases in the table of maps
 _SECTIONS = (
     Section("explained.html.j2", "images", "Images"),
     Section("maps.html.j2", "maps", "Maps"),
@@ -79,7 +79,7 @@ def write_explained(
         )
     (c,) = combinations
     with replacing(folder / "index.html") as partial:
-        partial.write_text(_page(folder, explained, c), encoding="utf-8")
+        partial.write_text(_page(explained, c), encoding="utf-8")
     drawings = list(_pictures(folder, explained, c))
     with ThreadPoolExecutor(2) as pool:
         for number, _ in enumerate(pool.map(lambda drawing: _write(*drawing), drawings), start=1):
@@ -135,7 +135,7 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _page(folder: Path, explained: ExplainedImages, c: Combination) -> str:
+def _page(explained: ExplainedImages, c: Combination) -> str:
     return make_page(
         "explained.html.j2",
         _SECTIONS,
@@ -145,7 +145,7 @@ def _page(folder: Path, explained: ExplainedImages, c: Combination) -> str:
         crisp=pictures.is_crisp(c.size),
         absent=absent(c),
         galleries=[_warned(g, explained) for g in galleries([c], RunValues()) if len(c)],
-        maps=[_noted(m, explained) for m in maps(read_cases(folder, _ROWS), _ROWS) if len(c)],
+        maps=[_noted(m, explained) for m in maps([c], _ROWS)],
     )
 
 

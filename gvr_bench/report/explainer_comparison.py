@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.metrics import Score, score
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.figure_data import Chart, Float, model_name, signed
 from gvr_bench.report.tables import Cell, Row, Table, leading_column
-from gvr_bench.results.records import Record
 
 MAX_CASES = 100
 COST, CHANGE, ORACLE = "seconds_per_image", "rationale_l1", "oracle_validity"
@@ -110,13 +108,7 @@ def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def control_names(records: Sequence[Record]) -> set[str]:
-    """Controls by their names in `cases.h5`."""
-    controls = (r.explainer for r in records if r.role == "control")
-    return {name.replace("/", SLASH) for name in controls if name}
-
-
-def agreement(c: Combination, controls: Collection[str]) -> Chart | None:
+def agreement(c: Combination) -> Chart | None:
     """Rank correlations between the maps of explainers; None for fewer than two."""
     maps = {
         e.name: e.attribution[:MAX_CASES]
@@ -125,7 +117,7 @@ def agreement(c: Combination, controls: Collection[str]) -> Chart | None:
     }
     if len(maps) < 2 or len({attribution.shape for attribution in maps.values()}) > 1:
         return None
-    names = list(maps)
+    names, controls = list(maps), {e.name for e in c.explainers if e.control}
     per_case = rank_correlations(list(maps.values()))  # (k, E, E)
     counts = np.isfinite(per_case).sum(axis=0)
     means = np.nansum(per_case, axis=0) / np.where(counts, counts, np.nan)

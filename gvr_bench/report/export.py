@@ -17,7 +17,6 @@ from gvr_bench.core.errors import DataError, UsageError
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
-from gvr_bench.report.explainer_comparison import control_names
 from gvr_bench.report.exports.latex import latex_groups
 from gvr_bench.report.exports.tables import Format, named, written
 from gvr_bench.report.figure_data import Chart, model_name
@@ -91,7 +90,7 @@ def export(runs: Sequence[Path], out: Path, selection: Selection) -> Summary:
         combinations = [] if set(selection.parts) == {"tables"} else read_cases(run.path)
         if "figures" in selection.parts:
             boards = loaded.boards if len(loaded.runs) == 1 else scoreboards([run])
-            charts = all_charts(combinations, run.records, boards, control_names(run.records))
+            charts = all_charts(combinations, run.records, boards)
             _write_figures(list(charts), out / "figures" / name, summary)
         if "rationales" in selection.parts:
             _write_rationales(combinations, out / "rationales" / name, selection, summary)

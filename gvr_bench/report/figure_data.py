@@ -127,7 +127,7 @@ def _moves(start: Float, e: Explained) -> Moves:
     assert e.end is not None
     k = min(MAX_MOVES, len(start), len(e.end))
     known = np.isfinite(start[:k]).all(axis=1) & np.isfinite(e.end[:k]).all(axis=1)
-    success = np.ones(k, bool) if e.found is None else e.found[:k].astype(bool)
+    success = np.ones(k, bool) if e.success is None else e.success[:k].astype(bool)
     return Moves(e.name, start[:k][known], e.end[:k][known], success[known])
 
 

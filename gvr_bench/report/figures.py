@@ -9,7 +9,7 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,6 @@ def all_charts(
     combinations: Sequence[Combination],
     records: Sequence[Record],
     boards: Sequence[Table],
-    controls: Collection[str],
 ) -> Iterator[Chart]:
     """All charts of a run for files, where the moves of each explainer have their own."""
     for c in combinations:
@@ -100,7 +99,7 @@ def all_charts(
     for board in boards:
         for chart in tradeoffs(board):
             yield replace(chart, model=board.title if len(boards) > 1 else "")
-    yield from filter(None, (agreement(c, controls) for c in combinations))
+    yield from filter(None, map(agreement, combinations))
 
 
 def separate_moves(chart: Chart) -> Iterator[Chart]:

@@ -10,7 +10,7 @@ from gvr_bench import __version__
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.page import make_page, seeds_of
-from gvr_bench.report.sections import PageData, ReportSection, report_sections
+from gvr_bench.report.sections import ReportSection, report_sections
 
 
 def write_html(run: Path, loaded: ReportData | None = None) -> Path:
@@ -34,7 +34,7 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
 
     `loaded` is the run where it was read already.
     """
-    data = PageData(loaded or load_report([folder]))
+    data = loaded or load_report([folder])
     run = data.run
     masthead = {
         "version": run.environment.gvr_bench,
@@ -43,7 +43,7 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
         "models_named": _distinct(f"{r.generator} · {r.encoder} · {r.head}" for r in run.records),
         "seeds": seeds_of(run),
         "explainers": _distinct(r.explainer for r in run.records if r.explainer),
-        "asked": sum(combination.total for combination in data.combinations),
+        "total_cases": sum(combination.total for combination in data.combinations),
         "started": _date(run.environment.started),
     }
     sections = [section for section in report_sections() if section.one_run]
@@ -52,17 +52,17 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
 
 def render_shared(folders: Sequence[Path], loaded: ReportData | None = None) -> str:
     """The page of several runs as text. Raises `DataError`."""
-    data = PageData(loaded or load_report(folders))
+    data = loaded or load_report(folders)
     masthead = {
         "version": __version__,
-        "runs": data.report.runs,
-        "datasets": _distinct(r.dataset for run in data.report.runs for r in run.records),
+        "runs": data.runs,
+        "datasets": _distinct(r.dataset for run in data.runs for r in run.records),
     }
     sections = [section for section in report_sections() if section.several_runs]
     return make_page("shared.html.j2", sections, **masthead | _content(sections, data))
 
 
-def _content(sections: Iterable[ReportSection], data: PageData) -> dict[str, object]:
+def _content(sections: Iterable[ReportSection], data: ReportData) -> dict[str, object]:
     """What all templates may use: sections share names for the same content."""
     return {name: value for section in sections for name, value in section.content(data).items()}
 

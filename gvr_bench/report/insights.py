@@ -63,11 +63,11 @@ class Headline:
 
 def headlines(models: Sequence[Table], boards: Sequence[Table]) -> list[Headline]:
     """The model's first score, then the best explainers: two ground-truth scores come first."""
-    found = []
+    best_scores = []
     for table in models[:1]:
         if table.columns and table.rows[0].cells[0].value is not None:
             about = table.rows[0].names[0] if "model" in table.headings else "the model"
-            found.append(_headline(table, 0, table.rows[0].cells[0], about))
+            best_scores.append(_headline(table, 0, table.rows[0].cells[0], about))
     for table in boards[:1]:
         for index in _headline_columns(table):
             rows = [row for row in table.rows if row.cells[index].value is not None]
@@ -75,8 +75,8 @@ def headlines(models: Sequence[Table], boards: Sequence[Table]) -> list[Headline
             if leaders:
                 names = text.listed([row.names[0] for row in leaders], 2)
                 names += f", {table.model}" if len(boards) > 1 else ""
-                found.append(_headline(table, index, leaders[0].cells[index], names))
-    return found[:_MAX_HEADLINES]
+                best_scores.append(_headline(table, index, leaders[0].cells[index], names))
+    return best_scores[:_MAX_HEADLINES]
 
 
 def _headline_columns(table: Table) -> list[int]:
@@ -98,7 +98,7 @@ def _headline(table: Table, index: int, cell: Cell, about: str) -> Headline:
 
 def conclusions(boards: Sequence[Table]) -> list[Conclusion]:
     """Per group of metrics of each scoreboard: who is better than the controls, and who is best."""
-    found = []
+    answers = []
     for board in boards:
         about = board.title if len(boards) > 1 else ""
         if not any(row.control for row in board.rows):
@@ -116,7 +116,7 @@ def conclusions(boards: Sequence[Table]) -> list[Conclusion]:
             rivals = [row for row in board.rows if not row.control]
             compared = [i for i in columns if any(beats(board, r, i) is not None for r in rivals)]
             if compared:
-                found.append(Conclusion(about, group.title, _answer(board, rivals, compared)))
+                answers.append(Conclusion(about, group.title, _answer(board, rivals, compared)))
             elif columns:
                 without_baseline.append(group.title)
         if without_baseline:
@@ -124,8 +124,8 @@ def conclusions(boards: Sequence[Table]) -> list[Conclusion]:
                 "Controls have no scores here, so there is no baseline: ranks are relative and do "
                 "not show that any explainer is good."
             )
-            found.append(Conclusion(about, ", ".join(without_baseline), answer))
-    return found
+            answers.append(Conclusion(about, ", ".join(without_baseline), answer))
+    return answers
 
 
 def _answer(board: Table, rivals: Sequence[Row], columns: Sequence[int]) -> str:
@@ -168,18 +168,18 @@ def warnings(
     """What the numbers do not support, and what did not finish: one line each."""
     stages = [stage for run in runs for stage in run.environment.stages]
     failed = {stage.name for stage in stages if stage.status == "failed"}
-    found = [
+    lines = [
         f"{stage.kind} {stage.name} {stage.status}: {stage.reason or NO_REASON}"
         for stage in stages
         if stage.status in ("failed", "skipped")
     ]
     for tables in (models, boards):
         for table in tables:
-            lines = [*_low_values(table), *_lower_than(table), *_drift(table)]
+            notes = [*_low_values(table), *_lower_than(table), *_drift(table)]
             if table.kind == "scoreboard":
-                lines = [*_failures(table, failed), *_few_cases(table), *lines, *_controls(table)]
-            found += [f"{table.title}: {line}" for line in lines] if len(tables) > 1 else lines
-    return [*found, *dict.fromkeys(_still_falling(combinations))]
+                notes = [*_failures(table, failed), *_few_cases(table), *notes, *_controls(table)]
+            lines += [f"{table.title}: {note}" for note in notes] if len(tables) > 1 else notes
+    return [*lines, *dict.fromkeys(_still_falling(combinations))]
 
 
 def _failures(table: Table, failed_stages: set[str]) -> Iterator[str]:

@@ -42,18 +42,20 @@ def blocks(table: Table) -> list[Block]:
     first = "" if leading is None else shown.columns[leading].group
     groups = in_order({group_of(column.group).name for column in shown.columns}, first)
     order = by_standing(shown) if is_board else range(len(shown.columns))
-    found = []
+    parts = []
     for number, group in enumerate(groups):
         part = shown.with_columns([i for i in order if group_of(shown.columns[i].group) == group])
         rows, absent = [], []
-        for row, whole in zip(part.rows, shown.rows, strict=True):
-            if _applies(row) if _scored(whole) else number == 0:
+        for row, full_row in zip(part.rows, shown.rows, strict=True):
+            if _applies(row) if _scored(full_row) else number == 0:
                 rows.append(row)
-            elif (_scored(whole) or not _applies(row)) and any(cell.status for cell in row.cells):
+            elif (_scored(full_row) or not _applies(row)) and any(
+                cell.status for cell in row.cells
+            ):
                 absent.append(row)
         titled = bool(group.title) and (is_board or len(groups) > 1)
-        found.append(Block(group, replace(part, rows=tuple(rows)), _left_out(absent), titled))
-    return found
+        parts.append(Block(group, replace(part, rows=tuple(rows)), _left_out(absent), titled))
+    return parts
 
 
 def by_standing(table: Table) -> list[int]:

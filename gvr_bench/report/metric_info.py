@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gvr_bench.metrics import DECLARED, GROUPS, Declaration, Group
 
-CONTROLS = ("random", "edge", "intensity")
 OTHER = Group("", "Other scores", "")
 _LEADING = (
     "pixel_ap",
@@ -15,11 +14,11 @@ _LEADING = (
     "oracle",
     "validity",
 )
-_UNREADABLE = frozenset({"optimizer_steps"})  # cheap or dear, but neither good nor bad
+_UNREADABLE = frozenset({"optimizer_steps"})  # a cost, neither good nor bad
 
 
 def entry(metric: str) -> Declaration:
-    """What is known of `metric`; one that is declared nowhere goes by its name."""
+    """The declaration of `metric`; an undeclared one gets its name as the title."""
     known = DECLARED.get(metric)
     if known is not None:
         return known
@@ -27,11 +26,6 @@ def entry(metric: str) -> Declaration:
     return Declaration(
         metric, OTHER.name, title, "", better="-", formula="", fooled_by="", source=""
     )
-
-
-def is_control(explainer: str) -> bool:
-    """Whether a name, with settings after a colon or not, is that of a control."""
-    return explainer.split(":")[0] in CONTROLS
 
 
 def is_truth(metric: str) -> bool:
@@ -47,22 +41,22 @@ def is_cost(metric: str) -> bool:
 def per_case(metric: str) -> bool:
     """Whether its values are one of each case, so that a paired test may compare them.
 
-    Time and memory are taken for a batch at once: its cases tell nothing beyond the first.
+    Time and memory are measured once per batch, so its cases share one value.
     """
     return entry(metric).group != "cost"
 
 
 def standing(metric: str) -> int | None:
-    """How much a score tells, 0 the most: ground truth, then an oracle, then the model itself.
+    """The rank of a score as evidence, 0 the best: ground truth, then an oracle, then the model itself.
 
-    None where it is not to lead a scoreboard.
+    None where it must not lead a scoreboard.
     """
     names = {metric, entry(metric).group}
     return next((i for i, n in enumerate(_LEADING) if n in names and not is_cost(metric)), None)
 
 
 def group_of(name: str) -> Group:
-    """The group of a name; one that is not known holds the metrics of nobody."""
+    """The group of that name, else `OTHER`."""
     return next((group for group in GROUPS if group.name == name), OTHER)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination
-from gvr_bench.report.explainer_comparison import agreement, control_names, tradeoffs
+from gvr_bench.report.explainer_comparison import agreement, tradeoffs
 from gvr_bench.report.figure_data import model_name, training
 from gvr_bench.report.figures import Picture, model_charts, picture
 from gvr_bench.report.tables import Table
@@ -92,10 +92,7 @@ def tradeoff_pictures(boards: Sequence[Table]) -> Titled:
     return [(title, drawn) for title, drawn in pictures_of if drawn]
 
 
-def agreement_pictures(
-    combinations: Sequence[Combination], records: Sequence[Record]
-) -> list[tuple[str, Picture]]:
+def agreement_pictures(combinations: Sequence[Combination]) -> list[tuple[str, Picture]]:
     """Agreement between the explainers of each model."""
-    controls = control_names(records)
-    charts = filter(None, (agreement(c, controls) for c in combinations))
+    charts = filter(None, map(agreement, combinations))
     return [(chart.model, picture(chart, f"agreement-{n}")) for n, chart in enumerate(charts)]

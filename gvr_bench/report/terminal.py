@@ -98,10 +98,10 @@ class Screen:
         self.print(f"\n{table.title}", "bold")
         for line in table.apart:
             self.print(line, "yellow")
-        found = blocks(table)
-        scores = sum(len(block.table.columns) for block in found)
+        groups = blocks(table)
+        scores = sum(len(block.table.columns) for block in groups)
         brief = table.kind == "scoreboard" and not all_metrics and scores > _MAX_BRIEF
-        shown = self._brief(table, found) if brief else found
+        shown = self._brief(table, groups) if brief else groups
         for block in shown:
             if block.titled:
                 question = f": {block.group.text}" if block.group.text else ""
@@ -120,10 +120,10 @@ class Screen:
             for line in not_shown(table):
                 self.print(f"- {line}")
 
-    def _brief(self, table: Table, found: Sequence[Block]) -> list[Block]:
+    def _brief(self, table: Table, groups: Sequence[Block]) -> list[Block]:
         """As much of the leading group as fits side by side, and one score of each other group."""
-        first = replace(found[0], table=next(self._pieces(found[0].table)))
-        names = [block.table.columns[0].metric for block in found[1:]]
+        first = replace(groups[0], table=next(self._pieces(groups[0].table)))
+        names = [block.table.columns[0].metric for block in groups[1:]]
         if not names:
             return [first]
         at = {column.metric: index for index, column in enumerate(table.columns)}

@@ -20,7 +20,7 @@ import numpy as np
 from timing import machine, say, table
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
-from made_up_run import add_ways, whole_scoreboard, write_cases, write_whole_run
+from made_up_run import add_trajectories, whole_scoreboard, write_cases, write_whole_run
 
 from gvr_bench.report.html import write_html
 
@@ -65,7 +65,7 @@ def measured(n: int, explainers: int, size: int) -> list[str]:
         say(f"a run of {n} cases")
         run = write_whole_run(Path(folder) / "run", whole_scoreboard(n=n))
         write_cases(run / "cases.h5", n=n, size=size)
-        add_ways(run, twins=[f"twin-{i}" for i in range(explainers - MIN_EXPLAINERS)])
+        add_trajectories(run, twins=[f"twin-{i}" for i in range(explainers - MIN_EXPLAINERS)])
         start = time.perf_counter()
         page = write_html(run)
         seconds = time.perf_counter() - start

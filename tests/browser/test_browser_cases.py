@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import pytest
-from made_up_run import add_values, add_ways, write_cases, write_run
+from made_up_run import add_trajectories, add_values, write_cases, write_run
 from test_browser_page import opened
 from test_report_html import HOSTILE
 
@@ -33,7 +33,7 @@ UNSEEN = [i for i in range(N) if i % 9 == 4]
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of forty cases and two explainers whose way can be followed; all of one is found."""
     folder = write_run(tmp_path_factory.mktemp("galleries") / "run", n=N, size=16)
-    add_values(add_ways(folder, twins=["latent-shift"]), N)
+    add_values(add_trajectories(folder, twins=["latent-shift"]), N)
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/predicts_source"] = np.arange(N) % 9 != 4
         file["0/explainers/latent-shift/success"][:] = True
@@ -132,7 +132,7 @@ def test_filter_scrolls_to_the_first_case(page: Page) -> None:
 
 
 def test_oracle_verdicts_filter_cases(browser: Browser, tmp_path: Path) -> None:
-    folder = add_values(add_ways(write_run(tmp_path / "run", n=5, size=8)), 5)
+    folder = add_values(add_trajectories(write_run(tmp_path / "run", n=5, size=8)), 5)
     with h5py.File(folder / "values.h5", "a") as file:
         part = file["0/gvr"]
         row = [name.decode() for name in part["metrics"][:]].index("oracle_validity")

@@ -24,11 +24,11 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'& 🫁 אב"
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The page of one run, and that of several."""
     folder = tmp_path_factory.mktemp("pages")
-    one = write_whole_run(folder / "phantom-1c3d", whole_scoreboard(metrics=SOME))
+    single = write_whole_run(folder / "phantom-1c3d", whole_scoreboard(metrics=SOME))
     other = write_whole_run(folder / "phantom-99ab", whole_scoreboard(1, metrics=SOME))
     return {
-        "one": write_html(one),
-        "several": write_shared_html([one, other], folder / "comparison.html"),
+        "one": write_html(single),
+        "several": write_shared_html([single, other], folder / "comparison.html"),
     }
 
 
@@ -42,8 +42,8 @@ def opened(browser: Browser, path: Path, **options: Any) -> Iterator[Page]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on(
         "request",
-        lambda asked: (
-            None if re.match(r"(file|data|blob):", asked.url) else wrong.append(asked.url)
+        lambda request: (
+            None if re.match(r"(file|data|blob):", request.url) else wrong.append(request.url)
         ),
     )
     page.goto(path.as_uri())
@@ -87,15 +87,15 @@ def test_axe_finds_no_serious_fault(
     with opened(browser, pages[which], color_scheme=scheme) as page:
         page.locator(".columns summary").first.click()
         page.locator("#scoreboard .ask").first.click()
-        found = axe.run(page).response["violations"]
+        violations = axe.run(page).response["violations"]
     assert [
         (fault["id"], [node["target"] for node in fault["nodes"]][:5])
-        for fault in found
+        for fault in violations
         if fault["impact"] in ("serious", "critical")
     ] == []
 
 
-def test_a_hostile_name_is_text_in_the_browser_too(browser: Browser, tmp_path: Path) -> None:
+def test_hostile_name_stays_text(browser: Browser, tmp_path: Path) -> None:
     board = whole_scoreboard(n=10, metrics=SOME)
     folder = write_whole_run(tmp_path / "run", board)
     lines = (folder / "records.jsonl").read_text(encoding="utf-8")
@@ -108,15 +108,15 @@ def test_a_hostile_name_is_text_in_the_browser_too(browser: Browser, tmp_path: P
         assert names(page) == [HOSTILE]
 
 
-def test_a_heading_sorts_best_first_then_worst_first_then_not_at_all(page: Page) -> None:
+def test_heading_cycles_sort_order(page: Page) -> None:
     original = names(page)
     button = heading(page, "true-change correlation")
     head = page.locator("#scoreboard th[data-metric=true_change_correlation]")
-    seen = []
+    states = []
     for _ in range(3):
         button.click()
-        seen.append((head.get_attribute("aria-sort"), names(page)))
-    (first, best), (second, worst), (third, back) = seen
+        states.append((head.get_attribute("aria-sort"), names(page)))
+    (first, best), (second, worst), (third, back) = states
     assert (first, second, third) == ("descending", "ascending", None)
     assert best[0] == worst[-1] == "gvr"
     assert original[-3:] != best[-3:]
@@ -124,7 +124,7 @@ def test_a_heading_sorts_best_first_then_worst_first_then_not_at_all(page: Page)
     assert back == original
 
 
-def test_where_less_is_better_the_least_comes_first(page: Page) -> None:
+def test_lower_is_better_sorts_ascending(page: Page) -> None:
     heading(page, "time per image").click()
     head = page.locator("#scoreboard th[data-metric=seconds_per_image]")
     assert head.get_attribute("aria-sort") == "ascending"
@@ -134,9 +134,7 @@ def test_where_less_is_better_the_least_comes_first(page: Page) -> None:
     assert values == sorted(values)
 
 
-def test_enter_sorts_as_a_click_does_and_what_has_no_value_comes_last(
-    browser: Browser, run: Path, tmp_path: Path
-) -> None:
+def test_enter_sorts_missing_values_last(browser: Browser, run: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for file in run.iterdir():
         (tmp_path / "run" / file.name).write_bytes(file.read_bytes())
@@ -148,7 +146,7 @@ def test_enter_sorts_as_a_click_does_and_what_has_no_value_comes_last(
             assert set(names(page)[-3:]) == {"saliency", "layer_gradcam", "lime"}
 
 
-def test_the_filter_is_for_all_blocks_of_a_board_and_says_how_many_are_left(page: Page) -> None:
+def test_filter_applies_to_all_blocks(page: Page) -> None:
     page.get_by_role("searchbox", name="Filter").fill("SHIFT")
     tables = page.locator("#scoreboard table:visible")
     assert {tuple(names(page, i)) for i in range(tables.count())} == {("latent-shift",)}
@@ -167,12 +165,12 @@ def test_the_filter_is_for_all_blocks_of_a_board_and_says_how_many_are_left(page
         ("attribution", {"occlusion", "saliency", "integrated-gradients", "lime", "cam"}),
     ],
 )
-def test_a_kind_of_explainer_can_be_shown_alone(page: Page, kind: str, shown: set[str]) -> None:
+def test_role_filter_shows_one_role(page: Page, kind: str, shown: set[str]) -> None:
     page.locator("#scoreboard").get_by_label(kind, exact=True).check(force=True)
     assert set(names(page)) == shown
 
 
-def test_a_column_that_is_not_ticked_is_gone_and_comes_back(page: Page) -> None:
+def test_column_can_be_hidden_and_restored(page: Page) -> None:
     page.locator(".columns summary").click()
     box = page.locator(".columns").get_by_label("pixel AP")
     cells = page.locator("#scoreboard th[data-metric=pixel_ap]")
@@ -183,7 +181,7 @@ def test_a_column_that_is_not_ticked_is_gone_and_comes_back(page: Page) -> None:
     assert cells.is_visible()
 
 
-def test_a_block_without_columns_is_gone(page: Page) -> None:
+def test_block_without_columns_is_hidden(page: Page) -> None:
     page.locator(".columns summary").click()
     page.locator(".columns").get_by_label("time per image").uncheck()
     assert not page.locator("#scoreboard").get_by_role("heading", name="Cost").is_visible()
@@ -220,7 +218,7 @@ def paper(page: Page) -> str:
     return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
-def test_a_theme_is_chosen_against_the_system_and_is_remembered(
+def test_chosen_theme_overrides_system_and_persists(
     browser: Browser, pages: dict[str, Path]
 ) -> None:
     with opened(browser, pages["one"], color_scheme="light") as page:
@@ -237,9 +235,7 @@ def test_a_theme_is_chosen_against_the_system_and_is_remembered(
         assert paper(page) == dark
 
 
-def test_a_theme_can_be_chosen_where_the_browser_remembers_nothing(
-    browser: Browser, pages: dict[str, Path]
-) -> None:
+def test_theme_works_without_local_storage(browser: Browser, pages: dict[str, Path]) -> None:
     with opened(browser, pages["one"], color_scheme="light") as page:
         light = paper(page)
         page.add_init_script(
@@ -276,9 +272,7 @@ def test_scrolling_marks_the_next_section(page: Page) -> None:
     marked.filter(has_text="Cases").wait_for()
 
 
-def test_on_paper_the_controls_are_gone_the_colours_light_and_no_table_is_cut(
-    browser: Browser, pages: dict[str, Path]
-) -> None:
+def test_print_is_light_without_controls(browser: Browser, pages: dict[str, Path]) -> None:
     sheet = {"width": 1032, "height": 703}  # A4 across, less the margins
     with opened(browser, pages["one"], viewport=sheet, color_scheme="dark") as page:
         page.emulate_media(media="print")
@@ -291,7 +285,7 @@ def test_on_paper_the_controls_are_gone_the_colours_light_and_no_table_is_cut(
         assert right <= sheet["width"]
 
 
-def test_without_scripts_the_page_can_be_read(browser: Browser, pages: dict[str, Path]) -> None:
+def test_page_is_readable_without_scripts(browser: Browser, pages: dict[str, Path]) -> None:
     with opened(browser, pages["one"], java_script_enabled=False) as page:
         assert not page.locator(".tools").first.is_visible()
         assert not page.locator(".theme").is_visible()
@@ -300,7 +294,7 @@ def test_without_scripts_the_page_can_be_read(browser: Browser, pages: dict[str,
         assert page.url.endswith("#metric-pixel_ap")
 
 
-def test_the_skip_link_is_the_first_stop_and_leads_past_the_navigation(page: Page) -> None:
+def test_skip_link_comes_first(page: Page) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
     page.keyboard.press("Enter")
@@ -308,9 +302,7 @@ def test_the_skip_link_is_the_first_stop_and_leads_past_the_navigation(page: Pag
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_very_long_name_leaves_the_numbers_in_view(
-    browser: Browser, tmp_path: Path, width: int
-) -> None:
+def test_long_name_keeps_numbers_visible(browser: Browser, tmp_path: Path, width: int) -> None:
     folder = write_run(tmp_path / "run", n=2, size=8)
     lines = (folder / "records.jsonl").read_text(encoding="utf-8")
     text = lines.replace('"saliency"', f'"{"x" * 300}"')
@@ -328,23 +320,21 @@ def test_a_very_long_name_leaves_the_numbers_in_view(
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_the_rules_beneath_names_meet_those_beneath_numbers(page: Page) -> None:
+def test_rules_of_sticky_column_align(page: Page) -> None:
     tops = page.locator("#scoreboard tbody th").evaluate_all(
         "all => all.slice(0, 24).map(one => one.offsetHeight - one.getBoundingClientRect().height)"
     )
     assert set(tops) == {0}  # whole pixels: the layer of the names is not moved against the rest
 
 
-def test_on_paper_a_heading_that_is_repeated_keeps_its_words(page: Page) -> None:
+def test_print_headings_keep_text(page: Page) -> None:
     page.emulate_media(media="print")
     head = page.locator("#scoreboard th[data-metric=pixel_ap]").first
     assert not head.locator("button").first.is_visible()
     assert head.evaluate("one => getComputedStyle(one, '::before').content") == '"pixel AP "'
 
 
-def test_stages_and_columns_unfold_without_scrolling_sideways(
-    browser: Browser, pages: dict[str, Path]
-) -> None:
+def test_details_unfold_without_sideways_scroll(browser: Browser, pages: dict[str, Path]) -> None:
     with opened(browser, pages["one"], viewport={"width": 390, "height": 800}) as page:
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -73,27 +73,27 @@ def missing(status: str, reason: str, **changes: object) -> Record:
 
 
 def explainer_records(seed: int = 0) -> list[Record]:
-    found = []
+    records = []
     for name, (ap, correlation) in QUALITY.items():
         mine = {"explainer": name, "seed": seed, "keys": (name, str(seed))}
         for metric, better, value in MOVING:
             it = mine | {"metric": metric, "better": better}
             if name == "gvr":
-                found.append(record(value=value, low=value * 0.95, high=value * 1.03, **it))
+                records.append(record(value=value, low=value * 0.95, high=value * 1.03, **it))
             else:
-                found.append(missing("n/a", "makes no counterfactual", **it))
-        found.append(record(value=ap, low=ap - 0.04, high=ap + 0.04, **mine))
+                records.append(missing("n/a", "makes no counterfactual", **it))
+        records.append(record(value=ap, low=ap - 0.04, high=ap + 0.04, **mine))
         it = mine | {"metric": "true_change_correlation"}
         if correlation is None:
-            found.append(missing("n/a", "its attribution has no sign", **it))
+            records.append(missing("n/a", "its attribution has no sign", **it))
         else:
             low, high = correlation - 0.05, correlation + 0.05
-            found.append(record(value=correlation, low=low, high=high, **it))
+            records.append(record(value=correlation, low=low, high=high, **it))
         cost = 0.081 if name == "gvr" else 0.0021 + 0.0003 * len(name)
         it = mine | {"metric": "seconds_per_image", "better": "down"}
-        found.append(record(value=cost, low=cost * 0.9, high=cost * 1.2, **it))
-    columns = {(item.metric, item.better) for item in found}
-    return found + [
+        records.append(record(value=cost, low=cost * 0.9, high=cost * 1.2, **it))
+    columns = {(item.metric, item.better) for item in records}
+    return records + [
         missing("failed", "captum is not installed", explainer="lime", metric=metric,
                 better=better, seed=seed)
         for metric, better in sorted(columns)
@@ -205,11 +205,11 @@ def _write_explainers(
     group: h5py.Group, change: Float, reconstruction: Float, rng: np.random.Generator
 ) -> None:
     n = len(change)
-    made = group.create_group("explainers")
+    explainers = group.create_group("explainers")
 
     def add(name: str, attribution: Float) -> h5py.Group:
-        mine = made.create_group(name)
-        mine.attrs["status"], mine.attrs["reason"] = "ok", ""
+        mine = explainers.create_group(name)
+        mine.attrs.update(role=role_of(name), status="ok", reason="")
         mine["attribution"] = attribution.astype(np.float32)
         return mine
 
@@ -217,12 +217,12 @@ def _write_explainers(
     difference += 0.05 * _smooth(rng.normal(0, 1, change.shape).astype(np.float32), 4)
     gvr = add("gvr", difference)
     gvr["counterfactual"] = _bytes(reconstruction - difference[:, None])
-    found = np.arange(n) % 5 != 3
-    gvr["success"] = found
-    gvr["steps"] = np.where(found, rng.integers(12, 80, n), 500)
-    gvr["reason"] = ["" if ok else "500 steps were not enough: raise steps or lr" for ok in found]
-    gvr["prediction_after"] = np.where(found, rng.uniform(40, 95, n), 180)
-    gvr["prediction_reencoded"] = np.where(found, rng.uniform(60, 115, n), 212)
+    success = np.arange(n) % 5 != 3
+    gvr["success"] = success
+    gvr["steps"] = np.where(success, rng.integers(12, 80, n), 500)
+    gvr["reason"] = ["" if ok else "500 steps were not enough: raise steps or lr" for ok in success]
+    gvr["prediction_after"] = np.where(success, rng.uniform(40, 95, n), 180)
+    gvr["prediction_reencoded"] = np.where(success, rng.uniform(60, 115, n), 212)
     noise = rng.normal(0, 1, change.shape).astype(np.float32)
     add("saliency", np.abs(_smooth(noise, 1) * (0.3 + 3 * _smooth(np.abs(change), 6))))
     add("integrated_gradients", _smooth(noise, 0) * _smooth(np.abs(change), 8) + 0.1 * change)
@@ -231,11 +231,11 @@ def _write_explainers(
     add("random", noise)
     add("edge", np.hypot(*np.gradient(reconstruction[:, 0], axis=(1, 2))))
     add("intensity", reconstruction[:, 0])
-    lime = made.create_group("lime")
-    lime.attrs["status"], lime.attrs["reason"] = "failed", "captum is not installed"
+    lime = explainers.create_group("lime")
+    lime.attrs.update(role="attribution", status="failed", reason="captum is not installed")
 
 
-def add_ways(folder: Path, moments: int = 8, twins: Iterable[str] = ()) -> Path:
+def add_trajectories(folder: Path, moments: int = 8, twins: Iterable[str] = ()) -> Path:
     """Add to a run what older ones lack: how `gvr` went to its counterfactuals, and an oracle.
 
     `twins` are names of further explainers that went the same way.
@@ -247,11 +247,11 @@ def add_ways(folder: Path, moments: int = 8, twins: Iterable[str] = ()) -> Path:
             end = gvr["counterfactual"][:].astype(np.float32)
             shares = (np.arange(moments) / (moments - 1)) ** 0.6
             shape = (1, moments, *(1 for _ in start.shape[1:]))
-            way = start[:, None] + shares.reshape(shape) * (end - start)[:, None]
-            gvr["trajectory"] = np.round(way).astype(np.uint8)
+            images = start[:, None] + shares.reshape(shape) * (end - start)[:, None]
+            gvr["trajectory"] = np.round(images).astype(np.uint8)
             after = gvr["prediction_after"][:]
-            told = before[:, None] * (after / before)[:, None] ** shares
-            gvr["trajectory_prediction"] = told.astype(np.float32)
+            predictions = before[:, None] * (after / before)[:, None] ** shares
+            gvr["trajectory_prediction"] = predictions.astype(np.float32)
             group["oracle"] = (0.9 * before).astype(np.float32)
             gvr["oracle_after"] = (1.2 * after).astype(np.float32)
             for name in twins:
@@ -346,10 +346,10 @@ def whole_scoreboard(
             if metric.group in NEEDS_ONE and name not in MAKE_COUNTERFACTUALS:
                 records.append(missing("n/a", "makes no counterfactual", **about))
                 continue
-            found = case_values(metric, EXPLAINERS[name], n, seed)
-            records.append(record(**about, **vars(score(found))))
+            column = case_values(metric, EXPLAINERS[name], n, seed)
+            records.append(record(**about, **vars(score(column))))
             if metric.of_cases:
-                values[whose, metric.name] = found
+                values[whose, metric.name] = column
     facts: dict[str, object] = {"dataset": "phantom", "dataset.size": 64, "max_cases": limit}
     return records, RunValues(values, recipes), {"stages": {str(limit): facts},
                                                  "protocols": protocols}  # fmt: skip
@@ -363,8 +363,8 @@ def add_values(folder: Path, n: int, seed: int = 0) -> Path:
         for metric in SOME:
             if metric.group in NEEDS_ONE and name != "gvr":
                 continue
-            found = case_values(metric, quality, n, seed)
-            values[whose, metric.name] = np.round(found) if "validity" in metric.name else found
+            column = case_values(metric, quality, n, seed)
+            values[whose, metric.name] = np.round(column) if "validity" in metric.name else column
         values[whose, "pixel_ap"][-1] = np.nan
     write_values(folder / "values.h5", RunValues(values, {}))
     return folder
@@ -376,8 +376,8 @@ def write_whole_run(folder: Path, *parts: Board) -> Path:
     write_values(
         folder / "values.h5",
         RunValues(
-            {key: found for _, run, _ in parts for key, found in run.values.items()},
-            {key: found for _, run, _ in parts for key, found in run.recipes.items()},
+            {key: column for _, run, _ in parts for key, column in run.values.items()},
+            {key: column for _, run, _ in parts for key, column in run.recipes.items()},
         ),
     )
     write_json(folder / "protocols.json", parts[0][2])

@@ -38,10 +38,10 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium; tests that ask for it are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api")
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
         pytest.skip("no Chromium is installed: apt install chromium")
     with playwright.sync_playwright() as run:
-        chromium = run.chromium.launch(executable_path=found)
+        chromium = run.chromium.launch(executable_path=executable)
         yield chromium
         chromium.close()

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from made_up_run import add_values, add_ways, write_cases
+from made_up_run import add_trajectories, add_values, write_cases
 from test_report_html import HOSTILE, Page, words
 from test_report_pictures import pixels
 
@@ -24,7 +24,7 @@ Make = Callable[..., Path]
 
 
 def read(folder: Path) -> Combination:
-    (combination,) = read_cases(folder, 24)
+    (combination,) = read_cases(folder)
     return combination
 
 
@@ -56,13 +56,13 @@ def test_damaged_cases_name_the_command(make_run: Make) -> None:
     with h5py.File(folder / "cases.h5", "a") as file:
         del file["0/label"]
     with pytest.raises(DataError, match=r"cases\.h5 is not the cases of a run.*gvr-bench run"):
-        read_cases(folder, 24)
+        read_cases(folder)
 
 
 def test_missing_file_has_no_cases(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     (folder / "cases.h5").unlink()
-    assert read_cases(folder, 24) == []
+    assert read_cases(folder) == []
 
 
 def test_explainers_keep_their_order(make_run: Make) -> None:
@@ -148,7 +148,7 @@ def test_page_shows_at_most_100_cases(make_run: Make) -> None:
     assert [len(table.rows) for table in maps(read_cases(folder), 12)] == [12]
 
 
-def test_models_share_the_cases_of_a_page(make_run: Make, tmp_path: Path) -> None:
+def test_models_share_cases_of_page(make_run: Make, tmp_path: Path) -> None:
     folder = make_run(n=60, size=8)
     write_cases(tmp_path / "other.h5", n=60, size=8, head="mlp")
     with h5py.File(folder / "cases.h5", "a") as file, h5py.File(tmp_path / "other.h5") as other:
@@ -158,13 +158,13 @@ def test_models_share_the_cases_of_a_page(make_run: Make, tmp_path: Path) -> Non
 
 
 def test_hundred_cases_stay_small(make_run: Make) -> None:
-    page = render(add_ways(make_run(n=100, size=64)))
+    page = render(add_trajectories(make_run(n=100, size=64)))
     assert len(page) < 10e6
     assert page.count('loading="lazy"') > 2000
 
 
 def test_pictures_are_those_of_the_arrays(make_run: Make) -> None:
-    folder = add_ways(make_run(n=2, size=32))
+    folder = add_trajectories(make_run(n=2, size=32))
     with h5py.File(folder / "cases.h5") as file:
         image, end = file["0/input"][1], file["0/explainers/gvr/counterfactual"][1]
         start = file["0/reconstruction"][1]
@@ -180,7 +180,7 @@ def test_pictures_are_those_of_the_arrays(make_run: Make) -> None:
 
 
 def test_frames_name_step_and_prediction(make_run: Make) -> None:
-    folder = add_ways(make_run(n=2, size=8))
+    folder = add_trajectories(make_run(n=2, size=8))
     replace(folder, "0/explainers/gvr/steps", np.array([14, 0]))
     replace(folder, "0/explainers/gvr/trajectory_prediction", np.full((2, 8), 400, np.float32))
     first, unmoved = (p.searches["gvr"].frames for p in drawn(folder).pictures)

@@ -29,26 +29,26 @@ ABSENT = object()
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     board = whole_scoreboard(n=5, metrics=SOME)
     return write_whole_run(tmp_path_factory.mktemp("whole") / "run", board)
 
 
 @pytest.fixture
-def copy(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "run"))
+def copy(intact: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(intact, tmp_path / "run"))
 
 
 def outcomes(folder: Path) -> Iterator[str]:
     """What the page, the terminal and an export come to: nothing, or a message of one line."""
-    ways: tuple[Callable[[], object], ...] = (
+    readers: tuple[Callable[[], object], ...] = (
         lambda: render(folder).encode(),
         lambda: show(load_report([folder]), Console(file=io.StringIO(), width=80)),
         lambda: export([folder], "md").encode(),
     )
-    for way in ways:
+    for read in readers:
         try:
-            way()
+            read()
         except GvrError as error:
             message = " ".join(str(error).split())
             assert "gvr-bench" in message
@@ -58,7 +58,7 @@ def outcomes(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named_unless_a_run_can_do_without(copy: Path, name: str) -> None:
+def test_missing_required_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     for message in outcomes(copy):
         assert (f"{name} is missing" in message) == (name in NEEDED)
@@ -66,12 +66,12 @@ def test_a_missing_file_is_named_unless_a_run_can_do_without(copy: Path, name: s
 
 @pytest.mark.parametrize("keep", [0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
 @pytest.mark.parametrize("name", [name for name in FILES if name != "spec.toml"])
-def test_a_file_that_was_cut_off_is_named(copy: Path, name: str, keep: float) -> None:
+def test_truncated_file_is_named(copy: Path, name: str, keep: float) -> None:
     path = copy / name
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)].rstrip(b"\n"))
-    found = list(outcomes(copy))
-    assert name in found[0] or (name == "records.jsonl" and keep == 0)
+    results = list(outcomes(copy))
+    assert name in results[0] or (name == "records.jsonl" and keep == 0)
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,15 @@ def test_a_file_that_was_cut_off_is_named(copy: Path, name: str, keep: float) ->
     ids=["zeros", "bytes", "deep", "null", "number", "list", "text", "empty object"],
 )
 @pytest.mark.parametrize("name", [name for name in FILES if name != "spec.toml"])
-def test_a_file_of_something_else_is_named(copy: Path, name: str, content: bytes) -> None:
+def test_foreign_content_is_named(copy: Path, name: str, content: bytes) -> None:
     (copy / name).write_bytes(content)
-    found = list(outcomes(copy))
+    results = list(outcomes(copy))
     # An environment in which everything is unknown is poor, but one.
-    assert name in found[0] or (name, content) == ("environment.json", b"{}")
+    assert name in results[0] or (name, content) == ("environment.json", b"{}")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_place_of_a_file_is_one_line_or_as_if_it_were_missing(
-    copy: Path, name: str
-) -> None:
+def test_folder_counts_as_missing_file(copy: Path, name: str) -> None:
     (copy / name).unlink()
     (copy / name).mkdir()
     assert [bool(message) for message in outcomes(copy)] == [name in NEEDED] * 3
@@ -117,9 +115,7 @@ def with_changed_record(folder: Path, field: str, value: object) -> Path:
         ("explainer", 7), ("dataset", "\ud83d"), ("dataset", ABSENT), ("colour", "red"),
     ],
 )  # fmt: skip
-def test_a_record_with_a_wrong_field_names_the_line_and_the_field(
-    copy: Path, field: str, value: object
-) -> None:
+def test_invalid_record_names_line_and_field(copy: Path, field: str, value: object) -> None:
     with_changed_record(copy, field, value)
     for message in outcomes(copy):
         assert "records.jsonl, line 1, is not a record of this version" in message
@@ -128,9 +124,7 @@ def test_a_record_with_a_wrong_field_names_the_line_and_the_field(
 
 
 @pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x1c", "\r"])
-def test_a_line_end_of_another_alphabet_in_a_name_does_not_break_a_record(
-    copy: Path, sign: str
-) -> None:
+def test_unicode_line_ends_keep_records(copy: Path, sign: str) -> None:
     path = copy / "records.jsonl"
     text = path.read_text(encoding="utf-8")
     name = json.dumps(f"sali{sign}ency", ensure_ascii=False)
@@ -150,7 +144,7 @@ def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 
 @pytest.mark.parametrize("name", ["environment.json", "protocols.json"])
-def test_a_wrong_type_anywhere_is_one_line_or_a_page(copy: Path, name: str) -> None:
+def test_wrong_json_types_name_file(copy: Path, name: str) -> None:
     path = copy / name
     text = path.read_text(encoding="utf-8")
     for place in places(json.loads(text)):
@@ -167,10 +161,10 @@ def test_a_wrong_type_anywhere_is_one_line_or_a_page(copy: Path, name: str) -> N
 
 
 def arrays(path: Path) -> list[str]:
-    found: list[str] = []
+    names: list[str] = []
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.append(name) if hasattr(item, "shape") else None)
-    return found
+        file.visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
+    return names
 
 
 DAMAGES: dict[str, Callable[[Any], Any]] = {
@@ -184,12 +178,10 @@ DAMAGES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "absent"])
 @pytest.mark.parametrize("name", ["cases.h5", "values.h5"])
-def test_an_array_that_does_not_fit_is_one_line_or_a_page(
-    copy: Path, whole: Path, name: str, damage: str
-) -> None:
+def test_misshapen_arrays_name_file(copy: Path, intact: Path, name: str, damage: str) -> None:
     wrong = 0
-    for array in arrays(whole / name):
-        shutil.copy(whole / name, copy / name)
+    for array in arrays(intact / name):
+        shutil.copy(intact / name, copy / name)
         with h5py.File(copy / name, "a") as file:
             old = file[array][()]
             del file[array]
@@ -209,19 +201,17 @@ def test_an_array_that_does_not_fit_is_one_line_or_a_page(
         ("dataset", b"\xe4\xff"),
     ],
 )  # fmt: skip
-def test_a_wrong_fact_about_the_cases_is_one_line(
-    copy: Path, attribute: str, value: str | bytes
-) -> None:
+def test_wrong_case_attribute_is_refused(copy: Path, attribute: str, value: str | bytes) -> None:
     with h5py.File(copy / "cases.h5", "a") as file:
         text = h5py.string_dtype("utf-8")
         file["0"].attrs.create(attribute, value, dtype=text)
     assert "cases.h5 is not the cases of a run" in next(outcomes(copy))
 
 
-def test_a_class_that_does_not_exist_is_one_line(copy: Path) -> None:
+def test_unknown_class_is_refused(copy: Path) -> None:
     with h5py.File(copy / "cases.h5", "a") as file:
         file["0/source_class"][:] = 7
-    assert "source is none of the 1 outputs" in next(outcomes(copy))
+    assert "source_class is not one of the 1 outputs" in next(outcomes(copy))
 
 
 def counted(folder: Path) -> list[str]:
@@ -234,7 +224,7 @@ def counted(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("keep", [0, 1, -1])
-def test_records_cut_off_between_two_lines_are_noticed(copy: Path, keep: int) -> None:
+def test_missing_records_are_counted(copy: Path, keep: int) -> None:
     lines = counted(copy)
     assert list(outcomes(copy)) == ["", "", ""]
     (copy / "records.jsonl").write_text("".join(lines[:keep]), encoding="utf-8")
@@ -243,12 +233,12 @@ def test_records_cut_off_between_two_lines_are_noticed(copy: Path, keep: int) ->
 
 
 @pytest.mark.parametrize("spec", [b"= [[[ broken", b"\xff\xfe\0", b'name = "cut o'])
-def test_a_spec_that_nobody_could_run_again_is_named(copy: Path, spec: bytes) -> None:
+def test_broken_spec_is_named(copy: Path, spec: bytes) -> None:
     (copy / "spec.toml").write_bytes(spec)
-    assert all("cannot read" in found and "spec.toml" in found for found in outcomes(copy))
+    assert all("cannot read" in line and "spec.toml" in line for line in outcomes(copy))
 
 
-def test_without_its_spec_a_run_is_not_replaced_by_the_default_one(copy: Path) -> None:
+def test_missing_spec_suggests_no_default_run(copy: Path) -> None:
     (copy / "spec.toml").unlink()
     for message in outcomes(copy):
         assert f"gvr-bench run --out {copy}" not in message

@@ -41,7 +41,7 @@ def result(explainer: str = "gvr", **changes: Any) -> ExplainerResult:
     return ExplainerResult(**base | changes)
 
 
-FOUND = result(success=True, steps=7, prediction_after=0.2)
+SUCCESS = result(success=True, steps=7, prediction_after=0.2)
 LOST = result(success=False, steps=500, prediction_after=0.8, reason="still at 0.8")
 
 
@@ -96,7 +96,8 @@ def write(
             group.create_dataset(name, data=text, dtype=h5py.string_dtype())
         for name in ("gvr", "saliency"):
             part = explainers.create_group(name)
-            part.attrs.update(status="ok", reason="")
+            role = "counterfactual" if name == "gvr" else "attribution"
+            part.attrs.update(role=role, status="ok", reason="")
             part["attribution"] = rng.normal(size=(n, size, size)).astype(np.float32)
             if name == "gvr":
                 part["counterfactual"] = pixels[::-1]
@@ -112,7 +113,7 @@ def page(folder: Path) -> str:
 
 @pytest.mark.parametrize("harm", ["cut", "[]", "{}", "NaN", "other field"])
 def test_damaged_explanations_are_named(harm: str, tmp_path: Path) -> None:
-    folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))))
+    folder = write(tmp_path / "new", made_up(image("a.png", output(SUCCESS))))
     file = folder / "explanations.json"
     text = file.read_text(encoding="utf-8")
     changed = {
@@ -126,14 +127,14 @@ def test_damaged_explanations_are_named(harm: str, tmp_path: Path) -> None:
 
 
 def test_mismatched_cases_are_refused(tmp_path: Path) -> None:
-    folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))), count=2)
+    folder = write(tmp_path / "new", made_up(image("a.png", output(SUCCESS))), count=2)
     with pytest.raises(DataError, match="do not belong together"):
         write_explained(folder)
 
 
 @pytest.mark.parametrize("where", ["../out.png", "/tmp/out.png", "pictures/a.html"])
 def test_pictures_stay_in_folder(where: str, tmp_path: Path) -> None:
-    bad = dataclasses.replace(FOUND, picture=where)
+    bad = dataclasses.replace(SUCCESS, picture=where)
     folder = write(tmp_path / "new", made_up(image("a.png", output(bad))))
     with pytest.raises(DataError, match="is no picture of this folder"):
         write_explained(folder)
@@ -141,7 +142,7 @@ def test_pictures_stay_in_folder(where: str, tmp_path: Path) -> None:
 
 
 def test_explained_page_escapes_names(tmp_path: Path) -> None:
-    item = image(HOSTILE, output(FOUND, result("saliency")), warning=WARNING)
+    item = image(HOSTILE, output(SUCCESS, result("saliency")), warning=WARNING)
     text = page(write(tmp_path / "new", made_up(item)))
     assert "<img src=x" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
@@ -158,7 +159,7 @@ def test_page_gives_reason_without_explanations(tmp_path: Path) -> None:
 
 
 def test_image_links_to_its_case(tmp_path: Path) -> None:
-    both = image("a.png", output(FOUND), output(LOST)), image("b.png", output(LOST))
+    both = image("a.png", output(SUCCESS), output(LOST)), image("b.png", output(LOST))
     text = page(write(tmp_path / "new", made_up(*both)))
     assert '<a href="#case-0-0"><bdi>a.png</bdi></a>' in text
     assert '<a href="#case-0-2"><bdi>b.png</bdi></a>' in text
@@ -168,7 +169,7 @@ def test_image_links_to_its_case(tmp_path: Path) -> None:
 
 
 def test_warning_is_beside_maps(tmp_path: Path) -> None:
-    item = image("a.png", output(FOUND, result("saliency")), warning=WARNING)
+    item = image("a.png", output(SUCCESS, result("saliency")), warning=WARNING)
     folder = write(tmp_path / "new", made_up(item))
     with h5py.File(folder / "cases.h5", "a") as file:
         explainers = file["0/explainers"]
@@ -181,7 +182,7 @@ def test_warning_is_beside_maps(tmp_path: Path) -> None:
 
 def test_each_rationale_has_a_picture(tmp_path: Path) -> None:
     lines = []
-    item = image("a.png", output(FOUND, result("saliency")))
+    item = image("a.png", output(SUCCESS, result("saliency")))
     folder = write(tmp_path / "new", made_up(item))
     write_explained(folder, lambda done, total, _: lines.append((done, total)))
     assert sorted(p.name for p in (folder / "pictures/a").iterdir()) == ["gvr.png", "saliency.png"]
@@ -189,7 +190,7 @@ def test_each_rationale_has_a_picture(tmp_path: Path) -> None:
 
 
 def test_second_page_has_equal_bytes(tmp_path: Path) -> None:
-    folder = write(tmp_path / "new", made_up(image("a.png", output(FOUND))))
+    folder = write(tmp_path / "new", made_up(image("a.png", output(SUCCESS))))
     first = page(folder), (folder / "pictures/a/gvr.png").read_bytes()
     assert (page(folder), (folder / "pictures/a/gvr.png").read_bytes()) == first
 
@@ -228,7 +229,7 @@ def test_hostile_title_can_be_drawn(title: str) -> None:
 def test_table_lists_each_outcome() -> None:
     failed = result("cam", status="failed", reason="no map", picture="")
     explained = output(
-        FOUND, dataclasses.replace(LOST, explainer="other"), result("a"), result("b"), failed
+        SUCCESS, dataclasses.replace(LOST, explainer="other"), result("a"), result("b"), failed
     )
     rows = [
         cells for cells, _ in table(made_up(image("x.png", explained), image("y.png", note="why")))
@@ -243,7 +244,9 @@ def test_table_lists_each_outcome() -> None:
 
 
 def test_explanations_survive_round_trip(tmp_path: Path) -> None:
-    explained = made_up(image(HOSTILE, output(FOUND, LOST)), image("b", predictions={"mass": None}))
+    explained = made_up(
+        image(HOSTILE, output(SUCCESS, LOST)), image("b", predictions={"mass": None})
+    )
     write_explanations(tmp_path, explained)
     assert read_explanations(tmp_path) == explained
     assert (
@@ -258,7 +261,7 @@ def test_explained_page_is_accessible(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     maps = [result(name) for name in ("saliency",)]
-    images = [image(HOSTILE, output(FOUND, *maps), warning=WARNING), image("b", note="why")]
+    images = [image(HOSTILE, output(SUCCESS, *maps), warning=WARNING), image("b", note="why")]
     folder = write(tmp_path / "new", made_up(*images))
     page(folder)
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)

@@ -24,7 +24,7 @@ Make = Callable[..., Path]
 
 def agreement_of(folder: Path) -> Chart | None:
     (combination,) = read_cases(folder)
-    return agreement(combination, {"random", "edge"})
+    return agreement(combination)
 
 
 def with_maps(folder: Path, **maps: np.ndarray) -> Path:
@@ -34,7 +34,8 @@ def with_maps(folder: Path, **maps: np.ndarray) -> Path:
         for name in list(explainers):
             del explainers[name]
         for name, attribution in maps.items():
-            explainers.create_group(name).attrs.update(status="ok", reason="")
+            role = "control" if name in ("random", "edge") else "attribution"
+            explainers.create_group(name).attrs.update(role=role, status="ok", reason="")
             explainers[name]["attribution"] = attribution.astype(np.float32)
     return folder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from made_up_run import add_ways
+from made_up_run import add_trajectories
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -115,7 +115,7 @@ def test_names_with_slash_are_selected(make_run: Make, tmp_path: Path) -> None:
 
 
 def test_export_writes_all_parts(make_run: Make, tmp_path: Path) -> None:
-    run = add_ways(make_run(n=2, size=32))
+    run = add_trajectories(make_run(n=2, size=32))
     code, line, _ = typed(run, "--out", tmp_path / "out")
     assert code == 0
     files = files_of(tmp_path / "out")

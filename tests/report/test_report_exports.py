@@ -120,10 +120,10 @@ def test_ranks_are_in_every_format(ranked: Path) -> None:
     assert "\\textbf{0.853}\\textsuperscript{1}" in latex
     assert "{\\scriptsize [0.831, 0.876]}" in latex
     rows = list(csv.DictReader(io.StringIO(export([ranked], "csv"))))
-    found = {(r["explainer"], r["metric"]): r for r in rows}
-    gvr = found["gvr", "pixel_ap"]
+    by_metric = {(r["explainer"], r["metric"]): r for r in rows}
+    gvr = by_metric["gvr", "pixel_ap"]
     assert (gvr["rank"], gvr["clear"], gvr["separated"]) == ("1", "True", "True")
-    assert found["edge", "pixel_ap"]["clear"] == ""
+    assert by_metric["edge", "pixel_ap"]["clear"] == ""
     table = json.loads(export([ranked], "json"))["tables"][1]
     assert table["rows"][0]["cells"][0]["rank"] == 1
 

@@ -28,7 +28,7 @@ def change(folder: Path, **arrays: np.ndarray) -> Path:
 
 
 def latents_of(folder: Path) -> Chart:
-    (combination,) = read_cases(folder, 12)
+    (combination,) = read_cases(folder)
     chart = latent_space(combination)
     assert chart is not None
     return chart

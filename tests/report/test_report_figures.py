@@ -23,7 +23,6 @@ from gvr_bench.report.explainer_comparison import (
     Agreement,
     Point,
     Scatter,
-    control_names,
 )
 from gvr_bench.report.figure_artists import COLOURS, tick_label
 from gvr_bench.report.figure_data import Chart, Cluster, Latents, Losses, Moves
@@ -48,7 +47,7 @@ def chart(data: object, **changes: str) -> Chart:
 def charts_of(folder: Path) -> list[Chart]:
     run = load(folder)
     boards = scoreboards([run])
-    return list(all_charts(read_cases(folder), run.records, boards, control_names(run.records)))
+    return list(all_charts(read_cases(folder), run.records, boards))
 
 
 def axes_of(data: object) -> Any:

@@ -16,7 +16,7 @@ Make = Callable[..., Path]
 
 
 def drawn(folder: Path) -> FirstCase | None:
-    return first_case(read_cases(folder, 12), scoreboards([load(folder)]))
+    return first_case(read_cases(folder), scoreboards([load(folder)]))
 
 
 def test_run_without_maps_has_no_picture(make_run: Make) -> None:
@@ -38,29 +38,29 @@ def test_first_predicted_case_is_shown(make_run: Make) -> None:
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/predicts_source"] = np.array([False, True, True])
         file["0/explainers/gvr/success"][1] = False
-    found = drawn(folder)
-    assert found is not None
-    assert found.title == "test-0001"
-    assert found.case_rule == "first test case that the model predicts"
+    case = drawn(folder)
+    assert case is not None
+    assert case.title == "test-0001"
+    assert case.case_rule == "first test case that the model predicts"
 
 
 def test_leading_explainer_is_shown(make_run: Make) -> None:
     values = {"edge": 0.9, "saliency": 0.8, "gvr": 0.5}
     records = [record(explainer=name, value=value) for name, value in values.items()]
-    found = drawn(make_run(records=records, n=1, size=8))
-    assert found is not None
-    assert (found.explainer, found.rule) == ("saliency", "is best on pixel AP")
-    assert [tile.caption for tile in found.tiles] == [
+    case = drawn(make_run(records=records, n=1, size=8))
+    assert case is not None
+    assert (case.explainer, case.rule) == ("saliency", "is best on pixel AP")
+    assert [tile.caption for tile in case.tiles] == [
         "input", "true change and outline of the finding", "saliency: map",
     ]  # fmt: skip
-    assert found.after == ""
+    assert case.after == ""
 
 
 def test_counterfactual_is_shown_without_scores(
     make_run: Make,
 ) -> None:
-    found = drawn(make_run(records=[], n=1, size=8))
-    assert found is not None
-    assert (found.explainer, found.rule) == ("gvr", "comes first in the run")
-    assert found.tiles[-1].caption == "its counterfactual"
-    assert found.after.endswith(" ng/L")
+    case = drawn(make_run(records=[], n=1, size=8))
+    assert case is not None
+    assert (case.explainer, case.rule) == ("gvr", "comes first in the run")
+    assert case.tiles[-1].caption == "its counterfactual"
+    assert case.after.endswith(" ng/L")

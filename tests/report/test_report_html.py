@@ -81,12 +81,12 @@ def test_names_and_reasons_cannot_become_markup(make_run: Make) -> None:
         del file["0/sample_id"]
         file["0/sample_id"] = [HOSTILE]
         file["0/explainers/lime"].attrs["reason"] = HOSTILE
-    found = Page(render(folder))
-    assert len(found.all("script")) == len(
+    hostile = Page(render(folder))
+    assert len(hostile.all("script")) == len(
         Page(render(make_run("plain", n=1, size=8))).all("script")
     )
-    assert "<script>alert('1')</script>" in found.shown
-    handlers = [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
+    assert "<script>alert('1')</script>" in hostile.shown
+    handlers = [name for _, attrs in hostile.tags for name in attrs if name.startswith("on")]
     assert handlers == []
 
 
@@ -107,7 +107,7 @@ def test_the_style_sheet_loads_nothing(run: Path) -> None:
     assert "@import" not in style
 
 
-def test_the_policy_allows_our_own_styles_and_scripts_and_data_images_only(run: Path) -> None:
+def test_policy_allows_only_own_files(run: Path) -> None:
     text = render(run)
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
     allowed = {
@@ -117,8 +117,8 @@ def test_the_policy_allows_our_own_styles_and_scripts_and_data_images_only(run: 
             ("script", r"<script(?: type=\"module\")?>(.*?)</script>"),
         )
     }
-    told = {rule.split()[0]: set(rule.split()[1:]) for rule in policy.split("; ")}
-    assert told == {
+    directives = {rule.split()[0]: set(rule.split()[1:]) for rule in policy.split("; ")}
+    assert directives == {
         "default-src": {"'none'"},
         "img-src": {"data:"},
         "style-src": allowed["style"],
@@ -133,7 +133,7 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def test_every_link_within_the_page_leads_somewhere(page: Page) -> None:
+def test_internal_links_have_targets(page: Page) -> None:
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     targets = {(attrs["href"] or "")[1:] for attrs in page.all("a")}
@@ -149,7 +149,7 @@ def test_every_picture_has_an_alternative_text(page: Page) -> None:
     assert all((image["src"] or "").startswith("data:image/") for image in images)
 
 
-def test_what_scrolls_can_be_reached_with_the_keyboard(page: Page) -> None:
+def test_scroll_areas_take_keyboard_focus(page: Page) -> None:
     boxes = [attrs for _, attrs in page.tags if attrs.get("class") == "scroll"]
     labels = [box["aria-labelledby"] for box in boxes]
     assert {"m1", "e1 e1-1", "e1 e1-2", "e1 e1-3"} <= set(labels)
@@ -157,7 +157,7 @@ def test_what_scrolls_can_be_reached_with_the_keyboard(page: Page) -> None:
     assert all(box["tabindex"] == "0" and box["role"] in ("region", "group") for box in boxes)
 
 
-def test_numbers_statuses_and_reasons_are_on_the_page(page: Page) -> None:
+def test_page_shows_numbers_and_reasons(page: Page) -> None:
     text = words(page.shown)
     assert "0.884 best 0.844 to 0.924" in text
     assert "failed: lime: captum is not installed" in text
@@ -169,7 +169,7 @@ def test_numbers_statuses_and_reasons_are_on_the_page(page: Page) -> None:
     assert "explainer lime failed: captum is not installed: pip install captum" in text
 
 
-def test_a_case_tells_what_happened_or_why_nothing_did(page: Page) -> None:
+def test_cases_show_result_or_reason(page: Page) -> None:
     text = words(page.shown)
     assert re.search(r"[\d,]+ ng/L → [\d.]+ ng/L, re-encoded [\d.]+ ng/L · \d+ steps", text)
     assert text.count("500 steps · not found: 500 steps were not enough: raise steps or lr") == 2
@@ -178,7 +178,7 @@ def test_a_case_tells_what_happened_or_why_nothing_did(page: Page) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [28, 100])
-def test_images_of_any_size_in_grey_or_colour(make_run: Make, size: int, channels: int) -> None:
+def test_images_of_any_size_and_colour(make_run: Make, size: int, channels: int) -> None:
     folder = make_run(n=2, size=size)
     with h5py.File(folder / "cases.h5", "a") as file:
         for name in ("input", "reconstruction", "samples", "explainers/gvr/counterfactual"):
@@ -190,7 +190,7 @@ def test_images_of_any_size_in_grey_or_colour(make_run: Make, size: int, channel
     assert ("crisp" in {image.get("class") for image in images}) == (size == 28)
 
 
-def test_classes_are_named_in_a_task_of_classes(make_run: Make) -> None:
+def test_multiclass_cases_name_classes(make_run: Make) -> None:
     folder = make_run(records=[], n=2, size=8, kind="multiclass",
                       outputs=json.dumps(["four", "nine"]), unit="", threshold=np.nan)  # fmt: skip
     with h5py.File(folder / "cases.h5", "a") as file:
@@ -202,7 +202,7 @@ def test_classes_are_named_in_a_task_of_classes(make_run: Make) -> None:
     assert "label nine prediction nine: 0.93" in text
 
 
-def test_a_model_that_failed_has_no_cases_but_a_page(make_run: Make) -> None:
+def test_failed_model_still_has_page(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
         for name in list(file["0"]):
@@ -217,7 +217,7 @@ def test_a_model_that_failed_has_no_cases_but_a_page(make_run: Make) -> None:
     assert "gvr: failed: no generator" in text
 
 
-def test_cases_are_shown_where_every_explainer_failed(make_run: Make) -> None:
+def test_cases_without_explanations_are_shown(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
         for name in ("reconstruction", "prediction", "true_change", "mask", "explainers"):
@@ -225,7 +225,7 @@ def test_cases_are_shown_where_every_explainer_failed(make_run: Make) -> None:
     assert len(Page(render(folder)).all("article")) == 1
 
 
-def test_heat_without_finite_numbers_is_drawn_as_nothing(make_run: Make) -> None:
+def test_nonfinite_map_is_drawn_empty(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/explainers/saliency/attribution"][:] = np.nan
@@ -233,20 +233,20 @@ def test_heat_without_finite_numbers_is_drawn_as_nothing(make_run: Make) -> None
     assert len(Page(render(folder)).all("article")) == 1
 
 
-def test_all_cases_of_many_combinations_are_on_the_page(make_run: Make, tmp_path: Path) -> None:
+def test_page_shows_many_combinations(make_run: Make, tmp_path: Path) -> None:
     folder = make_run(n=12, size=8)
     write_cases(tmp_path / "one.h5", n=12, size=8)
-    with h5py.File(folder / "cases.h5", "a") as file, h5py.File(tmp_path / "one.h5") as one:
+    with h5py.File(folder / "cases.h5", "a") as file, h5py.File(tmp_path / "one.h5") as single:
         for number in range(1, 6):
-            one.copy("0", file, str(number))
+            single.copy("0", file, str(number))
     assert len(Page(render(folder)).all("article")) == 6 * 12
 
 
-def test_the_same_run_gives_the_same_page(run: Path) -> None:
+def test_same_run_gives_same_page(run: Path) -> None:
     assert render(run) == render(run)
 
 
-def test_the_spec_is_shown_as_it_is(page: Page, run: Path) -> None:
+def test_spec_is_shown_verbatim(page: Page, run: Path) -> None:
     assert (run / "spec.toml").read_text(encoding="utf-8") in page.shown
 
 
@@ -265,7 +265,7 @@ def test_scores_are_explained_twice(ranked: Path) -> None:
     assert words(metric.formula) in shown
 
 
-def test_groups_ranks_and_columns_that_prove_nothing_are_on_the_page(ranked: Path) -> None:
+def test_groups_ranks_and_uninformative_columns(ranked: Path) -> None:
     page = Page(render(ranked))
     text = words(page.shown)
     assert "Ground truth does the map show what is truly there?" in text
@@ -283,7 +283,7 @@ def test_figures_have_text_alternatives(ranked: Path) -> None:
     assert "gvr: time per image (s) ↓ 0.016, pixel AP ↑ 0.853" in label
 
 
-def test_several_runs_share_a_page_that_loads_nothing(ranked: Path, tmp_path: Path) -> None:
+def test_shared_page_loads_nothing(ranked: Path, tmp_path: Path) -> None:
     board = whole_scoreboard(1, n=30, limit=30, metrics=SOME)
     other = write_whole_run(tmp_path / HOSTILE.replace("/", ""), board)
     path = write_shared_html([ranked, other], tmp_path / "shared.html")
@@ -297,7 +297,7 @@ def test_several_runs_share_a_page_that_loads_nothing(ranked: Path, tmp_path: Pa
     assert {(a["href"] or "")[1:] for a in page.all("a")} <= set(ids)
 
 
-def test_a_reason_that_is_known_is_not_told_beside_one_that_may_be(make_run: Make) -> None:
+def test_known_reason_replaces_possible_one(make_run: Make) -> None:
     """Of `A, or B` only A is left where the same explainer has A for another score."""
     reasons = ("makes no counterfactual", "makes no counterfactual, or the oracle sees none")
     records = [
@@ -316,7 +316,7 @@ def test_a_reason_that_is_known_is_not_told_beside_one_that_may_be(make_run: Mak
     assert "makes no counterfactual, makes" not in text
 
 
-def test_stages_of_which_there_are_several_are_told_apart_and_folded(make_run: Make) -> None:
+def test_repeated_stages_are_labelled_and_folded(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     stages = [
         {"kind": kind, "name": "gvr", "title": title, "key": "k", "status": "done", "seconds": 1}
@@ -332,7 +332,7 @@ def test_stages_of_which_there_are_several_are_told_apart_and_folded(make_run: M
     assert "gvr, truth" in words(Page(folded).shown)
 
 
-def test_a_name_does_not_turn_the_words_after_it(make_run: Make) -> None:
+def test_bidirectional_name_is_isolated(make_run: Make) -> None:
     turned = "sali\u202eency"
     folder = make_run(n=1, size=8, records=[
         record(), record(explainer=turned),
@@ -344,7 +344,7 @@ def test_a_name_does_not_turn_the_words_after_it(make_run: Make) -> None:
     assert "\u202e" not in Page(shown.replace(f'data-name="{turned}"', "")).shown
 
 
-def test_a_headline_says_which_way_is_better(make_run: Make) -> None:
+def test_headline_shows_better_direction(make_run: Make) -> None:
     records = [record(metric="rationale_l1", better="down"), record(explainer="random")]
     shown = Page(render(make_run(records=records, n=1, size=8))).shown
     overview = words(shown).partition("Skip to the results")[2].partition("Scoreboard Controls")[0]

@@ -33,8 +33,8 @@ def warned(make_run: Callable[..., Path]) -> Warnings:
 
     def lines(records: list[Record]) -> list[str]:
         data = load_report([make_run(records=records, n=1, size=8)])
-        found = warnings(data.runs, data.models, data.boards)
-        return [line for line in found if not line.startswith("explainer lime failed")]
+        results = warnings(data.runs, data.models, data.boards)
+        return [line for line in results if not line.startswith("explainer lime failed")]
 
     return lines
 
@@ -94,16 +94,16 @@ def test_scores_of_a_group_are_counted(concluded: Conclusions) -> None:
     }
 
 
-def test_groups_without_control_scores_share_a_line(concluded: Conclusions) -> None:
+def test_groups_without_controls_share_line(concluded: Conclusions) -> None:
     records = [
         *scored("pixel_ap", gvr=0.9, edge=0.5),
         *scored("validity", gvr=0.9),
         *scored("oracle_validity", gvr=0.9),
         *scored("seconds_per_image", gvr=0.9, edge=0.1),
     ]
-    found = concluded(records)
-    assert list(found) == ["Ground truth", "Validity, Oracle"]
-    assert "no baseline" in found["Validity, Oracle"]
+    results = concluded(records)
+    assert list(results) == ["Ground truth", "Validity, Oracle"]
+    assert "no baseline" in results["Validity, Oracle"]
 
 
 def test_paired_tests_decide_where_known(ranked: Path) -> None:
@@ -259,6 +259,6 @@ def test_losses_that_still_fall(
     run: Path, values: Sequence[float] | np.ndarray, expected: bool
 ) -> None:
     curve = Curve("encoder", "mse", np.arange(len(values)) * 10.0, np.asarray(values))
-    shared = [replace(c, curves=(curve,)) for c in read_cases(run, 3) * 2]
+    shared = [replace(c, curves=(curve,)) for c in read_cases(run) * 2]
     lines = warnings([], [], [], shared)
     assert [line[:41] for line in lines] == ["The mse of the encoder fell by 33 % in th"] * expected

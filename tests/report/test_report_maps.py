@@ -87,7 +87,7 @@ def test_cell_holds_map_alone_and_overlaid(small: Path) -> None:
     assert view.columns[1 + NAMES.index("occlusion")].scale == f"{scale:.2g}"
 
 
-def test_rows_of_a_column_share_a_scale(small: Path) -> None:
+def test_rows_of_column_share_scale(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
         attribution = np.zeros((3, 8, 8), np.float32)
         attribution[0], attribution[1], attribution[2, 0] = 4.0, -2.0, 4.0
@@ -175,8 +175,8 @@ def test_scale_covers_all_cases(make_run: Make) -> None:
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/explainers/saliency/attribution"][-1] = 100.0
         file["0/true_change"][-1] = 1.5
-    whole = read_cases(folder)
-    (some,), (every,) = maps(whole, 2), maps(whole, 6)
+    combinations = read_cases(folder)
+    (some,), (every,) = maps(combinations, 2), maps(combinations, 6)
     assert (len(some.rows), len(every.rows)) == (2, 6)
     assert some.columns == every.columns
-    assert some.columns[0].scale == f"{change_scale(whole[0]):.2g}"
+    assert some.columns[0].scale == f"{change_scale(combinations[0]):.2g}"

@@ -29,16 +29,16 @@ def test_hostile_names_stay_text(make_run: Make) -> None:
     folder = make_run(
         records=[record(explainer=name, low=None, high=None) for name in HOSTILE], n=1, size=8
     )
-    found = parsed(export([folder], "md"))
-    cells = [text for tag, text in found if tag == "text" and text in HOSTILE]
+    tokens = parsed(export([folder], "md"))
+    cells = [text for tag, text in tokens if tag == "text" and text in HOSTILE]
     assert sorted(cells) == sorted(HOSTILE)
-    tags = {tag for tag, _ in found}
+    tags = {tag for tag, _ in tokens}
     assert not tags & {"html_inline", "html_block", "a", "image", "em", "code_inline", "s", "ul"}
 
 
 def test_every_row_and_cell_appears(ranked: Path) -> None:
-    found = parsed(export([ranked], "md"))
-    tags = [tag for tag, _ in found]
+    tokens = parsed(export([ranked], "md"))
+    tags = [tag for tag, _ in tokens]
     rows = [line for line in export([ranked], "md").splitlines() if line.startswith("|")]
     rules = [line for line in rows if line.startswith("|:---")]
     groups = {metric.group for metric in SOME}
@@ -50,7 +50,7 @@ def test_every_row_and_cell_appears(ranked: Path) -> None:
 
 
 def test_the_best_value_is_bold(ranked: Path) -> None:
-    found = parsed(export([ranked], "md"))
-    at = next(place for place, (_, text) in enumerate(found) if text.startswith("**0.853**"))
-    assert found[at - 3 : at].count(("td", "")) == 1
-    assert ("strong", "") in found[at : at + 4]
+    tokens = parsed(export([ranked], "md"))
+    at = next(place for place, (_, text) in enumerate(tokens) if text.startswith("**0.853**"))
+    assert tokens[at - 3 : at].count(("td", "")) == 1
+    assert ("strong", "") in tokens[at : at + 4]

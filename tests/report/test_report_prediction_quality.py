@@ -45,17 +45,17 @@ def classes(make_run: Make, *names: str, kind: str = "binary") -> Path:
 
 
 def roc_of(folder: Path, records: list[Any] | None = None) -> Chart | None:
-    (combination,) = read_cases(folder, 3)
+    (combination,) = read_cases(folder)
     return roc(combination, records or [])
 
 
 def calibration_of(folder: Path) -> Chart | None:
-    (combination,) = read_cases(folder, 3)
+    (combination,) = read_cases(folder)
     return calibration(combination)
 
 
 def regressions_of(folder: Path) -> list[Chart]:
-    (combination,) = read_cases(folder, 3)
+    (combination,) = read_cases(folder)
     return list(regressions(combination))
 
 

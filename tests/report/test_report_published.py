@@ -54,7 +54,7 @@ value = 0.6
 metric = "agreement"
 """
 
-ONE = """
+AUC = """
 [[published]]
 row = "AUC"
 column = "us"
@@ -87,12 +87,12 @@ def folder(make_run: Make) -> Path:
         ('name = "bnp"', "experiment.toml: the key 'title' is missing"),
         ('titel = "x"' + HEAD, "unknown key 'titel'; did you mean 'title'"),
         (HEAD + "published = 3", "published = 3: "),
-        (HEAD + ONE.replace("0.5", '"0.5"'), r"published\[1\].value = '0.5': "),
-        (HEAD + ONE.replace("0.5", "nan"), r"published\[1\].value = nan: "),
-        (HEAD + ONE + "factor = 0", r"published\[1\].factor = 0: "),
-        (HEAD + ONE + "explainers = 'gvr'", r"unknown key 'published\[1\].explainers'; did you"),
-        (HEAD + ONE + "[[published]]\nrow = 'b'", r"the key 'published\[2\].column' is missing"),
-        (HEAD + ONE + ONE, r"published\[2\] repeats published\[1\], 'AUC' of 'us'"),
+        (HEAD + AUC.replace("0.5", '"0.5"'), r"published\[1\].value = '0.5': "),
+        (HEAD + AUC.replace("0.5", "nan"), r"published\[1\].value = nan: "),
+        (HEAD + AUC + "factor = 0", r"published\[1\].factor = 0: "),
+        (HEAD + AUC + "explainers = 'gvr'", r"unknown key 'published\[1\].explainers'; did you"),
+        (HEAD + AUC + "[[published]]\nrow = 'b'", r"the key 'published\[2\].column' is missing"),
+        (HEAD + AUC + AUC, r"published\[2\] repeats published\[1\], 'AUC' of 'us'"),
     ],
 )
 def test_malformed_experiments_are_one_line(make_run: Make, text: str, message: str) -> None:
@@ -194,7 +194,7 @@ def test_many_sources_make_two_pieces(make_run: Make) -> None:
         size=8,
     )
     many = "".join(
-        ONE.replace("us", f"Somebody-or-other-{i}").replace("0.5", f"0.{5000 + i}")
+        AUC.replace("us", f"Somebody-or-other-{i}").replace("0.5", f"0.{5000 + i}")
         for i in range(1, 9)
     )
     (path / "experiment.toml").write_text(HEAD + many, encoding="utf-8")
@@ -222,7 +222,7 @@ def test_our_failed_score_says_so(make_run: Make) -> None:
     path = make_run(
         records=[missing("failed", "out of memory", explainer=None, metric="auroc")], n=1, size=8
     )
-    (path / "experiment.toml").write_text(HEAD + ONE, encoding="utf-8")
+    (path / "experiment.toml").write_text(HEAD + AUC, encoding="utf-8")
     text = export([path], "md")
     assert re.search(r"\| AUC +\| +failed \| +0.5 \|", text)
     assert "- failed: AUC: out of memory" in text
@@ -232,8 +232,8 @@ def test_our_single_cost_has_no_interval(make_run: Make) -> None:
     path = make_run(
         records=[record(metric="seconds_per_image", value=0.2, low=0.2, high=0.2)], n=1, size=8
     )
-    one = ONE.replace("auroc", "seconds_per_image") + 'explainer = "gvr"'
-    (path / "experiment.toml").write_text(HEAD + one, encoding="utf-8")
+    number = AUC.replace("auroc", "seconds_per_image") + 'explainer = "gvr"'
+    (path / "experiment.toml").write_text(HEAD + number, encoding="utf-8")
     assert re.search(r"\| AUC +\| +0.200 \| +0.5 \|", export([path], "md"))
 
 
@@ -244,7 +244,7 @@ def test_each_model_has_a_table(make_run: Make) -> None:
         for seed in (0, 1)
     ]
     path = make_run(records=records, n=1, size=8)
-    (path / "experiment.toml").write_text(HEAD + ONE, encoding="utf-8")
+    (path / "experiment.toml").write_text(HEAD + AUC, encoding="utf-8")
     tables = published_tables([load(path)])
     assert [table.model for table in tables] == [
         "wgan_gp · conv · linear", "wgan_gp · conv · mlp",
@@ -258,7 +258,7 @@ def test_equal_runs_share_a_table(make_run: Make) -> None:
     for name, value in (("a", 0.6), ("b", 0.7)):
         records = [record(explainer=None, metric="auroc", value=value)]
         folders.append(load(make_run(name, records=records, n=1, size=8)))
-        (folders[-1].path / "experiment.toml").write_text(HEAD + ONE, encoding="utf-8")
+        (folders[-1].path / "experiment.toml").write_text(HEAD + AUC, encoding="utf-8")
     a, b = (load(run.path) for run in folders)
     assert [table.title[-4:] for table in published_tables([a, b, a])] == [" [a]", " [b]"]
     assert len(published_tables([a, a])) == 1

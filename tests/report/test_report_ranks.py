@@ -39,7 +39,8 @@ def with_settings(board: Board, settings: str) -> Board:
     """The same board as if gvr had been run with other settings."""
     records, run, protocols = board
     recipes = {
-        key: settings if key[0].explainer == "gvr" else found for key, found in run.recipes.items()
+        key: settings if key[0].explainer == "gvr" else result
+        for key, result in run.recipes.items()
     }
     return records, RunValues(run.values, recipes), protocols
 
@@ -60,9 +61,9 @@ def test_no_case_values_no_ranks(run: Path) -> None:
 
 def test_indistinguishable_explainers_share_ranks(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
-    found = ranks(table, "pixel_ap")
-    assert (found["gvr"], found["latent-shift"], found["gifsplanation"]) == (1, 2, 2)
-    assert found["counterfactual-cam"] == 4
+    result = ranks(table, "pixel_ap")
+    assert (result["gvr"], result["latent-shift"], result["gifsplanation"]) == (1, 2, 2)
+    assert result["counterfactual-cam"] == 4
     assert cells(table, "pixel_ap")["latent-shift"].value != pytest.approx(
         cells(table, "pixel_ap")["gifsplanation"].value
     )
@@ -70,10 +71,10 @@ def test_indistinguishable_explainers_share_ranks(ranked: Path) -> None:
 
 def test_all_of_rank_one_are_best(make: Make, tmp_path: Path) -> None:
     records, values, protocols = whole_scoreboard(metrics=AP)
-    twin = {key: found for key, found in values.values.items() if key[0].explainer == "gvr"}
+    twin = {key: result for key, result in values.values.items() if key[0].explainer == "gvr"}
     twin = {
-        (key._replace(explainer="latent-shift"), name): found - 1e-9
-        for (key, name), found in twin.items()
+        (key._replace(explainer="latent-shift"), name): result - 1e-9
+        for (key, name), result in twin.items()
     }
     save = RunValues({**values.values, **twin}, values.recipes)
     (table,) = scoreboards([make("run", (records, save, protocols))])
@@ -119,8 +120,8 @@ def test_a_seed_without_values_unranks(make: Make) -> None:
     with_values, bare = (whole_scoreboard(seed, metrics=AP) for seed in (0, 1))
     lost = {key: v for key, v in bare[1].values.items() if key[0].explainer != "gvr"}
     (table,) = scoreboards([make("run", with_values, (bare[0], RunValues(lost, {}), bare[2]))])
-    found = ranks(table, "pixel_ap")
-    assert (found["gvr"], found["latent-shift"]) == (None, 1)
+    result = ranks(table, "pixel_ap")
+    assert (result["gvr"], result["latent-shift"]) == (None, 1)
 
 
 def test_seeds_of_runs_are_one_row(make: Make) -> None:
@@ -134,12 +135,12 @@ def test_other_settings_are_never_averaged(make: Make) -> None:
     ours = make("ours", whole_scoreboard(0, metrics=AP))
     theirs = make("theirs", with_settings(whole_scoreboard(1, metrics=AP), "other"))
     (table,) = scoreboards([ours, theirs])
-    found = cells(table, "pixel_ap")
-    assert {name: cell.seeds for name, cell in found.items() if name.startswith("gvr")} == {
+    result = cells(table, "pixel_ap")
+    assert {name: cell.seeds for name, cell in result.items() if name.startswith("gvr")} == {
         "gvr [ours]": (0,), "gvr [theirs]": (1,),
     }  # fmt: skip
-    assert found["lime"].seeds == (0, 1)
-    assert found["gvr [ours]"].rank == found["gvr [theirs]"].rank == 1
+    assert result["lime"].seeds == (0, 1)
+    assert result["gvr [ours]"].rank == result["gvr [theirs]"].rank == 1
 
 
 def test_other_oracles_are_never_averaged(make: Make) -> None:
@@ -159,8 +160,8 @@ def test_the_mean_over_seeds_is_ranked() -> None:
             for value in seeds
         ]
 
-    found = ranking({"a": scores(0.1, 0.9), "b": scores(0.4, 0.4)}, "pixel_ap", "up", ())
-    assert found.ranks == {"a": 1, "b": 2}
+    result = ranking({"a": scores(0.1, 0.9), "b": scores(0.4, 0.4)}, "pixel_ap", "up", ())
+    assert result.ranks == {"a": 1, "b": 2}
 
 
 def test_protocols_say_how_they_differ(make: Make) -> None:
@@ -190,10 +191,10 @@ def test_metric_versions_are_named(make_run: Make) -> None:
 
 def test_inapplicable_rows_are_listed_below(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
-    found = {block.group.name: block for block in blocks(table)}
-    assert list(found) == ["truth", "validity", "oracle", "proximity", "cost"]
-    assert [len(block.table.rows) for block in found.values()] == [12, 4, 4, 4, 12]
-    (line,) = found["oracle"].left_out
+    result = {block.group.name: block for block in blocks(table)}
+    assert list(result) == ["truth", "validity", "oracle", "proximity", "cost"]
+    assert [len(block.table.rows) for block in result.values()] == [12, 4, 4, 4, 12]
+    (line,) = result["oracle"].left_out
     assert line.startswith("makes no counterfactual: occlusion, saliency, integrated-gradients")
     assert line.endswith("intensity, edge, random")
 

@@ -58,7 +58,7 @@ def test_one_protocol_makes_one_table(make_run: Make) -> None:
     assert values(table) == {"gvr": (0.5,), "lime": (0.2,)}
 
 
-def test_results_two_runs_share_are_one_row(make_run: Make) -> None:
+def test_shared_results_become_one_row(make_run: Make) -> None:
     (table,) = scoreboards(runs_with(make_run, [record()], [record()]))
     assert values(table) == {"gvr": (0.5,)}
 

@@ -82,16 +82,16 @@ def test_many_scores_are_cut_short(make_run: Make) -> None:
     folder = make_run(records=[record(metric=metric) for metric in metrics], n=1, size=8)
     text = shown(folder)
     heads = [line.split() for line in text.splitlines() if line.startswith("explainer")]
-    assert [word for head in heads for word in head if word not in "↑↓-"] == [
+    assert [name for head in heads for name in head if name not in "↑↓-"] == [
         "explainer", "pixel", "AP", "IoU,", "Otsu",
         "explainer", "re-encoded", "validity", "rationale", "L1",
     ]  # fmt: skip
     assert "5 more scores: see the report, or add --all-metrics" in text
-    whole = shown(folder, every=True)
+    full = shown(folder, every=True)
     assert (
-        sum(whole.count(word) for word in ("rationale L2", "changed area", "optimizer steps")) == 3
+        sum(full.count(name) for name in ("rationale L2", "changed area", "optimizer steps")) == 3
     )
-    assert "more scores" not in whole
+    assert "more scores" not in full
 
 
 def test_all_scores_stay_readable(tmp_path: Path) -> None:

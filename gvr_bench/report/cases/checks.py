@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gvr_bench.core.components import Role
 
 if TYPE_CHECKING:
     from gvr_bench.report.cases.reading import Combination, Explained
 
 ANY = -1
-"""Stands for a length that nothing else has to agree with."""
+"""A length that nothing else has to match."""
 
-BYTES, FLAGS, WHOLE, NUMBERS = "u", "b", "iu", "fiu"
+BYTES, FLAGS, INTEGERS, NUMBERS = "u", "b", "iu", "fiu"
 _STATUSES = ("ok", "n/a", "failed", "skipped")
 _KINDS = ("regression", "binary", "multilabel", "multiclass")
 
@@ -27,10 +29,12 @@ def checked(c: Combination) -> Combination:
     if not c.outputs or not all(isinstance(name, str) for name in c.outputs):
         raise ValueError(f"the outputs are {c.outputs!r}")
     if c.kind not in _KINDS:
-        raise ValueError(f"a task of kind {c.kind!r} is not known; known: {', '.join(_KINDS)}")
+        raise ValueError(f"unknown kind of task {c.kind!r}; known: {', '.join(_KINDS)}")
     about = (c.dataset, c.model, c.unit, *c.outputs, *c.sample_id, *c.patient_id)
-    told = (text for e in c.explainers for text in (e.name, e.reason, *(e.reasons or ())))
-    "".join((*about, *told)).encode()  # bytes that are no text are read as what cannot be written
+    texts = (text for e in c.explainers for text in (e.name, e.reason, *(e.reasons or ())))
+    "".join(
+        (*about, *texts)
+    ).encode()  # invalid text is read as surrogates, which cannot be encoded
     if c.input.ndim != 4 or 0 in c.input.shape[1:]:
         raise ValueError(f"input has shape {c.input.shape}")
     for name, array, shape, kinds in (*_of_model(c), *_of_explainers(c)):
@@ -39,10 +43,10 @@ def checked(c: Combination) -> Combination:
         _expect(f"{curve.stage}/{curve.loss}", curve.value, curve.step.shape, NUMBERS)
     for name, index in (("source_class", c.source), ("target_class", c.target)):
         if len(index) and not 0 <= index.min() <= index.max() < len(c.outputs):
-            raise ValueError(f"{name} is none of the {len(c.outputs)} outputs")
+            raise ValueError(f"{name} is not one of the {len(c.outputs)} outputs")
     labels = c.label[np.isfinite(c.label)]
     if c.kind == "multiclass" and not set(labels.tolist()) <= set(range(len(c.outputs))):
-        raise ValueError(f"a label is none of the {len(c.outputs)} classes")
+        raise ValueError(f"a label is not one of the {len(c.outputs)} classes")
     if len({len(c), len(c.sample_id), len(c.patient_id)}) > 1:
         raise ValueError(f"{len(c.sample_id)} names for {len(c)} cases")
     return c
@@ -55,11 +59,11 @@ def _of_model(c: Combination) -> Iterator[Check]:
     yield "samples", c.samples, (ANY, *image), BYTES
     yield "mask", c.mask, (k, *image[1:]), FLAGS
     yield "true_change", c.true_change, (k, *image[1:]), NUMBERS
-    yield "source_class", c.source, (k,), WHOLE
-    yield "target_class", c.target, (k,), WHOLE
+    yield "source_class", c.source, (k,), INTEGERS
+    yield "target_class", c.target, (k,), INTEGERS
     yield "label", c.label, (k,), NUMBERS
     yield "prediction", c.prediction, (k,), NUMBERS
-    yield "predicts_source", c.asked, (k,), FLAGS
+    yield "predicts_source", c.predicts_source, (k,), FLAGS
     yield "oracle", c.oracle, (k,), NUMBERS
     yield "oracle_target", c.oracle_target, (k,), NUMBERS
     if c.test is not None:
@@ -78,6 +82,8 @@ def _of_explainers(c: Combination) -> Iterator[Check]:
     for e in c.explainers:
         if e.status not in _STATUSES:
             raise ValueError(f"the status of {e.name} is {e.status!r}")
+        if e.role not in get_args(Role) and not (e.role is None and e.attribution is None):
+            raise ValueError(f"the role of {e.name} is {e.role!r}")
         if e.counterfactual is not None and (c.reconstruction is None or e.attribution is None):
             raise ValueError(f"{e.name} has counterfactuals, but no reconstruction or no map")
         if e.reasons is not None and len(e.reasons) != len(c):
@@ -88,16 +94,16 @@ def _of_explainers(c: Combination) -> Iterator[Check]:
 
 def _of_explainer(c: Combination, e: Explained) -> Iterator[Check]:
     k, image = len(c), c.input.shape[1:] if len(c) else (ANY, ANY, ANY)
-    moments = ANY if e.path is None else e.path.shape[1]
+    moments = ANY if e.trajectory is None else e.trajectory.shape[1]
     yield "attribution", e.attribution, (k, *image[1:]), NUMBERS
     yield "counterfactual", e.counterfactual, (k, *image), BYTES
-    yield "success", e.found, (k,), FLAGS
-    yield "steps", e.steps, (k,), WHOLE
+    yield "success", e.success, (k,), FLAGS
+    yield "steps", e.steps, (k,), INTEGERS
     yield "prediction_after", e.after, (k,), NUMBERS
     yield "prediction_reencoded", e.reencoded, (k,), NUMBERS
     yield "oracle_after", e.oracle_after, (k,), NUMBERS
     yield "oracle_target_after", e.oracle_target_after, (k,), NUMBERS
-    yield "trajectory", e.path, (k, ANY, *image), BYTES
+    yield "trajectory", e.trajectory, (k, ANY, *image), BYTES
     yield "trajectory_prediction", e.trajectory_prediction, (k, moments), NUMBERS
     yield "end", e.end, (k, 2), NUMBERS
 
@@ -107,7 +113,7 @@ def _expect(name: str, array: NDArray[Any] | None, shape: Shape, kinds: str) -> 
         return
     lengths = zip(array.shape, shape, strict=False)
     if array.ndim != len(shape) or any(here != there != ANY for here, there in lengths):
-        wanted = " x ".join("any" if length == ANY else str(length) for length in shape)
-        raise ValueError(f"{name} has shape {array.shape}, not {wanted}")
+        expected = " x ".join("any" if length == ANY else str(length) for length in shape)
+        raise ValueError(f"{name} has shape {array.shape}, not {expected}")
     if array.dtype.kind not in kinds:
         raise ValueError(f"{name} holds {array.dtype}")

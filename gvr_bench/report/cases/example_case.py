@@ -19,7 +19,7 @@ from gvr_bench.report.cases.views import (
     predicted,
     shown,
 )
-from gvr_bench.report.metric_info import entry, is_control
+from gvr_bench.report.metric_info import entry
 from gvr_bench.report.tables import Table, leading_column
 
 _EDGE = 256
@@ -54,7 +54,8 @@ def first_case(combinations: Sequence[Combination], boards: Sequence[Table]) -> 
     for c in combinations:
         board = next((b for b in boards if (b.dataset, b.model) == (c.dataset, c.model)), None)
         explainer, rule = _leader(c, board)
-        i = next((i for i in range(len(c)) if c.asked is None or c.asked[i]), None)
+        predicted = c.predicts_source
+        i = next((i for i in range(len(c)) if predicted is None or predicted[i]), None)
         if explainer is not None and i is not None:
             return _drawn(c, explainer, i, rule)
     return None
@@ -62,7 +63,7 @@ def first_case(combinations: Sequence[Combination], boards: Sequence[Table]) -> 
 
 def _leader(c: Combination, board: Table | None) -> tuple[Explained | None, str]:
     """Whose map to show, and why: the first of the scoreboard that is no control."""
-    drawable = {e.name: e for e in shown(c) if not is_control(e.name)}
+    drawable = {e.name: e for e in shown(c) if not e.control}
     leading = leading_column(board.rows, board.columns) if board else None
     if board and leading is not None:
         for row in board.rows:

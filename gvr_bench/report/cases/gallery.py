@@ -29,7 +29,7 @@ from gvr_bench.report.cases.views import (
     truth_of,
     view,
 )
-from gvr_bench.report.metric_info import entry, is_control, per_case
+from gvr_bench.report.metric_info import entry, per_case
 from gvr_bench.results.case_scores import RunValues
 
 MAX_CASES = 100
@@ -151,8 +151,8 @@ def _pictures(c: Combination, i: int, scales: _Scales) -> CasePictures:
     return CasePictures(
         known=tuple(_known(c, i, scales.change)),
         searches={e.name: _search(c, e, i, scales) for e in moving(c)},
-        maps=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if not is_control(e.name)),
-        controls=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if is_control(e.name)),
+        maps=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if not e.control),
+        controls=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if e.control),
     )
 
 
@@ -200,7 +200,7 @@ def _search(c: Combination, e: Explained, i: int, scales: _Scales) -> Search:
 def _frames(c: Combination, e: Explained, i: int) -> Iterator[Frame]:
     """From the reconstruction to the counterfactual; the counterfactual alone if not recorded."""
     assert e.counterfactual is not None
-    moments = e.counterfactual[i][None] if e.path is None else e.path[i]
+    moments = e.counterfactual[i][None] if e.trajectory is None else e.trajectory[i]
     steps = None if e.steps is None else int(e.steps[i])
     last = len(moments) - 1
     if not steps:  # nothing was searched

@@ -23,7 +23,6 @@ from gvr_bench.report.cases.views import (
     predicted,
     shown,
 )
-from gvr_bench.report.metric_info import is_control
 
 MIN_EXPLAINERS = 3
 """Fewer explainers of a single model are compared as easily in the gallery."""
@@ -70,7 +69,7 @@ def maps(combinations: Sequence[Combination], rows: int) -> list[Maps]:
 
     None for a single model with fewer than `MIN_EXPLAINERS` explainers that are no controls.
     """
-    compared = [(c, [e for e in shown(c) if not is_control(e.name)]) for c in combinations]
+    compared = [(c, [e for e in shown(c) if not e.control]) for c in combinations]
     compared = [(c, explainers) for c, explainers in compared if explainers and len(c)]
     if len(compared) == 1 and len(compared[0][1]) < MIN_EXPLAINERS:
         return []
@@ -108,7 +107,7 @@ def _row(c: Combination, i: int, cells: Sequence[tuple[Tile, ...]]) -> Row:
         title=title,
         label=label_of(c, i),
         prediction=f"{named(c, i)}{predicted(c, i)}",
-        note=UNSEEN if c.asked is not None and not c.asked[i] else "",
+        note=UNSEEN if c.predicts_source is not None and not c.predicts_source[i] else "",
         input=Tile(
             pictures.plain(c.input[i], min(_EDGE, c.size), _QUALITY), f"Input image {title}", ""
         ),

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.core.components import Role
 from gvr_bench.core.types import KINDS
 from gvr_bench.report.cases.checks import checked
 from gvr_bench.results.run_folder import open_cases, reading
@@ -24,27 +25,34 @@ Float = NDArray[np.float32]
 class Explained:
     """One explainer's answers for the cases that are shown, k of them.
 
-    `attribution` (k, H, W) is None unless `status` is ok; the rest is None for explainers that make no
-    counterfactual. `path` (k, T, C, H, W) are images at equal fractions of the way from the
-    reconstruction to the counterfactual, and `trajectory_prediction` (k, T) what the model says of them;
-    `oracle_after` and `oracle_target_after` (k,) are the oracle's answers for the counterfactual.
+    `role` is None for one that could not be loaded. `attribution` (k, H, W) is None unless `status`
+    is ok; the rest is None for explainers that make no counterfactual. `trajectory` (k, T, C, H, W)
+    holds images at equal fractions of the search from the reconstruction to the counterfactual,
+    and `trajectory_prediction` (k, T) the model's predictions for them; `oracle_after` and
+    `oracle_target_after` (k,) are the oracle's predictions for the counterfactual.
     """
 
     name: str
+    role: Role | None
     status: str
     reason: str
     attribution: Float | None = None
     counterfactual: NDArray[np.uint8] | None = None
-    found: NDArray[np.bool_] | None = None
+    success: NDArray[np.bool_] | None = None
     steps: NDArray[np.int64] | None = None
     reasons: tuple[str, ...] | None = None
     after: Float | None = None
     reencoded: Float | None = None
-    path: NDArray[np.uint8] | None = None
+    trajectory: NDArray[np.uint8] | None = None
     trajectory_prediction: Float | None = None
     oracle_after: Float | None = None
     oracle_target_after: Float | None = None
     end: Float | None = None
+
+    @property
+    def control(self) -> bool:
+        """Whether it only sets a baseline."""
+        return self.role == "control"
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Combination:
     target: NDArray[np.int64]
     label: Float
     prediction: Float | None
-    asked: NDArray[np.bool_] | None
+    predicts_source: NDArray[np.bool_] | None
     mask: NDArray[np.bool_] | None
     true_change: Float | None
     samples: NDArray[np.uint8] | None
@@ -130,29 +138,27 @@ class Combination:
         return int((self.input if self.samples is None else self.samples).shape[-1])
 
 
-def read_cases(path: Path, most: int | None = None) -> list[Combination]:
-    """Read the cases of every combination: all, or the first, about `most` in all.
+def read_cases(path: Path) -> list[Combination]:
+    """Read the cases of every combination: none where the run has no such file.
 
-    Of each at least 3 then and at most 12. Raises `DataError` where the file is damaged; a run
-    without the file has no cases.
+    Raises `DataError` where the file is damaged.
     """
     if not (path / "cases.h5").is_file():
         return []
     with open_cases(path) as file, reading(path, "cases.h5", "the cases"):
-        each = None if most is None else max(3, min(12, most // max(1, len(file))))
         names = sorted(file, key=_position)
-        return [checked(_combination(file[name], each)) for name in names]
+        return [checked(_combination(file[name])) for name in names]
 
 
 def _position(name: str) -> tuple[bool, int, str]:
     return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
 
 
-def _combination(group: h5py.Group, most: int | None) -> Combination:
+def _combination(group: h5py.Group) -> Combination:
     attrs = group.attrs
     threshold = float(attrs["threshold"])
     outputs = tuple(json.loads(attrs["outputs"]))
-    k = _count(group, most)
+    k = len(group["input"]) if "input" in group else 0
     return Combination(
         dataset=str(attrs["dataset"]),
         model=f"{attrs['generator']} · {attrs['encoder']} · {attrs['head']}",
@@ -170,7 +176,7 @@ def _combination(group: h5py.Group, most: int | None) -> Combination:
         target=group["target_class"][:k] if k else np.zeros(0, np.int64),
         label=group["label"][:k] if k else np.zeros(0, np.float32),
         prediction=_rows(group, "prediction", k),
-        asked=_rows(group, "predicts_source", k),
+        predicts_source=_rows(group, "predicts_source", k),
         mask=_rows(group, "mask", k),
         true_change=_rows(group, "true_change", k),
         samples=_rows(group, "samples", None),
@@ -183,17 +189,11 @@ def _combination(group: h5py.Group, most: int | None) -> Combination:
     )
 
 
-def _count(group: h5py.Group, most: int | None) -> int:
-    """How many of the cases are read."""
-    there = len(group["input"]) if "input" in group else 0
-    return there if most is None else min(there, most)
-
-
 def _test(group: h5py.Group, outputs: int) -> Test:
     prediction, positive = group["prediction"][:], group["positive"][:].astype(bool)
     if prediction.shape != positive.shape or prediction.shape[1:] != (outputs,):
         raise ValueError(
-            f"test predictions of shape {prediction.shape} and findings of {positive.shape} "
+            f"test predictions of shape {prediction.shape} and labels of {positive.shape} "
             f"for {outputs} outputs"
         )
     target = _rows(group, "target", None)
@@ -205,29 +205,29 @@ def _test(group: h5py.Group, outputs: int) -> Test:
 def _space(group: h5py.Group, k: int) -> Space:
     points, positive = group["points"][:], group["positive"][:].astype(bool)
     if points.shape[1:] != (2,) or len(points) != len(positive):
-        raise ValueError(f"latents of shape {points.shape} with findings of shape {positive.shape}")
+        raise ValueError(f"latents of shape {points.shape} with labels of shape {positive.shape}")
     return Space(points, positive, group["shares"][:], group["start"][:k])
 
 
 def _explained(name: str, group: h5py.Group, k: int) -> Explained:
-    path = _rows(group, "trajectory", k)
-    if path is not None and (path.ndim != 5 or path.shape[1] < 2):
-        raise ValueError(f"the trajectory of {name} has shape {path.shape}")
+    trajectory = _rows(group, "trajectory", k)
+    if trajectory is not None and (trajectory.ndim != 5 or trajectory.shape[1] < 2):
+        raise ValueError(f"the trajectory of {name} has shape {trajectory.shape}")
+    moments = None if trajectory is None else _rows(group, "trajectory_prediction", k)
     return Explained(
         name=name,
+        role=group.attrs["role"] or None,
         status=str(group.attrs["status"]),
         reason=str(group.attrs["reason"]),
         attribution=_rows(group, "attribution", k),
         counterfactual=_rows(group, "counterfactual", k),
-        found=_rows(group, "success", k),
+        success=_rows(group, "success", k),
         steps=_rows(group, "steps", k),
         reasons=_strings(group["reason"], k) if "reason" in group else None,
         after=_rows(group, "prediction_after", k),
         reencoded=_rows(group, "prediction_reencoded", k),
-        path=path,
-        trajectory_prediction=_rows(group, "trajectory_prediction", k)
-        if path is not None
-        else None,
+        trajectory=trajectory,
+        trajectory_prediction=moments,
         oracle_after=_rows(group, "oracle_after", k),
         oracle_target_after=_rows(group, "oracle_target_after", k),
         end=_rows(group, "end", k),

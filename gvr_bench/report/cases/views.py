@@ -10,7 +10,6 @@ import numpy as np
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Float
 from gvr_bench.report.cases.reading import Combination, Explained
-from gvr_bench.report.metric_info import is_control
 
 UNSEEN = "the model does not predict this output: nothing to explain, not scored"
 
@@ -91,7 +90,7 @@ def absent(c: Combination) -> tuple[str, ...]:
 def shown(c: Combination) -> list[Explained]:
     """Explainers with maps, in their order: counterfactuals, attributions, controls."""
     usable = [e for e in c.explainers if e.attribution is not None]
-    return sorted(usable, key=lambda e: (is_control(e.name), e.counterfactual is None))
+    return sorted(usable, key=lambda e: (e.control, e.counterfactual is None))
 
 
 def change_scale(c: Combination) -> float:
@@ -127,9 +126,9 @@ def moving(c: Combination) -> list[Explained]:
 
 def outcome(c: Combination, e: Explained, i: int) -> str:
     """`found`, `lost` where no counterfactual was, or `unseen` where there was nothing to find."""
-    if c.asked is not None and not c.asked[i]:
+    if c.predicts_source is not None and not c.predicts_source[i]:
         return "unseen"
-    return "found" if e.found is None or e.found[i] else "lost"
+    return "found" if e.success is None or e.success[i] else "lost"
 
 
 def _case(c: Combination, i: int) -> CaseView:
@@ -205,11 +204,11 @@ def known(c: Combination, i: int, scale: float, edge: int) -> list[Tile]:
 
 def truth_of(c: Combination, i: int) -> str:
     """What is known to be true of case `i`, in words, or nothing."""
-    words = (
+    parts = (
         "true change" if c.true_change is not None else "",
         "outline of the finding" if c.mask is not None and c.mask[i].any() else "",
     )
-    return " and ".join(word for word in words if word)
+    return " and ".join(part for part in parts if part)
 
 
 def amount(c: Combination, value: float) -> str:

@@ -37,7 +37,7 @@ def latex(table: Table, label: str) -> str:
 
 def latex_groups(table: Table, label: str) -> dict[str, str]:
     """The name of each group of a table, and its `table` environments."""
-    found = {}
+    groups = {}
     for block in blocks(table):
         name = f"{label}-{block.group.name or 'other'}" if block.titled else label
         title = f"{table.title}: {block.group.title}" if block.titled else table.title
@@ -54,8 +54,8 @@ def latex_groups(table: Table, label: str) -> dict[str, str]:
                 )
             )
         notes = [f"% {tex(line)}" for line in (*block.left_out, *reasons(block.table))]
-        found[name] = "\n".join([*parts, *notes])
-    return found
+        groups[name] = "\n".join([*parts, *notes])
+    return groups
 
 
 def _float(table: Table, title: str, label: str) -> str:

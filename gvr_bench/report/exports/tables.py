@@ -30,7 +30,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def export(runs: list[Path], format: Format) -> str:  # noqa: A002 - the word of the command line
+def export(runs: list[Path], format: Format) -> str:  # noqa: A002 - the option's name
     """Return the tables of the runs; the same runs give the same bytes.
 
     `csv` has one line per cell and `json` all that a cell holds, both with unrounded numbers;
@@ -45,14 +45,14 @@ def named(tables: Sequence[Table]) -> dict[str, Table]:
 
     Where there are several of a kind, their names include the model and the data set.
     """
-    found: dict[str, Table] = {}
+    by_name: dict[str, Table] = {}
     kinds = [table.kind for table in tables]
     for table in tables:
         several = kinds.count(table.kind) > 1
         name = slug(f"{table.kind} {table.model} {table.dataset}")[:80] if several else table.kind
-        number = 1 + sum(other == name or other.startswith(f"{name}--") for other in found)
-        found[f"{name}--{number}" if number > 1 else name] = table
-    return found
+        number = 1 + sum(other == name or other.startswith(f"{name}--") for other in by_name)
+        by_name[f"{name}--{number}" if number > 1 else name] = table
+    return by_name
 
 
 def written(tables: dict[str, Table], format: Format) -> str:  # noqa: A002
@@ -60,8 +60,8 @@ def written(tables: dict[str, Table], format: Format) -> str:  # noqa: A002
     if format == "csv":
         return _csv(tables.values())
     if format == "json":
-        found = [dataclasses.asdict(table) for table in tables.values()]
-        return json.dumps({"tables": found}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        fields = [dataclasses.asdict(table) for table in tables.values()]
+        return json.dumps({"tables": fields}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     if format == "md":
         return "\n".join(map(markdown, tables.values()))
     return "\n".join(latex(table, name) for name, table in tables.items())

@@ -9,30 +9,9 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
-from gvr_bench.report.cases.reading import Combination, read_cases
 from gvr_bench.report.data import ReportData
-from gvr_bench.report.folder import Run
 from gvr_bench.report.page import Section
-
-
-@dataclass(frozen=True)
-class PageData:
-    """What sections show: one run with its cases, or several runs without."""
-
-    report: ReportData
-
-    @property
-    def run(self) -> Run:
-        """The run of a page of one run."""
-        (run,) = self.report.runs
-        return run
-
-    @cached_property
-    def combinations(self) -> list[Combination]:
-        """The cases of all models of the run. Raises `DataError`."""
-        return read_cases(self.run.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +19,7 @@ class ReportSection(Section):
     """A section with what fills its template, sorted by `order` among all of its page."""
 
     order: int
-    content: Callable[[PageData], Mapping[str, object]]
+    content: Callable[[ReportData], Mapping[str, object]]
     one_run: bool = True
     several_runs: bool = False
 

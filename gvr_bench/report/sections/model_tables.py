@@ -9,7 +9,7 @@ SECTION = ReportSection(
     "models",
     "Models",
     order=51,
-    content=lambda data: {"models": data.report.models},
+    content=lambda data: {"models": data.models},
     one_run=False,
     several_runs=True,
 )

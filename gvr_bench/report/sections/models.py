@@ -11,7 +11,7 @@ SECTION = ReportSection(
     "Models",
     order=50,
     content=lambda data: {
-        "models": data.report.models,
+        "models": data.models,
         "model_views": model_views(data.combinations, data.run.records),
         "training": training_pictures(data.combinations),
     },

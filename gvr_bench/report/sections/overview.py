@@ -12,9 +12,9 @@ SECTION = ReportSection(
     "Overview",
     order=10,
     content=lambda data: {
-        "headlines": headlines(data.report.models, data.report.boards),
-        "conclusions": data.report.conclusions,
-        "warnings": data.report.warnings,
-        "first": first_case(data.combinations, data.report.boards),
+        "headlines": headlines(data.models, data.boards),
+        "conclusions": data.conclusions,
+        "warnings": data.warnings,
+        "first": first_case(data.combinations, data.boards),
     },
 )

@@ -9,6 +9,6 @@ SECTION = ReportSection(
     "published",
     "Published",
     order=70,
-    content=lambda data: {"published": data.report.published},
+    content=lambda data: {"published": data.published},
     several_runs=True,
 )

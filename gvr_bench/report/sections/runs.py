@@ -9,7 +9,7 @@ SECTION = ReportSection(
     "overview",
     "Overview",
     order=11,
-    content=lambda data: {"runs": data.report.runs, "conclusions": data.report.conclusions},
+    content=lambda data: {"runs": data.runs, "conclusions": data.conclusions},
     one_run=False,
     several_runs=True,
 )

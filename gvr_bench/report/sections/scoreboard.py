@@ -9,6 +9,6 @@ SECTION = ReportSection(
     "scoreboard",
     "Scoreboard",
     order=20,
-    content=lambda data: {"boards": data.report.boards},
+    content=lambda data: {"boards": data.boards},
     several_runs=True,
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gvr_bench.metrics import DECLARED
+from gvr_bench.report.data import ReportData
 from gvr_bench.report.metric_info import in_order
-from gvr_bench.report.sections import PageData, ReportSection
+from gvr_bench.report.sections import ReportSection
 
 
-def _content(data: PageData) -> Mapping[str, object]:
+def _content(data: ReportData) -> Mapping[str, object]:
     """The declared metrics of all columns, by group."""
-    tables = (*data.report.models, *data.report.boards)
+    tables = (*data.models, *data.boards)
     names = dict.fromkeys(column.metric for table in tables for column in table.columns)
     metrics = [DECLARED[name] for name in names if name in DECLARED]
     groups = in_order({metric.group for metric in metrics})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gvr_bench.report.data import ReportData
 from gvr_bench.report.page_figures import agreement_pictures, tradeoff_pictures
-from gvr_bench.report.sections import PageData, ReportSection
+from gvr_bench.report.sections import ReportSection
 
 
-def _content(data: PageData) -> Mapping[str, object]:
-    alone = len(data.report.runs) == 1
+def _content(data: ReportData) -> Mapping[str, object]:
+    alone = len(data.runs) == 1
     return {
-        "tradeoffs": tradeoff_pictures(data.report.boards),
-        "agreements": agreement_pictures(data.combinations, data.run.records) if alone else [],
+        "tradeoffs": tradeoff_pictures(data.boards),
+        "agreements": agreement_pictures(data.combinations) if alone else [],
     }
 
 
