@@ -88,7 +88,7 @@ def test_without_cases_tables_remain(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     (folder / "cases.h5").unlink()
     assert "0.884" in export([folder], "md")
-    assert "This run kept no cases" in write_html(folder).read_text(encoding="utf-8")
+    assert "This run has no cases" in write_html(folder).read_text(encoding="utf-8")
 
 
 def test_a_report_loads_no_torch() -> None:
