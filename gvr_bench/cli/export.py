@@ -1,4 +1,4 @@
-"""The command `gvr-bench export`. Its body is short, and slow imports are inside it."""
+"""The command `gvr-bench export`. Slow imports are inside the function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where to write. Default: export in the run's folder, or beside several.",
+            help="Output folder. Default: export in the run's folder; for several runs, beside the "
+            "first.",
         ),
     ] = None,
     only: Annotated[
@@ -25,11 +26,11 @@ def export(
     ] = None,
     case: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Rationales of this case alone. Repeatable."),
+        typer.Option(metavar="ID", help="Only rationales of this case. Repeatable."),
     ] = None,
     explainer: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Rationales of this explainer alone. Repeatable."),
+        typer.Option(metavar="NAME", help="Only rationales of this explainer. Repeatable."),
     ] = None,
 ) -> None:
     """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PDF, PNG) and rationales (PNG, NPZ)."""

@@ -59,19 +59,19 @@ def root(
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
     format: Annotated[  # noqa: A002 - the word on the command line
-        Format, typer.Option("--format", help="html writes the page; others print tables.")
+        Format, typer.Option("--format", help="html writes a page; the other formats print tables.")
     ] = "html",
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The page of several runs.  \\[default: comparison.html beside the first]",
+            help="Page for several runs.  \\[default: comparison.html beside the first run]",
         ),
     ] = None,
     all_metrics: AllMetrics = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Show finished runs again; several share one table where their scores can be compared."""
+    """Rebuild the report of one or more finished runs; comparable runs share a table."""
     with errors_in_one_line():
         from gvr_bench.results.explained_images import is_explained
         from gvr_bench.results.run_folder import check_run

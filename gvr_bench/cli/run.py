@@ -32,12 +32,12 @@ experiments_app = typer.Typer(help="The papers' experiments, by name.", no_args_
 Names = list[str] | None
 
 
-def component_option(kind: Kind, default: str) -> Any:
+def component_option(kind: Kind, default: str, purpose: str = "") -> Any:
     """Declare the repeatable option of one kind of component."""
     return typer.Option(
         autocompletion=names_of(kind),
         metavar="NAME[:SETTING=VALUE,...]",
-        help=f"Repeat to compare several. Default: {default}.",
+        help=f"{purpose}Repeat to compare several. Default: {default}.",
         show_default=False,
     )
 
@@ -46,24 +46,25 @@ def run(
     spec_file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[SPEC.toml]", help="A spec; flags override it.", show_default=False
+            metavar="[SPEC.toml]", help="Spec file; options override it.", show_default=False
         ),
     ] = None,
     dataset: Annotated[Names, component_option("dataset", "phantom")] = None,
     pretrain_dataset: Annotated[
-        Names, component_option("dataset", "the data set itself; generator and encoder see it")
+        Names,
+        component_option("dataset", "same as --dataset", "Trains generator and encoder. "),
     ] = None,
     generator: Annotated[Names, component_option("generator", "wgan-gp")] = None,
     encoder: Annotated[Names, component_option("encoder", "conv")] = None,
-    head: Annotated[Names, component_option("head", "the data set's natural head")] = None,
+    head: Annotated[Names, component_option("head", "the data set's default head")] = None,
     explainer: Annotated[Names, component_option("explainer", "all")] = None,
     metrics: Annotated[
         Names,
         typer.Option(
             metavar="GROUP",
             autocompletion=metric_groups,
-            help="Groups of metrics: default, all, or one of the scoreboard's. Repeatable.  "
-            "\\[default: default, which is all but repeatability and simulatability]",
+            help="Groups of metrics: default, all, or the name of a group. Repeatable.  "
+            "\\[default: default, i.e. all except repeatability and simulatability]",
             show_default=False,
         ),
     ] = None,
@@ -75,18 +76,22 @@ def run(
     ] = None,
     max_cases: Annotated[
         int | None,
-        typer.Option(help="Test images explained, at most.  \\[default: 100]", show_default=False),
+        typer.Option(
+            help="Maximum number of test images explained.  \\[default: 100]", show_default=False
+        ),
     ] = None,
     device: Device = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images explained at once.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
     checkpoint_every: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How often trainings are saved.")
+        float, typer.Option(min=0, metavar="SECONDS", help="Interval between checkpoints.")
     ] = 30.0,
     recompute: Annotated[
         list[str] | None,
-        typer.Option(metavar="KIND|NAME|all", help="Compute again, though stored. Repeatable."),
+        typer.Option(metavar="KIND|NAME|all", help="Recompute cached stages. Repeatable."),
     ] = None,
-    cached_only: Annotated[bool, typer.Option(help="Compute nothing; use what is stored.")] = False,
+    cached_only: Annotated[
+        bool, typer.Option(help="Compute nothing; use cached results only.")
+    ] = False,
     executor: Executor = "local",
     ray_address: Address = None,
     out: Out = None,
@@ -143,7 +148,9 @@ def experiments_list() -> None:
 def experiments_run(
     name: Annotated[
         str,
-        typer.Argument(help="One of: gvr-bench experiments list.", autocompletion=experiment_names),
+        typer.Argument(
+            help="A name from gvr-bench experiments list.", autocompletion=experiment_names
+        ),
     ],
     data_root: DataRoot = None,
     profile: ProfileOption = None,
@@ -156,7 +163,7 @@ def experiments_run(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment of the papers and set its numbers beside the published ones."""
+    """Run an experiment of the papers and compare its scores with the published ones."""
     with errors_in_one_line():
         from gvr_bench.config.experiments import experiment
         from gvr_bench.config.spec import check_table, spec_of_table
