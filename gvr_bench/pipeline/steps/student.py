@@ -49,7 +49,7 @@ def compute_student_training_set(stage_ctx: StageContext) -> None:
     Without a component there are no maps, for students that get none.
     """
     side = decisions(stage_ctx, "train")
-    position = balanced(side, SIZES[-1], generator(stage_ctx, "student_training_set"))
+    position = balanced(side, SIZES[-1], generator(stage_ctx, "lessons"))  # the name of the stream
     require_enough(len(position), "training")
     arrays: dict[str, NDArray[Any]] = {"position": position, "label": side[position]}
     if stage_ctx.stage.component is not None:
