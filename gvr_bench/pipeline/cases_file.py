@@ -172,11 +172,11 @@ class Gallery:
         )
         if "reconstruction" not in group:
             self.copy(group, stage, "explanations.h5", ONCE, MAX_SHOWN)
-        judged = self.combination.scores.get(label, {}).get("oracle")
-        if judged is not None and self.outcomes[judged.key].succeeded:
-            self.copy(part, judged, "columns.h5", ORACLE_AFTER, MAX_SHOWN)
+        by_oracle = self.combination.scores.get(label, {}).get("oracle")
+        if by_oracle is not None and self.outcomes[by_oracle.key].succeeded:
+            self.copy(part, by_oracle, "columns.h5", ORACLE_AFTER, MAX_SHOWN)
             if "oracle" not in group:
-                self.copy(group, judged, "columns.h5", ORACLE, MAX_SHOWN)
+                self.copy(group, by_oracle, "columns.h5", ORACLE, MAX_SHOWN)
 
     def write_latents(self, group: Any) -> None:
         """Write labels of test images, and where these lie in the plane of most variance."""

@@ -1,4 +1,4 @@
-"""Autoencoders that know one side only tell which side an image looks like."""
+"""Autoencoders of one class each show which class an image looks like."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OPTIMIZER_STEPS", 3)
 
 
-def judge(bank: Bank, dataset: gvr.Dataset) -> StageContext:
-    """A stage that needs judges, which are trained."""
+def train_class_autoencoders(bank: Bank, dataset: gvr.Dataset) -> StageContext:
+    """A stage with trained class autoencoders."""
     data = bank.data(dataset)
     cases = bank.cases(data)
     stage = bank.stage("class_autoencoders", data, cases)
@@ -47,12 +47,16 @@ def weights_of(stage_ctx: StageContext) -> dict[str, torch.Tensor]:
 
 
 def test_too_few_images_give_no_autoencoder(tmp_path: Path, short: None) -> None:
-    stage_ctx = judge(Bank(tmp_path), Squares(THREE, {"train": 58}))  # 20 + 19 + 19
+    stage_ctx = train_class_autoencoders(
+        Bank(tmp_path), Squares(THREE, {"train": 58})
+    )  # 20 + 19 + 19
     assert names_of(stage_ctx) == []
     calls = np.ones(4, np.int64), np.full(4, 2)
     errors = reconstruction_errors(stage_ctx, torch.zeros(4, 1, 16, 16), *calls)
     assert [error.isnan().all().item() for error in errors] == [True, True]
-    single = judge(Bank(tmp_path / "more"), Squares(THREE, {"train": 59}))  # 20 + 20 + 19
+    single = train_class_autoencoders(
+        Bank(tmp_path / "more"), Squares(THREE, {"train": 59})
+    )  # 20 + 20 + 19
     target, source = reconstruction_errors(single, torch.zeros(4, 1, 16, 16), *calls)
     assert names_of(single) == ["with 1"]
     assert target.isnan().all()
@@ -64,7 +68,9 @@ def test_unlabelled_images_are_on_no_side(tmp_path: Path, short: None) -> None:
         if name == "train":
             targets[: len(targets) // 2] = np.nan
 
-    stage_ctx = judge(Bank(tmp_path), Squares(BINARY, {"train": 76}, change=unlabel))
+    stage_ctx = train_class_autoencoders(
+        Bank(tmp_path), Squares(BINARY, {"train": 76}, change=unlabel)
+    )
     assert names_of(stage_ctx) == []  # 38 labelled, 19 on each side
 
 
@@ -75,7 +81,7 @@ def test_cases_determine_the_sides() -> None:
 
 
 def test_each_output_has_two_autoencoders(tmp_path: Path, short: None) -> None:
-    stage_ctx = judge(Bank(tmp_path), Squares(TWO))
+    stage_ctx = train_class_autoencoders(Bank(tmp_path), Squares(TWO))
     assert sorted(names_of(stage_ctx)) == ["with 0", "with 1", "without 0", "without 1"]
     x = stage_ctx.images("test")[torch.arange(12)]
     source = np.arange(12) % 2
@@ -88,7 +94,7 @@ def test_each_output_has_two_autoencoders(tmp_path: Path, short: None) -> None:
 
 
 def test_autoencoder_restores_its_side_better(tmp_path: Path) -> None:
-    stage_ctx = judge(Bank(tmp_path), Squares(THREE, {"train": 150}))
+    stage_ctx = train_class_autoencoders(Bank(tmp_path), Squares(THREE, {"train": 150}))
     images = stage_ctx.images("test")
     shown = images.targets[:, 0].long()
     for k, nearer in ((1, "source"), (2, "target")):
@@ -100,14 +106,14 @@ def test_autoencoder_restores_its_side_better(tmp_path: Path) -> None:
 
 
 def test_error_sums_pixels_and_channels() -> None:
-    judge = torch.nn.Identity()
-    judge.forward = lambda x: x + 0.5  # type: ignore[method-assign]
-    assert module.squared_error(judge, torch.zeros(2, 3, 4, 4)).tolist() == [12.0, 12.0]
+    net = torch.nn.Identity()
+    net.forward = lambda x: x + 0.5  # type: ignore[method-assign]
+    assert module.squared_error(net, torch.zeros(2, 3, 4, 4)).tolist() == [12.0, 12.0]
 
 
 def test_same_seed_gives_same_autoencoders(tmp_path: Path, short: None) -> None:
     complete, other = (
-        judge(Bank(tmp_path / name, seed), Squares(BINARY))
+        train_class_autoencoders(Bank(tmp_path / name, seed), Squares(BINARY))
         for name, seed in (("whole", 1), ("other", 2))
     )
     bank = Bank(tmp_path / "parts", 1)

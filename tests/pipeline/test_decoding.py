@@ -145,14 +145,14 @@ def decoded(root: Path, error: float, monkeypatch: pytest.MonkeyPatch) -> dict[s
     monkeypatch.setattr(oracle, "EPOCHS", (1, 3))
     bank = Bank(root)
     data = bank.data(Squares(THREE))
-    judge = bank.stage("oracle", data)
+    oracle_stage = bank.stage("oracle", data)
     generator = bank.stage("generator", data, component=Plain(error))
     encoder = bank.stage("encoder", generator, data, component=Flat(gvr.Settings()))
-    bank.compute(judge, oracle.compute_oracle)
+    bank.compute(oracle_stage, oracle.compute_oracle)
     bank.compute(generator, compute_generator)
     bank.compute(encoder, compute_encoder)
     built = bank.compute(
-        bank.stage("decoding", encoder, data, judge), compute_decoding, batch_size=10
+        bank.stage("decoding", encoder, data, oracle_stage), compute_decoding, batch_size=10
     )
     return {row["metric"]: row for row in read_json(built.out("scores.json"))}
 

@@ -43,12 +43,12 @@ def test_the_oracle_stops_at_the_step(bank: Bank, monkeypatch, bad: float) -> No
     assert not stage_ctx.out("weights.safetensors").exists()
 
 
-def test_the_judges_stop_at_the_step(bank: Bank, monkeypatch) -> None:
+def test_class_autoencoders_stop_at_step(bank: Bank, monkeypatch) -> None:
     original, calls = class_autoencoders.squared_error, []
 
-    def error(judge: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    def error(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
         calls.append(0)
-        return original(judge, x) * (torch.nan if len(calls) == 5 else 1)
+        return original(net, x) * (torch.nan if len(calls) == 5 else 1)
 
     monkeypatch.setattr(class_autoencoders, "squared_error", error)
     data = bank.data(Squares(BINARY))

@@ -1,4 +1,4 @@
-"""The independent judge: it learns from labelled pixels, and is repeatable."""
+"""The independent model learns from labelled pixels, repeatably."""
 
 from __future__ import annotations
 
