@@ -30,12 +30,17 @@ KEYWORDS = {"shell", "allow_pickle"}  # true ones
 # Where a module is looked up by name: the names are those that installed plugins give.
 # The one that loads a user's network calls what the user names, as a program would.
 NETWORKS = "plugins/gvr_torch_models/loading.py"
+OWN_MODULES = (  # look up the modules of their own package
+    "gvr_bench/pipeline/steps/__init__.py",
+    "gvr_bench/report/sections/__init__.py",
+)
 CLUSTER = "gvr_bench/pipeline/executors/ray_cluster.py"  # starts Ray
 IMPORTS = {
     "tar.extract": {"gvr_bench/data/fetch.py"},  # with the filter "data"
     "importlib.import_module": {
         "gvr_bench/registry/captum_adapter.py",
         "gvr_bench/registry/validation.py",
+        *OWN_MODULES,
         CLUSTER,
         NETWORKS,
     },
@@ -49,6 +54,7 @@ ALLOWED = {
     "subprocess": {CLUSTER},
     "tarfile": {"gvr_bench/data/fetch.py"},
     "zipfile": {"datasets/gvr_datasets/npz.py", NETWORKS},
+    "xml.etree.ElementTree": {"gvr_bench/report/figures.py"},  # of SVG that it has just drawn
 }
 
 

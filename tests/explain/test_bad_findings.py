@@ -91,7 +91,7 @@ def test_blind_model_has_scores_and_page(unseen: Path) -> None:
     assert own["accuracy", "all"]["value"] == pytest.approx(0.1, abs=0.02)
     page = (unseen / "index.html").read_text(encoding="utf-8")
     assert "the model sees none of the cases" in page
-    assert page.count("the model does not see this finding") >= 4
+    assert page.count("the model does not predict this output") >= 4
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_single_class_output_leaves_rest_scored(lopsided: Path) -> None:
     assert {"Cardiomegaly", "Mass"} <= set(cost)
     page = (lopsided / "index.html").read_text(encoding="utf-8")
     assert "the test split has one class only" in page
-    assert "Not drawn, since the test images show one class only" in page
+    assert "Not drawn, because all test images have the same label" in page
 
 
 def test_never_predicted_output_gives_reason(lopsided: Path) -> None:
