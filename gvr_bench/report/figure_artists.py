@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gvr_bench.report.explainer_comparison import Agreement, Point, Scatter
+from gvr_bench.report.figure_colours import ACCENT, COLOURS, INK, MUTED, PAPER, SECOND
 from gvr_bench.report.figure_data import Cluster, Latents, Losses, Moves, signed
 from gvr_bench.report.file_names import printable
 from gvr_bench.report.formatting import short as shortened
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
 WIDTH, SQUARE, FLAT = 3.8, 3.7, 2.1  # inches
 CELL = 0.34  # inches of the table of agreement
 
-COLOURS = {
-    "paper": "#fcfbf8", "ink": "#1f1e1b", "muted": "#67635b", "rule": "#e2dfd6",
-    "purple": "#6d3fc4", "held-out": "#b35c00",
-    "class-0": "#6141b9", "class-1": "#296f16", "class-2": "#c0727e", "class-3": "#05454e",
-    "class-4": "#4097bd", "class-5": "#67260c", "class-6": "#768b09", "class-7": "#7a7af5",
-    "class-8": "#7d5c7a", "class-9": "#332d83",
-}  # fmt: skip
-"""Colours by their CSS variables, as in the light theme of the page."""
-
-PAPER, INK, MUTED, RULE, ACCENT, SECOND = list(COLOURS.values())[:6]
 MARKERS = "ox^+s_D|v*"  # one per class, so that classes differ without colour
 LEGEND_CURVES = 5  # more ROC curves than these have no legend
 
@@ -183,14 +174,19 @@ def draw_scatter(figure: Figure, data: Scatter) -> None:
     _label_points(axes, data.points)
 
 
+MAX_LABEL_DISTANCE = 16  # points from which a name needs a line to its point
+
+
 def _label_points(axes: Axes, points: Sequence[Point]) -> None:
-    """A name beside each point, where it covers least of points, other names and the edge."""
+    """A name beside each point, or with a line to it, where it covers least of all else."""
     from matplotlib.transforms import Bbox
 
     frame, taken = axes.get_window_extent(), []
-    for point in points:
-        x, y = axes.transData.transform((point.x, point.y))
-        taken.append(Bbox.from_bounds(x - 4, y - 4, 8, 8))
+    for p in points:
+        xs, ys = p.x_interval or (p.x, p.x), p.y_interval or (p.y, p.y)
+        for pad, ends in ((4, [(p.x, p.y)] * 2), (1, [(x, p.y) for x in xs]),
+                          (1, [(p.x, y) for y in ys])):  # fmt: skip
+            taken.append(Bbox(axes.transData.transform(ends)).padded(pad))
 
     def covered(box: Bbox) -> float:
         shared = [Bbox.intersection(box, other) for other in taken]
@@ -214,6 +210,11 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
                 break
         dx, dy, ha = best[1]
         label.set(position=(dx, dy), ha=ha)
+        if math.hypot(dx, dy) > MAX_LABEL_DISTANCE:
+            near = (dx, dy if dy > 0 else dy + 7)  # the edge of the name that faces its point
+            line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4}
+            axes.annotate("", (point.x, point.y), near, textcoords="offset points",
+                          arrowprops=line).set_in_layout(False)  # fmt: skip
         taken.append(label.get_window_extent())
 
 

@@ -18,15 +18,8 @@ from markupsafe import Markup
 
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.explainer_comparison import Agreement, agreement, tradeoffs
-from gvr_bench.report.figure_artists import (
-    ARTISTS,
-    COLOURS,
-    INK,
-    MUTED,
-    RULE,
-    SQUARE,
-    WIDTH,
-)
+from gvr_bench.report.figure_artists import ARTISTS, SQUARE, WIDTH
+from gvr_bench.report.figure_colours import COLOURS, INK, MUTED, RULE
 from gvr_bench.report.figure_data import Chart, Latents, latent_space, training
 from gvr_bench.report.file_names import printable
 from gvr_bench.report.prediction_quality import calibration, regressions, roc
