@@ -270,7 +270,7 @@ def test_explained_page_is_accessible(
     shown.on("console", lambda message: wrong.append(message.text))
     shown.on("pageerror", lambda error: wrong.append(str(error)))
     shown.goto((folder / "index.html").as_uri())
-    shown.locator(".case canvas").first.wait_for()
+    shown.locator(".case img").first.wait_for()
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
     report = axe.run(shown).response["violations"]
     context.close()
