@@ -46,7 +46,7 @@ def role_of(explainer: object) -> Role:
     """The role of an explainer of the made-up run."""
     if explainer in CONTROLS:
         return "control"
-    return "counterfactual" if explainer == "gvr" else "attribution"
+    return "counterfactual" if explainer in MAKE_COUNTERFACTUALS else "attribution"
 
 
 def model_records(seed: int = 0) -> list[Record]:
