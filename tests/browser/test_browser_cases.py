@@ -115,7 +115,7 @@ def test_reduced_motion_has_no_play_button(browser: Browser, gallery: Path) -> N
 def test_outcomes_filter_cases(page: Page) -> None:
     page.get_by_role("button", name=f"not found {len(LOST)}").click()
     assert shown(page) == LOST
-    assert page.locator(".count").inner_text() == f"{len(LOST)} of 40 cases"
+    assert page.locator(".toolbar .count").inner_text() == f"{len(LOST)} of 40 cases"
     page.get_by_role("button", name=f"not seen by the model {len(UNSEEN)}").click()
     assert shown(page) == UNSEEN
     page.get_by_role("combobox", name="by", exact=True).select_option(label="latent-shift")
@@ -175,7 +175,7 @@ def test_search_finds_cases_by_name(page: Page) -> None:
     page.get_by_role("searchbox", name="Search cases").fill("003")
     assert shown(page) == [3, *range(30, 40)]
     page.get_by_role("searchbox", name="Search cases").fill("nobody")
-    assert page.locator(".count").inner_text() == "0 of 40 cases"
+    assert page.locator(".toolbar .count").inner_text() == "0 of 40 cases"
 
 
 def test_hostile_outputs_filter_cases(browser: Browser, tmp_path: Path) -> None:
