@@ -33,7 +33,9 @@ def export(
         typer.Option(metavar="NAME", help="Only rationales of this explainer. Repeatable."),
     ] = None,
 ) -> None:
-    """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PDF, PNG) and rationales (PNG, NPZ)."""
+    """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PDF, PNG) and rationales (PNG,
+    NPZ).
+    """
     with errors_in_one_line():
         from gvr_bench.results.run_folder import check_run
 

@@ -47,7 +47,8 @@ def read_dicom(path: Path, max_pixels: int) -> Image:
 
     Grey values go through the modality's rescaling and the first window, or the table that
     replaces it; without either the range of the stored bits is shown. In `MONOCHROME1` the largest
-    value is black. Raises `MissingDecoderError`, and `ValueError` or what pydicom raises for a broken file.
+    value is black. Raises `MissingDecoderError`, and `ValueError` or what pydicom raises for a
+    broken file.
     """
     from PIL import Image
 

@@ -59,7 +59,8 @@ class Explained:
     """Everything that is written.
 
     `predictions` and `notes` have a row per image. `image_of`, `batch`, `predicted` and `oracle`
-    have a row per case, which is an output of an image; `image_of` (n,) is the position of its image.
+    have a row per case, which is an output of an image; `image_of` (n,) is the position of its
+    image.
     """
 
     trained: Trained

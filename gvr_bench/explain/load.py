@@ -105,7 +105,8 @@ def open_run(
     combination = selector.select(plan_graph(graph).combinations, run)
     artifacts = ArtifactCache(cache or default_cache_dir())
     rerun = shlex.join(
-        ["gvr-bench", "run", f"{run}/spec.toml", "--cache-dir", f"{artifacts.root}", "--out", f"{run}"]
+        ["gvr-bench", "run", f"{run}/spec.toml"]
+        + ["--cache-dir", f"{artifacts.root}", "--out", f"{run}"]
     )  # fmt: skip
     keys = {stage.key for stage in recorded.environment.stages}
     for kind in REQUIRED:
@@ -132,7 +133,8 @@ def check_cached(stage: Stage, cache: ArtifactCache, rerun: str) -> None:
     if fault:
         raise CacheError(f"{stage} is {fault}; compute it again with: {rerun}")
     raise CacheError(
-        f"{stage} is not in the cache {cache.root}; name the cache of the run with --cache-dir DIR, "
+        f"{stage} is not in the cache {cache.root}; name the cache of the run with "
+        f"--cache-dir DIR, "
         f"or compute it with: {rerun}"
     )
 

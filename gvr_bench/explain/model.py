@@ -211,7 +211,8 @@ class Trained:
         """Explain the model's prediction of an image, or of each of a list.
 
         A picture is the path of a PNG or JPEG file, a Pillow image, or an array: uint8 from 0 to
-        255, or floats from -1 (black) to 1 (white), as (H, W), (H, W, 3) or (C, H, W). It is resized
+        255, or floats from -1 (black) to 1 (white), as (H, W), (H, W, 3) or (C, H, W). It is
+        resized
         to the run's images as the data set resizes its own.
 
         `explainer` is a name, with settings after a colon as on the command line; by default the

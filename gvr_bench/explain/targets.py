@@ -94,7 +94,9 @@ def reconstruction_error(decoded: Tensor, images: Tensor) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class TargetBatch:
-    """Images `pixels` (n, C, H, W) uint8 with the outputs to explain, `source` and `target` (n,)."""
+    """Images `pixels` (n, C, H, W) uint8 with the outputs to explain, `source` and `target`
+    (n,).
+    """
 
     pixels: NDArray[np.uint8]
     source: NDArray[np.int64]

@@ -23,7 +23,8 @@ GROUP.declare(
     better="down",
     highest=RANGE,
     formula="mean of |x - r| over pixels, r = G(E(x)), images in [-1, 1]",
-    fooled_by="Small findings: a decoder that leaves them out loses little. Blur is hardly punished.",
+    fooled_by="Small findings: a decoder that leaves them out loses little. Blur is hardly "
+    "punished.",
     source="generative visual rationales (2018), section 2",
 )
 GROUP.declare(
@@ -31,7 +32,8 @@ GROUP.declare(
     "reconstruction SSIM",
     "structural similarity of an image and its reconstruction",
     lowest=-1,
-    formula=f"mean SSIM of x and r = G(E(x)) over windows of {WINDOW} x {WINDOW} pixels, averaged over "
+    formula=f"mean SSIM of x and r = G(E(x)) over windows of {WINDOW} x {WINDOW} pixels, "
+    f"averaged over "
     "channels",
     fooled_by="Empty background, which is always alike: compare on one data set only.",
     source="Wang et al. 2004; scikit-image, structural_similarity",
@@ -44,7 +46,8 @@ GROUP.declare(
     better="down",
     highest=RANGE,
     formula="mean of |x - (G o E)^10(x)| over pixels, images in [-1, 1]",
-    fooled_by="A decoder that turns all images into one average: read it beside the reconstruction.",
+    fooled_by="A decoder that turns all images into one average: read it beside the "
+    "reconstruction.",
     source="Monteiro et al. 2023",
 )
 GROUP.declare(
@@ -55,7 +58,8 @@ GROUP.declare(
     highest=INFINITE,
     formula="|m - m'|^2 + tr(S + S' - 2 (S S')^1/2) of the oracle's penultimate features, "
     "as many samples as images, at most 1,000",
-    fooled_by="The oracle's features and the number of images, which both set its scale: compare on one "
+    fooled_by="The oracle's features and the number of images, which both set its scale: "
+    "compare on one "
     "data set only. What the oracle ignores does not count.",
     source="Heusel et al. 2017, with the oracle in place of Inception",
     needs="fewer than two test images",

@@ -107,7 +107,8 @@ def insertion_auc(data: FaithfulnessInput) -> Tensor:
     "bilinearly",
     fooled_by="Slopes: the changes are small, and a gradient predicts small changes best. "
     f"Detail finer than 1/{GRID} of the image is not seen.",
-    source="Yeh et al. 2019 as captum computes it with normalize=True, divided by the mean squared change",
+    source="Yeh et al. 2019 as captum computes it with normalize=True, divided by the mean "
+    "squared change",
 )
 def infidelity(data: FaithfulnessInput) -> Tensor:
     """Share of the variance in the model's response to noise that the map fails to predict.

@@ -94,12 +94,15 @@ def pointing_hit(data: GroundTruthInput) -> Tensor | None:
 @GROUP.metric(
     "IoU, matched area",
     formula="IoU of m with the |m| pixels where |a| is largest; the mean over ways to break ties",
-    fooled_by="It uses the true size of the finding. Without ties it orders maps as rank accuracy does.",
+    fooled_by="It uses the true size of the finding. Without ties it orders maps as rank "
+    "accuracy does.",
     source="Cohen et al. 2021 (gifsplanation)",
     needs=NO_MASKS,
 )
 def iou_area_matched(data: GroundTruthInput) -> Tensor | None:
-    """Overlap of the finding with the pixels of largest |attribution|, as many as the finding has."""
+    """Overlap of the finding with the pixels of largest |attribution|, as many as the finding
+    has.
+    """
     import torch
 
     if data.mask is None:
@@ -183,7 +186,9 @@ def rank_accuracy(data: GroundTruthInput) -> Tensor | None:
     needs=NO_MASKS,
 )
 def emd_score(data: GroundTruthInput) -> Tensor | None:
-    """How close |attribution| is to the finding: 1 where it lies in it, less the further it must move."""
+    """How close |attribution| is to the finding: 1 where it lies in it, less the further it
+    must move.
+    """
     import torch
 
     if data.mask is None:
@@ -242,7 +247,8 @@ def true_change_correlation(data: GroundTruthInput) -> Tensor | None:
     "sign accuracy",
     formula="share of the truly changed pixels where a has the sign of x - x*; a = 0 and constant "
     f"maps count half; changed is |x - x*| > {CHANGED}, or half its maximum where that is less",
-    fooled_by="Maps without a sign, where the finding adds density only; attribution beside the finding.",
+    fooled_by="Maps without a sign, where the finding adds density only; attribution beside "
+    "the finding.",
     source="this project",
     needs=NO_TRUTH,
 )

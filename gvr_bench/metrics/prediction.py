@@ -30,7 +30,8 @@ GROUP.declare(
     "auroc",
     "AUROC",
     "area under the receiver operating curve; 0.5 is chance",
-    formula="share of (positive, negative) pairs that the prediction puts in order, ties counting half",
+    formula="share of (positive, negative) pairs that the prediction puts in order, ties "
+    "counting half",
     fooled_by="Rare findings: a high area goes with many false alarms per true one.",
     source="scikit-learn, roc_auc_score",
     needs=ONE_CLASS,
@@ -72,7 +73,8 @@ GROUP.declare(
     "decoded_agreement",
     "agreement through the decoder",
     "share of decisions that do not change when the image is encoded and decoded",
-    formula="share of (image, output) pairs of the test split for which h(x) and h(G(E(x))) lie on one "
+    formula="share of (image, output) pairs of the test split for which h(x) and h(G(E(x))) "
+    "lie on one "
     "side of the threshold; for classes, of images with one largest output",
     fooled_by="Rare findings: a classifier that predicts none agrees with itself.",
     source="this project",

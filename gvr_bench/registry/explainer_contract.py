@@ -1,4 +1,6 @@
-"""What an explainer must return and must not change: checked in a run and by `gvr_bench.testing`."""
+"""What an explainer must return and must not change: checked in a run and by
+`gvr_bench.testing`.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ def load_target(target: str, base: type[Component]) -> Any:
 
 
 def check_class(cls: Any, base: type[Component], what: str) -> type[Component]:
-    """Return the class if it is a usable component. Raises `PluginError` that begins with `what`."""
+    """Return the class if it is a usable component. Raises `PluginError` that begins with
+    `what`.
+    """
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise PluginError(f"{what} is not a gvr_bench.api.{base.__name__}")
     missing = sorted(getattr(cls, "__abstractmethods__", ()))

@@ -51,7 +51,9 @@ class ReportData:
 
 
 def load_report(folders: Sequence[Path]) -> ReportData:
-    """Read runs and make their tables; cases are read when they are first used. Raises `DataError`."""
+    """Read runs and make their tables; cases are read when they are first used. Raises
+    `DataError`.
+    """
     runs = tuple(load(folder) for folder in folders)
     return ReportData(
         runs, tuple(published_tables(runs)), tuple(model_tables(runs)), tuple(scoreboards(runs))

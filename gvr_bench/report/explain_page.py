@@ -74,7 +74,8 @@ def write_explained(
     cases = [e for image in explained.images for e in image.explanations]
     if len(combinations) != 1 or len(combinations[0]) != len(cases):
         raise DataError(
-            f"{folder / CASES} and {folder / EXPLANATIONS} do not belong together; write them again "
+            f"{folder / CASES} and {folder / EXPLANATIONS} do not belong together; write "
+            f"them again "
             "with: gvr-bench explain"
         )
     (c,) = combinations

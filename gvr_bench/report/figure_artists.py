@@ -53,8 +53,13 @@ def draw_calibration(figure: Figure, data: Calibration) -> None:
     for b in data.bins:
         upper.plot([b.predicted] * 2, b.interval, color=ACCENT, alpha=0.35, linewidth=3)
     upper.plot(x, [b.observed for b in data.bins], "o", color=ACCENT, markersize=4.5)
-    lower.bar([(b.low + b.high) / 2 for b in data.bins], [b.n for b in data.bins],
-              width=[0.9 * (b.high - b.low) for b in data.bins], color=MUTED, alpha=0.5)  # fmt: skip
+    lower.bar(
+        [(b.low + b.high) / 2 for b in data.bins],
+        [b.n for b in data.bins],
+        width=[0.9 * (b.high - b.low) for b in data.bins],
+        color=MUTED,
+        alpha=0.5,
+    )
     lower.set_yticks([max(b.n for b in data.bins)])
     lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.grid(visible=False)

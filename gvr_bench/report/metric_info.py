@@ -47,7 +47,8 @@ def per_case(metric: str) -> bool:
 
 
 def standing(metric: str) -> int | None:
-    """The rank of a score as evidence, 0 the best: ground truth, then an oracle, then the model itself.
+    """The rank of a score as evidence, 0 the best: ground truth, then an oracle, then the model
+    itself.
 
     None where it must not lead a scoreboard.
     """

@@ -1,4 +1,6 @@
-"""`explanations.json`: what `gvr-bench explain` found out about new images. Written and read here."""
+"""`explanations.json`: what `gvr-bench explain` found out about new images. Written and read
+here.
+"""
 
 from __future__ import annotations
 

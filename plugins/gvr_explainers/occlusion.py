@@ -29,7 +29,8 @@ class Occlusion(gvr.Explainer):
         def _cover(self) -> Occlusion.Settings:
             if self.stride > self.window:
                 raise ValueError(
-                    f"stride {self.stride} is larger than window {self.window} and would skip pixels"
+                    f"stride {self.stride} is larger than window {self.window} and would "
+                    f"skip pixels"
                 )
             return self
 

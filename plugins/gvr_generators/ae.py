@@ -14,7 +14,8 @@ from .vae import AutoencoderSettings, Vae
 class Ae(Vae):
     """Decoder of an autoencoder trained with the mean squared error.
 
-    Its latents are standardised per dimension, so that they have the scale of the other generators'.
+    Its latents are standardised per dimension, so that they have the scale of the other
+    generators'.
     They have no other prior: a normal sample need not decode to a realistic image.
     """
 

@@ -27,7 +27,8 @@ def gvr_run_finished(folder: Path, records: Sequence[Row], stages: Sequence[Row]
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise gvr.PluginError(
-            f"{VARIABLE} is set and tensorboard is not installed: pip install 'gvr-bench[tensorboard]'"
+            f"{VARIABLE} is set and tensorboard is not installed: pip install "
+            f"'gvr-bench[tensorboard]'"
         ) from error
 
     now = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")

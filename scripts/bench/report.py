@@ -1,7 +1,8 @@
 """Run benchmarks one after another and write what they print to `reports/performance.md`.
 
     python scripts/bench/report.py
-    python scripts/bench/report.py training "rationales --cache-dir DIR --dataset mnist --data-root DIR"
+    python scripts/bench/report.py training "rationales --cache-dir DIR --dataset mnist "
+    "--data-root DIR"
     python scripts/bench/report.py --add processes
 
 Each argument is a script of this folder with its own arguments. With `--add` the page keeps what

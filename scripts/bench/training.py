@@ -1,7 +1,8 @@
 """Speed of the WGAN-GP compared with a plain implementation: `python scripts/bench/training.py`.
 
 Both train alternately on the same phantom images with the same networks, batches and steps. The
-plain one is float32 and contiguous NCHW. `--quality` compares the results of equal training instead.
+plain one is float32 and contiguous NCHW. `--quality` compares the results of equal training
+instead.
 """
 
 from __future__ import annotations

@@ -246,7 +246,8 @@ def test_theme_works_without_local_storage(browser: Browser, pages: dict[str, Pa
         assert paper(page) != light
 
 
-SETTLED = """href => document.querySelector(".contents [aria-current]")?.getAttribute("href") === href
+SETTLED = """href =>
+  document.querySelector(".contents [aria-current]")?.getAttribute("href") === href
   && document.querySelector(".contents").getBoundingClientRect().y < 20"""
 
 

@@ -54,7 +54,8 @@ BAD = {
     "a setting without value": (command(head="linear:steps"), "write linear:steps=value"),
     "a size": (command(dataset="phantom:size=48,train=9,validation=3,test=9"), "not 48"),
     "max cases 0": (command("--max-cases", "0"), "max_cases = 0: Input should be greater"),
-    "fresh": (command("--recompute", "salience"), "--recompute salience: no such stage; did you mean"),
+    "fresh": (command("--recompute", "salience"), "--recompute salience: no such stage; did "
+    "you mean"),
     "fresh and cached": (
         command("--recompute", "all", "--cached-only"),
         "--recompute computes again and --cached-only computes nothing",
@@ -66,7 +67,8 @@ BAD = {
     "information": (["datasets", "info", "digit"], "did you mean 'digits'?"),
     "digits": (["datasets", "info", "digits:source=4"], "source and target are both 4"),
     "no place": (["run", "--out", "/dev/null/run"], "cannot write the run's folder /dev/null/run"),
-    "no cache": (["run", "--cache-dir", "/dev/null/cache"], "cannot write the cache /dev/null/cache"),
+    "no cache": (["run", "--cache-dir", "/dev/null/cache"], "cannot write the cache "
+    "/dev/null/cache"),
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The code of a page: `python code_blocks.py PAGE` runs it all, in order, in the current folder.
 
-Languages after the page (`python`, `console`) exclude the others. Python blocks share one namespace,
+Languages after the page (`python`, `console`) exclude the others. Python blocks share one
+namespace,
 console blocks go to bash. The comment `<!-- not run: why -->` before a block excludes it, and
 `<!-- file: NAME -->` writes it to a file.
 """

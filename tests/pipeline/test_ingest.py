@@ -55,7 +55,8 @@ dataset = ImageFolder(ImageFolder.Settings(size=16, skip=0.1), files)
 stage, cache = Stage("data", "folder", "1", {}, component=dataset), ArtifactCache(root)
 checkpoints = FileCheckpoints(cache.write_dir(stage) / "work", 30.0)
 with cache.lock(stage):
-    data.compute_data(StageContext(stage, cache, Context(torch.device("cpu"), checkpoints=checkpoints)))
+    ctx = Context(torch.device("cpu"), checkpoints=checkpoints)
+    data.compute_data(StageContext(stage, cache, ctx))
     cache.commit(stage, {"seconds": 0.0})
 """
 

@@ -101,7 +101,8 @@ def test_trajectory_is_even_in_steps():
     assert result.trajectory[0].unique().tolist() == [0.0]
     moving = result.trajectory[1:, :, 0]
     assert bool((moving.diff() < 0).all())
-    # Adam's steps are about equal here, so equal parts of the steps are equal parts of the distance.
+    # Adam's steps are about equal here, so equal parts of the steps are equal parts of the
+    # distance.
     even = straight_trajectory(start[1:], result.latent[1:])[:, :, 0]
     torch.testing.assert_close(moving, even, rtol=0.06, atol=0.06)
 

@@ -155,7 +155,8 @@ def weights_of(module: str, path: Path, **change: Any) -> Path:
     [
         ({"1.bias": None}, "lacks 1.bias"),
         ({"2.bias": torch.zeros(3)}, "has unknown weights 2.bias"),
-        ({"1.weight": torch.zeros(5, 4)}, "has weights of another shape than the network 1.weight (5, 4) "
+        ({"1.weight": torch.zeros(5, 4)}, "has weights of another shape than the network "
+        "1.weight (5, 4) "
                                           "instead of (3, 4)"),
     ],
 )  # fmt: skip

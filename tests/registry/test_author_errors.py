@@ -17,7 +17,8 @@ IN_A_RUN = {
     ),
     "channels": (
         "return gvr.Explanation(attribution=x)",
-        "attribution has shape (2, 1, 32, 32), not (2, 32, 32); return one map per image, e.g. attribution.sum(",
+        "attribution has shape (2, 1, 32, 32), not (2, 32, 32); return one map per image, "
+        "e.g. attribution.sum(",
     ),
     "double": (
         "return gvr.Explanation(attribution=x.sum(1).double())",
@@ -38,7 +39,8 @@ IN_A_RUN = {
     "gradient": (
         "model.head.requires_grad_(); model(x).sum().backward(); "
         "return gvr.Explanation(attribution=x.sum(1))",
-        "left a gradient in head.1.weight, or switched its requires_grad and 1 more; use torch.auto",
+        "left a gradient in head.1.weight, or switched its requires_grad and 1 more; use "
+        "torch.auto",
     ),
     "hook": (
         "model.encoder.register_forward_hook(print); return gvr.Explanation(attribution=x.sum(1))",

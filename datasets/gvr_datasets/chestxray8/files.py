@@ -109,7 +109,8 @@ def _check_missing(
         else _NEEDS
     )
     raise gvr.DataError(
-        f"{len(rows) - len(present_files):,} of the {len(rows):,} images named in {table} are not on disk, "
+        f"{len(rows) - len(present_files):,} of the {len(rows):,} images named in {table} "
+        f"are not on disk, "
         f"the first is {first}; looked in {looked}; {hint}"
     )
 

@@ -114,7 +114,9 @@ def _split(cell: str, where: str) -> str:
 
 
 def _from_subfolders(root: Path) -> Iterator[Row]:
-    """Yield the images in subfolders named after their class, below folders of splits if there are any."""
+    """Yield the images in subfolders named after their class, below folders of splits if there
+    are any.
+    """
     folders = _subfolders(root)
     if folders and all(folder.name in _SPLIT_NAMES for folder in folders):
         for folder in folders:

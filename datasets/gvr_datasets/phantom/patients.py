@@ -153,7 +153,8 @@ class Study:
     """Random parameters of n images, apart from the `State`.
 
     `body`, `pose` and `exposure` hold (n, 1, 1) arrays by the names of `ANATOMY`, `POSE` and
-    `EXPOSURE`; `patients` and `visits` are keys for parameters that only some parts of a picture need.
+    `EXPOSURE`; `patients` and `visits` are keys for parameters that only some parts of a picture
+    need.
     """
 
     patients: Keys

@@ -1,6 +1,7 @@
 """Autoencoders that were each trained on one side of the task, to measure realism.
 
-An image looks like the target side if the autoencoder of that side restores it better. Source: Van Looveren and Klaise 2019 (IM1).
+An image looks like the target side if the autoencoder of that side restores it better. Source: Van
+Looveren and Klaise 2019 (IM1).
 """
 
 from __future__ import annotations

@@ -116,7 +116,9 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Expl
 
 @torch.no_grad()
 def trajectory(model: Model, path: Tensor, target: ExplanationTarget) -> Arrays:
-    """Decode the latents of a search (N, P, D): `path` (N, P, C, H, W) uint8, `trajectory_prediction` (N, P)."""
+    """Decode the latents of a search (N, P, D): `path` (N, P, C, H, W) uint8,
+    `trajectory_prediction` (N, P).
+    """
     n = len(path)
     pictures, predictions = [], []
     for z in path.unbind(1):

@@ -156,7 +156,8 @@ def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[st
 
     Outputs (N, K) of training images with their targets (N, columns) in the task's unit ->
     `threshold` (K,): the task's for regression; otherwise the training images' prediction with
-    the highest Youden index, for findings are rare and 0.5 would call none. `reference_value` (K, K):
+    the highest Youden index, for findings are rare and 0.5 would call none. `reference_value` (K,
+    K):
     row k, column j is the median prediction of output k among training images of class j; all
     columns are alike, those without finding k, where the task has no classes.
     """

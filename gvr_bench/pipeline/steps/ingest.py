@@ -41,7 +41,9 @@ class Chunks:
         self.shape = shape
 
     def load(self, split: str, start: int, count: int) -> Chunk | None:
-        """Return the chunk of `count` images from `start` on; None if it is not stored, or damaged."""
+        """Return the chunk of `count` images from `start` on; None if it is not stored, or
+        damaged.
+        """
         for path in self.work.glob(f"{_stem(split, start)}-*.safetensors") if self.enabled else ():
             chunk = self._read(path)
             if chunk and len(chunk.rows) + len(chunk.skipped) == count:

@@ -215,7 +215,9 @@ def downscaled(images: Tensor) -> Tensor:
 
 
 def attention_targets(attribution: Tensor, cells: int) -> Tensor:
-    """Turn maps (L, H, W) into shares of |attribution| per cell (L, P); an empty map stays all 0."""
+    """Turn maps (L, H, W) into shares of |attribution| per cell (L, P); an empty map stays all
+    0.
+    """
     mass = F.adaptive_avg_pool2d(attribution.abs()[:, None], cells).flatten(1)
     return mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
 
