@@ -105,9 +105,11 @@ def open_run(
     combination = selector.select(plan_graph(graph).combinations, run)
     artifacts = ArtifactCache(cache or default_cache_dir())
     rerun = shlex.join(
-        ["gvr-bench", "run", f"{run}/spec.toml"]
-        + ["--cache-dir", f"{artifacts.root}", "--out", f"{run}"]
-    )  # fmt: skip
+        (
+            *("gvr-bench", "run", f"{run}/spec.toml"),
+            *("--cache-dir", f"{artifacts.root}", "--out", f"{run}"),
+        )
+    )
     keys = {stage.key for stage in recorded.environment.stages}
     for kind in REQUIRED:
         stage = combination.head_stage.input(kind)
