@@ -313,10 +313,6 @@ def test_long_name_keeps_numbers_visible(browser: Browser, tmp_path: Path, width
     with opened(browser, write_html(folder), viewport={"width": width, "height": 800}) as page:
         cell = page.locator(f"#scoreboard tr[data-name^=xxx] td:has-text('0.{433}')").first
         assert cell.evaluate("one => one.getBoundingClientRect().right") <= width
-        heads = page.locator(".agreement thead th").evaluate_all(
-            "all => all.map(one => one.offsetHeight)"
-        )
-        assert max(heads) < 250
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
