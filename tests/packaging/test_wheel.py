@@ -72,18 +72,18 @@ def test_wheel_from_sdist_is_identical(wheel: zipfile.ZipFile, sdist: Path, tmp_
 
 
 def test_wheel_has_exactly_the_package_files(wheel: zipfile.ZipFile) -> None:
-    told = {name for name in names(wheel) if ".dist-info/" not in name}
-    assert told == set(ours())
+    packed = {name for name in names(wheel) if ".dist-info/" not in name}
+    assert packed == set(ours())
     for name in (
         "gvr_bench/py.typed",
         "gvr_bench/report/templates/base.html.j2",
         "gvr_bench/report/assets/page.css",
-        "gvr_bench/experiments/mnist-9-to-4.toml",
+        "gvr_bench/config/toml/mnist-9-to-4.toml",
         "gvr_logging/mlflow.py",
         "gvr_datasets/phantom/dataset.py",
     ):
-        assert name in told
-    assert sum(name.endswith("weights.safetensors") for name in told) >= 15
+        assert name in packed
+    assert sum(name.endswith("weights.safetensors") for name in packed) >= 15
 
 
 def test_developer_files_are_not_shipped(wheel: zipfile.ZipFile, sdist: Path) -> None:
@@ -98,15 +98,15 @@ def test_developer_files_are_not_shipped(wheel: zipfile.ZipFile, sdist: Path) ->
 
 
 def test_pip_metadata_matches_project(wheel: zipfile.ZipFile) -> None:
-    told = about(wheel)
-    assert told["Name"] == "gvr-bench"
-    assert told["Requires-Python"] == ">=3.11"
-    assert told["License-Expression"] == "MIT"
-    assert "Typing :: Typed" in told.get_all("Classifier", [])
-    wanted = {re.split(r"[><=;\[ ]", text)[0] for text in PROJECT["project"]["dependencies"]}
-    required = [text for text in told.get_all("Requires-Dist", []) if "extra ==" not in text]
-    assert {re.split(r"[><=;\[ ]", text)[0] for text in required} == wanted
-    extras = told.get_all("Provides-Extra", [])
+    packed = about(wheel)
+    assert packed["Name"] == "gvr-bench"
+    assert packed["Requires-Python"] == ">=3.11"
+    assert packed["License-Expression"] == "MIT"
+    assert "Typing :: Typed" in packed.get_all("Classifier", [])
+    declared = {re.split(r"[><=;\[ ]", text)[0] for text in PROJECT["project"]["dependencies"]}
+    required = [text for text in packed.get_all("Requires-Dist", []) if "extra ==" not in text]
+    assert {re.split(r"[><=;\[ ]", text)[0] for text in required} == declared
+    extras = packed.get_all("Provides-Extra", [])
     assert {"dev", "docs", "mlflow", "tensorboard"} <= set(extras)
 
 
