@@ -235,7 +235,7 @@ FAILURES = {
     "nan": (
         "return gvr.Explanation(attribution=x[:, 0] * float('nan'))",
         "failed",
-        "explainer 'made': attribution holds NaN or infinity",
+        "explainer 'made': attribution contains NaN or infinity",
     ),
 }
 
