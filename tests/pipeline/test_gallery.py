@@ -51,8 +51,10 @@ def test_trajectory_starts_at_the_reconstruction(cli) -> None:
 
 
 def test_misshapen_trajectory_names_its_explainer(cli, packages, use_packages) -> None:
-    body = "z = model.encoder(x); return gvr.Explanation(attribution=x.mean(1), latent=z, "
-    "trajectory=z[:1, None])"
+    body = (
+        "z = model.encoder(x); return gvr.Explanation(attribution=x.mean(1), latent=z, "
+        "trajectory=z[:1, None])"
+    )
     packages.explainer("gvr-crooked", "crooked", body)
     use_packages()
     done = cli(*command("--out", "run", explainer="crooked"))
