@@ -100,9 +100,9 @@ class Gallery:
             ("encoder", c.encoder_stage),
             ("head", c.head_stage),
         ):
-            if self.outcomes[stage.key].succeeded:
+            if stage is not None and self.outcomes[stage.key].succeeded:
                 self.write_history(group, kind, stage)
-        if self.outcomes[c.generator_stage.key].succeeded:
+        if c.generator_stage is not None and self.outcomes[c.generator_stage.key].succeeded:
             self.copy(group, c.generator_stage, "samples.h5", ("samples",), None)
         if self.outcomes[c.cases.key].succeeded:
             names = ("sample_id", "patient_id", "source_class", "target_class", "label", "mask")
@@ -112,11 +112,13 @@ class Gallery:
             part = group.create_group("test")
             for name, array in read_arrays(self.cache.file(c.prediction, "test.h5")).items():
                 put_array(part, name, array)
+            decision = read_json(self.cache.file(c.head_stage, "decision.json"))
+            group.attrs["threshold_source"] = decision["threshold_source"]
         group.create_group("explainers", track_order=True)  # read in the order of the spec
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
-        if self.outcomes[c.latents.key].succeeded:
-            self.write_latents(group)
+        if c.latents is not None and self.outcomes[c.latents.key].succeeded:
+            self.write_latents(group, c.latents)
 
     def copy(
         self, group: Any, stage: Stage, file: str, names: tuple[str, ...], count: int | None
@@ -170,22 +172,21 @@ class Gallery:
         self.copy(
             part, stage, "trajectories.h5", ("trajectory", "trajectory_prediction"), MAX_SHOWN
         )
-        if "reconstruction" not in group:
-            self.copy(group, stage, "explanations.h5", ONCE, MAX_SHOWN)
+        for name in ONCE:
+            if name not in group:
+                self.copy(group, stage, "explanations.h5", (name,), MAX_SHOWN)
         by_oracle = self.combination.scores.get(label, {}).get("oracle")
         if by_oracle is not None and self.outcomes[by_oracle.key].succeeded:
             self.copy(part, by_oracle, "columns.h5", ORACLE_AFTER, MAX_SHOWN)
             if "oracle" not in group:
                 self.copy(group, by_oracle, "columns.h5", ORACLE, MAX_SHOWN)
 
-    def write_latents(self, group: Any) -> None:
+    def write_latents(self, group: Any, latents: Stage) -> None:
         """Write labels of test images, and where these lie in the plane of most variance."""
         c = self.combination
         names = "test/z", "test/targets", "test/copy"
-        z, targets, copy = read_arrays(self.cache.file(c.latents, "latents.h5"), *names).values()
+        z, targets, copy = read_arrays(self.cache.file(latents, "latents.h5"), *names).values()
         z, targets = z[copy == 0], targets[copy == 0]
-        if "test" in group:
-            put_array(group, "test/target", targets[~np.isnan(targets).any(axis=1)])
         rows = np.linspace(0, len(z) - 1, min(POINTS, len(z))).astype(int)
         plane = Plane.of(z[rows])
         put_array(group, "space/points", plane.place(z[rows]))
