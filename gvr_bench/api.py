@@ -42,6 +42,7 @@ from gvr_bench.core.errors import (
     UsageError,
     did_you_mean,
 )
+from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
 from gvr_bench.core.training import task_loss, translate
 from gvr_bench.core.types import (
@@ -94,6 +95,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "Progress",
+    "Reference",
     "Remote",
     "Scale",
     "Settings",
