@@ -88,8 +88,8 @@ class Context:
         """
         if self._reference is None:
             raise PluginError(
-                "the explainer reads ctx.reference, which only explainers that declare it have; "
-                "write uses_reference = True in the explainer's class"
+                "reads ctx.reference, which only explainers that declare it have; write "
+                "uses_reference = True in its class"
             )
         return self._reference
 

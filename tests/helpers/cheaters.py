@@ -82,7 +82,7 @@ class Borrowed(gvr.Explainer):
         train = split("train")
         healthy = np.flatnonzero(~target.task.positives(train.targets)[:, 0])
         images = to_float(train.images(healthy[:200]))
-        reached = target[torch.zeros(len(images), dtype=torch.long)].flipped(model(images))
+        reached = target[torch.zeros(len(images), dtype=torch.long)].reached_target(model(images))
         chosen = images[reached][torch.arange(len(x)) % int(reached.sum())]
         return gvr.Explanation(attribution=(x - chosen).mean(dim=1), counterfactual=chosen)
 

@@ -25,7 +25,7 @@ CHOICES = {
     "head": ["linear:steps=20"],
     "explainer": ["saliency"],
 }
-FLAGS = {"max_cases": 4}
+FLAGS = {"max_cases": 4, "controls": False}
 FAST = ("truth", "validity", "cost")  # groups of metrics that train nothing
 
 ROWS = """
@@ -43,7 +43,8 @@ def command(*more: str, metrics: Sequence[str] = FAST, **choices: str | list[str
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
     typed = [[f"--{kind}", text] for kind, texts in wanted.items() for text in texts]
     typed += [["--metrics", group] for group in metrics]
-    return ["run", *itertools.chain(*typed), "--max-cases", "4", "--device", "cpu", *more]
+    fixed = ["--max-cases", "4", "--device", "cpu", "--no-controls"]
+    return ["run", *itertools.chain(*typed), *fixed, *more]
 
 
 def plan_of(

@@ -77,10 +77,13 @@ def explain(
     stage_ctx: StageContext,
 ) -> Explanation:
     """Call the plugin and check its result. Raises `PluginError` that says what to fix."""
-    guard = MutationGuard(model, x, target)
-    explanation = explainer.explain(model, x, target, stage_ctx.ctx)
+    guard, whose = MutationGuard(model, x, target), f"explainer '{stage_ctx.stage.name}'"
+    try:
+        explanation = explainer.explain(model, x, target, stage_ctx.ctx)
+    except PluginError as error:
+        raise PluginError(f"{whose}: {error}") from error
     for violation in chain(explanation_violations(explanation, x), guard.violations()):
-        raise PluginError(f"explainer '{stage_ctx.stage.name}': {violation}")
+        raise PluginError(f"{whose}: {violation}")
     return explanation
 
 
