@@ -25,7 +25,7 @@ CHOICES = {
     "head": ["linear:steps=20"],
     "explainer": ["saliency"],
 }
-FLAGS = {"max_cases": 4, "controls": False}
+FLAGS = {"max_cases": 4}
 FAST = ("truth", "validity", "cost")  # groups of metrics that train nothing
 
 ROWS = """
@@ -39,20 +39,25 @@ def gvr_plugins():
 
 
 def command(*more: str, metrics: Sequence[str] = FAST, **choices: str | list[str]) -> list[str]:
-    """Arguments of a tiny `gvr-bench run`; `choices` replace those of a kind."""
+    """Arguments of a tiny `gvr-bench run`; `choices` replace those of a kind.
+
+    Controls are run for the explainer `all` only.
+    """
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
     typed = [[f"--{kind}", text] for kind, texts in wanted.items() for text in texts]
     typed += [["--metrics", group] for group in metrics]
-    fixed = ["--max-cases", "4", "--device", "cpu", "--no-controls"]
+    controls = "--controls" if "all" in wanted["explainer"] else "--no-controls"
+    fixed = ["--max-cases", "4", "--device", "cpu", controls]
     return ["run", *itertools.chain(*typed), *fixed, *more]
 
 
 def plan_of(
     registry: Registry, flags: Mapping[str, Any] | None = None, **choices: str | list[str]
 ) -> Plan:
-    """Plan a tiny run."""
+    """Plan a tiny run, with controls for the explainer `all` only."""
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
-    return make_plan(build_spec(None, FLAGS | dict(flags or {}), wanted), registry)
+    fixed = FLAGS | {"controls": "all" in wanted["explainer"]}
+    return make_plan(build_spec(None, fixed | dict(flags or {}), wanted), registry)
 
 
 def stage_of(registry: Registry, kind: str = "head") -> Stage:

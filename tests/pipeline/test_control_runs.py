@@ -91,7 +91,7 @@ def test_named_control_keeps_its_settings(registry: Registry) -> None:
 
 def test_no_controls_but_those_named(registry: Registry) -> None:
     assert explainers(plan_of(registry, explainer="saliency")) == ["saliency"]
-    everything = explainers(plan_of(registry, explainer=["all", "edge"]))
+    everything = explainers(plan_of(registry, {"controls": False}, explainer=["all", "edge"]))
     assert set(everything) & OURS == {"edge"}
     assert "gvr" in everything
 

@@ -29,7 +29,9 @@ METRICS = [metric for metric in EVERY if metric.group in FAST]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished run of all explainers, `first`, and its cache."""
     home = tmp_path_factory.mktemp("home")
-    arguments = command("--cache-dir", f"{home}/cache", "--out", f"{home}/first", explainer="all")
+    arguments = command(
+        "--cache-dir", f"{home}/cache", "--out", f"{home}/first", "--controls", explainer="all"
+    )
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return home
@@ -83,7 +85,8 @@ def test_records_carry_the_explainer_role(home: Path) -> None:
     roles = {r["explainer"]: r["role"] for r in records_of(home / "first")}
     assert roles.pop(None) is None
     groups = {role: {e for e in roles if roles[e] == role} for role in roles.values()}
-    assert groups["control"] == {"random", "edge", "intensity"}
+    assert groups["control"] == {"random", "edge", "intensity", "template", "adversarial",
+                                 "nearest-unlike", "class-shift"}  # fmt: skip
     assert groups["counterfactual"] == {"gvr", "gvr-robust", "latent-shift"}
     assert groups.keys() == {"control", "counterfactual", "attribution"}
 
