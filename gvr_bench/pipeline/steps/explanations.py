@@ -111,6 +111,8 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Expl
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
     if explanation.reason is not None:
         known["reason"] = np.asarray(explanation.reason, np.str_)
+    if explanation.note:
+        known["note"] = np.full(len(x), explanation.note)
     return known
 
 
