@@ -102,7 +102,7 @@ def layer_maps(model: gvr.Model, x: Tensor, name: str = "") -> LayerMaps:
     layers = {part: layer for part, layer in network.named_modules() if part}
     # A wrapped network is called net, a prefix that its owner does not know.
     names = [part for part in (name, f"net.{name}") if part in layers][:1] if name else layers
-    if not names:
+    if name and not names:
         close = difflib.get_close_matches(name, layers, n=5, cutoff=0.0)
         raise gvr.UsageError(
             f"cam: layer '{name}' is none of the network's layers, e.g. "
