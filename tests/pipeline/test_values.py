@@ -13,8 +13,9 @@ from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
-from gvr_bench.metrics import ground_truth
+from gvr_bench.metrics import ground_truth, validity
 from gvr_bench.pipeline.collect import Outcome, Results, collect, facts
+from gvr_bench.pipeline.graph import versions
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.results.case_scores import (
     EXPLANATIONS,
@@ -40,8 +41,10 @@ def combination(seed: int = 0, steps: int = 300, max_cases: int = 4) -> Combinat
     made = Stage("explanations", "gvr", "1", {"steps": steps}, {"head": head, "cases": cases}, seed)
     inputs = {"explanations": made, "cases": cases}
     scores = {
-        group: Stage("scores", "gvr", "1", {"group": group}, inputs)
-        for group in ("truth", "validity")
+        group.name: Stage(
+            "scores", "gvr", "1", {"group": group.name, "metrics": versions(group.metrics)}, inputs
+        )
+        for group in (ground_truth.GROUP, validity.GROUP)
     }
     judging = (Stage("prediction", "linear", "1", {}, {"head": head}),)
     return Combination(
@@ -116,6 +119,14 @@ def test_a_failed_group_leaves_the_others(cache: ArtifactCache) -> None:
     assert {metric for _, metric in results.values.values} == {"optimizer_steps"}
     failed = {r.metric for r in results.records if r.status == "failed"}
     assert failed == {metric.name for metric in ground_truth.GROUP.metrics}
+
+
+def test_inapplicable_model_has_no_failed_scores(cache: ArtifactCache) -> None:
+    plan = plan_of(combination())
+    outcome = Outcome("skipped", 0.0, "needs colour", not_applicable=True)
+    records = collect(plan, cache, {stage.key: outcome for stage in plan.stages}, "cpu").records
+    assert {record.explainer for record in records} == {None, GVR}
+    assert {(r.status, r.value, r.reason) for r in records} == {("n/a", None, "needs colour")}
 
 
 def test_seeds_share_their_recipes(cache: ArtifactCache) -> None:
