@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.core.components import Dataset, Explainer
+from gvr_bench.core.components import Dataset
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Task
 from gvr_bench.data.image_io import to_eight_bits
@@ -157,8 +157,7 @@ class Gallery:
         """Write one explainer's part, or why there is none."""
         outcome = self.outcomes[stage.key]
         part = group.create_group("explainers/" + label.replace("/", SLASH))
-        role = stage.component.role if isinstance(stage.component, Explainer) else ""
-        part.attrs.update(role=role, status=outcome.result, reason=outcome.reason)
+        part.attrs.update(role=stage.role or "", status=outcome.result, reason=outcome.reason)
         if not outcome.succeeded:
             return
         self.copy(part, stage, "explanations.h5", OF_EXPLAINER, MAX_SHOWN)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.core.components import Explainer
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.metrics import DECLARED, Declaration
 from gvr_bench.pipeline.plan import Combination, Plan
@@ -116,7 +115,6 @@ class Collector:
     ) -> Record:
         """Make one record."""
         c = self.combination
-        component = stage.inputs["explanations"].component if explainer else None
         value = row.get("value")
         declared = DECLARED[row["metric"]]
         return Record(
@@ -140,7 +138,7 @@ class Collector:
             keys=(stage.key, *(needed.key for needed in stage.inputs.values())),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),
-            role=component.role if isinstance(component, Explainer) else None,
+            role=stage.inputs["explanations"].role if explainer else None,
         )
 
     def protocol(self, images: Stage, metric: Declaration, output: str) -> str:

@@ -1,6 +1,4 @@
-"""`explanations.json`: what `gvr-bench explain` found out about new images. Written and read
-here.
-"""
+"""`explanations.json`: what `gvr-bench explain` found out about new images."""
 
 from __future__ import annotations
 
@@ -13,9 +11,10 @@ from typing import Literal
 
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError
+from gvr_bench.results.files import RECORDS
 
 EXPLANATIONS = "explanations.json"
-CASES, ARRAYS, PICTURES = "cases.h5", "explanations.h5", "pictures"  # beside it
+ARRAYS, PICTURES = "explanations.h5", "pictures"  # beside it
 NOT_PREDICTED = "the model does not predict this output: there is nothing to explain away"
 OOD_QUANTILE = 0.995  # of the run's own images, for each of two limits: at most 1 in 100 is marked
 
@@ -159,7 +158,7 @@ def as_json(explained: ExplainedImages) -> str:
 
 def is_explained(folder: Path) -> bool:
     """Whether a folder holds explanations of new images rather than a run."""
-    return (folder / EXPLANATIONS).is_file() and not (folder / "records.jsonl").exists()
+    return (folder / EXPLANATIONS).is_file() and not (folder / RECORDS).exists()
 
 
 def write_explanations(folder: Path, explained: ExplainedImages) -> None:
