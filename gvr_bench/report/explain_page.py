@@ -75,8 +75,7 @@ def write_explained(
     if len(combinations) != 1 or len(combinations[0]) != len(cases):
         raise DataError(
             f"{folder / CASES} and {folder / EXPLANATIONS} do not belong together; write "
-            f"them again "
-            "with: gvr-bench explain"
+            "them again with: gvr-bench explain"
         )
     (c,) = combinations
     with replacing(folder / "index.html") as partial:
