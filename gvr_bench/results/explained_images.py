@@ -16,7 +16,6 @@ from gvr_bench.results.files import RECORDS
 EXPLANATIONS = "explanations.json"
 ARRAYS, PICTURES = "explanations.h5", "pictures"  # beside it
 NOT_PREDICTED = "the model does not predict this output: there is nothing to explain away"
-OOD_QUANTILE = 0.995  # of the run's own images, for each of two limits: at most 1 in 100 is marked
 
 Status = Literal["ok", "n/a", "failed"]
 
@@ -126,21 +125,6 @@ class ExplainedImages:
         """Whether all images were read and no explainer failed."""
         results = (r for i in self.images for output in i.explanations for r in output.results)
         return not self.unreadable and all(result.status != "failed" for result in results)
-
-
-def ood_warning(error: float, error_limit: float, distance: float, distance_limit: float) -> str:
-    """Say how an image differs from those of the run; empty where it does not. NaN differs."""
-    measures = (
-        ("reconstruction error", error, error_limit),
-        ("distance of the latent", distance, distance_limit),
-    )
-    beyond = [
-        f"{name} {value:.3g}, usually below {limit:.3g}"
-        for name, value, limit in measures
-        if not value <= limit
-    ]
-    prefix = "unlike the images of the run, so do not trust its explanations: "
-    return prefix + "; ".join(beyond) if beyond else ""
 
 
 def format_prediction(value: float | None, unit: str) -> str:

@@ -37,7 +37,8 @@ def combination(seed: int = 0, steps: int = 300, max_cases: int = 4) -> Combinat
     cases = Stage("cases", "phantom", "1", asked, {"data": data})
     generator = Stage("generator", "wgan-gp", "1", {}, {"images": data}, seed)
     encoder = Stage("encoder", "conv", "1", {}, {"generator": generator, "images": data}, seed)
-    head = Stage("head", "linear", "1", {}, {"encoder": encoder}, seed)
+    latents = Stage("latents", "conv", "1", {}, {"data": data, "encoder": encoder}, seed)
+    head = Stage("head", "linear", "1", {}, {"latents": latents}, seed)
     made = Stage("explanations", "gvr", "1", {"steps": steps}, {"head": head, "cases": cases}, seed)
     inputs = {"explanations": made, "cases": cases}
     scores = {
@@ -48,7 +49,7 @@ def combination(seed: int = 0, steps: int = 300, max_cases: int = 4) -> Combinat
     }
     judging = (Stage("prediction", "linear", "1", {}, {"head": head}),)
     return Combination(
-        "phantom", "wgan-gp", "conv", "linear", seed, cases, generator, encoder, head, judging,
+        "phantom", "wgan-gp", "conv", "linear", seed, cases, latents, head, judging,
         {GVR: made}, {GVR: scores},
     )  # fmt: skip
 
