@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 import gvr_bench
 from gvr_bench.cache.hdf5 import SLASH, put_array, write_arrays, writing_arrays
-from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Progress
 from gvr_bench.core.errors import CacheError, GvrError, Unsupported, UsageError, one_line
 from gvr_bench.core.stage import Stage
@@ -26,7 +25,6 @@ from gvr_bench.pipeline.cases_file import BYTES, OF_EXPLAINER, ORACLE_AFTER, des
 from gvr_bench.report.file_names import file_names
 from gvr_bench.results.explained_images import (
     ARRAYS,
-    CASES,
     PICTURES,
     ExplainedImage,
     ExplainedImages,
@@ -36,6 +34,7 @@ from gvr_bench.results.explained_images import (
     UnreadableImage,
     write_explanations,
 )
+from gvr_bench.results.files import CASES
 from gvr_bench.results.records import finite
 
 MAX_CASES = 500  # as many as the page of a run shows
@@ -104,9 +103,9 @@ class Explained:
                 put_array(group, name, to_eight_bits(array) if name in BYTES else array)
             for output in self.outputs:
                 part = explainers.create_group(output.label.replace("/", SLASH))
-                component = output.stage.component
-                role = component.role if isinstance(component, Explainer) else ""
-                part.attrs.update(role=role, status=output.status, reason=output.reason)
+                part.attrs.update(
+                    role=output.stage.role or "", status=output.status, reason=output.reason
+                )
                 for name in CASE_ARRAYS:
                     if name in output.arrays:
                         array = output.arrays[name]

@@ -19,14 +19,9 @@ from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import ExplanationTarget, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.explain.inputs import InputImage, read_picture
+from gvr_bench.explain.out_of_distribution import OodReference, reconstruction_error
 from gvr_bench.explain.rationale import Rationale
-from gvr_bench.explain.targets import (
-    OodReference,
-    Predictions,
-    TargetBatch,
-    TargetSelection,
-    reconstruction_error,
-)
+from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection
 from gvr_bench.metrics.oracle import predictions
 from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import StageGraph
@@ -212,8 +207,7 @@ class Trained:
 
         A picture is the path of a PNG or JPEG file, a Pillow image, or an array: uint8 from 0 to
         255, or floats from -1 (black) to 1 (white), as (H, W), (H, W, 3) or (C, H, W). It is
-        resized
-        to the run's images as the data set resizes its own.
+        resized to the run's images as the data set resizes its own.
 
         `explainer` is a name, with settings after a colon as on the command line; by default the
         first of the run. `output` is the output to explain, by default the most certain one. In a

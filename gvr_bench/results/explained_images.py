@@ -1,6 +1,4 @@
-"""`explanations.json`: what `gvr-bench explain` found out about new images. Written and read
-here.
-"""
+"""`explanations.json`: what `gvr-bench explain` found out about new images."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from typing import Literal
 
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError
+from gvr_bench.results.files import RECORDS
 
 EXPLANATIONS = "explanations.json"
-CASES, ARRAYS, PICTURES = "cases.h5", "explanations.h5", "pictures"  # beside it
+ARRAYS, PICTURES = "explanations.h5", "pictures"  # beside it
 NOT_PREDICTED = "the model does not predict this output: there is nothing to explain away"
-OOD_QUANTILE = 0.995  # of the run's own images, for each of two limits: at most 1 in 100 is marked
 
 Status = Literal["ok", "n/a", "failed"]
 
@@ -129,21 +127,6 @@ class ExplainedImages:
         return not self.unreadable and all(result.status != "failed" for result in results)
 
 
-def ood_warning(error: float, error_limit: float, distance: float, distance_limit: float) -> str:
-    """Say how an image differs from those of the run; empty where it does not. NaN differs."""
-    measures = (
-        ("reconstruction error", error, error_limit),
-        ("distance of the latent", distance, distance_limit),
-    )
-    beyond = [
-        f"{name} {value:.3g}, usually below {limit:.3g}"
-        for name, value, limit in measures
-        if not value <= limit
-    ]
-    prefix = "unlike the images of the run, so do not trust its explanations: "
-    return prefix + "; ".join(beyond) if beyond else ""
-
-
 def format_prediction(value: float | None, unit: str) -> str:
     """A prediction with its unit, or as a probability."""
     if value is None or not math.isfinite(value):
@@ -159,7 +142,7 @@ def as_json(explained: ExplainedImages) -> str:
 
 def is_explained(folder: Path) -> bool:
     """Whether a folder holds explanations of new images rather than a run."""
-    return (folder / EXPLANATIONS).is_file() and not (folder / "records.jsonl").exists()
+    return (folder / EXPLANATIONS).is_file() and not (folder / RECORDS).exists()
 
 
 def write_explanations(folder: Path, explained: ExplainedImages) -> None:
