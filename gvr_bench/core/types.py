@@ -234,6 +234,7 @@ class Explanation:
       the last is `latent`. Shown in reports, not scored.
     - `steps` (N,) int64: optimisation steps; `success` (N,) bool: whether the target was reached;
       `reason`: one line per image, empty where successful.
+    - `note`: what a reader must know of how it was computed, e.g. the layer it looks into.
     """
 
     attribution: Tensor
@@ -243,3 +244,4 @@ class Explanation:
     steps: Tensor | None = None
     success: Tensor | None = None
     reason: tuple[str, ...] | None = None
+    note: str = ""

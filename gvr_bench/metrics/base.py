@@ -152,8 +152,7 @@ class Metric(Declaration):
     `function(input)` returns one value per case (N,), NaN where it does not apply to that case; or
     None where it does not apply to the explainer or data at all. What is no mean over cases has
     `of_cases=False`: it gets the `overall_input` of its group and returns (M,) values over
-    something else, or a
-    finished `Score`.
+    something else, or a finished `Score`.
     """
 
     of_cases: bool = True

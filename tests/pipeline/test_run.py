@@ -29,9 +29,7 @@ METRICS = [metric for metric in EVERY if metric.group in FAST]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished run of all explainers, `first`, and its cache."""
     home = tmp_path_factory.mktemp("home")
-    arguments = command(
-        "--cache-dir", f"{home}/cache", "--out", f"{home}/first", "--controls", explainer="all"
-    )
+    arguments = command("--cache-dir", f"{home}/cache", "--out", f"{home}/first", explainer="all")
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return home

@@ -116,6 +116,8 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Expl
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
     if explanation.reason is not None:
         known["reason"] = np.asarray(explanation.reason, np.str_)
+    if explanation.note:
+        known["note"] = np.full(len(x), explanation.note)
     return known
 
 
@@ -143,4 +145,12 @@ def per_image(cost: Cost, n: int) -> Arrays:
     return {name: np.full(n, value) for name, value in shares.items()}
 
 
-STEPS = (Step("explanations", compute_explanations, inputs=("head", "cases"), sharded=explaining),)
+STEPS = (
+    Step(
+        "explanations",
+        compute_explanations,
+        inputs=("head", "cases"),
+        optional=("encoder",),
+        sharded=explaining,
+    ),
+)
