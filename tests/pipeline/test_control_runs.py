@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny import Packages, command, plan_of
+from tiny import ROWS, Packages, command, plan_of, records_of
 
 import gvr_bench
 from gvr_bench.core.stage import Stage
@@ -104,6 +104,58 @@ def test_dry_run_shows_controls(cli) -> None:
 
 def explanations(registry: Registry, name: str) -> Stage:
     return plan_of(registry, explainer=name).combinations[0].explanations[name]
+
+
+HEAD = """
+import torch
+from torch import nn
+import gvr_bench.api as gvr
+
+class Made(gvr.Head):
+    sees = "images"
+
+    def build(self, latent_dim, task):
+        return nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, len(task.outputs)))
+
+    def fit(self, net, train, validation, task, ctx):
+        nn.init.constant_(net[1].weight, 1e-3)
+        nn.init.constant_(net[1].bias, 5.0)  # it sees the disease everywhere
+"""
+
+
+@pytest.fixture
+def sees_images(packages: Packages, use_packages: Callable[[], None]) -> Registry:
+    """A head that is a network of images."""
+    rows = ROWS.format(api=1, kind="head", name="net", target="net_head:Made", needs="()")
+    packages.add("net", rows, net_head=HEAD)
+    use_packages()
+    return packages.registry()
+
+
+def test_no_decoder_is_trained_for_controls(sees_images: Registry) -> None:
+    plan = plan_of(sees_images, WITH, head="net", explainer="saliency")
+    assert not {stage.kind for stage in plan.stages} & {"generator", "encoder", "latents"}
+    assert set(explainers(plan)) == {"saliency", *OURS} - {"nearest-unlike", "class-shift"}
+    drawn = plan_of(sees_images, WITH, head="net", explainer=["saliency", "gvr"])
+    assert set(explainers(drawn)) == {"saliency", "gvr", *OURS}
+
+
+def test_adversarial_counterfactual_without_decoder(cli, sees_images: Registry) -> None:
+    typed = command("--controls", "--out", "run", head="net", metrics=["validity", "proximity"])
+    assert cli(*typed).code == 0
+    (board,) = load_report([Path("run")]).boards
+    assert {row.names[0] for row, _, _ in board.scored("rationale_l1")} == {"adversarial"}
+    assert "adversarial" in Path("run/index.html").read_text()
+
+
+@pytest.mark.parametrize("explainer", ["nearest-unlike", "class-shift"])
+def test_latent_controls_explain_a_network_of_images(
+    cli, sees_images: Registry, explainer: str
+) -> None:
+    typed = command("--out", "run", head="net", metrics=["validity", "sanity"], explainer=explainer)
+    assert cli(*typed).code == 0
+    rows = [row for row in records_of(Path("run")) if row["explainer"]]
+    assert {row["status"] for row in rows} <= {"ok", "n/a"}
 
 
 def test_reference_is_part_of_the_key(
