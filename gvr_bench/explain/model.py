@@ -30,6 +30,7 @@ from gvr_bench.pipeline.plan import Combination
 from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
 from gvr_bench.pipeline.steps.explanations import explain, gather, trajectory
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
+from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import joined
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class Trained:
             raise PluginError(stage.problem)
         stage_ctx = self.stage_ctx(stage, progress)
         explainer = cast(Explainer, stage.component)
+        stage_ctx = with_reference(stage_ctx, explainer, self.model)
         parts, trajectories = [], []
         for part in stage_ctx.ctx.batches(len(batch.source)):
             x = to_float(torch.from_numpy(batch.pixels[part]).to(self.device))
