@@ -167,6 +167,7 @@ def test_usual_spelling_of_splits(own) -> None:
 def test_foreign_folder_beside_splits_is_refused(own) -> None:
     for n in range(12):
         own.image(f"{('train', 'val', 'test')[n % 3]}/{'cat' if n % 2 else 'dog'}/{n}.png")
+    (own.root / "docs").mkdir()
     own.text("notes", name="docs/readme.txt")
     assert own.data().task.outputs == ("cat", "dog")
     own.image("extra/1.png")
