@@ -293,7 +293,7 @@ class Trained:
             prediction=float(predictions.predictions[i, source]),
             prediction_after=scalars.get("prediction_after"),
             predicted=bool(arrays["predicts_source"][i]),
-            success=scalars.get("success"),
+            success=scalars.get("success") if arrays["predicts_source"][i] else None,
             reason=scalars.get("reason") or "",
             steps=scalars.get("steps"),
             warning=self.reference.warning(predictions, i),
