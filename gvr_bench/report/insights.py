@@ -12,9 +12,9 @@ from gvr_bench.metrics.statistics import ALPHA, Better
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.folder import Run
-from gvr_bench.report.layout import NO_REASON, by_standing
+from gvr_bench.report.layout import NO_REASON, by_standing, with_best_controls
 from gvr_bench.report.metric_info import OTHER, entry, group_of, in_order, is_cost, is_truth
-from gvr_bench.report.tables import Cell, Row, Table, beats, best_control, leading_column
+from gvr_bench.report.tables import Cell, Row, Table, beats, leading_column
 
 LIMITS = {
     # Hosmer, Lemeshow and Sturdivant 2013, section 5.2.4: from 0.7 on discrimination is acceptable,
@@ -72,7 +72,7 @@ def headlines(models: Sequence[Table], boards: Sequence[Table]) -> list[Headline
             rows = [row for row in table.rows if row.cells[index].value is not None]
             leaders = [row for row in rows if row.cells[index].best] or rows[: len(rows) == 1]
             if leaders:
-                names = text.listed([row.names[0] for row in leaders], 2)
+                names = text.listed([f"{r.names[0]}{' (control)' * r.control}" for r in leaders], 2)
                 names += f", {table.model}" if len(boards) > 1 else ""
                 best_scores.append(_headline(table, index, leaders[0].cells[index], names))
     return best_scores[:_MAX_HEADLINES]
@@ -129,11 +129,11 @@ def conclusions(boards: Sequence[Table]) -> list[Conclusion]:
 
 def _answer(board: Table, rivals: Sequence[Row], columns: Sequence[int]) -> str:
     informative = [i for i in columns if any(beats(board, row, i) for row in rivals)]
-    empty = [_with_best_control(board, i) for i in columns if i not in informative]
+    empty = with_best_controls(board, [i for i in columns if i not in informative])
     lacking = dict.fromkeys(name for i in columns for name in board.columns[i].failed_controls)
     failed = f"Without {text.listed(list(lacking))}, which failed." if lacking else ""
     if not informative:
-        line = f"No explainer is better than all controls on {', '.join(empty)}."
+        line = f"No explainer is better than all controls on {empty}."
         return " ".join(filter(None, (line, failed)))
     n = len(informative)
     compared = [r for r in rivals if any(beats(board, r, i) is not None for i in columns)]
@@ -155,18 +155,11 @@ def _answer(board: Table, rivals: Sequence[Row], columns: Sequence[int]) -> str:
         f"Better than all controls{where}: {better}.",
         f"Not better: {text.listed(wins[0], _MAX_NAMES)}." if 0 in wins else "",
         f"Best: {counted(best, most)}." if best else "",
-        f"Uninformative, since no explainer beats all controls: {', '.join(empty)}."
+        f"Uninformative, since no explainer beats all controls: {empty}."
         if empty else "",
         failed,
     ]  # fmt: skip
     return " ".join(filter(None, parts))
-
-
-def _with_best_control(board: Table, index: int) -> str:
-    """`pixel AP (best control: edge)`."""
-    best = best_control(board, index)
-    title = board.columns[index].title
-    return f"{title} (best control: {best.names[0]})" if best else title
 
 
 def warnings(
@@ -274,7 +267,7 @@ def _controls(table: Table) -> Iterator[str]:
         if not row.control and False in outcomes and True not in outcomes:
             weak.append(row.names[0])
     if weak:
-        yield f"Not better than the controls on any ground-truth score: {text.listed(weak)}."
+        yield f"Not better than the controls on any ground-truth score: {', '.join(weak)}."
 
 
 def _still_falling(combinations: Sequence[Combination]) -> Iterator[str]:

@@ -44,6 +44,10 @@ class Broken(Own):
     def explain(self, model, x, target, ctx):
         raise ValueError("no idea")
 
+class Unbuilt(Own):
+    def __init__(self, settings):
+        raise ValueError("no idea")
+
 class Echo(gvr.Explainer):
     uses_reference = {declared}
 
@@ -94,6 +98,14 @@ def test_no_controls_but_those_named(registry: Registry) -> None:
     everything = explainers(plan_of(registry, {"controls": False}, explainer=["all", "edge"]))
     assert set(everything) & OURS == {"edge"}
     assert "gvr" in everything
+
+
+def test_unbuilt_control_stops_no_plan(extra: Callable[..., Registry]) -> None:
+    registry = extra("Unbuilt")
+    (combination,) = plan_of(registry, WITH, explainer="saliency").combinations
+    assert "ValueError: no idea" in combination.explanations["unbuilt"].problem
+    with pytest.raises(gvr_bench.core.errors.PluginError, match="no idea"):
+        plan_of(registry, explainer="unbuilt")
 
 
 def test_dry_run_shows_controls(cli) -> None:

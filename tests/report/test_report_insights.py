@@ -104,6 +104,18 @@ def test_best_control_respects_the_direction(concluded: Conclusions) -> None:
         assert f"(best control: {best})" in answer
 
 
+def test_columns_of_one_control_share_its_name(concluded: Conclusions) -> None:
+    records = [
+        *scored("pixel_ap", gvr=0.1, edge=0.5, random=0.2),
+        *scored("iou_otsu", gvr=0.1, edge=0.5, random=0.2),
+        *scored("pointing_hit", gvr=0.1, edge=0.2, random=0.5),
+    ]
+    assert concluded(records)["Ground truth"] == (
+        "No explainer is better than all controls on pixel AP, IoU, Otsu (best control: edge); "
+        "pointing hit (best control: random)."
+    )
+
+
 def test_every_control_has_to_be_beaten(concluded: Conclusions) -> None:
     values = {"gvr": 0.8, "edge": 0.1, "random": 0.2, "intensity": 0.9}
     (answer,) = concluded(scored("pixel_ap", **values)).values()
