@@ -69,8 +69,7 @@ class StageGraph:
         encoder: Stage | None = None,
     ) -> Stage:
         """Add one explainer; if it does not load and nobody named it, its stage has a problem.
-
-        `encoder` is for explainers of a network of images that draw with a decoder.
+        `encoder` is for those of a network of images that draw with a decoder.
         """
         inputs = {"head": head, "cases": cases}
         if cls := self.explainer(choice):
