@@ -246,6 +246,12 @@ class Head(Component, ABC):
         """
         return None
 
+    def check_outputs(self, outputs: Tensor, task: Task) -> None:
+        """Look at the outputs (n, K) of an untrained network of images for noise.
+
+        Raises `UsageError` where they cannot be what the task needs; the default looks at nothing.
+        """
+
 
 class Explainer(Component, ABC):
     """Says why the model predicts what it predicts.

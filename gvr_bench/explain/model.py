@@ -39,6 +39,11 @@ Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
 
+def part_of(values: Floats | None, i: int) -> Floats | None:
+    """Return row `i`, None of nothing."""
+    return None if values is None else values[i]
+
+
 class Trained:
     """A finished run's model, which explains new images. Returned by `gvr_bench.load`.
 
@@ -60,7 +65,7 @@ class Trained:
         self.cache = cache
         self.device = device
         self.batch_size = batch_size
-        stage_ctx = self.stage_ctx(combination.head_stage)
+        stage_ctx = self.stage_ctx(combination.prediction)  # which depends on all networks
         self.model = load_model(stage_ctx)
         self.decision = read_decision(stage_ctx, combination.head_stage)
         self.reference = OodReference.measure(stage_ctx, self.model)
@@ -98,18 +103,17 @@ class Trained:
         rows = []
         for part in torch.split(torch.from_numpy(pixels), self.batch_size):
             x = to_float(part.to(self.device))
-            z = self.model.encoder(x)
-            decoded = self.model.generator(z).cpu()
-            rows.append(
-                (
-                    self.task.activate(self.model.head(z)).cpu().numpy(),
-                    decoded.numpy(),
-                    reconstruction_error(decoded, x.cpu()),
-                    self.reference.distances(z.cpu().numpy()),
-                )
-            )
-        values, decoded, error, distance = map(np.concatenate, zip(*rows, strict=True))
-        return Predictions(values, self.task.scale.invert(values), decoded, error, distance)
+            values = self.task.activate(self.model(x)).cpu().numpy()
+            rows.append({"values": values, "predictions": self.task.scale.invert(values)})
+            if self.model.has_decoder:
+                z = self.model.encoder(x)
+                decoded = self.model.generator(z).cpu()
+                rows[-1] |= {
+                    "reconstruction": decoded.numpy(),
+                    "error": reconstruction_error(decoded, x.cpu()),
+                    "distance": self.reference.distances(z.cpu().numpy()),
+                }
+        return Predictions(**joined(rows))
 
     def predict(self, picture: Picture) -> dict[str, float]:
         """Predict one image: a probability per output, or a value in the task's unit."""
@@ -122,9 +126,17 @@ class Trained:
         Raises `UsageError` or `PluginError` that names it.
         """
         c = self.combination
-        return c.explanations.get(explainer) or self.graph.explanations(
-            parse_choice(explainer), c.head_stage, c.cases, c.seed
+        encoder = None if self.model.classifier is None else c.encoder_stage
+        stage = c.explanations.get(explainer) or self.graph.explanations(
+            parse_choice(explainer), c.head_stage, c.cases, c.seed, encoder=encoder
         )
+        component = stage.component
+        if isinstance(component, Explainer) and component.uses_decoder() > self.model.has_decoder:
+            raise UsageError(
+                f"explainer '{explainer}' needs a decoder, and run '{self.run}' trained none; run "
+                f"it again with --explainer {explainer}"
+            )
+        return stage
 
     def run_explainer(
         self, stage: Stage, batch: TargetBatch, progress: Progress | None = None
@@ -273,7 +285,7 @@ class Trained:
             target_class=task.outputs[target] if task.kind == "multiclass" else None,
             unit=task.unit if task.kind == "regression" else "",
             image=image.pixels.astype(np.float32) / 127.5 - 1,
-            reconstruction=predictions.reconstruction[i],
+            reconstruction=part_of(predictions.reconstruction, i),
             attribution=arrays["attribution"][i],
             counterfactual=arrays["counterfactual"][i] if "counterfactual" in arrays else None,
             prediction=float(predictions.predictions[i, source]),

@@ -28,7 +28,8 @@ class OodReference:
     `error` is the mean absolute difference between an image and its reconstruction, on the scale
     from -1 to 1. An image that is emptier than any other is reconstructed too well to be noticed by
     it, therefore `distance`: the Mahalanobis distance of its latent from those of the training
-    images. Each is the `OOD_QUANTILE` over `images` test images.
+    images. Each is the `OOD_QUANTILE` over `images` test images; NaN where the run has no decoder,
+    so that nothing is known.
     """
 
     covariance: Any
@@ -42,6 +43,8 @@ class OodReference:
         """Measure test images of the run that a head stage belongs to."""
         from sklearn.covariance import LedoitWolf  # slow to import
 
+        if not model.has_decoder:
+            return cls(None, np.nan, np.nan, 0)
         images = stage_ctx.images("test")
         arrays = stage_ctx.arrays("latents", "train/z", "train/copy", "test/z")
         rows = spread(len(images), MAX_REFERENCE_IMAGES)
@@ -65,6 +68,8 @@ class OodReference:
 
     def warning(self, predictions: Predictions, i: int) -> str:
         """Say how image `i` differs from those of the run; empty where it does not."""
+        if predictions.error is None or predictions.distance is None:
+            return ""
         error, distance = float(predictions.error[i]), float(predictions.distance[i])
         return ood_warning(error, self.error, distance, self.distance)
 

@@ -23,13 +23,14 @@ class Predictions:
 
     `values` (n, K) are activated, `predictions` (n, K) the same in the task's unit;
     `reconstruction` (n, C, H, W) in [-1, 1]. `error` and `distance` (n,) are as in `OodReference`.
+    These three are None without a decoder.
     """
 
     values: Floats
     predictions: Floats
-    reconstruction: Floats
-    error: Floats
-    distance: Floats
+    reconstruction: Floats | None = None
+    error: Floats | None = None
+    distance: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)

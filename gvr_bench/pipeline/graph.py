@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from gvr_bench.config.spec import ComponentSpec, Spec
-from gvr_bench.core.components import Dataset, Encoder, Explainer, Head
+from gvr_bench.core.components import Component, Dataset, Encoder, Explainer, Head
 from gvr_bench.core.errors import PluginError
+from gvr_bench.core.source_code import source_digest
 from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.core.types import Kind
 from gvr_bench.metrics import GROUPS, Declaration, decoding, oracle
@@ -51,7 +52,7 @@ class StageGraph:
         )
         with blaming(f"{kind} '{choice.name}'"):
             component = cls(settings)
-            fingerprint = component.fingerprint()
+            fingerprint = fingerprint_of(component)
         values = settings.model_dump(mode="json", exclude=set(cls.files))
         stage = Stage(
             as_kind or kind, choice.name, cls.version, values, inputs, seed, fingerprint, component
@@ -115,7 +116,7 @@ class StageGraph:
             mode="json", exclude={*dataset.case_settings, *dataset.files}
         )
         with blaming(f"dataset '{name}'"):
-            fingerprint = dataset.fingerprint()
+            fingerprint = fingerprint_of(dataset)
         return self._add(
             Stage(
                 "data",
@@ -273,6 +274,12 @@ class ModelBranch:
         else:
             examples = self.graph.add(kind, "labels only", inputs, seed)
         return self.graph.add("student", examples.name, {"student_training_set": examples}, seed)
+
+
+def fingerprint_of(component: Component) -> str:
+    """Return a text that changes with what a component reads, and with its code if not ours."""
+    code = source_digest(type(component).__module__)
+    return " ".join(filter(None, [component.fingerprint(), code and f"code {code}"]))
 
 
 def versions(metrics: Iterable[Declaration]) -> dict[str, str]:

@@ -95,7 +95,8 @@ class ExplainedImages:
     """The content of the file: all images of one call, explained with one model of a run.
 
     `keys` are those of the model's stages. 99.5 % of `test_images` images of the run's test split
-    are below `reconstruction_error_limit`, and 99.5 % below `latent_distance_limit`.
+    are below `reconstruction_error_limit`, and 99.5 % below `latent_distance_limit`; both are None
+    without a decoder.
     """
 
     gvr_bench: str
@@ -109,8 +110,8 @@ class ExplainedImages:
     outputs: tuple[str, ...]
     unit: str
     keys: dict[str, str]
-    reconstruction_error_limit: float
-    latent_distance_limit: float
+    reconstruction_error_limit: float | None
+    latent_distance_limit: float | None
     test_images: int
     images: tuple[ExplainedImage, ...]
     unreadable: tuple[UnreadableImage, ...]

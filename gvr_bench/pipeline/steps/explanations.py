@@ -140,4 +140,12 @@ def per_image(cost: Cost, n: int) -> Arrays:
     return {name: np.full(n, value) for name, value in shares.items()}
 
 
-STEPS = (Step("explanations", compute_explanations, inputs=("head", "cases"), sharded=explaining),)
+STEPS = (
+    Step(
+        "explanations",
+        compute_explanations,
+        inputs=("head", "cases"),
+        optional=("encoder",),
+        sharded=explaining,
+    ),
+)

@@ -311,6 +311,11 @@ def images_needed(sizes: list[int], curve: NDArray[np.float64]) -> float:
 
 
 STEPS = (
-    Step("student_training_set", compute_student_training_set, inputs=("head", "cases")),
+    Step(
+        "student_training_set",
+        compute_student_training_set,
+        inputs=("head", "cases"),
+        optional=("encoder",),
+    ),
     Step("student", compute_student, inputs=("student_training_set",), trains=True),
 )
