@@ -22,8 +22,6 @@ def main() -> None:
     parser.add_argument("--only", choices=SCENARIOS, nargs="+", default=list(SCENARIOS))
     options = parser.parse_args()
     command = f"python tests/faults --times {options.times} --seed {options.seed}"
-    if options.only != list(SCENARIOS):
-        command += f" --only {' '.join(options.only)}"
     outcomes = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as home:
         lab = Lab(Path(home))
@@ -39,6 +37,8 @@ def main() -> None:
 
 def write(command: str, outcomes: dict[str, Outcome]) -> None:
     """Put the table of what is measured so far in the place of an older one."""
+    if outcomes.keys() != SCENARIOS.keys():
+        command += f" --only {' '.join(outcomes)}"
     lines = [
         f"Measured with `{command}`.",
         "",
