@@ -24,7 +24,7 @@ from gvr_bench.report.explainer_comparison import (
     Point,
     Scatter,
 )
-from gvr_bench.report.figure_artists import tick_label
+from gvr_bench.report.figure_axes import tick_label
 from gvr_bench.report.figure_colours import COLOURS
 from gvr_bench.report.figure_data import Chart, Cluster, Latents, Losses, Moves
 from gvr_bench.report.figures import FORMATS, all_charts, draw, picture, to_bytes
