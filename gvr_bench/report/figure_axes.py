@@ -13,7 +13,7 @@ def short(name: str, length: int = 28) -> str:
     return shortened(printable(name), length)
 
 
-def round_ticks(axis: Any, log: bool, low: float, high: float, ticks: int = 5) -> None:
+def round_ticks(axis: Any, log: bool, low: float, high: float) -> None:
     """Few ticks at round numbers, without mathtext."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -22,7 +22,7 @@ def round_ticks(axis: Any, log: bool, low: float, high: float, ticks: int = 5) -
         axis.set_major_locator(LogLocator(subs=(1,) if high / low > 300 else (1, 2, 5)))
         axis.set_minor_locator(NullLocator())
     else:
-        axis.set_major_locator(MaxNLocator(ticks))
+        axis.set_major_locator(MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
 
 

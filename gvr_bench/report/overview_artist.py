@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from gvr_bench.report.figure_axes import round_ticks, short
+from gvr_bench.report.figure_axes import short, tick_label
 from gvr_bench.report.figure_colours import ACCENT, INK, MUTED, PAPER
 from gvr_bench.report.overview_figure import Dot, Overview, Panel
 
@@ -33,10 +33,12 @@ def draw_overview(figure: Figure, data: Overview) -> None:
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     if panel.controls is not None:
-        low, high = panel.controls
-        axes.axvspan(low, high, color=MUTED, alpha=0.25, linewidth=0)
-        axes.axvline((low + high) / 2, color=MUTED, alpha=0.5)  # seen where the range is narrow
+        axes.axvspan(*panel.controls, color=MUTED, alpha=0.25, linewidth=0)
+        for end in panel.controls:  # seen where the range is narrow, too
+            axes.axvline(end, color=MUTED, alpha=0.5, linewidth=0.8)
     for y, dot in enumerate(panel.dots):
         if isinstance(dot, Dot):
             _draw_dot(axes, dot, y)
@@ -51,7 +53,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     worse, better = panel.axis
     edge = EDGE * (better - worse)
     axes.set_xlim(worse - edge, better + edge)
-    round_ticks(axes.xaxis, False, min(panel.axis), max(panel.axis), ticks=2)
+    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
 
 
 def _draw_dot(axes: Axes, dot: Dot, y: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gvr_bench.report import formatting as text
 from gvr_bench.report.figure_data import Chart, signed
@@ -72,7 +72,7 @@ def _panel(question: Question, rows: list[Row]) -> Panel:
     low, high = axis_of(row.cells[question.index] for row in question.board.rows)
     return Panel(
         question.group.title,
-        text.heading(column),
+        text.heading(replace(column, separated=None)),  # the controls are in sight
         (high, low) if column.better == "down" else (low, high),
         tuple(_dot(question, row) for row in rows),
         (min(bars), max(bars)) if bars else None,

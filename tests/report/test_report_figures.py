@@ -100,8 +100,8 @@ def test_every_chart_is_a_figure(ranked: Path) -> None:
     kinds = [item.kind for item in charts_of(ranked)]
     assert kinds == [
         "roc", "predicted", "latent space gvr", "training generator: critic",
-        "training generator: wasserstein", "training encoder: mse", "Quality against time",
-        "Oracle validity against change", "agreement",
+        "training generator: wasserstein", "training encoder: mse", "overview",
+        "Quality against time", "Oracle validity against change", "agreement",
     ]  # fmt: skip
 
 
