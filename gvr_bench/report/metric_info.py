@@ -30,11 +30,6 @@ def entry(metric: str) -> Declaration:
     )
 
 
-def is_truth(metric: str) -> bool:
-    """Whether it is a score against ground truth."""
-    return entry(metric).group == "truth"
-
-
 def is_cost(metric: str) -> bool:
     """Whether it says nothing about quality."""
     return entry(metric).group == "cost" or metric in _UNREADABLE
