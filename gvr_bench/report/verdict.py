@@ -82,7 +82,7 @@ def _lost(question: Question) -> str:
         text.number(row.cells[question.index].value or 0.0, places) for row in (best, control)
     )
     gap = question.gap(control, best)
-    margin = f", {_margin(gap, places)} less good" if (gap.low or 0.0) > 0 else ""
+    margin = f", {_margin(gap, places)} worse" if (gap.low or 0.0) > 0 else ""
     return (
         f"No explainer beats the control {control.names[0]} on {question.title}: "
         f"{column.title} {theirs}; the best explainer, {best.names[0]}, has {mine}{margin}."
@@ -126,8 +126,9 @@ def _rest(others: Sequence[Question]) -> Iterator[str]:
         yield f"{'; '.join(_each(alone, 'alone beats the controls on'))}."
     if shared:
         yield f"The lead is shared on {_and(shared)}."
-    for control, titles in lost.items():
-        yield f"No explainer beats the control {control} on {_and(titles)}."
+    if lost:
+        controls = [f"{control} on {_and(titles)}" for control, titles in lost.items()]
+        yield f"No explainer beats the control{'s' * (len(lost) > 1)} {', '.join(controls)}."
 
 
 def _lacks_its_control(question: Question) -> bool:

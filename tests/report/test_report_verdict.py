@@ -72,6 +72,14 @@ def test_noise_never_leads(tmp_path: Path) -> None:
     assert verdict.text.startswith("No explainer beats the control edge on ground truth")
 
 
+def test_distance_from_better_control(tmp_path: Path) -> None:
+    hard = np.random.default_rng(0).uniform(0.3, 0.7, 50)
+    data = paired(tmp_path / "run", "pixel_ap", gvr=hard, lime=hard - 0.1, edge=hard + 0.2)
+    assert data.verdicts[0].text.endswith(
+        "the best explainer, gvr, has 0.51, 0.20 (0.20 to 0.20) worse."
+    )
+
+
 def test_lead_has_paired_margins(tmp_path: Path) -> None:
     """Cases differ far more than explainers: intervals of the two alone would overlap."""
     rng = np.random.default_rng(0)
@@ -113,11 +121,13 @@ def test_other_questions_follow(judged: Judge) -> None:
         scored("pixel_ap", gvr=0.9, lime=0.2, edge=0.1),
         scored("deletion_auc", "down", gvr=0.5, lime=0.2, edge=0.4),
         scored("max_sensitivity", "down", gvr=0.5, lime=0.6, edge=0.4),
+        scored("rationale_l1", "down", gvr=0.5, random=0.4),
+        scored("im1", "down", gvr=0.5, edge=0.4),
         scored("validity", gvr=0.9),
     )
     assert text.endswith(
-        "lime leads on faithfulness. No explainer beats the control edge on robustness. "
-        "No control of this kind ran for validity."
+        "lime leads on faithfulness. No explainer beats the controls random on proximity, "
+        "edge on realism and robustness. No control of this kind ran for validity."
     )
 
 
