@@ -73,8 +73,7 @@ def _weak_model(board: Table, models: Sequence[Table]) -> Iterator[Caveat]:
 
 
 def _failed_controls(lead: Question) -> Iterator[Caveat]:
-    rows = [row for row in lead.board.rows if row.control]
-    failed = [r.names[0] for r in rows if r.cells[lead.index].status in ("failed", "skipped")]
+    failed = lead.column.failed_controls
     if failed and lead.controls:  # without any the verdict says so itself
         what = f"The control {failed[0]} is" if len(failed) == 1 else f"{len(failed)} controls are"
         yield Caveat(f"{what} missing because {'it' if len(failed) == 1 else 'they'} failed.")

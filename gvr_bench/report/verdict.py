@@ -148,9 +148,7 @@ def _without_control(board: Table, of_board: Iterable[Question]) -> Iterator[str
     missing: dict[bool, list[str]] = {}
     for question in of_board:
         if _lacks_its_control(question):
-            cells = [row.cells[question.index] for row in board.rows if row.control]
-            failed = any(cell.status in ("failed", "skipped") for cell in cells)
-            missing.setdefault(failed, []).append(question.title)
+            missing.setdefault(bool(question.column.failed_controls), []).append(question.title)
     for failed, titles in missing.items():
         reason = "Controls failed" if failed else "No control of this kind ran"
         yield f"{reason} for {_and(titles)}."

@@ -86,7 +86,8 @@ def test_scores_of_a_group_are_counted(concluded: Conclusions) -> None:
         "Ground truth": (
             "Better than all controls: gvr (3 of 3 scores); saliency (2 of 3 scores). "
             "Not better: lime. "
-            "Uninformative, since no explainer beats all controls: sign accuracy."
+            "Uninformative, since no explainer beats all controls: sign accuracy (best control: "
+            "edge)."
         )
     }
 

@@ -58,6 +58,19 @@ def test_control_that_wins_is_named(judged: Judge) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("metric", "better", "best"),
+    [("pixel_ap", "up", "intensity"), ("deletion_auc", "down", "random")],
+)
+def test_best_control_respects_the_direction(
+    judged: Judge, metric: str, better: str, best: str
+) -> None:
+    values = {"gvr": 0.4, "edge": 0.3, "random": 0.2, "intensity": 0.9}
+    assert judged(scored(metric, better, **values)).startswith(
+        f"No explainer beats the control {best} on "
+    )
+
+
 def test_tie_with_control_is_no_lead(judged: Judge) -> None:
     assert judged(scored("pixel_ap", gvr=0.52, edge=0.5)).startswith(
         "No explainer beats the control edge on ground truth"
