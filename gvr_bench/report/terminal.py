@@ -40,7 +40,7 @@ def show(data: ReportData, console: Console, all_metrics: bool = False) -> None:
     several = len(data.runs) > 1
     for verdict in data.verdicts:
         screen.print(f"{verdict.about}: {verdict.text}" if verdict.about else verdict.text)
-    screen.print()
+        screen.print()
     for run in data.runs:
         screen.print(f"{run.name}: {_header(run)}" if several else _header(run), "bold")
     for table in (*data.published, *data.models):
