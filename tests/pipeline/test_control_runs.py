@@ -18,7 +18,8 @@ from gvr_bench.pipeline.plan import Plan
 from gvr_bench.registry.registry import Registry
 from gvr_bench.report.data import load_report
 
-OURS = {"random", "edge", "intensity", "template", "adversarial", "nearest-unlike", "class-shift"}
+OF_MAPS = {"random", "edge", "intensity", "template"}
+OURS = OF_MAPS | {"adversarial", "nearest-unlike", "class-shift"}
 WITH = {"controls": True}
 PLUGINS = """
 import gvr_bench.api as gvr
@@ -82,7 +83,7 @@ def explainers(plan: Plan) -> list[str]:
 def test_controls_are_added_to_named_explainers(extra: Callable[..., Registry]) -> None:
     names = explainers(plan_of(extra("Own", "Echo"), WITH, explainer=["saliency", "edge"]))
     assert names[:2] == ["saliency", "edge"]
-    assert set(names) == {"saliency", "own", *OURS}
+    assert set(names) == {"saliency", "own", *OF_MAPS}
     assert len(names) == len(set(names))
 
 
@@ -111,7 +112,7 @@ def test_unbuilt_control_stops_no_plan(extra: Callable[..., Registry]) -> None:
 def test_dry_run_shows_controls(cli) -> None:
     typed = command("--dry-run")
     assert "template" not in cli(*typed).out
-    assert set(cli(*typed, "--controls").out.split()) >= OURS
+    assert set(cli(*typed, "--controls").out.split()) >= OF_MAPS
 
 
 def explanations(registry: Registry, name: str) -> Stage:
@@ -147,13 +148,14 @@ def sees_images(packages: Packages, use_packages: Callable[[], None]) -> Registr
 def test_no_decoder_is_trained_for_controls(sees_images: Registry) -> None:
     plan = plan_of(sees_images, WITH, head="net", explainer="saliency")
     assert not {stage.kind for stage in plan.stages} & {"generator", "encoder", "latents"}
-    assert set(explainers(plan)) == {"saliency", *OURS} - {"nearest-unlike", "class-shift"}
+    assert set(explainers(plan)) == {"saliency", *OF_MAPS}
     drawn = plan_of(sees_images, WITH, head="net", explainer=["saliency", "gvr"])
     assert set(explainers(drawn)) == {"saliency", "gvr", *OURS}
 
 
 def test_adversarial_counterfactual_without_decoder(cli, sees_images: Registry) -> None:
-    typed = command("--controls", "--out", "run", head="net", metrics=["validity", "proximity"])
+    names = ["saliency", "adversarial"]
+    typed = command("--out", "run", head="net", metrics=["validity", "proximity"], explainer=names)
     assert cli(*typed).code == 0
     (board,) = load_report([Path("run")]).boards
     assert {row.names[0] for row, _, _ in board.scored("rationale_l1")} == {"adversarial"}
@@ -238,9 +240,9 @@ def test_failed_control_is_named_in_the_verdict(cli, extra: Callable[..., Regist
     data = load_report([Path("run")])
     (board,) = data.boards
     assert {column.failed_controls for column in board.columns} == {("broken",)}
-    assert {row.names[0] for row in board.rows if row.control} == {"broken", *OURS}
-    truth = next(c.answer for c in data.conclusions if c.question == "Ground truth")
-    assert truth.endswith("Without broken, which failed.")
+    assert {row.names[0] for row in board.rows if row.control} == {"broken", *OF_MAPS}
+    (verdict,) = data.verdicts
+    assert verdict.text.endswith("The control broken is missing because it failed.")
     line = "No comparison with the control broken, which failed, on any score."
     assert line in " ".join(done.out.split())
 

@@ -84,6 +84,11 @@ def explain(
         raise PluginError(f"{whose}: {error}") from error
     for violation in chain(explanation_violations(explanation, x), guard.violations()):
         raise PluginError(f"{whose}: {violation}")
+    if explanation.counterfactual is not None and not explainer.returns_counterfactuals():
+        raise PluginError(
+            f"{whose} returns counterfactuals and does not say so; "
+            'declare role = "counterfactual", or makes_counterfactuals = True for a control'
+        )
     return explanation
 
 
