@@ -72,6 +72,10 @@ def beats_controls(board: Table, explainer: str, metric: str) -> bool | None:
     return beats(board, row, index)
 
 
+@pytest.mark.skipif(
+    "case_identification" not in {metric.name for metric in METRICS},
+    reason="no score is particular to each case",
+)
 @pytest.mark.parametrize("explainer", SAME_FOR_ALL)
 def test_same_map_for_all_says_nothing_of_a_case(value: Value, explainer: str):
     assert value(explainer, "case_specific_correlation") == pytest.approx(0, abs=1e-4)
