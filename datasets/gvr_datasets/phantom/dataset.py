@@ -198,8 +198,8 @@ def _digest() -> str:
     keys = np.arange(4, dtype=np.uint64) * np.uint64(7919)
     state = patients.draw_state(keys, keys, Population("findings", 1.0, "both"))
     findings = np.arange(len(FINDINGS)) % 4 == np.arange(4)[:, None]
-    severity = np.linspace(0.0, 1.0, 4, dtype=np.float32)
-    state = State(severity, findings, state.bnp, findings, np.arange(4) % 2 == 1)
+    components = np.where(findings, np.linspace(0.0, 1.0, 4, dtype=np.float32)[:, None], 0.0)
+    state = State(components, findings, state.bnp, findings, np.arange(4) % 2 == 1)
     study = patients.draw_study(keys, keys, state.institution_b)
     light = render.clean(study, state, 32).reshape(4, 8, 4, 8, 4).mean(axis=(2, 4))
     light = np.concatenate([light.ravel(), study.exposure["noise"].ravel()])
