@@ -22,7 +22,7 @@ class Rationale:
     """One explainer's explanation of one output of one image.
 
     - `image`, `reconstruction` (C, H, W) float32 from -1 (black) to 1 (white): the image as the
-      model reads it, and as its generator decodes the image's latent.
+      model reads it, and as its generator decodes the image's latent, None without a generator.
     - `attribution` (H, W) float32: positive where density speaks for the output. For an explainer
       with counterfactuals it is the reconstruction minus the counterfactual, mean over channels,
       from -2 to 2; the scale of other maps is their own.
@@ -42,7 +42,7 @@ class Rationale:
     target_class: str | None
     unit: str
     image: Floats
-    reconstruction: Floats
+    reconstruction: Floats | None
     attribution: Floats
     counterfactual: Floats | None
     prediction: float

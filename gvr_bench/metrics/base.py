@@ -53,6 +53,10 @@ class Source(Protocol):
         """The explained images (N, C, H, W)."""
 
     @property
+    def reconstruction(self) -> Tensor:
+        """What the decoder makes of the images (N, C, H, W); the images where there is none."""
+
+    @property
     def true_counterfactual(self) -> Tensor | None:
         """The ground truth (N, C, H, W), None where the data set has none."""
 
@@ -69,7 +73,7 @@ class Source(Protocol):
         """
 
     def decode(self, images: Tensor) -> Tensor:
-        """Encode and decode images (N, C, H, W)."""
+        """Encode and decode images (N, C, H, W); without a decoder they stay as they are."""
 
     @property
     def latent_norm(self) -> float:
@@ -148,8 +152,7 @@ class Metric(Declaration):
     `function(input)` returns one value per case (N,), NaN where it does not apply to that case; or
     None where it does not apply to the explainer or data at all. What is no mean over cases has
     `of_cases=False`: it gets the `overall_input` of its group and returns (M,) values over
-    something else, or a
-    finished `Score`.
+    something else, or a finished `Score`.
     """
 
     of_cases: bool = True

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gvr_bench.metrics.statistics import ALPHA
+from gvr_bench.metrics.statistics import ALPHA, Better
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import NO_REASON, by_standing
 from gvr_bench.report.metric_info import OTHER, entry, group_of, in_order, is_cost, is_truth
 from gvr_bench.report.tables import Cell, Row, Table, beats, leading_column
-from gvr_bench.results.records import Better
 
 LIMITS = {
     # Hosmer, Lemeshow and Sturdivant 2013, section 5.2.4: from 0.7 on discrimination is acceptable,

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.metrics.statistics import Ranking, rank
+from gvr_bench.metrics.statistics import Better, Ranking, rank
 from gvr_bench.report.metric_info import per_case
-from gvr_bench.results.records import Better
 
 
 def ranking(

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from gvr_bench.core.components import Role
-from gvr_bench.metrics.statistics import Ranking
+from gvr_bench.metrics.statistics import Better, Ranking
 from gvr_bench.report.folder import Run
 from gvr_bench.report.grouping import Grid, Part, comparable, lines, rows_of, scores_of
 from gvr_bench.report.metric_info import entry, is_cost, standing
 from gvr_bench.report.ranks import best_of, ranking
-from gvr_bench.results.records import Better, Status
+from gvr_bench.results.records import Status
 
 
 @dataclass(frozen=True)

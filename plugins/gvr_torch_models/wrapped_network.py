@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .loading import describe, make_network, shuffle, source_of
+from .loading import describe, make_network, shuffle, source_of, working_directory
 from .settings import NetworkSettings
 
 BATCH_SIZES = (3, 1)  # an unusual one, and the one that breaks with `squeeze`
@@ -38,18 +39,38 @@ class WrappedNetwork(nn.Module):
         out: Any = self.net(x)
         if self.part:
             try:
-                out = out[self.part] if isinstance(out, Mapping) else out[int(self.part)]
-            except (LookupError, TypeError, ValueError) as error:
+                out = select(out, self.part)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise gvr.UsageError(
                     f"torch-model: the network's {type(out).__name__} has no part '{self.part}'"
                 ) from error
         if not isinstance(out, Tensor):
-            names = f", one of {', '.join(out)}" if isinstance(out, Mapping) else ", e.g. part=0"
+            fields = list(out) if isinstance(out, Mapping) else field_names(out)
+            names = f", one of {', '.join(fields)}" if fields else ", e.g. part=0"
             raise gvr.UsageError(
                 f"torch-model: the network returns {type(out).__name__}; select a tensor with "
                 f"part=...{names}"
             )
         return out
+
+
+def field_names(out: object) -> list[str]:
+    """Return the fields of a named tuple or data class; none of anything else."""
+    if hasattr(out, "_fields"):
+        return list(out._fields)
+    if dataclasses.is_dataclass(out):
+        return [field.name for field in dataclasses.fields(out)]
+    return []
+
+
+def select(out: Any, part: str) -> Any:
+    """Return a part of an output by key, field or position.
+
+    Raises `LookupError`, `TypeError`, `ValueError` or `AttributeError`.
+    """
+    if isinstance(out, Mapping):
+        return out[part]
+    return getattr(out, part) if part in field_names(out) else out[int(part)]
 
 
 def _unshare(_net: nn.Module, state: dict[str, Any], _prefix: str, _metadata: Any) -> None:
@@ -66,8 +87,8 @@ class TorchModel(gvr.Component):
     """A component whose network is loaded instead of trained.
 
     `build` shuffles the values of each parameter, because some metrics need a random network; `fit`
-    restores them. The key depends on the contents of the files and of the factory's module, but not
-    on modules that it imports.
+    restores them. The key depends on the contents of the files, and on the code of the factory with
+    all of the user's own modules that it imports.
     """
 
     argument = "factory"
@@ -75,10 +96,13 @@ class TorchModel(gvr.Component):
     settings: NetworkSettings
 
     def fingerprint(self) -> str:
-        """Digests of the files, and of the factory's source file."""
-        factory = self.settings.factory
-        source = [f"factory {gvr.digest_of(source_of(factory))}"] if factory else []
-        return " ".join(filter(None, [super().fingerprint(), *source]))
+        """Digests of the files, and of the factory's code."""
+        factory, code = self.settings.factory, ""
+        if factory:
+            source_of(factory)  # or a message of what is missing
+            with working_directory():
+                code = f"factory {gvr.source_digest(factory.partition(':')[0])}"
+        return " ".join(filter(None, [super().fingerprint(), code]))
 
     def restore(self, net: nn.Module, ctx: gvr.Context) -> None:
         """Restore the weights of the network inside `net`."""

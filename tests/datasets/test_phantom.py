@@ -214,10 +214,10 @@ def test_healthy_heart_is_own_counterfactual():
 def test_worse_heart_failure_changes_more():
     split = make()
     sick = np.flatnonzero(state(split).severity > 0)
-    twins = ask(split, sick).counterfactual.astype(int)
-    worse = np.abs(split.images(sick).astype(int) - twins).mean(axis=(1, 2, 3))
+    true_counterfactuals = ask(split, sick).counterfactual.astype(int)
+    worse = np.abs(split.images(sick).astype(int) - true_counterfactuals).mean(axis=(1, 2, 3))
     state(split).components[:] *= 0.5
-    milder = np.abs(split.images(sick).astype(int) - twins).mean(axis=(1, 2, 3))
+    milder = np.abs(split.images(sick).astype(int) - true_counterfactuals).mean(axis=(1, 2, 3))
     assert (milder < worse).all()
 
 

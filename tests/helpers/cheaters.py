@@ -97,7 +97,7 @@ class Constant(gvr.Explainer):
 
 
 class Insider(gvr.Explainer):
-    """Knows the truth: the healthy twin, as well as the decoder can show it."""
+    """Knows the truth: the true counterfactual, as well as the decoder can show it."""
 
     role = "counterfactual"
 
@@ -107,10 +107,10 @@ class Insider(gvr.Explainer):
         distance = (x[:, None] - images[None]).flatten(2).abs().amax(dim=2)
         index = distance.argmin(dim=1).numpy()
         truth = test.truth(index, target.source_class.numpy())
-        twin = to_float(truth.counterfactual)
-        change = (x - twin).mean(dim=1)
+        true_counterfactual = to_float(truth.counterfactual)
+        change = (x - true_counterfactual).mean(dim=1)
         with torch.no_grad():
-            image = model.generator(model.encoder(twin))
+            image = model.generator(model.encoder(true_counterfactual))
         return gvr.Explanation(attribution=change, counterfactual=image)
 
 

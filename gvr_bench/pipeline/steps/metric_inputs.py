@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gvr_bench.cache.hdf5 import ALL, count_rows, read_arrays
+from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics import GROUPS, Group
@@ -22,7 +23,14 @@ from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
 BATCH_LATENTS = 2**16  # read in one batch, to bound memory
 FILES = {"student": "agreement.h5"}  # other kinds of stage have their arrays in KIND.h5
 OPTIONAL = {
-    "explanations": {"counterfactual", "latent", "steps", "memory"},
+    "explanations": {
+        "counterfactual",
+        "latent",
+        "memory",
+        "reconstruction",
+        "start",
+        "steps",
+    },
     "cases": {"mask", "distractor", "counterfactual"},
 }
 
@@ -80,15 +88,26 @@ class CaseSource:
         return self.networks.model
 
     @property
+    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The source class and the target class of each case."""
+        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
+        return cases["source_class"], cases["target_class"]
+
+    @property
     def target(self) -> ExplanationTarget:
         """What is explained of each case."""
-        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return read_targets(self.stage_ctx, self.task, cases["source_class"], cases["target_class"])
+        return read_targets(self.stage_ctx, self.task, *self.classes)
 
     @property
     def image(self) -> Tensor:
         """The explained images."""
         return to_float(self.read("cases", "image"))
+
+    @property
+    def reconstruction(self) -> Tensor:
+        """What the decoder makes of the images; the images where there is none."""
+        decoded = self.read_optional("explanations", "reconstruction")
+        return self.image if decoded is None else decoded
 
     @property
     def true_counterfactual(self) -> Tensor | None:
@@ -107,14 +126,9 @@ class CaseSource:
 
     def read_optional(self, stage: str, column: str) -> Tensor | None:
         """Read a column that not every explainer or data set has."""
-        import h5py
-
         if column not in OPTIONAL[stage]:
             raise LookupError(f"'{column}' is no optional column of {stage}")
-        with h5py.File(self.path(stage), "r") as file:
-            if column not in file:
-                return None
-        return self.read(stage, column)
+        return self.read(stage, column) if has_array(self.path(stage), column) else None
 
     def path(self, stage: str) -> Path:
         """Return the file with the arrays of a stage. Raises `CorruptStageError`."""
@@ -122,8 +136,10 @@ class CaseSource:
         return self.stage_ctx.file(value, FILES.get(value.kind, f"{value.kind}.h5"))
 
     def decode(self, images: Tensor) -> Tensor:
-        """Encode and decode images."""
+        """Encode and decode images; without a decoder they stay as they are."""
         model = self.model
+        if not model.has_decoder:
+            return images
         return batched(lambda x: model.generator(model.encoder(x)), images, self.stage_ctx.ctx)
 
     @property
@@ -139,8 +155,7 @@ class CaseSource:
     @property
     def oracle_target(self) -> ExplanationTarget:
         """What is explained of each case, by the oracle's own thresholds."""
-        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return self.oracle.target(cases["source_class"], cases["target_class"])
+        return self.oracle.target(*self.classes)
 
     def real_features(self) -> Tensor:
         """The oracle's features of real images, never holding all of these; (0, 0) without any."""
@@ -151,10 +166,7 @@ class CaseSource:
 
     def class_errors(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors of the autoencoders of the target side and of the source side."""
-        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return reconstruction_errors(
-            self.stage_ctx, images, cases["source_class"], cases["target_class"]
-        )
+        return reconstruction_errors(self.stage_ctx, images, *self.classes)
 
 
 def real_targets(stage_ctx: StageContext) -> Tensor:

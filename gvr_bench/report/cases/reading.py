@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gvr_bench.core.components import Role
 from gvr_bench.core.types import KINDS
 from gvr_bench.report.cases.checks import checked
+from gvr_bench.results.files import CASES
 from gvr_bench.results.run_folder import open_cases, reading
 
 Float = NDArray[np.float32]
@@ -99,7 +100,8 @@ class Combination:
     Arrays are as in `cases.h5`; `threshold` is None where the task has none. There are no cases
     where the data failed, and no reconstruction or prediction where every explainer did. `oracle`
     and `oracle_target` (k,) are what an independent judge says of the input, for the output to be
-    lowered and, among classes, for the one to be reached.
+    lowered and, among classes, for the one to be reached. `notes` are sentences about the model
+    and about how explainers look into it.
     """
 
     dataset: str
@@ -128,6 +130,7 @@ class Combination:
     space: Space | None = None
     oracle: Float | None = None
     oracle_target: Float | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input)
@@ -143,9 +146,9 @@ def read_cases(path: Path) -> list[Combination]:
 
     Raises `DataError` where the file is damaged.
     """
-    if not (path / "cases.h5").is_file():
+    if not (path / CASES).is_file():
         return []
-    with open_cases(path) as file, reading(path, "cases.h5", "the cases"):
+    with open_cases(path) as file, reading(path, CASES, "the cases"):
         names = sorted(file, key=_position)
         return [checked(_combination(file[name])) for name in names]
 
@@ -186,6 +189,7 @@ def _combination(group: h5py.Group) -> Combination:
         space=_space(group["space"], k) if "space" in group else None,
         oracle=_rows(group, "oracle", k),
         oracle_target=_rows(group, "oracle_target", k),
+        notes=tuple(map(str, json.loads(attrs.get("notes", "[]")))),
     )
 
 
