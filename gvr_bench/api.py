@@ -54,6 +54,7 @@ from gvr_bench.core.types import (
     Model,
     Scale,
     Split,
+    Structures,
     Task,
 )
 from gvr_bench.data.fetch import fetch
@@ -100,6 +101,7 @@ __all__ = [
     "Settings",
     "Split",
     "Stateful",
+    "Structures",
     "Task",
     "TrainingError",
     "Unsupported",

@@ -291,3 +291,32 @@ def test_the_fingerprint_is_cheap():
     start = time.process_time()  # another process may take the processor meanwhile
     phantom.fingerprint()
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("task", ["bnp", "findings"])
+def test_structures_are_removed_alone(task):
+    split = make(size=64, task=task, distractor_correlation=1.0)
+    index = np.flatnonzero(split.targets[:, 0] >= (100 if task == "bnp" else 1))[:12]
+    truth, images = ask(split, index), split.images(index)
+    s = truth.structures
+    change = np.abs(images[:, None].astype(int) - s.removed)[:, :, 0]  # (n, K, H, W)
+    assert (s.present.sum(axis=1) >= 2).all()
+    assert (change[s.present].max(axis=(1, 2)) > 0).all()
+    assert s.mask[s.present].any(axis=(1, 2)).all()
+    inside = s.mask[s.present]
+    assert change[s.present][inside].mean() > 5 * change[s.present][~inside].mean()
+    assert not s.mask[~s.present].any()
+
+
+def test_structures_of_disease_and_device():
+    split = make(task="findings", distractor_correlation=1.0)
+    output = np.arange(len(FINDINGS))
+    index = np.array([np.flatnonzero(split.targets[:, k] == 1)[0] for k in output])
+    truth = split.truth(index, output)
+    s = truth.structures
+    for k, finding in enumerate(FINDINGS):
+        assert [n for n, own in zip(s.names, s.cause[k], strict=True) if own] == [finding]
+        others = [n for n, own in zip(s.names, s.distractor[k], strict=True) if own]
+        assert others == [DEVICES[k]]
+    # Removing the finding alone is the counterfactual.
+    np.testing.assert_array_equal(s.removed[s.cause & s.present], truth.counterfactual)
