@@ -42,6 +42,7 @@ from gvr_bench.core.errors import (
     UsageError,
     did_you_mean,
 )
+from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
 from gvr_bench.core.source_code import source_digest
 from gvr_bench.core.training import Stateful, task_loss, translate
@@ -96,6 +97,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "Progress",
+    "Reference",
     "Remote",
     "Scale",
     "Settings",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gvr_bench.core.data_parallel import BatchShard, all_reduce_mean, backward, shard_of
-from gvr_bench.core.errors import TrainingError
+from gvr_bench.core.errors import PluginError, TrainingError
 from gvr_bench.core.training import Checkpoints, Stateful, resumable_steps
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gvr_bench.core.process_group import ProcessGroup
+    from gvr_bench.core.reference import Reference
 
 
 class Progress(Protocol):
@@ -58,6 +59,20 @@ class Context:
     process_group: ProcessGroup | None = None
     _step: int = 0
     _total: int = 0
+    _reference: Reference | None = None
+
+    @property
+    def reference(self) -> Reference:
+        """Training images with their labels, latents and predictions.
+
+        Raises `PluginError` for an explainer that does not declare `uses_reference = True`.
+        """
+        if self._reference is None:
+            raise PluginError(
+                "reads ctx.reference, which only explainers that declare it have; write "
+                "uses_reference = True in its class"
+            )
+        return self._reference
 
     def rng(self, *parts: object) -> torch.Generator:
         """Return a CPU random generator that depends on the seed and `parts` only."""

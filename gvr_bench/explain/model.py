@@ -30,6 +30,7 @@ from gvr_bench.pipeline.plan import Combination
 from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
 from gvr_bench.pipeline.steps.explanations import explain, gather, trajectory
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
+from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import joined
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class Trained:
             raise PluginError(stage.problem)
         stage_ctx = self.stage_ctx(stage, progress)
         explainer = cast(Explainer, stage.component)
+        stage_ctx = with_reference(stage_ctx, explainer, self.model)
         parts, trajectories = [], []
         for part in stage_ctx.ctx.batches(len(batch.source)):
             x = to_float(torch.from_numpy(batch.pixels[part]).to(self.device))
@@ -291,7 +293,7 @@ class Trained:
             prediction=float(predictions.predictions[i, source]),
             prediction_after=scalars.get("prediction_after"),
             predicted=bool(arrays["predicts_source"][i]),
-            success=scalars.get("success"),
+            success=scalars.get("success") if arrays["predicts_source"][i] else None,
             reason=scalars.get("reason") or "",
             steps=scalars.get("steps"),
             warning=self.reference.warning(predictions, i),

@@ -30,7 +30,8 @@ class Rationale:
     - `target_class` is None where the task has no classes. `prediction` is a probability, or a
       value in `unit`; `prediction_after` is that of the counterfactual, None where there is none.
     - `predicted` is whether the model predicts the output at all. `success` is whether the
-      counterfactual is past the decision, None for an attribution map; `reason` says why it is not,
+      counterfactual is past the decision, None for an attribution map and where the model does not
+      predict the output; `reason` says why it is not,
       `steps` how many were taken.
     - `warning` says how the image differs from those of the run, in which case no explanation of
       it can be trusted; otherwise empty.

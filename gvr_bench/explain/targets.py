@@ -80,7 +80,11 @@ class TargetSelection:
             chosen = self.outputs or tuple(np.flatnonzero(values >= threshold).tolist())
             if chosen:
                 return [(k, k) for k in chosen], ""
-            return [], f"the model does not predict {' or '.join(task.outputs)}: nothing to explain"
+            highest = task.outputs[int(np.argmax(values - threshold))]
+            return [], (
+                f"the model does not predict {' or '.join(task.outputs)}: nothing to explain; what "
+                f"speaks for {highest} all the same is shown with --output {highest}"
+            )
         order = np.argsort(-values, kind="stable").tolist()
         sources = self.outputs or (order[0],)
         pairs = [(k, self._target_of(task, k, order)) for k in sources]
