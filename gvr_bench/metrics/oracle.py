@@ -181,7 +181,7 @@ def oracle_base_rate(data: OracleInput) -> Tensor | None:
     "A weak decoder raises it for all.",
     source="Heusel et al. 2017; Hvilshoj et al. 2021; Jeanneret et al. 2023 (sFID)",
     needs=f"{NO_COUNTERFACTUAL}, or fewer than two real images of the target side are known",
-    of_cases=False,
+    over="overall",
 )
 def domain_fid(data: FeaturesInput) -> Score | None:
     """Distance between all counterfactuals and real images of the target side."""

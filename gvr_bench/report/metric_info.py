@@ -6,6 +6,7 @@ from gvr_bench.metrics import DECLARED, GROUPS, Declaration, Group
 
 OTHER = Group("", "Other scores", "")
 _LEADING = (
+    "case_specific_correlation",
     "pixel_ap",
     "true_change_correlation",
     "truth",

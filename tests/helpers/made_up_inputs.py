@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from torch import nn
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.metrics import GROUPS, Metric
 from gvr_bench.metrics.base import Input
+from gvr_bench.metrics.case_specific import ComparisonInput, standardised
 from gvr_bench.metrics.ground_truth import GroundTruthInput
 from gvr_bench.metrics.oracle import FeaturesInput, OracleInput
 from gvr_bench.metrics.proximity import ProximityInput
@@ -34,13 +35,23 @@ def blank(cls: type[T], n: int = 2, size: int = 2, **known: Any) -> T:
         "attribution": maps, "image": black, "reconstruction": black,
         "perturbed": torch.zeros(n, 1, size, size), "other_seed": maps,
         **{f"randomised_{part}": maps for part in PARTS},
-        "start": torch.zeros(n, 2), "norm": 1.0,
+        "start": torch.zeros(n, 2), "norm": 1.0, "alike": torch.zeros(n, dtype=torch.int64),
         "model": model_of_pixels(size * size, 1), "target": question(BINARY, n),
     }  # fmt: skip
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     values = {name: tensors(known.pop(name, defaults.get(name))) for name in names}
     assert not known, f"{cls.__name__} has no {set(known)}"
     return cls(**values)
+
+
+def comparison(attribution: Any, truth: Any, alike: Sequence[int] | None = None) -> ComparisonInput:
+    """Maps and truths (N, H, W) of cases to compare, of one output unless told otherwise."""
+    maps, truths = (torch.tensor(np.asarray(of)) for of in (attribution, truth))
+    return ComparisonInput(
+        torch.tensor(alike or [0] * len(maps)),
+        lambda rows: standardised(maps[rows]),
+        lambda rows: standardised(truths[rows]),
+    )
 
 
 ground_truth = partial(blank, GroundTruthInput)
@@ -62,7 +73,7 @@ def tensors(value: Any) -> Any:
 def input_of(metric: Metric) -> type[Any]:
     """The class that a metric looks at."""
     group = next(group for group in GROUPS if group.name == metric.group)
-    cls = group.case_input if metric.of_cases else group.overall_input
+    cls = getattr(group, f"{metric.over}_input")
     assert cls is not None
     return cls
 
@@ -130,4 +141,6 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "evaluations": rng.integers(1, 500, n), "memory": rng.exponential(1, n),
     }  # fmt: skip
     cls = input_of(metric)
+    if cls is ComparisonInput:
+        return comparison(known["attribution"], known["true_change"])
     return cls(**{field.name: tensors(known[field.name]) for field in dataclasses.fields(cls)})

@@ -114,7 +114,7 @@ def test_json_holds_every_cell(small: Path) -> None:
 def test_ranks_are_in_every_format(ranked: Path) -> None:
     markdown = export([ranked], "md")
     assert "**0.853** #1 (0.831 to 0.876) |" in markdown
-    assert "rank accuracy ↑ † |" in markdown
+    assert "mass accuracy ↑ † |" in markdown
     assert "†: no explainer beats all controls" in markdown
     latex = export([ranked], "latex")
     assert "\\textbf{0.853}\\textsuperscript{1}" in latex

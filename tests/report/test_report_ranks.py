@@ -93,7 +93,7 @@ def test_equal_ranks_have_no_best(make: Make) -> None:
 def test_separated_columns_beat_every_control(ranked: Path) -> None:
     (table,) = scoreboards([load(ranked)])
     separated = {column.metric: column.separated for column in table.columns}
-    assert (separated["pixel_ap"], separated["rank_accuracy"]) == (True, False)
+    assert (separated["pixel_ap"], separated["mass_accuracy"]) == (True, False)
     assert separated["validity"] is None  # no control makes a counterfactual
     clear = {name: cell.clear for name, cell in cells(table, "pixel_ap").items()}
     assert (clear["gvr"], clear["cam"], clear["edge"]) == (True, False, None)

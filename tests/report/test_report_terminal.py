@@ -111,7 +111,7 @@ def test_ranks_follow_the_numbers(ranked: Path) -> None:
 
 def test_uninformative_columns_are_marked(ranked: Path) -> None:
     text = shown(ranked, 160)
-    assert "rank accuracy ↑ †" in text
+    assert "mass accuracy ↑ †" in text
     assert "pixel AP ↑ †" not in text
     assert "†: no explainer beats all controls" in text
 
@@ -119,7 +119,7 @@ def test_uninformative_columns_are_marked(ranked: Path) -> None:
 def test_ranks_have_an_ascii_form(ranked: Path) -> None:
     text = shown(ranked, 160, encoding="ascii")
     assert "0.69 #2" in text
-    assert "rank accuracy ^ !" in text
+    assert "mass accuracy ^ !" in text
     assert [line for line in text.splitlines() if "?" in line[:-1]] == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,10 @@ class CaseSource:
         """The ground truth, None where the data set has none."""
         pixels = self.read_optional("cases", "counterfactual")
         return None if pixels is None else to_float(pixels)
+
+    def part(self, rows: slice) -> CaseSource:
+        """Return the same for some of the cases, by their positions among all."""
+        return dataclasses.replace(self, rows=rows)
 
     def has(self, stage: str) -> bool:
         """Whether an optional stage is part of this run."""

@@ -41,8 +41,11 @@ def compute_scores(stage_ctx: StageContext) -> None:
         if not metric.of_cases:
             rows.append(overall_row(metric, source, columns))
             continue
-        reason = failure(metric, parts)
-        of_cases = None if reason else join_values(metric, parts)
+        if metric.over == "comparison":
+            of_cases, reason = compare(metric, source, len(explained))
+        else:
+            reason = failure(metric, parts)
+            of_cases = None if reason else join_values(metric, parts)
         if of_cases is None:
             rows.append(row(metric, "all", reason=reason or metric.needs))
             continue
@@ -68,10 +71,10 @@ def work_of(source: CaseSource) -> Work:
     def work(rows: slice) -> Arrays:
         if group.case_input is None:
             return {}
-        data = group.case_input.build(dataclasses.replace(source, rows=rows))
+        data = group.case_input.build(source.part(rows))
         arrays = {COLUMN + name: column.cpu().numpy() for name, column in data.columns().items()}
         for metric in group.metrics:
-            if not metric.of_cases:
+            if metric.over != "case":
                 continue
             try:
                 values = values_of(metric(data), (rows.stop - rows.start,))
@@ -110,6 +113,20 @@ def failure(metric: Metric, parts: Sequence[tuple[slice, Arrays]]) -> str:
     return next((f"{metric.name}: {part[name][0]}" for _, part in parts if name in part), "")
 
 
+def compare(metric: Metric, source: CaseSource, n: int) -> tuple[NDArray[Any] | None, str]:
+    """Compute a metric that compares all n cases: its values (n,), or why there are none.
+
+    This is done once, after the parts, so that the values do not depend on how cases were cut.
+    """
+    comparison_input = source.group.comparison_input
+    try:
+        if comparison_input is None:
+            raise ValueError(f"the group '{metric.group}' declares no comparison_input")
+        return values_of(metric(comparison_input.build(source)), (n,)), ""
+    except Exception as error:  # one metric must not take the others along
+        return None, f"{metric.name}: {one_line(error)}"
+
+
 def overall_row(metric: Metric, source: CaseSource, columns: Arrays) -> Row:
     """Score what is no mean over cases."""
     device, overall_input = source.stage_ctx.ctx.device, source.group.overall_input
@@ -133,7 +150,7 @@ def values_of(result: torch.Tensor | Score | None, shape: tuple[int]) -> NDArray
     if result is None:
         return None
     if isinstance(result, Score):
-        raise ValueError("returned a Score, but is declared with of_cases=True")
+        raise ValueError("returned a Score, but is declared to have a value per case")
     values: NDArray[np.float64] = result.detach().cpu().numpy()
     if values.ndim != 1 or shape[0] not in (-1, len(values)):
         raise ValueError(f"returned shape {values.shape}, not {shape}")
