@@ -43,6 +43,7 @@ from gvr_bench.core.errors import (
     did_you_mean,
 )
 from gvr_bench.core.remote_files import Archive, Remote
+from gvr_bench.core.source_code import source_digest
 from gvr_bench.core.training import task_loss, translate
 from gvr_bench.core.types import (
     Explanation,
@@ -115,6 +116,7 @@ __all__ = [
     "read_pictures",
     "resize",
     "seed_from",
+    "source_digest",
     "task_loss",
     "translate",
 ]

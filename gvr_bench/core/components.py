@@ -23,7 +23,6 @@ from gvr_bench.core.types import (
     ExplanationTarget,
     ImageSpec,
     Kind,
-    Latents,
     Model,
     Split,
     Task,
@@ -216,11 +215,11 @@ class Encoder(Component, ABC):
 
 
 class Head(Component, ABC):
-    """A network that predicts the task from a latent, or from the image it decodes to.
+    """A network that predicts the task from a latent, or from the image itself.
 
     With the setting `contaminated` it is trained on the test images. With `sees` = `images` it
-    takes decoded images (N, C, H, W) in [-1, 1] instead of latents: it is put behind the generator,
-    so that every explainer explains it through the same decoder.
+    takes images (N, C, H, W) in [-1, 1] instead of latents and is explained as it is: attribution
+    needs no decoder, and counterfactuals are pictures that the generator draws.
     """
 
     sees: ClassVar[Literal["latents", "images"]] = "latents"
@@ -229,14 +228,23 @@ class Head(Component, ABC):
     def build(self, latent_dim: int, task: Task) -> nn.Module:
         """Return an untrained network (N, D) -> (N, K): logits, or scaled values for regression.
 
-        (N, C, H, W) -> (N, K) where it `sees` images.
+        (N, C, H, W) -> (N, K) where it `sees` images; `latent_dim` is then 0.
         """
 
     @abstractmethod
-    def fit(
-        self, net: nn.Module, train: Latents, validation: Latents, task: Task, ctx: Context
-    ) -> None:
-        """Train `net` in place on `train`; `validation` may decide when to stop."""
+    def fit(self, net: nn.Module, train: Any, validation: Any, task: Task, ctx: Context) -> None:
+        """Train `net` in place on `train`; `validation` may decide when to stop.
+
+        Both are `Latents`, or `Images` where it `sees` images.
+        """
+
+    def threshold(self, task: Task) -> tuple[float, ...] | None:
+        """Return the probabilities (K,) from which an output counts as predicted.
+
+        None, the default, lets the run choose them on validation images. Raises `UsageError` where
+        they do not fit the task.
+        """
+        return None
 
 
 class Explainer(Component, ABC):
@@ -244,9 +252,17 @@ class Explainer(Component, ABC):
 
     `role` is `counterfactual` for one that also returns changed images, and `control` for a map
     that ignores the model: the other explainers are compared with the controls.
+    `needs_decoder` says that it calls the model's encoder or generator; None, the default, that it
+    does if it makes counterfactuals. A network of images has neither for explainers without it.
     """
 
     role: ClassVar[Role] = "attribution"
+    needs_decoder: ClassVar[bool | None] = None
+
+    @classmethod
+    def uses_decoder(cls) -> bool:
+        """Whether it calls the encoder or the generator: as its role says unless declared."""
+        return cls.role == "counterfactual" if cls.needs_decoder is None else cls.needs_decoder
 
     @abstractmethod
     def explain(

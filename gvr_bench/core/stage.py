@@ -20,9 +20,10 @@ SCHEMA = 1
 REVISIONS = {  # of kinds whose files have changed since the first version
     "cases": 2,
     "class_autoencoders": 2,
-    "explanations": 4,
-    "head": 2,
-    "perturbed_explanations": 2,
+    "explanations": 5,
+    "head": 3,
+    "perturbed_explanations": 3,
+    "prediction": 2,
     "scores": 2,
     "student": 2,
     "student_training_set": 2,
@@ -99,6 +100,15 @@ class Stage:
     def __str__(self) -> str:
         part = self.settings.get("group") or self.settings.get("changed")
         return f"{self.kind} {self.name}" + (f", {part}" if part else "")
+
+
+def depends_on(stage: Stage, kind: StageKind) -> bool:
+    """Whether a stage is of a kind or depends on one."""
+    try:
+        stage.input(kind)
+    except LookupError:
+        return False
+    return True
 
 
 def canonical(value: object) -> str:

@@ -198,19 +198,28 @@ class ExplanationTarget:
 
 @dataclass(frozen=True)
 class Model:
-    """The explained model: pixels -> latent -> prediction, with its decoder.
+    """The explained model, with the decoder that draws its counterfactuals.
 
-    Calling it maps images (N, C, H, W) in [-1, 1] to head outputs (N, K): logits, or the scaled
-    value for regression. Networks are in eval mode and frozen; gradients reach the input.
+    Calling it maps images (N, C, H, W) in [-1, 1] to outputs (N, K): logits, or the scaled value
+    for regression. Networks are in eval mode and frozen; gradients reach the input.
+
+    - `encoder` (N, C, H, W) -> (N, D), `generator` (N, D) -> (N, C, H, W), `head` (N, D) -> (N, K).
+    - `classifier` (N, C, H, W) -> (N, K): a network of images that is explained as it is; None
+      where the encoder and the head are explained. `head` is then that network of decoded images.
+    - `has_decoder`: False where no explainer of the run needs encoder and generator. They raise
+      `PluginError` when called.
     """
 
     encoder: nn.Module
     generator: nn.Module
     head: nn.Module
+    classifier: nn.Module | None = None
+    has_decoder: bool = True
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Head outputs (N, K) of images (N, C, H, W)."""
-        outputs: Tensor = self.head(self.encoder(x))
+        """Outputs (N, K) of images (N, C, H, W) as they are."""
+        net = self.classifier
+        outputs: Tensor = self.head(self.encoder(x)) if net is None else net(x)
         return outputs
 
 
@@ -225,6 +234,7 @@ class Explanation:
       the last is `latent`. Shown in reports, not scored.
     - `steps` (N,) int64: optimisation steps; `success` (N,) bool: whether the target was reached;
       `reason`: one line per image, empty where successful.
+    - `note`: what a reader must know of how it was computed, e.g. the layer it looks into.
     """
 
     attribution: Tensor
@@ -234,3 +244,4 @@ class Explanation:
     steps: Tensor | None = None
     success: Tensor | None = None
     reason: tuple[str, ...] | None = None
+    note: str = ""

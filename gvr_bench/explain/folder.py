@@ -166,7 +166,7 @@ class Explained:
             kind=task.kind,
             outputs=task.outputs,
             unit=task.unit if task.kind == "regression" else "",
-            keys={s.kind: s.key for s in (c.generator_stage, c.encoder_stage, c.head_stage)},
+            keys={s.kind: s.key for s in (c.generator_stage, c.encoder_stage, c.head_stage) if s},
             reconstruction_error_limit=reference.error,
             latent_distance_limit=reference.distance,
             test_images=reference.images,

@@ -53,6 +53,10 @@ class Source(Protocol):
         """The explained images (N, C, H, W)."""
 
     @property
+    def reconstruction(self) -> Tensor:
+        """What the decoder makes of the images (N, C, H, W); the images where there is none."""
+
+    @property
     def true_counterfactual(self) -> Tensor | None:
         """The ground truth (N, C, H, W), None where the data set has none."""
 
@@ -72,7 +76,7 @@ class Source(Protocol):
         """
 
     def decode(self, images: Tensor) -> Tensor:
-        """Encode and decode images (N, C, H, W)."""
+        """Encode and decode images (N, C, H, W); without a decoder they stay as they are."""
 
     @property
     def latent_norm(self) -> float:

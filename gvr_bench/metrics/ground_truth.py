@@ -59,7 +59,7 @@ class GroundTruthInput(CaseInput):
             distractor=source.read_optional("cases", "distractor"),
             true_change=None if truth is None else (source.image - truth).mean(dim=1),
             decoded_truth=None if truth is None else source.decode(truth),
-            reconstruction=source.read("explanations", "reconstruction"),
+            reconstruction=source.reconstruction,
             counterfactual=source.read_optional("explanations", "counterfactual"),
         )
 

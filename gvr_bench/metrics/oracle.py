@@ -50,7 +50,7 @@ class OracleInput(CaseInput):
             return cls(None, None, None)
         oracle, target = source.oracle, source.oracle_target
         before, after = oracle.outputs(source.image), oracle.outputs(counterfactual)
-        reconstruction = source.read("explanations", "reconstruction")
+        reconstruction = source.reconstruction
         extra = predictions(target, before) | predictions(target, after, "_after")
         explained = source.read("explanations", "predicts_source")
         if bool(explained.any()):

@@ -82,13 +82,13 @@ GROUP.declare(
     version=PREDICTION_VERSION,
 )
 GROUP.declare(
-    "raw_auroc",
-    "AUROC on the images themselves",
-    "area under the receiver operating curve of the classifier without the decoder",
-    formula="that of h(x), as for AUROC, which is that of h(G(E(x)))",
+    "decoded_auroc",
+    "AUROC of decoded images",
+    "area under the receiver operating curve of the classifier behind encoder and decoder",
+    formula="that of h(G(E(x))), as for AUROC, which is that of h(x)",
     fooled_by="Rare findings: a high area goes with many false alarms per true one.",
     source="scikit-learn, roc_auc_score",
-    needs=f"{SEES_LATENTS}, or {ONE_CLASS}",
+    needs=f"{SEES_LATENTS}, no explainer needs a decoder, or {ONE_CLASS}",
     version=PREDICTION_VERSION,
 )
 
@@ -192,7 +192,7 @@ def decoded_scores(
     else:
         equal = (raw >= thresholds) == (decoded >= thresholds)
         yield PredictionScore("decoded_agreement", "all", score(equal.mean(axis=1)))
-    yield from areas("raw_auroc", AUROC, task, raw, task.positives(targets))
+    yield from areas("decoded_auroc", AUROC, task, decoded, task.positives(targets))
 
 
 def bootstrap(

@@ -19,25 +19,26 @@ CHANGED = 0.1  # on the [-1, 1] scale: what a reader can see
 class ProximityInput(CaseInput):
     """Images (N, C, H, W) and latents (N, D) before and after.
 
-    `start` and `latent` are the latents of the image and of the counterfactual; `norm` is the
-    median length of a training latent.
+    `start` and `latent` are the latents of the image and of the counterfactual, None where the
+    explainer has none; `norm` is the median length of a training latent.
     """
 
     reconstruction: Tensor
     counterfactual: Tensor | None
-    start: Tensor
+    start: Tensor | None
     latent: Tensor | None
-    norm: float
+    norm: float | None
 
     @classmethod
     def build(cls, source: Source) -> Self:
         """Read it."""
+        latent = source.read_optional("explanations", "latent")
         return cls(
-            reconstruction=source.read("explanations", "reconstruction"),
+            reconstruction=source.reconstruction,
             counterfactual=source.read_optional("explanations", "counterfactual"),
-            start=source.read("explanations", "start"),
-            latent=source.read_optional("explanations", "latent"),
-            norm=source.latent_norm,
+            start=source.read_optional("explanations", "start"),
+            latent=latent,
+            norm=None if latent is None else source.latent_norm,
         )
 
 
@@ -145,7 +146,7 @@ def latent_l2(data: ProximityInput) -> Tensor | None:
     """Distance from the latent of the image to that of the counterfactual."""
     import torch
 
-    if data.latent is None:
+    if data.latent is None or data.start is None:
         return None
     moved: Tensor = torch.linalg.vector_norm((data.latent - data.start).double(), dim=1)
     return moved
@@ -164,7 +165,7 @@ def latent_norm_ratio(data: ProximityInput) -> Tensor | None:
     """Length of the counterfactual's latent, divided by the median length of training latents."""
     import torch
 
-    if data.latent is None or data.norm == 0:
+    if data.latent is None or not data.norm:
         return None
     length: Tensor = torch.linalg.vector_norm(data.latent.double(), dim=1)
     return length / data.norm

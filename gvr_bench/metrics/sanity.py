@@ -25,18 +25,26 @@ STAGES = "randomised_head", "randomised_encoder", "randomised_generator"
 
 @dataclass(frozen=True)
 class SanityInput(CaseInput):
-    """Maps (N, H, W) for the model, and for the model with random weights in one network each."""
+    """Maps (N, H, W) for the model, and for the model with random weights in one network each.
+
+    None for a network that is no part of what the explainer explains.
+    """
 
     attribution: Tensor
     randomised_head: Tensor
-    randomised_encoder: Tensor
-    randomised_generator: Tensor
+    randomised_encoder: Tensor | None
+    randomised_generator: Tensor | None
 
     @classmethod
     def build(cls, source: Source) -> Self:
-        """Read all four."""
-        maps = (source.read(stage, "attribution") for stage in ("explanations", *STAGES))
-        return cls(*maps)
+        """Read those that there are."""
+        attribution, head = (
+            source.read(stage, "attribution") for stage in ("explanations", "randomised_head")
+        )
+        return cls(attribution, head, *(
+            source.read(stage, "attribution") if source.has(stage) else None
+            for stage in ("randomised_encoder", "randomised_generator")
+        ))  # fmt: skip
 
 
 GROUP = Group(
@@ -63,9 +71,11 @@ def randomised_head(data: SanityInput) -> Tensor:
     return remaining(data.attribution, data.randomised_head)
 
 
-@GROUP.metric("randomised encoder", **DECLARED)
-def randomised_encoder(data: SanityInput) -> Tensor:
+@GROUP.metric("randomised encoder", **DECLARED, needs="the explained network has no encoder")
+def randomised_encoder(data: SanityInput) -> Tensor | None:
     """Similarity of maps before and after randomising the encoder's weights."""
+    if data.randomised_encoder is None:
+        return None
     return remaining(data.attribution, data.randomised_encoder)
 
 
@@ -75,6 +85,8 @@ def randomised_generator(data: SanityInput) -> Tensor | None:
 
     None where all maps are equal to the last digit: the explainer does not use the generator.
     """
-    if bool((data.randomised_generator == data.attribution).all()):
+    if data.randomised_generator is None or bool(
+        (data.randomised_generator == data.attribution).all()
+    ):
         return None
     return remaining(data.attribution, data.randomised_generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.core.components import Dataset, Explainer
+from gvr_bench.core.components import Dataset, Encoder, Explainer
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Task
 from gvr_bench.data.image_io import to_eight_bits
@@ -75,6 +75,19 @@ def described(c: Combination, task: Task) -> dict[str, Any]:
     }
 
 
+def in_words(decision: Mapping[str, Any], task: Task) -> str:
+    """Say from which prediction an output counts as predicted, and where that comes from."""
+    if task.kind == "multiclass":
+        return str(decision["threshold_source"])
+    limits = task.scale.invert(np.asarray(decision["threshold"]))
+    named = len(limits) > 1 or task.kind == "regression"
+    texts = [
+        f"{name} {limit:.3g} {task.unit}".strip() if named else f"{limit:.3g}"
+        for name, limit in zip(task.outputs, limits, strict=True)
+    ]
+    return f"{', '.join(texts)} ({decision['threshold_source']})"
+
+
 class Gallery:
     """Copies what is shown of one combination."""
 
@@ -100,9 +113,9 @@ class Gallery:
             ("encoder", c.encoder_stage),
             ("head", c.head_stage),
         ):
-            if self.outcomes[stage.key].succeeded:
+            if stage is not None and self.outcomes[stage.key].succeeded:
                 self.write_history(group, kind, stage)
-        if self.outcomes[c.generator_stage.key].succeeded:
+        if c.generator_stage is not None and self.outcomes[c.generator_stage.key].succeeded:
             self.copy(group, c.generator_stage, "samples.h5", ("samples",), None)
         if self.outcomes[c.cases.key].succeeded:
             names = ("sample_id", "patient_id", "source_class", "target_class", "label", "mask")
@@ -115,8 +128,24 @@ class Gallery:
         group.create_group("explainers", track_order=True)  # read in the order of the spec
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
-        if self.outcomes[c.latents.key].succeeded:
-            self.write_latents(group)
+        group.attrs["notes"] = json.dumps(list(self.notes()))
+        if c.latents is not None and self.outcomes[c.latents.key].succeeded:
+            self.write_latents(group, c.latents)
+
+    def notes(self) -> Iterator[str]:
+        """Say what a reader must know of the model and of how explainers look into it."""
+        c = self.combination
+        if self.outcomes[c.head_stage.key].succeeded:
+            decision = read_json(self.cache.file(c.head_stage, "decision.json"))
+            yield f"Decision threshold: {in_words(decision, self.task)}."
+        if c.encoder_stage is not None and c.head_stage.inputs.get("latents") is c.latents:
+            supervised = cast(Encoder, c.encoder_stage.component).supervised
+            yield f"The encoder was trained {'with' if supervised else 'without'} labels."
+        for label, stage in c.explanations.items():
+            if self.outcomes[stage.key].succeeded:
+                with self.open(stage, "explanations.h5") as arrays:
+                    if "note" in arrays:
+                        yield f"{label}: {get_array(arrays['note'])[0]}."
 
     def copy(
         self, group: Any, stage: Stage, file: str, names: tuple[str, ...], count: int | None
@@ -170,22 +199,21 @@ class Gallery:
         self.copy(
             part, stage, "trajectories.h5", ("trajectory", "trajectory_prediction"), MAX_SHOWN
         )
-        if "reconstruction" not in group:
-            self.copy(group, stage, "explanations.h5", ONCE, MAX_SHOWN)
+        for name in ONCE:
+            if name not in group:
+                self.copy(group, stage, "explanations.h5", (name,), MAX_SHOWN)
         by_oracle = self.combination.scores.get(label, {}).get("oracle")
         if by_oracle is not None and self.outcomes[by_oracle.key].succeeded:
             self.copy(part, by_oracle, "columns.h5", ORACLE_AFTER, MAX_SHOWN)
             if "oracle" not in group:
                 self.copy(group, by_oracle, "columns.h5", ORACLE, MAX_SHOWN)
 
-    def write_latents(self, group: Any) -> None:
+    def write_latents(self, group: Any, latents: Stage) -> None:
         """Write labels of test images, and where these lie in the plane of most variance."""
         c = self.combination
         names = "test/z", "test/targets", "test/copy"
-        z, targets, copy = read_arrays(self.cache.file(c.latents, "latents.h5"), *names).values()
+        z, targets, copy = read_arrays(self.cache.file(latents, "latents.h5"), *names).values()
         z, targets = z[copy == 0], targets[copy == 0]
-        if "test" in group:
-            put_array(group, "test/target", targets[~np.isnan(targets).any(axis=1)])
         rows = np.linspace(0, len(z) - 1, min(POINTS, len(z))).astype(int)
         plane = Plane.of(z[rows])
         put_array(group, "space/points", plane.place(z[rows]))

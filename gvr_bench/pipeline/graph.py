@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from gvr_bench.config.spec import ComponentSpec, Spec
-from gvr_bench.core.components import Dataset, Encoder
+from gvr_bench.core.components import Component, Dataset, Encoder, Explainer, Head
 from gvr_bench.core.errors import PluginError
-from gvr_bench.core.stage import Stage, StageKind
+from gvr_bench.core.source_code import source_digest
+from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.core.types import Kind
 from gvr_bench.metrics import GROUPS, Declaration, decoding, oracle
 from gvr_bench.metrics.prediction import PREDICTION_VERSION
@@ -51,7 +52,7 @@ class StageGraph:
         )
         with blaming(f"{kind} '{choice.name}'"):
             component = cls(settings)
-            fingerprint = component.fingerprint()
+            fingerprint = fingerprint_of(component)
         values = settings.model_dump(mode="json", exclude=set(cls.files))
         stage = Stage(
             as_kind or kind, choice.name, cls.version, values, inputs, seed, fingerprint, component
@@ -65,15 +66,29 @@ class StageGraph:
         cases: Stage,
         seed: int,
         kind: StageKind = "explanations",
+        encoder: Stage | None = None,
     ) -> Stage:
-        """Add one explainer. If it does not load, `all` has it as a stage with a problem."""
+        """Add one explainer. If it does not load, `all` has it as a stage with a problem.
+
+        `encoder` is for explainers of a network of images that draw with a decoder.
+        """
         inputs = {"head": head, "cases": cases}
+        if encoder is not None and self.uses_decoder(choice):
+            inputs["encoder"] = encoder
         try:
             return self.component("explainer", choice, seed, kind, **inputs)
         except PluginError as error:
             if not any(choice.name == ALL for choice in self.spec.explainer):
                 raise
             return self._add(Stage(kind, choice.name, "", {}, inputs, problem=str(error)))
+
+    def uses_decoder(self, choice: ComponentSpec) -> bool:
+        """Whether an explainer calls the encoder or the generator; False if it does not load."""
+        try:
+            cls = self.registry.component("explainer", choice.name)
+        except PluginError:
+            return False
+        return cast(type[Explainer], cls).uses_decoder()
 
     def perturbed(self, explanations: Stage, change: str) -> Stage:
         """Add the same explanations with one thing changed."""
@@ -101,7 +116,7 @@ class StageGraph:
             mode="json", exclude={*dataset.case_settings, *dataset.files}
         )
         with blaming(f"dataset '{name}'"):
-            fingerprint = dataset.fingerprint()
+            fingerprint = fingerprint_of(dataset)
         return self._add(
             Stage(
                 "data",
@@ -126,7 +141,8 @@ class StageGraph:
 class ModelBranch:
     """The stages of one choice of images, generator, encoder and head, for any seed.
 
-    `images` are those that the generator is trained on.
+    `images` are those that the generator is trained on. A branch without a decoder is of a network
+    of images whose explainers need none.
     """
 
     graph: StageGraph
@@ -136,6 +152,13 @@ class ModelBranch:
     generator: ComponentSpec
     encoder: ComponentSpec
     head_choice: ComponentSpec
+    has_decoder: bool = True
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether the head is a network of images, which is explained as it is."""
+        cls = self.graph.registry.component("head", self.head_choice.name)
+        return cast(type[Head], cls).sees == "images"
 
     def latents(self, seed: int) -> Stage:
         """Add generator, encoder and latents.
@@ -153,7 +176,25 @@ class ModelBranch:
 
     def head(self, seed: int) -> Stage:
         """Add the head."""
-        return self.graph.component("head", self.head_choice, seed, latents=self.latents(seed))
+        return self.fitted(self.head_choice, seed)
+
+    def fitted(self, choice: ComponentSpec, seed: int) -> Stage:
+        """Add a head, of images or of latents."""
+        if self.sees_images:
+            return self.graph.component("head", choice, seed, data=self.data)
+        return self.graph.component("head", choice, seed, latents=self.latents(seed))
+
+    def drawn_with(self, seed: int) -> Stage | None:
+        """Add the encoder that explainers of a network of images draw with; None without one."""
+        if not (self.sees_images and self.has_decoder):
+            return None
+        return self.latents(seed).inputs["encoder"]
+
+    def explanations(
+        self, choice: ComponentSpec, head: Stage, seed: int, kind: StageKind = "explanations"
+    ) -> Stage:
+        """Add the explanations of one explainer."""
+        return self.graph.explanations(choice, head, self.cases, seed, kind, self.drawn_with(seed))
 
     def contaminated(self, seed: int) -> Stage | None:
         """Add the head fitted on the test images; None where it has no such setting, or is."""
@@ -164,17 +205,19 @@ class ModelBranch:
         if getattr(settings, CONTAMINATED, None) is not False:
             return None
         other = ComponentSpec(name=choice.name, settings={**choice.settings, CONTAMINATED: True})
-        return self.graph.component("head", other, seed, latents=self.latents(seed))
+        return self.fitted(other, seed)
 
     def model_scores(self, head: Stage, seed: int) -> tuple[Stage, ...]:
         """Add the scores of the model itself."""
-        graph, latents = self.graph, head.inputs["latents"]
-        inputs = {"head": head, "latents": latents}
+        graph = self.graph
+        inputs = {"head": head}
+        if self.has_decoder:
+            inputs["latents"] = self.latents(seed)
         stages = [graph.add("prediction", head.name, inputs, version=PREDICTION_VERSION)]
         if "oracle" in graph.spec.groups:
             stages.append(self.oracle(seed))
-        if "decoding" in graph.spec.groups:
-            encoder = latents.inputs["encoder"]
+        if "decoding" in graph.spec.groups and self.has_decoder:
+            encoder = self.latents(seed).inputs["encoder"]
             inputs = {"encoder": encoder, "data": self.data, "oracle": self.oracle(seed)}
             settings = {"metrics": versions(decoding.GROUP.declarations)}
             stages.append(graph.add("decoding", encoder.name, inputs, seed, settings))
@@ -212,22 +255,31 @@ class ModelBranch:
                 return graph.add(name, "autoencoders", inputs, seed)
             case "contaminated":
                 head = self.contaminated(seed)
-                return graph.explanations(choice, head, self.cases, seed) if head else None
+                return self.explanations(choice, head, seed) if head else None
             case "other_seed":
                 seed = another_seed(seed, graph.spec.seeds)
-                return graph.explanations(choice, self.head(seed), self.cases, seed)
+                return self.explanations(choice, self.head(seed), seed)
             case "student" | "student_without_maps":
                 return self.student(choice, seed, with_maps=name == "student")
+            case "randomised_encoder" | "randomised_generator":
+                if not depends_on(explanations, "encoder"):
+                    return None
         return graph.perturbed(explanations, name)
 
     def student(self, choice: ComponentSpec, seed: int, *, with_maps: bool) -> Stage:
         """Add students that learn from the model's decisions, with maps or without."""
         kind, inputs = "student_training_set", {"head": self.head(seed), "cases": self.cases}
         if with_maps:
-            examples = self.graph.explanations(choice, **inputs, seed=seed, kind=kind)
+            examples = self.explanations(choice, inputs["head"], seed, kind)
         else:
             examples = self.graph.add(kind, "labels only", inputs, seed)
         return self.graph.add("student", examples.name, {"student_training_set": examples}, seed)
+
+
+def fingerprint_of(component: Component) -> str:
+    """Return a text that changes with what a component reads, and with its code if not ours."""
+    code = source_digest(type(component).__module__)
+    return " ".join(filter(None, [component.fingerprint(), code and f"code {code}"]))
 
 
 def versions(metrics: Iterable[Declaration]) -> dict[str, str]:

@@ -6,21 +6,26 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import cast
 
 from gvr_bench.config.spec import ComponentSpec, Spec
+from gvr_bench.core.components import Head
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.core.types import ImageSpec
 from gvr_bench.pipeline.graph import ModelBranch, StageGraph
 from gvr_bench.registry.registry import ALL, Registry
 
+NO_DECODER = "none"
+
 
 @dataclass(frozen=True)
 class Combination:
     """One data set, generator, encoder, head and seed, with the stages that belong to it.
 
-    `judging` are the stages that score the model itself, that of the head first; `explanations`
-    go by explainer, `scores` by explainer and group of metrics.
+    `latents` are those of all images, None without a decoder: then generator and encoder are
+    `NO_DECODER`. `judging` are the stages that score the model itself, that of the head first;
+    `explanations` go by explainer, `scores` by explainer and group of metrics.
     """
 
     dataset: str
@@ -29,8 +34,7 @@ class Combination:
     head: str
     seed: int
     cases: Stage
-    generator_stage: Stage
-    encoder_stage: Stage
+    latents: Stage | None
     head_stage: Stage
     judging: tuple[Stage, ...]
     explanations: dict[str, Stage]
@@ -42,9 +46,14 @@ class Combination:
         return self.judging[0]
 
     @property
-    def latents(self) -> Stage:
-        """The stage with the latents of all images."""
-        return self.head_stage.input("latents")
+    def generator_stage(self) -> Stage | None:
+        """The stage of the generator, None without a decoder."""
+        return self.latents.input("generator") if self.latents else None
+
+    @property
+    def encoder_stage(self) -> Stage | None:
+        """The stage of the encoder, None without a decoder."""
+        return self.latents.input("encoder") if self.latents else None
 
     @property
     def data(self) -> Stage:
@@ -90,12 +99,18 @@ def plan_graph(graph: StageGraph) -> Plan:
         data = graph.data(d.name, dataset)
         cases = graph.cases(dataset, data)
         heads = spec.head or (ComponentSpec(name=dataset.head),)
+        bare = [pair for pair in labelled(heads) if needs_no_decoder(graph, pair[0])]
+        for seed, (h, h_label) in product(spec.seeds, bare):
+            g, e = spec.generator[0], spec.encoder[0]
+            branch = ModelBranch(graph, data, cases, data, g, e, h, has_decoder=False)
+            labels = (d_label, NO_DECODER, NO_DECODER, h_label)
+            combinations.append(combination_of(branch, labels, seed))
         for seed, (images, suffix), (g, g_label), (e, e_label), (h, h_label) in product(
             spec.seeds,
             pretraining_images(graph, data, dataset.image),
             labelled(spec.generator),
             labelled(spec.encoder),
-            labelled(heads),
+            [pair for pair in labelled(heads) if pair not in bare],
         ):
             branch = ModelBranch(graph, data, cases, images, g, e, h)
             labels = (d_label, g_label + suffix, e_label, h_label)
@@ -111,19 +126,25 @@ def combination_of(
     judging = branch.model_scores(head, seed)
     explanations, scores = {}, {}
     for choice, label in labelled(chosen_explainers(branch.graph)):
-        explanations[label] = branch.graph.explanations(choice, head, branch.cases, seed)
+        explanations[label] = branch.explanations(choice, head, seed)
         scores[label] = branch.scores(choice, explanations[label], seed)
     return Combination(
         *labels,
         seed,
         branch.cases,
-        head.input("generator"),
-        head.input("encoder"),
+        branch.latents(seed) if branch.has_decoder else None,
         head,
         judging,
         explanations,
         scores,
     )
+
+
+def needs_no_decoder(graph: StageGraph, head: ComponentSpec) -> bool:
+    """Whether a head is a network of images and no explainer of the run draws with a decoder."""
+    cls = cast(type[Head], graph.registry.component("head", head.name))
+    explainers = chosen_explainers(graph)
+    return cls.sees == "images" and not any(map(graph.uses_decoder, explainers))
 
 
 def chosen_explainers(graph: StageGraph) -> list[ComponentSpec]:

@@ -32,10 +32,15 @@ def refuse_misfits(combination: Combination) -> None:
 def build_head(combination: Combination, dataset: Dataset, head: Head) -> nn.Module | None:
     """Build generator, encoder and head; None where one raises what is no fault of the user."""
     try:
-        generator = cast(Generator, combination.generator_stage.component).build(dataset.image)
-        encoder = cast(Encoder, combination.encoder_stage.component)
-        encoder.build(dataset.image, generator)
-        return head.build(cast(int, generator.latent_dim), dataset.task)
+        latent_dim = 0
+        if combination.latents is not None:
+            generator = cast(Generator, combination.latents.input("generator").component)
+            encoder = cast(Encoder, combination.latents.input("encoder").component)
+            decoder = generator.build(dataset.image)
+            encoder.build(dataset.image, decoder)
+            latent_dim = cast(int, decoder.latent_dim)
+        head.threshold(dataset.task)
+        return head.build(latent_dim, dataset.task)
     except (DataError, UsageError):
         raise
     except Exception:  # of a plugin: its stage will fail with this error, and the others go on

@@ -17,8 +17,8 @@ from gvr_bench.cache.hdf5 import ALL, read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights, write_json
 from gvr_bench.core.components import Dataset, Encoder, Generator, Head
 from gvr_bench.core.context import Context
-from gvr_bench.core.errors import DataError
-from gvr_bench.core.stage import Stage, StageKind
+from gvr_bench.core.errors import DataError, PluginError
+from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics.prediction import PredictionScore
@@ -130,24 +130,43 @@ class Decoded(nn.Module):
         )
 
 
-def as_latent_head(head: Head, net: nn.Module, generator: nn.Module) -> nn.Module:
-    """Return the network of a head as one of latents, whatever it takes."""
-    return Decoded(generator, net).eval() if head.sees == "images" else net
+class Absent(nn.Module):
+    """Stands for a network that the stage does not depend on."""
+
+    latent_dim = 0
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raise `PluginError`."""
+        raise PluginError(
+            f"the explainer uses the model's {self.name}, which a network of images has only for "
+            "explainers that declare it; write needs_decoder = True in the explainer's class"
+        )
 
 
-def load_head(stage_ctx: StageContext, generator: nn.Module) -> nn.Module:
-    """Load the head this stage depends on, as a network of latents."""
-    stage = stage_ctx.stage.input("head")
-    head = cast(Head, stage.component)
-    net = head.build(cast(int, generator.latent_dim), stage_ctx.dataset().task)
-    return as_latent_head(head, load_network(stage_ctx, stage, net), generator)
+def model_of(head: Head, net: nn.Module, encoder: nn.Module, generator: nn.Module) -> Model:
+    """Put the networks of a model together; `net` is that of the head, whatever it sees."""
+    has_decoder = not isinstance(generator, Absent)
+    if head.sees == "latents":
+        return Model(encoder, generator, net)
+    behind = Decoded(generator, net).eval() if has_decoder else Absent("head of latents")
+    return Model(encoder, generator, behind, classifier=net, has_decoder=has_decoder)
 
 
 def load_model(stage_ctx: StageContext) -> Model:
-    """Load all three networks."""
-    generator = load_generator(stage_ctx)
-    encoder = load_encoder(stage_ctx, generator)
-    return Model(encoder, generator, load_head(stage_ctx, generator))
+    """Load all networks that the stage depends on."""
+    encoder: nn.Module = Absent("encoder")
+    generator: nn.Module = Absent("generator")
+    if depends_on(stage_ctx.stage, "encoder"):
+        generator = load_generator(stage_ctx)
+        encoder = load_encoder(stage_ctx, generator)
+    stage = stage_ctx.stage.input("head")
+    head = cast(Head, stage.component)
+    net = head.build(cast(int, generator.latent_dim), stage_ctx.dataset().task)
+    return model_of(head, load_network(stage_ctx, stage, net), encoder, generator)
 
 
 @dataclasses.dataclass(frozen=True)

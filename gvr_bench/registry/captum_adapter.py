@@ -64,7 +64,8 @@ class CaptumExplainer(Explainer):
     def method(self, network: nn.Module) -> Any:
         """Return the captum object for a network (N, C, H, W) -> (N, K).
 
-        `network.encoder` and `network.head` are available for methods that look at a layer.
+        It is the user's own network where that is explained; otherwise it has `network.encoder`
+        and `network.head`, for methods that look at a layer.
         """
         module, _, name = self.attribution.partition(":")
         try:
@@ -90,8 +91,11 @@ class CaptumExplainer(Explainer):
 
 
 def network_of(model: Model) -> nn.Module:
-    """Return encoder and head as one module, for libraries that need one."""
+    """Return the explained network as one module, for libraries that need one."""
     from torch import nn
+
+    if model.classifier is not None:
+        return model.classifier
 
     class Network(nn.Module):
         def __init__(self) -> None:

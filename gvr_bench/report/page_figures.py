@@ -30,6 +30,7 @@ class ModelView:
     """One explained model; images that an earlier one has shown are left out."""
 
     title: str
+    notes: tuple[str, ...]
     charts: tuple[Picture, ...]
     pairs: tuple[Reconstructed, ...]
     samples: tuple[str, ...]
@@ -44,6 +45,7 @@ def model_views(combinations: Sequence[Combination], records: Sequence[Record]) 
         views.append(
             ModelView(
                 model_name(c),
+                c.notes,
                 tuple(
                     picture(chart, f"model-{number}-{i}")
                     for i, chart in enumerate(model_charts(c, records))

@@ -15,6 +15,7 @@ from rich.text import Text
 from gvr_bench.metrics import Group
 from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData
+from gvr_bench.report.figure_data import model_name
 from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import Block, blocks, legend, not_shown, reasons
 from gvr_bench.report.tables import Cell, Row, Table
@@ -39,7 +40,13 @@ def show(data: ReportData, console: Console, all_metrics: bool = False) -> None:
     several = len(data.runs) > 1
     for run in data.runs:
         screen.print(f"{run.name}: {_header(run)}" if several else _header(run), "bold")
-    for table in data.tables:
+    for table in (*data.published, *data.models):
+        screen.show(table, all_metrics)
+    for c in data.combinations:
+        if c.notes:
+            whose = f"{model_name(c)}: " if len(data.combinations) > 1 else ""
+            screen.print(whose + " ".join(c.notes), "dim")
+    for table in data.boards:
         screen.show(table, all_metrics)
     if not data.tables:
         screen.print("No scores were recorded.", "yellow")

@@ -101,11 +101,13 @@ def make_case(task: Task, channels: int, device: torch.device) -> Case:
         x, others = torch.rand(2, BATCH, channels, SIZE, SIZE) * 2 - 1
     target = make_target(model, x, task)
     columns = (target.source_class, target.target_class, target.threshold, target.reference_value)
-    nets = (model.encoder, model.generator, model.head)
+    encoder, generator, head = (
+        net.to(device) for net in (model.encoder, model.generator, model.head)
+    )
     where = "" if device.type == "cpu" else f" on {device}"
     return Case(
         f"{task.kind}, {ImageSpec(channels, SIZE)}{where}",
-        Model(*(net.to(device) for net in nets)),
+        Model(encoder, generator, head),
         x.to(device),
         others.to(device),
         ExplanationTarget(task, *(column.to(device) for column in columns)),
@@ -127,8 +129,10 @@ def make_model(channels: int, task: Task) -> Model:
         with torch.no_grad():
             head.weight.mul_(0.1)
             head.bias.copy_(torch.tensor([STEP, 0.0, 0.0]) * 3)
-    nets = (encoder, Decoder(channels), head)
-    return Model(*(net.eval().requires_grad_(False) for net in nets))
+    nets = encoder, Decoder(channels), head
+    for net in nets:
+        net.eval().requires_grad_(False)
+    return Model(*nets)
 
 
 @torch.no_grad()

@@ -67,8 +67,9 @@ class Classifier(WrappedNetwork):
 class TorchHead(TorchModel, gvr.Head):
     """Your own image classifier, without further training.
 
-    It gets the decoded image, and its prediction of that is explained; `decoded_agreement` measures
-    how often it equals the prediction of the original image. A binary task needs one logit, or two
+    It is explained as it is, by its predictions of the images themselves. Attribution needs no
+    generator; counterfactuals are drawn by one, and `decoded_agreement` says how many decisions the
+    encoding and decoding alone leaves as they are. A binary task needs one logit, or two
     of which the second is that of the finding. Regression needs the scaled value, to which `factor`
     and `offset` can convert it, or the value in the task's unit with `in_unit`: for a network that
     predicts log10 of BNP, where the task has ln(BNP)/10, set factor=0.2302585.
@@ -85,6 +86,11 @@ class TorchHead(TorchModel, gvr.Head):
         probabilities: bool = Field(
             False, description="whether its outputs are probabilities instead of logits"
         )
+        threshold: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Several] = Field(
+            (0.5,),
+            description="probability from which an output counts as predicted: one for all outputs "
+            "or one for each, e.g. 0.3+0.5; not for regression or classes",
+        )
         factor: float = Field(1.0, description="multiplied with its outputs")
         offset: float = Field(0.0, description="added after that")
         in_unit: bool = Field(
@@ -92,6 +98,22 @@ class TorchHead(TorchModel, gvr.Head):
         )
 
     settings: Settings
+
+    def threshold(self, task: gvr.Task) -> tuple[float, ...] | None:
+        """Return the setting, one per output; None where another decides. Raises `UsageError`."""
+        values, k = self.settings.threshold, len(task.outputs)
+        if task.kind in ("regression", "multiclass"):
+            if "threshold" in self.settings.model_fields_set:
+                raise gvr.UsageError(
+                    f"head 'torch-model': threshold is not for {task.kind}: leave it out"
+                )
+            return None
+        if len(values) not in (1, k):
+            raise gvr.UsageError(
+                f"head 'torch-model': {len(values)} thresholds for {k} outputs; write one, or one "
+                f"for each of {', '.join(task.outputs)}"
+            )
+        return values if len(values) == k else values * k
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
         """Return the network with shuffled weights. Raises `UsageError`."""
@@ -105,8 +127,8 @@ class TorchHead(TorchModel, gvr.Head):
     def fit(
         self,
         net: nn.Module,
-        train: gvr.Latents,
-        validation: gvr.Latents,
+        train: gvr.Images,
+        validation: gvr.Images,
         task: gvr.Task,
         ctx: gvr.Context,
     ) -> None:

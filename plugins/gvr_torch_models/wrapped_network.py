@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-from .loading import describe, make_network, shuffle, source_of
+from .loading import describe, make_network, shuffle, source_of, working_directory
 from .settings import NetworkSettings
 
 BATCH_SIZES = (3, 1)  # an unusual one, and the one that breaks with `squeeze`
@@ -66,8 +66,8 @@ class TorchModel(gvr.Component):
     """A component whose network is loaded instead of trained.
 
     `build` shuffles the values of each parameter, because some metrics need a random network; `fit`
-    restores them. The key depends on the contents of the files and of the factory's module, but not
-    on modules that it imports.
+    restores them. The key depends on the contents of the files, and on the code of the factory with
+    all of the user's own modules that it imports.
     """
 
     argument = "factory"
@@ -75,10 +75,13 @@ class TorchModel(gvr.Component):
     settings: NetworkSettings
 
     def fingerprint(self) -> str:
-        """Digests of the files, and of the factory's source file."""
-        factory = self.settings.factory
-        source = [f"factory {gvr.digest_of(source_of(factory))}"] if factory else []
-        return " ".join(filter(None, [super().fingerprint(), *source]))
+        """Digests of the files, and of the factory's code."""
+        factory, code = self.settings.factory, ""
+        if factory:
+            source_of(factory)  # or a message of what is missing
+            with working_directory():
+                code = f"factory {gvr.source_digest(factory.partition(':')[0])}"
+        return " ".join(filter(None, [super().fingerprint(), code]))
 
     def restore(self, net: nn.Module, ctx: gvr.Context) -> None:
         """Restore the weights of the network inside `net`."""

@@ -1,8 +1,9 @@
-"""A head that sees images is explained behind the decoder, and held against itself without it."""
+"""A network of images is explained as it is, with a decoder for counterfactuals or without."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.core.errors import TrainingError, UsageError
+from gvr_bench.core.errors import PluginError, TrainingError, UsageError
 from gvr_bench.core.stage import Stage
 from gvr_bench.metrics import decoded_scores
 from gvr_bench.pipeline.preflight import refuse_unfit
-from gvr_bench.pipeline.stage_context import DECODED_BATCH, Decoded, as_latent_head, load_model
+from gvr_bench.pipeline.stage_context import DECODED_BATCH, Absent, Decoded, load_model, model_of
 from gvr_bench.pipeline.steps.heads import (
     compute_head,
     compute_latents,
@@ -108,8 +109,21 @@ def bank(tmp_path: Path) -> Bank:
     return Bank(tmp_path)
 
 
-def fitted(bank: Bank, head: gvr.Head, dataset: gvr.Dataset) -> Stage:
-    """The stages up to a fitted head."""
+@dataclass
+class Fitted:
+    """The stages of a model."""
+
+    data: Stage
+    latents: Stage
+    head: Stage
+
+    @property
+    def encoder(self) -> Stage:
+        return self.latents.inputs["encoder"]
+
+
+def fitted(bank: Bank, head: gvr.Head, dataset: gvr.Dataset) -> Fitted:
+    """The stages up to a fitted head; one of images depends on the data alone."""
     data = bank.data(dataset)
     generator = bank.stage("generator", data, component=Draws(gvr.Settings()))
     bank.compute(generator, compute_generator)
@@ -118,14 +132,14 @@ def fitted(bank: Bank, head: gvr.Head, dataset: gvr.Dataset) -> Stage:
     inputs = {"data": data, "encoder": encoder}
     latents = Stage("latents", "made up", "1", {"copies": 0, "shift": 0.0}, inputs, 0)
     bank.compute(latents, compute_latents)
-    stage = bank.stage("head", latents, component=head)
+    stage = bank.stage("head", data if head.sees == "images" else latents, component=head)
     bank.compute(stage, compute_head)
-    return stage
+    return Fitted(data, latents, stage)
 
 
-def scores_of(bank: Bank, head: Stage) -> dict[str, dict[str, Any]]:
-    """The scores of a head over all findings."""
-    stage = bank.stage("prediction", head, head.input("latents"))
+def scores_of(bank: Bank, model: Fitted, *, decoder: bool = True) -> dict[str, dict[str, Any]]:
+    """The scores of a model over all findings."""
+    stage = bank.stage("prediction", model.head, *([model.latents] if decoder else []))
     built = bank.compute(stage, compute_prediction)
     rows = read_json(built.out("scores.json"))
     return {row["metric"]: row["score"] for row in rows if row["output"] == "all"}
@@ -135,7 +149,7 @@ def scores_of(bank: Bank, head: Stage) -> dict[str, dict[str, Any]]:
 def test_image_head_predicts_decoded_latents(n: int) -> None:
     generator, net = Blocks(), Brightest()
     z = torch.randn(n, 4, requires_grad=True)
-    outputs = as_latent_head(Sees(gvr.Settings()), net, generator)(z)
+    outputs = model_of(Sees(gvr.Settings()), net, nn.Identity(), generator).head(z)
     assert torch.equal(outputs, net(generator(z)))
     outputs.sum().backward()
     assert z.grad is not None
@@ -144,24 +158,41 @@ def test_image_head_predicts_decoded_latents(n: int) -> None:
 
 def test_latent_head_is_not_wrapped() -> None:
     net = Brightest()
-    assert as_latent_head(Reads(gvr.Settings()), net, Blocks()) is net
+    model = model_of(Reads(gvr.Settings()), net, nn.Identity(), Blocks())
+    assert (model.head, model.classifier) == (net, None)
+
+
+def test_image_network_is_explained_as_is() -> None:
+    net, generator = Brightest(), Blocks()
+    model = model_of(Sees(gvr.Settings()), net, nn.AdaptiveAvgPool2d(2), generator)
+    x = torch.rand(3, 1, SIZE, SIZE)
+    assert torch.equal(model(x), net(x))
+    assert not torch.equal(model(x), net(generator(model.encoder(x))))
 
 
 def test_model_is_in_eval_mode(bank: Bank) -> None:
-    model = load_model(bank.stage_ctx(fitted(bank, Sees(gvr.Settings()), Squares(BINARY))))
-    assert isinstance(model.head, Decoded)
-    assert not any(module.training for module in model.head.modules())
+    model = fitted(bank, Sees(gvr.Settings()), Squares(BINARY))
+    loaded = load_model(bank.stage_ctx(bank.stage("explanations", model.head, model.encoder)))
+    assert isinstance(loaded.head, Decoded)
+    assert not any(module.training for module in loaded.head.modules())
+
+
+def test_undeclared_use_of_decoder_is_named(bank: Bank) -> None:
+    model = load_model(bank.stage_ctx(fitted(bank, Sees(gvr.Settings()), Squares(BINARY)).head))
+    assert (model.has_decoder, type(model.generator)) == (False, Absent)
+    with pytest.raises(PluginError, match="needs_decoder = True"):
+        model.encoder(torch.rand(1, 1, SIZE, SIZE))
 
 
 def test_what_the_decoder_turns_is_counted(bank: Bank) -> None:
-    """Behind the decoder the head sees the mean of a quarter, and the threshold is made for that.
+    """Behind the decoder the network sees the mean of a quarter.
 
-    A small square raises that mean by less than the noise raises the brightest pixel: of the images
-    themselves it calls all.
+    A small square raises that mean by less than the noise raises the brightest pixel, so that all
+    decoded images lie below the threshold of the images themselves.
     """
     scores = scores_of(bank, fitted(bank, Sees(gvr.Settings()), Small(BINARY)))
-    assert scores["auroc"]["value"] > 0.9
-    assert scores["raw_auroc"]["value"] == 1.0
+    assert scores["auroc"]["value"] == 1.0
+    assert 0.9 < scores["decoded_auroc"]["value"] <= 1
     assert 0.4 <= scores["decoded_agreement"]["value"] <= 0.6
     assert scores["decoded_agreement"]["n"] == 24
 
@@ -171,35 +202,61 @@ def test_latent_head_has_no_decoder_scores(bank: Bank) -> None:
     assert scores.keys() == {"auroc", "average_precision", "accuracy"}
 
 
+def test_no_decoder_means_no_decoder_scores(bank: Bank) -> None:
+    model = fitted(bank, Sees(gvr.Settings()), Squares(BINARY))
+    scores = scores_of(bank, model, decoder=False)
+    assert scores.keys() == {"auroc", "average_precision", "accuracy"}
+    assert scores["auroc"]["value"] == 1.0
+
+
+def test_own_threshold_is_used(bank: Bank) -> None:
+    class Strict(Sees):
+        def threshold(self, task: gvr.Task) -> tuple[float, ...]:
+            return (0.75,)
+
+    stage = fitted(bank, Strict(gvr.Settings()), Squares(BINARY)).head
+    decision = read_json(bank.stage_ctx(stage).file(stage, "decision.json"))
+    assert decision["threshold"] == [0.75]
+    assert decision["threshold_source"] == "setting of the head"
+
+
+def test_other_threshold_is_of_validation_images(bank: Bank) -> None:
+    stage = fitted(bank, Sees(gvr.Settings()), Squares(BINARY)).head
+    decision = read_json(bank.stage_ctx(stage).file(stage, "decision.json"))
+    assert "highest Youden index" in decision["threshold_source"]
+    assert "validation images" in decision["threshold_source"]
+
+
 def test_unlabelled_images_are_left_out(bank: Bank) -> None:
     def forget(name: str, targets: np.ndarray) -> None:
         if name == "test":
             targets[:5] = np.nan
             targets[10] = np.nan
 
-    head = fitted(bank, Sees(gvr.Settings()), Squares(BINARY, change=forget))
-    scores = scores_of(bank, head)
+    model = fitted(bank, Sees(gvr.Settings()), Squares(BINARY, change=forget))
+    scores = scores_of(bank, model)
     assert scores["decoded_agreement"]["n"] == 18
-    assert scores["raw_auroc"]["value"] == 1.0  # of labels that belong to their images
+    assert scores["auroc"]["value"] == 1.0  # of labels that belong to their images
 
 
 def test_non_finite_outputs_are_counted(bank: Bank) -> None:
     class Dark(Brightest):
         def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x).add(0.3).log()  # of less than nothing
+            return super().forward(x).sub(0.2).log()  # of less than nothing
 
     class Undefined(Sees):
         def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
             return Dark()
 
-    stderr = "the head gives NaN or infinity for 24 of 48 images"
+    stderr = "the head gives NaN or infinity for 12 of 24 images"
     with pytest.raises(TrainingError, match=stderr):
         fitted(bank, Undefined(gvr.Settings()), Squares(BINARY))
 
 
 @pytest.mark.parametrize("part", ["head", "generator"])
 def test_randomised_part_changes_image_head(bank: Bank, part: str) -> None:
-    stage_ctx = bank.stage_ctx(fitted(bank, Sees(gvr.Settings()), Squares(BINARY)))
+    fit = fitted(bank, Sees(gvr.Settings()), Squares(BINARY))
+    stage_ctx = bank.stage_ctx(bank.stage("explanations", fit.head, fit.encoder))
     model, z = load_model(stage_ctx), torch.ones(1, 4)
     fresh = randomised(model, part, stage_ctx, stage_ctx.ctx)
     assert not torch.equal(fresh.head(z), model.head(z))

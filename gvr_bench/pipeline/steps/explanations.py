@@ -85,12 +85,12 @@ def explain(
 @torch.no_grad()
 def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Explanation) -> Arrays:
     """Collect a batch's arrays: the explanation, and the predictions before and after it."""
-    start = model.encoder(x)
-    reconstruction, before = model.generator(start), model.head(start)
+    before = model(x)
+    start = model.encoder(x) if model.has_decoder else None
     arrays: dict[str, Tensor | None] = {
         "attribution": explanation.attribution,
         "start": start,
-        "reconstruction": reconstruction,
+        "reconstruction": None if start is None else model.generator(start),
         "prediction": target.source_output(target.task.activate(before)),
         "predicts_source": target.predicts_source(before),
         "counterfactual": explanation.counterfactual,
@@ -111,6 +111,8 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Expl
     known = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items() if v is not None}
     if explanation.reason is not None:
         known["reason"] = np.asarray(explanation.reason, np.str_)
+    if explanation.note:
+        known["note"] = np.full(len(x), explanation.note)
     return known
 
 

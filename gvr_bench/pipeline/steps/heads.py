@@ -16,20 +16,19 @@ from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.components import Head
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.core.training import translate
-from gvr_bench.core.types import SPLITS, Latents, Task
+from gvr_bench.core.types import SPLITS, Latents, Model, Task
+from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics import decoded_scores, predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.pipeline.stage_context import (
     DECODED_BATCH,
-    Decoded,
     StageContext,
     Step,
-    as_latent_head,
     freeze,
     labelled_mask,
     load_encoder,
     load_generator,
-    load_head,
+    load_model,
     read_decision,
     write_scores,
 )
@@ -120,22 +119,48 @@ def compute_head(stage_ctx: StageContext) -> None:
     """
     head = cast(Head, stage_ctx.stage.component)
     task = stage_ctx.dataset().task
-    contaminated = bool(stage_ctx.stage.settings.get("contaminated"))
-    train = scaled_latents(stage_ctx, "test" if contaminated else "train", copies=True)
-    held_out = train if contaminated else scaled_latents(stage_ctx, "validation")
-    net = seeded(lambda: head.build(train.z.shape[1], task), stage_ctx.ctx)
-    head.fit(net, train, held_out, task, stage_ctx.ctx)
+    if head.sees == "images":
+        net = seeded(lambda: head.build(0, task), stage_ctx.ctx)
+        head.fit(net, stage_ctx.images("train"), stage_ctx.images("validation"), task,
+                 stage_ctx.ctx)  # fmt: skip
+    else:
+        contaminated = bool(stage_ctx.stage.settings.get("contaminated"))
+        train = scaled_latents(stage_ctx, "test" if contaminated else "train", copies=True)
+        held_out = train if contaminated else scaled_latents(stage_ctx, "validation")
+        net = seeded(lambda: head.build(train.z.shape[1], task), stage_ctx.ctx)
+        head.fit(net, train, held_out, task, stage_ctx.ctx)
     save_network(stage_ctx, net)
-    z, targets = labelled(stage_ctx, "train")
-    outputs = predict(as_latent_head(head, freeze(net), load_generator(stage_ctx)), z, stage_ctx)
-    write_json(stage_ctx.out("decision.json"), decide(outputs.cpu(), targets, task))
+    outputs, targets = predict(stage_ctx, head, freeze(net), "validation")
+    decision = decide(outputs.cpu(), targets, task, head.threshold(task))
+    write_json(stage_ctx.out("decision.json"), decision)
 
 
-def predict(net: nn.Module, z: Tensor, stage_ctx: StageContext) -> Tensor:
-    """Apply a frozen head to latents (N, D): (N, K). Raises `TrainingError` as `finite` does."""
-    if not isinstance(net, Decoded):
-        return finite(lambda part: net(z[part]), [slice(0, len(z))])
-    return finite(lambda part: net(z[part]), stage_ctx.ctx.batches(len(z), DECODED_BATCH))
+def predict(
+    stage_ctx: StageContext, head: Head, net: nn.Module, split: str
+) -> tuple[Tensor, NDArray[np.float32]]:
+    """Apply the frozen network of a head to the labelled images of a split, or their latents.
+
+    Returns outputs (N, K) and targets (N, columns) in the task's unit. Raises `DataError` where
+    nothing is labelled, and `TrainingError` as `finite` does.
+    """
+    if head.sees == "latents":
+        z, targets = labelled(stage_ctx, split)
+        return finite(lambda part: net(z[part]), [slice(0, len(z))]), targets
+    images, index, targets = labelled_images(stage_ctx, split)
+    parts = stage_ctx.ctx.batches(len(index), DECODED_BATCH)
+    return finite(lambda part: net(images[index[part]]), parts), targets
+
+
+def labelled_images(
+    stage_ctx: StageContext, split: str
+) -> tuple[StoredImages, Tensor, NDArray[np.float32]]:
+    """Return the images of a split, the positions (N,) of the labelled ones, and their targets.
+
+    Raises `DataError` where nothing is labelled.
+    """
+    targets = stage_ctx.arrays("data", f"{split}/targets")[f"{split}/targets"]
+    rows = labelled_mask(targets, split)
+    return stage_ctx.images(split), torch.from_numpy(np.flatnonzero(rows)), targets[rows]
 
 
 @torch.no_grad()
@@ -151,28 +176,40 @@ def finite(outputs: Callable[[slice], Tensor], parts: Iterable[slice]) -> Tensor
     return values
 
 
-def decide(outputs: Tensor, targets: NDArray[np.float32], task: Task) -> dict[str, list[Any]]:
+def decide(
+    outputs: Tensor,
+    targets: NDArray[np.float32],
+    task: Task,
+    threshold: tuple[float, ...] | None = None,
+) -> dict[str, Any]:
     """Return the threshold of a positive prediction, and typical predictions without the finding.
 
-    Outputs (N, K) of training images with their targets (N, columns) in the task's unit ->
-    `threshold` (K,): the task's for regression; otherwise the training images' prediction with
-    the highest Youden index, for findings are rare and 0.5 would call none. `reference_value` (K,
-    K):
-    row k, column j is the median prediction of output k among training images of class j; all
-    columns are alike, those without finding k, where the task has no classes.
+    Outputs (N, K) of validation images with their targets (N, columns) in the task's unit, and
+    the user's own thresholds (K,) if any ->
+
+    - `threshold` (K,): the task's for regression; else the user's; else the prediction with the
+      highest Youden index, for findings are rare and 0.5 would call none. `threshold_source` says
+      in words which.
+    - `reference_value` (K, K): row k, column j is the median prediction of output k among images of
+      class j; all columns are alike, those without finding k, where the task has no classes.
     """
     positive = torch.from_numpy(task.positives(targets))
     k, values = len(task.outputs), task.activate(outputs)
     if task.kind == "multiclass":
         reference_value = [[_median(values[positive[:, j], i]) for j in range(k)] for i in range(k)]
-        return {"threshold": [0.5] * k, "reference_value": reference_value}
+        source = "the largest output decides"
+        return {"threshold": [0.5] * k, "threshold_source": source,
+                "reference_value": reference_value}  # fmt: skip
     rest = [_median(values[~positive[:, i], i]) for i in range(k)]
     if task.kind == "regression":
-        limits = [task.scale.apply_one(cast(float, task.threshold))] * k
+        limits, source = [task.scale.apply_one(cast(float, task.threshold))] * k, "of the task"
+    elif threshold is not None:
+        limits, source = list(threshold), "setting of the head"
     else:
         limits = [youden(values[:, i].numpy(), positive[:, i].numpy()) for i in range(k)]
+        source = f"highest Youden index on {len(values)} validation images"
     reference_value = [[min(rest[i], limits[i])] * k for i in range(k)]
-    return {"threshold": limits, "reference_value": reference_value}
+    return {"threshold": limits, "threshold_source": source, "reference_value": reference_value}
 
 
 def _median(values: Tensor) -> float:
@@ -191,34 +228,34 @@ def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> floa
 
 
 def compute_prediction(stage_ctx: StageContext) -> None:
-    """Score the head on the labelled test images."""
-    z, targets = labelled(stage_ctx, "test")
-    net = load_head(stage_ctx, load_generator(stage_ctx))
-    outputs = predict(net, z, stage_ctx)
-    threshold = read_decision(stage_ctx, stage_ctx.stage.input("head")).threshold
+    """Score the model on the labelled test images."""
+    stage, model = stage_ctx.stage.input("head"), load_model(stage_ctx)
+    net = model.classifier or model.head
+    outputs, targets = predict(stage_ctx, cast(Head, stage.component), net, "test")
+    threshold = read_decision(stage_ctx, stage).threshold
     scores = score_outputs(stage_ctx, outputs, targets, threshold)
-    if isinstance(net, Decoded):
-        scores = itertools.chain(scores, score_decoder(stage_ctx, net, outputs, targets, threshold))
+    if model.classifier is not None and model.has_decoder:
+        scores = itertools.chain(
+            scores, score_decoder(stage_ctx, model, outputs, targets, threshold)
+        )
     write_scores(stage_ctx, scores)
 
 
 def score_decoder(
     stage_ctx: StageContext,
-    net: Decoded,
+    model: Model,
     outputs: Tensor,
     targets: NDArray[np.float32],
     threshold: NDArray[np.float32],
 ) -> Iterator[PredictionScore]:
-    """Score a head that sees images on the labelled test images themselves.
+    """Score a classifier of images on the labelled test images after encoding and decoding.
 
-    `outputs` (N, K) are those for the decoded images, `targets` (N, columns) in the task's unit.
+    `outputs` (N, K) are those for the images themselves, `targets` (N, columns) in the task's unit.
     """
-    task, images = stage_ctx.dataset().task, stage_ctx.images("test")
-    rows = labelled_mask(stage_ctx.arrays("data", "test/targets")["test/targets"], "test")
-    index = torch.from_numpy(np.flatnonzero(rows))
-    parts = stage_ctx.ctx.batches(len(index), DECODED_BATCH)
-    raw = finite(lambda part: net.head(images[index[part]]), parts)
-    first, decoded = (task.activate(values).cpu().numpy() for values in (raw, outputs))
+    task, (z, _) = stage_ctx.dataset().task, labelled(stage_ctx, "test")
+    parts = stage_ctx.ctx.batches(len(z), DECODED_BATCH)
+    behind = finite(lambda part: model.head(z[part]), parts)
+    first, decoded = (task.activate(values).cpu().numpy() for values in (outputs, behind))
     return decoded_scores(task, first, decoded, targets, threshold)
 
 
@@ -233,6 +270,7 @@ def score_outputs(
     predictions = task.activate(outputs).cpu().numpy()
     arrays = {
         "prediction": task.scale.invert(predictions),
+        "target": targets,
         "positive": task.positives(targets),
     }
     write_arrays(stage_ctx.out("test.h5"), arrays)
@@ -241,6 +279,12 @@ def score_outputs(
 
 STEPS = (
     Step("latents", compute_latents, inputs=("data", "encoder"), gpu=0.25, essential=True),
-    Step("head", compute_head, inputs=("latents",), trains=True, essential=True),
-    Step("prediction", compute_prediction, inputs=("head", "latents"), gpu=0.25, essential=True),
+    Step("head", compute_head, inputs=("latents", "data"), trains=True, essential=True),
+    Step(
+        "prediction",
+        compute_prediction,
+        inputs=("head", "latents", "data"),
+        gpu=0.25,
+        essential=True,
+    ),
 )

@@ -23,7 +23,14 @@ from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
 BATCH_LATENTS = 2**16  # read in one batch, to bound memory
 FILES = {"student": "agreement.h5"}  # other kinds of stage have their arrays in KIND.h5
 OPTIONAL = {
-    "explanations": {"counterfactual", "latent", "steps", "memory"},
+    "explanations": {
+        "counterfactual",
+        "latent",
+        "memory",
+        "reconstruction",
+        "start",
+        "steps",
+    },
     "cases": {"mask", "distractor", "counterfactual"},
 }
 
@@ -92,6 +99,12 @@ class CaseSource:
         return to_float(self.read("cases", "image"))
 
     @property
+    def reconstruction(self) -> Tensor:
+        """What the decoder makes of the images; the images where there is none."""
+        decoded = self.read_optional("explanations", "reconstruction")
+        return self.image if decoded is None else decoded
+
+    @property
     def true_counterfactual(self) -> Tensor | None:
         """The ground truth, None where the data set has none."""
         pixels = self.read_optional("cases", "counterfactual")
@@ -127,8 +140,10 @@ class CaseSource:
         return self.stage_ctx.file(value, FILES.get(value.kind, f"{value.kind}.h5"))
 
     def decode(self, images: Tensor) -> Tensor:
-        """Encode and decode images."""
+        """Encode and decode images; without a decoder they stay as they are."""
         model = self.model
+        if not model.has_decoder:
+            return images
         return batched(lambda x: model.generator(model.encoder(x)), images, self.stage_ctx.ctx)
 
     @property

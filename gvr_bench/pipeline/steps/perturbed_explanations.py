@@ -17,12 +17,11 @@ from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import ExplanationTarget, Model
 from gvr_bench.pipeline.stage_context import (
-    Decoded,
     StageContext,
     Step,
-    as_latent_head,
     freeze,
     load_model,
+    model_of,
 )
 from gvr_bench.pipeline.steps.explanations import explain, read_cases
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts
@@ -108,10 +107,7 @@ def perturbed(x: Tensor, noise: Tensor) -> Tensor:
 
 
 def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -> Model:
-    """Replace one network by the same one with fresh weights.
-
-    A head that sees images sees those of a fresh generator, too.
-    """
+    """Replace one network by the same one with fresh weights."""
     image, task = stage_ctx.dataset().image, stage_ctx.dataset().task
     head = cast(Head, stage_ctx.stage.input("head").component)
 
@@ -127,13 +123,12 @@ def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -
                 return head.build(cast(int, model.generator.latent_dim), task)
 
     fresh = freeze(seeded(build, ctx))
-    if part == "generator" and isinstance(model.head, Decoded):
-        return dataclasses.replace(
-            model, generator=fresh, head=as_latent_head(head, model.head.head, fresh)
-        )
-    if part == "head":
-        fresh = as_latent_head(head, fresh, model.generator)
-    return dataclasses.replace(model, **{part: fresh})
+    networks = {
+        "net": model.classifier or model.head,
+        "encoder": model.encoder,
+        "generator": model.generator,
+    }
+    return model_of(head, **networks | {"net" if part == "head" else part: fresh})
 
 
 STEPS = (

@@ -24,8 +24,6 @@ from gvr_bench.core.types import ExplanationTarget
 from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
-    load_generator,
-    load_head,
     load_model,
     read_targets,
 )
@@ -107,12 +105,10 @@ def decisions(stage_ctx: StageContext, split: str) -> NDArray[np.int64]:
     1 where it sees the finding or the source class, 0 where not or where it sees the target
     class, -1 for any other class.
     """
-    arrays = stage_ctx.arrays("latents", f"{split}/z", f"{split}/copy")
-    z = torch.from_numpy(arrays[f"{split}/z"][arrays[f"{split}/copy"] == 0]).to(
-        stage_ctx.ctx.device
-    )
-    outputs = load_head(stage_ctx, load_generator(stage_ctx))(z)
-    target = common_target(stage_ctx, len(z))
+    model, images = load_model(stage_ctx), stage_ctx.images(split)
+    parts = stage_ctx.ctx.batches(len(images))
+    outputs = torch.cat([model(images[torch.arange(len(images))[part]]) for part in parts])
+    target = common_target(stage_ctx, len(images))
     side = torch.where(
         target.predicts_source(outputs), 1, torch.where(target.reached_target(outputs), 0, -1)
     )

@@ -99,7 +99,8 @@ class Combination:
     Arrays are as in `cases.h5`; `threshold` is None where the task has none. There are no cases
     where the data failed, and no reconstruction or prediction where every explainer did. `oracle`
     and `oracle_target` (k,) are what an independent judge says of the input, for the output to be
-    lowered and, among classes, for the one to be reached.
+    lowered and, among classes, for the one to be reached. `notes` are sentences about the model
+    and about how explainers look into it.
     """
 
     dataset: str
@@ -128,6 +129,7 @@ class Combination:
     space: Space | None = None
     oracle: Float | None = None
     oracle_target: Float | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input)
@@ -186,6 +188,7 @@ def _combination(group: h5py.Group) -> Combination:
         space=_space(group["space"], k) if "space" in group else None,
         oracle=_rows(group, "oracle", k),
         oracle_target=_rows(group, "oracle_target", k),
+        notes=tuple(map(str, json.loads(attrs.get("notes", "[]")))),
     )
 
 

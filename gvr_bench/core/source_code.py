@@ -1,0 +1,105 @@
+"""A digest of the code of a component that does not come with gvr-bench.
+
+Its results go into the cache under keys that contain the digest, so that code that was edited is
+run again. Importing this module imports no component.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import sysconfig
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+OURS = "gvr-bench"  # its components carry versions instead
+
+
+def source_digest(module: str) -> str:
+    """Return a digest of a module's code, without importing it; empty for code of gvr-bench.
+
+    It covers the module's whole package, and all of the user's own modules that these files import,
+    directly or not. An installed package counts by the digests that its installer recorded.
+    """
+    content = hashlib.sha256()
+    known: set[str] = set()
+    waiting = [module.partition(".")[0]]
+    if waiting[0] in our_packages():
+        return ""
+    while waiting:
+        top = waiting.pop()
+        if top in known or top in our_packages():
+            continue
+        known.add(top)
+        files = files_of(top)
+        if not files:
+            continue
+        if is_installed(files[0]):
+            # What the user's own code imports from there is not theirs.
+            if top == module.partition(".")[0]:
+                content.update(record_of(top, files).encode())
+            continue
+        for file in files:
+            text = file.read_bytes()
+            content.update(f"{top} {file.name} {len(text)}\n".encode() + text)
+            waiting += sorted(set(imports(text)) - known)
+    return content.hexdigest()
+
+
+def files_of(top: str) -> list[Path]:
+    """Return the Python files of a top-level module or package; none of one without files."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):  # __main__, and modules that a test made up
+        return []
+    if spec is None:
+        return []
+    folders = spec.submodule_search_locations
+    if folders is not None:
+        return sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+    return [Path(spec.origin)] if spec.has_location and spec.origin else []
+
+
+def imports(text: bytes) -> Iterator[str]:
+    """Yield the top-level names that a file imports; none where it is no Python."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def is_installed(file: Path) -> bool:
+    """Whether a file belongs to Python or to an installed package."""
+    if {"site-packages", "dist-packages"} & set(file.parts):
+        return True
+    return file.is_relative_to(Path(sysconfig.get_path("stdlib")))
+
+
+@functools.cache
+def our_packages() -> frozenset[str]:
+    """Return the top-level packages of gvr-bench."""
+    for distribution in distributions(name=OURS):
+        points = distribution.entry_points.select(group="gvr_bench")
+        return frozenset({"gvr_bench", *(point.value.partition(".")[0] for point in points)})
+    return frozenset({"gvr_bench"})
+
+
+def record_of(top: str, files: list[Path]) -> str:
+    """Return the digests that an installer recorded of a package, or else its files' names."""
+    for distribution in distributions():
+        if any(part.parts[:1] in ((top,), (f"{top}.py",)) for part in distribution.files or ()):
+            return recorded(distribution)
+    return " ".join(file.name for file in files)
+
+
+def recorded(distribution: Distribution) -> str:
+    """Return the record of a distribution."""
+    return distribution.read_text("RECORD") or distribution.version
