@@ -13,6 +13,7 @@ from gvr_bench.metrics.statistics import Better, Score
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gvr_bench.core.components import CompletenessBaseline
     from gvr_bench.core.types import ExplanationTarget, Model
 
 INFINITE = float("inf")
@@ -59,6 +60,14 @@ class Source(Protocol):
     @property
     def true_counterfactual(self) -> Tensor | None:
         """The ground truth (N, C, H, W), None where the data set has none."""
+
+    @property
+    def completeness_baseline(self) -> CompletenessBaseline:
+        """What the explainer's maps claim to explain the difference to, see `Explainer`."""
+
+    @property
+    def patients(self) -> Tensor:
+        """A number for each patient (N,) int64, the same in all cases of a patient."""
 
     def part(self, rows: slice) -> Source:
         """Return the same for some of its cases; reading them takes memory for these alone."""

@@ -18,11 +18,13 @@ from gvr_bench.metrics.image_similarity import RANGE, l1
 from gvr_bench.metrics.pixel_overlap import (
     average_precision,
     otsu_overlap,
+    roc_auc,
     shares,
     sizes,
     where_known,
 )
 from gvr_bench.metrics.proximity import CHANGED
+from gvr_bench.metrics.true_change import correlation, same_sign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,6 +132,22 @@ def pixel_ap(data: GroundTruthInput) -> Tensor | None:
 
 
 @GROUP.metric(
+    "pixel AUROC",
+    formula="share of pairs of a pixel in m and one outside with the larger |a| in m, ties half",
+    fooled_by="The large background: a small finding among many wrong pixels still gets 0.9; "
+    "pixel AP tells them apart.",
+    source="Arras et al. 2022 (CLEVR-XAI); scikit-learn, roc_auc_score",
+    needs=NO_MASKS,
+)
+def pixel_roc_auc(data: GroundTruthInput) -> Tensor | None:
+    """Area under the receiver operating curve of |attribution| against the finding's pixels.
+
+    0.5 is chance.
+    """
+    return None if data.mask is None else roc_auc(data.attribution, data.mask)
+
+
+@GROUP.metric(
     "pointing hit",
     formula="share of the pixels where |a| is largest that lie in m: 1 or 0 where there is one",
     fooled_by="One lucky pixel; a large mask, whose share of the image is chance.",
@@ -228,16 +246,7 @@ def distractor_mass(data: GroundTruthInput) -> Tensor | None:
 )
 def true_change_correlation(data: GroundTruthInput) -> Tensor | None:
     """Correlation of the signed attribution with the true change that the finding makes."""
-    import torch
-
-    if data.true_change is None:
-        return None
-    attribution, change = (t.flatten(1).double() for t in (data.attribution, data.true_change))
-    attribution = attribution - attribution.mean(1, keepdim=True)
-    change = change - change.mean(1, keepdim=True)
-    norms = attribution.norm(dim=1) * change.norm(dim=1)
-    values = torch.where(norms > 0, (attribution * change).sum(1) / norms, 0.0).clamp(-1, 1)
-    return torch.where(change.norm(dim=1) > 0, values, torch.nan)
+    return None if data.true_change is None else correlation(data.attribution, data.true_change)
 
 
 @GROUP.metric(
@@ -251,17 +260,7 @@ def true_change_correlation(data: GroundTruthInput) -> Tensor | None:
 )
 def sign_accuracy(data: GroundTruthInput) -> Tensor | None:
     """Share of the truly changed pixels where the map has the sign of the change in density."""
-    import torch
-
-    if data.true_change is None:
-        return None
-    attribution, change = (t.flatten(1).double() for t in (data.attribution, data.true_change))
-    limit = (change.abs().amax(1, keepdim=True) / 2).clamp(max=CHANGED)
-    changed = change.abs() > limit
-    right = (1 + attribution.sign() * change.sign()) / 2
-    right[attribution.amax(1) == attribution.amin(1)] = 0.5
-    values = (right * changed).sum(1) / changed.sum(1)
-    return torch.where(changed.any(1), values, torch.nan)
+    return None if data.true_change is None else same_sign(data.attribution, data.true_change)
 
 
 @GROUP.metric(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,14 +38,29 @@ def average_precision(attribution: Tensor, mask: Tensor) -> Tensor:
 
     NaN where the mask is empty or leaves nothing out.
     """
-    import torch
     from sklearn.metrics import average_precision_score
+
+    return per_image(average_precision_score, attribution, mask)
+
+
+def roc_auc(attribution: Tensor, mask: Tensor) -> Tensor:
+    """Area under the receiver operating curve of |attribution| against each mask, likewise."""
+    from sklearn.metrics import roc_auc_score
+
+    return per_image(roc_auc_score, attribution, mask)
+
+
+def per_image(
+    statistic: Callable[[NDArray[Any], NDArray[Any]], float], attribution: Tensor, mask: Tensor
+) -> Tensor:
+    """Compute a statistic of labels and sizes per image, NaN where the mask is empty or full."""
+    import torch
 
     values = torch.full((len(mask),), torch.nan, dtype=torch.float64)
     sizes, masks = attribution.abs().cpu().numpy(), mask.cpu().numpy()
     for i, (size, pixels) in enumerate(zip(sizes, masks, strict=True)):
         if pixels.any() and not pixels.all():
-            values[i] = average_precision_score(pixels.ravel(), size.ravel())
+            values[i] = statistic(pixels.ravel(), size.ravel())
     return values
 
 

@@ -20,20 +20,22 @@ DECLARED: dict[str, Any] = {
     "share their empty areas.",
     "source": "Adebayo et al. 2018, one network at a time",
 }
-STAGES = "randomised_head", "randomised_encoder", "randomised_generator"
+STAGES = "randomised_head", "randomised_encoder", "randomised_generator", "other_target"
 
 
 @dataclass(frozen=True)
 class SanityInput(CaseInput):
     """Maps (N, H, W) for the model, and for the model with random weights in one network each.
 
-    None for a network that is no part of what the explainer explains.
+    None for a network that is no part of what the explainer explains. `other_target` are maps of
+    another output, None where the model has one.
     """
 
     attribution: Tensor
     randomised_head: Tensor
     randomised_encoder: Tensor | None
     randomised_generator: Tensor | None
+    other_target: Tensor | None = None
 
     @classmethod
     def build(cls, source: Source) -> Self:
@@ -43,7 +45,7 @@ class SanityInput(CaseInput):
         )
         return cls(attribution, head, *(
             source.read(stage, "attribution") if source.has(stage) else None
-            for stage in ("randomised_encoder", "randomised_generator")
+            for stage in STAGES[1:]
         ))  # fmt: skip
 
 
@@ -90,3 +92,20 @@ def randomised_generator(data: SanityInput) -> Tensor | None:
     ):
         return None
     return remaining(data.attribution, data.randomised_generator)
+
+
+@GROUP.metric(
+    "target sensitivity",
+    highest=2,
+    formula="1 - SSIM of the maps of two outputs of one image, each divided by its largest |a|: "
+    "the source's, and that of the target class or, without classes, of the next output",
+    fooled_by="Noise that differs from output to output. Where two findings lie at one place, the "
+    "right maps are alike. Sparse maps share their empty areas.",
+    source="Hesse et al. 2023 (FunnyBirds, target sensitivity), by SSIM",
+    needs="the model has one output",
+)
+def target_sensitivity(data: SanityInput) -> Tensor | None:
+    """How much the map changes when another output of the same image is explained."""
+    if data.other_target is None:
+        return None
+    return 1 - map_similarity(data.attribution, data.other_target)

@@ -15,8 +15,9 @@ from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.metrics import GROUPS, Metric
 from gvr_bench.metrics.base import Input
 from gvr_bench.metrics.case_specific import ComparisonInput, standardised
+from gvr_bench.metrics.complexity import ComplexityInput
 from gvr_bench.metrics.ground_truth import GroundTruthInput
-from gvr_bench.metrics.oracle import FeaturesInput, OracleInput
+from gvr_bench.metrics.oracle import FeaturesInput, IdentityInput, OracleInput
 from gvr_bench.metrics.proximity import ProximityInput
 from gvr_bench.metrics.robustness import RobustnessInput
 from gvr_bench.metrics.sanity import SanityInput
@@ -56,6 +57,8 @@ def comparison(attribution: Any, truth: Any, alike: Sequence[int] | None = None)
 
 ground_truth = partial(blank, GroundTruthInput)
 validity_input = partial(blank, ValidityInput)
+identity_input = partial(blank, IdentityInput)
+complexity_input = partial(blank, ComplexityInput)
 oracle_input = partial(blank, OracleInput)
 features_input = partial(blank, FeaturesInput)
 proximity_input = partial(blank, ProximityInput)
@@ -131,7 +134,9 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "features": rng.normal(size=(n, 3)), "real_features": rng.normal(1, 2, size=(20, 3)),
         "target_error": rng.exponential(1, n), "source_error": rng.exponential(1, n),
         **{f"randomised_{part}": maps(n) for part in PARTS},
-        "perturbed": maps(n, 3), "other_seed": maps(n),
+        "perturbed": maps(n, 3), "other_seed": maps(n), "other_target": maps(n),
+        "others_changed": rng.random(n), "baseline": -1.0,
+        "patients": np.arange(n) // 2, "index": np.arange(n), "cases": n,
         "contaminated": maps(n), "predicts_source": np.arange(n) % 4 > 0,
         "agreement": {k: rng.random(30) for k in (40, 160)},
         "agreement_alone": {k: rng.random(30) for k in (40, 160)},
@@ -143,4 +148,6 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
     cls = input_of(metric)
     if cls is ComparisonInput:
         return comparison(known["attribution"], known["true_change"])
+    if cls is IdentityInput:
+        known |= {"counterfactual": rng.normal(size=(n, 3)), "image": rng.normal(size=(n, 3))}
     return cls(**{field.name: tensors(known[field.name]) for field in dataclasses.fields(cls)})

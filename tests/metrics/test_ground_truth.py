@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_inputs import blank, ground_truth, input_of
+from scipy.stats import mannwhitneyu
 from skimage.filters import threshold_otsu
 from sklearn.metrics import average_precision_score
 
@@ -18,6 +19,7 @@ from gvr_bench.metrics.ground_truth import (
     iou_otsu,
     mass_accuracy,
     pixel_ap,
+    pixel_roc_auc,
     pointing_hit,
     sign_accuracy,
     true_change_amplitude,
@@ -27,6 +29,7 @@ from gvr_bench.metrics.ground_truth import (
 
 OF_MASKS = (
     pixel_ap,
+    pixel_roc_auc,
     pointing_hit,
     iou_otsu,
     mass_accuracy,
@@ -125,6 +128,35 @@ def test_average_precision_is_scikit_learns(seed):
     mask[:, 0, 0], mask[:, 3, 3] = True, False
     expected = [average_precision_score(mask[i].flat, abs(attribution[i]).flat) for i in range(3)]
     assert pixel_ap(ground_truth(3, 4, attribution=attribution, mask=mask)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("attribution", "mask", "expected"),
+    [
+        ([9, -8, 1, 0], [1, 1, 0, 0], 1.0),
+        ([9, 8, 7, 6], [0, 0, 0, 1], 0.0),
+        ([9, 8, 7, 6], [0, 1, 0, 1], 1 / 4),
+        ([5, 5, 5, 5], [1, 0, 0, 0], 1 / 2),
+    ],
+)
+def test_the_area_under_the_curve_by_hand(attribution, mask, expected):
+    assert of(pixel_roc_auc, attribution, mask=mask) == pytest.approx(expected)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_area_counts_pairs_of_pixels(seed):
+    rng = np.random.default_rng(seed)
+    attribution = rng.integers(-3, 4, (3, 4, 4)).astype(np.float32)
+    mask = rng.random((3, 4, 4)) < 0.4
+    mask[:, 0, 0], mask[:, 3, 3] = True, False
+    sizes = abs(attribution)
+    expected = [
+        mannwhitneyu(sizes[i][mask[i]], sizes[i][~mask[i]]).statistic
+        / (mask[i].sum() * (~mask[i]).sum())
+        for i in range(3)
+    ]
+    found = pixel_roc_auc(ground_truth(3, 4, attribution=attribution, mask=mask))
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_average_precision_is_per_image():

@@ -9,10 +9,13 @@ from skimage.metrics import structural_similarity
 
 from gvr_bench.metrics.image_similarity import map_similarity
 from gvr_bench.metrics.sanity import (
-    GROUP,
+    randomised_encoder,
     randomised_generator,
     randomised_head,
+    target_sensitivity,
 )
+
+RANDOMISED = (randomised_head, randomised_encoder, randomised_generator)
 
 SIZE = 16
 
@@ -26,12 +29,19 @@ def remaining(attribution: torch.Tensor, other: torch.Tensor) -> list[float]:
     return randomised_head(sanity_input(attribution=attribution, randomised_head=other)).tolist()
 
 
-@pytest.mark.parametrize("metric", GROUP.metrics, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", RANDOMISED, ids=lambda metric: metric.name)
 def test_every_network_has_its_own_map(metric):
-    others = {other.name: noise(1) for other in GROUP.metrics}
+    others = {other.name: noise(1) for other in RANDOMISED}
     data = sanity_input(attribution=noise(0), **others | {metric.name: 0.9 * noise(0)})
-    high = [m(data).mean().item() > 0.9 for m in GROUP.metrics]
-    assert high == [m is metric for m in GROUP.metrics]
+    high = [m(data).mean().item() > 0.9 for m in RANDOMISED]
+    assert high == [m is metric for m in RANDOMISED]
+
+
+def test_maps_of_another_output_differ():
+    for other, expected in ((3 * noise(0), 0), (noise(1), 1), (-noise(0), 1.7)):
+        found = target_sensitivity(sanity_input(attribution=noise(0), other_target=other))
+        assert found.tolist() == pytest.approx([expected] * 2, abs=0.3)
+    assert target_sensitivity(sanity_input(attribution=noise(0))) is None
 
 
 def test_maps_without_the_generator_score_nothing():

@@ -39,10 +39,10 @@ def compute_scores(stage_ctx: StageContext) -> None:
     values = {}
     for metric in source.group.metrics:
         if not metric.of_cases:
-            rows.append(overall_row(metric, source, columns))
+            rows.append(overall_row(metric, with_columns(source, columns)))
             continue
         if metric.over == "comparison":
-            of_cases, reason = compare(metric, source, len(explained))
+            of_cases, reason = compare(metric, with_columns(source, columns), len(explained))
         else:
             reason = failure(metric, parts)
             of_cases = None if reason else join_values(metric, parts)
@@ -127,14 +127,20 @@ def compare(metric: Metric, source: CaseSource, n: int) -> tuple[NDArray[Any] | 
         return None, f"{metric.name}: {one_line(error)}"
 
 
-def overall_row(metric: Metric, source: CaseSource, columns: Arrays) -> Row:
-    """Score what is no mean over cases."""
-    device, overall_input = source.stage_ctx.ctx.device, source.group.overall_input
+def with_columns(source: CaseSource, columns: Arrays) -> CaseSource:
+    """Return the source with the columns of all cases."""
+    device = source.stage_ctx.ctx.device
     tensors = {name: torch.from_numpy(column).to(device) for name, column in columns.items()}
+    return dataclasses.replace(source, columns=tensors)
+
+
+def overall_row(metric: Metric, source: CaseSource) -> Row:
+    """Score what is no mean over cases."""
+    overall_input = source.group.overall_input
     try:
         if overall_input is None:
             raise ValueError(f"the group '{metric.group}' declares no overall_input")
-        result = metric(overall_input.build(dataclasses.replace(source, columns=tensors)))
+        result = metric(overall_input.build(source))
         if not isinstance(result, Score):
             values = values_of(result, (-1,))
             if values is None:
