@@ -171,9 +171,13 @@ class Metric(Declaration):
       with one another; it still returns one value per case.
     - `overall`: the `overall_input` of its group; it returns (M,) values over something else than
       cases, or a finished `Score`.
+
+    One with a `reference` is a test: it is passed where its values are not above those of the
+    metric of that name in the same group; see `not_above`.
     """
 
     over: Over = "case"
+    reference: str = ""
     function: Function = field(kw_only=True)
 
     @property

@@ -38,11 +38,7 @@ class ComparisonInput(Input):
     @classmethod
     def build(cls, source: Source) -> Self:
         """Look at what is known; maps are read when they are needed."""
-        import torch
-
-        target = source.target
-        output = target.source_class * len(source.task.outputs) + target.target_class
-        alike = torch.where(source.read("explanations", "predicts_source"), output, -1)
+        alike = alike_of(source)
         if truth_of(source.part(slice(0, 1))) is None:
             return cls(alike, None, None)
 
@@ -52,6 +48,15 @@ class ComparisonInput(Input):
             return standardised(known)
 
         return cls(alike, lambda rows: standardised(map_of(source.part(rows))), truth)
+
+
+def alike_of(source: Source) -> Tensor:
+    """Number cases by the output that is explained, -1 where there is nothing to explain: (N,)."""
+    import torch
+
+    target = source.target
+    output = target.source_class * len(source.task.outputs) + target.target_class
+    return torch.where(source.read("explanations", "predicts_source"), output, -1)
 
 
 def truth_of(source: Source) -> Tensor | None:

@@ -20,6 +20,7 @@ ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles at which an interval begins
 
 ALPHA = 0.05
 MAX_EXACT = 50  # pairs up to which the exact null distribution is used
+UNCHANGED = 1e-3  # below the highest value that a score of a test must be
 ROUNDING = 1e-6  # values whose relative difference is smaller count as equal
 
 
@@ -49,6 +50,18 @@ def score(values: NDArray[Any]) -> Score:
         means[part] = known[draws].mean(axis=1)
     low, high = np.quantile(means, ENDS)
     return Score(float(known.mean()), float(low), float(high), n)
+
+
+def not_above(values: NDArray[Any], reference: NDArray[Any], highest: float) -> bool | None:
+    """Whether values (N,) of the same N images are not above their reference (N,).
+
+    They are above where the 95 % interval of the mean difference is above 0, or where they are all
+    but the `highest` possible, whatever the reference. None without values.
+    """
+    difference = score(np.asarray(values, np.float64) - np.asarray(reference, np.float64))
+    if difference.low is None:
+        return None
+    return difference.low <= 0 and bool(np.nanmean(values) < highest - UNCHANGED)
 
 
 def resamples(n: int) -> Iterator[slice]:

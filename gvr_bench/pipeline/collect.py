@@ -145,6 +145,7 @@ class Collector:
             keys=(stage.key, *(needed.key for needed in stage.inputs.values())),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),
+            passed=row.get("passed"),
             role=component.role if isinstance(component, Explainer) else None,
         )
 

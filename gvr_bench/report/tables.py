@@ -45,7 +45,8 @@ class Cell:
     The number is the mean over `seeds`; where they are several, `low` and `high` are the lowest and
     highest of them, and `reason` may be set beside a number when some have none. `status` is None
     where nothing was recorded. `rank` is None where values of single cases are unknown; `clear` is
-    whether an explainer beats all controls. `decimals` overrides those of the column.
+    whether an explainer beats all controls; `passed` is whether a test is passed, with every seed.
+    `decimals` overrides those of the column.
     """
 
     value: float | None = None
@@ -59,6 +60,7 @@ class Cell:
     rank: int | None = None
     clear: bool | None = None
     decimals: int | None = None
+    passed: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,7 @@ def cell_of(scores: Sequence[Any]) -> Cell:
         n=min(s.n for s in valued),
         seeds=tuple(sorted(s.seed for s in valued)),
         status="ok",
+        passed=None if any(s.passed is None for s in valued) else all(s.passed for s in valued),
         reason="; ".join(f"seed {s.seed} {s.status}: {s.reason}" for s in missing),
     )
 

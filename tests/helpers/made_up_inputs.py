@@ -20,7 +20,7 @@ from gvr_bench.metrics.ground_truth import GroundTruthInput
 from gvr_bench.metrics.oracle import FeaturesInput, IdentityInput, OracleInput
 from gvr_bench.metrics.proximity import ProximityInput
 from gvr_bench.metrics.robustness import RobustnessInput
-from gvr_bench.metrics.sanity import SanityInput
+from gvr_bench.metrics.sanity import OtherImagesInput, SanityInput
 from gvr_bench.metrics.validity import ValidityInput
 
 BINARY = Task("binary", ("mass",))
@@ -136,6 +136,7 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         **{f"randomised_{part}": maps(n) for part in PARTS},
         "perturbed": maps(n, 3), "other_seed": maps(n), "other_target": maps(n),
         "others_changed": rng.random(n), "baseline": -1.0,
+        "other": np.roll(np.arange(n), 1),
         "patients": np.arange(n) // 2, "index": np.arange(n), "cases": n,
         "contaminated": maps(n), "predicts_source": np.arange(n) % 4 > 0,
         "agreement": {k: rng.random(30) for k in (40, 160)},
@@ -148,6 +149,9 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
     cls = input_of(metric)
     if cls is ComparisonInput:
         return comparison(known["attribution"], known["true_change"])
+    if cls is OtherImagesInput:
+        drawn = tensors(known["attribution"])
+        return OtherImagesInput(tensors(known["other"]), lambda rows: drawn[rows])
     if cls is IdentityInput:
         known |= {"counterfactual": rng.normal(size=(n, 3)), "image": rng.normal(size=(n, 3))}
     return cls(**{field.name: tensors(known[field.name]) for field in dataclasses.fields(cls)})

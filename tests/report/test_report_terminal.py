@@ -96,7 +96,7 @@ def test_many_scores_are_cut_short(make_run: Make) -> None:
 
 def test_all_scores_stay_readable(tmp_path: Path) -> None:
     folder = write_whole_run(tmp_path / "run", whole_scoreboard(n=20))
-    assert len(shown(folder).splitlines()) < 120
+    assert len(shown(folder).splitlines()) < 140
     lines = shown(folder, every=True, width=160).splitlines()
     assert max(map(cell_len, lines[:-1])) <= 160
 
@@ -216,6 +216,20 @@ def test_reasons_cannot_command_the_terminal(make_run: Make) -> None:
 def test_the_header_names_the_run(run: Path) -> None:
     head = shown(run).splitlines()[0]
     assert head == "phantom | wgan_gp · conv · linear | seed 0 | cpu | 4 min 12 s"
+
+
+def test_tests_are_passed_in_words(make_run: Make) -> None:
+    about = {"metric": "randomised_head", "better": "-"}
+    tested = [
+        record(explainer="gvr", passed=True, **about),
+        record(explainer="edge", passed=False, **about),
+    ]
+    text = shown(make_run(records=tested, n=1, size=8))
+    assert [line.strip() for line in text.splitlines() if "passed" in line][:2] == [
+        "passed",
+        "not passed",
+    ]
+    assert "Passed: not more similar than maps of different images are." in text
 
 
 def test_seeds_are_named_as_means(make_run: Make) -> None:
