@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -89,18 +89,24 @@ class Ranking:
 
 
 def rank(
-    values: Mapping[str, NDArray[Any]], better: Better, controls: Collection[str] = ()
+    values: Mapping[str, NDArray[Any]],
+    better: Better,
+    controls: Collection[str] = (),
+    also: Callable[[str, str], float] | None = None,
 ) -> Ranking:
     """Rank explainers by their values (N,) of the same N images, NaN where one has none.
 
     A rank is 1 + the number of explainers that are significantly better: by two-sided Wilcoxon
-    signed-rank tests over the images that both have, Holm-corrected over all pairs, at 5 %.
+    signed-rank tests over the images that both have, Holm-corrected over all pairs, at 5 %. The
+    larger p value counts where `also` gives that of another test of two explainers.
     """
     names = [name for name, column in values.items() if not np.isnan(column).all()]
     if better == "-" or not names:
         return Ranking({}, None)
     pairs = list(combinations(names, 2))
     p_values, larger = signed_ranks([differences(values[a], values[b]) for a, b in pairs])
+    if also is not None:
+        p_values = np.maximum(p_values, [also(a, b) for a, b in pairs])
     beats = {
         (a, b) if first_is_larger == (better == "up") else (b, a)
         for (a, b), p, first_is_larger in zip(pairs, holm(p_values), larger, strict=True)

@@ -14,6 +14,7 @@ from gvr_bench.report.folder import Run
 from gvr_bench.report.grouping import Grid, Part, comparable, lines, rows_of, scores_of
 from gvr_bench.report.metric_info import entry, is_cost, standing
 from gvr_bench.report.ranks import best_of, ranking
+from gvr_bench.report.seed_intervals import Spans, interval_of
 from gvr_bench.results.records import Better, Status
 
 
@@ -42,8 +43,9 @@ class Column:
 class Cell:
     """One number with its 95 % interval over `n` images, or the reason why there is none.
 
-    The number is the mean over `seeds`; where they are several, `low` and `high` are the lowest and
-    highest of them, and `reason` may be set beside a number when some have none. `status` is None
+    The number is the mean over `seeds`, and `spans` what `interval_of` says of `low` and `high`.
+    `reason` may be set beside a number
+    when some seeds have none. `status` is None
     where nothing was recorded. `rank` is None where values of single cases are unknown; `clear` is
     whether an explainer beats all controls; `passed` is whether a test is passed, with every seed.
     `decimals` overrides those of the column.
@@ -61,6 +63,7 @@ class Cell:
     clear: bool | None = None
     decimals: int | None = None
     passed: bool | None = None
+    spans: Spans = "cases"
 
 
 @dataclass(frozen=True)
@@ -229,17 +232,18 @@ def cell_of(scores: Sequence[Any]) -> Cell:
             return Cell()
         status: Status = "n/a" if missing[0].status == "ok" else missing[0].status
         return Cell(status=status, reason=missing[0].reason)
-    values = [float(s.value) for s in valued]
-    low, high = (min(values), max(values)) if len(values) > 1 else (valued[0].low, valued[0].high)
+    value = sum(float(s.value) for s in valued) / len(valued)
+    low, high, spans = interval_of(valued, value)
     if is_cost(valued[0].metric) and low == high:  # measured once: it has no spread
         low = high = None
     return Cell(
-        value=sum(values) / len(values),
+        value=value,
         low=low,
         high=high,
         n=min(s.n for s in valued),
         seeds=tuple(sorted(s.seed for s in valued)),
         status="ok",
+        spans=spans,
         passed=None if any(s.passed is None for s in valued) else all(s.passed for s in valued),
         reason="; ".join(f"seed {s.seed} {s.status}: {s.reason}" for s in missing),
     )

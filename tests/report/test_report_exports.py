@@ -120,7 +120,7 @@ def test_json_holds_every_cell(small: Path) -> None:
     assert table["rows"][0]["cells"][0] == {
         "value": 0.8841, "low": 0.844, "high": 0.924, "n": 100, "seeds": [0], "status": "ok",
         "reason": "", "best": True, "rank": None, "clear": None, "decimals": None,
-        "passed": None,
+        "passed": None, "spans": "cases",
     }  # fmt: skip
     assert table["rows"][1]["cells"][1]["status"] == "failed"
 

@@ -142,7 +142,9 @@ def test_seeds_of_runs_share_rows(tmp_path: Path) -> None:
     assert text.splitlines()[0].startswith("seed-0: phantom | ")
     rows = [line.split()[0] for line in text.splitlines() if line.startswith("gvr")]
     assert rows == ["gvr"] * 5  # one in each group
-    assert "Means of 3 seeds, with their lowest and highest value below each value" in text
+    intervals = "95 % confidence intervals for other seeds and cases below each value"
+    assert f"Means of 3 seeds, with {intervals}" in " ".join(text.split())
+    assert "and t with the seed as a random effect" in " ".join(text.split())
 
 
 NAMES = (
