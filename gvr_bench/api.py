@@ -31,7 +31,7 @@ from gvr_bench.core.components import (
     Settings,
     digest_of,
 )
-from gvr_bench.core.context import Context, Progress, Stateful, seed_from
+from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.data_parallel import BatchShard
 from gvr_bench.core.errors import (
     DataError,
@@ -42,9 +42,10 @@ from gvr_bench.core.errors import (
     UsageError,
     did_you_mean,
 )
+from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
 from gvr_bench.core.source_code import source_digest
-from gvr_bench.core.training import task_loss, translate
+from gvr_bench.core.training import Stateful, task_loss, translate
 from gvr_bench.core.types import (
     Explanation,
     ExplanationTarget,
@@ -95,6 +96,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "Progress",
+    "Reference",
     "Remote",
     "Scale",
     "Settings",

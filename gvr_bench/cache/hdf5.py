@@ -122,6 +122,14 @@ def read_arrays(path: Path, *names: str, rows: slice = ALL) -> dict[str, NDArray
         return {name: get_array(own_item(file, name), rows) for name in chosen}
 
 
+def has_array(path: Path, name: str) -> bool:
+    """Whether a file has an array of this name. Raises `CacheError`."""
+    import h5py
+
+    with reading(path, *BAD_HDF5), h5py.File(path, "r") as file:
+        return name in file
+
+
 def count_rows(path: Path, name: str) -> int:
     """Raises `CacheError`."""
     import h5py

@@ -68,6 +68,38 @@ def datasets_info(
         print_table(("", *SPLITS), list(zip(*columns, strict=True)))
 
 
+@datasets_app.command("split")
+def datasets_split(
+    name: Name,
+    data_root: DataRoot = None,
+    profile: Annotated[Profile, typer.Option()] = "quick",
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; by default to the terminal.")
+    ] = None,
+) -> None:
+    """Write which image lies in which split, to train a network of your own on the same images."""
+    with errors_in_one_line():
+        import csv
+        import io
+
+        from gvr_bench.cache.serialization import replacing
+        from gvr_bench.core.types import SPLITS
+
+        dataset, text = open_named(name, data_root, profile), io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(("file", "patient", "split"))
+        for split in SPLITS:
+            part = dataset.split(split)
+            rows = zip(part.sample_ids.tolist(), part.patient_ids.tolist(), strict=True)
+            table.writerows((*row, split) for row in rows)
+        if out is None:
+            print(text.getvalue(), end="")
+            return
+        with replacing(out) as partial:
+            partial.write_text(text.getvalue(), encoding="utf-8")
+        print(f"{text.getvalue().count(chr(10)) - 1:,} images are listed in {out}")
+
+
 @datasets_app.command("fetch")
 def datasets_fetch(
     name: Name,

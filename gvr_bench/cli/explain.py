@@ -14,6 +14,7 @@ from rich.text import Text
 from gvr_bench.cli.options import CacheDir, DataRoot, Device, Json, names_of
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 from gvr_bench.core.errors import DataError, UsageError
+from gvr_bench.results.files import RECORDS
 
 if TYPE_CHECKING:
     from gvr_bench.core.context import Progress
@@ -93,7 +94,7 @@ def explain(
             batch_size=batch_size,
         )
         folder = out or Path(f"explained-{trained.run}")
-        if (folder / "records.jsonl").exists():
+        if (folder / RECORDS).exists():
             raise UsageError(f"{folder} is the folder of a run; choose another with --out DIR")
         selection = TargetSelection.by_name(trained.task, output or (), target_class)
         stages = {name: trained.stage(name) for name in explainer or trained.explainers}

@@ -60,6 +60,14 @@ AllMetrics = Annotated[
         help="Print all scores (default: all ground-truth scores and one from each other group).",
     ),
 ]
+Controls = Annotated[
+    bool | None,
+    typer.Option(
+        "--controls/--no-controls",
+        help="Run every control that applies, beside the explainers named.  \\[default: controls]",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be computed, without computing it.")
 ]

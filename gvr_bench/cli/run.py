@@ -12,6 +12,7 @@ from gvr_bench.cli.options import (
     Address,
     AllMetrics,
     CacheDir,
+    Controls,
     DataRoot,
     Device,
     DryRun,
@@ -58,6 +59,7 @@ def run(
     encoder: Annotated[Names, component_option("encoder", "conv")] = None,
     head: Annotated[Names, component_option("head", "the data set's default head")] = None,
     explainer: Annotated[Names, component_option("explainer", "all")] = None,
+    controls: Controls = None,
     metrics: Annotated[
         Names,
         typer.Option(
@@ -109,6 +111,7 @@ def run(
             "seeds": seed or None,
             "max_cases": max_cases,
             "metrics": metrics or None,
+            "controls": controls,
             "data_root": str(data_root) if data_root else None,
         }
         choices = {
@@ -154,6 +157,7 @@ def experiments_run(
     ],
     data_root: DataRoot = None,
     profile: ProfileOption = None,
+    controls: Controls = None,
     out: Out = None,
     cache: CacheDir = None,
     device: Device = "auto",
@@ -169,7 +173,11 @@ def experiments_run(
         from gvr_bench.config.spec import check_table, spec_of_table
 
         chosen = experiment(name)
-        flags = {"profile": profile, "data_root": str(data_root) if data_root else None}
+        flags = {
+            "profile": profile,
+            "controls": controls,
+            "data_root": str(data_root) if data_root else None,
+        }
         spec = spec_of_table(check_table(f"experiment '{name}'", chosen.spec), flags)
         request = RunRequest(
             spec=spec,

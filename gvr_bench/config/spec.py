@@ -89,6 +89,7 @@ class Spec(pydantic.BaseModel):
     explainer: tuple[ComponentSpec, ...] = Field(
         (ComponentSpec(name=DEFAULTS["explainer"]),), min_length=1
     )
+    controls: bool = Field(True, description="run every installed control that applies")
 
     @pydantic.field_validator("metrics")
     @classmethod

@@ -247,18 +247,27 @@ class Head(Component, ABC):
         """
         return None
 
+    def check_outputs(self, outputs: Tensor, task: Task) -> None:
+        """Look at the outputs (n, K) of an untrained network of images for noise.
+
+        Raises `UsageError` where they cannot be what the task needs; the default looks at nothing.
+        """
+
 
 class Explainer(Component, ABC):
     """Says why the model predicts what it predicts.
 
-    `role` is `counterfactual` for one that also returns changed images, and `control` for a map
-    that ignores the model: the other explainers are compared with the controls.
+    `role` is `counterfactual` for one that also returns changed images, and `control` for one that
+    wins scores without explaining anything: a score counts for the others only where they do better
+    than every control. Controls may return counterfactuals, and are part of every run.
+    `uses_reference` says that it reads `ctx.reference`, the training images.
     `needs_decoder` says that it calls the model's encoder or generator; None, the default, that it
     does if it makes counterfactuals. A network of images has neither for explainers without it.
     """
 
     role: ClassVar[Role] = "attribution"
     needs_decoder: ClassVar[bool | None] = None
+    uses_reference: ClassVar[bool] = False
 
     @classmethod
     def uses_decoder(cls) -> bool:

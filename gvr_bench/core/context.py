@@ -10,36 +10,18 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gvr_bench.core.data_parallel import BatchShard, all_reduce_mean, backward, shard_of
-from gvr_bench.core.errors import TrainingError
+from gvr_bench.core.errors import PluginError, TrainingError
+from gvr_bench.core.training import Checkpoints, Stateful, resumable_steps
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     from gvr_bench.core.process_group import ProcessGroup
-
-
-class Stateful(Protocol):
-    """What a checkpoint can hold: networks, optimisers, schedulers."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: Any, /) -> object: ...
-
-
-class Checkpoints(Protocol):
-    """Where a training loop saves its state: step, state and history of losses."""
-
-    def due(self) -> bool: ...
-
-    def load(self) -> tuple[int, dict[str, Any], list[dict[str, float]]] | None: ...
-
-    def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None: ...
-
-    def looping(self) -> contextlib.AbstractContextManager[None]: ...
+    from gvr_bench.core.reference import Reference
 
 
 class Progress(Protocol):
@@ -77,6 +59,20 @@ class Context:
     process_group: ProcessGroup | None = None
     _step: int = 0
     _total: int = 0
+    _reference: Reference | None = None
+
+    @property
+    def reference(self) -> Reference:
+        """Training images with their labels, latents and predictions.
+
+        Raises `PluginError` for an explainer that does not declare `uses_reference = True`.
+        """
+        if self._reference is None:
+            raise PluginError(
+                "reads ctx.reference, which only explainers that declare it have; write "
+                "uses_reference = True in its class"
+            )
+        return self._reference
 
     def rng(self, *parts: object) -> torch.Generator:
         """Return a CPU random generator that depends on the seed and `parts` only."""
@@ -109,30 +105,16 @@ class Context:
         come from `ctx.rng(step)`: then a resumed training equals an uninterrupted one. A step
         consumes `batch` of `images` images; this serves to show epochs.
         """
-        first = 0
-        checkpoint = self.checkpoints.load() if self.checkpoints else None
-        if checkpoint is not None:
-            first, saved, self.history[:] = checkpoint
-            for name, part in state.items():
-                part.load_state_dict(saved[name])
-        self._total = total
-        with self.checkpoints.looping() if self.checkpoints else contextlib.nullcontext():
-            for step in range(first, total):
-                self._step = step
-                stopping = self.process_group is not None and self.process_group.agree(step)
-                epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
-                self.progress(step, total, epoch)
-                yield step
-                if step + 1 < total:
-                    self._save_if_due(step + 1, state, stopping)
-        self.progress(total, total, "")
 
-    def _save_if_due(self, step: int, state: Mapping[str, Stateful], stopping: bool) -> None:
-        if not self.checkpoints or (self.process_group and self.process_group.rank):
-            return
-        if stopping or self.checkpoints.due():
-            tree = {name: part.state_dict() for name, part in state.items()}
-            self.checkpoints.save(step, tree, self.history)
+        def begin(step: int) -> None:
+            self._step, self._total = step, total
+            epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
+            self.progress(step, total, epoch)
+
+        yield from resumable_steps(
+            total, state, self.history, begin, self.checkpoints, self.process_group
+        )
+        self.progress(total, total, "")
 
     def shard(self, batch: int, times: int = 1) -> BatchShard:
         """Return this process's rows of a step's `times` batches: all of them in one process.

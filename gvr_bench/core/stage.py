@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gvr_bench.core.components import Component
+from gvr_bench.core.components import Component, Explainer, Role
 
 SCHEMA = 1
 REVISIONS = {  # of kinds whose files have changed since the first version
@@ -28,6 +28,10 @@ REVISIONS = {  # of kinds whose files have changed since the first version
     "student": 2,
     "student_training_set": 2,
 }
+PARTS = {
+    "scores": "group",
+    "perturbed_explanations": "changed",
+}  # settings that name one of several
 StageKind = str  # the kind of one of the steps in gvr_bench.pipeline.steps
 
 
@@ -97,9 +101,18 @@ class Stage:
         """Return the key and its content."""
         return {**self.key_content(), "key": self.key}
 
+    @property
+    def part(self) -> str:
+        """Which of several stages of its kind and name it is; empty where there is one only."""
+        return str(self.settings.get(PARTS.get(self.kind, ""), ""))
+
+    @property
+    def role(self) -> Role | None:
+        """The role of its explainer; None where there is none, or where it does not load."""
+        return self.component.role if isinstance(self.component, Explainer) else None
+
     def __str__(self) -> str:
-        part = self.settings.get("group") or self.settings.get("changed")
-        return f"{self.kind} {self.name}" + (f", {part}" if part else "")
+        return f"{self.kind} {self.name}" + (f", {self.part}" if self.part else "")
 
 
 def depends_on(stage: Stage, kind: StageKind) -> bool:

@@ -1,8 +1,13 @@
-"""The loss of a task, and the augmentation of the papers."""
+"""Parts of a training: its steps, which can be resumed; the loss of a task; the augmentation.
+
+`gvr_bench.cache.checkpoints` has the files that a training is resumed from.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gvr_bench.core.types import Task
 
@@ -11,6 +16,57 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gvr_bench.core.data_parallel import BatchShard
+    from gvr_bench.core.process_group import ProcessGroup
+
+
+class Stateful(Protocol):
+    """What a checkpoint can hold: networks, optimisers, schedulers."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Any, /) -> object: ...
+
+
+class Checkpoints(Protocol):
+    """Where a training loop saves its state: step, state and history of losses."""
+
+    def due(self) -> bool: ...
+
+    def load(self) -> tuple[int, dict[str, Any], list[dict[str, float]]] | None: ...
+
+    def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None: ...
+
+    def looping(self) -> contextlib.AbstractContextManager[None]: ...
+
+
+def resumable_steps(
+    total: int,
+    state: Mapping[str, Stateful],
+    history: list[dict[str, float]],
+    begin: Callable[[int], None],
+    checkpoints: Checkpoints | None,
+    processes: ProcessGroup | None,
+) -> Iterator[int]:
+    """Yield the steps up to `total` from the last checkpoint on, after a call of `begin`.
+
+    `state` and `history` are set to those of the checkpoint. Of several processes only the first
+    saves.
+    """
+    first = 0
+    checkpoint = checkpoints.load() if checkpoints else None
+    if checkpoint is not None:
+        first, saved, history[:] = checkpoint
+        for name, part in state.items():
+            part.load_state_dict(saved[name])
+    saves = checkpoints is not None and not (processes and processes.rank)
+    with checkpoints.looping() if checkpoints else contextlib.nullcontext():
+        for step in range(first, total):
+            stopping = processes is not None and processes.agree(step)
+            begin(step)
+            yield step
+            if checkpoints and saves and step + 1 < total and (stopping or checkpoints.due()):
+                tree = {name: part.state_dict() for name, part in state.items()}
+                checkpoints.save(step + 1, tree, history)
 
 
 def task_loss(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 import gvr_bench
 from gvr_bench.cache.hdf5 import SLASH, put_array, write_arrays, writing_arrays
-from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Progress
 from gvr_bench.core.errors import CacheError, GvrError, Unsupported, UsageError, one_line
 from gvr_bench.core.stage import Stage
@@ -26,7 +25,6 @@ from gvr_bench.pipeline.cases_file import BYTES, OF_EXPLAINER, ORACLE_AFTER, des
 from gvr_bench.report.file_names import file_names
 from gvr_bench.results.explained_images import (
     ARRAYS,
-    CASES,
     PICTURES,
     ExplainedImage,
     ExplainedImages,
@@ -36,6 +34,7 @@ from gvr_bench.results.explained_images import (
     UnreadableImage,
     write_explanations,
 )
+from gvr_bench.results.files import CASES
 from gvr_bench.results.records import finite
 
 MAX_CASES = 500  # as many as the page of a run shows
@@ -96,17 +95,16 @@ class Explained:
                 "source_class": self.batch.source,
                 "target_class": self.batch.target,
                 "label": np.full(len(names), np.nan, np.float32),
-                "reconstruction": self.predictions.reconstruction[self.image_of],
                 "prediction": self.predictions.predictions[self.image_of, self.batch.source],
                 "predicts_source": self.predicted,
             }
-            for name, array in (columns | self.oracle).items():
+            for name, array in (columns | self.decoded() | self.oracle).items():
                 put_array(group, name, to_eight_bits(array) if name in BYTES else array)
             for output in self.outputs:
                 part = explainers.create_group(output.label.replace("/", SLASH))
-                component = output.stage.component
-                role = component.role if isinstance(component, Explainer) else ""
-                part.attrs.update(role=role, status=output.status, reason=output.reason)
+                part.attrs.update(
+                    role=output.stage.role or "", status=output.status, reason=output.reason
+                )
                 for name in CASE_ARRAYS:
                     if name in output.arrays:
                         array = output.arrays[name]
@@ -120,7 +118,7 @@ class Explained:
             "output": outputs[self.batch.source],
             "target_class": outputs[self.batch.target],
             "image": self.batch.pixels.astype(np.float32) / 127.5 - 1,
-            "reconstruction": self.predictions.reconstruction[self.image_of],
+            **self.decoded(),
         }
         for output in self.outputs:
             prefix = f"explainers/{output.label.replace('/', SLASH)}"
@@ -128,6 +126,11 @@ class Explained:
                 if name in output.arrays:
                     arrays[f"{prefix}/{name}"] = output.arrays[name]
         write_arrays(path, arrays)
+
+    def decoded(self) -> Arrays:
+        """Return the reconstructions of the cases; nothing without a decoder."""
+        images = self.predictions.reconstruction
+        return {} if images is None else {"reconstruction": images[self.image_of]}
 
     def _names(self) -> NDArray[np.str_]:
         return np.array([self.images[i].name for i in self.image_of], np.str_)
@@ -141,8 +144,8 @@ class Explained:
                 name=image.name,
                 path=image.path,
                 sha256=image.sha256,
-                reconstruction_error=finite(self.predictions.error[i]),
-                latent_distance=finite(self.predictions.distance[i]),
+                reconstruction_error=of_image(self.predictions.error, i),
+                latent_distance=of_image(self.predictions.distance, i),
                 warning=reference.warning(self.predictions, i),
                 predictions={
                     name: finite(value)
@@ -167,8 +170,8 @@ class Explained:
             outputs=task.outputs,
             unit=task.unit if task.kind == "regression" else "",
             keys={s.kind: s.key for s in (c.generator_stage, c.encoder_stage, c.head_stage) if s},
-            reconstruction_error_limit=reference.error,
-            latent_distance_limit=reference.distance,
+            reconstruction_error_limit=finite(reference.error),
+            latent_distance_limit=finite(reference.distance),
             test_images=reference.images,
             images=images,
             unreadable=tuple(unreadable),
@@ -258,6 +261,11 @@ def _run(
     except Exception as error:  # a plugin may raise anything
         return ExplainerOutput(label, stage, "failed", {}, one_line(error))
     return ExplainerOutput(label, stage, "ok", arrays)
+
+
+def of_image(values: NDArray[np.float32] | None, i: int) -> float | None:
+    """Return the finite value of an image; None without one."""
+    return None if values is None else finite(values[i])
 
 
 def _result(output: ExplainerOutput, q: int, picture: str) -> ExplainerResult:

@@ -17,6 +17,7 @@ from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import choose_device
 from gvr_bench.pipeline.plan import Combination, plan_graph
 from gvr_bench.report.folder import load as read_run
+from gvr_bench.results.files import SPEC, rerun_command
 from gvr_bench.results.run_folder import check_run
 
 REQUIRED: tuple[StageKind, ...] = ("data", "generator", "encoder", "latents", "head")
@@ -101,15 +102,10 @@ def open_run(
         raise UsageError(f"{run} is a file; name the folder of the run it is in: {run.parent}")
     recorded = read_run(check_run(run))
     flags = {"data_root": str(data_root) if data_root else None}
-    graph = StageGraph(build_spec(run / "spec.toml", flags, {}), installed())
+    graph = StageGraph(build_spec(run / SPEC, flags, {}), installed())
     combination = selector.select(plan_graph(graph).combinations, run)
     artifacts = ArtifactCache(cache or default_cache_dir())
-    rerun = shlex.join(
-        (
-            *("gvr-bench", "run", f"{run}/spec.toml"),
-            *("--cache-dir", f"{artifacts.root}", "--out", f"{run}"),
-        )
-    )
+    rerun = rerun_command(run, "--cache-dir", str(artifacts.root))
     keys = {stage.key for stage in recorded.environment.stages}
     for kind in REQUIRED:
         stage = combination.head_stage.input(kind)

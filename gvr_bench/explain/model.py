@@ -19,14 +19,9 @@ from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import ExplanationTarget, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.explain.inputs import InputImage, read_picture
+from gvr_bench.explain.out_of_distribution import OodReference, reconstruction_error
 from gvr_bench.explain.rationale import Rationale
-from gvr_bench.explain.targets import (
-    OodReference,
-    Predictions,
-    TargetBatch,
-    TargetSelection,
-    reconstruction_error,
-)
+from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection
 from gvr_bench.metrics.oracle import predictions
 from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import StageGraph
@@ -35,6 +30,7 @@ from gvr_bench.pipeline.plan import Combination
 from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
 from gvr_bench.pipeline.steps.explanations import explain, gather, trajectory
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
+from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import joined
 
 if TYPE_CHECKING:
@@ -42,6 +38,11 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
+
+
+def part_of(values: Floats | None, i: int) -> Floats | None:
+    """Return row `i`, None of nothing."""
+    return None if values is None else values[i]
 
 
 class Trained:
@@ -65,7 +66,7 @@ class Trained:
         self.cache = cache
         self.device = device
         self.batch_size = batch_size
-        stage_ctx = self.stage_ctx(combination.head_stage)
+        stage_ctx = self.stage_ctx(combination.prediction)  # which depends on all networks
         self.model = load_model(stage_ctx)
         self.decision = read_decision(stage_ctx, combination.head_stage)
         self.reference = OodReference.measure(stage_ctx, self.model)
@@ -103,18 +104,17 @@ class Trained:
         rows = []
         for part in torch.split(torch.from_numpy(pixels), self.batch_size):
             x = to_float(part.to(self.device))
-            z = self.model.encoder(x)
-            decoded = self.model.generator(z).cpu()
-            rows.append(
-                (
-                    self.task.activate(self.model.head(z)).cpu().numpy(),
-                    decoded.numpy(),
-                    reconstruction_error(decoded, x.cpu()),
-                    self.reference.distances(z.cpu().numpy()),
-                )
-            )
-        values, decoded, error, distance = map(np.concatenate, zip(*rows, strict=True))
-        return Predictions(values, self.task.scale.invert(values), decoded, error, distance)
+            values = self.task.activate(self.model(x)).cpu().numpy()
+            rows.append({"values": values, "predictions": self.task.scale.invert(values)})
+            if self.model.has_decoder:
+                z = self.model.encoder(x)
+                decoded = self.model.generator(z).cpu()
+                rows[-1] |= {
+                    "reconstruction": decoded.numpy(),
+                    "error": reconstruction_error(decoded, x.cpu()),
+                    "distance": self.reference.distances(z.cpu().numpy()),
+                }
+        return Predictions(**joined(rows))
 
     def predict(self, picture: Picture) -> dict[str, float]:
         """Predict one image: a probability per output, or a value in the task's unit."""
@@ -127,9 +127,17 @@ class Trained:
         Raises `UsageError` or `PluginError` that names it.
         """
         c = self.combination
-        return c.explanations.get(explainer) or self.graph.explanations(
-            parse_choice(explainer), c.head_stage, c.cases, c.seed
+        encoder = None if self.model.classifier is None else c.encoder_stage
+        stage = c.explanations.get(explainer) or self.graph.explanations(
+            parse_choice(explainer), c.head_stage, c.cases, c.seed, encoder=encoder
         )
+        component = stage.component
+        if isinstance(component, Explainer) and component.uses_decoder() > self.model.has_decoder:
+            raise UsageError(
+                f"explainer '{explainer}' needs a decoder, and run '{self.run}' trained none; run "
+                f"it again with --explainer {explainer}"
+            )
+        return stage
 
     def run_explainer(
         self, stage: Stage, batch: TargetBatch, progress: Progress | None = None
@@ -142,6 +150,7 @@ class Trained:
             raise PluginError(stage.problem)
         stage_ctx = self.stage_ctx(stage, progress)
         explainer = cast(Explainer, stage.component)
+        stage_ctx = with_reference(stage_ctx, explainer, self.model)
         parts, trajectories = [], []
         for part in stage_ctx.ctx.batches(len(batch.source)):
             x = to_float(torch.from_numpy(batch.pixels[part]).to(self.device))
@@ -212,8 +221,7 @@ class Trained:
 
         A picture is the path of a PNG or JPEG file, a Pillow image, or an array: uint8 from 0 to
         255, or floats from -1 (black) to 1 (white), as (H, W), (H, W, 3) or (C, H, W). It is
-        resized
-        to the run's images as the data set resizes its own.
+        resized to the run's images as the data set resizes its own.
 
         `explainer` is a name, with settings after a colon as on the command line; by default the
         first of the run. `output` is the output to explain, by default the most certain one. In a
@@ -279,13 +287,13 @@ class Trained:
             target_class=task.outputs[target] if task.kind == "multiclass" else None,
             unit=task.unit if task.kind == "regression" else "",
             image=image.pixels.astype(np.float32) / 127.5 - 1,
-            reconstruction=predictions.reconstruction[i],
+            reconstruction=part_of(predictions.reconstruction, i),
             attribution=arrays["attribution"][i],
             counterfactual=arrays["counterfactual"][i] if "counterfactual" in arrays else None,
             prediction=float(predictions.predictions[i, source]),
             prediction_after=scalars.get("prediction_after"),
             predicted=bool(arrays["predicts_source"][i]),
-            success=scalars.get("success"),
+            success=scalars.get("success") if arrays["predicts_source"][i] else None,
             reason=scalars.get("reason") or "",
             steps=scalars.get("steps"),
             warning=self.reference.warning(predictions, i),

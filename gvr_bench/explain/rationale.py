@@ -22,7 +22,7 @@ class Rationale:
     """One explainer's explanation of one output of one image.
 
     - `image`, `reconstruction` (C, H, W) float32 from -1 (black) to 1 (white): the image as the
-      model reads it, and as its generator decodes the image's latent.
+      model reads it, and as its generator decodes the image's latent, None without a generator.
     - `attribution` (H, W) float32: positive where density speaks for the output. For an explainer
       with counterfactuals it is the reconstruction minus the counterfactual, mean over channels,
       from -2 to 2; the scale of other maps is their own.
@@ -30,7 +30,8 @@ class Rationale:
     - `target_class` is None where the task has no classes. `prediction` is a probability, or a
       value in `unit`; `prediction_after` is that of the counterfactual, None where there is none.
     - `predicted` is whether the model predicts the output at all. `success` is whether the
-      counterfactual is past the decision, None for an attribution map; `reason` says why it is not,
+      counterfactual is past the decision, None for an attribution map and where the model does not
+      predict the output; `reason` says why it is not,
       `steps` how many were taken.
     - `warning` says how the image differs from those of the run, in which case no explanation of
       it can be trusted; otherwise empty.
@@ -42,7 +43,7 @@ class Rationale:
     target_class: str | None
     unit: str
     image: Floats
-    reconstruction: Floats
+    reconstruction: Floats | None
     attribution: Floats
     counterfactual: Floats | None
     prediction: float

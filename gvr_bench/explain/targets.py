@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.core.errors import UsageError, did_you_mean
-from gvr_bench.core.types import Model, Task
+from gvr_bench.core.types import Task
 from gvr_bench.data.stored_images import to_float
-from gvr_bench.pipeline.stage_context import StageContext
-from gvr_bench.pipeline.steps.oracle import spread
-from gvr_bench.results.explained_images import OOD_QUANTILE, ood_warning
-
-MAX_REFERENCE_IMAGES = 1000
 
 Floats = NDArray[np.float32]
 
@@ -29,74 +23,19 @@ class Predictions:
 
     `values` (n, K) are activated, `predictions` (n, K) the same in the task's unit;
     `reconstruction` (n, C, H, W) in [-1, 1]. `error` and `distance` (n,) are as in `OodReference`.
+    These three are None without a decoder.
     """
 
     values: Floats
     predictions: Floats
-    reconstruction: Floats
-    error: Floats
-    distance: Floats
-
-
-@dataclass(frozen=True)
-class OodReference:
-    """How close test images of a run are to what its models were trained on.
-
-    `error` is the mean absolute difference between an image and its reconstruction, on the scale
-    from -1 to 1. An image that is emptier than any other is reconstructed too well to be noticed by
-    it, therefore `distance`: the Mahalanobis distance of its latent from those of the training
-    images. Each is the `OOD_QUANTILE` over `images` test images.
-    """
-
-    covariance: Any
-    error: float
-    distance: float
-    images: int
-
-    @classmethod
-    @torch.no_grad()
-    def measure(cls, stage_ctx: StageContext, model: Model) -> OodReference:
-        """Measure test images of the run that a head stage belongs to."""
-        from sklearn.covariance import LedoitWolf  # slow to import
-
-        images = stage_ctx.images("test")
-        arrays = stage_ctx.arrays("latents", "train/z", "train/copy", "test/z")
-        rows = spread(len(images), MAX_REFERENCE_IMAGES)
-        z = arrays["test/z"][rows.numpy()]
-        errors = []
-        for part in stage_ctx.ctx.batches(len(rows)):
-            decoded = model.generator(torch.from_numpy(z[part]).to(stage_ctx.ctx.device))
-            errors.append(reconstruction_error(decoded, images[rows[part]]))
-        # Shrinkage keeps the covariance invertible with fewer images than dimensions.
-        covariance = LedoitWolf().fit(arrays["train/z"][arrays["train/copy"] == 0])
-        distances = np.sqrt(covariance.mahalanobis(z))
-        error, distance = (
-            float(np.quantile(values, OOD_QUANTILE))
-            for values in (np.concatenate(errors), distances)
-        )
-        return cls(covariance, error, distance, len(rows))
-
-    def distances(self, z: Floats) -> Floats:
-        """Latents (n, D) -> distances (n,)."""
-        return np.asarray(np.sqrt(self.covariance.mahalanobis(z)), np.float32)
-
-    def warning(self, predictions: Predictions, i: int) -> str:
-        """Say how image `i` differs from those of the run; empty where it does not."""
-        error, distance = float(predictions.error[i]), float(predictions.distance[i])
-        return ood_warning(error, self.error, distance, self.distance)
-
-
-def reconstruction_error(decoded: Tensor, images: Tensor) -> Floats:
-    """Mean absolute difference of images (n, C, H, W): (n,)."""
-    error: Floats = (decoded - images).abs().flatten(1).mean(1).cpu().numpy()
-    return error
+    reconstruction: Floats | None = None
+    error: Floats | None = None
+    distance: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class TargetBatch:
-    """Images `pixels` (n, C, H, W) uint8 with the outputs to explain, `source` and `target`
-    (n,).
-    """
+    """Images `pixels` (n, C, H, W) uint8, and the outputs `source` and `target` (n,) to explain."""
 
     pixels: NDArray[np.uint8]
     source: NDArray[np.int64]
@@ -141,7 +80,11 @@ class TargetSelection:
             chosen = self.outputs or tuple(np.flatnonzero(values >= threshold).tolist())
             if chosen:
                 return [(k, k) for k in chosen], ""
-            return [], f"the model does not predict {' or '.join(task.outputs)}: nothing to explain"
+            highest = task.outputs[int(np.argmax(values - threshold))]
+            return [], (
+                f"the model does not predict {' or '.join(task.outputs)}: nothing to explain; what "
+                f"speaks for {highest} all the same is shown with --output {highest}"
+            )
         order = np.argsort(-values, kind="stable").tolist()
         sources = self.outputs or (order[0],)
         pairs = [(k, self._target_of(task, k, order)) for k in sources]

@@ -33,8 +33,7 @@ GROUP.declare(
     "structural similarity of an image and its reconstruction",
     lowest=-1,
     formula=f"mean SSIM of x and r = G(E(x)) over windows of {WINDOW} x {WINDOW} pixels, "
-    f"averaged over "
-    "channels",
+    "averaged over channels",
     fooled_by="Empty background, which is always alike: compare on one data set only.",
     source="Wang et al. 2004; scikit-image, structural_similarity",
     needs=f"images are smaller than {WINDOW} x {WINDOW} pixels",
@@ -58,9 +57,8 @@ GROUP.declare(
     highest=INFINITE,
     formula="|m - m'|^2 + tr(S + S' - 2 (S S')^1/2) of the oracle's penultimate features, "
     "as many samples as images, at most 1,000",
-    fooled_by="The oracle's features and the number of images, which both set its scale: "
-    "compare on one "
-    "data set only. What the oracle ignores does not count.",
+    fooled_by="The oracle's features and the number of images, which both set its scale: compare "
+    "on one data set only. What the oracle ignores does not count.",
     source="Heusel et al. 2017, with the oracle in place of Inception",
     needs="fewer than two test images",
 )

@@ -73,9 +73,8 @@ GROUP.declare(
     "decoded_agreement",
     "agreement through the decoder",
     "share of decisions that do not change when the image is encoded and decoded",
-    formula="share of (image, output) pairs of the test split for which h(x) and h(G(E(x))) "
-    "lie on one "
-    "side of the threshold; for classes, of images with one largest output",
+    formula="share of (image, output) pairs of the test split for which h(x) and h(G(E(x))) lie "
+    "on one side of the threshold; for classes, of images with one largest output",
     fooled_by="Rare findings: a classifier that predicts none agrees with itself.",
     source="this project",
     needs=SEES_LATENTS,

@@ -129,8 +129,7 @@ def signed_ranks(differences: Sequence[Values]) -> tuple[Values, NDArray[np.bool
     wilcoxon: Any = stats.wilcoxon  # its stubs lack some methods
     p_values, positive = np.ones(len(differences)), np.zeros(len(differences), np.bool_)
     untied = [is_untied(row) for row in differences]
-    # With ties the exact test takes scipy seconds a pair; the normal approximation errs to larger
-    # p.
+    # With ties the exact test takes scipy seconds a pair; the approximation errs to larger p.
     for method, exact in (("exact", True), ("asymptotic", False)):
         rows = [i for i, row in enumerate(differences) if row.any() and untied[i] == exact]
         if rows:

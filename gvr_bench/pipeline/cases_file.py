@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.core.components import Dataset, Encoder, Explainer
+from gvr_bench.core.components import Dataset, Encoder
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Task
 from gvr_bench.data.image_io import to_eight_bits
@@ -34,11 +34,7 @@ SCALED = (  # shown in the unit
     *ORACLE,
     *ORACLE_AFTER,
 )
-ONCE = (
-    "reconstruction",
-    "prediction",
-    "predicts_source",
-)  # the model's own, the same for all explainers
+ONCE = ("reconstruction", "prediction", "predicts_source")  # the same for all explainers
 OF_EXPLAINER = (
     "attribution",
     "counterfactual",
@@ -176,8 +172,8 @@ class Gallery:
         group.attrs["total"] = len(cases["image"])
         put_array(group, "input", image)
         if "counterfactual" in cases:
-            twin = cases["counterfactual"][:MAX_SHOWN].astype(np.float32)
-            change = (image.astype(np.float32) - twin).mean(axis=1) / 127.5
+            true_counterfactual = cases["counterfactual"][:MAX_SHOWN].astype(np.float32)
+            change = (image.astype(np.float32) - true_counterfactual).mean(axis=1) / 127.5
             put_array(group, "true_change", change)
 
     def write_history(self, group: Any, kind: str, stage: Stage) -> None:
@@ -190,9 +186,7 @@ class Gallery:
         """Write one explainer's part, or why there is none."""
         outcome = self.outcomes[stage.key]
         part = group.create_group("explainers/" + label.replace("/", SLASH))
-        status = "ok" if outcome.succeeded else "n/a" if outcome.not_applicable else "failed"
-        role = stage.component.role if isinstance(stage.component, Explainer) else ""
-        part.attrs.update(role=role, status=status, reason=outcome.reason)
+        part.attrs.update(role=stage.role or "", status=outcome.result, reason=outcome.reason)
         if not outcome.succeeded:
             return
         self.copy(part, stage, "explanations.h5", OF_EXPLAINER, MAX_SHOWN)

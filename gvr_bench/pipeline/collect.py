@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.core.components import Explainer
 from gvr_bench.core.stage import Stage, canonical
-from gvr_bench.metrics import DECLARED, METRICS, Declaration
+from gvr_bench.metrics import DECLARED, Declaration
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.results.case_scores import EXPLANATIONS, RunValues, Whose
 from gvr_bench.results.protocols import Fact, Protocol, Protocols
@@ -37,6 +36,13 @@ class Outcome:
     def succeeded(self) -> bool:
         """Whether the stage's value can be read."""
         return self.status in ("done", "cached")
+
+    @property
+    def result(self) -> Status:
+        """What a record says of it."""
+        if self.succeeded:
+            return "ok"
+        return "n/a" if self.not_applicable else "failed"
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,13 @@ def collect(
         model = Whose(c.dataset, c.generator, c.encoder, c.head, c.seed, None)
         for stage in c.judging:
             recipes[model, stage.kind] = stage.recipe
-            records += collector.model(stage)
+            records += collector.of(stage, c.data)
         for label, groups in c.scores.items():
             explainer = model._replace(explainer=label)
             recipes[explainer, EXPLANATIONS] = c.explanations[label].recipe
             for group, stage in groups.items():
                 recipes[explainer, group] = stage.recipe
-                records += collector.explainer(label, stage)
+                records += collector.of(stage, c.cases, label)
                 if outcomes[stage.key].succeeded:
                     arrays = read_arrays(cache.file(stage, "values.h5"))
                     values |= {(explainer, metric): array for metric, array in arrays.items()}
@@ -85,31 +91,19 @@ class Collector:
     device: str
     protocols: dict[str, Protocol]
 
-    def model(self, stage: Stage) -> Iterator[Record]:
-        """Scores of the model itself, its oracle or its decoder."""
+    def of(self, stage: Stage, images: Stage, explainer: str | None = None) -> Iterator[Record]:
+        """Scores of one explainer, or of the model itself, its oracle or its decoder.
+
+        `images` is the stage whose images they are about.
+        """
         outcome = self.outcomes[stage.key]
-        data = self.combination.data
         if outcome.succeeded:
             for row in read_json(self.cache.file(stage, "scores.json")):
-                yield self.record(None, stage, data, {**row, **row["score"]})
+                yield self.record(explainer, stage, images, {**row, **row.get("score", {})})
             return
         for name in stage.settings.get("metrics", ("auroc",)):
             row = {"metric": name, "output": "all", "reason": outcome.reason}
-            yield self.record(None, stage, data, row, "failed")
-
-    def explainer(self, label: str, stage: Stage) -> Iterator[Record]:
-        """Scores of one explainer in one group of metrics."""
-        outcome = self.outcomes[stage.key]
-        cases = self.combination.cases
-        if outcome.succeeded:
-            for row in read_json(self.cache.file(stage, "scores.json")):
-                yield self.record(label, stage, cases, row)
-            return
-        status: Status = "n/a" if outcome.not_applicable else "failed"
-        for metric in METRICS:
-            if metric.group == stage.settings["group"]:
-                row = {"metric": metric.name, "output": "all", "reason": outcome.reason}
-                yield self.record(label, stage, cases, row, status)
+            yield self.record(explainer, stage, images, row, outcome.result)
 
     def record(
         self,
@@ -119,9 +113,8 @@ class Collector:
         row: Mapping[str, Any],
         status: Status | None = None,
     ) -> Record:
-        """Make one record; `images` is the stage whose images it is about."""
+        """Make one record."""
         c = self.combination
-        component = stage.inputs["explanations"].component if explainer else None
         value = row.get("value")
         declared = DECLARED[row["metric"]]
         return Record(
@@ -146,7 +139,7 @@ class Collector:
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),
             passed=row.get("passed"),
-            role=component.role if isinstance(component, Explainer) else None,
+            role=stage.inputs["explanations"].role if explainer else None,
         )
 
     def protocol(self, images: Stage, metric: Declaration, output: str) -> str:

@@ -73,8 +73,11 @@ class StageGraph:
         `encoder` is for explainers of a network of images that draw with a decoder.
         """
         inputs = {"head": head, "cases": cases}
-        if encoder is not None and self.uses_decoder(choice):
+        cls = self.explainer(choice)
+        if encoder is not None and cls is not None and cls.uses_decoder():
             inputs["encoder"] = encoder
+        if cls is not None and cls.uses_reference:
+            inputs["data"] = head.input("data")
         try:
             return self.component("explainer", choice, seed, kind, **inputs)
         except PluginError as error:
@@ -82,13 +85,12 @@ class StageGraph:
                 raise
             return self._add(Stage(kind, choice.name, "", {}, inputs, problem=str(error)))
 
-    def uses_decoder(self, choice: ComponentSpec) -> bool:
-        """Whether an explainer calls the encoder or the generator; False if it does not load."""
+    def explainer(self, choice: ComponentSpec) -> type[Explainer] | None:
+        """Return the class of an explainer, None if it does not load."""
         try:
-            cls = self.registry.component("explainer", choice.name)
+            return cast(type[Explainer], self.registry.component("explainer", choice.name))
         except PluginError:
-            return False
-        return cast(type[Explainer], cls).uses_decoder()
+            return None
 
     def perturbed(self, explanations: Stage, change: str) -> Stage:
         """Add the same explanations with one thing changed."""

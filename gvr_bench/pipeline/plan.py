@@ -125,7 +125,7 @@ def combination_of(
     head = branch.head(seed)
     judging = branch.model_scores(head, seed)
     explanations, scores = {}, {}
-    for choice, label in labelled(chosen_explainers(branch.graph)):
+    for choice, label in labelled(explainers_of(branch)):
         explanations[label] = branch.explanations(choice, head, seed)
         scores[label] = branch.scores(choice, explanations[label], seed)
     return Combination(
@@ -143,19 +143,48 @@ def combination_of(
 def needs_no_decoder(graph: StageGraph, head: ComponentSpec) -> bool:
     """Whether a head is a network of images and no explainer of the run draws with a decoder."""
     cls = cast(type[Head], graph.registry.component("head", head.name))
-    explainers = chosen_explainers(graph)
-    return cls.sees == "images" and not any(map(graph.uses_decoder, explainers))
+    classes = map(graph.explainer, chosen_explainers(graph))
+    return cls.sees == "images" and not any(cls and cls.uses_decoder() for cls in classes)
+
+
+def explainers_of(branch: ModelBranch) -> list[ComponentSpec]:
+    """Return the chosen explainers and the controls, but those that lack a decoder."""
+    graph = branch.graph
+    chosen = chosen_explainers(graph)
+    if not graph.spec.controls:
+        return chosen
+    applicable = [
+        choice
+        for choice in unnamed_explainers(graph, chosen)
+        if (cls := graph.explainer(choice)) is not None
+        and cls.role == "control"
+        and (branch.has_decoder or not cls.uses_decoder())
+    ]
+    return chosen + applicable
 
 
 def chosen_explainers(graph: StageGraph) -> list[ComponentSpec]:
-    """Return the explainers with `all` written out; those named keep their settings."""
+    """Return the explainers with `all` written out; those named keep their settings.
+
+    Without controls, `all` stands for the others.
+    """
     named = [choice for choice in graph.spec.explainer if choice.name != ALL]
     if len(named) == len(graph.spec.explainer):
         return named
+    others = unnamed_explainers(graph, named)
+    if not graph.spec.controls:
+        classes = [(choice, graph.explainer(choice)) for choice in others]
+        others = [choice for choice, cls in classes if cls is None or cls.role != "control"]
+    return named + others
+
+
+def unnamed_explainers(graph: StageGraph, named: Sequence[ComponentSpec]) -> list[ComponentSpec]:
+    """Return the installed explainers without those named, with default settings."""
     rows = [row.plugin for row in graph.registry.rows if row.plugin.kind == "explainer"]
     names = {choice.name for choice in named}
-    others = dict.fromkeys(row.name for row in rows if row.name not in names)
-    return named + [ComponentSpec(name=name) for name in others]
+    return [
+        ComponentSpec(name=n) for n in dict.fromkeys(row.name for row in rows) if n not in names
+    ]
 
 
 def pretraining_images(graph: StageGraph, data: Stage, image: ImageSpec) -> list[tuple[Stage, str]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gvr_bench.core.components import Dataset, Encoder, Generator, Head
 from gvr_bench.core.errors import DataError, GvrError, UsageError, one_line
 from gvr_bench.core.types import ImageSpec, Task
 from gvr_bench.pipeline.plan import Combination
 
-TRIAL_BATCHES = (3, 1)  # sizes that a head is tried on
+TRIAL_IMAGES = 3  # tried together, again, and one by one
+AGREEMENT = 1e-3  # of two answers to one image, relative to the largest
 
 
 def refuse_misfits(combination: Combination) -> None:
@@ -26,7 +27,8 @@ def refuse_misfits(combination: Combination) -> None:
         net = build_head(combination, dataset, head)
         if net is not None and head.sees == "images":
             whose = f"head '{combination.head_stage.name}'"
-            refuse_unfit(net, whose, dataset.image, dataset.task)
+            outputs = refuse_unfit(net, whose, dataset.image, dataset.task)
+            head.check_outputs(outputs, dataset.task)
 
 
 def build_head(combination: Combination, dataset: Dataset, head: Head) -> nn.Module | None:
@@ -47,26 +49,76 @@ def build_head(combination: Combination, dataset: Dataset, head: Head) -> nn.Mod
         return None
 
 
-def refuse_unfit(net: nn.Module, whose: str, image: ImageSpec, task: Task) -> None:
-    """Try a network of images on noise. Raises `UsageError` where no explainer could use it."""
-    for n in TRIAL_BATCHES:
-        x = torch.rand(n, image.channels, image.size, image.size) * 2 - 1
-        try:
-            outputs = net.eval()(x.requires_grad_())
-        except GvrError:
-            raise
-        except Exception as error:  # somebody's network may raise anything
-            raise UsageError(
-                f"{whose} cannot take {n} images of {image}: {one_line(error)}"
-            ) from error
-        expected = (n, len(task.outputs))
-        if tuple(outputs.shape) != expected:
-            raise UsageError(
-                f"{whose} gives outputs of shape {tuple(outputs.shape)} for {n} images of {image}, "
-                f"not {expected}"
-            )
-        if not outputs.requires_grad:
-            raise UsageError(
-                f"{whose} lets no gradient through to its images, which explainers need; take "
-                "torch.no_grad, detach and argmax out of its forward"
-            )
+def refuse_unfit(net: nn.Module, whose: str, image: ImageSpec, task: Task) -> Tensor:
+    """Try a network of images on noise, in the layout in which it will get images.
+
+    Returns its outputs (n, K). Raises `UsageError` where it takes no such images, gives outputs of
+    another shape, answers differently when it is asked again or alone, changes its own state, or
+    lets no gradient through.
+    """
+    net.eval()
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    x = torch.rand(TRIAL_IMAGES, image.channels, image.size, image.size) * 2 - 1
+    x = x.contiguous(memory_format=torch.channels_last)
+    together = answer(net, x, whose, image, task)
+    changed = [name for name, value in net.state_dict().items() if not same(value, state[name])]
+    if changed:
+        raise UsageError(
+            f"{whose} changes its own {changed[0]} when it predicts, so that no two predictions "
+            "are alike; update buffers in training only: if self.training"
+        )
+    if not same(answer(net, x, whose, image, task), together):
+        raise UsageError(
+            f"{whose} answers differently when it gets the same images again; something draws "
+            "random numbers, such as F.dropout without training=self.training"
+        )
+    alone = torch.cat([answer(net, x[i : i + 1], whose, image, task) for i in range(TRIAL_IMAGES)])
+    if not same(alone, together):
+        raise UsageError(
+            f"{whose} answers differently to an image alone and among others; batch statistics "
+            "stay on in eval mode: give BatchNorm track_running_stats=True, with its statistics"
+        )
+    return together
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two answers are equal but for rounding."""
+    if a.shape != b.shape or not b.numel():
+        return a.shape == b.shape
+    first, second = a.double(), b.double()
+    scale = second.abs().max().clamp_min(1e-6)
+    return bool(torch.allclose(first / scale, second / scale, 0, AGREEMENT, equal_nan=True))
+
+
+def answer(net: nn.Module, x: Tensor, whose: str, image: ImageSpec, task: Task) -> Tensor:
+    """Return a network's outputs for images (n, C, H, W), without gradient: (n, K).
+
+    Raises `UsageError` where they are of no use.
+    """
+    n = len(x)
+    images = x.detach().requires_grad_()
+    try:
+        outputs = net(images)
+    except GvrError:
+        raise
+    except Exception as error:  # somebody's network may raise anything
+        hint = "; write reshape for view" if "view size is not compatible" in str(error) else ""
+        raise UsageError(
+            f"{whose} cannot take {n} images of {image}: {one_line(error)}{hint}"
+        ) from error
+    expected = (n, len(task.outputs))
+    if tuple(outputs.shape) != expected:
+        raise UsageError(
+            f"{whose} gives outputs of shape {tuple(outputs.shape)} for {n} images of {image}, "
+            f"not {expected}"
+        )
+    try:
+        (slope,) = torch.autograd.grad(outputs.sum(), images, allow_unused=True)
+    except RuntimeError:
+        slope = None
+    if slope is None:
+        raise UsageError(
+            f"{whose} lets no gradient through to its images, which explainers need; take "
+            "torch.no_grad, detach and argmax out of its forward"
+        )
+    return cast(Tensor, outputs.detach())

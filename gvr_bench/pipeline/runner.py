@@ -30,8 +30,9 @@ from gvr_bench.pipeline.preflight import refuse_misfits
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.worker import Worker
 from gvr_bench.registry.registry import Registry
+from gvr_bench.results.files import CASES
 from gvr_bench.results.records import Record
-from gvr_bench.results.run_folder import CASES, write_run_folder
+from gvr_bench.results.run_folder import write_run_folder
 
 MAX_RECOMPUTED = 3  # times that one stage is computed again because it is damaged
 
@@ -224,7 +225,7 @@ def write_run(
     """Write the run folder, and return its records."""
     results = collect(plan, cache, outcomes, str(options.device))
     stages = [
-        {"kind": s.kind, "name": s.name, "title": f"{s}", "key": s.key, **asdict(outcomes[s.key])}
+        {"kind": s.kind, "name": s.name, "part": s.part, "key": s.key, **asdict(outcomes[s.key])}
         for s in plan.stages
     ]
     environment = {

@@ -71,17 +71,19 @@ class StageContext:
 class Step:
     """A kind of stage: what it computes, and what it needs for that.
 
-    `run` writes the files of a stage, and may return a note for the user. `inputs` are the names
-    of stages that it reads. `trains` says that it trains a network, whose result depends on the
-    batch size; `data_parallel` is the part of it that several processes do together. `sharded`
-    prepares the work on some of the cases, for a stage that can be computed in parts. `gpu` is the
-    share of a GPU it reserves on a cluster, 0 if it runs no network. A `DataError` or `UsageError`
-    of an `essential` step ends the run.
+    `run` writes the files of a stage, and may return a note for the user. `inputs` are the
+    names of stages that it reads, `optional` of those that only some of its stages read.
+    `trains` says that it trains a network, whose result depends on the batch size;
+    `data_parallel` is the part of it that several processes do together. `sharded` prepares the
+    work on some of the cases, for a stage that can be computed in parts. `gpu` is the share of
+    a GPU it reserves on a cluster, 0 if it runs no network. A `DataError` or `UsageError` of an
+    `essential` step ends the run.
     """
 
     kind: str
     run: Callable[[StageContext], str | None]
     inputs: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     trains: bool = False
     data_parallel: Callable[[StageContext], nn.Module] | None = None
     sharded: Callable[[StageContext], Callable[[slice], dict[str, NDArray[Any]]]] | None = None

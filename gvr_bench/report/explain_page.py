@@ -25,7 +25,6 @@ from gvr_bench.report.rationale_picture import (
 )
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.explained_images import (
-    CASES,
     EXPLANATIONS,
     ExplainedImage,
     ExplainedImages,
@@ -34,6 +33,7 @@ from gvr_bench.results.explained_images import (
     format_prediction,
     read_explanations,
 )
+from gvr_bench.results.files import CASES
 
 _EDGE = 128
 _OUTPUTS = 3  # predictions in a row of the table
@@ -75,8 +75,7 @@ def write_explained(
     if len(combinations) != 1 or len(combinations[0]) != len(cases):
         raise DataError(
             f"{folder / CASES} and {folder / EXPLANATIONS} do not belong together; write "
-            f"them again "
-            "with: gvr-bench explain"
+            "them again with: gvr-bench explain"
         )
     (c,) = combinations
     with replacing(folder / "index.html") as partial:

@@ -1,4 +1,4 @@
-"""The colours of figures."""
+"""The colours of figures in the light theme; `assets/colours.css` has both themes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ COLOURS = {
     "class-4": "#4097bd", "class-5": "#67260c", "class-6": "#768b09", "class-7": "#7a7af5",
     "class-8": "#7d5c7a", "class-9": "#332d83",
 }  # fmt: skip
-"""Colours by their CSS variables, as in the light theme of the page."""
+"""Colours by the CSS variables that replace them in a page."""
 
 PAPER, INK, MUTED, RULE, ACCENT, SECOND = list(COLOURS.values())[:6]

@@ -12,6 +12,7 @@ from gvr_bench.report.tables import Cell, Column, Row, Table
 
 _BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 UP, DOWN = "↑", "↓"
+ARROWS = {"up": UP, "down": DOWN, "-": ""}
 DAGGER = "†"
 """Marks an uninformative column."""
 
@@ -85,7 +86,7 @@ def status(cell: Cell) -> str:
 def heading(column: Column) -> str:
     """Title, unit and direction of a column, with a mark where it is uninformative."""
     unit = f" ({column.unit})" if column.unit else ""
-    arrow = {"up": UP, "down": DOWN, "-": ""}[column.better]
+    arrow = ARROWS[column.better]
     mark = DAGGER if column.separated is False else ""
     return " ".join(f"{column.title}{unit} {arrow} {mark}".split())
 

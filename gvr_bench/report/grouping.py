@@ -11,6 +11,7 @@ import pandas as pd
 from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import entry
 from gvr_bench.results.case_scores import EXPLANATIONS, Whose
+from gvr_bench.results.files import run_names
 from gvr_bench.results.protocols import Fact
 from gvr_bench.results.records import Record
 
@@ -19,7 +20,6 @@ Grid = dict[tuple[str, ...], dict[str, list[Any]]]
 """Names of a row -> metric -> its scores, one per seed, with the fields of a `Record`."""
 
 _MORE = ("run", "model", "group", "maker", "recipe", "values")
-_OF_ONE_SCORE = ("metric", "metric version", "output")
 _MAX_FACT = 24  # characters
 
 
@@ -35,10 +35,10 @@ def scores_of(runs: Sequence[Run]) -> pd.DataFrame:
     the recipes of its explanations (`maker`, the run where that is unknown) and of its scores
     (`recipe`), and the `values` of its cases (N,) or None. Recipes differ by all but the seed.
     """
-    names = [run.name for run in runs]
+    names = run_names([run.path for run in runs])
     rows = [
-        _row(run, run.name if names.count(run.name) == 1 else str(run.path), record)
-        for run in runs
+        _row(run, name, record)
+        for run, name in zip(runs, names, strict=True)
         for record in run.records
     ]
     columns = [*(field.name for field in fields(Record)), *_MORE]
@@ -157,9 +157,7 @@ def _facts(scores: pd.DataFrame, protocols: Mapping[str, Mapping[str, Fact]]) ->
     """The facts behind the protocols of a part, and the version of each of its metrics."""
     facts: dict[str, Fact] = {}
     for row in lines(scores):
-        for name, fact in protocols.get(row.protocol, {}).items():
-            if name not in _OF_ONE_SCORE:
-                facts[name] = fact
+        facts |= protocols.get(row.protocol, {})
         facts[f"version of {entry(row.metric).title}"] = row.metric_version
     return facts
 

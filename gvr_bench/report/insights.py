@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gvr_bench.metrics.statistics import ALPHA
+from gvr_bench.metrics.statistics import ALPHA, Better
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import NO_REASON, by_standing
 from gvr_bench.report.metric_info import OTHER, entry, group_of, in_order, is_cost, is_truth
-from gvr_bench.report.tables import Cell, Row, Table, beats, leading_column
-from gvr_bench.results.records import Better
+from gvr_bench.report.tables import Cell, Row, Table, beats, best_control, leading_column
 
 LIMITS = {
     # Hosmer, Lemeshow and Sturdivant 2013, section 5.2.4: from 0.7 on discrimination is acceptable,
@@ -130,9 +129,12 @@ def conclusions(boards: Sequence[Table]) -> list[Conclusion]:
 
 def _answer(board: Table, rivals: Sequence[Row], columns: Sequence[int]) -> str:
     informative = [i for i in columns if any(beats(board, row, i) for row in rivals)]
-    empty = [board.columns[i].title for i in columns if i not in informative]
+    empty = [_with_best_control(board, i) for i in columns if i not in informative]
+    lacking = dict.fromkeys(name for i in columns for name in board.columns[i].failed_controls)
+    failed = f"Without {text.listed(list(lacking))}, which failed." if lacking else ""
     if not informative:
-        return f"No explainer is better than all controls on {', '.join(empty)}."
+        line = f"No explainer is better than all controls on {', '.join(empty)}."
+        return " ".join(filter(None, (line, failed)))
     n = len(informative)
     compared = [r for r in rivals if any(beats(board, r, i) is not None for i in columns)]
     wins: dict[int, list[str]] = {}
@@ -155,8 +157,16 @@ def _answer(board: Table, rivals: Sequence[Row], columns: Sequence[int]) -> str:
         f"Best: {counted(best, most)}." if best else "",
         f"Uninformative, since no explainer beats all controls: {', '.join(empty)}."
         if empty else "",
+        failed,
     ]  # fmt: skip
     return " ".join(filter(None, parts))
+
+
+def _with_best_control(board: Table, index: int) -> str:
+    """`pixel AP (best control: edge)`."""
+    best = best_control(board, index)
+    title = board.columns[index].title
+    return f"{title} (best control: {best.names[0]})" if best else title
 
 
 def warnings(

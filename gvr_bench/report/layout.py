@@ -132,6 +132,19 @@ def not_shown(table: Table) -> list[str]:
     return [f"Not shown: {line}"] if line else []
 
 
+def without_controls(table: Table) -> list[str]:
+    """Which verdicts lack a control that failed: one line per control."""
+    titles: dict[str, list[str]] = {}
+    for column in table.columns:
+        for name in column.failed_controls:
+            titles.setdefault(name, []).append(column.title)
+    return [
+        f"no comparison with the control {name}, which failed, on "
+        + ("any score" if len(of) == len(table.columns) else ", ".join(of))
+        for name, of in titles.items()
+    ]
+
+
 def legend(
     tables: Sequence[Table], interval: str, best: str, ranks: str, uninformative: str
 ) -> list[str]:
@@ -161,7 +174,11 @@ def legend(
         f"{uninformative}: {UNINFORMATIVE}":
             any(column.separated is False for t in tables for column in t.columns),
     }  # fmt: skip
-    lines = [joined, *(line for line, applies in marks.items() if applies)]
+    lines = [
+        joined,
+        *(line for line, applies in marks.items() if applies),
+        *dict.fromkeys(line for table in tables for line in without_controls(table)),
+    ]
     return [f"{line[:1].upper()}{line[1:]}." for line in lines if line]
 
 

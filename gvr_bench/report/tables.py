@@ -9,13 +9,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from gvr_bench.core.components import Role
-from gvr_bench.metrics.statistics import Ranking
+from gvr_bench.metrics.statistics import Better, Ranking
 from gvr_bench.report.folder import Run
 from gvr_bench.report.grouping import Grid, Part, comparable, lines, rows_of, scores_of
 from gvr_bench.report.metric_info import entry, is_cost, standing
 from gvr_bench.report.ranks import best_of, ranking
 from gvr_bench.report.seed_intervals import Spans, interval_of
-from gvr_bench.results.records import Better, Status
+from gvr_bench.results.records import Status
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Column:
     """One metric of a group; `unit` is empty for a bare number.
 
     `separated`: whether any explainer beats all controls; None where that is unknown or does not
-    apply. `source`: whose numbers they are, for the columns of published tables.
+    apply. `failed_controls` are the controls that this verdict is without. `source`: whose numbers
+    they are, for the columns of published tables.
     """
 
     metric: str
@@ -31,6 +32,7 @@ class Column:
     unit: str
     group: str = ""
     separated: bool | None = None
+    failed_controls: tuple[str, ...] = ()
     source: str = ""
 
     @property
@@ -174,7 +176,12 @@ def _filled(
         column = Column(score.metric, score.better, unit, known.group)
         scores = {names: by_metric.get(score.metric, []) for names, by_metric in grid.items()}
         separated, mine = _column(column, scores, roles, rivals, ranked)
-        columns.append(replace(column, separated=separated))
+        failed = tuple(
+            names[0]
+            for names, cell in mine.items()
+            if roles[names] == "control" and cell.status == "failed"
+        )
+        columns.append(replace(column, separated=separated, failed_controls=failed))
         cells.append(mine)
     rows = [
         Row(names, tuple(mine[names] for mine in cells), roles[names], _facts(names))
@@ -270,6 +277,14 @@ def leading_column(rows: Sequence[Row], columns: Sequence[Column]) -> int | None
         and any(row.cells[index].value is not None for row in rows)
     ]
     return min(known)[1] if known else None
+
+
+def best_control(board: Table, index: int) -> Row | None:
+    """The control with the best score of a column, None where no control has one."""
+    sign = 1.0 if board.columns[index].better == "up" else -1.0
+    scored = board.scored(board.columns[index].metric)
+    controls = {row.names: (sign * value, row) for row, _, value in scored if row.control}
+    return max(controls.values(), key=lambda pair: pair[0])[1] if controls else None
 
 
 def beats(board: Table, row: Row, index: int) -> bool | None:

@@ -1,6 +1,4 @@
-"""`explanations.json`: what `gvr-bench explain` found out about new images. Written and read
-here.
-"""
+"""`explanations.json`: what `gvr-bench explain` found out about new images."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from typing import Literal
 
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError
+from gvr_bench.results.files import RECORDS
 
 EXPLANATIONS = "explanations.json"
-CASES, ARRAYS, PICTURES = "cases.h5", "explanations.h5", "pictures"  # beside it
+ARRAYS, PICTURES = "explanations.h5", "pictures"  # beside it
 NOT_PREDICTED = "the model does not predict this output: there is nothing to explain away"
-OOD_QUANTILE = 0.995  # of the run's own images, for each of two limits: at most 1 in 100 is marked
 
 Status = Literal["ok", "n/a", "failed"]
 
@@ -97,7 +95,8 @@ class ExplainedImages:
     """The content of the file: all images of one call, explained with one model of a run.
 
     `keys` are those of the model's stages. 99.5 % of `test_images` images of the run's test split
-    are below `reconstruction_error_limit`, and 99.5 % below `latent_distance_limit`.
+    are below `reconstruction_error_limit`, and 99.5 % below `latent_distance_limit`; both are None
+    without a decoder.
     """
 
     gvr_bench: str
@@ -111,8 +110,8 @@ class ExplainedImages:
     outputs: tuple[str, ...]
     unit: str
     keys: dict[str, str]
-    reconstruction_error_limit: float
-    latent_distance_limit: float
+    reconstruction_error_limit: float | None
+    latent_distance_limit: float | None
     test_images: int
     images: tuple[ExplainedImage, ...]
     unreadable: tuple[UnreadableImage, ...]
@@ -127,21 +126,6 @@ class ExplainedImages:
         """Whether all images were read and no explainer failed."""
         results = (r for i in self.images for output in i.explanations for r in output.results)
         return not self.unreadable and all(result.status != "failed" for result in results)
-
-
-def ood_warning(error: float, error_limit: float, distance: float, distance_limit: float) -> str:
-    """Say how an image differs from those of the run; empty where it does not. NaN differs."""
-    measures = (
-        ("reconstruction error", error, error_limit),
-        ("distance of the latent", distance, distance_limit),
-    )
-    beyond = [
-        f"{name} {value:.3g}, usually below {limit:.3g}"
-        for name, value, limit in measures
-        if not value <= limit
-    ]
-    prefix = "unlike the images of the run, so do not trust its explanations: "
-    return prefix + "; ".join(beyond) if beyond else ""
 
 
 def format_prediction(value: float | None, unit: str) -> str:
@@ -159,7 +143,7 @@ def as_json(explained: ExplainedImages) -> str:
 
 def is_explained(folder: Path) -> bool:
     """Whether a folder holds explanations of new images rather than a run."""
-    return (folder / EXPLANATIONS).is_file() and not (folder / "records.jsonl").exists()
+    return (folder / EXPLANATIONS).is_file() and not (folder / RECORDS).exists()
 
 
 def write_explanations(folder: Path, explained: ExplainedImages) -> None:

@@ -41,16 +41,14 @@ def write_protocols(path: Path, protocols: Protocols) -> None:
 
 
 def read_protocols(path: Path) -> dict[str, dict[str, Fact]]:
-    """Read what `write_protocols` wrote: hash -> all that it consists of. Raises `CacheError`."""
+    """Read what `write_protocols` wrote: hash -> how its cases or images are chosen.
+
+    Its metric and output are those of the records that have it. Raises `CacheError`.
+    """
     content = read_json(path)
     try:
         return {
-            name: {
-                **content["stages"].get(row["stage"], {}),
-                "metric": row["metric"],
-                "metric version": row["metric_version"],
-                "output": row["output"],
-            }
+            name: dict(content["stages"].get(row["stage"], {}))
             for name, row in content["protocols"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:

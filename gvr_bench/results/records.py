@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.components import Role
 from gvr_bench.core.errors import DataError
+from gvr_bench.metrics.statistics import Better
+from gvr_bench.results.files import rerun_command
 
 if TYPE_CHECKING:
     import pydantic
 
 Status = Literal["ok", "n/a", "failed", "skipped"]
-Better = Literal["up", "down", "-"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Record:
     """One score of one combination.
 
     `explainer` and its `role` are None for a score of the model itself, the role also for an
-    explainer that does not load; `output` is the output it is about, or
-    `all`. `value` with its 95 % interval `low`..`high` over `n` images is None unless `status` is
-    `ok`; otherwise `reason` says why. `passed` is None where the score is no test. Numbers are
-    comparable within one `protocol` only.
+    explainer that does not load; `output` is the output it is about, or `all`. `value` with its
+    95 % interval `low`..`high` over `n` images is None unless `status` is `ok`; otherwise `reason`
+    says why. `passed` is None where the score is no test. Numbers are comparable within one
+    `protocol` only.
     """
 
     dataset: str
@@ -68,10 +69,11 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def read_records(path: Path) -> list[Record]:
     """Read what `write_records` wrote. Raises `DataError` naming the line that is not a record."""
+    again = f"repeat the run with: {rerun_command(path.parent)}"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}; {_again(path)}") from error
+        raise DataError(f"cannot read {path}: {error}; {again}") from error
     import pydantic
 
     strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
@@ -83,16 +85,9 @@ def read_records(path: Path) -> list[Record]:
             records.append(record.validate_json(line))
         except pydantic.ValidationError as error:
             raise DataError(
-                f"{path}, line {number}, is not a record of this version ({_first(error)}); "
-                f"{_again(path)}"
+                f"{path}, line {number}, is not a record of this version ({_first(error)}); {again}"
             ) from error
     return records
-
-
-def _again(path: Path) -> str:
-    """Say what makes the records of a run folder anew."""
-    folder = path.parent
-    return f"repeat the run with: gvr-bench run {folder / 'spec.toml'} --out {folder}"
 
 
 def _first(error: pydantic.ValidationError) -> str:

@@ -19,6 +19,16 @@ from gvr_bench.cache.hdf5 import BAD_HDF5, refuse_foreign
 from gvr_bench.cache.serialization import replacing, write_json
 from gvr_bench.core.errors import CacheError, DataError
 from gvr_bench.results.case_scores import RunValues, read_values, write_values
+from gvr_bench.results.files import (
+    CASES,
+    ENVIRONMENT,
+    FILES,
+    PROTOCOLS,
+    RECORDS,
+    SPEC,
+    VALUES,
+    rerun_command,
+)
 from gvr_bench.results.protocols import Fact, Protocols, read_protocols, write_protocols
 from gvr_bench.results.records import Record, read_records, write_records
 
@@ -27,15 +37,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RECORDS, SPEC, ENVIRONMENT = "records.jsonl", "spec.toml", "environment.json"
-CASES, VALUES, PROTOCOLS = "cases.h5", "values.h5", "protocols.json"
-FILES = RECORDS, SPEC, ENVIRONMENT  # what a finished run has
 MAX_ERROR = 200  # characters of an error that a user is shown
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of what was done; `status` is done, cached, failed or skipped.
+    """One row of what was done; `status` is done, cached, failed, skipped or n/a.
 
     `part` says which of several stages of that kind and name it is, where there are several.
     """
@@ -53,7 +60,7 @@ class Stage:
 class Environment:
     """Where and when the run was made; `started` is ISO 8601, `seconds` the wall time.
 
-    `records` is how many were written, None in runs that did not count them.
+    `records` is how many were written, None where the file does not say.
     """
 
     gvr_bench: str
@@ -73,8 +80,8 @@ class Environment:
 class RunFolder:
     """A finished run; `units` maps a data set to the unit of its targets where it has one.
 
-    `values` and `protocols`, which map a hash to all that a protocol consists of, are empty for
-    runs of older versions.
+    `protocols` maps the hash of a protocol to how its cases or images are chosen. `values` and
+    `protocols` are empty where the run has no such file.
     """
 
     path: Path
@@ -142,9 +149,8 @@ def check_run(path: Path) -> Path:
         )
     if not missing:
         return path
-    spec = path / "spec.toml"
-    again = f"finish it with: gvr-bench run {spec} --out {path}"
-    if not spec.is_file():  # to run the defaults would put another run in its place
+    again = f"finish it with: {rerun_command(path)}"
+    if SPEC in missing:  # to run the defaults would put another run in its place
         again = f"put it back, or repeat the command that made it: gvr-bench run ... --out {path}"
     verb = "is" if len(missing) == 1 else "are"
     raise DataError(
@@ -155,12 +161,12 @@ def check_run(path: Path) -> Path:
 def _spec(path: Path) -> str:
     """The text of the spec, which a page offers to save and to run again."""
     try:
-        text = (path / "spec.toml").read_text(encoding="utf-8")
+        text = (path / SPEC).read_text(encoding="utf-8")
         tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot read {path / 'spec.toml'}: {error}; correct it, or make the run again with "
-            f"the command of {path / 'environment.json'}: gvr-bench run ..."
+            f"cannot read {path / SPEC}: {error}; correct it, or make the run again with "
+            f"the command of {path / ENVIRONMENT}: gvr-bench run ..."
         ) from error
     return text
 
@@ -183,7 +189,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _again(path: Path) -> str:
-    return f"write it again with: gvr-bench run {path / 'spec.toml'} --out {path}"
+    return f"write it again with: {rerun_command(path)}"
 
 
 def open_cases(path: Path) -> h5py.File:
@@ -194,17 +200,17 @@ def open_cases(path: Path) -> h5py.File:
     import h5py
 
     try:
-        return refuse_foreign(h5py.File(path / "cases.h5", "r"))
+        return refuse_foreign(h5py.File(path / CASES, "r"))
     except BAD_HDF5 as error:
-        raise DataError(f"cannot read {path / 'cases.h5'}: {error}; {_again(path)}") from error
+        raise DataError(f"cannot read {path / CASES}: {error}; {_again(path)}") from error
 
 
 def _values_and_protocols(path: Path) -> tuple[RunValues, Mapping[str, Mapping[str, Fact]]]:
     values, protocols = path / VALUES, path / PROTOCOLS
     try:
-        with reading(path, "values.h5", "the values"):
+        with reading(path, VALUES, "the values"):
             run_values = _checked(read_values(values) if values.is_file() else RunValues())
-        with reading(path, "protocols.json", "the protocols"):
+        with reading(path, PROTOCOLS, "the protocols"):
             return run_values, _writable(read_protocols(protocols) if protocols.is_file() else {})
     except CacheError as error:
         raise DataError(f"{error}; {_again(path)}") from error
@@ -228,8 +234,8 @@ def _writable(content: T) -> T:
 
 
 def _environment(path: Path) -> Environment:
-    with reading(path, "environment.json", "the environment"):
-        text = (path / "environment.json").read_text(encoding="utf-8")
+    with reading(path, ENVIRONMENT, "the environment"):
+        text = (path / ENVIRONMENT).read_text(encoding="utf-8")
         raw: dict[str, Any] = _writable(json.loads(text))
         names = ("gvr_bench", "python", "torch", "platform", "cpu", "device", "started", "command")
         texts = {name: str(raw.get(name) or "") for name in names}
@@ -241,11 +247,10 @@ def _environment(path: Path) -> Environment:
 
 
 def _stage(row: Mapping[str, Any]) -> Stage:
-    kind, name = str(row["kind"]), str(row["name"])
     return Stage(
-        kind=kind,
-        name=name,
-        part=str(row.get("title") or "").removeprefix(f"{kind} {name}").removeprefix(", "),
+        kind=str(row["kind"]),
+        name=str(row["name"]),
+        part=str(row.get("part") or ""),
         key=str(row.get("key") or ""),
         status=str(row["status"]),
         seconds=_seconds(row),
@@ -261,9 +266,9 @@ def _seconds(row: Mapping[str, Any]) -> float:
 
 
 def _units(path: Path) -> dict[str, str]:
-    if not (path / "cases.h5").is_file():
+    if not (path / CASES).is_file():
         return {}
-    with open_cases(path) as file, reading(path, "cases.h5", "the cases"):
+    with open_cases(path) as file, reading(path, CASES, "the cases"):
         groups = [group.attrs for group in file.values()]
         units = {str(attrs["dataset"]): str(attrs["unit"]) for attrs in groups if "unit" in attrs}
         return _writable(units)

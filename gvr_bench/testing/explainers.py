@@ -26,12 +26,12 @@ from gvr_bench.testing.checks import (
     StopCase,
     run_seeded,
 )
-from gvr_bench.testing.toy_models import Case, cases
+from gvr_bench.testing.toy_models import Case, cases, make_reference
 
 CHECKS = {
     "class": "class, signatures and settings are usable by the core",
     "returns": "returns an Explanation, or raises Unsupported with a reason",
-    "role": "`counterfactual` explainers return counterfactuals, and only they do",
+    "role": "`counterfactual` explainers return counterfactuals, `attribution` explainers do not",
     "shape": "one map, and at most one of everything else, per image",
     "dtype": "float32 maps and images, int64 steps, bool success",
     "device": "tensors are on the device of the images",
@@ -125,7 +125,9 @@ def explain_once(explainer: Explainer, case: Case, report: CheckReport) -> Expla
     """
     own = case.copied()
     guard = MutationGuard(own.model, own.x, own.target)
-    explanation, draws = run_seeded(lambda: fresh(explainer).explain(*arguments(own)), SEED)
+    explanation, draws = run_seeded(
+        lambda: fresh(explainer).explain(*arguments(explainer, own)), SEED
+    )
     violations = [
         *draws,
         *explanation_violations(explanation, own.x),
@@ -147,7 +149,7 @@ def role_violations(explainer: Explainer, explanation: object) -> Iterator[Viola
     """Compare what is returned with the declared role."""
     if explainer.role not in ROLES:
         yield Violation("role", f"role is {explainer.role!r}", f"use one of {', '.join(ROLES)}")
-    elif isinstance(explanation, Explanation):
+    elif isinstance(explanation, Explanation) and explainer.role != "control":
         returned = explanation.counterfactual is not None
         if returned != (explainer.role == "counterfactual"):
             problem = f"returns {'a' if returned else 'no'} counterfactual as {explainer.role}"
@@ -155,16 +157,20 @@ def role_violations(explainer: Explainer, explanation: object) -> Iterator[Viola
             yield Violation("role", problem, fix)
 
 
-def arguments(case: Case, batch_size: int = 128) -> tuple[Any, ...]:
+def arguments(explainer: Explainer, case: Case, batch_size: int = 128) -> tuple[Any, ...]:
     """Return the arguments of `explain`."""
-    return case.model, case.x, case.target, Context(case.x.device, SEED, batch_size)
+    reference = make_reference(case, batch_size) if explainer.uses_reference else None
+    ctx = Context(case.x.device, SEED, batch_size, _reference=reference)
+    return case.model, case.x, case.target, ctx
 
 
 def explain(
     explainer: Explainer, case: Case, *, seed: int = SEED, batch_size: int = 128
 ) -> Explanation:
     """Explain with the global random numbers seeded by `seed`."""
-    explanation, _ = run_seeded(lambda: explainer.explain(*arguments(case, batch_size)), seed)
+    explanation, _ = run_seeded(
+        lambda: explainer.explain(*arguments(explainer, case, batch_size)), seed
+    )
     return explanation
 
 

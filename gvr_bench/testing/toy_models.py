@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gvr_bench.core.reference import Reference
 from gvr_bench.core.types import ExplanationTarget, ImageSpec, Model, Task
 from gvr_bench.registry.global_rng import seeded
 
@@ -133,6 +134,19 @@ def make_model(channels: int, task: Task) -> Model:
     for net in nets:
         net.eval().requires_grad_(False)
     return Model(*nets)
+
+
+def make_reference(case: Case, batch_size: int = 128) -> Reference:
+    """Return 48 random training images for a case; the labels of each output take turns."""
+    task, device = case.target.task, case.x.device
+    pixels = Pictures(ImageSpec(case.x.shape[1], SIZE)).pixels.to(device)
+    rows = np.arange(SAMPLES)[:, None]
+    if task.kind == "multiclass":
+        targets = rows % len(task.outputs)
+    else:
+        targets = (rows + np.arange(task.columns)) % 2
+    labels = targets.astype(np.float32)
+    return Reference(case.model, task, labels, lambda index: pixels[index.to(device)], batch_size)
 
 
 @torch.no_grad()

@@ -34,6 +34,18 @@ _PLUGINS = (
     ("random", "controls:Random", "control: noise"),
     ("edge", "controls:Edge", "control: Sobel magnitude of the input"),
     ("intensity", "controls:Intensity", "control: the input itself"),
+    ("template", "template:Template", "control: the same map for all, from the labels"),
+    ("adversarial", "adversarial:Adversarial", "control: adversarial noise on the pixels"),
+    (
+        "nearest-unlike",
+        "nearest_unlike:NearestUnlike",
+        "control: the nearest training image on the target side",
+    ),
+    (
+        "class-shift",
+        "class_shift:ClassShift",
+        "control: one direction in latent space, from class mean to class mean",
+    ),
 )
 _NEEDS = {"integrated-gradients": ("captum",), "lime": ("skimage",)}
 

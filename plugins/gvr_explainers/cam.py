@@ -50,13 +50,13 @@ class GradCam(gvr.Explainer):
         parts = []
         for part in batches(len(x), max_batch_size(x, gradients=True)):
             with torch.enable_grad():
-                seen = layer_maps(model, x[part], self.settings.layer)
-                output = target[part].source_output(seen.outputs).sum()
-                (slope,) = torch.autograd.grad(output, seen.maps)
+                inside = layer_maps(model, x[part], self.settings.layer)
+                output = target[part].source_output(inside.outputs).sum()
+                (slope,) = torch.autograd.grad(output, inside.maps)
             weights = slope.mean(dim=(2, 3), keepdim=True)
-            parts.append((weights * seen.maps.detach()).sum(dim=1, keepdim=True))
+            parts.append((weights * inside.maps.detach()).sum(dim=1, keepdim=True))
         whose = "encoder" if model.classifier is None else "explained network"
-        return torch.cat(parts), f"looks into the layer {seen.layer} of the {whose}"
+        return torch.cat(parts), f"looks into the layer {inside.layer} of the {whose}"
 
 
 class Cam(GradCam):

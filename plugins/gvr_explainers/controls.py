@@ -1,4 +1,4 @@
-"""Controls: maps that ignore the model, which an explainer has to beat."""
+"""Controls without training images: maps that ignore the model."""
 
 from __future__ import annotations
 

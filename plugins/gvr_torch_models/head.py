@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ class Classifier(WrappedNetwork):
                 f"{selected if s.outputs else '; a classifier returns images x outputs'}"
             )
         out = out[:, list(s.outputs)] if s.outputs else out
-        return self.scaled(self.as_task(out))
+        return self.scaled(self.as_task(out.float()))
 
     def as_task(self, out: Tensor) -> Tensor:
         """Convert to one logit or value per output of the task."""
@@ -86,6 +87,9 @@ class TorchHead(TorchModel, gvr.Head):
         probabilities: bool = Field(
             False, description="whether its outputs are probabilities instead of logits"
         )
+        untrained: bool = Field(
+            False, description="whether the factory's random weights are meant to be explained"
+        )
         threshold: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Several] = Field(
             (0.5,),
             description="probability from which an output counts as predicted: one for all outputs "
@@ -114,6 +118,35 @@ class TorchHead(TorchModel, gvr.Head):
                 f"for each of {', '.join(task.outputs)}"
             )
         return values if len(values) == k else values * k
+
+    def check_outputs(self, outputs: Tensor, task: gvr.Task) -> None:
+        """Refuse random weights, and what looks like probabilities, where neither is said.
+
+        Raises `UsageError`.
+        """
+        if not self.settings.untrained and self.is_random():
+            raise gvr.UsageError(
+                f"head 'torch-model': factory '{self.settings.factory}' returns other weights each "
+                "time, so nothing was learned; give weights=FILE.safetensors, or untrained=true to "
+                "explain random weights"
+            )
+        silent = "probabilities" not in self.settings.model_fields_set
+        if task.kind != "regression" and silent and bool(((outputs >= 0) & (outputs <= 1)).all()):
+            raise gvr.UsageError(
+                "head 'torch-model': its outputs for noise all lie between 0 and 1, as those of a "
+                "sigmoid or softmax do; say probabilities=true, or probabilities=false if they are "
+                "logits"
+            )
+
+    def is_random(self) -> bool:
+        """Whether the factory draws weights that no file replaces."""
+        if not self.settings.factory or self.settings.weights:
+            return False
+        states = []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            states.append(make_network(self.settings).state_dict())
+        return any(not torch.equal(value, states[1][name]) for name, value in states[0].items())
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
         """Return the network with shuffled weights. Raises `UsageError`."""

@@ -107,18 +107,23 @@ def call_factory(settings: NetworkSettings) -> nn.Module:
         raise gvr.UsageError(f"{whose} returned {type(net).__name__}, not a torch.nn.Module")
     if settings.weights:
         load_weights(net, settings.weights, whose)
-    return net.eval()
+    net.eval()  # which a network of somebody's own may return nothing from
+    return net
 
 
 def find_callable(factory: str) -> Any:
     """Import the factory. Raises `UsageError`."""
     module, _, attribute = factory.partition(":")
     source = source_of(factory)
+    before = torch.get_default_dtype(), torch.is_grad_enabled()
     try:
         with working_directory():
             imported = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # user code may raise anything
         raise gvr.UsageError(f"factory '{factory}': {source} raised {describe(error)}") from error
+    finally:  # a script of somebody's own may change both for the whole process
+        torch.set_default_dtype(before[0])
+        torch.set_grad_enabled(before[1])
     place = Path(imported.__file__ or "")
     if place.resolve() != source.resolve():
         raise gvr.UsageError(f"factory '{factory}': {place} hides {source}; rename your module")
@@ -134,6 +139,10 @@ def find_callable(factory: str) -> Any:
     return call
 
 
+PREFIXES = "module.", "_orig_mod.", "model."
+COUNTERS = "num_batches_tracked"  # of BatchNorm, which means nothing in eval mode
+
+
 def load_weights(net: nn.Module, path: Path, whose: str) -> None:
     """Load exactly the weights of a file. Raises `UsageError`."""
     try:
@@ -144,9 +153,24 @@ def load_weights(net: nn.Module, path: Path, whose: str) -> None:
             "safetensors.torch.save_file(net.state_dict(), path)"
         ) from error
     state = net.state_dict()
+    prefix = next((p for p in PREFIXES if weights and all(n.startswith(p) for n in weights)), "")
+    if prefix and not all(name.startswith(prefix) for name in state):
+        raise gvr.UsageError(
+            f"{path}: all names begin with '{prefix}', as DataParallel, torch.compile or Lightning "
+            f"write them; save {{n.removeprefix('{prefix}'): t for n, t in state.items()}}"
+        )
     shared = {state[name].data_ptr() for name in weights.keys() & state.keys()}  # tied
     for fault, names in (
-        ("lacks", [n for n in state if n not in weights and state[n].data_ptr() not in shared]),
+        (
+            "lacks",
+            [
+                n
+                for n in state
+                if n not in weights
+                and state[n].data_ptr() not in shared
+                and not n.endswith(COUNTERS)
+            ],
+        ),
         ("has unknown weights", [n for n in weights if n not in state]),
         (
             "has weights of another shape than the network",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,18 +39,38 @@ class WrappedNetwork(nn.Module):
         out: Any = self.net(x)
         if self.part:
             try:
-                out = out[self.part] if isinstance(out, Mapping) else out[int(self.part)]
-            except (LookupError, TypeError, ValueError) as error:
+                out = select(out, self.part)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise gvr.UsageError(
                     f"torch-model: the network's {type(out).__name__} has no part '{self.part}'"
                 ) from error
         if not isinstance(out, Tensor):
-            names = f", one of {', '.join(out)}" if isinstance(out, Mapping) else ", e.g. part=0"
+            fields = list(out) if isinstance(out, Mapping) else field_names(out)
+            names = f", one of {', '.join(fields)}" if fields else ", e.g. part=0"
             raise gvr.UsageError(
                 f"torch-model: the network returns {type(out).__name__}; select a tensor with "
                 f"part=...{names}"
             )
         return out
+
+
+def field_names(out: object) -> list[str]:
+    """Return the fields of a named tuple or data class; none of anything else."""
+    if hasattr(out, "_fields"):
+        return list(out._fields)
+    if dataclasses.is_dataclass(out):
+        return [field.name for field in dataclasses.fields(out)]
+    return []
+
+
+def select(out: Any, part: str) -> Any:
+    """Return a part of an output by key, field or position.
+
+    Raises `LookupError`, `TypeError`, `ValueError` or `AttributeError`.
+    """
+    if isinstance(out, Mapping):
+        return out[part]
+    return getattr(out, part) if part in field_names(out) else out[int(part)]
 
 
 def _unshare(_net: nn.Module, state: dict[str, Any], _prefix: str, _metadata: Any) -> None:

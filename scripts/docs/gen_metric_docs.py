@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gvr_bench.metrics import DECLARED, GROUPS, Declaration, Group
-from gvr_bench.report.formatting import sentence, value_range
+from gvr_bench.report.formatting import ARROWS, sentence, value_range
+from gvr_bench.report.metric_info import group_of
 
 INTRODUCTION = """\
 Every score is a mean with a 95 % confidence interval from a bootstrap over images. An explainer
@@ -21,7 +22,6 @@ In the formulas: `x` the image, `E` the encoder, `G` the generator, `h` the head
 explained model, `o` the oracle, an independent model of the same task; `z = E(x)` and `r = G(z)`
 the reconstruction; `z'` and `x'` the counterfactual, latent and image; `a` the attribution of the
 explainer; `m` the mask of the finding; `x*` the true counterfactual."""
-ARROWS = {"up": "↑", "down": "↓", "-": ""}
 
 
 def metric_pages() -> Iterator[tuple[str, str]]:
@@ -56,7 +56,7 @@ def about(group: Group) -> str:
 
 def page(metric: Declaration) -> str:
     """Describe one metric."""
-    group = next(group for group in GROUPS if group.name == metric.group)
+    group = group_of(metric.group)
     unit = "that of the prediction" if metric.unit == "task" else metric.unit
     facts = [
         ("group", f"[{group.title}](index.md#{group.title.lower().replace(' ', '-')})"),
@@ -70,8 +70,7 @@ def page(metric: Declaration) -> str:
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {name} | {escaped(value)} |" for name, value in facts if value]
     lines += ["", "## Formula", "", "```text", metric.formula, "```"]
-    if metric.fooled_by:
-        lines += ["", "## What fools it", "", metric.fooled_by]
+    lines += ["", "## What fools it", "", metric.fooled_by]
     return "\n".join(lines) + "\n"
 
 

@@ -41,13 +41,11 @@ def cli_page() -> str:
     lines = [
         "# Command line",
         "",
-        "Invalid input ends with one line on stderr and exit code 2. Exit code 1 means that "
-        "a stage",
-        "failed and the rest is reported; 130 and 143 mean that a signal ended the command.",
+        "Invalid input ends with one line on stderr and exit code 2. Exit code 1 means that a",
+        "stage failed and the rest is reported; 130 and 143 mean that a signal ended the command.",
         "",
-        "`gvr-bench --install-completion` enables shell completion of commands, options and "
-        "names of",
-        "components.",
+        "`gvr-bench --install-completion` enables shell completion of commands, options and names",
+        "of components.",
     ]
     for command, ctx in commands(typer.main.get_command(app), "gvr-bench"):
         lines += ["", f"## {ctx.command_path}", "", plain(command.help)]
@@ -70,11 +68,9 @@ def components_page() -> str:
     lines = [
         "# Components and settings",
         "",
-        "Settings follow the name, as in `--explainer gvr:penalty=10,steps=300`, or are in a "
-        "spec. If",
-        "the values depend on the profile (`--profile`), the table has a column for each: "
-        "`quick` is",
-        "the default, `paper` has the published values.",
+        "Settings follow the name, as in `--explainer gvr:penalty=10,steps=300`, or are in a",
+        "spec. If the values depend on the profile (`--profile`), the table has a column for each:",
+        "`quick` is the default, `paper` has the published values.",
     ]
     for kind in KINDS:
         lines += ["", f"## {KIND_TITLES[kind]}"]

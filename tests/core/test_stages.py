@@ -13,6 +13,7 @@ import pytest
 from tiny import Packages, plan_of
 
 from gvr_bench.core.errors import DataError, PluginError, UsageError
+from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.plan import Plan
 from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.registry.registry import Registry
@@ -257,3 +258,11 @@ def test_every_stage_field_is_keyed(registry: Registry) -> None:
         assert dataclasses.replace(stage, **{field: value}).key != stage.key, field
     same = {"component": None, "problem": "x"}
     assert dataclasses.replace(stage, **same).key == stage.key
+
+
+def test_part_tells_stages_apart() -> None:
+    scores = Stage("scores", "gvr", "1", {"group": "truth"})
+    assert (scores.part, str(scores)) == ("truth", "scores gvr, truth")
+    changed = Stage("perturbed_explanations", "gvr", "1", {"changed": "noise"})
+    assert str(changed) == "perturbed_explanations gvr, noise"
+    assert str(Stage("explanations", "shap", "1", {"group": 4})) == "explanations shap"

@@ -144,8 +144,34 @@ def test_unknown_split_names_its_line(own) -> None:
 
 def test_a_split_without_images_is_refused(own) -> None:
     own.fill("label", [0, 1, 0])
-    own.text("file,split,label", "0.png,train,0", "1.png,train,1", "2.png,test,0")
-    assert "has no validation images" in own.fault()
+    own.text("file,split,label", "0.png,train,0", "1.png,train,1", "2.png,val,0")
+    assert "has no test images" in own.fault()
+
+
+def test_absent_validation_is_drawn_from_train(own) -> None:
+    for n in range(24):
+        own.image(f"{'Train' if n % 3 else 'TEST'}/{'cat' if n % 2 else 'dog'}/{n}.png")
+    parts = {name: set(part.sample_ids.tolist()) for name, part in own.splits().items()}
+    assert {name.split("/")[0] for name in parts["validation"]} == {"Train"}
+    assert {name.split("/")[0] for name in parts["test"]} == {"TEST"}
+    assert not parts["validation"] & parts["train"]
+    assert len(parts["test"]) == 8
+
+
+def test_usual_spelling_of_splits(own) -> None:
+    for n in range(12):
+        own.image(f"{('train', 'valid', 'test')[n % 3]}/{'cat' if n % 2 else 'dog'}/{n}.png")
+    assert own.data().task.outputs == ("cat", "dog")
+
+
+def test_foreign_folder_beside_splits_is_refused(own) -> None:
+    for n in range(12):
+        own.image(f"{('train', 'val', 'test')[n % 3]}/{'cat' if n % 2 else 'dog'}/{n}.png")
+    (own.root / "docs").mkdir()
+    own.text("notes", name="docs/readme.txt")
+    assert own.data().task.outputs == ("cat", "dog")
+    own.image("extra/1.png")
+    assert "beside them, 'extra' with images" in own.fault()
 
 
 def test_patient_in_two_splits_named(own) -> None:
@@ -391,6 +417,7 @@ def test_subfolders_are_classes(own) -> None:
         own.image(f"{'cat' if n % 3 else 'dog'}/deep/{n}.png")
     own.text("not an image", name="cat/notes.txt")
     own.image(".hidden/1.png")
+    own.image("cat/.thumbnails/1.png")
     data = own.data()
     assert (data.task.kind, data.task.outputs) == ("multiclass", ("cat", "dog"))
     assert own.targets()["dog/deep/3.png"] == [1]

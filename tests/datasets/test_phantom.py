@@ -183,8 +183,8 @@ def test_worse_heart_failure_changes_more():
     split = make()
     severity = state(split).severity
     sick = np.flatnonzero(severity > 0)
-    twins = ask(split, sick).counterfactual.astype(int)
-    change = np.abs(split.images(sick).astype(int) - twins).mean(axis=(1, 2, 3))
+    true_counterfactuals = ask(split, sick).counterfactual.astype(int)
+    change = np.abs(split.images(sick).astype(int) - true_counterfactuals).mean(axis=(1, 2, 3))
     assert np.corrcoef(severity[sick], change)[0, 1] > 0.85
 
 

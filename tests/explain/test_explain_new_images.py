@@ -21,8 +21,8 @@ import gvr_bench
 from gvr_bench.cli.main import app
 from gvr_bench.core.errors import UsageError
 from gvr_bench.explain import Trained
+from gvr_bench.explain.out_of_distribution import OOD_QUANTILE, ood_warning
 from gvr_bench.report.file_names import file_names
-from gvr_bench.results.explained_images import OOD_QUANTILE, ood_warning
 
 GVR = "gvr:steps=30,learning_rate=0.2"
 HOSTILE = "<script>alert(1)</script>".replace("/", "∕") + ' "x" שלום 🫁.png'

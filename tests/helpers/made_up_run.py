@@ -144,9 +144,9 @@ def write_cases(path: Path, n: int = 12, size: int = 64, **attrs: object) -> Non
         widened = 1 + 0.55 * severity
         sick.append(chest(size, widened, 0.22 * severity, np.random.default_rng(seed)))
         well.append(chest(size, 1.0, 0.0, np.random.default_rng(seed)))
-    x, twin = np.stack(sick)[:, None], np.stack(well)[:, None]
+    x, true_counterfactual = np.stack(sick)[:, None], np.stack(well)[:, None]
     grain = rng.normal(0, 0.03, x.shape).astype(np.float32)
-    change = (x - twin)[:, 0]
+    change = (x - true_counterfactual)[:, 0]
     reconstruction = _smooth(x, 1)
     with h5py.File(path, "w") as file:
         group = file.create_group("0")

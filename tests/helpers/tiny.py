@@ -39,19 +39,25 @@ def gvr_plugins():
 
 
 def command(*more: str, metrics: Sequence[str] = FAST, **choices: str | list[str]) -> list[str]:
-    """Arguments of a tiny `gvr-bench run`; `choices` replace those of a kind."""
+    """Arguments of a tiny `gvr-bench run`; `choices` replace those of a kind.
+
+    Controls are run for the explainer `all` only.
+    """
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
     typed = [[f"--{kind}", text] for kind, texts in wanted.items() for text in texts]
     typed += [["--metrics", group] for group in metrics]
-    return ["run", *itertools.chain(*typed), "--max-cases", "4", "--device", "cpu", *more]
+    controls = "--controls" if "all" in wanted["explainer"] else "--no-controls"
+    fixed = ["--max-cases", "4", "--device", "cpu", controls]
+    return ["run", *itertools.chain(*typed), *fixed, *more]
 
 
 def plan_of(
     registry: Registry, flags: Mapping[str, Any] | None = None, **choices: str | list[str]
 ) -> Plan:
-    """Plan a tiny run."""
+    """Plan a tiny run, with controls for the explainer `all` only."""
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
-    return make_plan(build_spec(None, FLAGS | dict(flags or {}), wanted), registry)
+    fixed = FLAGS | {"controls": "all" in wanted["explainer"]}
+    return make_plan(build_spec(None, fixed | dict(flags or {}), wanted), registry)
 
 
 def stage_of(registry: Registry, kind: str = "head") -> Stage:

@@ -191,9 +191,9 @@ def test_regressions_are_scaled_by_typical_values():
     seen = about(weights, WHITE, weights[0], reference_value=1.0)
     assert deletion_auc(seen).item() == pytest.approx(FIRST_STEP)
     for level in (3.0, 4.0):  # nothing lies between
-        reference_value = about(weights, WHITE, weights[0], reference_value=level)
-        assert deletion_auc(reference_value).isnan().all()
-        assert insertion_auc(reference_value).isnan().all()
+        seen = about(weights, WHITE, weights[0], reference_value=level)
+        assert deletion_auc(seen).isnan().all()
+        assert insertion_auc(seen).isnan().all()
 
 
 def test_probabilities_are_not_scaled():

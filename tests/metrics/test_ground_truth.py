@@ -341,8 +341,8 @@ def test_a_map_alone_has_no_amplitude(metric):
 
 
 def test_true_change_mae_by_hand():
-    twin = np.array([[[[0.5, 0.0], [0.0, -0.5]]]] * 2, np.float32)
-    seen = ground_truth(counterfactual=np.stack([twin[0], twin[0] * -1]), decoded_truth=twin)
+    true = np.array([[[[0.5, 0.0], [0.0, -0.5]]]] * 2, np.float32)
+    seen = ground_truth(counterfactual=np.stack([true[0], true[0] * -1]), decoded_truth=true)
     assert true_change_mae(seen).tolist() == pytest.approx([0.0, 0.5])
 
 

@@ -76,7 +76,7 @@ def test_empty_maps_equal_empty_maps_only():
     assert max(remaining(nothing, noise(0))) < 0.1
 
 
-def test_constant_maps_are_map_similarity():
+def test_constant_maps_are_equal():
     assert remaining(torch.full((2, SIZE, SIZE), 3.0), torch.full((2, SIZE, SIZE), 5.0)) == [1, 1]
 
 

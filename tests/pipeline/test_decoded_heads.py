@@ -280,14 +280,31 @@ class Answers(nn.Module):
         (lambda x: x.mean((2, 3)), r"gives outputs of shape \(3, 1\) for 3 images of 1 x 16 x 16, "
                                    r"not \(3, 2\)"),
         (lambda x: x[..., 0, :2].squeeze(), r"shape \(2,\) for 1 images"),
+        (lambda x: F.dropout(x[..., 0, :2].flatten(1), 0.5), "something draws random numbers"),
+        (lambda x: (x - x.mean(0))[..., 0, :2].flatten(1), "an image alone and among others"),
+        (lambda x: x.transpose(2, 3).view(len(x), -1)[:, :2], "write reshape for view"),
         (lambda x: x[..., 0, :2].detach().flatten(1), "lets no gradient through to its images"),
-        (lambda x: x.view(2, -1), r"cannot take 1 images of 1 x 16 x 16|shape \(2, 384\)"),
+        (lambda x: x.reshape(2, -1), r"cannot take 1 images of 1 x 16 x 16|shape \(2, 384\)"),
         (lambda x: 1 / 0, "cannot take 3 images of 1 x 16 x 16: ZeroDivisionError"),
     ],
 )  # fmt: skip
 def test_unusable_network_is_refused(answer: Any, stderr: str) -> None:
     with pytest.raises(UsageError, match=rf"head 'mine' .*({stderr})"):
         refuse_unfit(Answers(answer), "head 'mine'", IMAGE, TWO)
+
+
+def test_counting_network_is_refused() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return x[..., 0, :2].flatten(1) + self.calls
+
+    with pytest.raises(UsageError, match="changes its own calls when it predicts"):
+        refuse_unfit(Counting(), "head 'mine'", IMAGE, TWO)
 
 
 def test_network_error_is_passed_on() -> None:

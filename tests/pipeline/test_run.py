@@ -83,7 +83,8 @@ def test_records_carry_the_explainer_role(home: Path) -> None:
     roles = {r["explainer"]: r["role"] for r in records_of(home / "first")}
     assert roles.pop(None) is None
     groups = {role: {e for e in roles if roles[e] == role} for role in roles.values()}
-    assert groups["control"] == {"random", "edge", "intensity"}
+    assert groups["control"] == {"random", "edge", "intensity", "template", "adversarial",
+                                 "nearest-unlike", "class-shift"}  # fmt: skip
     assert groups["counterfactual"] == {"gvr", "gvr-robust", "latent-shift"}
     assert groups.keys() == {"control", "counterfactual", "attribution"}
 

@@ -13,8 +13,9 @@ from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
-from gvr_bench.metrics import ground_truth
+from gvr_bench.metrics import ground_truth, validity
 from gvr_bench.pipeline.collect import Outcome, Results, collect, facts
+from gvr_bench.pipeline.graph import versions
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.results.case_scores import (
     EXPLANATIONS,
@@ -36,16 +37,19 @@ def combination(seed: int = 0, steps: int = 300, max_cases: int = 4) -> Combinat
     cases = Stage("cases", "phantom", "1", asked, {"data": data})
     generator = Stage("generator", "wgan-gp", "1", {}, {"images": data}, seed)
     encoder = Stage("encoder", "conv", "1", {}, {"generator": generator, "images": data}, seed)
-    head = Stage("head", "linear", "1", {}, {"encoder": encoder}, seed)
+    latents = Stage("latents", "conv", "1", {}, {"data": data, "encoder": encoder}, seed)
+    head = Stage("head", "linear", "1", {}, {"latents": latents}, seed)
     made = Stage("explanations", "gvr", "1", {"steps": steps}, {"head": head, "cases": cases}, seed)
     inputs = {"explanations": made, "cases": cases}
     scores = {
-        group: Stage("scores", "gvr", "1", {"group": group}, inputs)
-        for group in ("truth", "validity")
+        group.name: Stage(
+            "scores", "gvr", "1", {"group": group.name, "metrics": versions(group.metrics)}, inputs
+        )
+        for group in (ground_truth.GROUP, validity.GROUP)
     }
     judging = (Stage("prediction", "linear", "1", {}, {"head": head}),)
     return Combination(
-        "phantom", "wgan-gp", "conv", "linear", seed, cases, generator, encoder, head, judging,
+        "phantom", "wgan-gp", "conv", "linear", seed, cases, latents, head, judging,
         {GVR: made}, {GVR: scores},
     )  # fmt: skip
 
@@ -118,6 +122,14 @@ def test_a_failed_group_leaves_the_others(cache: ArtifactCache) -> None:
     assert failed == {metric.name for metric in ground_truth.GROUP.metrics}
 
 
+def test_inapplicable_model_has_no_failed_scores(cache: ArtifactCache) -> None:
+    plan = plan_of(combination())
+    outcome = Outcome("skipped", 0.0, "needs colour", not_applicable=True)
+    records = collect(plan, cache, {stage.key: outcome for stage in plan.stages}, "cpu").records
+    assert {record.explainer for record in records} == {None, GVR}
+    assert {(r.status, r.value, r.reason) for r in records} == {("n/a", None, "needs colour")}
+
+
 def test_seeds_share_their_recipes(cache: ArtifactCache) -> None:
     values = collected(cache, plan_of(combination(0), combination(1))).values
     assert {whose.seed for whose, _ in values.values} == {0, 1}
@@ -153,12 +165,9 @@ def test_protocols_say_what_is_compared(tmp_path: Path, cache: ArtifactCache) ->
         "dataset": "phantom", "dataset.version": "1", "dataset.size": 32,
         "dataset.fingerprint": "abc",
     }  # fmt: skip
-    assert by_metric["auroc"] == dataset | {
-        "metric": "auroc", "metric version": "2", "output": "BNP",
-    }  # fmt: skip
+    assert by_metric["auroc"] == dataset
     assert by_metric["pixel_ap"] == dataset | {
         "max_cases": 4, "case_settings.findings": '["BNP"]', "case_settings.cut": 0.5,
-        "metric": "pixel_ap", "metric version": "1", "output": "all",
     }  # fmt: skip
 
 

@@ -54,6 +54,10 @@ IN_A_RUN = {
         "return gvr.Explanation(x.sum(1), x, success=x[:, 0, 0, 0] > 9, reason=('',) * len(x))",
         "reason is empty for a failure, or set for a success; give a reason for each",
     ),
+    "undeclared": (
+        "return gvr.Explanation(x.sum(1) + ctx.reference.outputs.mean())",
+        "reads ctx.reference, which only explainers that declare it have; write uses_reference = ",
+    ),
     "unpictured": (
         "return gvr.Explanation(x.sum(1), success=x[:, 0, 0, 0] > 9)",
         "success is set and counterfactual is not; set both or neither",

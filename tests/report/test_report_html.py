@@ -319,9 +319,8 @@ def test_known_reason_replaces_possible_one(make_run: Make) -> None:
 def test_repeated_stages_are_labelled_and_folded(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     stages = [
-        {"kind": kind, "name": "gvr", "title": title, "key": "k", "status": "done", "seconds": 1}
-        for kind, title in [("explanations", "explanations gvr"), ("scores", "scores gvr, truth"),
-                            ("scores", "scores gvr, cost")]
+        {"kind": kind, "name": "gvr", "part": part, "key": "k", "status": "done", "seconds": 1}
+        for kind, part in [("explanations", ""), ("scores", "truth"), ("scores", "cost")]
     ]  # fmt: skip
     text = json.dumps(ENVIRONMENT | {"stages": stages})
     (folder / "environment.json").write_text(text, encoding="utf-8")

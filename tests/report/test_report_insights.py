@@ -56,7 +56,9 @@ def area(low: float, high: float, metric: str = "auroc") -> Record:
 
 def test_a_tie_with_controls_is_inconclusive(concluded: Conclusions) -> None:
     assert concluded(scored("pixel_ap", gvr=0.5, edge=0.5)) == {
-        "Ground truth": "No explainer is better than all controls on pixel AP."
+        "Ground truth": (
+            "No explainer is better than all controls on pixel AP (best control: edge)."
+        )
     }
 
 
@@ -89,9 +91,23 @@ def test_scores_of_a_group_are_counted(concluded: Conclusions) -> None:
         "Ground truth": (
             "Better than all controls: gvr (3 of 3 scores); saliency (2 of 3 scores). "
             "Not better: lime. Best: gvr (2 of 3 scores). "
-            "Uninformative, since no explainer beats all controls: sign accuracy."
+            "Uninformative, since no explainer beats all controls: sign accuracy (best control: "
+            "edge)."
         )
     }
+
+
+def test_best_control_respects_the_direction(concluded: Conclusions) -> None:
+    values = {"gvr": 0.4, "edge": 0.3, "random": 0.2, "intensity": 0.9}
+    for metric, best in (("pixel_ap", "intensity"), ("deletion_auc", "random")):
+        (answer,) = concluded(scored(metric, **values)).values()
+        assert f"(best control: {best})" in answer
+
+
+def test_every_control_has_to_be_beaten(concluded: Conclusions) -> None:
+    values = {"gvr": 0.8, "edge": 0.1, "random": 0.2, "intensity": 0.9}
+    (answer,) = concluded(scored("pixel_ap", **values)).values()
+    assert answer.startswith("No explainer is better than all controls")
 
 
 def test_groups_without_controls_share_line(concluded: Conclusions) -> None:

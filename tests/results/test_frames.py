@@ -20,6 +20,11 @@ def test_runs_share_one_data_frame(tmp_path: Path) -> None:
     assert {"role", "protocol", "low", "high", "n"} <= set(scores.columns)
 
 
+def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / parent / "run", [record()]) for parent in ("a", "b")]
+    assert gvr_bench.read_results(*paths)["run"].tolist() == [str(path) for path in paths]
+
+
 def test_no_runs_are_an_empty_frame() -> None:
     assert gvr_bench.read_results().empty
 

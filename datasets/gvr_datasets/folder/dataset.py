@@ -112,7 +112,7 @@ class ImageFolder(gvr.Dataset):
         """The split of each patient. Raises `DataError` if a split has no labels."""
         listing, settings = self._listing, self.settings
         if listing.rows[0].split:
-            parts = _table_splits(listing)
+            parts = _table_splits(listing, settings)
             advice = "or move patients between the splits"
         else:
             parts = split_patients(
@@ -134,8 +134,11 @@ class ImageFolder(gvr.Dataset):
         return parts
 
 
-def _table_splits(listing: Listing) -> dict[str, str]:
-    """The split of each patient by the table. Raises `DataError`."""
+def _table_splits(listing: Listing, settings: ImageFolder.Settings) -> dict[str, str]:
+    """The split of each patient by the table, or by folders.
+
+    Where no image is for validation, patients of the training split are. Raises `DataError`.
+    """
     parts: dict[str, str] = {}
     for row in listing.rows:
         if parts.setdefault(row.patient, row.split) != row.split:
@@ -143,6 +146,9 @@ def _table_splits(listing: Listing) -> dict[str, str]:
                 f"{row.where}: patient {row.patient!r} is in {row.split} and in "
                 f"{parts[row.patient]}; all images of a patient belong in one split"
             )
+    tested = {patient for patient, split in parts.items() if split == "test"}
+    if tested and set(parts.values()) == {"train", "test"}:
+        return split_patients(parts, settings.seed, test=tested, validation=settings.validation)
     absent = [name for name in SPLITS if name not in parts.values()]
     if absent:
         raise gvr.DataError(

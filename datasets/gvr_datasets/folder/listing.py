@@ -21,7 +21,11 @@ from gvr_datasets.image_tables import (
 
 RESERVED = ("file", "patient", "split", "mask")
 SPLITS = ("train", "validation", "test")
-_SPLIT_NAMES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+_SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"}
 CLASS = "class"  # the one column of a folder without a table
 
@@ -108,21 +112,31 @@ def _read_rows(path: Path, root: Path, columns: tuple[str, ...], reserved: list[
 
 
 def _split(cell: str, where: str) -> str:
-    if cell not in _SPLIT_NAMES:
+    split = _SPLIT_NAMES.get(cell.strip().lower())
+    if split is None:
         raise gvr.DataError(f"{where}: split {cell!r} is none of {', '.join(SPLITS)}")
-    return _SPLIT_NAMES[cell]
+    return split
 
 
 def _from_subfolders(root: Path) -> Iterator[Row]:
     """Yield the images in subfolders named after their class, below folders of splits if there
     are any.
+
+    Raises `DataError` where folders of splits and others with images lie side by side.
     """
     folders = _subfolders(root)
-    if folders and all(folder.name in _SPLIT_NAMES for folder in folders):
-        for folder in folders:
-            yield from _of_classes(root, _subfolders(folder), _SPLIT_NAMES[folder.name])
-    else:
+    splits = {f: _SPLIT_NAMES[f.name.lower()] for f in folders if f.name.lower() in _SPLIT_NAMES}
+    if "train" not in splits.values():
         yield from _of_classes(root, folders, "")
+        return
+    for folder in folders:
+        if folder in splits:
+            yield from _of_classes(root, _subfolders(folder), splits[folder])
+        elif next(_images_below(folder), None) is not None:
+            raise gvr.DataError(
+                f"{root} has folders of splits and, beside them, {folder.name!r} with images: move "
+                "it out of the way, or rename it to train, validation or test"
+            )
 
 
 def _of_classes(root: Path, folders: list[Path], split: str) -> Iterator[Row]:
@@ -139,7 +153,8 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _images_below(folder: Path) -> Iterator[Path]:
-    for at, _, names in os.walk(folder):
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(at, name)
             if path.suffix.lower() in _SUFFIXES and not name.startswith("."):

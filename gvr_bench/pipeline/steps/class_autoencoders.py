@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.cache.serialization import read_json, write_json
-from gvr_bench.core.context import Stateful
+from gvr_bench.core.training import Stateful
 from gvr_bench.core.types import ImageSpec, Task
 from gvr_bench.pipeline.stage_context import StageContext, Step, batched, load_network
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded

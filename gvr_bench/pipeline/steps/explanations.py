@@ -16,6 +16,7 @@ from gvr_bench.core.types import Explanation, ExplanationTarget, Model
 from gvr_bench.data.stored_images import to_bytes, to_float
 from gvr_bench.pipeline.stage_context import StageContext, Step, load_model, read_targets
 from gvr_bench.pipeline.steps.cost import Cost, measuring
+from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts, joined
 from gvr_bench.registry.explainer_contract import MutationGuard, explanation_violations
 
@@ -40,6 +41,7 @@ def explaining(stage_ctx: StageContext) -> Work:
     """Load the model, and explain two cases so that what comes first is not timed."""
     explainer = cast(Explainer, stage_ctx.stage.component)
     model = load_model(stage_ctx)
+    stage_ctx = with_reference(stage_ctx, explainer, model)
     explain(explainer, model, *read_cases(stage_ctx, slice(0, 2)), stage_ctx)
 
     def work(rows: slice) -> Arrays:
@@ -75,10 +77,13 @@ def explain(
     stage_ctx: StageContext,
 ) -> Explanation:
     """Call the plugin and check its result. Raises `PluginError` that says what to fix."""
-    guard = MutationGuard(model, x, target)
-    explanation = explainer.explain(model, x, target, stage_ctx.ctx)
+    guard, whose = MutationGuard(model, x, target), f"explainer '{stage_ctx.stage.name}'"
+    try:
+        explanation = explainer.explain(model, x, target, stage_ctx.ctx)
+    except PluginError as error:
+        raise PluginError(f"{whose}: {error}") from error
     for violation in chain(explanation_violations(explanation, x), guard.violations()):
-        raise PluginError(f"explainer '{stage_ctx.stage.name}': {violation}")
+        raise PluginError(f"{whose}: {violation}")
     return explanation
 
 
@@ -140,4 +145,12 @@ def per_image(cost: Cost, n: int) -> Arrays:
     return {name: np.full(n, value) for name, value in shares.items()}
 
 
-STEPS = (Step("explanations", compute_explanations, inputs=("head", "cases"), sharded=explaining),)
+STEPS = (
+    Step(
+        "explanations",
+        compute_explanations,
+        inputs=("head", "cases"),
+        optional=("encoder",),
+        sharded=explaining,
+    ),
+)

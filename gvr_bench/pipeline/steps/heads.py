@@ -279,11 +279,12 @@ def score_outputs(
 
 STEPS = (
     Step("latents", compute_latents, inputs=("data", "encoder"), gpu=0.25, essential=True),
-    Step("head", compute_head, inputs=("latents", "data"), trains=True, essential=True),
+    Step("head", compute_head, optional=("latents", "data"), trains=True, essential=True),
     Step(
         "prediction",
         compute_prediction,
-        inputs=("head", "latents", "data"),
+        inputs=("head",),
+        optional=("latents",),
         gpu=0.25,
         essential=True,
     ),

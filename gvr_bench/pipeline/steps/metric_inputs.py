@@ -11,9 +11,10 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gvr_bench.cache.hdf5 import ALL, count_rows, read_arrays
+from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
 from gvr_bench.core.components import CompletenessBaseline, Explainer
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.data.stored_images import to_float
@@ -90,10 +91,15 @@ class CaseSource:
         return self.networks.model
 
     @property
+    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The source class and the target class of each case."""
+        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
+        return cases["source_class"], cases["target_class"]
+
+    @property
     def target(self) -> ExplanationTarget:
         """What is explained of each case."""
-        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return read_targets(self.stage_ctx, self.task, cases["source_class"], cases["target_class"])
+        return read_targets(self.stage_ctx, self.task, *self.classes)
 
     @property
     def image(self) -> Tensor:
@@ -140,14 +146,9 @@ class CaseSource:
 
     def read_optional(self, stage: str, column: str) -> Tensor | None:
         """Read a column that not every explainer or data set has."""
-        import h5py
-
         if column not in OPTIONAL[stage]:
             raise LookupError(f"'{column}' is no optional column of {stage}")
-        with h5py.File(self.path(stage), "r") as file:
-            if column not in file:
-                return None
-        return self.read(stage, column)
+        return self.read(stage, column) if has_array(self.path(stage), column) else None
 
     def path(self, stage: str) -> Path:
         """Return the file with the arrays of a stage. Raises `CorruptStageError`."""
@@ -174,8 +175,7 @@ class CaseSource:
     @property
     def oracle_target(self) -> ExplanationTarget:
         """What is explained of each case, by the oracle's own thresholds."""
-        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return self.oracle.target(cases["source_class"], cases["target_class"])
+        return self.oracle.target(*self.classes)
 
     def real_features(self) -> Tensor:
         """The oracle's features of real images, never holding all of these; (0, 0) without any."""
@@ -186,10 +186,7 @@ class CaseSource:
 
     def class_errors(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors of the autoencoders of the target side and of the source side."""
-        cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return reconstruction_errors(
-            self.stage_ctx, images, cases["source_class"], cases["target_class"]
-        )
+        return reconstruction_errors(self.stage_ctx, images, *self.classes)
 
 
 def real_targets(stage_ctx: StageContext) -> Tensor:

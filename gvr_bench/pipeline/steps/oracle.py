@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.cache.serialization import write_json
-from gvr_bench.core.context import Context, Stateful
-from gvr_bench.core.training import task_loss, translate
+from gvr_bench.core.context import Context
+from gvr_bench.core.training import Stateful, task_loss, translate
 from gvr_bench.core.types import ExplanationTarget, ImageSpec, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics import oracle

@@ -25,6 +25,7 @@ from gvr_bench.pipeline.stage_context import (
     read_targets,
 )
 from gvr_bench.pipeline.steps.explanations import explain, read_cases
+from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts
 from gvr_bench.pipeline.steps.train_networks import seeded
 
@@ -59,6 +60,7 @@ def prepare(stage_ctx: StageContext) -> Work:
     if changed not in (PERTURBED, OTHER_TARGET):
         weights = seeded_by(stage_ctx, stage_ctx.stage.input("head"))
         model = randomised(model, changed.removeprefix("randomised_"), stage_ctx, weights)
+    working = with_reference(working, explainer, model, encode=changed == "randomised_encoder")
 
     def attribution(x: Tensor, target: ExplanationTarget) -> NDArray[np.float32]:
         explanation = explain(explainer, model, x, target, working)

@@ -28,6 +28,7 @@ from gvr_bench.pipeline.stage_context import (
     read_targets,
 )
 from gvr_bench.pipeline.steps.explanations import explain
+from gvr_bench.pipeline.steps.reference import with_reference
 
 SIZES = (10, 20, 40, 80, 160, 320)  # images a student learns from
 MAX_TEST_IMAGES = 400
@@ -136,6 +137,7 @@ def explain_images(stage_ctx: StageContext, position: NDArray[np.int64]) -> NDAr
     """Explain training images by position. (n, H, W)."""
     explainer = cast(Explainer, stage_ctx.stage.component)
     model, images = load_model(stage_ctx), stage_ctx.images("train")
+    stage_ctx = with_reference(stage_ctx, explainer, model)
     index, target = torch.from_numpy(position), common_target(stage_ctx, len(position))
     parts = [
         explain(explainer, model, images[index[part]], target[part], stage_ctx)
@@ -311,6 +313,11 @@ def images_needed(sizes: list[int], curve: NDArray[np.float64]) -> float:
 
 
 STEPS = (
-    Step("student_training_set", compute_student_training_set, inputs=("head", "cases")),
+    Step(
+        "student_training_set",
+        compute_student_training_set,
+        inputs=("head", "cases"),
+        optional=("encoder",),
+    ),
     Step("student", compute_student, inputs=("student_training_set",), trains=True),
 )

@@ -84,8 +84,8 @@ def _of_explainers(c: Combination) -> Iterator[Check]:
             raise ValueError(f"the status of {e.name} is {e.status!r}")
         if e.role not in get_args(Role) and not (e.role is None and e.attribution is None):
             raise ValueError(f"the role of {e.name} is {e.role!r}")
-        if e.counterfactual is not None and (c.reconstruction is None or e.attribution is None):
-            raise ValueError(f"{e.name} has counterfactuals, but no reconstruction or no map")
+        if e.counterfactual is not None and e.attribution is None:
+            raise ValueError(f"{e.name} has counterfactuals, but no map")
         if e.reasons is not None and len(e.reasons) != len(c):
             raise ValueError(f"{len(e.reasons)} reasons of {e.name} for {len(c)} cases")
         for name, array, shape, kinds in _of_explainer(c, e):

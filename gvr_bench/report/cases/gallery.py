@@ -147,7 +147,7 @@ def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
 
 
 def _pictures(c: Combination, i: int, scales: _Scales) -> CasePictures:
-    maps = [e for e in shown(c) if e.counterfactual is None]
+    maps = [e for e in shown(c) if e.control or e.counterfactual is None]
     return CasePictures(
         known=tuple(_known(c, i, scales.change)),
         searches={e.name: _search(c, e, i, scales) for e in moving(c)},

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gvr_bench.core.components import Role
 from gvr_bench.core.types import KINDS
 from gvr_bench.report.cases.checks import checked
+from gvr_bench.results.files import CASES
 from gvr_bench.results.run_folder import open_cases, reading
 
 Float = NDArray[np.float32]
@@ -145,9 +146,9 @@ def read_cases(path: Path) -> list[Combination]:
 
     Raises `DataError` where the file is damaged.
     """
-    if not (path / "cases.h5").is_file():
+    if not (path / CASES).is_file():
         return []
-    with open_cases(path) as file, reading(path, "cases.h5", "the cases"):
+    with open_cases(path) as file, reading(path, CASES, "the cases"):
         names = sorted(file, key=_position)
         return [checked(_combination(file[name])) for name in names]
 

@@ -72,7 +72,7 @@ def view(c: Combination, k: int | None = None) -> CombinationView:
         total=c.total,
         question=_question(c),
         scale=f"{change_scale(c):.2g}",
-        counterfactuals=any(e.counterfactual is not None for e in c.explainers),
+        counterfactuals=bool(moving(c)),
         mask=c.mask is not None and bool(c.mask.any()),
         absent=absent(c),
     )
@@ -97,31 +97,32 @@ def change_scale(c: Combination) -> float:
     """One scale for all that is measured in intensity: the true change, where it is known."""
     if c.true_change is not None and np.any(c.true_change):
         return pictures.symmetric_scale(c.true_change)
-    changes = [
-        reconstruction_change(c, e) for e in c.explainers if e.counterfactual is not None and len(c)
-    ]
+    changes = [reconstruction_change(c, e) for e in moving(c) if len(c)]
     return pictures.symmetric_scale(np.stack(changes)) if changes else 1.0
 
 
 def heat_scale(explainer: Explained, change: float) -> float:
     """What full colour is in a map: `change` for changes of intensity, else its own."""
-    if explainer.counterfactual is not None or explainer.attribution is None:
+    moves = explainer.counterfactual is not None and not explainer.control
+    if moves or explainer.attribution is None:
         return change
     return pictures.symmetric_scale(explainer.attribution)
 
 
 def reconstruction_change(c: Combination, explainer: Explained) -> Float:
-    """Reconstruction - counterfactual on [-1, 1], mean over channels: (k, H, W)."""
+    """Reconstruction - counterfactual on [-1, 1], mean over channels: (k, H, W).
+
+    Without a decoder it is the input that has changed.
+    """
     assert explainer.counterfactual is not None
-    assert c.reconstruction is not None
-    before = c.reconstruction.astype(np.float32)
+    before = (c.input if c.reconstruction is None else c.reconstruction).astype(np.float32)
     after = explainer.counterfactual.astype(np.float32)
     return np.asarray((before - after).mean(axis=1) / 127.5, dtype=np.float32)
 
 
 def moving(c: Combination) -> list[Explained]:
-    """The explainers that make counterfactuals, in the order in which they are shown."""
-    return [e for e in shown(c) if e.counterfactual is not None]
+    """The explainers whose counterfactuals are shown, in their order; controls show maps."""
+    return [e for e in shown(c) if e.counterfactual is not None and not e.control]
 
 
 def outcome(c: Combination, e: Explained, i: int) -> str:
