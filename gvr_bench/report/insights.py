@@ -274,7 +274,7 @@ def _controls(table: Table) -> Iterator[str]:
         if not row.control and False in outcomes and True not in outcomes:
             weak.append(row.names[0])
     if weak:
-        yield f"Not better than the controls on any ground-truth score: {text.listed(weak)}."
+        yield f"Not better than the controls on any ground-truth score: {', '.join(weak)}."
 
 
 def _still_falling(combinations: Sequence[Combination]) -> Iterator[str]:
