@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 API_VERSION = 1
 Role = Literal["attribution", "counterfactual", "control"]
+CompletenessBaseline = float | Literal["counterfactual"] | None
 
 
 @dataclass(frozen=True)
@@ -279,6 +280,16 @@ class Explainer(Component, ABC):
     def uses_decoder(cls) -> bool:
         """Whether it calls the encoder or the generator."""
         return cls.returns_counterfactuals() if cls.needs_decoder is None else cls.needs_decoder
+
+    @property
+    def completeness_baseline(self) -> CompletenessBaseline:
+        """What a map sums up to the difference to: output of the image minus that of the baseline.
+
+        A level of grey in [-1, 1] for an image of that level, `counterfactual` for the one that is
+        returned; None, the default, for maps that claim no such sum. Outputs are not activated. A
+        class attribute of this name will do.
+        """
+        return None
 
     @abstractmethod
     def explain(

@@ -25,7 +25,7 @@ REVISIONS = {  # of kinds whose files have changed since the first version
     "head": 3,
     "perturbed_explanations": 3,
     "prediction": 2,
-    "scores": 2,
+    "scores": 3,
     "student": 2,
     "student_training_set": 2,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from gvr_bench.core.types import Task
 from gvr_bench.metrics.statistics import Better, Score
@@ -13,6 +13,7 @@ from gvr_bench.metrics.statistics import Better, Score
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gvr_bench.core.components import CompletenessBaseline
     from gvr_bench.core.types import ExplanationTarget, Model
 
 INFINITE = float("inf")
@@ -59,6 +60,17 @@ class Source(Protocol):
     @property
     def true_counterfactual(self) -> Tensor | None:
         """The ground truth (N, C, H, W), None where the data set has none."""
+
+    @property
+    def completeness_baseline(self) -> CompletenessBaseline:
+        """What the explainer's maps claim to explain the difference to, see `Explainer`."""
+
+    @property
+    def patients(self) -> Tensor:
+        """A number for each patient (N,) int64, the same in all cases of a patient."""
+
+    def part(self, rows: slice) -> Source:
+        """Return the same for some of its cases; reading them takes memory for these alone."""
 
     def has(self, stage: str) -> bool:
         """Whether an optional stage is part of this run."""
@@ -142,6 +154,7 @@ class Declaration:
     version: str = "1"
 
 
+Over = Literal["case", "comparison", "overall"]
 Function = Callable[[Any], "Tensor | Score | None"]
 
 
@@ -150,13 +163,27 @@ class Metric(Declaration):
     """A score of explanations.
 
     `function(input)` returns one value per case (N,), NaN where it does not apply to that case; or
-    None where it does not apply to the explainer or data at all. What is no mean over cases has
-    `of_cases=False`: it gets the `overall_input` of its group and returns (M,) values over
-    something else, or a finished `Score`.
+    None where it does not apply to the explainer or data at all. `over` says what it sees:
+
+    - `case`: the `case_input` of its group, of some of the cases; each value depends on its own
+      case alone, so that cases can be scored in parts by several processes.
+    - `comparison`: the `comparison_input` of its group, of all cases at once, which it compares
+      with one another; it still returns one value per case.
+    - `overall`: the `overall_input` of its group; it returns (M,) values over something else than
+      cases, or a finished `Score`.
+
+    One with a `reference` is a test: it is passed where its values are not above those of the
+    metric of that name in the same group; see `not_above`.
     """
 
-    of_cases: bool = True
+    over: Over = "case"
+    reference: str = ""
     function: Function = field(kw_only=True)
+
+    @property
+    def of_cases(self) -> bool:
+        """Whether it has one value per case."""
+        return self.over != "overall"
 
     def __call__(self, group_input: Input) -> Tensor | Score | None:
         """Return what the function returns, values in float64."""
@@ -179,6 +206,7 @@ class Group:
     default: bool = True
     stages: tuple[str, ...] = ()
     case_input: type[CaseInput] | None = None
+    comparison_input: type[Input] | None = None
     overall_input: type[Input] | None = None
     declarations: list[Declaration] = field(default_factory=list, compare=False)
     metrics: list[Metric] = field(default_factory=list, compare=False)

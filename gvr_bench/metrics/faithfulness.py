@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from gvr_bench.metrics.base import NO_COUNTERFACTUAL, CaseInput, Group, Source
+from gvr_bench.metrics.base import INFINITE, NO_COUNTERFACTUAL, CaseInput, Group, Source
 from gvr_bench.metrics.model_queries import (
     BETWEEN,
     STEPS,
     activated,
     area,
+    decoded,
     exchange,
+    growing,
     normals,
+    outputs,
     presence,
+    ranks,
     repeated,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gvr_bench.core.components import CompletenessBaseline
     from gvr_bench.core.types import ExplanationTarget, Model
 
 # Black has no density, so that a pixel can only lose what its attribution speaks for. Blurring does
@@ -31,17 +36,24 @@ SPREAD = 0.2  # of the noise, on the [-1, 1] scale
 # (on the phantom even the map of the true change failed to predict 80 %, against 62 %).
 GRID = 8
 SILENT = 1e-5  # a change of the output that rounding may have made
+ROUNDS = 3  # of encoding and decoding an image whose hot pixels are missing
+NO_DECODER = "the explained network has no decoder"
+CLAIMS_NOTHING = "does not claim that its maps sum up to a difference of outputs"
 
 
 @dataclass(frozen=True)
 class FaithfulnessInput(CaseInput):
-    """The model, images and counterfactuals (N, C, H, W), and signed maps (N, H, W)."""
+    """The model, images and counterfactuals (N, C, H, W), and signed maps (N, H, W).
+
+    `baseline` is what the maps claim to explain the difference to, see `Explainer`.
+    """
 
     model: Model
     target: ExplanationTarget
     image: Tensor
     attribution: Tensor
     counterfactual: Tensor | None
+    baseline: CompletenessBaseline = None
 
     @classmethod
     def build(cls, source: Source) -> Self:
@@ -52,6 +64,7 @@ class FaithfulnessInput(CaseInput):
             source.image,
             attribution=source.read("explanations", "attribution"),
             counterfactual=source.read_optional("explanations", "counterfactual"),
+            baseline=source.completeness_baseline,
         )
 
 
@@ -76,12 +89,74 @@ def black(image: Tensor) -> Tensor:
     fooled_by="A map of the brightest pixels, which lose most. Where missing density speaks for "
     "the output (negative attribution) there is nothing to delete.",
     source="Petsiuk et al. 2018 (deletion)",
+    version="2",
 )
 def deletion_auc(data: FaithfulnessInput) -> Tensor:
     """How much of the finding the model still predicts as the hottest pixels turn black."""
     target, image = data.target, data.image
-    steps = exchange(data.model, target.task, image, black(image), data.attribution)
+    steps = exchange(data.model, target.task, image, black(image), ranks(data.attribution, image))
     return area(presence(target, steps, steps[0]))
+
+
+@GROUP.metric(
+    "symmetric relevance gain",
+    lowest=-0.5,
+    highest=0.5,
+    formula="half of: area under f as pixels turn black, smallest a first, minus the same area, "
+    f"largest a first; {STEPS} equal steps; {BETWEEN}",
+    fooled_by="A map of the brightest pixels, as deletion AUC. Its ranking of methods agrees "
+    "across replacements (arXiv 2401.06654); the level does not.",
+    source="Bluecher et al. 2024 (arXiv 2401.06654)",
+)
+def symmetric_relevance_gain(data: FaithfulnessInput) -> Tensor:
+    """How much longer the model predicts the finding as the coldest pixels turn black first.
+
+    A random map gets 0.
+    """
+    target, image = data.target, data.image
+    areas = []
+    for first in (-data.attribution, data.attribution):
+        order = ranks(first, image)
+        steps = exchange(data.model, target.task, image, black(image), order)
+        areas.append(area(presence(target, steps, steps[0])))
+    return (areas[0] - areas[1]) / 2
+
+
+@GROUP.metric(
+    "deletion in distribution",
+    better="down",
+    formula="area under f as pixels are replaced, largest a first, by those of G(E(x_k)), x_k the "
+    f"image with them black, repeated {ROUNDS} times with x_k the result; {STEPS} equal steps; "
+    f"{BETWEEN}",
+    fooled_by="A decoder that draws the finding again from what surrounds it, or that never draws "
+    "it: it is then gone after a few pixels, whatever the map.",
+    source="after Zheng et al. 2025 (F-Fidelity), with the model's decoder; Rezende et al. 2014 "
+    "(imputation)",
+    needs=NO_DECODER,
+)
+def deletion_in_distribution(data: FaithfulnessInput) -> Tensor | None:
+    """How much of the finding the model predicts as the decoder redraws the hottest pixels.
+
+    Black pixels are unlike any image that the model was trained on; what a decoder draws is not.
+    """
+    import torch
+
+    target, image = data.target, data.image
+    if not data.model.has_decoder:
+        return None
+    steps = torch.stack([
+        activated(data.model, target.task, redrawn(data.model, image, hot))
+        for hot in growing(ranks(data.attribution, image))
+    ])  # fmt: skip
+    return area(presence(target, steps, steps[0]))
+
+
+def redrawn(model: Model, image: Tensor, hot: Tensor) -> Tensor:
+    """Let the decoder draw the `hot` pixels (N, 1, H, W) of images (N, C, H, W) from the rest."""
+    drawn = black(image).where(hot, image)
+    for _ in range(ROUNDS):
+        drawn = decoded(model, drawn).where(hot, image)
+    return drawn
 
 
 @GROUP.metric(
@@ -91,11 +166,12 @@ def deletion_auc(data: FaithfulnessInput) -> Tensor:
     fooled_by="A map of the brightest pixels, as deletion AUC; a few pixels on black are unlike "
     "any image the model was trained on.",
     source="Petsiuk et al. 2018 (insertion), on black instead of a blurred image",
+    version="2",
 )
 def insertion_auc(data: FaithfulnessInput) -> Tensor:
     """How soon the model predicts the finding as the hottest pixels appear on black."""
     target, image = data.target, data.image
-    steps = exchange(data.model, target.task, black(image), image, data.attribution)
+    steps = exchange(data.model, target.task, black(image), image, ranks(data.attribution, image))
     return area(presence(target, steps, steps[-1]))
 
 
@@ -153,6 +229,7 @@ def unexplained(predicted: Tensor, change: Tensor) -> Tensor:
     fooled_by="Adversarial pixels: a few that flip the model score best. A weak decoder is blamed "
     "too, for x' differs from x also where it decodes badly.",
     source="Khorram and Fuxin 2022",
+    version="2",
     needs=NO_COUNTERFACTUAL,
 )
 def cout(data: FaithfulnessInput) -> Tensor | None:
@@ -160,9 +237,44 @@ def cout(data: FaithfulnessInput) -> Tensor | None:
     target, image, end = data.target, data.image, data.counterfactual
     if end is None:
         return None
-    steps = exchange(data.model, target.task, image, end, (end - image).abs().mean(dim=1))
+    order = ranks((end - image).abs().mean(dim=1), image)
+    steps = exchange(data.model, target.task, image, end, order)
     source = area(presence(target, steps, steps[0]))
     if target.task.kind != "multiclass":
         return 1 - 2 * source
     index = target.target_class[None, :, None].expand(len(steps), -1, 1)
     return area(steps.gather(2, index).squeeze(2)) - source
+
+
+@GROUP.metric(
+    "completeness gap",
+    better="down",
+    highest=INFINITE,
+    formula="|sum of a - (g(x) - g(b))| / |g(x) - g(b)|, g the explained output before it is "
+    "activated, b the baseline that the explainer names",
+    fooled_by="A map that spreads the right sum anywhere: it is complete and says nothing about "
+    "where. Baselines at which the model predicts what it does for x divide by little.",
+    source="Sundararajan et al. 2017 (axiom of completeness)",
+    needs=CLAIMS_NOTHING,
+)
+def completeness_gap(data: FaithfulnessInput) -> Tensor | None:
+    """How far the sum of the map is from the difference of outputs that it claims to explain.
+
+    NaN where the output does not differ.
+    """
+    import torch
+
+    baseline = data.baseline
+    if baseline is None:
+        return None
+    if baseline == "counterfactual":
+        if data.counterfactual is None:
+            return None
+        empty = data.counterfactual
+    else:
+        empty = data.image.new_full((), baseline).expand_as(data.image)
+    here, there = (
+        data.target.source_output(outputs(data.model, x)).double() for x in (data.image, empty)
+    )
+    gap = (data.attribution.double().flatten(1).sum(1) - (here - there)).abs()
+    return torch.where((here - there).abs() > SILENT, gap / (here - there).abs(), torch.nan)

@@ -8,22 +8,29 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from gvr_bench.metrics.base import INFINITE, NO_COUNTERFACTUAL, CaseInput, Group, Source
+from gvr_bench.metrics.case_specific import (
+    ComparisonInput,
+    identifications,
+    specific_correlations,
+)
 from gvr_bench.metrics.earth_mover import PARCELS, transport_cost
 from gvr_bench.metrics.image_similarity import RANGE, l1
 from gvr_bench.metrics.pixel_overlap import (
     average_precision,
-    expected_iou,
-    hottest_pixels,
+    otsu_overlap,
+    roc_auc,
     shares,
     sizes,
     where_known,
 )
 from gvr_bench.metrics.proximity import CHANGED
+from gvr_bench.metrics.true_change import correlation, same_sign
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 NO_MASKS, NO_TRUTH = "no masks are known", "no true counterfactuals are known"
+NO_TRUTH_AT_ALL = "neither masks nor true counterfactuals are known"
 NO_CHANGE = f"{NO_COUNTERFACTUAL}, or {NO_TRUTH}"
 
 
@@ -60,7 +67,56 @@ class GroundTruthInput(CaseInput):
 
 
 TEXT = "does the map show what is truly there?"
-GROUP = Group("truth", "Ground truth", TEXT, case_input=GroundTruthInput)
+GROUP = Group(
+    "truth",
+    "Ground truth",
+    TEXT,
+    case_input=GroundTruthInput,
+    comparison_input=ComparisonInput,
+)
+
+
+@GROUP.metric(
+    "case-specific correlation",
+    lowest=-1,
+    formula="cosine of u(a_i) and u(d_i); d is x - x*, or m where x* is not known and then a is "
+    "|a|; maps at mean 0 and length 1; u(v_i) is v_i minus its projection on the mean of v_j over "
+    "the other cases j of the same output; 0 where u(a_i) is 0",
+    fooled_by="Edges and other detail of the image itself, where the finding's shape follows the "
+    "anatomy: read it beside the controls. With few cases the mean of the others is uncertain.",
+    source="this project",
+    needs=NO_TRUTH_AT_ALL,
+    over="comparison",
+)
+def case_specific_correlation(data: ComparisonInput) -> Tensor | None:
+    """Correlation of map and true change after what all cases have in common is removed from both.
+
+    A map that is the same for every case gets 0, the true change 1. NaN where the true change is
+    the same for all cases.
+    """
+    if data.attribution is None or data.truth is None:
+        return None
+    return specific_correlations(data.alike, data.attribution, data.truth)
+
+
+@GROUP.metric(
+    "case identification",
+    formula="share of the other cases j of the same output with r(a_i, d_i) > r(a_i, d_j), ties "
+    "half; d is x - x*, or m where x* is not known and then a is |a|; r is Pearson's",
+    fooled_by="Any trace of the image in the map: an edge map, which ignores the model, tells "
+    "cases apart too. Read it beside the controls.",
+    source="this project",
+    needs=NO_TRUTH_AT_ALL,
+    over="comparison",
+)
+def case_identification(data: ComparisonInput) -> Tensor | None:
+    """Share of other cases whose true change fits the map less well than that of its own case.
+
+    A map that is the same for every case gets 0.5 on average, the true change 1.
+    """
+    if data.attribution is None or data.truth is None:
+        return None
+    return identifications(data.alike, data.attribution, data.truth)
 
 
 @GROUP.metric(
@@ -73,6 +129,22 @@ GROUP = Group("truth", "Ground truth", TEXT, case_input=GroundTruthInput)
 def pixel_ap(data: GroundTruthInput) -> Tensor | None:
     """Average precision of |attribution| as a classifier of the finding's pixels."""
     return None if data.mask is None else average_precision(data.attribution, data.mask)
+
+
+@GROUP.metric(
+    "pixel AUROC",
+    formula="share of pairs of a pixel in m and one outside with the larger |a| in m, ties half",
+    fooled_by="The large background: a small finding among many wrong pixels still gets 0.9; "
+    "pixel AP tells them apart.",
+    source="Arras et al. 2022 (CLEVR-XAI); scikit-learn, roc_auc_score",
+    needs=NO_MASKS,
+)
+def pixel_roc_auc(data: GroundTruthInput) -> Tensor | None:
+    """Area under the receiver operating curve of |attribution| against the finding's pixels.
+
+    0.5 is chance.
+    """
+    return None if data.mask is None else roc_auc(data.attribution, data.mask)
 
 
 @GROUP.metric(
@@ -92,31 +164,6 @@ def pointing_hit(data: GroundTruthInput) -> Tensor | None:
 
 
 @GROUP.metric(
-    "IoU, matched area",
-    formula="IoU of m with the |m| pixels where |a| is largest; the mean over ways to break ties",
-    fooled_by="It uses the true size of the finding. Without ties it orders maps as rank "
-    "accuracy does.",
-    source="Cohen et al. 2021 (gifsplanation)",
-    needs=NO_MASKS,
-)
-def iou_area_matched(data: GroundTruthInput) -> Tensor | None:
-    """Overlap of the finding with the pixels of largest |attribution|, as many as the finding
-    has.
-    """
-    import torch
-
-    if data.mask is None:
-        return None
-    mask = data.mask.flatten(1)
-    counts = zip(*(t.tolist() for t in hottest_pixels(data.attribution, mask)), strict=True)
-    values = [
-        expected_iou(certain, tied, good, drawn, 2 * area) if area else np.nan
-        for certain, tied, good, drawn, area in counts
-    ]
-    return where_known(torch.tensor(values, dtype=torch.float64), mask)
-
-
-@GROUP.metric(
     "IoU, Otsu",
     formula="IoU of m with the pixels where |a| > t, Otsu's threshold of |a|; a constant map has "
     "none and counts as uniform noise does, half of whose pixels are drawn at random",
@@ -126,23 +173,7 @@ def iou_area_matched(data: GroundTruthInput) -> Tensor | None:
 )
 def iou_otsu(data: GroundTruthInput) -> Tensor | None:
     """Overlap of the finding with the pixels above Otsu's threshold of the map."""
-    import torch
-    from skimage.filters import threshold_otsu
-
-    if data.mask is None:
-        return None
-    values = []
-    for size, mask in zip(sizes(data.attribution), data.mask.flatten(1), strict=True):
-        span, area = size.max() - size.min(), int(mask.sum())
-        if span > 0:  # scaled, for a large offset would hide the bins
-            scaled = ((size - size.min()) / span).cpu().numpy()
-            limit = threshold_otsu(scaled)  # type: ignore[no-untyped-call]
-            hot = torch.from_numpy(scaled > limit).to(mask.device)
-            values.append(float((hot & mask).sum() / (hot | mask).sum()))
-        else:
-            half = len(size) // 2
-            values.append(expected_iou(0, len(size), area, half, half + area))
-    return where_known(torch.tensor(values, dtype=torch.float64), data.mask.flatten(1))
+    return None if data.mask is None else otsu_overlap(data.attribution, data.mask)
 
 
 @GROUP.metric(
@@ -158,22 +189,6 @@ def mass_accuracy(data: GroundTruthInput) -> Tensor | None:
         return None
     mask = data.mask.flatten(1)
     return where_known((shares(data.attribution) * mask).sum(1), mask)
-
-
-@GROUP.metric(
-    "rank accuracy",
-    formula="share of m among the |m| pixels where |a| is largest; ties count as expected",
-    fooled_by="It uses the true size of the finding, and ignores all pixels beyond that rank.",
-    source="Arras et al. 2022 (CLEVR-XAI)",
-    needs=NO_MASKS,
-)
-def rank_accuracy(data: GroundTruthInput) -> Tensor | None:
-    """Share of the pixels of largest |attribution|, as many as the finding has, that lie in it."""
-    if data.mask is None:
-        return None
-    mask = data.mask.flatten(1)
-    certain, tied, good, drawn, area = hottest_pixels(data.attribution, mask)
-    return where_known((certain + drawn * good / tied) / area, mask)
 
 
 @GROUP.metric(
@@ -231,16 +246,7 @@ def distractor_mass(data: GroundTruthInput) -> Tensor | None:
 )
 def true_change_correlation(data: GroundTruthInput) -> Tensor | None:
     """Correlation of the signed attribution with the true change that the finding makes."""
-    import torch
-
-    if data.true_change is None:
-        return None
-    attribution, change = (t.flatten(1).double() for t in (data.attribution, data.true_change))
-    attribution = attribution - attribution.mean(1, keepdim=True)
-    change = change - change.mean(1, keepdim=True)
-    norms = attribution.norm(dim=1) * change.norm(dim=1)
-    values = torch.where(norms > 0, (attribution * change).sum(1) / norms, 0.0).clamp(-1, 1)
-    return torch.where(change.norm(dim=1) > 0, values, torch.nan)
+    return None if data.true_change is None else correlation(data.attribution, data.true_change)
 
 
 @GROUP.metric(
@@ -254,17 +260,7 @@ def true_change_correlation(data: GroundTruthInput) -> Tensor | None:
 )
 def sign_accuracy(data: GroundTruthInput) -> Tensor | None:
     """Share of the truly changed pixels where the map has the sign of the change in density."""
-    import torch
-
-    if data.true_change is None:
-        return None
-    attribution, change = (t.flatten(1).double() for t in (data.attribution, data.true_change))
-    limit = (change.abs().amax(1, keepdim=True) / 2).clamp(max=CHANGED)
-    changed = change.abs() > limit
-    right = (1 + attribution.sign() * change.sign()) / 2
-    right[attribution.amax(1) == attribution.amin(1)] = 0.5
-    values = (right * changed).sum(1) / changed.sum(1)
-    return torch.where(changed.any(1), values, torch.nan)
+    return None if data.true_change is None else same_sign(data.attribution, data.true_change)
 
 
 @GROUP.metric(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gvr_bench.core.context import seed_from
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from gvr_bench.core.types import ExplanationTarget, Model, Task
@@ -25,36 +26,50 @@ def outputs(model: Model, images: Tensor) -> Tensor:
         return torch.cat([model(part) for part in torch.split(images, MAX_IMAGES)])
 
 
+def decoded(model: Model, images: Tensor) -> Tensor:
+    """Encode and decode images (M, C, H, W)."""
+    import torch
+
+    with torch.no_grad():
+        parts = torch.split(images, MAX_IMAGES)
+        return torch.cat([model.generator(model.encoder(part)) for part in parts])
+
+
 def activated(model: Model, task: Task, images: Tensor) -> Tensor:
     """Compute activated outputs: images (M, C, H, W) -> (M, K)."""
     return task.activate(outputs(model, images))
 
 
-def exchange(model: Model, task: Task, start: Tensor, end: Tensor, first: Tensor) -> Tensor:
-    """Predict while pixels of `end` replace those of `start`, highest `first` before the others.
+def exchange(model: Model, task: Task, start: Tensor, end: Tensor, order: Tensor) -> Tensor:
+    """Predict while pixels of `end` replace those of `start`, in this `order`.
 
-    Images (N, C, H, W) and `first` (N, H, W) -> activated outputs (STEPS + 1, N, K).
+    Images (N, C, H, W) and ranks (N, H, W) -> activated outputs (STEPS + 1, N, K).
     """
     import torch
 
-    n, _, h, w = start.shape
-    rank = ranks(first.flatten(1)).view(n, 1, h, w)
-    limits = [round(step * h * w / STEPS) for step in range(STEPS + 1)]
-    return torch.stack([activated(model, task, end.where(rank < k, start)) for k in limits])
+    return torch.stack([activated(model, task, end.where(hot, start)) for hot in growing(order)])
 
 
-def ranks(values: Tensor) -> Tensor:
-    """Rank values, the highest at 0: (N, P) -> (N, P).
+def growing(order: Tensor) -> Iterator[Tensor]:
+    """Yield which pixels come first, of ranks (N, H, W): none, ..., all; (N, 1, H, W) each."""
+    pixels = order[0].numel()
+    for step in range(STEPS + 1):
+        yield (order < round(step * pixels / STEPS))[:, None]
 
-    Ties come in one order, shuffled so that it favours no part of the image and the same for all
-    images and explainers: a constant map is a random one.
+
+def ranks(values: Tensor, image: Tensor) -> Tensor:
+    """Rank pixels, the highest value at 0: (N, H, W), images (N, C, H, W) -> (N, H, W).
+
+    Ties are shuffled by a draw from the image's own pixels, the same for all explainers: a constant
+    map is a random one, and no order favours or harms it in all images alike.
     """
     import torch
 
-    shuffled = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))
-    shuffled = shuffled.to(values.device)
-    order = shuffled[values[:, shuffled].argsort(dim=1, descending=True, stable=True)]
-    return order.argsort(dim=1)
+    shuffled = torch.stack([
+        torch.randperm(values[0].numel(), generator=rng) for rng in generators(image)
+    ]).to(values.device)  # fmt: skip
+    falling = values.flatten(1).gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
+    return shuffled.gather(1, falling).argsort(dim=1).view(values.shape)
 
 
 def presence(target: ExplanationTarget, steps: Tensor, unchanged: Tensor) -> Tensor:
@@ -102,7 +117,14 @@ def normals(images: Tensor, shape: tuple[int, ...]) -> Tensor:
     import torch
 
     noise = torch.empty(len(images), *shape)
-    pixels = images.add(1).mul(127.5).round().byte().contiguous().cpu().numpy()
-    for row, image in zip(noise, pixels, strict=True):
-        row.normal_(generator=torch.Generator().manual_seed(seed_from(image.tobytes())))
+    for row, rng in zip(noise, generators(images), strict=True):
+        row.normal_(generator=rng)
     return noise.to(images.device)
+
+
+def generators(images: Tensor) -> Iterator[torch.Generator]:
+    """Yield a random generator per image (N, C, H, W), which depends on its pixels alone."""
+    import torch
+
+    for image in images.add(1).mul(127.5).round().byte().contiguous().cpu().numpy():
+        yield torch.Generator().manual_seed(seed_from(image.tobytes()))

@@ -15,6 +15,7 @@ from gvr_bench.metrics.base import (
     Source,
 )
 from gvr_bench.metrics.frechet import fid
+from gvr_bench.metrics.output_changes import nearest_is_own, others_changed
 from gvr_bench.metrics.prediction import ONE_CLASS
 from gvr_bench.metrics.statistics import Score
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from gvr_bench.core.types import ExplanationTarget
 
 SEES_NONE = f"{NO_COUNTERFACTUAL}, or the oracle sees none of the findings"
-FEATURES = "features"
+FEATURES, IMAGE_FEATURES = "features", "image_features"
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,15 @@ class OracleInput(CaseInput):
 
     `sees_source` is whether it predicts the finding for the image; `reached_target` whether it is
     on the target side for the counterfactual, and `base_rate` for the reconstruction already.
-    `extra` are its predictions for the report, and `features` of the counterfactuals of cases
-    whose finding the explained model predicts.
+    `others_changed` (N,) is the divergence of its other outputs, None without any.
+    `extra` are its predictions for the report, and `features` of counterfactuals and images of
+    the cases whose finding the explained model predicts.
     """
 
     sees_source: Tensor | None
     reached_target: Tensor | None
     base_rate: Tensor | None
+    others_changed: Tensor | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -55,10 +58,12 @@ class OracleInput(CaseInput):
         explained = source.read("explanations", "predicts_source")
         if bool(explained.any()):
             extra[FEATURES] = oracle.features(counterfactual[explained])
+            extra[IMAGE_FEATURES] = oracle.features(source.image[explained])
         return cls(
             target.predicts_source(before),
             target.reached_target(after),
             target.reached_target(oracle.outputs(reconstruction)),
+            others_changed(target, before, after),
             extra,
         )
 
@@ -81,12 +86,35 @@ class FeaturesInput(Input):
         return cls(features, None if features is None else source.real_features())
 
 
+@dataclass(frozen=True)
+class IdentityInput(Input):
+    """The oracle's features of counterfactuals and of images (M, F), and patients (M,) int64.
+
+    `index` (M,) are the positions of these M among all `cases`.
+    """
+
+    counterfactual: Tensor | None
+    image: Tensor | None
+    patients: Tensor
+    index: Tensor
+    cases: int
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Read what was written of the explained cases."""
+        explained = source.read("explanations", "predicts_source")
+        index = explained.nonzero()[:, 0]
+        made, real = (source.columns.get(name) for name in (FEATURES, IMAGE_FEATURES))
+        return cls(made, real, source.patients[index], index, len(explained))
+
+
 GROUP = Group(
     "oracle",
     "Oracle",
     "does the counterfactual convince an independent model?",
     stages=("oracle",),
     case_input=OracleInput,
+    comparison_input=IdentityInput,
     overall_input=FeaturesInput,
 )
 
@@ -181,10 +209,50 @@ def oracle_base_rate(data: OracleInput) -> Tensor | None:
     "A weak decoder raises it for all.",
     source="Heusel et al. 2017; Hvilshoj et al. 2021; Jeanneret et al. 2023 (sFID)",
     needs=f"{NO_COUNTERFACTUAL}, or fewer than two real images of the target side are known",
-    of_cases=False,
+    over="overall",
 )
 def domain_fid(data: FeaturesInput) -> Score | None:
     """Distance between all counterfactuals and real images of the target side."""
     if data.features is None or data.real_features is None:
         return None
     return fid(data.features, data.real_features)
+
+
+@GROUP.metric(
+    "other outputs changed",
+    better="down",
+    formula="Jensen-Shannon divergence in bits of o(x) and o(x'): over the classes that are "
+    "neither source nor target, scaled to sum to 1, or the mean over all findings but the source",
+    fooled_by="Changing nothing gets 0: read it beside oracle validity. Findings that truly go "
+    "together change together. An oracle that never predicts a finding sees no change of it.",
+    source="EvaluatingCounterfactuals (label variation score)",
+    needs=f"{NO_COUNTERFACTUAL}, or the oracle has no other outputs",
+)
+def other_outputs_changed(data: OracleInput) -> Tensor | None:
+    """How much the oracle's outputs that should stay differ between image and counterfactual."""
+    return data.others_changed
+
+
+@GROUP.metric(
+    "identity retained",
+    formula="share of cases whose x' lies nearest to an image of its own patient, among all "
+    "explained images, by the Euclidean distance of penultimate oracle features; ties in part",
+    fooled_by="Changing nothing gets 1: read it beside oracle validity. Few cases, among which "
+    "nobody else is near. The oracle's features hold what its task needs and little else.",
+    source="after Jeanneret et al. 2023 (ACE, face verification)",
+    needs=f"{NO_COUNTERFACTUAL}, or fewer than two patients are explained",
+    over="comparison",
+)
+def identity_retained(data: IdentityInput) -> Tensor | None:
+    """Whether the counterfactual is still nearer to its own patient's image than to any other's.
+
+    Features are those of the independent model.
+    """
+    import torch
+
+    made, real = data.counterfactual, data.image
+    if made is None or real is None or len(torch.unique(data.patients)) < 2:
+        return None
+    values = torch.full((data.cases,), torch.nan, dtype=torch.float64, device=real.device)
+    values[data.index] = nearest_is_own(made, real, data.patients)
+    return values

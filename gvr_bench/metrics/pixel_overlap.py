@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,42 +38,59 @@ def average_precision(attribution: Tensor, mask: Tensor) -> Tensor:
 
     NaN where the mask is empty or leaves nothing out.
     """
-    import torch
     from sklearn.metrics import average_precision_score
+
+    return per_image(average_precision_score, attribution, mask)
+
+
+def roc_auc(attribution: Tensor, mask: Tensor) -> Tensor:
+    """Area under the receiver operating curve of |attribution| against each mask, likewise."""
+    from sklearn.metrics import roc_auc_score
+
+    return per_image(roc_auc_score, attribution, mask)
+
+
+def per_image(
+    statistic: Callable[[NDArray[Any], NDArray[Any]], float], attribution: Tensor, mask: Tensor
+) -> Tensor:
+    """Compute a statistic of labels and sizes per image, NaN where the mask is empty or full."""
+    import torch
 
     values = torch.full((len(mask),), torch.nan, dtype=torch.float64)
     sizes, masks = attribution.abs().cpu().numpy(), mask.cpu().numpy()
     for i, (size, pixels) in enumerate(zip(sizes, masks, strict=True)):
         if pixels.any() and not pixels.all():
-            values[i] = average_precision_score(pixels.ravel(), size.ravel())
+            values[i] = statistic(pixels.ravel(), size.ravel())
     return values
 
 
-def hottest_pixels(
-    attribution: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Count who is among the A hottest pixels, A being the mask's area; (N, H, W), (N, P) -> (N,).
+def otsu_overlap(attribution: Tensor, mask: Tensor) -> Tensor:
+    """IoU of masks with the pixels above Otsu's threshold: (N, H, W), (N, H, W) -> (N,) float64.
 
-    Returns `certain`, pixels of the mask that are among them for sure; `tied`, pixels at the value
-    where the cut falls, of which `good` lie in the mask and `drawn` belong to the A; and A.
+    A constant map has no threshold: half of its pixels are drawn at random. NaN where the mask is
+    empty or leaves nothing out.
     """
-    size, area = sizes(attribution), mask.sum(1)
-    falling = size.sort(1, descending=True).values
-    cut = falling.gather(1, (area - 1).clamp(min=0)[:, None])
-    above, at = size > cut, size == cut
-    certain, good = (above & mask).sum(1), (at & mask).sum(1)
-    return certain, at.sum(1), good, area - above.sum(1), area
+    import torch
+    from skimage.filters import threshold_otsu
+
+    values = []
+    for size, pixels in zip(sizes(attribution), mask.flatten(1), strict=True):
+        span, area = size.max() - size.min(), int(pixels.sum())
+        if span > 0:  # scaled, for a large offset would hide the bins
+            scaled = ((size - size.min()) / span).cpu().numpy()
+            limit = threshold_otsu(scaled)  # type: ignore[no-untyped-call]
+            hot = torch.from_numpy(scaled > limit).to(pixels.device)
+            values.append(float((hot & pixels).sum() / (hot | pixels).sum()))
+        else:
+            values.append(chance_iou(len(size), area))
+    return where_known(torch.tensor(values, dtype=torch.float64), mask.flatten(1))
 
 
-def expected_iou(certain: int, tied: int, good: int, drawn: int, areas: int) -> float:
-    """Mean IoU of two sets of pixels whose overlap is in part a matter of chance.
-
-    They share `certain` pixels, and however many of `good` are among `drawn` out of `tied` without
-    replacement; `areas` is the sum of their sizes.
-    """
+def chance_iou(pixels: int, area: int) -> float:
+    """Mean IoU of a mask with half of all pixels, drawn at random."""
     from scipy.stats import hypergeom
 
-    shared = np.arange(min(good, drawn) + 1)
-    chance = hypergeom.pmf(shared, tied, good, drawn)
-    overlap = certain + shared
-    return float(np.sum(chance * overlap / (areas - overlap)))
+    half = pixels // 2
+    shared = np.arange(min(area, half) + 1)
+    chance = hypergeom.pmf(shared, pixels, area, half)
+    return float(np.sum(chance * shared / (half + area - shared)))

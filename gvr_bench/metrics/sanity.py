@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from gvr_bench.metrics.base import CaseInput, Group, Source
+from gvr_bench.metrics.base import CaseInput, Group, Input, Source
+from gvr_bench.metrics.case_specific import alike_of
 from gvr_bench.metrics.image_similarity import map_similarity
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SIMILARITY = "the larger SSIM of {0} with {1} and with -{1}, each map divided by its largest |a|; "
+SIMILARITY += "1 for two maps of 0"
+REFERENCE = "other_image_similarity"
 DECLARED: dict[str, Any] = {
-    "better": "down",
+    "better": "-",
     "lowest": -1,
-    "formula": "the larger SSIM of a with a_r and with -a_r, each map divided by its largest |a|; "
-    "1 for two maps of 0",
-    "fooled_by": "Noise: a map that is random anyway changes whatever is randomised. Sparse maps "
-    "share their empty areas.",
+    "formula": SIMILARITY.format("a", "a_r") + ". Passed where it is not above the similarity of "
+    "maps of different images: the 95 % interval of the mean difference reaches 0",
+    "fooled_by": "Noise, which is passed off as a map that changes: a test to fail, not a score to "
+    "rank by (Binder et al. 2023; Yona and Greenfeld 2021). SSIM favours maps that are noisy or "
+    "share their empty areas. A map that is the same for all images has a reference of 1.",
     "source": "Adebayo et al. 2018, one network at a time",
+    "reference": REFERENCE,
 }
-STAGES = "randomised_head", "randomised_encoder", "randomised_generator"
+STAGES = "randomised_head", "randomised_encoder", "randomised_generator", "other_target"
 
 
 @dataclass(frozen=True)
 class SanityInput(CaseInput):
     """Maps (N, H, W) for the model, and for the model with random weights in one network each.
 
-    None for a network that is no part of what the explainer explains.
+    None for a network that is no part of what the explainer explains. `other_target` are maps of
+    another output, None where the model has one.
     """
 
     attribution: Tensor
     randomised_head: Tensor
     randomised_encoder: Tensor | None
     randomised_generator: Tensor | None
+    other_target: Tensor | None = None
 
     @classmethod
     def build(cls, source: Source) -> Self:
@@ -43,8 +52,46 @@ class SanityInput(CaseInput):
         )
         return cls(attribution, head, *(
             source.read(stage, "attribution") if source.has(stage) else None
-            for stage in ("randomised_encoder", "randomised_generator")
+            for stage in STAGES[1:]
         ))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OtherImagesInput(Input):
+    """Maps of all N cases, each with the position (N,) of another case to compare it with.
+
+    `attribution(rows)` reads maps (n, H, W). The other case is of the same output and of another
+    patient; -1 where there is none.
+    """
+
+    other: Tensor
+    attribution: Callable[[slice], Tensor]
+
+    @classmethod
+    def build(cls, source: Source) -> Self:
+        """Choose the other cases; maps are read when they are needed."""
+        other = partners(alike_of(source), source.patients)
+        return cls(other, lambda rows: source.part(rows).read("explanations", "attribution"))
+
+
+def partners(alike: Tensor, patients: Tensor) -> Tensor:
+    """Choose another case of the same number in `alike` and of another patient: (N,) -> (N,) int64.
+
+    It lies half of these cases away, or is the next one of another patient. -1 where there is none,
+    and for cases whose number is -1.
+    """
+    import torch
+
+    chosen = torch.full_like(alike, -1)
+    for number in torch.unique(alike[alike >= 0]).tolist():
+        rows: list[int] = (alike == number).nonzero()[:, 0].tolist()
+        whose = patients[rows].tolist()
+        for place, row in enumerate(rows):
+            steps = (len(rows) // 2 + step for step in range(len(rows)))
+            others = ((place + step) % len(rows) for step in steps)
+            found = next((other for other in others if whose[other] != whose[place]), None)
+            chosen[row] = -1 if found is None else rows[found]
+    return chosen
 
 
 GROUP = Group(
@@ -53,6 +100,7 @@ GROUP = Group(
     "does the map change when the model does?",
     stages=STAGES,
     case_input=SanityInput,
+    comparison_input=OtherImagesInput,
 )
 
 
@@ -90,3 +138,46 @@ def randomised_generator(data: SanityInput) -> Tensor | None:
     ):
         return None
     return remaining(data.attribution, data.randomised_generator)
+
+
+@GROUP.metric(
+    "map of another image",
+    better="-",
+    lowest=-1,
+    formula=SIMILARITY.format("a_i", "a_j") + "; j is one other case of the same output and "
+    "another patient",
+    fooled_by="A map that is the same for all images gets 1, noise gets 0: it says nothing about "
+    "whether maps are right. It is the level that a randomised map must not exceed.",
+    source="after Binder et al. 2023, who show that similarity needs a level to compare with",
+    needs="no two patients are explained for the same output",
+    over="comparison",
+)
+def other_image_similarity(data: OtherImagesInput) -> Tensor | None:
+    """Similarity of the maps of two different images, as the reference level of the tests."""
+    import torch
+
+    if not bool((data.other >= 0).any()):
+        return None
+    values = torch.full((len(data.other),), torch.nan, dtype=torch.float64)
+    for row, other in enumerate(data.other.tolist()):
+        if other >= 0:
+            own, their = (data.attribution(slice(i, i + 1)) for i in (row, other))
+            values[row] = remaining(own, their)[0]
+    return values
+
+
+@GROUP.metric(
+    "target sensitivity",
+    highest=2,
+    formula="1 - SSIM of the maps of two outputs of one image, each divided by its largest |a|: "
+    "the source's, and that of the target class or, without classes, of the next output",
+    fooled_by="Noise that differs from output to output. Where two findings lie at one place, the "
+    "right maps are alike. Sparse maps share their empty areas.",
+    source="Hesse et al. 2023 (FunnyBirds, target sensitivity), by SSIM",
+    needs="the model has one output",
+)
+def target_sensitivity(data: SanityInput) -> Tensor | None:
+    """How much the map changes when another output of the same image is explained."""
+    if data.other_target is None:
+        return None
+    return 1 - map_similarity(data.attribution, data.other_target)

@@ -77,7 +77,7 @@ def gain_with(images: int) -> Metric:
         fooled_by=f"{STUDENTS_VARY} Maps that only say what every image has in common help too.",
         source="this project, after Pruthi et al. 2022",
         needs=f"fewer than {images} training images to learn from",
-        of_cases=False,
+        over="overall",
     )(gain)
 
 
@@ -97,7 +97,7 @@ def agreement_with(images: int) -> Metric:
         fooled_by=f"{STUDENTS_VARY} Half is chance, and easy tasks need no maps: read the gain.",
         source=SOURCE,
         needs=f"fewer than {images} training images to learn from",
-        of_cases=False,
+        over="overall",
     )(agreement)
 
 
@@ -116,7 +116,7 @@ student_agreement_160 = agreement_with(160)
     fooled_by="Few students, and an easy task: 10 is the smallest number tried.",
     source=SOURCE,
     needs="not every student reached 90 %",
-    of_cases=False,
+    over="overall",
 )
 def images_to_90pct(data: SimulatabilityInput) -> Tensor | None:
     """Images with maps that a student needs to agree with the model on 90 % of others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -20,6 +20,7 @@ ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles at which an interval begins
 
 ALPHA = 0.05
 MAX_EXACT = 50  # pairs up to which the exact null distribution is used
+UNCHANGED = 1e-3  # below the highest value that a score of a test must be
 ROUNDING = 1e-6  # values whose relative difference is smaller count as equal
 
 
@@ -51,6 +52,18 @@ def score(values: NDArray[Any]) -> Score:
     return Score(float(known.mean()), float(low), float(high), n)
 
 
+def not_above(values: NDArray[Any], reference: NDArray[Any], highest: float) -> bool | None:
+    """Whether values (N,) of the same N images are not above their reference (N,).
+
+    They are above where the 95 % interval of the mean difference is above 0, or where they are all
+    but the `highest` possible, whatever the reference. None without values.
+    """
+    difference = score(np.asarray(values, np.float64) - np.asarray(reference, np.float64))
+    if difference.low is None:
+        return None
+    return difference.low <= 0 and bool(np.nanmean(values) < highest - UNCHANGED)
+
+
 def resamples(n: int) -> Iterator[slice]:
     """Cut the resamples of n images into batches of `BATCH_NUMBERS`, or of one resample."""
     count = max(1, BATCH_NUMBERS // n)
@@ -76,18 +89,24 @@ class Ranking:
 
 
 def rank(
-    values: Mapping[str, NDArray[Any]], better: Better, controls: Collection[str] = ()
+    values: Mapping[str, NDArray[Any]],
+    better: Better,
+    controls: Collection[str] = (),
+    also: Callable[[str, str], float] | None = None,
 ) -> Ranking:
     """Rank explainers by their values (N,) of the same N images, NaN where one has none.
 
     A rank is 1 + the number of explainers that are significantly better: by two-sided Wilcoxon
-    signed-rank tests over the images that both have, Holm-corrected over all pairs, at 5 %.
+    signed-rank tests over the images that both have, Holm-corrected over all pairs, at 5 %. The
+    larger p value counts where `also` gives that of another test of two explainers.
     """
     names = [name for name, column in values.items() if not np.isnan(column).all()]
     if better == "-" or not names:
         return Ranking({}, None)
     pairs = list(combinations(names, 2))
     p_values, larger = signed_ranks([differences(values[a], values[b]) for a, b in pairs])
+    if also is not None:
+        p_values = np.maximum(p_values, [also(a, b) for a, b in pairs])
     beats = {
         (a, b) if first_is_larger == (better == "up") else (b, a)
         for (a, b), p, first_is_larger in zip(pairs, holm(p_values), larger, strict=True)

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 class ValidityInput(CaseInput):
     """Counterfactuals, and what the model predicts for them.
 
-    `image` and `counterfactual` are (N, C, H, W). `reached_target` and `unchanged` (N,) are whether
-    the head is on the target side at the counterfactual's latent, and whether it predicts there
-    what it predicted before; `reencoded_reached_target` (N,) is whether the model is on the target
-    side for the counterfactual image. `steps` (N,) are those of an optimiser.
+    `image`, `reconstruction` and `counterfactual` are (N, C, H, W). `reached_target` and
+    `unchanged` (N,) are whether the head is on the target side at the counterfactual's latent, and
+    whether it predicts there what it predicted before; `reencoded_reached_target` (N,) is whether
+    the model is on the target side for the counterfactual image. `steps` (N,) are those of an
+    optimiser.
     """
 
     model: Model
     target: ExplanationTarget
     image: Tensor
+    reconstruction: Tensor
     counterfactual: Tensor | None
     reached_target: Tensor | None
     unchanged: Tensor | None
@@ -45,6 +47,7 @@ class ValidityInput(CaseInput):
             source.model,
             source.target,
             source.image,
+            source.reconstruction,
             counterfactual,
             reached_target=flags("reached_target"),
             unchanged=flags("unchanged"),
@@ -52,6 +55,8 @@ class ValidityInput(CaseInput):
             steps=source.read_optional("explanations", "steps"),
         )
 
+
+GRID = 8  # regions along each side of an image
 
 GROUP = Group(
     "validity", "Validity", "does the counterfactual flip the model?", case_input=ValidityInput
@@ -152,3 +157,48 @@ def unchanged_rate(data: ValidityInput) -> Tensor | None:
 def optimizer_steps(data: ValidityInput) -> Tensor | None:
     """Optimisation steps used per image."""
     return data.steps
+
+
+@GROUP.metric(
+    "redundancy",
+    better="down",
+    formula="sum of |x' - r| that is undone over all of it: region by region of a grid of "
+    f"{GRID} x {GRID}, the least changed first, x' is set back to r where f stays on the target "
+    "side; over the x' that are on it",
+    fooled_by="Adversarial pixels, all of which are needed. Regions undone in another order may "
+    "leave more or less.",
+    source="Pawelczyk et al. 2021 (CARLA, redundancy), for regions, and all undone at once",
+    needs=NO_COUNTERFACTUAL,
+)
+def redundancy(data: ValidityInput) -> Tensor | None:
+    """Share of the change that can be undone without losing the flip.
+
+    NaN where the counterfactual image does not flip the model, or nothing changes.
+    """
+    import torch
+
+    if data.counterfactual is None:
+        return None
+    current, target = data.counterfactual.clone(), data.target
+    flips = target.reached_target(outputs(data.model, current))
+    change = (current - data.reconstruction).double().abs().sum(1)  # (N, H, W)
+    regions = grid(*change.shape[1:]).to(change.device)
+    sizes = change.new_zeros(len(change), GRID**2)
+    sizes.index_add_(1, regions.flatten(), change.flatten(1))
+    undone = change.new_zeros(len(change))
+    for region in sizes.argsort(dim=1, stable=True).unbind(1):
+        inside = (regions == region[:, None, None])[:, None]  # (N, 1, H, W)
+        trial = data.reconstruction.where(inside, current)
+        keep = flips & target.reached_target(outputs(data.model, trial))
+        current = trial.where(keep[:, None, None, None], current)
+        undone += keep * sizes.gather(1, region[:, None])[:, 0]
+    total = sizes.sum(1)
+    return torch.where(flips & (total > 0), (undone / total).clamp(0, 1), torch.nan)
+
+
+def grid(height: int, width: int) -> Tensor:
+    """Number the regions of an image: (H, W) int64 from 0 to GRID^2 - 1."""
+    import torch
+
+    rows, columns = (torch.arange(side) * GRID // side for side in (height, width))
+    return rows[:, None] * GRID + columns

@@ -138,6 +138,7 @@ class Collector:
             keys=(stage.key, *(needed.key for needed in stage.inputs.values())),
             status=status or ("n/a" if value is None else "ok"),
             reason=row.get("reason", ""),
+            passed=row.get("passed"),
             role=stage.inputs["explanations"].role if explainer else None,
         )
 

@@ -273,6 +273,9 @@ class ModelBranch:
                 return self.explanations(choice, self.head(seed), seed)
             case "student" | "student_without_maps":
                 return self.student(choice, seed, with_maps=name == "student")
+            case "other_target":
+                if len(cast(Dataset, self.data.component).task.outputs) < 2:
+                    return None
             case "randomised_encoder" | "randomised_generator":
                 if not depends_on(explanations, "encoder"):
                     return None

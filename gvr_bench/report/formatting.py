@@ -73,6 +73,11 @@ def interval(cell: Cell, decimals: int, between: str) -> str:
     return f"{number(cell.low, decimals)}{between}{number(cell.high, decimals)}"
 
 
+def outcome(cell: Cell) -> str:
+    """What a test says, in words; empty where the score is no test."""
+    return {None: "", True: "passed", False: "not passed"}[cell.passed]
+
+
 def status(cell: Cell) -> str:
     """What stands in a cell without a number."""
     return cell.status or "–"

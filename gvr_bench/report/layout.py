@@ -169,21 +169,18 @@ def legend(
     counts = [cell.n for cell in cells if cell.n]
     low, high = min(counts, default=0), max(counts, default=0)
     n = f"{low} to {high} cases" if low < high else f"{high} case{'s' * (high != 1)}"
-    seeds = {len(cell.seeds) for cell in cells if cell.seeds}
-    spans = {len(cell.seeds) > 1 for cell in cells if cell.low is not None}
-    facts = [
-        f"95 % confidence intervals {interval}" if False in spans else "",
-        f"means of {' to '.join(map(str, sorted({min(seeds), max(seeds)})))} seeds, with their "
-        f"lowest and highest value {interval}" if True in spans else "",
-        n if counts else "",
-    ]  # fmt: skip
-    joined = "; ".join(fact for fact in facts if fact)
+    spans = _spans(cells, interval)
+    over_seeds = any(cell.spans == "seeds and cases" for cell in cells)
+    tests = "paired Wilcoxon" + (", and t with the seed as a random effect" if over_seeds else "")
+    joined = "; ".join([*spans, n] if counts else spans)
     marks = {
         f"{best}: best of its column" if any(t.kind != "models" for t in tables) else
         f"{best}: best model for an output":
             any(cell.best and cell.rank is None for cell in cells),
-        f"{ranks}: rank, 1 + number of explainers significantly better (paired Wilcoxon, "
+        f"{ranks}: rank, 1 + number of explainers significantly better ({tests}, "
         "Holm-corrected, 5 %)": any(cell.rank for cell in cells),
+        "passed: not more similar than maps of different images are":
+            any(cell.passed is not None for cell in cells),
         f"{uninformative}: {UNINFORMATIVE}":
             any(column.separated is False for t in tables for column in t.columns),
     }  # fmt: skip
@@ -193,3 +190,19 @@ def legend(
         *dict.fromkeys(line for table in tables for line in without_controls(table)),
     ]
     return [f"{line[:1].upper()}{line[1:]}." for line in lines if line]
+
+
+def _spans(cells: Sequence[Cell], interval: str) -> list[str]:
+    """What the intervals of cells span; `interval` says where they stand."""
+    counts = sorted({len(cell.seeds) for cell in cells if cell.seeds}) or [0]
+    means = f"means of {' to '.join(map(str, sorted({counts[0], counts[-1]})))} seeds"
+    spans = {cell.spans for cell in cells if cell.low is not None}
+    texts = {
+        "cases": f"95 % confidence intervals {interval}",
+        "seeds and cases": f"{means}, with 95 % confidence intervals for other seeds and cases "
+        f"{interval}",
+        "seeds": "the lowest and highest of the seeds where values of cases are unknown"
+        if "seeds and cases" in spans
+        else f"{means}, with their lowest and highest value {interval}",
+    }
+    return [text for span, text in texts.items() if span in spans]

@@ -100,6 +100,7 @@ def environment() -> jinja2.Environment:
         "not_shown": not_shown,
         "notes": _notes,
         "number": text.number,
+        "outcome": text.outcome,
         "places": text.places,
         "reasons": reasons,
         "status": text.status,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.metrics.seeds import seed_p_value
 from gvr_bench.metrics.statistics import Better, Ranking, rank
 from gvr_bench.report.metric_info import per_case
 
@@ -22,12 +23,30 @@ def case_means(rows: Mapping[str, Sequence[Any]], metric: str) -> dict[str, NDAr
 
 
 def ranking(
-    means: Mapping[str, NDArray[Any]], better: Better, controls: Collection[str]
+    rows: Mapping[str, Sequence[Any]],
+    means: Mapping[str, NDArray[Any]],
+    better: Better,
+    controls: Collection[str],
 ) -> Ranking:
-    """Rank rows by the values of their cases, if they are at least two."""
+    """Rank rows by the values of their cases, `case_means`, if they are at least two.
+
+    Where there are several seeds, a row must be better with the seed as a random effect, too.
+    """
     if len(means) < 2:
         return Ranking({}, None)
-    return rank(means, better, [name for name in means if name in controls])
+    by_seed = {
+        name: {score.seed: score.values for score in rows[name] if score.status == "ok"}
+        for name in means
+    }
+
+    def over_seeds(a: str, b: str) -> float:
+        one, other = by_seed[a], by_seed[b]
+        if len(one) == len(other) == 1:
+            return 0.0  # nothing is known of seeds: the test over cases counts
+        both = sorted(one.keys() & other.keys())
+        return seed_p_value([one[seed].astype(float) - other[seed] for seed in both])
+
+    return rank(means, better, [name for name in means if name in controls], over_seeds)
 
 
 def _mean(scores: Sequence[Any]) -> NDArray[Any] | None:

@@ -15,6 +15,7 @@ from gvr_bench.report.folder import Run
 from gvr_bench.report.grouping import Grid, Part, comparable, lines, rows_of, scores_of
 from gvr_bench.report.metric_info import entry, is_cost, standing
 from gvr_bench.report.ranks import best_of, case_means, ranking
+from gvr_bench.report.seed_intervals import Spans, interval_of
 from gvr_bench.results.records import Status
 
 
@@ -45,11 +46,13 @@ class Column:
 class Cell:
     """One number with its 95 % interval over `n` images, or the reason why there is none.
 
-    The number is the mean over `seeds`; where they are several, `low` and `high` are the lowest and
-    highest of them, and `reason` may be set beside a number when some have none. `status` is None
+    The number is the mean over `seeds`, and `spans` what `interval_of` says of `low` and `high`.
+    `reason` may be set beside a number
+    when some seeds have none. `status` is None
     where nothing was recorded. `rank` is None where values of single cases are unknown; `clear` is
-    whether an explainer beats all controls. `decimals` overrides those of the column. `cases` holds
-    one value per case (N,), the same cases for all rows; it is not exported.
+    whether an explainer beats all controls; `passed` is whether a test is passed, with every seed.
+    `decimals` overrides those of the column. `cases` holds one value per case (N,), the same cases
+    for all rows; it is not exported.
     """
 
     value: float | None = None
@@ -63,6 +66,8 @@ class Cell:
     rank: int | None = None
     clear: bool | None = None
     decimals: int | None = None
+    passed: bool | None = None
+    spans: Spans = "cases"
     cases: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
 
@@ -205,10 +210,9 @@ def _column(
     Controls compete, but not on cost: being cheap without explaining anything is no merit.
     """
     controls = {names for names, role in roles.items() if role == "control"}
-    means: dict[str, NDArray[Any]] = {}
-    if ranked:
-        means = case_means({names[0]: mine for names, mine in scores.items()}, column.metric)
-    places = ranking(means, column.better, {names[0] for names in controls})
+    rows = {names[0]: mine for names, mine in scores.items()}
+    means = case_means(rows, column.metric) if ranked else {}
+    places = ranking(rows, means, column.better, {names[0] for names in controls})
     cells, keys = {}, {}
     for names, mine in scores.items():
         cell = cell_of(mine)
@@ -236,17 +240,19 @@ def cell_of(scores: Sequence[Any]) -> Cell:
             return Cell()
         status: Status = "n/a" if missing[0].status == "ok" else missing[0].status
         return Cell(status=status, reason=missing[0].reason)
-    values = [float(s.value) for s in valued]
-    low, high = (min(values), max(values)) if len(values) > 1 else (valued[0].low, valued[0].high)
+    value = sum(float(s.value) for s in valued) / len(valued)
+    low, high, spans = interval_of(valued, value)
     if is_cost(valued[0].metric) and low == high:  # measured once: it has no spread
         low = high = None
     return Cell(
-        value=sum(values) / len(values),
+        value=value,
         low=low,
         high=high,
         n=min(s.n for s in valued),
         seeds=tuple(sorted(s.seed for s in valued)),
         status="ok",
+        spans=spans,
+        passed=None if any(s.passed is None for s in valued) else all(s.passed for s in valued),
         reason="; ".join(f"seed {s.seed} {s.status}: {s.reason}" for s in missing),
     )
 

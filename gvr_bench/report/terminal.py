@@ -225,6 +225,8 @@ class Screen:
         shown = Text(self.plain(text.number(cell.value, places) + mark), style=style)
         if span := text.interval(cell, places, between):
             shown.append(f"\n{self.plain(span)}", style="not bold dim default")
+        if words := text.outcome(cell):
+            shown.append(f"\n{words}", style="not bold default")
         return shown
 
     def _mark(self, cell: Cell) -> str:

@@ -29,7 +29,8 @@ class Record:
     `explainer` and its `role` are None for a score of the model itself, the role also for an
     explainer that does not load; `output` is the output it is about, or `all`. `value` with its
     95 % interval `low`..`high` over `n` images is None unless `status` is `ok`; otherwise `reason`
-    says why. Numbers are comparable within one `protocol` only.
+    says why. `passed` is None where the score is no test. Numbers are comparable within one
+    `protocol` only.
     """
 
     dataset: str
@@ -53,6 +54,7 @@ class Record:
     status: Status = "ok"
     reason: str = ""
     role: Role | None = None
+    passed: bool | None = None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -29,12 +29,17 @@ class IntegratedGradients(CaptumExplainer):
     attribution = "captum.attr:IntegratedGradients"
     settings: Settings
 
+    @property
+    def completeness_baseline(self) -> float:
+        """The level of the empty image."""
+        return LEVELS[self.settings.baseline]
+
     def arguments(
         self, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> dict[str, Any]:
         """Return the arguments of captum."""
         return {
-            "baselines": LEVELS[self.settings.baseline],
+            "baselines": self.completeness_baseline,
             "n_steps": self.settings.steps,
             "internal_batch_size": self.batch_size(x),
         }

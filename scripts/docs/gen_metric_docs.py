@@ -11,7 +11,10 @@ from gvr_bench.report.metric_info import group_of
 INTRODUCTION = """\
 Every score is a mean with a 95 % confidence interval from a bootstrap over images. An explainer
 ranks above another only if a paired Wilcoxon signed-rank test over the same images finds it better,
-Holm-corrected over all pairs of a column at 5 %; otherwise they share a rank. Columns where no
+Holm-corrected over all pairs of a column at 5 %; otherwise they share a rank. With several seeds
+the seed is a random effect beside the images, in intervals and as a second test that must agree:
+the analysis of variance of many readers and many cases (Dorfman, Berbaum and Metz 1992; Hillis
+2007). Pixels of equal attribution come in an order drawn from each image. Columns where no
 explainer beats all controls are flagged as uninformative. Compare numbers of one protocol only: the
 same images, targets and definition of the metric.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,12 +14,14 @@ from torch import nn
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.metrics import GROUPS, Metric
 from gvr_bench.metrics.base import Input
+from gvr_bench.metrics.case_specific import ComparisonInput, standardised
+from gvr_bench.metrics.complexity import ComplexityInput
 from gvr_bench.metrics.ground_truth import GroundTruthInput
 from gvr_bench.metrics.intervention import InterventionInput
-from gvr_bench.metrics.oracle import FeaturesInput, OracleInput
+from gvr_bench.metrics.oracle import FeaturesInput, IdentityInput, OracleInput
 from gvr_bench.metrics.proximity import ProximityInput
 from gvr_bench.metrics.robustness import RobustnessInput
-from gvr_bench.metrics.sanity import SanityInput
+from gvr_bench.metrics.sanity import OtherImagesInput, SanityInput
 from gvr_bench.metrics.validity import ValidityInput
 
 BINARY = Task("binary", ("mass",))
@@ -35,7 +37,7 @@ def blank(cls: type[T], n: int = 2, size: int = 2, **known: Any) -> T:
         "attribution": maps, "image": black, "reconstruction": black,
         "perturbed": torch.zeros(n, 1, size, size), "other_seed": maps,
         **{f"randomised_{part}": maps for part in PARTS},
-        "start": torch.zeros(n, 2), "norm": 1.0,
+        "start": torch.zeros(n, 2), "norm": 1.0, "alike": torch.zeros(n, dtype=torch.int64),
         "model": model_of_pixels(size * size, 1), "target": question(BINARY, n),
     }  # fmt: skip
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
@@ -44,9 +46,21 @@ def blank(cls: type[T], n: int = 2, size: int = 2, **known: Any) -> T:
     return cls(**values)
 
 
+def comparison(attribution: Any, truth: Any, alike: Sequence[int] | None = None) -> ComparisonInput:
+    """Maps and truths (N, H, W) of cases to compare, of one output unless told otherwise."""
+    maps, truths = (torch.tensor(np.asarray(of)) for of in (attribution, truth))
+    return ComparisonInput(
+        torch.tensor(alike or [0] * len(maps)),
+        lambda rows: standardised(maps[rows]),
+        lambda rows: standardised(truths[rows]),
+    )
+
+
 ground_truth = partial(blank, GroundTruthInput)
 intervention_input = partial(blank, InterventionInput)
 validity_input = partial(blank, ValidityInput)
+identity_input = partial(blank, IdentityInput)
+complexity_input = partial(blank, ComplexityInput)
 oracle_input = partial(blank, OracleInput)
 features_input = partial(blank, FeaturesInput)
 proximity_input = partial(blank, ProximityInput)
@@ -64,7 +78,7 @@ def tensors(value: Any) -> Any:
 def input_of(metric: Metric) -> type[Any]:
     """The class that a metric looks at."""
     group = next(group for group in GROUPS if group.name == metric.group)
-    cls = group.case_input if metric.of_cases else group.overall_input
+    cls = getattr(group, f"{metric.over}_input")
     assert cls is not None
     return cls
 
@@ -124,7 +138,10 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "features": rng.normal(size=(n, 3)), "real_features": rng.normal(1, 2, size=(20, 3)),
         "target_error": rng.exponential(1, n), "source_error": rng.exponential(1, n),
         **{f"randomised_{part}": maps(n) for part in PARTS},
-        "perturbed": maps(n, 3), "other_seed": maps(n),
+        "perturbed": maps(n, 3), "other_seed": maps(n), "other_target": maps(n),
+        "others_changed": rng.random(n), "baseline": -1.0,
+        "other": np.roll(np.arange(n), 1),
+        "patients": np.arange(n) // 2, "index": np.arange(n), "cases": n,
         "contaminated": maps(n), "predicts_source": np.arange(n) % 4 > 0,
         "agreement": {k: rng.random(30) for k in (40, 160)},
         "agreement_alone": {k: rng.random(30) for k in (40, 160)},
@@ -134,4 +151,11 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "evaluations": rng.integers(1, 500, n), "memory": rng.exponential(1, n),
     }  # fmt: skip
     cls = input_of(metric)
+    if cls is ComparisonInput:
+        return comparison(known["attribution"], known["true_change"])
+    if cls is OtherImagesInput:
+        drawn = tensors(known["attribution"])
+        return OtherImagesInput(tensors(known["other"]), lambda rows: drawn[rows])
+    if cls is IdentityInput:
+        known |= {"counterfactual": rng.normal(size=(n, 3)), "image": rng.normal(size=(n, 3))}
     return cls(**{field.name: tensors(known[field.name]) for field in dataclasses.fields(cls)})

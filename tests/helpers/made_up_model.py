@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from made_up_inputs import BINARY
@@ -32,9 +34,32 @@ class Outputs(nn.Module):
         return torch.einsum("nchw,kchw->nk", (x + 1) / 2, self.weights)
 
 
-def model_of(weights: Tensor) -> Model:
-    """A model whose outputs before activation are weighted sums of density."""
-    return Model(Outputs(weights), nn.Identity(), nn.Identity())
+class Blank(nn.Module):
+    """A decoder (N, D) -> (N, C, H, W) that draws the same grey level everywhere."""
+
+    def __init__(self, shape: Sequence[int], level: float) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        self.level = level
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Draw."""
+        return torch.full((len(z), *self.shape), self.level)
+
+
+@dataclass(frozen=True)
+class Seen(RobustnessInput):
+    """What robustness and faithfulness see."""
+
+    baseline: float | Literal["counterfactual"] | None = None
+
+
+def model_of(weights: Tensor, drawn: float = -1.0) -> Model:
+    """A model whose outputs before activation are weighted sums of density.
+
+    Its decoder draws one level of grey.
+    """
+    return Model(Outputs(weights), Blank(weights.shape[1:], drawn), nn.Identity())
 
 
 def target_of(
@@ -53,16 +78,17 @@ def target_of(
 
 def about(
     weights: Tensor, image: Tensor, attribution: Tensor, task: Task = BNP, **known: Any
-) -> RobustnessInput:
+) -> Seen:
     """What robustness and faithfulness see of a linear model: weights (K, C, H, W)."""
-    counterfactual = known.pop("counterfactual", None)
-    return RobustnessInput(
+    counterfactual, baseline = known.pop("counterfactual", None), known.pop("baseline", None)
+    return Seen(
         attribution=attribution,
         perturbed=attribution[:, None],
         model=model_of(weights),
         target=target_of(task, len(image), **known),
         image=image,
         counterfactual=counterfactual,
+        baseline=baseline,
     )
 
 
@@ -74,9 +100,7 @@ def sum_of(*pixels: tuple[int, int], size: int = 10) -> Tensor:
     return weights
 
 
-def convolving(
-    n: int, size: int, task: Task = BINARY, channels: int = 1, seed: int = 0
-) -> RobustnessInput:
+def convolving(n: int, size: int, task: Task = BINARY, channels: int = 1, seed: int = 0) -> Seen:
     """The same of a small convolutional model, with nothing related to anything."""
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -86,16 +110,20 @@ def convolving(
             nn.Flatten(), nn.Linear(64 * (size // 4) ** 2, 16),
         )  # fmt: skip
         head = nn.Linear(16, len(task.outputs))
-    model = Model(encoder, nn.Identity(), head)
+        generator = nn.Sequential(
+            nn.Linear(16, channels * size**2), nn.Tanh(), nn.Unflatten(1, (channels, size, size))
+        )
+    model = Model(encoder, generator, head)
     image, changed = torch.empty(2, n, channels, size, size).uniform_(-1, 1, generator=rng)
     with torch.no_grad():
         level = float(target_of(task, n).source_output(model(image)).min()) - 0.1
     attribution = torch.randn(n, size, size, generator=rng)
-    return RobustnessInput(
+    return Seen(
         attribution=attribution,
         perturbed=attribution[:, None],
         image=image,
         counterfactual=changed,
+        baseline=-1.0,
         model=model,
         target=target_of(task, n, reference_value=level),
     )

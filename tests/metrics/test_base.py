@@ -100,12 +100,14 @@ def test_values_lie_in_the_declared_range(metric, seed):
     assert values is not None
     if metric.of_cases:
         assert values.shape == (12,)
-    there_may_be_nothing = metric.name == "invalidation"  # where no image flips
+    there_may_be_nothing = metric.name in {"invalidation", "redundancy"}  # where no image flips
     assert there_may_be_nothing or len(known(values)) > 0
     assert all(metric.lowest <= value <= metric.highest for value in known(values))
 
 
-@pytest.mark.parametrize("metric", GROUP.metrics, ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "metric", [m for m in GROUP.metrics if m.over == "case"], ids=lambda m: m.name
+)
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_perfect_maps_stay_in_range(metric, seed):
@@ -120,7 +122,7 @@ ON_THEIR_OWN = {"truth", "validity", "proximity", "oracle", "realism", "cost"}
 
 @pytest.mark.parametrize(
     "metric",
-    [m for m in METRICS if m.of_cases and m.group in ON_THEIR_OWN],
+    [m for m in METRICS if m.over == "case" and m.group in ON_THEIR_OWN],
     ids=lambda m: m.name,
 )
 def test_cases_are_scored_independently(metric):

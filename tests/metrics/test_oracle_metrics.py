@@ -3,10 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_up_inputs import features_input, oracle_input
+from made_up_inputs import BINARY, features_input, identity_input, oracle_input, question
 from scipy.linalg import sqrtm
+from scipy.spatial.distance import jensenshannon
 
-from gvr_bench.metrics.oracle import domain_fid, oracle_base_rate, oracle_validity
+from gvr_bench.core.types import Task
+from gvr_bench.metrics.oracle import (
+    domain_fid,
+    identity_retained,
+    oracle_base_rate,
+    oracle_validity,
+    other_outputs_changed,
+)
+from gvr_bench.metrics.output_changes import others_changed
+
+FIVE = Task("multiclass", ("a", "b", "c", "d", "e"), source=0, target=1)
+THREE = Task("multilabel", ("mass", "fluid", "air"))
 
 
 def fid(made: np.ndarray, real: np.ndarray) -> float:
@@ -90,3 +102,79 @@ def test_the_base_rate_counts_reconstructions():
     )
     assert oracle_base_rate(seen)[:2].tolist() == [1.0, 0.0]
     assert oracle_base_rate(seen)[2].isnan()
+
+
+def changed(task: Task, before: list[float], after: list[float], **asked: int) -> float:
+    images = (torch.tensor([outputs], dtype=torch.float32) for outputs in (before, after))
+    values = others_changed(question(task, 1, **asked), *images)
+    return float(other_outputs_changed(oracle_input(1, others_changed=values)))
+
+
+def test_other_findings_changed_by_hand():
+    assert changed(THREE, [3, 1, -2], [-9, 1, -2]) == pytest.approx(0)  # the source alone
+    assert changed(THREE, [3, 90, 0], [3, -90, 0]) == pytest.approx(1 / 2)  # one of two, wholly
+    assert changed(THREE, [90, 0, 0], [-90, 0, 0], source=2, target=2) == pytest.approx(1 / 2)
+
+
+def test_other_classes_changed_by_hand():
+    assert changed(FIVE, [9, 0, 1, 2, 3], [0, 9, 5, 6, 7], target=1) == pytest.approx(0)
+    assert changed(FIVE, [9, 0, 90, 0, 0], [0, 9, 0, 90, 0], target=1) == pytest.approx(1)
+
+
+def test_the_divergence_is_scipys():
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(0, 2, (2, 20, 5)).astype(np.float32)
+    values = others_changed(
+        question(FIVE, 20, 0, 1), torch.from_numpy(before), torch.from_numpy(after)
+    )
+    p, q = (np.exp(x[:, 2:].astype(float)) for x in (before, after))
+    expected = jensenshannon(p, q, base=2, axis=1) ** 2
+    assert values.tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+    values = others_changed(
+        question(THREE, 20), torch.from_numpy(before[:, :3]), torch.from_numpy(after[:, :3])
+    )
+    yes, no = (1 / (1 + np.exp(-x[:, 1:3].astype(float))) for x in (before, after))
+    each = jensenshannon(np.stack([yes, 1 - yes]), np.stack([no, 1 - no]), base=2, axis=0) ** 2
+    assert values.tolist() == pytest.approx(each.mean(1).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        BINARY,
+        Task("multilabel", ("mass",)),
+        Task("multiclass", ("a", "b", "c"), source=0, target=1),
+        Task("regression", ("a", "b"), threshold=1.0),
+    ],
+    ids=lambda task: f"{task.kind} {len(task.outputs)}",
+)
+def test_without_other_outputs_nothing_is_claimed(task):
+    outputs = torch.zeros(2, len(task.outputs))
+    assert others_changed(question(task, 2), outputs, outputs) is None
+    assert other_outputs_changed(oracle_input()) is None
+
+
+def test_identity_by_hand():
+    images = np.array([[0.0], [1.0], [5.0]])
+    made = np.array([[0.4], [0.4], [4.0]])  # the second lies nearer to the first image
+    seen = identity_input(
+        counterfactual=made, image=images, patients=np.array([7, 8, 9]),
+        index=np.array([0, 1, 3]), cases=4,
+    )  # fmt: skip
+    assert identity_retained(seen).tolist() == pytest.approx([1, 0, np.nan, 1], nan_ok=True)
+
+
+def test_images_of_one_patient_are_alike():
+    images, made = np.array([[0.0], [1.0], [5.0]]), np.array([[0.4], [0.4], [3.0]])
+    seen = identity_input(
+        counterfactual=made, image=images, patients=np.array([7, 7, 9]),
+        index=np.arange(3), cases=3,
+    )  # fmt: skip
+    assert identity_retained(seen).tolist() == [1, 1, 0.5]  # 3 lies between 1 and 5
+
+
+def test_identity_needs_two_patients():
+    seen = {"counterfactual": np.ones((2, 1)), "image": np.ones((2, 1)), "index": np.arange(2)}
+    alone = identity_input(**seen, patients=np.zeros(2, np.int64), cases=2)
+    assert identity_retained(alone) is None
+    assert identity_retained(identity_input(patients=np.arange(2), cases=2)) is None

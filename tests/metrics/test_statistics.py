@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from gvr_bench.metrics.statistics import Ranking, differences, holm, rank, signed_ranks
+from gvr_bench.metrics.statistics import Ranking, differences, holm, not_above, rank, signed_ranks
 
 Array = NDArray[np.float64]
 N = 40
@@ -148,3 +148,26 @@ def test_many_ties_take_no_longer() -> None:
     began = time.process_time()  # another process may take the processor meanwhile
     rank(column, "up")
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"), [(-0.5, True), (0.0, True), (0.05, True), (0.5, False)]
+)
+def test_values_above_their_reference_fail(noise: Array, by: float, expected: bool) -> None:
+    rng = np.random.default_rng(1)
+    reference = 0.02 * noise
+    values = reference + by + 0.3 * rng.permutation(np.linspace(-1, 1, N))
+    assert not_above(values, reference, 1.0) is expected
+
+
+def test_unchanged_values_never_pass() -> None:
+    """A map that is the same for all images is as alike before and after as any two are."""
+    assert not_above(np.ones(N), np.ones(N), 1.0) is False
+    assert not_above(np.full(N, 0.99), np.ones(N), 1.0) is True
+
+
+def test_tests_need_values_of_both(noise: Array) -> None:
+    none = np.full(N, np.nan)
+    assert not_above(noise, none, 9.0) is None
+    some = np.where(np.arange(N) < 3, noise, np.nan)
+    assert not_above(some, noise, 9.0) is True

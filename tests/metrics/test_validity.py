@@ -14,6 +14,7 @@ from gvr_bench.metrics.validity import (
     confidence_gain,
     optimizer_steps,
     other_class_rate,
+    redundancy,
     reencoded_validity,
     unchanged_rate,
     validity,
@@ -120,3 +121,51 @@ def test_the_model_sees_bounded_batches():
     assert found.tolist() == [0.0] * n
     assert max(seen) <= 128
     assert sum(seen) == 2 * n
+
+
+class Corner(nn.Module):
+    """One output: the sum of the first `n` pixels of the first row."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :, 0, : self.n].sum(2)
+
+
+def redundant(changes: list[float], needed: int = 1, level: float = 1.0) -> float:
+    """Redundancy where the first pixels of a white image fall by so much, a region each."""
+    before = torch.full((1, 1, 8, 8), level)
+    after = before.clone()
+    after[0, 0, 0, : len(changes)] -= torch.tensor(changes)
+    model = Model(Corner(needed), nn.Identity(), nn.Identity())
+    seen = validity_input(1, 8, model=model, reconstruction=before, counterfactual=after)
+    return float(redundancy(seen))
+
+
+def test_redundancy_by_hand():
+    assert redundant([1.5]) == 0  # all of it is needed
+    assert redundant([1.5, 0.5]) == pytest.approx(1 / 4)
+    assert redundant([1.5, 3.0]) == pytest.approx(2 / 3)
+    assert redundant([1.9, 0.3, 0.3], needed=2) == pytest.approx(0.3 / 2.5)  # one of two is enough
+    assert redundant([1.9, 0.3], needed=2) == 0
+    assert redundant([1.0, 0.5], level=-0.5) == 1  # the reconstruction is there already
+
+
+def test_only_flips_can_be_redundant():
+    assert np.isnan(redundant([0.5, 0.5]))
+    assert np.isnan(redundant([0.0], level=-0.5))
+
+
+def test_redundancy_is_per_image():
+    rng = np.random.default_rng(0)
+    before, after = rng.uniform(-1, 1, (2, 9, 1, 20, 20)).astype(np.float32)
+    model = Model(Corner(20), nn.Identity(), nn.Identity())
+    known = {"model": model, "reconstruction": before, "counterfactual": after}
+    whole = redundancy(validity_input(9, 20, **known, target=question(BINARY, 9)))
+    assert 0 < whole.nan_to_num().max() <= 1
+    for i in range(9):
+        single = {"reconstruction": before[i : i + 1], "counterfactual": after[i : i + 1]}
+        alone = redundancy(validity_input(1, 20, model=model, **single, target=question(BINARY, 1)))
+        assert alone.tolist() == pytest.approx(whole[i : i + 1].tolist(), nan_ok=True)

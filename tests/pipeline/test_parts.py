@@ -233,6 +233,21 @@ def test_run_killed_between_parts_resumes(
     assert told_by(run(tmp_path / "killed", **expected)) == complete
 
 
+def test_comparing_cases_ignores_their_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MIN_SECONDS", 0.0)
+    expected = {"explainer": ["edge", "random"], "groups": ("truth",)}
+    in_parts = told_by(run(tmp_path / "parts", **expected))
+    whole = told_by(run(tmp_path / "whole", "--batch-size", "10", **expected))
+    compared = [m.name for m in METRICS if m.over == "comparison"]
+    for one, other in zip(in_parts, whole, strict=True):
+        if one["metric"] in compared:
+            assert one["value"] == pytest.approx(other["value"], abs=1e-9)
+            assert one["n"] == other["n"] > 1
+    assert {record["metric"] for record in whole} >= set(compared)
+
+
 class KilledError(BaseException):
     """Nothing catches it, as nothing catches SIGKILL."""
 

@@ -90,13 +90,26 @@ def test_csv_of_a_small_run(small: Path) -> None:
     steps = "validity,optimizer_steps,down,"
     assert export([small], "csv").splitlines() == [
         "table,kind,dataset,model,output,explainer,role,group,metric,better,unit,"
-        "value,low,high,n,seeds,rank,clear,separated,best,status,reason,row,source",
-        f"{about},gvr,counterfactual,truth,pixel_ap,up,,0.8841,0.844,0.924,100,0,,,,True,ok,,,",
-        f"{about},gvr,counterfactual,{steps},38.2,36.0,40.0,100,0,,,,False,ok,,,",
-        f"{about},my_map,attribution,truth,pixel_ap,up,,0.3,0.2,0.4,100,0,,,,False,ok,,,",
-        f"{about},my_map,attribution,{steps},,,,0,,,,,False,failed,{reason},,",
-        f"{about},edge,control,truth,pixel_ap,up,,0.25,,,100,0,,,,False,ok,,,",
+        "value,low,high,n,seeds,rank,clear,separated,best,passed,status,reason,row,source",
+        f"{about},gvr,counterfactual,truth,pixel_ap,up,,0.8841,0.844,0.924,100,0,,,,True,,ok,,,",
+        f"{about},gvr,counterfactual,{steps},38.2,36.0,40.0,100,0,,,,False,,ok,,,",
+        f"{about},my_map,attribution,truth,pixel_ap,up,,0.3,0.2,0.4,100,0,,,,False,,ok,,,",
+        f"{about},my_map,attribution,{steps},,,,0,,,,,False,,failed,{reason},,",
+        f"{about},edge,control,truth,pixel_ap,up,,0.25,,,100,0,,,,False,,ok,,,",
     ]
+
+
+@pytest.mark.parametrize("format_", ["md", "latex", "csv"])
+def test_tests_are_words_in_every_format(make_run: Make, format_: str) -> None:
+    about = {"metric": "randomised_head", "better": "-"}
+    tested = [
+        record(explainer="gvr", value=0.1, passed=True, **about),
+        record(explainer="edge", value=1.0, passed=False, **about),
+    ]
+    text = export([make_run(records=tested, n=1, size=8)], format_)
+    words = ("True,", "False,") if format_ == "csv" else ("not passed", "than maps of different")
+    assert all(word in text for word in words)
+    assert text.count("not passed") == (0 if format_ == "csv" else 1)
 
 
 def test_json_holds_every_cell(small: Path) -> None:
@@ -107,6 +120,7 @@ def test_json_holds_every_cell(small: Path) -> None:
     assert table["rows"][0]["cells"][0] == {
         "value": 0.8841, "low": 0.844, "high": 0.924, "n": 100, "seeds": [0], "status": "ok",
         "reason": "", "best": True, "rank": None, "clear": None, "decimals": None,
+        "passed": None, "spans": "cases",
     }  # fmt: skip
     assert table["rows"][1]["cells"][1]["status"] == "failed"
 
@@ -114,7 +128,7 @@ def test_json_holds_every_cell(small: Path) -> None:
 def test_ranks_are_in_every_format(ranked: Path) -> None:
     markdown = export([ranked], "md")
     assert "**0.853** #1 (0.831 to 0.876) |" in markdown
-    assert "rank accuracy ↑ † |" in markdown
+    assert "mass accuracy ↑ † |" in markdown
     assert "†: no explainer beats all controls" in markdown
     latex = export([ranked], "latex")
     assert "\\textbf{0.853}\\textsuperscript{1}" in latex
@@ -146,7 +160,7 @@ def test_inapplicable_columns_are_data_only(make_run: Make) -> None:
         assert "Not shown: IoU, Otsu (no masks are known)" in text
     (table,) = json.loads(export([folder], "json"))["tables"]
     assert [column["metric"] for column in table["columns"]] == ["pixel_ap", "iou_otsu"]
-    assert ",iou_otsu,up,,,,,0,,,,,False,n/a,no masks are known,," in export([folder], "csv")
+    assert ",iou_otsu,up,,,,,0,,,,,False,,n/a,no masks are known,," in export([folder], "csv")
 
 
 def test_times_measured_once_have_no_interval(make_run: Make) -> None:

@@ -98,7 +98,7 @@ def test_many_scores_are_cut_short(make_run: Make) -> None:
 
 def test_all_scores_stay_readable(tmp_path: Path) -> None:
     folder = write_whole_run(tmp_path / "run", whole_scoreboard(n=20))
-    assert len(shown(folder).splitlines()) < 130
+    assert len(shown(folder).splitlines()) < 140
     lines = shown(folder, every=True, width=160).splitlines()
     assert max(map(cell_len, lines[:-1])) <= 160
 
@@ -113,7 +113,7 @@ def test_ranks_follow_the_numbers(ranked: Path) -> None:
 
 def test_uninformative_columns_are_marked(ranked: Path) -> None:
     text = shown(ranked, 160)
-    assert "rank accuracy ↑ †" in text
+    assert "mass accuracy ↑ †" in text
     assert "pixel AP ↑ †" not in text
     assert "†: no explainer beats all controls" in text
 
@@ -121,7 +121,7 @@ def test_uninformative_columns_are_marked(ranked: Path) -> None:
 def test_ranks_have_an_ascii_form(ranked: Path) -> None:
     text = shown(ranked, 160, encoding="ascii")
     assert "0.69 #2" in text
-    assert "rank accuracy ^ !" in text
+    assert "mass accuracy ^ !" in text
     assert [line for line in text.splitlines() if "?" in line[:-1]] == []
 
 
@@ -146,7 +146,9 @@ def test_seeds_of_runs_share_rows(tmp_path: Path) -> None:
     assert rest.startswith("seed-0: phantom | ")
     rows = [line.split()[0] for line in rest.splitlines() if line.startswith("gvr")]
     assert rows == ["gvr"] * 5  # one in each group
-    assert "Means of 3 seeds, with their lowest and highest value below each value" in text
+    intervals = "95 % confidence intervals for other seeds and cases below each value"
+    assert f"Means of 3 seeds, with {intervals}" in " ".join(text.split())
+    assert "and t with the seed as a random effect" in " ".join(text.split())
 
 
 NAMES = (
@@ -234,6 +236,20 @@ def test_verdicts_of_models_are_named(make_run: Make) -> None:
 def test_the_header_names_the_run(run: Path) -> None:
     head = shown(run).partition("\n\n")[2].splitlines()[0]
     assert head == "phantom | wgan_gp · conv · linear | seed 0 | cpu | 4 min 12 s"
+
+
+def test_tests_are_passed_in_words(make_run: Make) -> None:
+    about = {"metric": "randomised_head", "better": "-"}
+    tested = [
+        record(explainer="gvr", passed=True, **about),
+        record(explainer="edge", passed=False, **about),
+    ]
+    text = shown(make_run(records=tested, n=1, size=8))
+    assert [line.strip() for line in text.splitlines() if "passed" in line][:2] == [
+        "passed",
+        "not passed",
+    ]
+    assert "Passed: not more similar than maps of different images are." in text
 
 
 def test_seeds_are_named_as_means(make_run: Make) -> None:

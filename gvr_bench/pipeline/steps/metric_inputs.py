@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
+from gvr_bench.core.components import CompletenessBaseline, Explainer
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics import GROUPS, Group
@@ -115,6 +118,23 @@ class CaseSource:
         """The ground truth, None where the data set has none."""
         pixels = self.read_optional("cases", "counterfactual")
         return None if pixels is None else to_float(pixels)
+
+    @property
+    def completeness_baseline(self) -> CompletenessBaseline:
+        """What the explainer's maps claim to explain the difference to."""
+        explainer = cast(Explainer, self.stage_ctx.stage.inputs["explanations"].component)
+        return explainer.completeness_baseline
+
+    @property
+    def patients(self) -> Tensor:
+        """A number for each patient."""
+        patients = self.stage_ctx.arrays("cases", "patient_id")["patient_id"]
+        number = np.unique(patients, return_inverse=True)[1]
+        return torch.from_numpy(number[self.rows]).to(self.stage_ctx.ctx.device)
+
+    def part(self, rows: slice) -> CaseSource:
+        """Return the same for some of the cases, by their positions among all."""
+        return dataclasses.replace(self, rows=rows)
 
     def has(self, stage: str) -> bool:
         """Whether an optional stage is part of this run."""

@@ -22,6 +22,7 @@ from gvr_bench.pipeline.stage_context import (
     freeze,
     load_model,
     model_of,
+    read_targets,
 )
 from gvr_bench.pipeline.steps.explanations import explain, read_cases
 from gvr_bench.pipeline.steps.reference import with_reference
@@ -29,12 +30,13 @@ from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, 
 from gvr_bench.pipeline.steps.train_networks import seeded
 
 PERTURBED = "perturbed"  # the change that is noise on the images
+OTHER_TARGET = "other_target"  # the change that is another output to explain
 DRAWS = 5  # perturbed copies of each image
 RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 
 
 def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
-    """Explain with random weights in one network, or with noise on the images.
+    """Explain with random weights in one network, with noise on the images, or another output.
 
     The explainer draws the same random numbers as before, so that nothing else changes.
     """
@@ -45,7 +47,7 @@ def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
 
 
 def prepare(stage_ctx: StageContext) -> Work:
-    """Load the model and change it."""
+    """Load the model, and change it if that is what is changed."""
     changed = stage_ctx.stage.settings["changed"]
     working = StageContext(
         stage_ctx.stage,
@@ -55,7 +57,7 @@ def prepare(stage_ctx: StageContext) -> Work:
     explainer = cast(Explainer, stage_ctx.stage.component)
     model = load_model(stage_ctx)
     noise = Noise(seeded_by(stage_ctx, stage_ctx.stage.input("cases")))
-    if changed != PERTURBED:
+    if changed not in (PERTURBED, OTHER_TARGET):
         weights = seeded_by(stage_ctx, stage_ctx.stage.input("head"))
         model = randomised(model, changed.removeprefix("randomised_"), stage_ctx, weights)
     working = with_reference(working, explainer, model, encode=changed == "randomised_encoder")
@@ -68,6 +70,8 @@ def prepare(stage_ctx: StageContext) -> Work:
         maps = []
         for batch in batches(stage_ctx, rows):
             x, target = read_cases(stage_ctx, batch)
+            if changed == OTHER_TARGET:
+                target = other_target(stage_ctx, target)
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
                 maps.append(np.stack([attribution(copy, target) for copy in copies], axis=1))
@@ -81,6 +85,15 @@ def prepare(stage_ctx: StageContext) -> Work:
 def seeded_by(stage_ctx: StageContext, stage: Stage) -> Context:
     """Return the context with the random numbers of another stage, the same for all explainers."""
     return dataclasses.replace(stage_ctx.ctx, seed=seed_from(stage.key))
+
+
+def other_target(stage_ctx: StageContext, target: ExplanationTarget) -> ExplanationTarget:
+    """Return the targets of the way back between two classes, or of the next output."""
+    source, goal = (of.cpu().numpy() for of in (target.source_class, target.target_class))
+    if target.task.kind == "multiclass":
+        return read_targets(stage_ctx, target.task, goal, source)
+    following = (source + 1) % len(target.task.outputs)
+    return read_targets(stage_ctx, target.task, following, following)
 
 
 class Noise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import one_line
 from gvr_bench.metrics import Metric, Score, score
-from gvr_bench.metrics.statistics import NO_SCORE
+from gvr_bench.metrics.statistics import NO_SCORE, not_above
 from gvr_bench.pipeline.stage_context import StageContext, Step
 from gvr_bench.pipeline.steps.metric_inputs import CaseSource, Networks
 from gvr_bench.pipeline.steps.shards import Arrays, Work, in_parts
@@ -33,23 +33,24 @@ def compute_scores(stage_ctx: StageContext) -> None:
     source = CaseSource(stage_ctx, Networks(stage_ctx))
     parts = list(in_parts(stage_ctx, lambda _: work_of(source)))
     columns = join_columns([arrays for _, arrays in parts])
+    complete = with_columns(source, columns)
     explained = stage_ctx.arrays("explanations", "predicts_source")["predicts_source"]
+    values: dict[str, NDArray[Any]] = {}
+    reasons: dict[str, str] = {}
+    for metric in source.group.metrics:
+        if metric.of_cases:
+            of_cases, reasons[metric.name] = case_values(metric, complete, parts)
+            if of_cases is not None:
+                values[metric.name] = np.where(explained, of_cases, np.nan)
     classes = stage_ctx.arrays("cases", "source_class")["source_class"]
     rows: list[Row] = []
-    values = {}
     for metric in source.group.metrics:
         if not metric.of_cases:
-            rows.append(overall_row(metric, source, columns))
-            continue
-        reason = failure(metric, parts)
-        of_cases = None if reason else join_values(metric, parts)
-        if of_cases is None:
-            rows.append(row(metric, "all", reason=reason or metric.needs))
-            continue
-        values[metric.name] = of_cases = np.where(explained, of_cases, np.nan)
-        for output, cases in by_output(source.task.outputs, classes):
-            missing = UNKNOWN if explained[cases].any() else UNSEEN
-            rows.append(row(metric, output, score(of_cases[cases]), missing))
+            rows.append(overall_row(metric, complete))
+        elif metric.name in values:
+            rows += rows_of(metric, values, explained, by_output(source.task.outputs, classes))
+        else:
+            rows.append(row(metric, "all", reason=reasons[metric.name] or metric.needs))
     write_arrays(stage_ctx.out("values.h5"), values)
     write_json(stage_ctx.out("scores.json"), rows)
     if columns:
@@ -68,10 +69,10 @@ def work_of(source: CaseSource) -> Work:
     def work(rows: slice) -> Arrays:
         if group.case_input is None:
             return {}
-        data = group.case_input.build(dataclasses.replace(source, rows=rows))
+        data = group.case_input.build(source.part(rows))
         arrays = {COLUMN + name: column.cpu().numpy() for name, column in data.columns().items()}
         for metric in group.metrics:
-            if not metric.of_cases:
+            if metric.over != "case":
                 continue
             try:
                 values = values_of(metric(data), (rows.stop - rows.start,))
@@ -110,14 +111,56 @@ def failure(metric: Metric, parts: Sequence[tuple[slice, Arrays]]) -> str:
     return next((f"{metric.name}: {part[name][0]}" for _, part in parts if name in part), "")
 
 
-def overall_row(metric: Metric, source: CaseSource, columns: Arrays) -> Row:
-    """Score what is no mean over cases."""
-    device, overall_input = source.stage_ctx.ctx.device, source.group.overall_input
+def case_values(
+    metric: Metric, source: CaseSource, parts: Sequence[tuple[slice, Arrays]]
+) -> tuple[NDArray[Any] | None, str]:
+    """Return a metric's values (N,), or None and why there are none; empty where it is its `needs`.
+
+    What compares cases is computed now, after the parts, so that its values do not depend on how
+    cases were cut.
+    """
+    if metric.over == "case":
+        reason = failure(metric, parts)
+        return (None if reason else join_values(metric, parts)), reason
+    comparison_input = source.group.comparison_input
+    try:
+        if comparison_input is None:
+            raise ValueError(f"the group '{metric.group}' declares no comparison_input")
+        return values_of(metric(comparison_input.build(source)), (parts[-1][0].stop,)), ""
+    except Exception as error:  # one metric must not take the others along
+        return None, f"{metric.name}: {one_line(error)}"
+
+
+def rows_of(
+    metric: Metric,
+    values: Mapping[str, NDArray[Any]],
+    explained: NDArray[np.bool_],
+    outputs: Iterable[tuple[str, NDArray[np.bool_]]],
+) -> Iterator[Row]:
+    """Describe the score of each output, and whether it passes where it is a test."""
+    mine, reference = values[metric.name], values.get(metric.reference)
+    for output, cases in outputs:
+        missing = UNKNOWN if explained[cases].any() else UNSEEN
+        passed = None
+        if reference is not None:
+            passed = not_above(mine[cases], reference[cases], metric.highest)
+        yield row(metric, output, score(mine[cases]), missing, passed)
+
+
+def with_columns(source: CaseSource, columns: Arrays) -> CaseSource:
+    """Return the source with the columns of all cases."""
+    device = source.stage_ctx.ctx.device
     tensors = {name: torch.from_numpy(column).to(device) for name, column in columns.items()}
+    return dataclasses.replace(source, columns=tensors)
+
+
+def overall_row(metric: Metric, source: CaseSource) -> Row:
+    """Score what is no mean over cases."""
+    overall_input = source.group.overall_input
     try:
         if overall_input is None:
             raise ValueError(f"the group '{metric.group}' declares no overall_input")
-        result = metric(overall_input.build(dataclasses.replace(source, columns=tensors)))
+        result = metric(overall_input.build(source))
         if not isinstance(result, Score):
             values = values_of(result, (-1,))
             if values is None:
@@ -133,20 +176,27 @@ def values_of(result: torch.Tensor | Score | None, shape: tuple[int]) -> NDArray
     if result is None:
         return None
     if isinstance(result, Score):
-        raise ValueError("returned a Score, but is declared with of_cases=True")
+        raise ValueError("returned a Score, but is declared to have a value per case")
     values: NDArray[np.float64] = result.detach().cpu().numpy()
     if values.ndim != 1 or shape[0] not in (-1, len(values)):
         raise ValueError(f"returned shape {values.shape}, not {shape}")
     return values
 
 
-def row(metric: Metric, output: str, result: Score = NO_SCORE, reason: str = "") -> Row:
+def row(
+    metric: Metric,
+    output: str,
+    result: Score = NO_SCORE,
+    reason: str = "",
+    passed: bool | None = None,
+) -> Row:
     """Describe one score, or why there is none."""
     return {
         "metric": metric.name,
         "output": output,
         "reason": reason if result.value is None else "",
         **dataclasses.asdict(result),
+        "passed": passed,
     }
 
 

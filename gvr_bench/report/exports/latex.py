@@ -92,6 +92,7 @@ def _cell(table: Table, row: Row, index: int) -> str:
     shown = rf"\textbf{{{value}}}" if cell.best else value
     rank = "" if cell.rank is None else rf"\textsuperscript{{{cell.rank}}}"
     interval = text.interval(cell, places, ", ").replace("-", "$-$")
-    if not interval:
-        return shown + rank
-    return rf"\shortstack[r]{{{shown}{rank}\\{{\scriptsize [{interval}]}}}}"
+    below = rf"{{\scriptsize [{interval}]}}" if interval else ""
+    lines = [line for line in (shown + rank, below, text.outcome(cell)) if line]
+    stacked = r"\\".join(lines)
+    return stacked if len(lines) == 1 else rf"\shortstack[r]{{{stacked}}}"

@@ -26,7 +26,7 @@ _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 _FIELDS = (
     "table", "kind", "dataset", "model", "output", "explainer", "role", "group", "metric",
     "better", "unit", "value", "low", "high", "n", "seeds", "rank", "clear", "separated", "best",
-    "status", "reason", "row", "source",
+    "passed", "status", "reason", "row", "source",
 )  # fmt: skip
 
 
@@ -140,4 +140,5 @@ def _cell(table: Table, row: Row, index: int) -> str:
     rank = "" if cell.rank is None else f" #{cell.rank}"
     interval = text.interval(cell, places, " to ")
     bold = f"**{value}**" if cell.best else value
-    return bold + rank + (f" ({interval})" if interval else "")
+    words = text.outcome(cell)
+    return bold + rank + (f" ({interval})" if interval else "") + (f", {words}" if words else "")
