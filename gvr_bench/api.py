@@ -55,6 +55,7 @@ from gvr_bench.core.types import (
     Model,
     Scale,
     Split,
+    Structures,
     Task,
 )
 from gvr_bench.data.fetch import fetch
@@ -102,6 +103,7 @@ __all__ = [
     "Settings",
     "Split",
     "Stateful",
+    "Structures",
     "Task",
     "TrainingError",
     "Unsupported",

@@ -2,7 +2,8 @@
 
 data -> generator -> encoder -> latents -> head -> prediction
   |-> cases                                  |-> explanations -> perturbed_explanations -> scores
-  |-> oracle, class_autoencoders -> scores   |-> student_training_set -> student -> scores
+  |-> oracle, class_autoencoders -> scores   |-> structure_effects -> scores
+                                             |-> student_training_set -> student -> scores
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gvr_bench.core.components import Component, Explainer, Role
 
 SCHEMA = 1
 REVISIONS = {  # of kinds whose files have changed since the first version
-    "cases": 2,
+    "cases": 3,
     "class_autoencoders": 2,
     "explanations": 5,
     "head": 3,

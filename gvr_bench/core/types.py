@@ -96,6 +96,29 @@ class Task:
             return np.asarray(targets >= limit)
 
 
+MAX_STRUCTURES = 32  # that can be rendered away of one image: bounds memory and files
+
+
+@dataclass(frozen=True)
+class Structures:
+    """What can be rendered away of n images, one at a time: K structures, at most 32.
+
+    - `names`: one per structure, the same for all images.
+    - `present` (n, K) bool: what is visible in which image; the rest is left out of all scores.
+    - `cause` (n, K) bool: structures that the output to explain stands for; `distractor` (n, K)
+      bool: those that correlate with the label without causing it. Others are neither.
+    - `mask` (n, K, H, W) bool: where the image changes without the structure.
+    - `removed` (n, K, C, H, W) uint8: the image without this structure alone; any where absent.
+    """
+
+    names: tuple[str, ...]
+    present: NDArray[np.bool_]
+    cause: NDArray[np.bool_]
+    distractor: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
+    removed: NDArray[np.uint8]
+
+
 @dataclass(frozen=True)
 class GroundTruth:
     """Ground truth of (image, output) pairs beyond the label; None where it is not known.
@@ -103,11 +126,13 @@ class GroundTruth:
     - `mask` (n, H, W) bool: the pixels of the output's structure; empty if not known for an image.
     - `counterfactual` (n, C, H, W) uint8: the same image without that structure.
     - `distractor` (n, H, W) bool: structures that correlate with the label without causing it.
+    - `structures`: what can be rendered away one at a time, the disease's parts and distractors.
     """
 
     mask: NDArray[np.bool_] | None = None
     counterfactual: NDArray[np.uint8] | None = None
     distractor: NDArray[np.bool_] | None = None
+    structures: Structures | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from gvr_bench.metrics import (
     decoding,
     faithfulness,
     ground_truth,
+    intervention,
     oracle,
     prediction,
     proximity,
@@ -26,9 +27,9 @@ from gvr_bench.metrics.prediction import decoded_scores, predict_scores
 from gvr_bench.metrics.statistics import Score, score
 
 GROUPS: tuple[Group, ...] = (
-    prediction.GROUP, decoding.GROUP, ground_truth.GROUP, validity.GROUP, oracle.GROUP,
-    proximity.GROUP, realism.GROUP, faithfulness.GROUP, robustness.GROUP, sanity.GROUP,
-    contamination.GROUP, repeatability.GROUP, simulatability.GROUP, cost.GROUP,
+    prediction.GROUP, decoding.GROUP, ground_truth.GROUP, intervention.GROUP, validity.GROUP,
+    oracle.GROUP, proximity.GROUP, realism.GROUP, faithfulness.GROUP, robustness.GROUP,
+    sanity.GROUP, contamination.GROUP, repeatability.GROUP, simulatability.GROUP, cost.GROUP,
 )  # fmt: skip
 METRICS: tuple[Metric, ...] = tuple(metric for group in GROUPS for metric in group.metrics)
 DECLARED: dict[str, Declaration] = {

@@ -13,7 +13,7 @@ from gvr_bench.core.errors import PluginError
 from gvr_bench.core.source_code import source_digest
 from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.core.types import Kind
-from gvr_bench.metrics import GROUPS, Declaration, decoding, oracle
+from gvr_bench.metrics import GROUPS, Declaration, decoding, intervention, oracle
 from gvr_bench.metrics.prediction import PREDICTION_VERSION
 from gvr_bench.registry.registry import ALL, Registry, blaming
 
@@ -220,7 +220,15 @@ class ModelBranch:
             inputs = {"encoder": encoder, "data": self.data, "oracle": self.oracle(seed)}
             settings = {"metrics": versions(decoding.GROUP.declarations)}
             stages.append(graph.add("decoding", encoder.name, inputs, seed, settings))
+        if "intervention" in graph.spec.groups:
+            stages.append(self.structure_effects(seed))
         return tuple(stages)
+
+    def structure_effects(self, seed: int) -> Stage:
+        """Add what the model's output loses without each structure, once for all explainers."""
+        inputs = {"head": self.head(seed), "cases": self.cases}
+        settings = {"metrics": versions(intervention.GROUP.declarations)}
+        return self.graph.add("structure_effects", self.head_choice.name, inputs, None, settings)
 
     def oracle(self, seed: int) -> Stage:
         """Add the independent model."""
@@ -255,6 +263,8 @@ class ModelBranch:
                     return None
                 inputs = {"data": self.data, "cases": self.cases}
                 return graph.add(name, "autoencoders", inputs, seed)
+            case "structure_effects":
+                return self.structure_effects(seed)
             case "contaminated":
                 head = self.contaminated(seed)
                 return self.explanations(choice, head, seed) if head else None

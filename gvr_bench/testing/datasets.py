@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvr_bench.core.components import Dataset
-from gvr_bench.core.types import SPLITS, Split, Task
+from gvr_bench.core.types import MAX_STRUCTURES, SPLITS, Split, Structures, Task
 from gvr_bench.registry.explainer_contract import Violation
 from gvr_bench.testing.checks import (
     DRAW_FROM_CONTEXT,
@@ -32,6 +33,7 @@ CHECKS = {
     "repeatable": "an image is the same each time, whichever others are read with it",
     "global rng": "the global random numbers of torch, numpy and Python are left alone",
     "truth": "ground truth has the shape of the images",
+    "structures": "what is present has a mask, and the image without it differs",
 }
 BLOCKING = {"class", "task", "splits", "columns", "images"}
 MAX_IMAGES = 6
@@ -140,3 +142,34 @@ def image_violations(dataset: Dataset, split: Split) -> Iterator[Violation]:
         value = getattr(truth, name)
         if value is not None and value.shape != expected:
             yield Violation("truth", f"{name} is {value.shape}", f"return {expected}")
+    if truth.structures is not None:
+        yield from structure_violations(truth.structures, pixels)
+
+
+def structure_violations(structures: Structures, images: NDArray[np.uint8]) -> Iterator[Violation]:
+    """Check what can be rendered away of images (n, C, H, W)."""
+    n, c, h, w = images.shape
+    k = len(structures.names)
+    if k > MAX_STRUCTURES or len(set(structures.names)) < k:
+        fix = f"name each once, at most {MAX_STRUCTURES}"
+        yield Violation("structures", f"names are {structures.names}", fix)
+    flat, plane = (n, k), (n, k, h, w)
+    for name, shape, dtype in (
+        ("present", flat, bool), ("cause", flat, bool), ("distractor", flat, bool),
+        ("mask", plane, bool), ("removed", (n, k, c, h, w), np.uint8),
+    ):  # fmt: skip
+        value = getattr(structures, name)
+        if value.shape != shape or value.dtype != dtype:
+            problem = f"structures: {name} is {value.shape} {value.dtype}"
+            yield Violation("structures", problem, f"return {shape} {np.dtype(dtype)}")
+            return
+    present = structures.present
+    if (structures.cause & structures.distractor).any():
+        yield Violation("structures", "one is both cause and distractor", "decide for one")
+    if not structures.mask[present].any(axis=(1, 2)).all():
+        fix = "mark where it is, or leave it out of `present`"
+        yield Violation("structures", "a structure that is present has an empty mask", fix)
+    same = (structures.removed == images[:, None]).all(axis=(2, 3, 4))
+    if same[present].any():
+        fix = "render the image without it, or leave it out of `present`"
+        yield Violation("structures", "removing one that is present changes no pixel", fix)

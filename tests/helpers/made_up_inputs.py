@@ -15,6 +15,7 @@ from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.metrics import GROUPS, Metric
 from gvr_bench.metrics.base import Input
 from gvr_bench.metrics.ground_truth import GroundTruthInput
+from gvr_bench.metrics.intervention import InterventionInput
 from gvr_bench.metrics.oracle import FeaturesInput, OracleInput
 from gvr_bench.metrics.proximity import ProximityInput
 from gvr_bench.metrics.robustness import RobustnessInput
@@ -44,6 +45,7 @@ def blank(cls: type[T], n: int = 2, size: int = 2, **known: Any) -> T:
 
 
 ground_truth = partial(blank, GroundTruthInput)
+intervention_input = partial(blank, InterventionInput)
 validity_input = partial(blank, ValidityInput)
 oracle_input = partial(blank, OracleInput)
 features_input = partial(blank, FeaturesInput)
@@ -114,6 +116,8 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "decoded_truth": images[4],
         "mask": rng.random((n, size, size)) < rng.random((n, 1, 1)),
         "distractor": rng.random((n, size, size)) < rng.random((n, 1, 1)),
+        "structure_mask": rng.integers(0, 256, (n, 1, size, size), np.uint8),
+        "effect": np.where(rng.random((n, 5)) < 0.8, rng.normal(size=(n, 5)), np.nan),
         "reached_target": flags(), "reencoded_reached_target": flags(), "unchanged": flags(),
         "sees_source": np.arange(n) % 3 > 0, "base_rate": flags(), "extra": {},
         "start": rng.normal(size=(n, 4)), "latent": rng.normal(size=(n, 4)), "norm": 2.0,

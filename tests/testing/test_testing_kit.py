@@ -457,6 +457,39 @@ def picture(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (1, 16, 16), np.uint8)
 
 
+def without_top(index, **changes):
+    """Structures of `Discs`: the upper half and the lower half, of which the upper is there."""
+    n, images = len(index), np.stack([picture(i) for i in index])
+    removed, mask = np.stack([images, images], axis=1), np.zeros((n, 2, 16, 16), bool)
+    removed[:, 0, :, :8] //= 2
+    mask[:, 0, :8] = True
+    flags = np.tile([[True, False]], (n, 1))
+    known = gvr.Structures(("top", "bottom"), flags, flags, ~flags, mask, removed)
+    return gvr.GroundTruth(structures=dataclasses.replace(known, **changes))
+
+
+STRUCTURE_FAULTS = [
+    {},
+    {"names": ("top", "top")},
+    {"present": np.ones((6, 1), bool)},
+    {"present": np.ones((6, 2), bool)},
+    {"mask": np.zeros((6, 2, 16, 16), bool)},
+    {"removed": np.zeros((6, 2, 16, 16), np.uint8)},
+    {"distractor": np.ones((6, 2), bool)},
+]
+
+
+@pytest.mark.parametrize("changes", STRUCTURE_FAULTS, ids=lambda changes: "".join(changes))
+def test_faulty_structures_fail_their_check(monkeypatch, changes) -> None:
+    split = staticmethod(
+        lambda split: dataclasses.replace(
+            split, truth=lambda index, output: without_top(index, **changes)
+        )
+    )
+    monkeypatch.setattr(Discs, "changes", split)
+    assert set(failed(check_dataset(Discs))) == ({"structures"} if changes else set())
+
+
 def by_place(index):
     return np.stack([picture(place) for place, _ in enumerate(index)])
 

@@ -1,4 +1,4 @@
-"""The chest and how disease deforms it: silhouettes, lungs, heart, bones, vessels."""
+"""The chest and how disease deforms it: silhouettes, lungs, bones, vessels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import numpy as np
 
 from gvr_datasets.phantom.counter_rng import Draws, Floats
 from gvr_datasets.phantom.noise_fields import SIDES, Grid, bell, blobs, gauss, smooth_max, step
-from gvr_datasets.phantom.patients import ATELECTASIS, CARDIOMEGALY, EFFUSION, State, Study
+from gvr_datasets.phantom.patients import (
+    ATELECTASIS,
+    EFFUSION,
+    FLUID_LEFT,
+    FLUID_RIGHT,
+    VESSELS,
+    State,
+    Study,
+)
 
 LUNG_BASE = 0.58  # where the costophrenic angle lies
 HILUM = (0.165, -0.06)
@@ -16,35 +24,31 @@ HILUM = (0.165, -0.06)
 
 @dataclass(frozen=True)
 class Shape:
-    """What disease changes in the form of a chest: all (n, 1, 1), pairs for the two sides.
+    """What disease changes in the form of the lungs: pairs of (n, 1, 1) for the two sides.
 
     `dome` is the height of each half of the diaphragm, `fluid` the depth of pleural effusion.
     """
 
-    heart: Floats
     dome: tuple[Floats, Floats]
     fluid: tuple[Floats, Floats]
 
 
 def shape_of(study: Study, state: State) -> Shape:
-    """The form that the state gives to the patient's chest."""
+    """The form that the state gives to the patient's lungs."""
     visit = Draws(study.visits)
-    severity = state.severity[:, None]
-    large = visit.between("cardiomegaly", 0.34, 0.52) * state.findings[:, [CARDIOMEGALY]]
     side = visit.uniform("atelectasis.side") < 0.5
     lift = visit.between("atelectasis.lift", 0.06, 0.13) * state.findings[:, [ATELECTASIS]]
     where = visit.uniform("effusion.side")
     depth = visit.between("effusion.depth", 0.26, 0.58) * state.findings[:, [EFFUSION]]
-    leak = 0.34 * np.clip(severity - 0.55, 0.0, None) / 0.45
-    heart = 1.0 + np.maximum(0.42 * severity, large)
-    right = np.maximum(depth * (where < 0.6), leak)
-    left = np.maximum(depth * (where > 0.4), leak * visit.between("leak.left", 0.5, 1.0))
+    leak = 0.85 * state.components
+    right = np.maximum(depth * (where < 0.6), leak[:, [FLUID_RIGHT]])
+    left = np.maximum(depth * (where > 0.4), leak[:, [FLUID_LEFT]])
     breath = study.pose["breath"]
     domes = (
         study.body["dome_right"] + breath - (lift * ~side)[:, :, None],
         study.body["dome_left"] + breath - (lift * side)[:, :, None],
     )
-    return Shape(heart[:, :, None], domes, (right[:, :, None], left[:, :, None]))
+    return Shape(domes, (right[:, :, None], left[:, :, None]))
 
 
 def lung_edges(study: Study, y: Floats) -> tuple[Floats, Floats]:
@@ -97,42 +101,6 @@ def draw_lungs(study: Study, shape: Shape, grid: Grid) -> Lungs:
         dry_mask = step(np.minimum(depth[rows], (dry - grid.y)[rows]), soft[rows])
         fluid[rows] = dry_mask - mask[rows]
     return Lungs(mask, fluid)
-
-
-def heart_edges(study: Study, shape: Shape, row: Floats) -> tuple[Floats, Floats]:
-    """Right and left border of heart and mediastinum at each height, (n, h, 1)."""
-    body = study.body
-    long, short = body["heart_long"] * shape.heart, body["heart_short"] * shape.heart**0.8
-    x = body["heart_x"] + 0.10 * (shape.heart - 1.0)
-    y = body["heart_y"] - 0.06 * (shape.heart - 1.0)
-    c, s = np.cos(body["heart_tilt"]), np.sin(body["heart_tilt"])
-    # The ellipse (dx, dy) M (dx, dy) = 1, solved for dx in each row.
-    xx = (c / long) ** 2 + (s / short) ** 2
-    yy = (s / long) ** 2 + (c / short) ** 2
-    xy = c * s * (1 / long**2 - 1 / short**2)
-    top = 1.0 / np.sqrt(yy - xy * xy / xx)
-    dy = np.clip(row - y, -top, top)
-    root = np.sqrt(np.maximum((xy * dy) ** 2 - xx * (yy * dy * dy - 1.0), 0.0))
-    # Above and below the ellipse its borders run back into the mediastinum.
-    near = gauss(np.abs(row - y) - np.abs(dy), 0.07)
-    right, left = near * (x - (xy * dy + root) / xx), near * (x - (xy * dy - root) / xx)
-    wide = body["mediastinum"] + 0.05 * step(-0.45 - row, 0.25)
-    trunk = 0.055 * gauss(row + 0.19, 0.07) + body["knob"] * gauss(row - body["knob_y"], 0.065)
-    vein = 0.02 * gauss(row + 0.15, 0.12)
-    turn = study.pose["turn"]
-    return (
-        turn - smooth_max(-right, wide + vein, 0.05),
-        turn + smooth_max(left, wide - 0.015 + trunk, 0.05),
-    )
-
-
-def draw_heart(study: Study, shape: Shape, grid: Grid) -> tuple[Floats, Floats]:
-    """The silhouette of heart and mediastinum, and its thickness in [0, 1]."""
-    right, left = heart_edges(study, shape, grid.row)
-    inside = np.minimum(grid.x - right, left - grid.x)
-    mask = step(inside, grid.soft + 0.010)
-    thick = np.clip(inside * 4.0, 0.0, 1.0)
-    return mask, mask * (0.62 + 0.38 * thick)
 
 
 def draw_body(study: Study, grid: Grid) -> tuple[Floats, Floats]:
@@ -232,11 +200,12 @@ def draw_spine(study: Study, grid: Grid) -> Floats:
 def vessel_points(study: Study, state: State, detail: int) -> tuple[Floats, ...]:
     """Trees of vessels as points: x, y, radius and weight, each (n, k).
 
-    Each lung has branches that leave the hilum and fork twice. Heart failure swells the upper
-    ones. `detail` sets the number of points, not the number of vessels.
+    Each lung has branches that leave the hilum and fork twice. Heart failure swells those of a
+    zone that is the patient's own. `detail` sets the number of points, not the number of vessels.
     """
     person = Draws(study.patients)
     n, branches = len(study.patients), 6
+    zone = person.between("swell.zone", -0.55, 0.40)[:, :, None]
     radii, forks = _tree(detail)
     k = len(radii)
     spread = np.linspace(-1.25, 1.45, branches, dtype=np.float32)
@@ -252,8 +221,8 @@ def vessel_points(study: Study, state: State, detail: int) -> tuple[Floats, ...]
         reach = length[:, :, None] * radii * (1.0 + 0.30 * np.sin(angle[:, :, None]) ** 2)
         x = side * (HILUM[0] + reach * np.cos(turn))
         y = HILUM[1] + 0.03 * (side < 0) + 0.055 * spread[:, None] + reach * np.sin(turn)
-        upper = np.broadcast_to(step(-0.05 - y, 0.08), y.shape)
-        swell = 1.0 + state.severity[:, None, None] * (0.25 + 1.25 * upper)
+        there = gauss(y - zone, 0.17) * swollen(study, state, side)[:, :, None]
+        swell = 1.0 + 11.0 * there
         radius = (0.015 - 0.0105 * radii) * swell**0.5
         weight = (0.155 - 0.115 * radii) * swell**0.5
         parts.append(
@@ -262,6 +231,12 @@ def vessel_points(study: Study, state: State, detail: int) -> tuple[Floats, ...]
     x, y, radius, weight = (np.concatenate(pair, axis=1) for pair in zip(*parts, strict=True))
     step_length = np.float32(0.52 / (9 * detail))
     return x, y, radius, weight * step_length / (radius * np.float32(2.507))
+
+
+def swollen(study: Study, state: State, side: int) -> Floats:
+    """Severity of the swelling of the vessels on one side, (n, 1): one side, or both."""
+    where = Draws(study.patients).uniform("swell.side")
+    return state.components[:, [VESSELS]] * ((where < 0.65) if side < 0 else (where > 0.35))
 
 
 def _tree(detail: int) -> tuple[Floats, tuple[Floats, Floats]]:
@@ -293,6 +268,6 @@ def draw_vessels(study: Study, state: State, grid: Grid) -> Floats:
     hila_y = np.concatenate([y, np.broadcast_to(HILUM[1] - 0.02 * side, (n, 2))], axis=1)
     wide = np.concatenate([width, np.full((n, 2), 0.055, np.float32)], axis=1)
     high = np.concatenate([width, np.full((n, 2), 0.11, np.float32)], axis=1)
-    bulk = 0.12 + 0.05 * state.severity[:, None]
-    weight = np.concatenate([weight, np.broadcast_to(bulk, (n, 2))], axis=1)
+    bulk = [0.12 + 0.20 * swollen(study, state, at) for at in SIDES]
+    weight = np.concatenate([weight, *bulk], axis=1)
     return blobs(grid.row, grid.column, hila_x, hila_y, wide, high, weight)

@@ -19,10 +19,10 @@ import gvr_bench.api as gvr
 from gvr_datasets.phantom import patients, render
 from gvr_datasets.phantom.counter_rng import Draws
 from gvr_datasets.phantom.patients import FINDINGS, Population, State, Study
+from gvr_datasets.phantom.structures import change_mask, empty_structures, render_away
 from gvr_datasets.tasks import BNP
 
 BATCH_PIXELS = 2**17  # rendered together: arrays of that size stay in the processor's cache
-VISIBLE = 0.05  # smallest change of intensity in [0, 1] that counts; 0.1 on the models' scale
 SPLITS = ("train", "validation", "test")
 
 
@@ -151,17 +151,20 @@ class Scans:
         shape = (len(index), size, size)
         mask, distractor = np.empty(shape, bool), np.empty(shape, bool)
         counterfactual = np.empty((len(index), 1, size, size), np.uint8)
+        structures = empty_structures(len(index), size)
         findings = self.settings.task == "findings"
 
         def work(part: slice, study: Study, state: State) -> None:
             own = output[part] if findings else None
             healthy = render.clean(study, state.without(own), size)
-            mask[part] = change_mask(render.clean(study, state, size), healthy)
+            light = render.clean(study, state, size)
+            mask[part] = change_mask(light, healthy)
+            render_away(structures, part, study, state, own, light)
             counterfactual[part] = render.expose(healthy, render.noise(study, size))
             distractor[part] = render.device_mask(study, state.only_device(own), size)
 
         self._each(index, work)
-        return gvr.GroundTruth(mask=mask, counterfactual=counterfactual, distractor=distractor)
+        return gvr.GroundTruth(mask, counterfactual, distractor, structures)
 
     def _each(self, index: NDArray[np.int64], work: Callable[[slice, Study, State], None]) -> None:
         """Call `work` on parts of a batch, on all processors."""
@@ -182,24 +185,13 @@ class Scans:
                 list(pool.map(render_part, parts))
 
 
-def change_mask(image: NDArray[np.float32], healthy: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Pixels (n, h, w) that differ by 0.1 on the models' scale.
-
-    Of findings so subtle that none would, those with half the largest change.
-    """
-    change = np.abs(image - healthy)
-    largest = change.max(axis=(1, 2), keepdims=True)
-    limit = np.where(largest > VISIBLE, VISIBLE, 0.5 * largest)
-    return np.asarray((change > limit) & (largest > 1e-4))
-
-
 def _digest() -> str:
     """Digest of four tiny pictures, rounded so that all processors agree on it."""
     keys = np.arange(4, dtype=np.uint64) * np.uint64(7919)
     state = patients.draw_state(keys, keys, Population("findings", 1.0, "both"))
     findings = np.arange(len(FINDINGS)) % 4 == np.arange(4)[:, None]
-    severity = np.linspace(0.0, 1.0, 4, dtype=np.float32)
-    state = State(severity, findings, state.bnp, findings, np.arange(4) % 2 == 1)
+    components = np.where(findings, np.linspace(0.0, 1.0, 4, dtype=np.float32)[:, None], 0.0)
+    state = State(components, findings, state.bnp, findings, np.arange(4) % 2 == 1)
     study = patients.draw_study(keys, keys, state.institution_b)
     light = render.clean(study, state, 32).reshape(4, 8, 4, 8, 4).mean(axis=(2, 4))
     light = np.concatenate([light.ravel(), study.exposure["noise"].ravel()])

@@ -6,14 +6,17 @@ import numpy as np
 
 from gvr_datasets.phantom.anatomy import LUNG_BASE, Lungs, lung_edges
 from gvr_datasets.phantom.counter_rng import Draws, Floats
-from gvr_datasets.phantom.noise_fields import Grid, bell, blobs, smooth_max, step
+from gvr_datasets.phantom.noise_fields import SIDES, Grid, bell, blobs, smooth_max, step
 from gvr_datasets.phantom.patients import (
     ATELECTASIS,
+    HAZE_LEFT,
+    HAZE_RIGHT,
     INFILTRATION,
     MASS,
     NODULE,
     PNEUMONIA,
     PNEUMOTHORAX,
+    SEPTAL,
     State,
     Study,
 )
@@ -32,20 +35,39 @@ def _side(visit: Draws, name: str) -> Floats:
     return np.where(visit.uniform(name) < 0.5, -1.0, 1.0).astype(np.float32)
 
 
-def _haze(study: Study, state: State) -> tuple[Floats, ...]:
-    """Perihilar haze of heart failure: bat wings."""
-    visit = Draws(study.visits)
-    n, k = len(study.visits), 10
-    x0 = np.array([0.20, 0.30, 0.30, 0.42, 0.40], dtype=np.float32)
-    y0 = np.array([-0.05, -0.17, 0.08, -0.06, 0.17], dtype=np.float32)
-    x = np.concatenate([-x0, x0]) + 0.03 * visit.normal("haze.x", k)
-    y = np.concatenate([y0, y0]) + 0.03 * visit.normal("haze.y", k)
-    size = np.full((n, k), 0.13, np.float32)
-    weight = 0.095 * state.severity[:, None] * (1.0 + 0.2 * visit.normal("haze.weight", k))
-    return x, y, size, size, weight
+def _haze(study: Study, state: State, grid: Grid) -> Floats:
+    """Haze of heart failure: a cloud in either lung, of the patient's own place and extent."""
+    person = Draws(study.patients)
+    k, parts = 7, []
+    for side, component in zip(SIDES, (HAZE_RIGHT, HAZE_LEFT), strict=True):
+        across, down = person.uniform(f"haze.across{side}"), person.uniform(f"haze.down{side}")
+        extent = person.between(f"haze.extent{side}", 0.07, 0.17)
+        x, y = place(study, np.float32(side), 0.15 + 0.7 * across, 0.1 + 0.8 * down)
+        x = x + extent * person.normal(f"haze.x{side}", k)
+        y = y + extent * person.normal(f"haze.y{side}", k)
+        size = person.between(f"haze.size{side}", 0.08, 0.13, k)
+        weight = 0.20 * state.components[:, [component]] * (0.6 + 4.0 * extent)
+        parts.append([x, y, size, size, np.broadcast_to(weight, x.shape)])
+    joint = (np.concatenate(pair, axis=1) for pair in zip(*parts, strict=True))
+    return blobs(grid.row, grid.column, *joint)
 
 
-def _infiltration(study: Study, state: State) -> tuple[Floats, ...]:
+def _septal_lines(study: Study, state: State, grid: Grid) -> Floats:
+    """Short horizontal lines at the edge of a lung: septa filled with fluid (Kerley B)."""
+    person = Draws(study.patients)
+    k = 7
+    side = _side(person, "septal.side")
+    down = person.between("septal.down", 0.45, 0.80)
+    steps = np.arange(k, dtype=np.float32)[None, :] * person.between("septal.gap", 0.036, 0.048)
+    x, y = place(study, side, person.between("septal.across", 0.80, 0.90, k), down + steps)
+    thin = grid.soft[:, :, 0]
+    wide = person.between("septal.length", 0.05, 0.085, k)
+    high = np.broadcast_to(np.hypot(0.007, 0.6 * thin), x.shape)
+    weight = 1.0 * state.components[:, [SEPTAL]] * (0.007 / high) ** 0.8
+    return blobs(grid.row, grid.column, x, y, wide, high, weight)
+
+
+def _infiltration(study: Study, grid: Grid) -> Floats:
     """Many small ill-defined patches over a zone, often on both sides."""
     visit = Draws(study.visits)
     k = 26
@@ -57,17 +79,20 @@ def _infiltration(study: Study, state: State) -> tuple[Floats, ...]:
     x, y = place(study, side, across, down + 0.17 * visit.normal("infiltration.spread", k))
     size = visit.between("infiltration.size", 0.022, 0.05, k)
     weight = visit.between("infiltration.weight", 0.12, 0.26, k)
-    return x, y, size, size, weight * state.findings[:, [INFILTRATION]]
+    return blobs(grid.row, grid.column, x, y, size, size, weight)
 
 
 def draw_opacity(study: Study, state: State, grid: Grid) -> Floats:
-    """Ill-defined opacity inside the lungs: the haze of heart failure and infiltration."""
-    haze = _haze(study, state)
-    opacity = blobs(grid.row, grid.column, *haze)
+    """Ill-defined opacity inside the lungs: haze and lines of heart failure, infiltration."""
+    opacity = np.zeros_like(grid.x)
+    hazy = state.components[:, [HAZE_RIGHT, HAZE_LEFT]].any(axis=1)
+    for ill, draw in ((hazy, _haze), (state.components[:, SEPTAL] > 0, _septal_lines)):
+        rows = np.flatnonzero(ill)
+        if len(rows):
+            opacity[rows] += draw(study.rows(rows), state.rows(rows), grid.rows(rows))
     rows = np.flatnonzero(state.findings[:, INFILTRATION])
     if len(rows):
-        patches = _infiltration(study.rows(rows), state.rows(rows))
-        opacity[rows] += blobs(grid.row[rows], grid.column[rows], *patches)
+        opacity[rows] += _infiltration(study.rows(rows), grid.rows(rows))
     return opacity
 
 

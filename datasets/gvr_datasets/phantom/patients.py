@@ -20,6 +20,16 @@ FINDINGS = (
     MASS, NODULE, PNEUMONIA, PNEUMOTHORAX,
 ) = range(8)  # fmt: skip
 
+# What heart failure shows; right and left are the patient's.
+COMPONENTS = (
+    "heart to the right", "heart to the left", "haze, right lung", "haze, left lung",
+    "effusion, right", "effusion, left", "septal lines", "swollen vessels",
+)  # fmt: skip
+(
+    HEART_RIGHT, HEART_LEFT, HAZE_RIGHT, HAZE_LEFT,
+    FLUID_RIGHT, FLUID_LEFT, SEPTAL, VESSELS,
+) = range(8)  # fmt: skip
+
 # One device per finding, in the order of FINDINGS: what correlates with it without causing it.
 DEVICES = (
     "feeding tube", "electrode, left chest", "electrode, right flank", "central line",
@@ -28,6 +38,7 @@ DEVICES = (
 SIDE_MARKER = DEVICES.index("side marker")
 
 BNP_HEALTHY, BNP_SEVERE, BNP_LOG_SD = 25.0, 2500.0, 0.35  # ng/L, ng/L, natural logarithm
+BNP_POWER = 5 / 3  # the heart makes BNP late: at 100 ng/L the severity is 0.49
 CONFOUNDER_PREVALENCE, FINDING_PREVALENCE = 0.03, 0.15
 
 # Mean and standard deviation over patients; half the picture's width is 1.
@@ -36,8 +47,8 @@ ANATOMY = {
     "torso": (0.91, 0.05), "arm": (1.13, 0.06), "bulk": (1.0, 0.07),
     "apex": (-0.74, 0.03), "lung_width": (0.735, 0.042), "lung_top": (0.42, 0.025),
     "dome_right": (0.36, 0.045), "dome_left": (0.43, 0.045), "dome_depth": (0.24, 0.03),
-    "heart_x": (0.085, 0.02), "heart_y": (0.22, 0.025), "heart_long": (0.335, 0.02),
-    "heart_short": (0.235, 0.014), "heart_tilt": (0.62, 0.09),
+    "heart_x": (0.085, 0.04), "heart_y": (0.22, 0.035), "heart_long": (0.335, 0.02),
+    "heart_short": (0.235, 0.014), "heart_tilt": (0.62, 0.18),
     "mediastinum": (0.125, 0.012), "knob": (0.075, 0.02), "knob_y": (-0.37, 0.025),
     "trachea": (0.042, 0.005), "spine": (0.085, 0.008), "spine_bend": (0.0, 0.02),
     "vertebra": (0.118, 0.008), "vertebra_phase": (0.0, 0.4),
@@ -78,15 +89,20 @@ class Population:
 class State:
     """Disease and devices when the image is taken.
 
-    `severity` (n,) of heart failure in [0, 1]; `findings` (n, 8) bool; `bnp` (n,) ng/L;
-    `devices` (n, 8) bool; `institution_b` (n,) bool.
+    `components` (n, 8) are the severities in [0, 1] of what heart failure shows; `findings` (n, 8)
+    bool; `bnp` (n,) ng/L; `devices` (n, 8) bool; `institution_b` (n,) bool.
     """
 
-    severity: Floats
+    components: Floats
     findings: NDArray[np.bool_]
     bnp: Floats
     devices: NDArray[np.bool_]
     institution_b: NDArray[np.bool_]
+
+    @property
+    def severity(self) -> Floats:
+        """Severity of heart failure in [0, 1], (n,): the norm of its components."""
+        return np.asarray(np.sqrt((self.components**2).sum(axis=1)))
 
     def rows(self, rows: slice | NDArray[np.int64]) -> Self:
         """The state in some of the images."""
@@ -98,7 +114,7 @@ class State:
         Devices and laboratory values stay: the disease does not cause them.
         """
         if output is None:
-            return replace(self, severity=np.zeros_like(self.severity))
+            return replace(self, components=np.zeros_like(self.components))
         findings = self.findings.copy()
         findings[np.arange(len(findings)), output] = False
         return replace(self, findings=findings)
@@ -119,6 +135,17 @@ def _copy_label(
     return np.where(draws.uniform("device.copies", count) < strength, label, coin)
 
 
+def draw_mixture(patients: Keys) -> Floats:
+    """Shares (n, 8) of the components of heart failure, of norm 1: a patient has two to four."""
+    person = Draws(patients)
+    order = person.uniform("failure.order", len(COMPONENTS))
+    rank = np.argsort(np.argsort(order, axis=1), axis=1)
+    count = 2 + np.floor(3 * person.uniform("failure.count")).astype(np.int64)
+    share = person.between("failure.share", 0.2, 1.0, len(COMPONENTS))
+    share = np.where(rank == 0, 1.0, share) * (rank < count)
+    return (share / np.linalg.norm(share, axis=1, keepdims=True)).astype(np.float32)
+
+
 def draw_state(patients: Keys, visits: Keys, population: Population) -> State:
     """What each image's patient has: `patients` and `visits` (n,) keys."""
     person, visit = Draws(patients), Draws(visits)
@@ -126,14 +153,14 @@ def draw_state(patients: Keys, visits: Keys, population: Population) -> State:
     if population.task == "bnp":
         prone = person.uniform("failure.prone") < 0.5
         ill = visit.uniform("failure.now") < np.where(prone, 0.85, 0.15)
-        severity = np.where(ill, visit.between("failure.severity", 0.04, 1.0), 0.0)[:, 0]
+        burden = np.where(ill, visit.between("failure.severity", 0.04, 1.0), 0.0)[:, 0]
         prevalence = CONFOUNDER_PREVALENCE
     else:
-        severity, prevalence = np.zeros(n), FINDING_PREVALENCE
-    severity = severity.astype(np.float32)
+        burden, prevalence = np.zeros(n), FINDING_PREVALENCE
+    severity = (burden ** (1 / BNP_POWER)).astype(np.float32)
     log_ratio = np.log(BNP_SEVERE / BNP_HEALTHY)
     noise = visit.normal("bnp")[:, 0]
-    bnp = (BNP_HEALTHY * np.exp(severity * log_ratio + BNP_LOG_SD * noise)).astype(np.float32)
+    bnp = (BNP_HEALTHY * np.exp(burden * log_ratio + BNP_LOG_SD * noise)).astype(np.float32)
     findings = visit.uniform("findings", len(FINDINGS)) < prevalence
     strength = population.distractor_correlation
     if population.task == "bnp":
@@ -145,7 +172,7 @@ def draw_state(patients: Keys, visits: Keys, population: Population) -> State:
     b = {"a": np.zeros(n, bool), "b": np.ones(n, bool)}.get(
         population.institution, person.uniform("institution")[:, 0] < 0.5
     )
-    return State(severity, findings, bnp, devices, b)
+    return State(severity[:, None] * draw_mixture(patients), findings, bnp, devices, b)
 
 
 @dataclass(frozen=True)

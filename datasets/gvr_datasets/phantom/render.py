@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from gvr_datasets.phantom import anatomy, findings
+from gvr_datasets.phantom import anatomy, findings, heart
 from gvr_datasets.phantom.counter_rng import Draws, Floats
 from gvr_datasets.phantom.medical_devices import draw_devices
 from gvr_datasets.phantom.noise_fields import Grid, blobs, make_grid, step
 from gvr_datasets.phantom.patients import State, Study
 
-RENDERER = "1"
+RENDERER = "2"
 TILE = 1024  # side of the noise that all images are cut from
 
 
@@ -24,13 +24,13 @@ def density(study: Study, state: State, grid: Grid) -> Floats:
     shape = anatomy.shape_of(study, state)
     inside, total = anatomy.draw_body(study, grid)
     lungs = anatomy.draw_lungs(study, shape, grid)
-    heart, thick = anatomy.draw_heart(study, shape, grid)
+    silhouette, thick = heart.draw_heart(study, state, grid)
     # The abdomen is denser than the chest wall.
     belly = step(grid.row - 0.42, 0.30)
     total *= body["bulk"] * (0.60 + 0.20 * belly)
     lung_air = body["lung_air"] * (1.0 - 0.12 * step(grid.row + 0.1, 0.6))
 
-    lung = lungs.mask * (1.0 - heart)
+    lung = lungs.mask * (1.0 - silhouette)
     structures = anatomy.draw_vessels(study, state, grid)
     structures += findings.draw_opacity(study, state, grid)
     rows, air, pleura = findings.collapse(study, state, lungs, grid)
@@ -43,7 +43,7 @@ def density(study: Study, state: State, grid: Grid) -> Floats:
     total += 0.16 * lungs.fluid
     # There is lung behind the heart, so only part of its thickness is added.
     total += 0.30 * thick * step(0.62 - grid.row, 0.35)
-    total += anatomy.draw_ribs(study, grid) * (inside - 0.5 * heart)
+    total += anatomy.draw_ribs(study, grid) * (inside - 0.5 * silhouette)
     total += anatomy.draw_shoulders(study, grid) * inside
     total += anatomy.draw_spine(study, grid) * inside
     total += _soft_tissue(study, grid)

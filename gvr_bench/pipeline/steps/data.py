@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from typing import Any
@@ -13,7 +12,14 @@ from numpy.typing import NDArray
 from gvr_bench.cache.hdf5 import put_array, put_rows, writing_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import DataError
-from gvr_bench.core.types import SPLITS, ImageSpec, Split, Task
+from gvr_bench.core.types import (
+    MAX_STRUCTURES,
+    SPLITS,
+    GroundTruth,
+    ImageSpec,
+    Split,
+    Task,
+)
 from gvr_bench.pipeline.stage_context import StageContext, Step
 from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
 from gvr_bench.registry.registry import blaming
@@ -174,14 +180,35 @@ def compute_cases(stage_ctx: StageContext) -> None:
         "sample_id": split.sample_ids[position],
         "patient_id": split.patient_ids[position],
     }
+    # An image may come once for each of its structures.
+    pixels = math.prod((MAX_STRUCTURES, dataset.image.channels, *2 * (dataset.image.size,)))
+    size = min(stage_ctx.ctx.batch_size, max(1, CHUNK_BYTES // pixels))
     with writing_arrays(stage_ctx.out("cases.h5")) as file:  # batch by batch, for memory
-        for rows in stage_ctx.ctx.batches(len(position)):
+        for rows in stage_ctx.ctx.batches(len(position), size):
             arrays = {name: column[rows] for name, column in columns.items()}
             arrays["image"] = split.images(position[rows])
             if split.truth is not None:
-                known = dataclasses.asdict(split.truth(position[rows], source[rows]))
-                arrays |= {name: value for name, value in known.items() if value is not None}
+                arrays |= truth_columns(split.truth(position[rows], source[rows]))
             put_rows(file, arrays, rows.start, len(position))
+
+
+def truth_columns(truth: GroundTruth) -> dict[str, NDArray[Any]]:
+    """Return what is known of a batch of cases; masks of structures as bits, eight to a byte."""
+    columns = {name: getattr(truth, name) for name in ("mask", "counterfactual", "distractor")}
+    known = {name: value for name, value in columns.items() if value is not None}
+    if truth.structures is None:
+        return known
+    s = truth.structures
+    if len(s.names) > MAX_STRUCTURES:
+        raise DataError(f"{len(s.names)} structures, give at most {MAX_STRUCTURES}")
+    return known | {
+        "structure_name": np.tile(np.array(s.names), (len(s.present), 1)),
+        "structure_present": s.present,
+        "structure_cause": s.cause,
+        "structure_distractor": s.distractor,
+        "structure_mask": np.packbits(s.mask, axis=1),
+        "structure_removed": np.where(s.present[:, :, None, None, None], s.removed, np.uint8(0)),
+    }
 
 
 def choose_cases(

@@ -31,7 +31,8 @@ OPTIONAL = {
         "start",
         "steps",
     },
-    "cases": {"mask", "distractor", "counterfactual"},
+    "cases": {"mask", "distractor", "counterfactual", "structure_mask"},
+    "structure_effects": {"effect"},
 }
 
 
