@@ -100,7 +100,6 @@ def test_asking_for_other_digits_retrains_nothing(registry: Registry, asked: str
     after = plan_of(registry, dataset=f"{DIGITS},{asked}")
     assert changed(before, after) == {
         "cases",
-        "class_autoencoders",
         "structure_effects",
         *EXPLAINED,
     }
