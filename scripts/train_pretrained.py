@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--cache-dir", type=Path, required=True, help="where networks are trained")
     parser.add_argument("--mnist", type=Path, required=True, help="folder with MNIST's files")
     given = parser.parse_args()
-    cache = ArtifactCache(given.cache, pretrained=given.cache / "none")
+    cache = ArtifactCache(given.cache_dir, pretrained=given.cache_dir / "none")
     shutil.rmtree(PRETRAINED, ignore_errors=True)
     for stage in train(cache, given.mnist):
         target = PRETRAINED / subfolder(stage)

@@ -259,19 +259,26 @@ class Explainer(Component, ABC):
     `role` is `counterfactual` for one that also returns changed images, and `control` for one that
     wins scores without explaining anything: a score counts for the others only where they do better
     than every control. Controls may return counterfactuals, and are part of every run.
+    `makes_counterfactuals` is for such a control.
     `uses_reference` says that it reads `ctx.reference`, the training images.
     `needs_decoder` says that it calls the model's encoder or generator; None, the default, that it
     does if it makes counterfactuals. A network of images has neither for explainers without it.
     """
 
     role: ClassVar[Role] = "attribution"
+    makes_counterfactuals: ClassVar[bool] = False
     needs_decoder: ClassVar[bool | None] = None
     uses_reference: ClassVar[bool] = False
 
     @classmethod
+    def returns_counterfactuals(cls) -> bool:
+        """Whether it returns changed images, as its role says or a control declares."""
+        return cls.role == "counterfactual" or cls.makes_counterfactuals
+
+    @classmethod
     def uses_decoder(cls) -> bool:
-        """Whether it calls the encoder or the generator: as its role says unless declared."""
-        return cls.role == "counterfactual" if cls.needs_decoder is None else cls.needs_decoder
+        """Whether it calls the encoder or the generator."""
+        return cls.returns_counterfactuals() if cls.needs_decoder is None else cls.needs_decoder
 
     @abstractmethod
     def explain(

@@ -216,7 +216,7 @@ class ModelBranch:
         if self.has_decoder:
             inputs["latents"] = self.latents(seed)
         stages = [graph.add("prediction", head.name, inputs, version=PREDICTION_VERSION)]
-        if "oracle" in graph.spec.groups:
+        if "oracle" in graph.spec.groups and self.has_decoder:
             stages.append(self.oracle(seed))
         if "decoding" in graph.spec.groups and self.has_decoder:
             encoder = self.latents(seed).inputs["encoder"]
@@ -256,11 +256,14 @@ class ModelBranch:
         self, name: str, choice: ComponentSpec, explanations: Stage, seed: int
     ) -> Stage | None:
         """Add what a group of metrics reads beside explanations and cases; None without it."""
-        graph = self.graph
+        graph, cls = self.graph, self.graph.explainer(choice)
+        moving = cls is None or cls.returns_counterfactuals()
         match name:
             case "oracle":
-                return self.oracle(seed)
+                return self.oracle(seed) if moving else None
             case "class_autoencoders":
+                if not moving:
+                    return None
                 inputs = {"data": self.data, "cases": self.cases}
                 return graph.add(name, "autoencoders", inputs, seed)
             case "structure_effects":

@@ -148,17 +148,24 @@ def needs_no_decoder(graph: StageGraph, head: ComponentSpec) -> bool:
 
 
 def explainers_of(branch: ModelBranch) -> list[ComponentSpec]:
-    """Return the chosen explainers and the controls, but those that lack a decoder."""
+    """Return the chosen explainers and the controls of what they return.
+
+    Controls that make counterfactuals are left out where no chosen explainer does, and those that
+    lack a decoder.
+    """
     graph = branch.graph
     chosen = chosen_explainers(graph)
     if not graph.spec.controls:
         return chosen
+    classes = list(map(graph.explainer, chosen))
+    moving = any(cls and cls.returns_counterfactuals() for cls in classes)
     applicable = [
         choice
         for choice in unnamed_explainers(graph, chosen)
         if (cls := graph.explainer(choice)) is not None
         and cls.role == "control"
         and (branch.has_decoder or not cls.uses_decoder())
+        and (moving or not cls.returns_counterfactuals())
     ]
     return chosen + applicable
 

@@ -12,6 +12,7 @@ from gvr_bench.report.cases.reading import Combination, read_cases
 from gvr_bench.report.folder import Run, load
 from gvr_bench.report.published import published_tables
 from gvr_bench.report.tables import Table, model_tables, scoreboards
+from gvr_bench.report.verdict import Verdict, verdicts
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,20 @@ class ReportData:
         return [c for run in self.runs for c in read_cases(run.path)]
 
     @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What each scoreboard shows, in one paragraph."""
+        return verdicts(self.models, self.boards)
+
+    @cached_property
     def conclusions(self) -> list[insights.Conclusion]:
-        """What the scoreboards show."""
+        """Who is better than the controls on how many scores."""
         return insights.conclusions(self.boards)
 
     @cached_property
     def warnings(self) -> list[str]:
         """What limits the numbers of the runs. Raises `DataError` for damaged cases."""
-        return insights.warnings(self.runs, self.models, self.boards, self.combinations)
+        caveats = [verdict.caveat for verdict in self.verdicts if verdict.caveat]
+        return insights.warnings(self.runs, self.models, self.boards, self.combinations, caveats)
 
 
 def load_report(folders: Sequence[Path]) -> ReportData:

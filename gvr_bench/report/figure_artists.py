@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gvr_bench.report.explainer_comparison import Agreement, Point, Scatter
+from gvr_bench.report.figure_axes import round_ticks, short
 from gvr_bench.report.figure_colours import ACCENT, COLOURS, INK, MUTED, PAPER, SECOND
 from gvr_bench.report.figure_data import Cluster, Latents, Losses, Moves, signed
-from gvr_bench.report.file_names import printable
-from gvr_bench.report.formatting import short as shortened
+from gvr_bench.report.overview_artist import draw_overview
+from gvr_bench.report.overview_figure import Overview
 from gvr_bench.report.prediction_quality import GRID, Calibration, Regression, Roc
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def draw_regression(figure: Figure, data: Regression) -> None:
             axes.axvline(threshold, color=SECOND, linewidth=0.9, linestyle=(0, (4, 3)))
             axes.axhline(threshold, color=SECOND, linewidth=0.9, linestyle=(0, (4, 3)))
     for axis, limit in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
-        _scale(axis, data.log, low, high)
+        round_ticks(axis, data.log, low, high)
         limit(low, high)
     axes.set_box_aspect(1)
 
@@ -156,7 +157,7 @@ def draw_losses(figure: Figure, data: Losses) -> None:
         axes.legend(loc="upper right")
     axes.margins(x=0)
     axes.locator_params(nbins=4)
-    _scale(axes.yaxis, False, *axes.get_ylim())
+    round_ticks(axes.yaxis, False, *axes.get_ylim())
 
 
 def draw_scatter(figure: Figure, data: Scatter) -> None:
@@ -173,8 +174,8 @@ def draw_scatter(figure: Figure, data: Scatter) -> None:
         axes.set_xscale("log")
         low, high = axes.get_xlim()
         axes.set_xlim(low / 1.3, high * 1.3)
-    _scale(axes.xaxis, data.log, *axes.get_xlim())
-    _scale(axes.yaxis, False, *axes.get_ylim())
+    round_ticks(axes.xaxis, data.log, *axes.get_xlim())
+    round_ticks(axes.yaxis, False, *axes.get_ylim())
     figure.draw_without_rendering()
     _label_points(axes, data.points)
 
@@ -252,11 +253,6 @@ def draw_agreement(figure: Figure, data: Agreement) -> None:
             label.set_color(MUTED if control else INK)
 
 
-def short(name: str, length: int = 28) -> str:
-    """A name that a figure has room for and can draw."""
-    return shortened(printable(name), length)
-
-
 def _axes(figure: Figure, x_title: str, y_title: str) -> Axes:
     axes = figure.add_subplot()
     axes.set(xlabel=x_title, ylabel=y_title)
@@ -271,29 +267,6 @@ def _unit_square(axes: Axes) -> None:
         axis.set_major_formatter("{x:g}")
 
 
-def _scale(axis: Any, log: bool, low: float, high: float) -> None:
-    """Few ticks at round numbers, without mathtext."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    if log:
-        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-        axis.set_major_locator(LogLocator(subs=(1,) if high / low > 300 else (1, 2, 5)))
-        axis.set_minor_locator(NullLocator())
-    else:
-        axis.set_major_locator(MaxNLocator(5))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
-
-
-def tick_label(value: float) -> str:
-    """`0.02`, `10⁻⁵`, `2·10⁶`."""
-    plain = f"{value:g}"
-    if "e" not in plain:
-        return plain.replace("-", "−")
-    digits, exponent = f"{value:.0e}".split("e")
-    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return power if digits == "1" else f"{digits}·{power}".replace("-", "−")
-
-
 ARTISTS: dict[type, Callable[[Figure, Any], None]] = {
     Roc: draw_roc,
     Calibration: draw_calibration,
@@ -302,4 +275,5 @@ ARTISTS: dict[type, Callable[[Figure, Any], None]] = {
     Losses: draw_losses,
     Scatter: draw_scatter,
     Agreement: draw_agreement,
+    Overview: draw_overview,
 }

@@ -22,6 +22,7 @@ from gvr_bench.report.figure_artists import ARTISTS, SQUARE, WIDTH
 from gvr_bench.report.figure_colours import COLOURS, INK, MUTED, RULE
 from gvr_bench.report.figure_data import Chart, Latents, latent_space, training
 from gvr_bench.report.file_names import printable
+from gvr_bench.report.overview_figure import Overview, overview
 from gvr_bench.report.prediction_quality import calibration, regressions, roc
 from gvr_bench.report.tables import Table
 from gvr_bench.results.records import Record
@@ -90,7 +91,7 @@ def all_charts(
             yield from separate_moves(chart)
     yield from training(combinations)
     for board in boards:
-        for chart in tradeoffs(board):
+        for chart in (*filter(None, [overview(board)]), *tradeoffs(board)):
             yield replace(chart, model=board.title if len(boards) > 1 else "")
     yield from filter(None, map(agreement, combinations))
 
@@ -150,7 +151,9 @@ def picture(chart: Chart, name: str) -> Picture:
         layers = layers[:MAX_LAYERS]
         note += f" Arrows of the first {MAX_LAYERS} explainers; export draws all."
     svg = themed(to_bytes(draw(chart), "svg", name), printable(label))
-    return Picture(chart.title, chart.caption, note, svg, layers, isinstance(data, Agreement))
+    return Picture(
+        chart.title, chart.caption, note, svg, layers, isinstance(data, (Agreement, Overview))
+    )
 
 
 def themed(svg: bytes, label: str) -> Markup:

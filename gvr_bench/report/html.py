@@ -38,6 +38,7 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
     run = data.run
     masthead = {
         "version": run.environment.gvr_bench,
+        "verdicts": data.verdicts,
         "run": run,
         "datasets": _distinct(r.dataset for r in run.records),
         "models_named": _distinct(f"{r.generator} · {r.encoder} · {r.head}" for r in run.records),
@@ -55,6 +56,7 @@ def render_shared(folders: Sequence[Path], loaded: ReportData | None = None) -> 
     data = loaded or load_report(folders)
     masthead = {
         "version": __version__,
+        "verdicts": data.verdicts,
         "runs": data.runs,
         "datasets": _distinct(r.dataset for run in data.runs for r in run.records),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gvr_bench.report.tables import Cell, Table
@@ -21,7 +22,9 @@ def marks(table: Table) -> list[list[Mark | None]]:
     """One mark per cell, or None where there is no interval or the column has no common axis."""
     if table.kind == "published":
         return [[None] * len(table.columns) for _ in table.rows]
-    axes = [_axis([row.cells[index] for row in table.rows]) for index in range(len(table.columns))]
+    axes = [
+        axis_of([row.cells[index] for row in table.rows]) for index in range(len(table.columns))
+    ]
     return [
         [_mark(cell, *axis) for axis, cell in zip(axes, row.cells, strict=True)]
         for row in table.rows
@@ -37,7 +40,7 @@ def _mark(cell: Cell, start: float, end: float) -> Mark | None:
     return Mark(low, value, high, zero if start < 0 < end else None)
 
 
-def _axis(cells: list[Cell]) -> tuple[float, float]:
+def axis_of(cells: Iterable[Cell]) -> tuple[float, float]:
     """From 0, or the lowest bound if that is negative, to the highest bound or 1 for shares."""
     ends = [end for cell in cells for end in (cell.low, cell.high, cell.value) if end is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends])

@@ -6,14 +6,16 @@ from gvr_bench.metrics import DECLARED, GROUPS, Declaration, Group
 
 OTHER = Group("", "Other scores", "")
 _LEADING = (
-    "pixel_ap",
+    "case_specific_correlation",
     "true_change_correlation",
+    "pixel_ap",
     "truth",
     "oracle_validity",
     "reencoded_validity",
     "oracle",
     "validity",
 )
+_CHECKS = frozenset({"prediction", "decoding", "sanity", "contamination"})
 _UNREADABLE = frozenset({"optimizer_steps"})  # a cost, neither good nor bad
 
 
@@ -26,11 +28,6 @@ def entry(metric: str) -> Declaration:
     return Declaration(
         metric, OTHER.name, title, "", better="-", formula="", fooled_by="", source=""
     )
-
-
-def is_truth(metric: str) -> bool:
-    """Whether it is a score against ground truth."""
-    return entry(metric).group == "truth"
 
 
 def is_cost(metric: str) -> bool:
@@ -54,6 +51,11 @@ def standing(metric: str) -> int | None:
     """
     names = {metric, entry(metric).group}
     return next((i for i, n in enumerate(_LEADING) if n in names and not is_cost(metric)), None)
+
+
+def is_question(group: Group) -> bool:
+    """Whether explainers compete in a group: not on cost, nor on a check that a map may fail."""
+    return group not in (OTHER, group_of("cost")) and group.name not in _CHECKS
 
 
 def group_of(name: str) -> Group:

@@ -10,6 +10,7 @@ from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.explainer_comparison import agreement, tradeoffs
 from gvr_bench.report.figure_data import model_name, training
 from gvr_bench.report.figures import Picture, model_charts, picture
+from gvr_bench.report.overview_figure import overview
 from gvr_bench.report.tables import Table
 from gvr_bench.results.records import Record
 
@@ -83,6 +84,12 @@ def training_pictures(combinations: Sequence[Combination]) -> Titled:
     for number, chart in enumerate(training(combinations)):
         by_model.setdefault(chart.model, []).append(picture(chart, f"training-{number}"))
     return list(by_model.items())
+
+
+def overview_pictures(boards: Sequence[Table]) -> list[tuple[str, Picture]]:
+    """The overview of each scoreboard."""
+    charts = [(board.title, chart) for board in boards if (chart := overview(board))]
+    return [(title, picture(chart, f"overview-{n}")) for n, (title, chart) in enumerate(charts)]
 
 
 def tradeoff_pictures(boards: Sequence[Table]) -> Titled:

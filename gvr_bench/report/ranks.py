@@ -13,14 +13,19 @@ from gvr_bench.metrics.statistics import Better, Ranking, rank
 from gvr_bench.report.metric_info import per_case
 
 
-def ranking(
-    rows: Mapping[str, Sequence[Any]], metric: str, better: Better, controls: Collection[str]
-) -> Ranking:
-    """Rank rows by the values of their cases (means over seeds), if all have the same cases."""
+def case_means(rows: Mapping[str, Sequence[Any]], metric: str) -> dict[str, NDArray[Any]]:
+    """Values (N,) of the cases of each row, means over seeds; empty unless all have the same N."""
     if not per_case(metric):
-        return Ranking({}, None)
+        return {}
     means = {name: mean for name, scores in rows.items() if (mean := _mean(scores)) is not None}
-    if len(means) < 2 or len({len(values) for values in means.values()}) != 1:
+    return means if len({len(values) for values in means.values()}) == 1 else {}
+
+
+def ranking(
+    means: Mapping[str, NDArray[Any]], better: Better, controls: Collection[str]
+) -> Ranking:
+    """Rank rows by the values of their cases, if they are at least two."""
+    if len(means) < 2:
         return Ranking({}, None)
     return rank(means, better, [name for name in means if name in controls])
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from gvr_bench.core.components import Role
-from gvr_bench.metrics.statistics import Better, Ranking
+from gvr_bench.metrics.statistics import Better
 from gvr_bench.report.folder import Run
 from gvr_bench.report.grouping import Grid, Part, comparable, lines, rows_of, scores_of
 from gvr_bench.report.metric_info import entry, is_cost, standing
-from gvr_bench.report.ranks import best_of, ranking
+from gvr_bench.report.ranks import best_of, case_means, ranking
 from gvr_bench.results.records import Status
 
 
@@ -47,7 +48,8 @@ class Cell:
     The number is the mean over `seeds`; where they are several, `low` and `high` are the lowest and
     highest of them, and `reason` may be set beside a number when some have none. `status` is None
     where nothing was recorded. `rank` is None where values of single cases are unknown; `clear` is
-    whether an explainer beats all controls. `decimals` overrides those of the column.
+    whether an explainer beats all controls. `decimals` overrides those of the column. `cases` holds
+    one value per case (N,), the same cases for all rows; it is not exported.
     """
 
     value: float | None = None
@@ -61,6 +63,7 @@ class Cell:
     rank: int | None = None
     clear: bool | None = None
     decimals: int | None = None
+    cases: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -202,17 +205,16 @@ def _column(
     Controls compete, but not on cost: being cheap without explaining anything is no merit.
     """
     controls = {names for names, role in roles.items() if role == "control"}
-    places = Ranking({}, None)
+    means: dict[str, NDArray[Any]] = {}
     if ranked:
-        by_name = {names[0]: mine for names, mine in scores.items()}
-        control_names = {names[0] for names in controls}
-        places = ranking(by_name, column.metric, column.better, control_names)
+        means = case_means({names[0]: mine for names, mine in scores.items()}, column.metric)
+    places = ranking(means, column.better, {names[0] for names in controls})
     cells, keys = {}, {}
     for names, mine in scores.items():
         cell = cell_of(mine)
         if places.clear is not None and names not in controls and cell.value is not None:
             cell = replace(cell, clear=names[0] in places.clear)
-        cell = replace(cell, rank=places.ranks.get(names[0]))
+        cell = replace(cell, rank=places.ranks.get(names[0]), cases=means.get(names[0]))
         cells[names] = cell
         if cell.value is not None and not (names in controls and is_cost(column.metric)):
             sign = 1 if column.better == "up" else -1

@@ -26,18 +26,21 @@ _MAX_WARNINGS = 8
 _NAME_WIDTH = 16  # names break at hyphens and spaces beyond this
 _STYLES = {"failed": "red", "ok": "", "n/a": "dim", "skipped": "yellow", None: "dim"}
 _ASCII = str.maketrans(
-    {"↑": "^", "↓": "v", "–": "-", "·": "/", "…": "...", text.DAGGER: "!", "±": "+-"}
+    {"↑": "^", "↓": "v", "–": "-", "·": "/", "…": "...", text.DAGGER: "!", "±": "+-", "−": "-"}
 )
 
 
 def show(data: ReportData, console: Console, all_metrics: bool = False) -> None:
-    """Print what was run, the scores, and the warnings of a single run.
+    """Print the verdicts, what was run, the scores, and the warnings of a single run.
 
     A large scoreboard is cut to its leading group and one score of each other group unless
     `all_metrics` are requested. Raises `DataError`.
     """
     screen = Screen(console)
     several = len(data.runs) > 1
+    for verdict in data.verdicts:
+        screen.print(f"{verdict.about}: {verdict.text}" if verdict.about else verdict.text)
+        screen.print()
     for run in data.runs:
         screen.print(f"{run.name}: {_header(run)}" if several else _header(run), "bold")
     for table in (*data.published, *data.models):

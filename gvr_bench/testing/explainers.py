@@ -31,7 +31,7 @@ from gvr_bench.testing.toy_models import Case, cases, make_reference
 CHECKS = {
     "class": "class, signatures and settings are usable by the core",
     "returns": "returns an Explanation, or raises Unsupported with a reason",
-    "role": "`counterfactual` explainers return counterfactuals, `attribution` explainers do not",
+    "role": "explainers return counterfactuals exactly if their role or a control declares it",
     "shape": "one map, and at most one of everything else, per image",
     "dtype": "float32 maps and images, int64 steps, bool success",
     "device": "tensors are on the device of the images",
@@ -149,11 +149,14 @@ def role_violations(explainer: Explainer, explanation: object) -> Iterator[Viola
     """Compare what is returned with the declared role."""
     if explainer.role not in ROLES:
         yield Violation("role", f"role is {explainer.role!r}", f"use one of {', '.join(ROLES)}")
-    elif isinstance(explanation, Explanation) and explainer.role != "control":
+    elif isinstance(explanation, Explanation):
         returned = explanation.counterfactual is not None
-        if returned != (explainer.role == "counterfactual"):
+        if returned != explainer.returns_counterfactuals():
             problem = f"returns {'a' if returned else 'no'} counterfactual as {explainer.role}"
-            fix = 'declare role = "counterfactual" exactly if counterfactuals are returned'
+            fix = (
+                'declare role = "counterfactual", or makes_counterfactuals = True for a control, '
+                "exactly if counterfactuals are returned"
+            )
             yield Violation("role", problem, fix)
 
 

@@ -21,6 +21,7 @@ class Adversarial(gvr.Explainer):
     """
 
     role = "control"
+    makes_counterfactuals = True
 
     class Settings(gvr.Settings):
         """The radius is per pixel, so that it does not depend on the size of the images."""

@@ -20,6 +20,7 @@ class ClassShift(gvr.Explainer):
     """
 
     role = "control"
+    makes_counterfactuals = True
     needs_decoder = True
     uses_reference = True
 

@@ -22,6 +22,7 @@ class NearestUnlike(gvr.Explainer):
     """
 
     role = "control"
+    makes_counterfactuals = True
     needs_decoder = True
     uses_reference = True
 

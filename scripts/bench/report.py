@@ -1,8 +1,7 @@
 """Run benchmarks one after another and write what they print to `reports/performance.md`.
 
     python scripts/bench/report.py
-    python scripts/bench/report.py training "rationales --cache-dir DIR --dataset mnist "
-    "--data-root DIR"
+    python scripts/bench/report.py training "rationales RUN --cache-dir DIR"
     python scripts/bench/report.py --add processes
 
 Each argument is a script of this folder with its own arguments. With `--add` the page keeps what
@@ -21,7 +20,7 @@ from timing import machine, say
 
 HERE = Path(__file__).parent
 FAILED = "stopped early with code"
-DEFAULT = ["training", "rationales", "explainers", "phantom"]
+DEFAULT = ["training", "explainers", "phantom"]  # those that need no arguments
 INTRODUCTION = """# Performance
 
 Medians, with the smallest and the largest value in brackets. What is compared took turns in one

@@ -311,7 +311,7 @@ def test_long_name_keeps_numbers_visible(browser: Browser, tmp_path: Path, width
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/explainers"].move("saliency", "x" * 200)
     with opened(browser, write_html(folder), viewport={"width": width, "height": 800}) as page:
-        cell = page.locator(f"#scoreboard tr[data-name^=xxx] td:has-text('0.{433}')").first
+        cell = page.locator("#scoreboard tr[data-name^=xxx] td").first
         assert cell.evaluate("one => one.getBoundingClientRect().right") <= width
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=SCENARIOS, nargs="+", default=list(SCENARIOS))
     options = parser.parse_args()
+    command = f"python tests/faults --times {options.times} --seed {options.seed}"
     outcomes = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as home:
         lab = Lab(Path(home))
@@ -28,30 +29,29 @@ def main() -> None:
             start = time.monotonic()
             times = max(1, options.times // RARE.get(name, 1))
             outcomes[name] = inject(name, lab, times, options.seed)
-            print(
-                f"{name}: {losses(outcomes[name])} ({time.monotonic() - start:.0f} s)", flush=True
-            )
-    command = f"python tests/faults --times {options.times} --seed {options.seed}"
-    text = PAGE.read_text(encoding="utf-8")
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    PAGE.write_text(head + BEGIN + page(command, outcomes) + END + tail, encoding="utf-8")
+            seconds = time.monotonic() - start
+            print(f"{name}: {losses(outcomes[name])} ({seconds:.0f} s)", flush=True)
+            write(command, outcomes)
     raise SystemExit(any(o.lost or o.different or o.wrong for o in outcomes.values()))
 
 
-def page(command: str, outcomes: dict[str, Outcome]) -> str:
+def write(command: str, outcomes: dict[str, Outcome]) -> None:
+    """Put the table of what is measured so far in the place of an older one."""
+    if outcomes.keys() != SCENARIOS.keys():
+        command += f" --only {' '.join(outcomes)}"
     lines = [
         f"Measured with `{command}`.",
         "",
         "| what happens | how it is injected | times | runs | what is promised | lost |",
         "| --- | --- | ---: | ---: | --- | --- |",
     ]
-    for name, outcome in outcomes.items():
-        fault = SCENARIOS[name]
-        lines.append(
-            f"| {fault.title} | {fault.injection} | {outcome.injections} | {outcome.runs} "
-            f"| {fault.promise} | {losses(outcome)} |"
-        )
-    return "\n".join(lines) + "\n"
+    for name, o in outcomes.items():
+        title, injection, promise, _ = SCENARIOS[name]
+        cells = title, injection, o.injections, o.runs, promise, losses(o)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    text = PAGE.read_text(encoding="utf-8")
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    PAGE.write_text(head + BEGIN + "\n".join(lines) + "\n" + END + tail, encoding="utf-8")
 
 
 def losses(outcome: Outcome) -> str:

@@ -15,18 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-DATA = ["--dataset", "phantom:size=32,train=30,validation=16,test=40"]
 NETWORKS = [
-    *("--generator", "wgan-gp:iterations=40,width=4,batch=8"),
-    *("--encoder", "conv:steps=60,width=4"),
+    *("--dataset", "phantom:size=32,train=30,validation=16,test=40", "--device", "cpu"),
+    *("--generator", "wgan-gp:iterations=40,width=4,batch=8", "--encoder", "conv:steps=60,width=4"),
 ]
 SPEC = [
-    *DATA,
     *NETWORKS,
-    *("--head", "linear:steps=60"),
+    *("--head", "linear:steps=60", "--metrics", "all"),
     *("--explainer", "gvr:steps=100,cutoff=1e-9"),  # never reached, so that a shard takes a second
-    *("--metrics", "all", "--max-cases", "8"),
-    *("--batch-size", "1", "--device", "cpu"),  # two shards of four cases
+    *("--max-cases", "8", "--batch-size", "1"),  # two shards of four cases
 ]
 CLOCK = {"seconds_per_image", "peak_memory_mb"}  # no two runs share these
 TIMEOUT = 900.0  # seconds for a run, however busy the machine
@@ -51,6 +48,15 @@ class Outcome:
         if not condition:
             self.wrong.append(complaint)
 
+    def expect_success(self, command: Command) -> bool:
+        code = command.end()
+        self.expect(code == 0, f"exit {code}: {command.lines[-1:]}")
+        return code == 0
+
+    def count_lost(self, cache: Path, before: dict[str, int]) -> None:
+        after = written(cache)
+        self.lost += sum(after.get(key) != when for key, when in before.items())
+
 
 @dataclass
 class Command:
@@ -59,7 +65,7 @@ class Command:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait(self) -> int:
+    def end(self) -> int:
         return self.process.wait(TIMEOUT)
 
     @property
@@ -99,10 +105,11 @@ class Lab:
         self.folders += 1
         return self.home / f"{self.folders:03}-{name}"
 
-    def start(self, cache: Path, out: Path, *more: str, program: Sequence[str] = ()) -> Command:
-        program = program or ("-m", "gvr_bench")
-        log = self.new_folder("log")
+    def start(
+        self, cache: Path, out: Path, *more: str, program: Sequence[str] = ("-m", "gvr_bench")
+    ) -> Command:
         options = [*self.spec, "--cache-dir", str(cache), "--out", str(out), *more]
+        log = self.new_folder("log")
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, *program, "run", *options],
@@ -113,25 +120,18 @@ class Lab:
             )
         return Command(process, log)
 
-    def run(self, cache: Path, out: Path, *more: str) -> Command:
-        command = self.start(cache, out, *more)
-        command.wait()
-        return command
-
     @cached_property
     def reference(self) -> Path:
         """A folder with the `cache` and the `run` of an undisturbed run."""
         home = self.home / "reference"
-        command = self.run(home / "cache", home / "run")
-        if command.wait():
+        command = self.start(home / "cache", home / "run")
+        if command.end():
             raise RuntimeError("\n".join(command.lines))
         return home
 
     @cached_property
     def stages(self) -> list[dict[str, Any]]:
-        environment = json.loads((self.reference / "run" / "environment.json").read_text())
-        stages: list[dict[str, Any]] = environment["stages"]
-        return stages
+        return stages(self.reference / "run")
 
     def partial_cache(self, *missing: str) -> Path:
         """A copy of the reference cache without the stages of some kinds."""
@@ -144,10 +144,7 @@ class Lab:
     def finish(self, cache: Path, out: Path, outcome: Outcome) -> None:
         """Run undisturbed to the end and note what differs from the reference."""
         outcome.runs += 1
-        command = self.run(cache, out)
-        if command.wait():
-            outcome.wrong.append(f"exit {command.wait()}: {command.lines[-1:]}")
-        else:
+        if outcome.expect_success(self.start(cache, out)):
             outcome.different += self.differences(cache, out)
 
     def differences(self, cache: Path, out: Path) -> list[str]:
@@ -156,34 +153,30 @@ class Lab:
         reference = self.reference / "cache"
         for folder in complete(reference).values():
             name = folder.relative_to(reference)
-            if not (cache / name / "meta.json").is_file() or weights(cache / name) != weights(
-                folder
-            ):
+            intact = (cache / name / "meta.json").is_file()
+            if not intact or weights(cache / name) != weights(folder):
                 names.append(str(name))
         return names
 
 
-def verify(cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return cache_command("verify", "--cache-dir", str(cache), *more)
-
-
-def cache_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gvr_bench", "cache", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def cache_command(verb: str, cache: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gvr_bench", "cache", verb, "--cache-dir", str(cache)]
+    return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
 
 
 def weights(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.glob("*.safetensors"))]
 
 
+def stages(run: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((run / "environment.json").read_text())["stages"]
+    return rows
+
+
 def records(run: Path) -> list[dict[str, Any]]:
     """The records of a run without times and memory."""
     rows = [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
-    return [
-        {name: value for name, value in row.items() if name != "seconds"}
-        for row in rows
-        if row["metric"] not in CLOCK
-    ]
+    return [{**row, "seconds": None} for row in rows if row["metric"] not in CLOCK]
 
 
 def complete(cache: Path) -> dict[str, Path]:

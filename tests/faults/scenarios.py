@@ -1,12 +1,11 @@
 """The faults: signals, damaged files, full disks, several processes in one cache.
 
-Each scenario injects its fault once; `SCENARIOS` says what it is and what is promised.
+Each function injects its fault once; `SCENARIOS` says what it is and what is promised.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import random
 import shutil
 import signal
@@ -14,12 +13,11 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from harness import (
-    DATA,
     NETWORKS,
     Command,
     Lab,
@@ -28,7 +26,7 @@ from harness import (
     complete,
     drafts,
     records,
-    verify,
+    stages,
     written,
 )
 
@@ -38,6 +36,7 @@ DISK = 2**28  # bytes of the small disk
 FULL_DISK = Path(__file__).with_name("full_disk.py")
 RECOMPUTED = (("scores",), ("perturbed_explanations", "scores"), ("prediction", "decoding"))
 HARM = ("a flipped bit", "half the file", "an empty file", "no file")
+EXPLAINERS = ("saliency", "gvr:steps=5", "occlusion", "edge", "cam", "latent-shift")
 PROCESSES = 8
 
 
@@ -61,10 +60,9 @@ def interrupt(number: signal.Signals, lab: Lab, outcome: Outcome, rng: random.Ra
         if command.process.poll() is not None:
             break
         command.process.send_signal(number)
-        code = command.wait()
+        code = command.end()
         outcome.injections += 1
-        after = written(cache)
-        outcome.lost += sum(after.get(key) != when for key, when in before.items())
+        outcome.count_lost(cache, before)
         if number != signal.SIGKILL and code:
             outcome.expect(code == 128 + number, f"exit {code}")
             ends = command.lines and command.lines[-1].endswith(RESUME_HINT)
@@ -81,11 +79,11 @@ def damage(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     harm(path, kind, rng)
     outcome.injections += 1
     if kind != "no file" or path.name != "meta.json":  # without it a value is merely absent
-        report = verify(cache)
+        report = cache_command("verify", cache)
         names_it = report.returncode == 1 and str(path.parent) in report.stdout
         outcome.expect(names_it, f"verify is silent about {path}: {kind}")
     lab.finish(cache, lab.new_folder("run"), Outcome())
-    outcome.expect(verify(cache, "--fix").returncode == 0, "verify --fix leaves damage")
+    outcome.expect(cache_command("verify", cache, "--fix").returncode == 0, "damage after --fix")
     lab.finish(cache, lab.new_folder("run"), outcome)
 
 
@@ -106,14 +104,14 @@ def collect_garbage(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     before = written(cache)
     command = lab.start(cache, out)
     command.wait_for(lambda: drafts(cache))
-    result = cache_command("gc", "--cache-dir", str(cache))
+    result = cache_command("gc", cache)
     outcome.expect(result.returncode == 0, result.stderr)
-    outcome.lost += sum(key not in written(cache) for key in before)
+    outcome.lost += len(before.keys() - written(cache).keys())
     count = rng.uniform(0.2, 0.9) * len(lab.stages)
     command.wait_for(lambda: len(written(cache)) > count)
-    cache_command("gc", "--cache-dir", str(cache), "--unused-for", "0")
+    cache_command("gc", cache, "--unused-for", "0")
     outcome.injections += 1
-    outcome.expect(command.wait() == 0, f"exit {command.wait()}: {command.lines[-1:]}")
+    outcome.expect_success(command)
     lab.finish(cache, out, outcome)
 
 
@@ -126,37 +124,21 @@ def refuse_write(number: int, lab: Lab, outcome: Outcome, rng: random.Random) ->
     lab.finish(cache, out, outcome)
 
 
-def fill_disk(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
-    """Run on a disk with a random number of bytes left, then on the same one enlarged."""
-
-    def shrink(disk: Path) -> None:
-        size = shutil.disk_usage(disk).used + rng.randrange(4096, 150_000)
-        mount("-o", f"remount,size={size}", str(disk))
-
-    on_small_disk(lab, outcome, rng, shrink, f"size={DISK}")
-
-
-def forbid_writing(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
-    """Run on a disk mounted read-only, then on the same one mounted for writing."""
-    on_small_disk(lab, outcome, rng, lambda disk: bool(mount("-o", "remount,ro", str(disk))), "rw")
-
-
-def on_small_disk(
-    lab: Lab, outcome: Outcome, rng: random.Random, spoil: Callable[[Path], object], cure: str
-) -> None:
+def spoil_disk(read_only: bool, lab: Lab, outcome: Outcome, rng: random.Random) -> None:
+    """Run on a disk that is read-only or nearly full, then on the same one with that undone."""
     disk = lab.new_folder("disk")
     disk.mkdir()
     if not mount("-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)):
         outcome.impossible = "mounting is not allowed here"
         return
     try:
-        source = lab.partial_cache(*rng.choice(RECOMPUTED))
-        shutil.copytree(source, disk / "cache")
-        cache, out, before = disk / "cache", lab.new_folder("run"), written(source)
+        cache, out = disk / "cache", lab.new_folder("run")
+        shutil.copytree(lab.partial_cache(*rng.choice(RECOMPUTED)), cache)
         before = written(cache)
-        spoil(disk)
+        size = shutil.disk_usage(disk).used + rng.randrange(4096, 150_000)
+        mount("-o", "remount," + ("ro" if read_only else f"size={size}"), str(disk))
         check_refusal(lab.start(cache, out), cache, before, outcome)
-        mount("-o", f"remount,{cure}", str(disk))
+        mount("-o", f"remount,rw,size={DISK}", str(disk))
         lab.finish(cache, out, outcome)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -169,7 +151,7 @@ def mount(*arguments: str) -> bool:
 
 
 def check_refusal(command: Command, cache: Path, before: dict[str, int], outcome: Outcome) -> None:
-    code = command.wait()
+    code = command.end()
     if code == 0:
         return  # there was space enough
     outcome.injections += 1
@@ -177,53 +159,47 @@ def check_refusal(command: Command, cache: Path, before: dict[str, int], outcome
     one_line = code == 2 and len(errors) == 1 and command.lines[-1:] == errors
     outcome.expect(one_line, f"exit {code}: {command.lines[-1:]}")
     outcome.expect("Traceback" not in "".join(command.lines), "a traceback")
-    after = written(cache)
-    outcome.lost += sum(after.get(key) != when for key, when in before.items())
-    outcome.expect(verify(cache).returncode == 0, "a damaged value")
+    outcome.count_lost(cache, before)
+    outcome.expect(cache_command("verify", cache).returncode == 0, "a damaged value")
 
 
 def share_cache(fault: str, lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     """Start eight runs with overlapping specs in one cache, and disturb them."""
-    explainers = ("saliency", "gvr:steps=5", "occlusion", "edge", "cam", "latent-shift")
-    labs = []
+    cache, runs = lab.new_folder("cache"), []
     for i in range(PROCESSES):
-        chosen = [("--explainer", name) for name in rng.sample(explainers, rng.randint(2, 4))]
-        chosen += [("--head", name) for name in ("linear:steps=60", "mlp:steps=40")[: 1 + i % 2]]
-        spec = [*DATA, *NETWORKS, "--max-cases", "4", "--device", "cpu", "--metrics", "truth"]
-        spec += ["--metrics", "validity", *(word for pair in chosen for word in pair)]
-        labs.append(Lab(lab.new_folder(f"process-{i}"), spec))
-    cache = lab.new_folder("cache")
-    runs = [(one, out, one.start(cache, out)) for one in labs for out in [one.new_folder("run")]]
+        spec = [*NETWORKS, "--max-cases", "4", "--metrics", "truth", "--metrics", "validity"]
+        for name in rng.sample(EXPLAINERS, rng.randint(2, 4)):
+            spec += ["--explainer", name]
+        for name in ("linear:steps=60", "mlp:steps=40")[: 1 + i % 2]:
+            spec += ["--head", name]
+        one = Lab(lab.new_folder(f"process-{i}"), spec)
+        out = one.new_folder("run")
+        runs.append((one, out, one.start(cache, out)))
     outcome.injections += 1
     outcome.runs += PROCESSES
     if fault == "kill":
         runs[0][2].wait_for(lambda: drafts(cache))
-        victim = rng.choice(runs)[2]
         time.sleep(rng.uniform(0, 1.5))
+        *_, victim = runs.pop(rng.randrange(PROCESSES))
         victim.process.kill()
-        runs = [run for run in runs if run[2] is not victim]
     while fault == "unlock" and any(command.process.poll() is None for *_, command in runs):
         for lock in (cache / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
         time.sleep(0.05)
     for *_, command in runs:
-        outcome.expect(command.wait() == 0, f"exit {command.wait()}: {command.lines[-1:]}")
-    outcome.expect(verify(cache).returncode == 0, "a damaged value")
+        outcome.expect_success(command)
+    outcome.expect(cache_command("verify", cache).returncode == 0, "a damaged value")
     if fault == "none":
-        computed: Counter[str] = Counter()
-        for _, out, _ in runs:
-            rows = json.loads((out / "environment.json").read_text())["stages"]
-            computed.update(row["key"] for row in rows if row["status"] == "done")
+        rows = [row for _, out, _ in runs for row in stages(out) if row["status"] == "done"]
+        computed = Counter(row["key"] for row in rows)
         outcome.expect(max(computed.values()) == 1, "a stage was computed twice")
     for one, out, _ in runs:
         alone = one.new_folder("alone")
-        outcome.expect(one.run(cache, alone).wait() == 0, "a run on the finished cache failed")
-        if records(alone) != records(out):
+        if outcome.expect_success(one.start(cache, alone)) and records(alone) != records(out):
             outcome.different.append("records")
 
 
-@dataclass(frozen=True)
-class Scenario:
+class Scenario(NamedTuple):
     """A fault: what happens, how it is injected, what is promised."""
 
     title: str
@@ -233,23 +209,23 @@ class Scenario:
 
 
 DISK_FULL = "One line names the folder, exit code 2. With space again, the same command goes on."
-SIGNAL = "{} in the midst of random stages"
 STOP = "A training saves its step, all else stops at once; one line says how to go on."
 SCENARIOS = {
     "kill": Scenario(
-        "The process is killed", SIGNAL.format("SIGKILL"),
+        "The process is killed", "SIGKILL in the midst of random stages",
         "The same command goes on from the last complete stage or checkpoint.",
         partial(interrupt, signal.SIGKILL),
     ),
     "interrupt": Scenario(
-        "Ctrl-C", SIGNAL.format("SIGINT"), STOP, partial(interrupt, signal.SIGINT)
+        "Ctrl-C", "SIGINT in the midst of random stages", STOP, partial(interrupt, signal.SIGINT)
     ),
     "terminate": Scenario(
-        "The system ends the process", SIGNAL.format("SIGTERM"), STOP,
+        "The system ends the process", "SIGTERM in the midst of random stages", STOP,
         partial(interrupt, signal.SIGTERM),
     ),
     "full-disk": Scenario(
-        "The disk is full", "a tmpfs with a random number of bytes left", DISK_FULL, fill_disk
+        "The disk is full", "a tmpfs with a random number of bytes left", DISK_FULL,
+        partial(spoil_disk, False),
     ),
     "no-space": Scenario(
         "A write fails", "ENOSPC from a random write, after half of it", DISK_FULL,
@@ -260,7 +236,7 @@ SCENARIOS = {
         partial(refuse_write, errno.EDQUOT),
     ),
     "read-only": Scenario(
-        "The cache is read-only", "a tmpfs mounted read-only", DISK_FULL, forbid_writing
+        "The cache is read-only", "a tmpfs mounted read-only", DISK_FULL, partial(spoil_disk, True)
     ),
     "damage": Scenario(
         "A file is damaged", "a random cached file: a flipped bit, cut in half, emptied, removed",

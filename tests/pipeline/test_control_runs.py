@@ -175,8 +175,8 @@ def test_failed_control_is_named_in_the_verdict(cli, extra: Callable[..., Regist
     (board,) = data.boards
     assert {column.failed_controls for column in board.columns} == {("broken",)}
     assert {row.names[0] for row in board.rows if row.control} == {"broken", *OURS}
-    truth = next(c.answer for c in data.conclusions if c.question == "Ground truth")
-    assert truth.endswith("Without broken, which failed.")
+    (verdict,) = data.verdicts
+    assert verdict.text.endswith("The control broken is missing because it failed.")
     line = "No comparison with the control broken, which failed, on any score."
     assert line in " ".join(done.out.split())
 

@@ -24,7 +24,7 @@ from gvr_bench.report.explainer_comparison import (
     Point,
     Scatter,
 )
-from gvr_bench.report.figure_artists import tick_label
+from gvr_bench.report.figure_axes import tick_label
 from gvr_bench.report.figure_colours import COLOURS
 from gvr_bench.report.figure_data import Chart, Cluster, Latents, Losses, Moves
 from gvr_bench.report.figures import FORMATS, all_charts, draw, picture, to_bytes
@@ -100,8 +100,8 @@ def test_every_chart_is_a_figure(ranked: Path) -> None:
     kinds = [item.kind for item in charts_of(ranked)]
     assert kinds == [
         "roc", "predicted", "latent space gvr", "training generator: critic",
-        "training generator: wasserstein", "training encoder: mse", "Quality against time",
-        "Oracle validity against change", "agreement",
+        "training generator: wasserstein", "training encoder: mse", "overview",
+        "Quality against time", "Oracle validity against change", "agreement",
     ]  # fmt: skip
 
 

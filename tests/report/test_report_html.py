@@ -22,8 +22,9 @@ from made_up_run import (
 )
 
 from gvr_bench.metrics import DECLARED
+from gvr_bench.report.data import load_report
 from gvr_bench.report.formatting import sentence
-from gvr_bench.report.html import render, write_shared_html
+from gvr_bench.report.html import render, render_shared, write_shared_html
 
 Make = Callable[..., Path]
 
@@ -162,10 +163,10 @@ def test_page_shows_numbers_and_reasons(page: Page) -> None:
     assert "0.884 best 0.844 to 0.924" in text
     assert "failed: lime: captum is not installed" in text
     assert (
-        "n/a: saliency, layer_gradcam (true-change correlation): its attribution has no sign"
+        "n/a: layer_gradcam, saliency (true-change correlation): its attribution has no sign"
         in text
     )
-    assert "makes no counterfactual: occlusion, saliency, integrated_gradients" in text
+    assert "makes no counterfactual: occlusion, integrated_gradients, layer_gradcam" in text
     assert "explainer lime failed: captum is not installed: pip install captum" in text
 
 
@@ -280,7 +281,7 @@ def test_figures_have_text_alternatives(ranked: Path) -> None:
     labels = [attrs["aria-label"] or "" for attrs in page.all("svg") if "aria-label" in attrs]
     assert "Quality against time" in words(page.shown)
     (label,) = [label for label in labels if label.startswith("Quality against time")]
-    assert "gvr: time per image (s) ↓ 0.016, pixel AP ↑ 0.853" in label
+    assert "gvr: time per image (s) ↓ 0.016, true-change correlation ↑ 0.749" in label
 
 
 def test_shared_page_loads_nothing(ranked: Path, tmp_path: Path) -> None:
@@ -343,8 +344,14 @@ def test_bidirectional_name_is_isolated(make_run: Make) -> None:
     assert "\u202e" not in Page(shown.replace(f'data-name="{turned}"', "")).shown
 
 
-def test_headline_shows_better_direction(make_run: Make) -> None:
-    records = [record(metric="rationale_l1", better="down"), record(explainer="random")]
-    shown = Page(render(make_run(records=records, n=1, size=8))).shown
-    overview = words(shown).partition("Skip to the results")[2].partition("Scoreboard Controls")[0]
-    assert "rationale L1 ↓lower is better 0.500" in overview
+def test_verdict_is_the_first_text(run: Path) -> None:
+    shown = words(Page(render(run)).shown).partition("light dark phantom ")[2]
+    assert shown.startswith(load_report([run]).verdicts[0].text)
+
+
+def test_shared_page_opens_with_verdicts(ranked: Path, run: Path) -> None:
+    shown = words(Page(render_shared([ranked, run])).shown)
+    judged = load_report([ranked, run]).verdicts
+    assert len(judged) == 2
+    places = [shown.find(f"{verdict.about}: {verdict.text}") for verdict in judged]
+    assert 0 < places[0] < places[1] < shown.index("2 runs in shared tables")

@@ -12,7 +12,7 @@ from made_up_run import SOME, Board, record, whole_scoreboard, write_whole_run
 from gvr_bench.core.errors import DataError
 from gvr_bench.report.folder import Run, load
 from gvr_bench.report.layout import blocks
-from gvr_bench.report.ranks import ranking
+from gvr_bench.report.ranks import case_means, ranking
 from gvr_bench.report.tables import Cell, Table, scoreboards
 from gvr_bench.results.case_scores import RunValues
 
@@ -160,7 +160,8 @@ def test_the_mean_over_seeds_is_ranked() -> None:
             for value in seeds
         ]
 
-    result = ranking({"a": scores(0.1, 0.9), "b": scores(0.4, 0.4)}, "pixel_ap", "up", ())
+    means = case_means({"a": scores(0.1, 0.9), "b": scores(0.4, 0.4)}, "pixel_ap")
+    result = ranking(means, "up", ())
     assert result.ranks == {"a": 1, "b": 2}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,15 +57,16 @@ def test_groups_are_blocks_of_rows(run: Path) -> None:
         "Validity: does the counterfactual flip the model?",
         "Cost: how much time and memory does it take?",
     ]
-    rows = [line.split() for line in lines if line.startswith("gvr ")]
+    below = lines[lines.index(titles[0]) :]
+    rows = [line.split() for line in below if line.startswith("gvr ")]
     assert rows == [
-        ["gvr", "0.88*", "0.92*"], ["gvr", "0.91", "0.97", "38"], ["gvr", "0.081"],
+        ["gvr", "0.92*", "0.88*"], ["gvr", "0.91", "0.97", "38"], ["gvr", "0.081"],
     ]  # fmt: skip
     validity = lines.index(titles[1])
     cost = lines.index(titles[2])
-    assert not any(line.startswith("saliency") for line in lines[validity:cost])
+    assert not any(re.match(r"saliency +\d", line) for line in lines[validity:cost])
     left_out = " ".join(" ".join(lines[validity:cost]).split())
-    assert "- makes no counterfactual: occlusion, saliency, integrated_gradients" in left_out
+    assert "- makes no counterfactual: occlusion, integrated_gradients, layer_gradcam" in left_out
 
 
 def test_wide_groups_are_cut_up(make_run: Make) -> None:
@@ -104,7 +106,7 @@ def test_all_scores_stay_readable(tmp_path: Path) -> None:
 def test_ranks_follow_the_numbers(ranked: Path) -> None:
     lines = shown(ranked, every=True).splitlines()
     row = next(line for line in lines if line.startswith("latent-shift"))
-    assert row.split()[1:5] == ["0.69", "²", "0.38", "²"]
+    assert row.split()[1:5] == ["0.38", "²", "0.69", "²"]
     assert any(line.startswith("¹: rank, 1 + number of explainers") for line in lines)
     assert any(line.startswith("*: best of its column") for line in lines)  # of the cost
 
@@ -139,8 +141,10 @@ def test_seeds_of_runs_share_rows(tmp_path: Path) -> None:
         for seed in (0, 1, 2)
     ]
     text = shown_shared(folders)
-    assert text.splitlines()[0].startswith("seed-0: phantom | ")
-    rows = [line.split()[0] for line in text.splitlines() if line.startswith("gvr")]
+    verdict, rest = text.split("\n\n", 1)
+    assert verdict.startswith("gvr leads on ground truth")
+    assert rest.startswith("seed-0: phantom | ")
+    rows = [line.split()[0] for line in rest.splitlines() if line.startswith("gvr")]
     assert rows == ["gvr"] * 5  # one in each group
     assert "Means of 3 seeds, with their lowest and highest value below each value" in text
 
@@ -213,8 +217,22 @@ def test_reasons_cannot_command_the_terminal(make_run: Make) -> None:
     assert "[red]not markup[/red] gnp second line" in text
 
 
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_verdict_comes_first(run: Path, width: int) -> None:
+    first = shown(run, width).partition("\n\n")[0]
+    assert " ".join(first.split()) == load_report([run]).verdicts[0].text
+    assert first.startswith("gvr leads on ground truth: true-change correlation 0.92, 0.61 better")
+
+
+def test_verdicts_of_models_are_named(make_run: Make) -> None:
+    records = [record(head=head) for head in ("linear", "mlp")]
+    parts = shown(make_run(records=records, n=1, size=8), width=140).split("\n\n")
+    for part, head in zip(parts, ("linear", "mlp"), strict=False):
+        assert part.startswith(f"Explainers of wgan_gp · conv · {head} on phantom: gvr, the only")
+
+
 def test_the_header_names_the_run(run: Path) -> None:
-    head = shown(run).splitlines()[0]
+    head = shown(run).partition("\n\n")[2].splitlines()[0]
     assert head == "phantom | wgan_gp · conv · linear | seed 0 | cpu | 4 min 12 s"
 
 

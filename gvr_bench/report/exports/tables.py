@@ -60,11 +60,16 @@ def written(tables: dict[str, Table], format: Format) -> str:  # noqa: A002
     if format == "csv":
         return _csv(tables.values())
     if format == "json":
-        fields = [dataclasses.asdict(table) for table in tables.values()]
+        fields = [dataclasses.asdict(t, dict_factory=_without_cases) for t in tables.values()]
         return json.dumps({"tables": fields}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     if format == "md":
         return "\n".join(map(markdown, tables.values()))
     return "\n".join(latex(table, name) for name, table in tables.items())
+
+
+def _without_cases(fields: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """Cells without the values of single cases, which lie in the run's own file."""
+    return {name: value for name, value in fields if name != "cases"}
 
 
 def _csv(tables: Iterable[Table]) -> str:

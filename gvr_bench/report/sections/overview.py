@@ -1,9 +1,9 @@
-"""Headlines, an example case, conclusions and warnings of one run."""
+"""All explainers on all questions, an example case, conclusions and warnings of one run."""
 
 from __future__ import annotations
 
 from gvr_bench.report.cases.example_case import first_case
-from gvr_bench.report.insights import headlines
+from gvr_bench.report.page_figures import overview_pictures
 from gvr_bench.report.sections import ReportSection
 
 SECTION = ReportSection(
@@ -12,7 +12,7 @@ SECTION = ReportSection(
     "Overview",
     order=10,
     content=lambda data: {
-        "headlines": headlines(data.models, data.boards),
+        "overviews": overview_pictures(data.boards),
         "conclusions": data.conclusions,
         "warnings": data.warnings,
         "first": first_case(data.combinations, data.boards),

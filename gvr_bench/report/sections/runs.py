@@ -1,7 +1,8 @@
-"""The runs of a shared page, with their conclusions."""
+"""The runs of a shared page, with their overviews and conclusions."""
 
 from __future__ import annotations
 
+from gvr_bench.report.page_figures import overview_pictures
 from gvr_bench.report.sections import ReportSection
 
 SECTION = ReportSection(
@@ -9,7 +10,11 @@ SECTION = ReportSection(
     "overview",
     "Overview",
     order=11,
-    content=lambda data: {"runs": data.runs, "conclusions": data.conclusions},
+    content=lambda data: {
+        "runs": data.runs,
+        "overviews": overview_pictures(data.boards),
+        "conclusions": data.conclusions,
+    },
     one_run=False,
     several_runs=True,
 )

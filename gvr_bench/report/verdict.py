@@ -1,0 +1,160 @@
+"""What a scoreboard shows in one paragraph: who leads, over which controls, and the main caveat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gvr_bench.metrics import Score
+from gvr_bench.report import formatting as text
+from gvr_bench.report.caveats import Caveat, strongest
+from gvr_bench.report.questions import Question, questions
+from gvr_bench.report.tables import Row, Table
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A paragraph on one scoreboard; `about` names it where there are several."""
+
+    about: str
+    text: str
+    caveat: Caveat | None = None
+
+
+def verdicts(models: Sequence[Table], boards: Sequence[Table]) -> list[Verdict]:
+    """One for each scoreboard, or one that says that there is none."""
+    if not boards:
+        return [Verdict("", "No explainer was scored.")]
+    return [_verdict(board, models, board.title if len(boards) > 1 else "") for board in boards]
+
+
+def _verdict(board: Table, models: Sequence[Table], about: str) -> Verdict:
+    every = questions(board)
+    if not every:
+        return Verdict(about, _no_scores(board))
+    lead, *others = every
+    caveat = strongest(board, models, lead)
+    parts = [_leading(lead), *_rest(others), *_without_control(board, every)]
+    return Verdict(about, " ".join([*parts, *([caveat.text] if caveat else [])]), caveat)
+
+
+def _no_scores(board: Table) -> str:
+    rivals = [row for row in board.rows if not row.control]
+    if not rivals:
+        return "Only controls ran: there is no explainer to judge."
+    failed = all(any(cell.status == "failed" for cell in row.cells) for row in rivals)
+    return "Every explainer failed." if failed else "No explainer has a score to compare."
+
+
+def _leading(question: Question) -> str:
+    """Who leads on the first question, by how much over the next and over the best control."""
+    winner = question.winner
+    if winner is None:
+        return _lost(question)
+    column, places = question.column, text.digits(question.board, question.index, 2)
+    value = text.number(winner.cells[question.index].value or 0.0, places)
+    scored = f"{column.title} {value}{' ' + column.unit if column.unit else ''}"
+    name, level = winner.names[0], question.level_with(winner)
+    rest = [row for row in question.explainers if row is not winner]
+    margins = [_better(question, winner, row, row.names[0], places) for row in rest[:1]]
+    margins += [
+        _better(question, winner, row, f"the control {row.names[0]}", places)
+        for row in question.controls[:1]
+    ]
+    if not rest:
+        claim = f"{name}, the only explainer with a score, "
+        claim += "beats the controls on" if question.controls else "has no rival on"
+    elif level:
+        partner = level[0].names[0] if len(level) == 1 else f"{len(level)} others"
+        claim = f"{name} and {partner} share the lead on"
+    else:
+        claim = f"{name} leads on"
+    whose = f" of {name}" if level else ""
+    margin = f", {' and '.join(margins)}" if margins else ""
+    return f"{claim} {question.title}: {scored}{whose}{margin}."
+
+
+def _lost(question: Question) -> str:
+    """No explainer beats the controls."""
+    column, places = question.column, text.digits(question.board, question.index, 2)
+    best, control = question.explainers[0], question.controls[0]
+    mine, theirs = (
+        text.number(row.cells[question.index].value or 0.0, places) for row in (best, control)
+    )
+    gap = question.gap(control, best)
+    margin = f", {_margin(gap, places)} worse" if (gap.low or 0.0) > 0 else ""
+    return (
+        f"No explainer beats the control {control.names[0]} on {question.title}: "
+        f"{column.title} {theirs}; the best explainer, {best.names[0]}, has {mine}{margin}."
+    )
+
+
+def _better(question: Question, row: Row, other: Row, name: str, places: int) -> str:
+    return f"{_margin(question.gap(row, other), places)} better than {name}"
+
+
+def _margin(gap: Score, places: int) -> str:
+    """`0.12 (0.10 to 0.13)`, with minus signs."""
+    line = text.number(gap.value or 0.0, places)
+    if gap.low is not None and gap.high is not None:
+        line += f" ({text.number(gap.low, places)} to {text.number(gap.high, places)})"
+    return line.replace("-", "−")
+
+
+def _rest(others: Sequence[Question]) -> Iterator[str]:
+    """Who leads on the other questions, and on which no explainer beats the controls."""
+    leads: dict[str, list[str]] = {}
+    alone: dict[str, list[str]] = {}
+    lost: dict[str, list[str]] = {}
+    shared: list[str] = []
+    for question in others:
+        compared = len(question.explainers) > 1 or bool(question.controls)
+        if not compared or _lacks_its_control(question):
+            continue
+        winner = question.winner
+        if winner is None:
+            lost.setdefault(question.controls[0].names[0], []).append(question.title)
+        elif len(question.explainers) == 1:
+            alone.setdefault(winner.names[0], []).append(question.title)
+        elif question.level_with(winner):
+            shared.append(question.title)
+        else:
+            leads.setdefault(winner.names[0], []).append(question.title)
+    if leads:
+        yield f"{'; '.join(_each(leads, 'leads on'))}."
+    if alone:
+        yield f"{'; '.join(_each(alone, 'alone beats the controls on'))}."
+    if shared:
+        yield f"The lead is shared on {_and(shared)}."
+    if lost:
+        controls = [f"{control} on {_and(titles)}" for control, titles in lost.items()]
+        yield f"No explainer beats the control{'s' * (len(lost) > 1)} {', '.join(controls)}."
+
+
+def _lacks_its_control(question: Question) -> bool:
+    """Whether controls ran, but none has this score."""
+    return not question.controls and any(row.control for row in question.board.rows)
+
+
+def _each(titles: Mapping[str, Sequence[str]], verb: str) -> Iterator[str]:
+    return (f"{name} {verb} {_and(of)}" for name, of in titles.items())
+
+
+def _without_control(board: Table, of_board: Iterable[Question]) -> Iterator[str]:
+    """On which questions nothing shows that any explainer is good."""
+    if not any(row.control for row in board.rows):
+        yield "No control ran, so no score shows that an explainer is good."
+        return
+    missing: dict[bool, list[str]] = {}
+    for question in of_board:
+        if _lacks_its_control(question):
+            missing.setdefault(bool(question.column.failed_controls), []).append(question.title)
+    for failed, titles in missing.items():
+        reason = "Controls failed" if failed else "No control of this kind ran"
+        yield f"{reason} for {_and(titles)}."
+
+
+def _and(items: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *most, last = items
+    return f"{', '.join(most)} and {last}" if most else last
