@@ -68,20 +68,17 @@ class StageGraph:
         kind: StageKind = "explanations",
         encoder: Stage | None = None,
     ) -> Stage:
-        """Add one explainer. If it does not load, `all` has it as a stage with a problem.
-
-        `encoder` is for explainers of a network of images that draw with a decoder.
+        """Add one explainer; if it does not load and nobody named it, its stage has a problem.
+        `encoder` is for those of a network of images that draw with a decoder.
         """
         inputs = {"head": head, "cases": cases}
-        cls = self.explainer(choice)
-        if encoder is not None and cls is not None and cls.uses_decoder():
-            inputs["encoder"] = encoder
-        if cls is not None and cls.uses_reference:
-            inputs["data"] = head.input("data")
+        if cls := self.explainer(choice):
+            inputs |= {"encoder": encoder} if encoder and cls.uses_decoder() else {}
+            inputs |= {"data": head.input("data")} if cls.uses_reference else {}
         try:
             return self.component("explainer", choice, seed, kind, **inputs)
         except PluginError as error:
-            if not any(choice.name == ALL for choice in self.spec.explainer):
+            if choice in (named := self.spec.explainer) and ALL not in [c.name for c in named]:
                 raise
             return self._add(Stage(kind, choice.name, "", {}, inputs, problem=str(error)))
 

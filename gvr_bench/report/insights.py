@@ -12,10 +12,10 @@ from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.caveats import CASES, LIMITS, MIN_CASES, Caveat, cases_of, too_few_to_rank
 from gvr_bench.report.folder import Run
-from gvr_bench.report.layout import NO_REASON
+from gvr_bench.report.layout import NO_REASON, with_best_controls
 from gvr_bench.report.metric_info import entry, is_cost
 from gvr_bench.report.questions import Question, questions
-from gvr_bench.report.tables import Cell, Row, Table, beats, best_control
+from gvr_bench.report.tables import Cell, Row, Table, beats
 
 PAIRS = (
     ("oracle_auroc", "auroc", "the oracle is worse than the model it judges"),
@@ -63,15 +63,15 @@ def _answer(question: Question) -> str:
         and any(beats(board, row, i) is not None for row in rivals)
     ]
     informative = [i for i in columns if any(beats(board, row, i) for row in rivals)]
-    empty = [
-        _with_best_control(board, i) for i in columns if i not in (*informative, question.index)
-    ]
+    empty = with_best_controls(
+        board, [i for i in columns if i not in (*informative, question.index)]
+    )
     compared = [r for r in rivals if any(beats(board, r, i) is not None for i in columns)]
     parts = []
     if informative and (len(compared) > 1 or informative != [question.index]):
         parts.append(_better_than_controls(board, compared, informative))
     if empty:
-        parts.append(f"Uninformative, since no explainer beats all controls: {', '.join(empty)}.")
+        parts.append(f"Uninformative, since no explainer beats all controls: {empty}.")
     return " ".join(parts)
 
 
@@ -87,15 +87,8 @@ def _better_than_controls(board: Table, rows: Sequence[Row], columns: Sequence[i
         if count
     ]
     where = f" on {board.columns[columns[0]].title}" if n == 1 else ""
-    losers = f" Not better: {text.listed(wins[0], _MAX_NAMES)}." if 0 in wins else ""
+    losers = f" Not better: {', '.join(wins[0])}." if 0 in wins else ""
     return f"Better than all controls{where}: {'; '.join(better)}.{losers}"
-
-
-def _with_best_control(board: Table, index: int) -> str:
-    """`pixel AP (best control: edge)`."""
-    best = best_control(board, index)
-    title = board.columns[index].title
-    return f"{title} (best control: {best.names[0]})" if best else title
 
 
 def warnings(

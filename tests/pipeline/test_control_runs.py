@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny import Packages, command, plan_of
+from tiny import ROWS, Packages, command, plan_of, records_of
 
 import gvr_bench
 from gvr_bench.core.stage import Stage
@@ -18,7 +18,8 @@ from gvr_bench.pipeline.plan import Plan
 from gvr_bench.registry.registry import Registry
 from gvr_bench.report.data import load_report
 
-OURS = {"random", "edge", "intensity", "template", "adversarial", "nearest-unlike", "class-shift"}
+OF_MAPS = {"random", "edge", "intensity", "template"}
+OURS = OF_MAPS | {"adversarial", "nearest-unlike", "class-shift"}
 WITH = {"controls": True}
 PLUGINS = """
 import gvr_bench.api as gvr
@@ -42,6 +43,10 @@ class Own(gvr.Explainer):
 
 class Broken(Own):
     def explain(self, model, x, target, ctx):
+        raise ValueError("no idea")
+
+class Unbuilt(Own):
+    def __init__(self, settings):
         raise ValueError("no idea")
 
 class Echo(gvr.Explainer):
@@ -78,7 +83,7 @@ def explainers(plan: Plan) -> list[str]:
 def test_controls_are_added_to_named_explainers(extra: Callable[..., Registry]) -> None:
     names = explainers(plan_of(extra("Own", "Echo"), WITH, explainer=["saliency", "edge"]))
     assert names[:2] == ["saliency", "edge"]
-    assert set(names) == {"saliency", "own", *OURS}
+    assert set(names) == {"saliency", "own", *OF_MAPS}
     assert len(names) == len(set(names))
 
 
@@ -96,14 +101,75 @@ def test_no_controls_but_those_named(registry: Registry) -> None:
     assert "gvr" in everything
 
 
+def test_unbuilt_control_stops_no_plan(extra: Callable[..., Registry]) -> None:
+    registry = extra("Unbuilt")
+    (combination,) = plan_of(registry, WITH, explainer="saliency").combinations
+    assert "ValueError: no idea" in combination.explanations["unbuilt"].problem
+    with pytest.raises(gvr_bench.core.errors.PluginError, match="no idea"):
+        plan_of(registry, explainer="unbuilt")
+
+
 def test_dry_run_shows_controls(cli) -> None:
     typed = command("--dry-run")
     assert "template" not in cli(*typed).out
-    assert set(cli(*typed, "--controls").out.split()) >= OURS
+    assert set(cli(*typed, "--controls").out.split()) >= OF_MAPS
 
 
 def explanations(registry: Registry, name: str) -> Stage:
     return plan_of(registry, explainer=name).combinations[0].explanations[name]
+
+
+HEAD = """
+import torch
+from torch import nn
+import gvr_bench.api as gvr
+
+class Made(gvr.Head):
+    sees = "images"
+
+    def build(self, latent_dim, task):
+        return nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, len(task.outputs)))
+
+    def fit(self, net, train, validation, task, ctx):
+        nn.init.constant_(net[1].weight, 1e-3)
+        nn.init.constant_(net[1].bias, 5.0)  # it sees the disease everywhere
+"""
+
+
+@pytest.fixture
+def sees_images(packages: Packages, use_packages: Callable[[], None]) -> Registry:
+    """A head that is a network of images."""
+    rows = ROWS.format(api=1, kind="head", name="net", target="net_head:Made", needs="()")
+    packages.add("net", rows, net_head=HEAD)
+    use_packages()
+    return packages.registry()
+
+
+def test_no_decoder_is_trained_for_controls(sees_images: Registry) -> None:
+    plan = plan_of(sees_images, WITH, head="net", explainer="saliency")
+    assert not {stage.kind for stage in plan.stages} & {"generator", "encoder", "latents"}
+    assert set(explainers(plan)) == {"saliency", *OF_MAPS}
+    drawn = plan_of(sees_images, WITH, head="net", explainer=["saliency", "gvr"])
+    assert set(explainers(drawn)) == {"saliency", "gvr", *OURS}
+
+
+def test_adversarial_counterfactual_without_decoder(cli, sees_images: Registry) -> None:
+    names = ["saliency", "adversarial"]
+    typed = command("--out", "run", head="net", metrics=["validity", "proximity"], explainer=names)
+    assert cli(*typed).code == 0
+    (board,) = load_report([Path("run")]).boards
+    assert {row.names[0] for row, _, _ in board.scored("rationale_l1")} == {"adversarial"}
+    assert "adversarial" in Path("run/index.html").read_text()
+
+
+@pytest.mark.parametrize("explainer", ["nearest-unlike", "class-shift"])
+def test_latent_controls_explain_a_network_of_images(
+    cli, sees_images: Registry, explainer: str
+) -> None:
+    typed = command("--out", "run", head="net", metrics=["validity", "sanity"], explainer=explainer)
+    assert cli(*typed).code == 0
+    rows = [row for row in records_of(Path("run")) if row["explainer"]]
+    assert {row["status"] for row in rows} <= {"ok", "n/a"}
 
 
 def test_reference_is_part_of_the_key(
@@ -174,7 +240,7 @@ def test_failed_control_is_named_in_the_verdict(cli, extra: Callable[..., Regist
     data = load_report([Path("run")])
     (board,) = data.boards
     assert {column.failed_controls for column in board.columns} == {("broken",)}
-    assert {row.names[0] for row in board.rows if row.control} == {"broken", *OURS}
+    assert {row.names[0] for row in board.rows if row.control} == {"broken", *OF_MAPS}
     (verdict,) = data.verdicts
     assert verdict.text.endswith("The control broken is missing because it failed.")
     line = "No comparison with the control broken, which failed, on any score."

@@ -49,11 +49,18 @@ def test_leading_explainer_is_shown(make_run: Make) -> None:
     records = [record(explainer=name, value=value) for name, value in values.items()]
     case = drawn(make_run(records=records, n=1, size=8))
     assert case is not None
-    assert (case.explainer, case.rule) == ("saliency", "is best on pixel AP")
+    assert (case.explainer, case.rule) == ("saliency", "is best on pixel AP, controls aside")
     assert [tile.caption for tile in case.tiles] == [
         "input", "true change and outline of the finding", "saliency: map",
     ]  # fmt: skip
     assert case.after == ""
+
+
+def test_explainer_better_than_controls_is_best(make_run: Make) -> None:
+    records = [record(explainer=name, value=v) for name, v in (("edge", 0.4), ("gvr", 0.5))]
+    case = drawn(make_run(records=records, n=1, size=8))
+    assert case is not None
+    assert case.rule == "is best on pixel AP"
 
 
 def test_counterfactual_is_shown_without_scores(

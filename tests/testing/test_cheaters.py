@@ -72,6 +72,10 @@ def beats_controls(board: Table, explainer: str, metric: str) -> bool | None:
     return beats(board, row, index)
 
 
+@pytest.mark.skipif(
+    "case_identification" not in {metric.name for metric in METRICS},
+    reason="no score is particular to each case",
+)
 @pytest.mark.parametrize("explainer", SAME_FOR_ALL)
 def test_same_map_for_all_says_nothing_of_a_case(value: Value, explainer: str):
     assert value(explainer, "case_specific_correlation") == pytest.approx(0, abs=1e-4)
@@ -97,19 +101,17 @@ def test_adversarial_noise_is_no_better_than_the_control(board: Table):
         assert beats_controls(board, "cheat-adversary", metric) is False, metric
 
 
-@pytest.mark.parametrize(
-    ("explainer", "words"),
-    [
-        ("cheat-average", "Not better than the controls on any ground-truth score"),
-        ("cheat-ownmean", "Not better than the controls on any ground-truth score"),
-        ("cheat-copy", "Not better than the controls on any ground-truth score"),
-        ("cheat-adversary", "do not convince the oracle"),
-        ("cheat-borrowed", "Not better than the controls on any ground-truth score"),
-    ],
-)
-def test_report_names_each_cheat(run: Path, explainer: str, words: str):
-    lines = [line for line in load_report([run]).warnings if words in line]
-    assert any(explainer in line for line in lines)
+@pytest.mark.parametrize("name", ["average", "ownmean", "copy", "borrowed"])
+def test_conclusion_names_each_cheat(run: Path, name: str):
+    conclusions = load_report([run]).conclusions
+    (answer,) = [c.answer for c in conclusions if c.question == "Ground truth"]
+    assert f"cheat-{name}" in answer.split("Not better:")[1]
+    assert "cheat-insider" in answer.split("Not better:")[0]
+
+
+def test_warning_names_the_adversary(run: Path):
+    lines = [line for line in load_report([run]).warnings if "do not convince the oracle" in line]
+    assert any("cheat-adversary" in line for line in lines)
 
 
 def test_edge_map_equals_edge_control(value: Value):

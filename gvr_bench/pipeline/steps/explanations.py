@@ -82,13 +82,13 @@ def explain(
         explanation = explainer.explain(model, x, target, stage_ctx.ctx)
     except PluginError as error:
         raise PluginError(f"{whose}: {error}") from error
-    if explanation.counterfactual is not None and not explainer.returns_counterfactuals():
-        raise PluginError(
-            f"explainer '{stage_ctx.stage.name}' returns counterfactuals and does not say so; "
-            'declare role = "counterfactual", or makes_counterfactuals = True for a control'
-        )
     for violation in chain(explanation_violations(explanation, x), guard.violations()):
         raise PluginError(f"{whose}: {violation}")
+    if explanation.counterfactual is not None and not explainer.returns_counterfactuals():
+        raise PluginError(
+            f"{whose} returns counterfactuals and does not say so; "
+            'declare role = "counterfactual", or makes_counterfactuals = True for a control'
+        )
     return explanation
 
 

@@ -20,7 +20,7 @@ from gvr_bench.report.cases.views import (
     shown,
 )
 from gvr_bench.report.metric_info import entry
-from gvr_bench.report.tables import Table, leading_column
+from gvr_bench.report.tables import Row, Table, best_control, leading_column
 
 _EDGE = 256
 
@@ -69,9 +69,19 @@ def _leader(c: Combination, board: Table | None) -> tuple[Explained | None, str]
         for row in board.rows:
             if row.names[0] in drawable and row.cells[leading].value is not None:
                 title = entry(board.columns[leading].metric).title
-                return drawable[row.names[0]], f"is best on {title}"
+                aside = "" if beats_control(board, row, leading) else ", controls aside"
+                return drawable[row.names[0]], f"is best on {title}{aside}"
     first = next(iter(drawable.values()), None)
     return first, "comes first in the run"
+
+
+def beats_control(board: Table, row: Row, index: int) -> bool:
+    """Whether the value of a row is at least that of every control."""
+    best, column = best_control(board, index), board.columns[index]
+    mine, bar = row.cells[index].value, best.cells[index].value if best else None
+    if mine is None or bar is None:
+        return True
+    return mine >= bar if column.better == "up" else mine <= bar
 
 
 def _drawn(c: Combination, e: Explained, i: int, rule: str) -> FirstCase:
