@@ -107,7 +107,8 @@ GROUP.declare(
     formula=f"Spearman's r over the visible structures k, at least {RANKED}, of D_k with the sum "
     f"of a in the mask of k; 0 where all sums are equal; {EFFECT}",
     fooled_by="Size: in a constant map the larger structure has the larger sum, and it often has "
-    "the larger effect, too. Attribution outside all structures is not seen. Structures that "
+    "the larger effect, too, so that even maps of edges agree: read it beside the controls. "
+    "Attribution outside all structures is not seen. Structures that "
     "overlap share their attribution.",
     source=SOURCE,
     needs=NO_STRUCTURES,
