@@ -54,7 +54,8 @@ def main() -> None:
 def train(cache: ArtifactCache, mnist: Path) -> Iterator[Stage]:
     """Yield the finished stages that are shipped."""
     for dataset in DATASETS:
-        flags = {"metrics": ["oracle"], "data_root": str(mnist) if dataset == "mnist" else None}
+        root = str(mnist) if dataset == "mnist" else None
+        flags = {"metrics": ["oracle"], "controls": False, "data_root": root}
         choices = {"dataset": [dataset], "generator": GENERATORS, "explainer": ["edge"]}
         plan = make_plan(build_spec(None, flags, choices), installed())
         runner = Runner(plan, cache, installed(), RunOptions(torch.device("cpu")))
