@@ -54,14 +54,15 @@ def _leading(question: Question) -> str:
     column, places = question.column, text.digits(question.board, question.index, 2)
     value = text.number(winner.cells[question.index].value or 0.0, places)
     scored = f"{column.title} {value}{' ' + column.unit if column.unit else ''}"
-    name, level = winner.names[0], question.level_with(winner)
-    rest = [row for row in question.explainers if row is not winner]
+    place = question.explainers.index(winner)
+    unsure, rest = question.explainers[:place], question.explainers[place + 1 :]
+    name, level = winner.names[0], [row for row in question.level_with(winner) if row in rest]
     margins = [_better(question, winner, row, row.names[0], places) for row in rest[:1]]
     margins += [
         _better(question, winner, row, f"the control {row.names[0]}", places)
         for row in question.controls[:1]
     ]
-    if not rest:
+    if not rest and not unsure:
         claim = f"{name}, the only explainer with a score, "
         claim += "beats the controls on" if question.controls else "has no rival on"
     elif level:
@@ -71,7 +72,17 @@ def _leading(question: Question) -> str:
         claim = f"{name} leads on"
     whose = f" of {name}" if level else ""
     margin = f", {' and '.join(margins)}" if margins else ""
-    return f"{claim} {question.title}: {scored}{whose}{margin}."
+    return f"{claim} {question.title}: {scored}{whose}{margin}.{_unsure(question, unsure, places)}"
+
+
+def _unsure(question: Question, rows: Sequence[Row], places: int) -> str:
+    """Name explainers with a better mean that chance may explain, as with few seeds."""
+    if not rows:
+        return ""
+    best, name = rows[0].cells[question.index].value or 0.0, rows[0].names[0]
+    others = f" and {len(rows) - 1} others" if len(rows) > 1 else ""
+    value = text.number(best, places)
+    return f" {name} ({value}){others} may be better by chance: not clearly above the controls."
 
 
 def _lost(question: Question) -> str:

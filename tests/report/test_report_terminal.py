@@ -142,7 +142,10 @@ def test_seeds_of_runs_share_rows(tmp_path: Path) -> None:
     ]
     text = shown_shared(folders)
     verdict, rest = text.split("\n\n", 1)
-    assert verdict.startswith("gvr leads on ground truth")
+    # Three seeds leave open whether gvr, with the better mean, beats the controls.
+    assert "gvr (0.71) may be better by chance: not clearly above the controls" in " ".join(
+        verdict.split()
+    )
     assert rest.startswith("seed-0: phantom | ")
     rows = [line.split()[0] for line in rest.splitlines() if line.startswith("gvr")]
     assert rows == ["gvr"] * 5  # one in each group

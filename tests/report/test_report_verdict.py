@@ -178,7 +178,7 @@ def test_score_that_only_controls_have_leads_nothing(judged: Judge) -> None:
 def test_checks_and_costs_are_no_questions(ranked: Path, tmp_path: Path) -> None:
     (board,) = load_report([write_whole_run(tmp_path / "run", whole_scoreboard())]).boards
     names = [question.group.name for question in questions(board)]
-    assert names[:4] == ["truth", "validity", "oracle", "proximity"]
+    assert names[:4] == ["truth", "intervention", "validity", "oracle"]
     assert not {"sanity", "contamination", "cost", "prediction", "decoding"} & set(names)
 
 
@@ -296,7 +296,7 @@ def test_seeds_share_one_verdict(tmp_path: Path) -> None:
     boards = [whole_scoreboard(seed) for seed in (0, 1, 2)]
     (verdict,) = load_report([write_whole_run(tmp_path / "run", *boards)]).verdicts
     assert verdict.about == ""
-    assert verdict.text.startswith("gvr leads on ground truth: true-change correlation 0.7")
+    assert verdict.text.startswith("gvr leads on ground truth: case-specific correlation 0.7")
 
 
 def test_largest_verdict_stays_short(tmp_path: Path) -> None:
