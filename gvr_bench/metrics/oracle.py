@@ -104,8 +104,8 @@ class IdentityInput(Input):
         """Read what was written of the explained cases."""
         explained = source.read("explanations", "predicts_source")
         index = explained.nonzero()[:, 0]
-        made, real = (source.columns.get(name) for name in (FEATURES, IMAGE_FEATURES))
-        return cls(made, real, source.patients[index], index, len(explained))
+        counterfactual, real = (source.columns.get(name) for name in (FEATURES, IMAGE_FEATURES))
+        return cls(counterfactual, real, source.patients[index], index, len(explained))
 
 
 GROUP = Group(
@@ -250,9 +250,9 @@ def identity_retained(data: IdentityInput) -> Tensor | None:
     """
     import torch
 
-    made, real = data.counterfactual, data.image
-    if made is None or real is None or len(torch.unique(data.patients)) < 2:
+    counterfactual, real = data.counterfactual, data.image
+    if counterfactual is None or real is None or len(torch.unique(data.patients)) < 2:
         return None
     values = torch.full((data.cases,), torch.nan, dtype=torch.float64, device=real.device)
-    values[data.index] = nearest_is_own(made, real, data.patients)
+    values[data.index] = nearest_is_own(counterfactual, real, data.patients)
     return values

@@ -49,7 +49,7 @@ def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
     return (entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2).clamp(0, 1)  # rounding
 
 
-def nearest_is_own(made: Tensor, real: Tensor, patients: Tensor) -> Tensor:
+def nearest_is_own(counterfactual: Tensor, real: Tensor, patients: Tensor) -> Tensor:
     """Share of the nearest features that are of the same patient: (M, F) twice, (M,) -> (M,).
 
     There is one nearest, unless several are equally near.
@@ -57,10 +57,12 @@ def nearest_is_own(made: Tensor, real: Tensor, patients: Tensor) -> Tensor:
     import torch
 
     shares = []
-    for rows in torch.split(torch.arange(len(made), device=made.device), BLOCK):
+    for rows in torch.split(torch.arange(len(counterfactual), device=counterfactual.device), BLOCK):
         # By differences: |a|^2 - 2 a b + |b|^2 would round small distances away.
         distance = torch.cdist(
-            made[rows].double(), real.double(), compute_mode="donot_use_mm_for_euclid_dist"
+            counterfactual[rows].double(),
+            real.double(),
+            compute_mode="donot_use_mm_for_euclid_dist",
         )
         nearest = distance == distance.amin(1, keepdim=True)
         own = nearest & (patients[rows, None] == patients)

@@ -89,8 +89,8 @@ def partners(alike: Tensor, patients: Tensor) -> Tensor:
         for place, row in enumerate(rows):
             steps = (len(rows) // 2 + step for step in range(len(rows)))
             others = ((place + step) % len(rows) for step in steps)
-            found = next((other for other in others if whose[other] != whose[place]), None)
-            chosen[row] = -1 if found is None else rows[found]
+            other_row = next((other for other in others if whose[other] != whose[place]), None)
+            chosen[row] = -1 if other_row is None else rows[other_row]
     return chosen
 
 

@@ -40,11 +40,11 @@ def ranking(
     }
 
     def over_seeds(a: str, b: str) -> float:
-        one, other = by_seed[a], by_seed[b]
-        if len(one) == len(other) == 1:
+        mine, theirs = by_seed[a], by_seed[b]
+        if len(mine) == len(theirs) == 1:
             return 0.0  # nothing is known of seeds: the test over cases counts
-        both = sorted(one.keys() & other.keys())
-        return seed_p_value([one[seed].astype(float) - other[seed] for seed in both])
+        both = sorted(mine.keys() & theirs.keys())
+        return seed_p_value([mine[seed].astype(float) - theirs[seed] for seed in both])
 
     return rank(means, better, [name for name in means if name in controls], over_seeds)
 

@@ -47,9 +47,9 @@ def compute_structure_effects(stage_ctx: StageContext) -> None:
         pixels = torch.from_numpy(np.concatenate([image, removed[case, structure]]))
         which = np.concatenate([np.arange(len(image)), case])
         target = read_targets(stage_ctx, task, *(column[which] for column in classes))
-        found = evidence(target, batched(lambda x: model(to_float(x)), pixels, stage_ctx.ctx))
-        whole, without = found[: len(image)].cpu().numpy(), found[len(image) :].cpu().numpy()
-        effect[rows.start + case, structure] = whole[case] - without
+        log_odds = evidence(target, batched(lambda x: model(to_float(x)), pixels, stage_ctx.ctx))
+        unchanged, without = np.split(log_odds.cpu().numpy(), [len(image)])
+        effect[rows.start + case, structure] = unchanged[case] - without
     write_arrays(stage_ctx.out("structure_effects.h5"), {"effect": effect})
     write_scores(stage_ctx, effect_scores(effect, cause, distractor))
 
