@@ -11,7 +11,7 @@ from pathlib import Path
 from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.errors import CacheError, CorruptStageError, UsageError, did_you_mean
-from gvr_bench.core.stage import Stage, StageKind
+from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.explain.model import Trained
 from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import choose_device
@@ -108,7 +108,9 @@ def open_run(
     rerun = rerun_command(run, "--cache-dir", str(artifacts.root))
     keys = {stage.key for stage in recorded.environment.stages}
     for kind in REQUIRED:
-        stage = combination.head_stage.input(kind)
+        if not depends_on(combination.prediction, kind):
+            continue  # a network of images without a decoder
+        stage = combination.prediction.input(kind)
         if stage.key not in keys:
             raise UsageError(
                 f"the run {run} used another {stage}: its data, its files or the version of a "

@@ -15,8 +15,7 @@ from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.core.types import ImageSpec
 from gvr_bench.pipeline.graph import ModelBranch, StageGraph
 from gvr_bench.registry.registry import ALL, Registry
-
-NO_DECODER = "none"
+from gvr_bench.results.records import NO_DECODER
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gvr_bench.report.metric_info import entry
 from gvr_bench.results.case_scores import EXPLANATIONS, Whose
 from gvr_bench.results.files import run_names
 from gvr_bench.results.protocols import Fact
-from gvr_bench.results.records import Record
+from gvr_bench.results.records import Record, model_label
 
 Key = TypeVar("Key", bound=Hashable)
 Grid = dict[tuple[str, ...], dict[str, list[Any]]]
@@ -25,7 +25,7 @@ _MAX_FACT = 24  # characters
 
 def model_of(record: Record) -> str:
     """How a model is called."""
-    return f"{record.generator} · {record.encoder} · {record.head}"
+    return model_label(record.generator, record.encoder, record.head)
 
 
 def scores_of(runs: Sequence[Run]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from gvr_bench.cache.serialization import replacing
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.page import make_page, seeds_of
 from gvr_bench.report.sections import ReportSection, report_sections
+from gvr_bench.results.records import model_label
 
 
 def write_html(run: Path, loaded: ReportData | None = None) -> Path:
@@ -41,7 +42,7 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
         "verdicts": data.verdicts,
         "run": run,
         "datasets": _distinct(r.dataset for r in run.records),
-        "models_named": _distinct(f"{r.generator} · {r.encoder} · {r.head}" for r in run.records),
+        "models_named": _distinct(model_label(r.generator, r.encoder, r.head) for r in run.records),
         "seeds": seeds_of(run),
         "explainers": _distinct(r.explainer for r in run.records if r.explainer),
         "total_cases": sum(combination.total for combination in data.combinations),

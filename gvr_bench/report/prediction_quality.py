@@ -21,7 +21,7 @@ from gvr_bench.report.figure_data import (
     output_name,
     signed,
 )
-from gvr_bench.results.records import Record
+from gvr_bench.results.records import Record, model_label
 
 BINS = 10
 LOG_RATIO = 100  # labels that span this ratio are drawn on logarithmic axes
@@ -80,7 +80,7 @@ def roc(c: Combination, records: Sequence[Record]) -> Chart | None:
         if r.explainer is None
         and r.metric == "auroc"
         and (r.dataset, r.seed) == (c.dataset, c.seed)
-        and f"{r.generator} · {r.encoder} · {r.head}" == c.model
+        and model_label(r.generator, r.encoder, r.head) == c.model
     }
     prediction, positive = c.test.prediction, c.test.positive
     single, both = len(c.outputs) == 1, np.ptp(positive.astype(int), axis=0) > 0

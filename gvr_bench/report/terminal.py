@@ -19,6 +19,7 @@ from gvr_bench.report.figure_data import model_name
 from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import Block, blocks, legend, not_shown, reasons
 from gvr_bench.report.tables import Cell, Row, Table
+from gvr_bench.results.records import model_label
 
 _OTHERS = Group("", "One score of each other group", "")
 _MAX_BRIEF = 8  # scores that are all shown by default
@@ -59,7 +60,7 @@ def show(data: ReportData, console: Console, all_metrics: bool = False) -> None:
 
 def _header(run: Run) -> str:
     seeds = sorted({record.seed for record in run.records})
-    models = dict.fromkeys(f"{r.generator} · {r.encoder} · {r.head}" for r in run.records)
+    models = dict.fromkeys(model_label(r.generator, r.encoder, r.head) for r in run.records)
     parts = [
         ", ".join(dict.fromkeys(record.dataset for record in run.records)),
         text.listed(list(models), 2),

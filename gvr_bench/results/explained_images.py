@@ -12,6 +12,7 @@ from typing import Literal
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError
 from gvr_bench.results.files import RECORDS
+from gvr_bench.results.records import model_label
 
 EXPLANATIONS = "explanations.json"
 ARRAYS, PICTURES = "explanations.h5", "pictures"  # beside it
@@ -119,7 +120,7 @@ class ExplainedImages:
     @property
     def model(self) -> str:
         """The model in words."""
-        return f"{self.generator} · {self.encoder} · {self.head}, seed {self.seed}"
+        return f"{model_label(self.generator, self.encoder, self.head)}, seed {self.seed}"
 
     @property
     def succeeded(self) -> bool:

@@ -97,6 +97,14 @@ def _first(error: pydantic.ValidationError) -> str:
     return f"{field}: {problem['msg']}" if field else problem["msg"]
 
 
+NO_DECODER = "none"  # the generator and encoder of a network of images that has neither
+
+
+def model_label(generator: str, encoder: str, head: str) -> str:
+    """Return how a model is called: its parts, without those that it has not."""
+    return " · ".join(part for part in (generator, encoder, head) if part != NO_DECODER)
+
+
 def finite(value: float) -> float | None:
     """NaN and infinity have no place in JSON: they become None."""
     return float(value) if math.isfinite(value) else None

@@ -31,6 +31,7 @@ from gvr_bench.report.cases.views import (
 )
 from gvr_bench.report.metric_info import entry, per_case
 from gvr_bench.results.case_scores import RunValues
+from gvr_bench.results.records import model_label
 
 MAX_CASES = 100
 """Cases of one page; `gvr-bench export` writes the pictures of all."""
@@ -256,7 +257,7 @@ def _scores(c: Combination, values: RunValues) -> Mapping[str, Scores]:
     """By explainer and metric the values of the cases, where any is known."""
     scores: dict[str, dict[str, NDArray[Any]]] = {}
     for (whose, metric), every in values.values.items():
-        model = f"{whose.generator} · {whose.encoder} · {whose.head}"
+        model = model_label(whose.generator, whose.encoder, whose.head)
         same = (whose.dataset, model, whose.seed) == (c.dataset, c.model, c.seed)
         if not (same and whose.explainer and per_case(metric) and len(every) >= len(c)):
             continue

@@ -17,6 +17,7 @@ from gvr_bench.core.components import Role
 from gvr_bench.core.types import KINDS
 from gvr_bench.report.cases.checks import checked
 from gvr_bench.results.files import CASES
+from gvr_bench.results.records import model_label
 from gvr_bench.results.run_folder import open_cases, reading
 
 Float = NDArray[np.float32]
@@ -164,7 +165,7 @@ def _combination(group: h5py.Group) -> Combination:
     k = len(group["input"]) if "input" in group else 0
     return Combination(
         dataset=str(attrs["dataset"]),
-        model=f"{attrs['generator']} · {attrs['encoder']} · {attrs['head']}",
+        model=model_label(*(str(attrs[part]) for part in ("generator", "encoder", "head"))),
         seed=int(attrs["seed"]),
         kind=str(attrs["kind"]),
         outputs=outputs,
