@@ -107,7 +107,7 @@ def test_maps_need_no_decoder(cli, module) -> None:
     assert {"saliency", "cam", "template", "edge"} <= explained
     assert not {"adversarial", "nearest-unlike", "class-shift"} & explained
     assert "cam: looks into the layer 3 of the explained network." in " ".join(done.out.split())
-    model = load("run", cache="cache")
+    model = load("run")
     rationale = model.explain(load_digits().images[0].astype("uint8") * 15, explainer="saliency")
     assert rationale.reconstruction is None
     with pytest.raises(UsageError, match="needs a decoder, and run 'run' trained none"):
