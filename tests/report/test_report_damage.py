@@ -148,9 +148,9 @@ def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 def test_wrong_json_types_name_file(copy: Path, name: str) -> None:
     path = copy / name
     text = path.read_text(encoding="utf-8")
-    wrong = itertools.cycle(WRONG)  # a place gets four of them, its neighbour the next four
+    wrong = itertools.cycle(WRONG)  # a place gets two of them, its neighbour the next two
     for place in places(json.loads(text)):
-        for value in itertools.islice(wrong, 4):
+        for value in itertools.islice(wrong, 2):
             content = part = json.loads(text)
             for key in place[:-1]:
                 part = part[key]
