@@ -129,8 +129,10 @@ def test_adversarial_noise_fails_oracle(value: Value):
 def test_borrowed_image_fails_proximity(value: Value):
     assert value("cheat-borrowed", "validity") == 1
     assert value("cheat-borrowed", "rationale_l1") > 2 * value("gvr", "rationale_l1")
-    gap = value("gvr", "true_change_correlation") - 0.2
-    assert value("cheat-borrowed", "true_change_correlation") < gap
+    # Another chest correlates with what disease adds on average, but it differs all over.
+    assert value("cheat-borrowed", "true_change_mae") > 1.5 * value("gvr", "true_change_mae")
+    correlations = [value(name, "true_change_correlation") for name in ("cheat-borrowed", "gvr")]
+    assert correlations == sorted(correlations)
 
 
 def test_constant_map_fails_sanity_checks(value: Value):
