@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.cache.serialization import reading, replacing
+from gvr_bench.core.interrupts import uninterrupted
 
 Arrays = Mapping[str, NDArray[Any]]
 BAD_HDF5 = (  # what h5py raises for files that are damaged or of another program
@@ -29,7 +30,7 @@ SLASH = "\u2215"  # stands for "/" in a label that names an HDF5 group: it would
 
 def write_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, Any] | None = None) -> None:
     """Write arrays to HDF5; a name may hold `/` for groups. Text arrays become UTF-8 strings."""
-    with writing_arrays(path) as file:
+    with uninterrupted(), writing_arrays(path) as file:
         for name, array in arrays.items():
             put_array(file, name, array)
         file.attrs.update(attributes or {})
@@ -45,11 +46,19 @@ def writing_arrays(path: Path) -> Iterator[Any]:
     import h5py
 
     with replacing(path) as partial:
-        with h5py.File(partial, "w") as file:
-            _reserve(file, 0)
+        file, size = None, 0
+        try:
+            with uninterrupted():
+                file = h5py.File(partial, "w")
+                _reserve(file, 0)
             yield file
-            file.flush()
-            size = file.id.get_filesize()
+            with uninterrupted():
+                file.flush()
+                size = file.id.get_filesize()
+        finally:
+            if file is not None:
+                with uninterrupted():
+                    file.close()
         os.truncate(partial, size)
 
 
@@ -80,11 +89,12 @@ def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
     import h5py
 
     array = np.asarray(array)
-    _reserve(group, _bytes(array, len(array) if array.ndim else 1))
-    if array.dtype.kind in "UO":
-        group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
-    else:
-        group.create_dataset(name, data=array, **_compression(array))
+    with uninterrupted():
+        _reserve(group, _bytes(array, len(array) if array.ndim else 1))
+        if array.dtype.kind in "UO":
+            group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
+        else:
+            group.create_dataset(name, data=array, **_compression(array))
 
 
 def put_rows(group: Any, arrays: Arrays, start: int, total: int) -> None:
@@ -99,11 +109,12 @@ def put_rows(group: Any, arrays: Arrays, start: int, total: int) -> None:
     for name, array in arrays.items():
         text = array.dtype.kind in "UO"
         dtype = h5py.string_dtype() if text else array.dtype
-        _reserve(group, _bytes(array, len(array) if start else total))
-        if not start:
-            shape = (total, *array.shape[1:])
-            group.create_dataset(name, shape, dtype, **_compression(array))
-        group[name][start : start + len(array)] = array.astype(object) if text else array
+        with uninterrupted():
+            _reserve(group, _bytes(array, len(array) if start else total))
+            if not start:
+                shape = (total, *array.shape[1:])
+                group.create_dataset(name, shape, dtype, **_compression(array))
+            group[name][start : start + len(array)] = array.astype(object) if text else array
 
 
 def _compression(array: NDArray[Any]) -> dict[str, Any]:

@@ -28,6 +28,32 @@ class Stopped(KeyboardInterrupt):
         return NAMES.get(signal.Signals(self.number), "stopped")
 
 
+class Shield:
+    """How many blocks `uninterrupted` are entered, and the signal that came in them, or 0."""
+
+    depth = 0
+    pending = 0
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Delay a signal to the end of this block, for libraries that an exception inside breaks.
+
+    Raises `Stopped` at the end if one came. Only a main thread is ever interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    Shield.depth += 1
+    try:
+        yield
+    finally:
+        Shield.depth -= 1
+        if not Shield.depth and Shield.pending:
+            number, Shield.pending = Shield.pending, 0
+            raise Stopped(number)
+
+
 class Stop:
     """Raises `Stopped` when a signal comes: at once, or at the end of the block `later()`.
 
@@ -66,7 +92,9 @@ class Stop:
         if again:
             signal.signal(number, signal.SIG_DFL)
         if again or not self.delayed:
-            raise Stopped(number)
+            if not Shield.depth:
+                raise Stopped(number)
+            Shield.pending = number
 
     @contextlib.contextmanager
     def later(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ import gvr_bench
 from gvr_bench.cache.hdf5 import SLASH, put_array, write_arrays, writing_arrays
 from gvr_bench.core.context import Progress
 from gvr_bench.core.errors import CacheError, GvrError, Unsupported, UsageError, one_line
+from gvr_bench.core.interrupts import uninterrupted
 from gvr_bench.core.stage import Stage
 from gvr_bench.data.image_io import to_eight_bits
 from gvr_bench.explain.inputs import InputImage
@@ -81,7 +82,7 @@ class Explained:
     def _write_cases(self, path: Path) -> None:
         """Write the same arrays as a run, except labels and ground truth, which are unknown."""
         c, task = self.trained.combination, self.trained.task
-        with writing_arrays(path) as file:
+        with uninterrupted(), writing_arrays(path) as file:
             group = file.create_group("0")
             group.attrs.update(described(c, task), total=len(self.image_of))
             explainers = group.create_group("explainers", track_order=True)

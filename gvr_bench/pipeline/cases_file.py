@@ -15,6 +15,7 @@ from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
 from gvr_bench.cache.serialization import read_json
 from gvr_bench.core.components import Dataset, Encoder
+from gvr_bench.core.interrupts import uninterrupted
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Task
 from gvr_bench.data.image_io import to_eight_bits
@@ -50,7 +51,7 @@ def write_cases(
     path: Path, plan: Plan, cache: ArtifactCache, outcomes: Mapping[str, Outcome]
 ) -> None:
     """Write one group per combination with inputs, explanations, samples and losses."""
-    with writing_arrays(path) as file:
+    with uninterrupted(), writing_arrays(path) as file:
         for number, combination in enumerate(plan.combinations):
             group = file.create_group(str(number))
             Gallery(combination, cache, outcomes).write(group)

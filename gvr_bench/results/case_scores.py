@@ -24,6 +24,7 @@ from gvr_bench.cache.hdf5 import (
     writing_arrays,
 )
 from gvr_bench.core.errors import CacheError
+from gvr_bench.core.interrupts import uninterrupted
 from gvr_bench.results.records import Record
 
 MODEL = ("dataset", "generator", "encoder", "head", "seed")
@@ -64,7 +65,7 @@ def write_values(path: Path, run: RunValues) -> None:
     """Write what `read_values` reads. Raises `CacheError`."""
     recipes, values = _by_whose(run.recipes), _by_whose(run.values)
     groups: dict[Whose, Any] = {}
-    with writing_arrays(path) as file:
+    with uninterrupted(), writing_arrays(path) as file:
         for whose in dict.fromkeys((*recipes, *values)):
             model = whose._replace(explainer=None)
             if model not in groups:

@@ -11,13 +11,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import command, outcomes_of
 
 import gvr_bench.api as gvr
 from gvr_bench.cache.checkpoints import FileCheckpoints
-from gvr_bench.core.interrupts import Stop, Stopped
+from gvr_bench.cache.hdf5 import put_array, read_arrays, writing_arrays
+from gvr_bench.core.interrupts import Stop, Stopped, uninterrupted
 
 STEPS = 9
 GOES_ON = "; run the same command again to resume"
@@ -61,6 +63,52 @@ def test_signal_outside_training_stops_immediately() -> None:
     with stop.listening(), pytest.raises(Stopped) as caught:
         signal.raise_signal(signal.SIGTERM)
     assert (caught.value.code, str(caught.value)) == (143, "terminated")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_waits_for_the_block(number: int) -> None:
+    steps = []
+
+    def work() -> None:
+        with uninterrupted():
+            with uninterrupted():
+                os.kill(os.getpid(), number)
+                steps.append("inner")
+            steps.append("outer")
+        steps.append("after")
+
+    with Stop().listening(), pytest.raises(Stopped) as stopped:
+        work()
+    assert (steps, stopped.value.number) == (["inner", "outer"], number)
+
+
+def write_two(path: Path) -> None:
+    """Write two arrays, and be interrupted between them."""
+    with writing_arrays(path) as file:
+        put_array(file, "first", np.arange(3))
+        os.kill(os.getpid(), signal.SIGINT)
+        put_array(file, "second", np.arange(4))
+
+
+def test_signal_leaves_arrays_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+
+    def work() -> None:
+        with uninterrupted():
+            write_two(path)
+
+    with Stop().listening(), pytest.raises(Stopped):
+        work()
+    assert {name: len(array) for name, array in read_arrays(path).items()} == {
+        "first": 3,
+        "second": 4,
+    }
+
+
+def test_signal_between_arrays_leaves_nothing(tmp_path: Path) -> None:
+    with Stop().listening(), pytest.raises(Stopped):
+        write_two(tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_signal_handlers_are_restored() -> None:
