@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -99,4 +100,5 @@ def main() -> None:
         app()
     except SystemExit as end:
         leave_if_stopped(end.code)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to save, nor to print
         raise
