@@ -219,6 +219,19 @@ def labelled_mask(targets: NDArray[np.float32], split: str) -> NDArray[np.bool_]
     return rows
 
 
+def labelled_images(
+    stage_ctx: StageContext, split: str
+) -> tuple[StoredImages, Tensor, NDArray[np.float32]]:
+    """Return the images of a split, the positions (N,) of the labelled ones, and their targets.
+
+    Raises `DataError` where nothing is labelled.
+    """
+    targets = stage_ctx.arrays("data", f"{split}/targets")[f"{split}/targets"]
+    rows = labelled_mask(targets, split)
+    return stage_ctx.images(split), torch.from_numpy(np.flatnonzero(rows)), targets[rows]
+
+
+@torch.no_grad()
 def write_scores(stage_ctx: StageContext, scores: Iterable[PredictionScore]) -> None:
     """Write scores of a network."""
     write_json(stage_ctx.out("scores.json"), [dataclasses.asdict(score) for score in scores])

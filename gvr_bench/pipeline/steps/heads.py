@@ -17,7 +17,6 @@ from gvr_bench.core.components import Head
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.core.training import translate
 from gvr_bench.core.types import SPLITS, Latents, Model, Task
-from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics import decoded_scores, predict_scores
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.pipeline.stage_context import (
@@ -25,6 +24,7 @@ from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
     freeze,
+    labelled_images,
     labelled_mask,
     load_encoder,
     load_generator,
@@ -151,19 +151,6 @@ def predict(
     return finite(lambda part: net(images[index[part]]), parts), targets
 
 
-def labelled_images(
-    stage_ctx: StageContext, split: str
-) -> tuple[StoredImages, Tensor, NDArray[np.float32]]:
-    """Return the images of a split, the positions (N,) of the labelled ones, and their targets.
-
-    Raises `DataError` where nothing is labelled.
-    """
-    targets = stage_ctx.arrays("data", f"{split}/targets")[f"{split}/targets"]
-    rows = labelled_mask(targets, split)
-    return stage_ctx.images(split), torch.from_numpy(np.flatnonzero(rows)), targets[rows]
-
-
-@torch.no_grad()
 def finite(outputs: Callable[[slice], Tensor], parts: Iterable[slice]) -> Tensor:
     """Put the outputs for all parts together: (N, K).
 

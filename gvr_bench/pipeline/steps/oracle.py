@@ -28,7 +28,7 @@ from gvr_bench.pipeline.stage_context import (
     Step,
     batched,
     freeze,
-    labelled_mask,
+    labelled_images,
     load_network,
     read_decision,
     write_scores,
@@ -140,9 +140,7 @@ def spread(n: int, count: int) -> Tensor:
 
 def read_examples(stage_ctx: StageContext, split: str) -> Examples:
     """Read the labelled images of a split. Raises `DataError` where nothing is labelled."""
-    targets = stage_ctx.arrays("data", f"{split}/targets")[f"{split}/targets"]
-    rows = np.flatnonzero(labelled_mask(targets, split))
-    return Examples(stage_ctx.images(split), torch.from_numpy(rows), targets[rows])
+    return Examples(*labelled_images(stage_ctx, split))
 
 
 @dataclasses.dataclass(frozen=True)
