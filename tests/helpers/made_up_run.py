@@ -42,6 +42,15 @@ def record(**changes: object) -> Record:
     return Record(**base)  # type: ignore[arg-type]
 
 
+def scored(metric: str, better: str = "up", **values: float) -> list[Record]:
+    """Each explainer's value, known to within 0.05."""
+    return [
+        record(explainer=name, metric=metric, better=better, value=value, low=value - 0.05,
+               high=value + 0.05)
+        for name, value in values.items()
+    ]  # fmt: skip
+
+
 def role_of(explainer: object) -> Role:
     """The role of an explainer of the made-up run."""
     if explainer in CONTROLS:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_run import CONTROLS, missing, record
+from made_up_run import CONTROLS, missing, scored
 
 from gvr_bench.report.data import load_report
 from gvr_bench.report.figures import draw, picture
@@ -29,14 +29,6 @@ def drawn(make_run: Make) -> Drawn:
         return chart.data, draw(chart).axes
 
     return draw_it
-
-
-def scored(metric: str, better: str = "up", **values: float) -> list[Record]:
-    return [
-        record(explainer=name, metric=metric, better=better, value=value, low=value - 0.05,
-               high=value + 0.05)
-        for name, value in values.items()
-    ]  # fmt: skip
 
 
 def band(axes: Any) -> tuple[float, float]:

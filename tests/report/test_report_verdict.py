@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_run import CONTROLS, MODEL, missing, record, whole_scoreboard, write_whole_run
+from made_up_run import CONTROLS, MODEL, missing, record, scored, whole_scoreboard, write_whole_run
 
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.questions import questions
@@ -27,15 +27,6 @@ def judged(make_run: Callable[..., Path]) -> Judge:
         return only.text
 
     return verdict
-
-
-def scored(metric: str, better: str = "up", **values: float) -> list[Record]:
-    """Each explainer's value, known to within 0.05."""
-    return [
-        record(explainer=name, metric=metric, better=better, value=value, low=value - 0.05,
-               high=value + 0.05)
-        for name, value in values.items()
-    ]  # fmt: skip
 
 
 def paired(folder: Path, metric: str, **columns: np.ndarray) -> ReportData:
