@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports import export
 
 REPORTS = Path(__file__).parents[1] / "reports"
 RUNS = {
@@ -65,7 +65,7 @@ def keep(run: Path, name: str) -> None:
     """Copy a run's page and spec, and write its tables and picture."""
     shutil.copy(run / "index.html", REPORTS / f"{name}.html")
     shutil.copy(run / "spec.toml", REPORTS / f"{name}.toml")
-    (REPORTS / f"{name}.md").write_text(export([run], "md"), encoding="utf-8")
+    (REPORTS / f"{name}.md").write_text(export([run], "markdown"), encoding="utf-8")
     (view,) = maps(read_cases(run), CASES)
     picture(view).save(REPORTS / f"{name}.png", optimize=True)
 

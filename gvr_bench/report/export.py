@@ -17,8 +17,7 @@ from gvr_bench.core.errors import DataError, UsageError
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
-from gvr_bench.report.exports.latex import latex_groups
-from gvr_bench.report.exports.tables import Format, named, written
+from gvr_bench.report.exports import Format, named, written
 from gvr_bench.report.figure_data import Chart, model_name
 from gvr_bench.report.figures import FORMATS, all_charts, draw, to_bytes
 from gvr_bench.report.file_names import file_names
@@ -26,7 +25,7 @@ from gvr_bench.report.rationale_files import RationaleFiles, write_case
 from gvr_bench.report.tables import scoreboards
 
 PARTS = ("tables", "figures", "rationales")
-_ENDINGS: dict[str, Format] = {"csv": "csv", "json": "json", "md": "md", "tex": "latex"}
+_ENDINGS: dict[str, Format] = {"csv": "csv", "json": "json", "md": "markdown", "tex": "latex"}
 
 
 @dataclass(frozen=True)
@@ -111,14 +110,11 @@ def write(path: Path, data: str | bytes) -> int:
 
 
 def _write_tables(loaded: ReportData, folder: Path, summary: Summary) -> None:
-    """Write each table in all formats, and each group of its scores as LaTeX."""
+    """Write each table in all formats."""
     tables = named(loaded.tables)
     for name, table in tables.items():
         for ending, file_format in _ENDINGS.items():
             summary.add(write(folder / f"{name}.{ending}", written({name: table}, file_format)))
-        for group, floats in latex_groups(table, name).items():
-            if group != name:
-                summary.add(write(folder / f"{group}.tex", f"{floats}\n"))
     summary.tables += len(tables)
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from gvr_bench.core.errors import DataError, GvrError
 from gvr_bench.report.data import load_report
-from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports import export
 from gvr_bench.report.html import render
 from gvr_bench.report.terminal import show
 
@@ -45,7 +45,7 @@ def outcomes(folder: Path) -> Iterator[str]:
     readers: tuple[Callable[[], object], ...] = (
         lambda: render(folder).encode(),
         lambda: show(load_report([folder]), Console(file=io.StringIO(), width=80)),
-        lambda: export([folder], "md").encode(),
+        lambda: export([folder], "markdown").encode(),
     )
     for read in readers:
         try:
