@@ -79,12 +79,12 @@ def picture(view: Maps) -> Image.Image:
     for x, name in enumerate(names):
         draw.text((x * (TILE + GAP), 2), name.partition(" and ")[0], "black", font)
     for y, row in enumerate(view.rows):
-        tiles = [row.input, *(cell[-1] for cell in row.cells)]
-        for x, tile in enumerate(tiles):
-            drawn = Image.open(io.BytesIO(base64.b64decode(tile.source.partition(",")[2])))
-            smooth = Image.Resampling.NEAREST if view.crisp else Image.Resampling.LANCZOS
+        for x, tile in enumerate(row.tiles):
             at = x * (TILE + GAP), LINE + y * (TILE + GAP)
-            whole.paste(drawn.convert("RGB").resize((TILE, TILE), smooth), at)
+            for uri in filter(None, (tile.source, tile.contour)):
+                drawn = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+                smooth = drawn.convert("RGBA").resize((TILE, TILE), Image.Resampling.BICUBIC)
+                whole.paste(smooth, at, smooth)
     return whole
 
 

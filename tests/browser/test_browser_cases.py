@@ -85,7 +85,7 @@ def sort_by(page: Page, what: str, of: str | None = None) -> None:
 
 def frames(case: Locator, explainer: str) -> list[str]:
     """What the frames of a search say, the visible ones first marked."""
-    images = case.locator(f"[data-explainer='{explainer}'] .trajectory img")
+    images = case.get_by_role("group", name=explainer, exact=True).locator(".trajectory img")
     texts: list[str] = images.evaluate_all(
         "all => all.map(item => (item.hidden ? '' : '* ') + item.dataset.text)"
     )

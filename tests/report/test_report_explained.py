@@ -207,7 +207,7 @@ def test_rationale_picture_has_its_colours() -> None:
     cell = EDGE // 4
     assert pixels[top + 5, first + 5].tolist() == [100] * 3
     assert pixels[top + 5, third + 5].tolist() == [200] * 3
-    assert pixels[top + 2 * cell, second + cell].tolist() == [100] * 3
+    assert np.ptp(pixels[top + 2 * cell, second + cell]) < 10
     red, green, blue = pixels[top + 5, second + 5].tolist()
     assert blue > red > green  # purple
     red, green, blue = pixels[top + 4 * cell - 5, second + 4 * cell - 5].tolist()
