@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from rich.progress import track
 
 from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.cache.serialization import replacing
-from gvr_bench.core.errors import DataError, UsageError
+from gvr_bench.core.errors import DataError, UsageError, did_you_mean
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
@@ -174,8 +173,5 @@ def _check(runs: Sequence[Path], selection: Selection) -> None:
 
 
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {text.listed(sorted(known), 6)}"
-    raise UsageError(f"there is no {kind} '{name}' to export; {hint if known else 'there is none'}")
+    if name not in known:
+        raise UsageError(f"there is no {kind} '{name}' to export{did_you_mean(name, known)}")
