@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_up_run import MODEL, SOME, Board, whole_scoreboard, write_whole_run
 
+from gvr_bench.metrics import METRICS
 from gvr_bench.report.data import load_report
 from gvr_bench.results.case_scores import RunValues, Whose
 
@@ -59,3 +60,13 @@ def test_single_run_keeps_all_cases(folders: tuple[Path, Path]) -> None:
     data = load_report([folders[0]])
     values = data.run.values.values
     assert {len(column) for column in values.values()} == {LONG}
+
+
+def test_scores_over_all_cases_do_not_apply(folders: tuple[Path, Path]) -> None:
+    metric = next(metric for metric in METRICS if metric.over == "comparison")
+    for folder, n in zip(folders, (LONG, SHORT), strict=True):
+        write_whole_run(folder, whole_scoreboard(n=n, limit=n, metrics=[*SOME, metric]))
+    (table,) = load_report(folders).boards
+    assert not table.scored(metric.name)
+    assert table.scored("pixel_ap")
+    assert table.scored("seconds_per_image")
