@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gvr_heads.networks import Best, FittedHead, Linear, Mlp, Residual, set_scale
+from gvr_heads.fitting import Best, FittedHead, set_scale
+from gvr_heads.networks import Linear, Mlp, Residual
 from sklearn.metrics import roc_auc_score
 from small_parts import Interrupted, Killed, context, same, seeded, weights
 from torch import Tensor, nn
@@ -154,14 +155,19 @@ def test_constant_latent_is_harmless(kind):
 @every
 def test_input_is_standardised_by_training(kind):
     net = head(kind).build(2, BINARY)
-    set_scale(net, gvr.Latents(Tensor([[1.0, 10.0], [3.0, 30.0]]), torch.zeros(2, 1)), BINARY)
+    set_scale(
+        net,
+        gvr.Latents(Tensor([[1.0, 10.0], [3.0, 30.0]]), torch.zeros(2, 1)),
+        torch.arange(2),
+        BINARY,
+    )
     assert net[0](Tensor([[2.0, 20.0], [3.0, 0.0]])).tolist() == [[0.0, 0.0], [1.0, -2.0]]
 
 
 @every
 def test_regression_starts_at_target_mean(kind):
     net = head(kind).build(2, BNP)
-    set_scale(net, gvr.Latents(torch.zeros(2, 2), Tensor([[0.2], [0.6]])), BNP)
+    set_scale(net, gvr.Latents(torch.zeros(2, 2), Tensor([[0.2], [0.6]])), torch.arange(2), BNP)
     assert net[-1].bias.tolist() == pytest.approx([0.4])
 
 
