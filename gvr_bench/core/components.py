@@ -190,8 +190,8 @@ class Generator(Component, ABC):
         """Return an untrained network (N, D) -> (N, C, H, W) in [-1, 1].
 
         It has an int `latent_dim` = D, and `latent_shape` (C, H, W) where a latent is a flattened
-        map whose places are those of the image. Raises `UsageError` for an image size that the architecture
-        does not support.
+        map whose places are those of the image. Raises `UsageError` for an image size that the
+        architecture does not support.
         """
 
     @abstractmethod

@@ -98,7 +98,8 @@ class FittedHead(gvr.Head):
                 ctx.log(loss=loss.item())
             if (step + 1) % every == 0 or step + 1 == s.steps:
                 value = self.validate(net, validation, held_out, task, step / s.steps)
-                best.offer(net, value + float(self.regularise(net, task)))
+                with torch.no_grad():
+                    best.offer(net, value + float(self.regularise(net, task)))
                 # A contaminated head is validated on its own training images.
                 ctx.log(loss=loss.item(), **({} if s.contaminated else {"validation_loss": value}))
         best.restore(net)
@@ -194,7 +195,7 @@ def calibrate(
 
 def best_scale(outputs: Tensor, targets: Tensor, task: gvr.Task) -> Tensor:
     """Return the inverse temperature () with the lowest cross-entropy, of a fine grid."""
-    scales = torch.logspace(-1, 1, 201, device=outputs.device)
+    scales = torch.logspace(-2, 1, 301, device=outputs.device)
     losses = torch.stack([gvr.task_loss(outputs * scale, targets, task) for scale in scales])
     return scales[losses.argmin()]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gvr_heads.fitting import Best, FittedHead, set_scale
+from gvr_heads.fitting import Best, FittedHead, calibrate, set_scale
 from gvr_heads.networks import Linear, Mlp, Residual
 from sklearn.metrics import roc_auc_score
 from small_parts import Interrupted, Killed, context, same, seeded, weights
@@ -104,7 +104,26 @@ def test_best_validation_weights_are_restored(kind):
     assert len(losses) == 6
     assert losses[-1] > 1.2 * min(losses)
     with torch.no_grad():
-        assert gvr.task_loss(net(held.z), held.targets, BINARY).item() == pytest.approx(min(losses))
+        outputs = net(held.z)
+        best = min(
+            gvr.task_loss(outputs * scale, held.targets, BINARY).item()
+            for scale in np.logspace(-2, 2, 401)  # whatever the temperature
+        )
+    assert losses.index(min(losses)) < len(losses) - 1
+    assert gvr.task_loss(outputs, held.targets, BINARY).item() == pytest.approx(best, rel=1e-2)
+    assert best <= min(losses)
+
+
+@pytest.mark.parametrize("factor", [0.2, 3.0])
+def test_temperature_undoes_overconfidence(factor):
+    rng = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(4000, 1, generator=rng)
+    held = gvr.Latents(logits, torch.bernoulli(logits.sigmoid(), generator=rng))
+    net = nn.Sequential(nn.Identity(), nn.Linear(1, 1))
+    nn.init.constant_(net[1].weight, factor)
+    nn.init.zeros_(net[1].bias)
+    calibrate(net, held, torch.arange(4000), BINARY)
+    assert net[1].weight.item() == pytest.approx(1.0, abs=0.08)
 
 
 @every
