@@ -16,9 +16,14 @@ from .robust import RobustHead, RobustSettings
 
 
 class ConvSettings(RobustSettings):
-    """Settings of adversarial training, and the width."""
+    """Settings of adversarial training, chosen on validation images of the phantom's findings."""
 
-    width: int = Field(64, ge=1, description="channels of the first layer")
+    steps: int = Field(6000, ge=1)
+    batch: int = Field(128, ge=1)
+    width: int = Field(48, ge=1, description="channels of the first layer")
+    passes: int = Field(2, ge=1, description="gradient steps within the radius")
+    ramp: float = Field(0.5, ge=0, le=1, description="share of the training in which it grows")
+    clean: float = Field(0.4, ge=0, le=1, description="share of the loss for inputs as they are")
 
 
 class ConvBlock(nn.Module):
@@ -49,13 +54,13 @@ class Conv(RobustHead):
     Needs a generator whose latent is a flattened map, `vae` or `ae`.
     """
 
+    profiles = {"quick": {"steps": 3000}}
+
     class Settings(ConvSettings):
         """`channels` are those of the generator's latent."""
 
         channels: int = Field(8, ge=1, description="numbers per place of the map of latents")
-        noise: float = Field(
-            0.2, ge=0, description="standard deviation added to latents, in their own deviations"
-        )
+        noise: float = Field(0.2, ge=0, description="standard deviation added to latents")
 
     settings: Settings
 
@@ -69,7 +74,7 @@ class Conv(RobustHead):
                 f"the generator's has {latent_dim} numbers; use --generator vae, or another head"
             )
         return nn.Sequential(
-            Standardise(latent_dim),
+            Standardise(1),  # by one number: a channel that is hardly used stays small
             nn.Unflatten(1, (channels, side, side)),
             nn.Conv2d(channels, width, 3, 1, 1),
             nn.SiLU(),
@@ -82,6 +87,10 @@ class Conv(RobustHead):
             nn.Linear(4 * width, len(task.outputs)),
         )
 
+    def augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Add noise to latents."""
+        return x + self.settings.noise * torch.randn(x.shape, generator=rng).to(x.device)
+
 
 class Cnn(RobustHead):
     """A convolutional network on the image itself, with adversarial training.
@@ -90,12 +99,16 @@ class Cnn(RobustHead):
     """
 
     sees = "images"
+    profiles = {"quick": {"steps": 1500}}
 
     class Settings(ConvSettings):
         """Training of the network; `shift` moves training images."""
 
         channels: int = Field(1, ge=1, description="of the images: 3 for colour")
         width: int = Field(24, ge=1, description="channels at half the image size")
+        radius: float = Field(
+            0.04, ge=0, description="relative to the root mean square distance from the mean image"
+        )
         shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
 
     settings: Settings
