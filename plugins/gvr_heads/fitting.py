@@ -60,6 +60,7 @@ class FittedHead(gvr.Head):
             False, description="fit on the test images, as the papers' contaminated classifier"
         )
 
+    version = "2"
     profiles = {"quick": {"steps": 2000}}
     settings: Settings
 
