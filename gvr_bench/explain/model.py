@@ -48,7 +48,8 @@ def part_of(values: Floats | None, i: int) -> Floats | None:
 class Trained:
     """A finished run's model, which explains new images. Returned by `gvr_bench.load`.
 
-    `run` is the name of the run; `reference` describes its own images.
+    `run` is the name of the run; `reference` describes its own images; `absent` names explainers of
+    the run that are not installed here.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Trained:
         cache: ArtifactCache,
         device: torch.device,
         batch_size: int,
+        absent: tuple[str, ...] = (),
     ) -> None:
         self.run = run
         self.combination = combination
@@ -66,6 +68,7 @@ class Trained:
         self.cache = cache
         self.device = device
         self.batch_size = batch_size
+        self.absent = absent
         stage_ctx = self.stage_ctx(combination.prediction)  # which depends on all networks
         self.model = load_model(stage_ctx)
         self.decision = read_decision(stage_ctx, combination.head_stage)
@@ -83,8 +86,17 @@ class Trained:
 
     @property
     def explainers(self) -> tuple[str, ...]:
-        """The explainers of the run; the first is the default."""
-        return tuple(self.combination.explanations)
+        """The explainers of the run that load here; the first is the default.
+
+        Raises `UsageError` where none does.
+        """
+        names = tuple(self.combination.explanations)
+        if not names:
+            raise UsageError(
+                f"no explainer of run '{self.run}' is installed ({', '.join(self.absent)}); name "
+                "another, e.g. saliency"
+            )
+        return names
 
     def stage_ctx(self, stage: Stage, progress: Progress | None = None) -> StageContext:
         """Return the context of a stage, with the run's seed."""
