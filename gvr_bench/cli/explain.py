@@ -192,4 +192,6 @@ def show(folder: Path, explained: ExplainedImages, as_json: bool) -> None:
     for image in explained.images:
         if image.warning:
             print(clean(f"{image.name} is {image.warning}"))
-    print(clean(f"Page: {folder / 'index.html'}; pictures: {folder / PICTURES}"))
+    drawn = any(image.explanations for image in explained.images)
+    pictures = f"; pictures: {folder / PICTURES}" if drawn else ""
+    print(clean(f"Page: {folder / 'index.html'}{pictures}"))

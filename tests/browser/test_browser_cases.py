@@ -113,13 +113,13 @@ def test_reduced_motion_has_no_play_button(browser: Browser, gallery: Path) -> N
 
 
 def test_outcomes_filter_cases(page: Page) -> None:
-    page.get_by_role("button", name=f"not found {len(LOST)}").click()
+    page.get_by_role("button", name=f"decision not changed {len(LOST)}").click()
     assert shown(page) == LOST
     assert page.locator(".toolbar .count").inner_text() == f"{len(LOST)} of 40 cases"
     page.get_by_role("button", name=f"not seen by the model {len(UNSEEN)}").click()
     assert shown(page) == UNSEEN
     page.get_by_role("combobox", name="by", exact=True).select_option(label="latent-shift")
-    page.get_by_role("button", name="not found 0").click()
+    page.get_by_role("button", name="decision not changed 0").click()
     assert shown(page) == []
     page.get_by_role("button", name="show all").click()
     assert shown(page) == list(range(N))
@@ -127,7 +127,7 @@ def test_outcomes_filter_cases(page: Page) -> None:
 
 def test_filter_scrolls_to_the_first_case(page: Page) -> None:
     case(page, 30).scroll_into_view_if_needed()
-    page.get_by_role("button", name="not found").click()
+    page.get_by_role("button", name="decision not changed").click()
     page.wait_for_function(AT_THE_TOP, arg=case(page, LOST[0]).element_handle())
 
 
@@ -206,7 +206,7 @@ def test_unchecked_explainers_are_hidden(page: Page) -> None:
 
 def test_address_opens_a_filtered_case(browser: Browser, gallery: Path) -> None:
     with opened(browser, gallery / "index.html") as page:
-        page.get_by_role("button", name="not found").click()
+        page.get_by_role("button", name="decision not changed").click()
         page.evaluate("location.hash = '#case-0-30'")
         page.wait_for_function(AT_THE_TOP, arg=case(page, 30).element_handle())
         assert page.evaluate("document.activeElement.id") == "case-0-30"

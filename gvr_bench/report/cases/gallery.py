@@ -41,8 +41,8 @@ _QUALITY, _QUALITY_OF_CHANGE = 75, 50  # of WebP; changes are transparent, which
 _CONVINCED = "oracle_validity"
 _SHOWN_BESIDE = frozenset({"steps", "optimizer_steps", "validity"})  # with the case already
 _OUTCOMES = {
-    "found": "found",
-    "lost": "not found",
+    "found": "decision changed",
+    "lost": "decision not changed",
     "unseen": "not seen by the model",
     "convinced": "oracle convinced",
     "unconvinced": "oracle not convinced",
