@@ -21,7 +21,7 @@ from gvr_bench.data.stored_images import to_float
 from gvr_bench.explain.inputs import InputImage, read_picture
 from gvr_bench.explain.out_of_distribution import OodReference, reconstruction_error
 from gvr_bench.explain.rationale import Rationale
-from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection
+from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection, part_of
 from gvr_bench.metrics.oracle import predictions
 from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import StageGraph
@@ -40,16 +40,10 @@ Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
 
-def part_of(values: Floats | None, i: int) -> Floats | None:
-    """Return row `i`, None of nothing."""
-    return None if values is None else values[i]
-
-
 class Trained:
     """A finished run's model, which explains new images. Returned by `gvr_bench.load`.
 
-    `run` is the name of the run; `reference` describes its own images; `absent` names explainers of
-    the run that are not installed here.
+    `reference` describes the images of the `run`; `absent` names explainers that do not load here.
     """
 
     def __init__(
@@ -86,16 +80,10 @@ class Trained:
 
     @property
     def explainers(self) -> tuple[str, ...]:
-        """The explainers of the run that load here; the first is the default.
-
-        Raises `UsageError` where none does.
-        """
+        """The explainers of the run that load here, the default first. Raises `UsageError`."""
         names = tuple(self.combination.explanations)
         if not names:
-            raise UsageError(
-                f"no explainer of run '{self.run}' is installed ({', '.join(self.absent)}); name "
-                "another, e.g. saliency"
-            )
+            raise UsageError(f"not installed: {', '.join(self.absent)}; name another explainer")
         return names
 
     def stage_ctx(self, stage: Stage, progress: Progress | None = None) -> StageContext:

@@ -67,7 +67,7 @@ def test_absent_explainer_is_left_out(cli, chatty: str, monkeypatch: pytest.Monk
     assert done.code == 0, done
     assert "saliency" in done.out
     assert "left out, for they are not installed: chatty" in done.err
-    assert "no explainer of run 'only' is installed (chatty)" in cli(*explain, "only").fault
+    assert "not installed: chatty; name another explainer" in cli(*explain, "only").fault
     assert cli(*explain, "only", "--explainer", "saliency").code == 0
     assert "unknown explainer 'chatty'" in cli(*explain, "run", "--explainer", chatty).fault
 

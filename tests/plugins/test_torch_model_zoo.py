@@ -216,3 +216,11 @@ def test_import_leaves_torch_as_it_was(zoo: str) -> None:
     path.write_text(f"{ZOO}\ntorch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)")
     trial(zoo, "Base")
     assert (torch.get_default_dtype(), torch.is_grad_enabled()) == (torch.float32, True)
+
+
+def test_timm_is_a_factory() -> None:
+    pytest.importorskip("timm", reason="timm is not installed: pip install timm")
+    arguments = "model_name=resnet10t+num_classes=3+in_chans=1"
+    head = TorchHead(TorchHead.Settings(factory="timm:create_model", arguments=arguments))
+    outputs = refuse_unfit(head.build(0, TASK), "head 'torch-model'", gvr.ImageSpec(1, 32), TASK)
+    assert outputs.shape == (3, 3)
