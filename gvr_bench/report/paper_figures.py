@@ -19,7 +19,13 @@ from gvr_bench.report.tables import Table
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.records import model_label
 
-STAGES = ("not predicted", "not found", "found", "flips re-encoded", "convinces the oracle")
+STAGES = (
+    "not predicted",
+    "decision not changed",
+    "changed",
+    "holds re-encoded",
+    "convinces oracle",
+)
 """What becomes of a case, each but the first a success over the one before."""
 
 GRID_CASES = 3
