@@ -30,7 +30,10 @@ PASSED = frozenset(  # linear in what depends on the image, or no more than anot
      "getitem", "to", "float", "expand", "unflatten", "chunk", "split", "gather"]
 )  # fmt: skip
 SCALED = frozenset(["mul", "mul_", "rmul", "div", "truediv"])  # linear if by a constant
-ASKED = frozenset(["get", "dim", "size", "numel", "is_floating_point"])  # they compute nothing
+ASKED = frozenset(  # they compute nothing
+    ["get", "dim", "size", "len", "numel", "stride", "is_floating_point", "is_contiguous",
+     "register_hook", "detach"]
+)  # fmt: skip
 
 
 def replaced_gradient(value: Tensor, surrogate: Tensor) -> Tensor:

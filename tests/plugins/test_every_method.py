@@ -32,7 +32,7 @@ def names() -> list[str]:
 
 @functools.cache
 def maps_of(kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The maps (4, 32 * 32) of every method on a model, and the reasons of those that do not apply."""
+    """The maps (4, 32 * 32) of every method that applies to a model, and the others' reasons."""
     model, x, images = model_of(kind), pictures(), pictures(60)
     labels = (np.arange(60)[:, None] + np.arange(2)) % 2
     reference = Reference(model, TASK, labels.astype(np.float32), lambda index: images[index])

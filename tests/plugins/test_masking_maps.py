@@ -59,7 +59,7 @@ def test_rise_masks_are_those_of_the_paper() -> None:
     masks = [Rise(Rise.Settings()).mask(SIZE, SIZE, context().rng(i)) for i in range(300)]
     stacked = torch.cat(masks)
     assert stacked.shape == (300, 1, SIZE, SIZE)
-    assert 0 <= stacked.min()
+    assert stacked.min() >= 0
     assert stacked.max() <= 1
     assert abs(stacked.mean().item() - 0.5) < 0.02
     assert (stacked.mean(0) - 0.5).abs().max() < 0.15  # no place is shown more than others

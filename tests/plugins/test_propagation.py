@@ -16,6 +16,7 @@ from test_explainers import make_query
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
+from gvr_bench.pipeline.steps.cost import measuring
 
 KINDS = (DeepLift, GuidedBackprop, Lrp)
 
@@ -194,3 +195,11 @@ def test_gates_and_linear_networks_are_unsupported(kind: type[gvr.Explainer]) ->
         explain(kind, model_with(Gate()), pictures())
     with pytest.raises(gvr.Unsupported, match="it is the plain gradient"):
         explain(kind, model_with(nn.Conv2d(1, 4, 3)), pictures())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hooks_that_count_passes_are_no_functions(kind: type[gvr.Explainer]) -> None:
+    model, x = model_of("latents"), pictures()
+    with measuring(model, x.device) as cost:
+        explain(kind, model, x)
+    assert cost.evaluations == len(x) * (5 if kind is DeepLift else 3)  # one to choose the target
