@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
@@ -70,7 +71,7 @@ class DeepLift(gvr.Explainer):
     class Settings(gvr.Settings):
         """`baseline` is the empty image."""
 
-        baseline: Literal["black", "grey"] = "black"
+        baseline: Literal["black", "grey"] = Field("black", description="the empty image")
 
     settings: Settings
 

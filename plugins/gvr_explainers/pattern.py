@@ -1,4 +1,4 @@
-"""PatternLocal (Gjoelbye et al. 2025; Haufe et al. 2014): what varies with the model's output."""
+"""PatternLocal (Gjølbye et al. 2025; Haufe et al. 2014): what varies with the model's output."""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from small_parts import Painter, frozen, seeded
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 import gvr_bench.api as gvr
+from gvr_bench.core.reference import Reference
 
 SIZE = 32
 TASK = gvr.Task("multilabel", ("mass", "fluid"))
@@ -87,3 +89,17 @@ def pictures(n: int = 4) -> Tensor:
         noise = torch.rand(SIZE, SIZE, generator=rng) * 0.6
         images.append((noise + disc - 0.9).clamp(-1, 1))
     return torch.stack(images)[:, None]
+
+
+def target_of(n: int) -> gvr.ExplanationTarget:
+    """Ask n images about the first output."""
+    zeros = torch.zeros(n, dtype=torch.int64)
+    return gvr.ExplanationTarget(TASK, zeros, zeros, zeros.float(), zeros.float())
+
+
+def context_of(model: gvr.Model, images: Tensor | None = None) -> gvr.Context:
+    """A context whose training images are 60 pictures, or those given."""
+    images = pictures(60) if images is None else images
+    labels = ((np.arange(len(images))[:, None] + np.arange(2)) % 2).astype(np.float32)
+    reference = Reference(model, TASK, labels, lambda index: images[index])
+    return gvr.Context(torch.device("cpu"), _reference=reference)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
 import pytest
-import torch
-from networks_of_images import TASK, model_of, pictures
-from test_explainers import make_query
+from networks_of_images import context_of, model_of, pictures, target_of
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_bench.core.reference import Reference
 from gvr_bench.registry.registry import installed
 
 KINDS = ("latents", "cnn", "vit")
@@ -33,15 +29,13 @@ def names() -> list[str]:
 @functools.cache
 def maps_of(kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The maps (4, 32 * 32) of every method that applies to a model, and the others' reasons."""
-    model, x, images = model_of(kind), pictures(), pictures(60)
-    labels = (np.arange(60)[:, None] + np.arange(2)) % 2
-    reference = Reference(model, TASK, labels.astype(np.float32), lambda index: images[index])
-    ctx = gvr.Context(torch.device("cpu"), _reference=reference)
+    model, x = model_of(kind), pictures()
+    target, ctx = target_of(len(x)), context_of(model)
     maps, reasons = {}, {}
     for name in names():
         cls, settings = installed().settings("explainer", name, "quick", FEW.get(name, {}))
         try:
-            made = cls(settings).explain(model, x, make_query(model, x, TASK), ctx).attribution
+            made = cls(settings).explain(model, x, target, ctx).attribution
         except gvr.Unsupported as reason:
             reasons[name] = str(reason)
         else:

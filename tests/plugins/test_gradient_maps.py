@@ -8,24 +8,17 @@ import pytest
 import torch
 from gvr_explainers.gradients import ExpectedGradients, InputXGradient, SmoothGrad, VarGrad
 from gvr_explainers.pattern import Pattern
-from networks_of_images import TASK, model_of, pictures
+from networks_of_images import TASK, context_of, model_of, pictures
 from small_parts import frozen
 from test_explainers import linear_model, make_query
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
-from gvr_bench.core.reference import Reference
-
-
-def context(model: gvr.Model, images: Tensor) -> gvr.Context:
-    labels = (np.arange(len(images))[:, None] + np.arange(2)) % 2
-    reference = Reference(model, TASK, labels.astype(np.float32), lambda index: images[index])
-    return gvr.Context(torch.device("cpu"), _reference=reference)
 
 
 def explain(kind: type[gvr.Explainer], model: gvr.Model, x: Tensor, **settings: object) -> Tensor:
     target = make_query(model, x, TASK)
-    ctx = context(model, pictures(30))
+    ctx = context_of(model, pictures(30))
     return kind(kind.Settings(**settings)).explain(model, x, target, ctx).attribution
 
 
@@ -49,7 +42,7 @@ def explain_binary(
 ) -> Tensor:
     task = gvr.Task("binary", ("mass",))
     target = make_query(model, x, task)
-    ctx = context(model, x)
+    ctx = context_of(model, x)
     return kind(kind.Settings(**settings)).explain(model, x, target, ctx).attribution
 
 
@@ -123,7 +116,7 @@ def test_pattern_gives_suppressors_nothing() -> None:
     x = images[:1]
     target = make_query(model, x, gvr.Task("binary", ("mass",)))
     made = Pattern(Pattern.Settings(neighbours=1.0)).explain(
-        model, x, target, context(model, images)
+        model, x, target, context_of(model, images)
     )
     slope, suppressor = made.attribution[0, 0, :2].tolist()
     assert slope > 0.01
