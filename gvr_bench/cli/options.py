@@ -119,8 +119,8 @@ def settings_of(kind: Kind, incomplete: str) -> Completions:
 def plugin_names(incomplete: str) -> Completions:
     from gvr_bench.registry.registry import installed
 
-    rows = [row.plugin for row in installed().rows if not row.problem]
-    return [(row.name, row.summary) for row in rows if row.name.startswith(incomplete)]
+    rows = {r.plugin.name: r.plugin.summary for r in reversed(installed().rows) if not r.problem}
+    return [(name, text) for name, text in sorted(rows.items()) if name.startswith(incomplete)]
 
 
 def metric_groups(incomplete: str) -> Completions:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from gvr_bench.config.spec import CHOICES, ComponentSpec, Spec
+from gvr_bench.config.names import canonical_spec
+from gvr_bench.config.spec import ComponentSpec, Spec
 from gvr_bench.core.components import Component, Dataset, Encoder, Explainer, Head
 from gvr_bench.core.errors import PluginError
 from gvr_bench.core.source_code import source_digest
@@ -300,27 +301,6 @@ class ModelBranch:
         else:
             examples = self.graph.add(kind, "labels only", inputs, seed)
         return self.graph.add("student", examples.name, {"student_training_set": examples}, seed)
-
-
-def canonical_spec(spec: Spec, registry: Registry) -> Spec:
-    """Return the spec with the components' own names instead of aliases and other spellings.
-
-    Raises `UsageError` where a name may mean several.
-    """
-    explainers = registry.plugins("explainer")
-
-    def own(kind: Kind, choice: ComponentSpec) -> ComponentSpec:
-        several = word(choice.name, explainers) if kind == "explainer" else ""
-        name = several or registry.canonical(kind, choice.name)
-        return ComponentSpec(name=name, settings=choice.settings)
-
-    kinds = {field: "dataset" if field == "pretraining_dataset" else field for field in CHOICES}
-    return spec.model_copy(
-        update={
-            field: tuple(own(cast(Kind, kind), choice) for choice in getattr(spec, field))
-            for field, kind in kinds.items()
-        }
-    )
 
 
 def fingerprint_of(component: Component) -> str:

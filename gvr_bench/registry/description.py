@@ -148,7 +148,11 @@ def _passes(
 def _example(plugin: Plugin, cls: type[Component], settings: tuple[SettingInfo, ...]) -> str:
     """Return a command that uses the component, with one of its settings where it has any."""
     required = [name for name, info in cls.Settings.model_fields.items() if info.is_required()]
-    numbers = [s for s in settings if re.match(r"(int|float)\b", s.type)]
+    numbers = [
+        s
+        for s in settings
+        if re.match(r"(int|float)\b", s.type) and "none" not in s.values.values()
+    ]
     if cls.argument and not cls.Settings.model_fields[cls.argument].default:
         typed = "VALUE"
     elif required:
