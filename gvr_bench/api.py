@@ -64,11 +64,11 @@ from gvr_bench.data.image_io import (
     letterbox,
     place,
     read_extent,
-    read_mask,
     read_picture,
     read_pictures,
     resize,
 )
+from gvr_bench.data.mask_io import letterbox_mask, read_mask
 from gvr_bench.registry.captum_adapter import CaptumExplainer
 from gvr_bench.registry.hookspecs import hookimpl
 
@@ -113,6 +113,7 @@ __all__ = [
     "fetch",
     "hookimpl",
     "letterbox",
+    "letterbox_mask",
     "place",
     "read_extent",
     "read_mask",

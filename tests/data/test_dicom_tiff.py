@@ -17,7 +17,7 @@ from PIL import Image
 import gvr_bench.api as gvr
 from gvr_bench.core.types import ImageSpec
 from gvr_bench.data import dicom
-from gvr_bench.data.image_io import MAX_PIXELS, read_extent, read_mask, read_picture, read_pictures
+from gvr_bench.data.image_io import MAX_PIXELS, read_extent, read_picture, read_pictures
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM is an extra: pip install 'gvr-bench[dicom]'")
 
@@ -358,65 +358,6 @@ def test_white_is_zero_tiff_is_inverted(tmp_path: Path, wide: bool) -> None:
 def test_a_tiff_of_colours_is_read(tmp_path: Path) -> None:
     path = tiff(tmp_path / "a.tif", COLOUR)
     np.testing.assert_array_equal(read_picture(path, 3), COLOUR.transpose(2, 0, 1))
-
-
-# Masks
-
-
-def test_mask_must_match_image_shape(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.png")
-    Image.fromarray(GREY.T).save(tmp_path / "m.png")
-    with pytest.raises(gvr.DataError, match=r"24 x 20 pixels and its image a\.png 20 x 24"):
-        read_mask(tmp_path / "m.png", tmp_path / "a.png", 16)
-
-
-def test_jpeg_mask_is_refused(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.jpg")
-    with pytest.raises(gvr.DataError, match="a mask must be a PNG or TIFF"):
-        read_mask(tmp_path / "a.jpg", tmp_path / "a.jpg", 16)
-
-
-def in_palette(marked: np.ndarray) -> Image.Image:
-    """Black on black: the values differ, their colours do not."""
-    image = Image.fromarray(marked.astype(np.uint8))
-    image = image.convert("P")
-    image.putdata(marked.astype(int).ravel().tolist())
-    image.putpalette([0] * 768)
-    return image
-
-
-def opaque(marked: np.ndarray) -> Image.Image:
-    image = Image.fromarray(marked.astype(np.uint8) * 90)
-    return Image.merge("RGBA", [image] * 3 + [Image.new("L", image.size, 255)])
-
-
-MASKS: dict[str, Callable[[np.ndarray], Image.Image]] = {
-    "single band": lambda marked: Image.fromarray(marked.astype(np.uint8)),
-    "bits": Image.fromarray,
-    "sixteen": lambda marked: Image.fromarray(marked.astype(np.uint16)),
-    "palette": in_palette,
-    "opaque": opaque,
-}
-
-
-@pytest.mark.parametrize("kind", MASKS)
-def test_nonzero_pixels_mark_finding(tmp_path: Path, kind: str) -> None:
-    marked = np.zeros((24, 20), np.bool_)
-    marked[4:10, 3:9] = True
-    Image.fromarray(GREY).save(tmp_path / "a.png")
-    MASKS[kind](marked).save(tmp_path / "m.png")
-    actual = read_mask(tmp_path / "m.png", tmp_path / "a.png", 24)
-    np.testing.assert_array_equal(actual[:, 2:22], marked)
-    assert not actual[:, :2].any()
-    assert not actual[:, 22:].any()
-
-
-def test_tiny_finding_keeps_one_pixel(tmp_path: Path) -> None:
-    marked = np.zeros((240, 240), np.uint8)
-    marked[121, 131] = 1
-    Image.fromarray(marked).save(tmp_path / "m.png")
-    actual = read_mask(tmp_path / "m.png", tmp_path / "m.png", 24)
-    assert np.argwhere(actual).tolist() == [[12, 13]]
 
 
 # Anything at all
