@@ -73,7 +73,7 @@ def read_picture(path: Path, channels: int, bits: int = 16) -> NDArray[np.uint8]
     transparent is black. `bits` of 16-bit files are scaled to the full range, DICOM by its window
     if it has one. Raises `DataError` naming the file, also where a value needs more bits.
     """
-    with open_image(path) as image:
+    with open_image(path, bits=bits) as image:
         return _planes(image, channels, bits)
 
 
@@ -118,8 +118,10 @@ def read_extent(path: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def open_image(path: Path, *, turned: bool = True) -> Iterator[Image]:
+def open_image(path: Path, *, turned: bool = True, bits: int = 16) -> Iterator[Image]:
     """Open a picture as it is shown, or not `turned`, as it is stored.
+
+    `bits` are those in use of a DICOM file without a window.
 
     Raises `DataError` naming the file, also for what goes wrong in the body.
     """
@@ -130,7 +132,7 @@ def open_image(path: Path, *, turned: bool = True) -> Iterator[Image]:
     try:
         with path.open("rb") as file:
             if is_dicom(file):
-                yield read_dicom(path, MAX_PIXELS)
+                yield read_dicom(path, MAX_PIXELS, bits)
                 return
             with Image.open(file, formats=FORMATS) as image:
                 _check(image)
@@ -234,7 +236,7 @@ def _eight_bits(image: Image, bits: int) -> NDArray[np.uint8]:
     if (transparent := image.info.get("transparency")) is not None:
         table[transparent : transparent + 1] = 0
     grey = table.astype(np.uint8)[wide]
-    return 255 - grey if _starts_white(image) else grey
+    return np.asarray(255 - grey if _starts_white(image) else grey)
 
 
 def _starts_white(image: Any) -> bool:

@@ -23,8 +23,8 @@ def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
     """Read a PNG or TIFF that marks a finding: (size, size), letterboxed like its picture.
 
     What is opaque and not black is marked, or, in a layer that is black alone, what is opaque. Of
-    a palette without black, or of black alone, the first colour is the background. Raises `DataError` if the mask
-    differs in shape from the picture.
+    a palette without black, or of black alone, the first colour is the background. Raises
+    `DataError` if the mask differs in shape from the picture.
     """
     with open_image(path) as image:
         if image.format not in ("PNG", "TIFF"):
@@ -62,26 +62,26 @@ def _marked(image: Image) -> NDArray[np.bool_]:
         return _marked_of_palette(image)
     values = np.asarray(image)
     marked = values != 0 if values.ndim == 2 else values.any(axis=2)
-    return ~marked if _is_inverted(image) else marked
+    return np.asarray(marked != _is_inverted(image))
 
 
 def _marked_of_layer(rgba: NDArray[np.uint8]) -> NDArray[np.bool_]:
     opaque = rgba[:, :, 3] > 0
     bright = opaque & rgba[:, :, :3].any(axis=2)
     ink = not bright.any() and not opaque.all()
-    return opaque if ink else bright
+    return np.asarray(opaque if ink else bright)
 
 
 def _marked_of_palette(image: Image) -> NDArray[np.bool_]:
     """Palettes come in any order, so that colours count, and numbers where nothing is black."""
     bright = np.asarray(image.convert("RGB")).any(axis=2)
-    return bright if 0 < bright.sum() < bright.size else np.asarray(image) != 0
+    return np.asarray(bright if 0 < bright.sum() < bright.size else np.asarray(image) != 0)
 
 
 def _is_inverted(image: Any) -> bool:
     """Whether a TIFF of one bit stores true as black, as programs write Boolean arrays."""
     tags = getattr(image, "tag_v2", {})
-    return (
+    return bool(
         image.mode == "1"
         and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
         and tags.get(_COMPRESSION) not in _FAX

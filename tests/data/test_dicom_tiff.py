@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +261,121 @@ def test_grey_table_precedes_window(tmp_path: Path) -> None:
 def test_an_empty_window_is_none(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", GREY, WindowCenter="", WindowWidth="", RescaleSlope="")
     np.testing.assert_array_equal(grey(path), GREY)
+
+
+# Headers that change what is shown
+
+
+DEEP = np.linspace(0, 4095, 24 * 20).round().astype("<u2").reshape(24, 20)  # 12 bits
+SHOWN = np.rint(DEEP / 4095 * 255).astype(int)
+TWELVE = {"BitsStored": 12, "HighBit": 11}
+BORDER = np.arange(20) < 5
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_padding_is_black(tmp_path: Path, kind: str, signed: bool) -> None:
+    stored = DEEP.astype("<i2") - 2048 if signed else DEEP
+    padding = -2048 if signed else 0
+    path = write(
+        tmp_path / "a.dcm", np.where(BORDER, padding, stored).astype(stored.dtype),
+        PhotometricInterpretation=kind, PixelPaddingValue=padding, **TWELVE,
+    )  # fmt: skip
+    expected = 255 - SHOWN if kind == "MONOCHROME1" else SHOWN
+    expected = np.where(BORDER | (DEEP == 0), 0, expected)
+    assert np.abs(grey(path).astype(int) - expected).max() <= 1
+
+
+def test_padding_range_is_black(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.dcm", DEEP, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=100,
+        PixelPaddingRangeLimit=0, **TWELVE,
+    )  # fmt: skip
+    np.testing.assert_array_equal(grey(path) == 0, (DEEP <= 100) | (DEEP > 4086))
+
+
+def test_padding_in_wrong_sign_is_found(tmp_path: Path) -> None:
+    stored = np.where(BORDER, -2000, DEEP.astype("<i2")).astype("<i2")
+    ds = dataset(stored)
+    ds.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    assert not grey(tmp_path / "a.dcm")[:, BORDER].any()
+    assert grey(tmp_path / "a.dcm")[:, ~BORDER].any()
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_inverse_presentation_inverts_once(tmp_path: Path, kind: str) -> None:
+    path = write(
+        tmp_path / "a.dcm", DEEP, PhotometricInterpretation=kind, PresentationLUTShape="INVERSE",
+        **TWELVE,
+    )  # fmt: skip
+    np.testing.assert_array_equal(grey(path), 255 - SHOWN)
+
+
+def test_identity_presentation_changes_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, PresentationLUTShape="IDENTITY", **TWELVE)
+    np.testing.assert_array_equal(grey(path), SHOWN)
+
+
+@pytest.mark.parametrize("high", [11, 13, 15])
+@pytest.mark.parametrize("signed", [False, True])
+def test_stored_bits_lie_below_high_bit(tmp_path: Path, high: int, signed: bool) -> None:
+    stored = DEEP.astype("<i2") - 2048 if signed else DEEP
+    moved = (stored.view("<u2") << (high - 11)) | 1 if high > 11 else stored
+    moved = moved.astype("<u2") if high > 11 else moved
+    fields = {"BitsStored": 12, "HighBit": high, "PixelRepresentation": int(signed)}
+    np.testing.assert_array_equal(grey(write(tmp_path / "a.dcm", moved, **fields)), SHOWN)
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 2048, "WindowWidth": 4096}])
+def test_overlay_in_unused_bits_is_not_shown(tmp_path: Path, window: dict[str, int]) -> None:
+    path = write(
+        tmp_path / "a.dcm",
+        DEEP | np.where(BORDER, 0x8000, 0).astype(DEEP.dtype),
+        **TWELVE,
+        **window,
+    )
+    assert np.abs(grey(path).astype(int) - SHOWN).max() <= 1
+
+
+def test_unknown_presentation_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, PresentationLUTShape="LIN OD", **TWELVE)
+    assert "its PresentationLUTShape is LIN OD" in fault(path)
+
+
+def test_impossible_high_bit_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, BitsStored=12, HighBit=7)
+    assert "HighBit=7 of 12 stored bits" in fault(path)
+
+
+def test_oblong_pixels_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, PixelAspectRatio=[2, 1], **TWELVE)
+    assert "its pixels are 2 high and 1 wide; resample it" in fault(path)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_dicom_without_preamble_is_read(tmp_path: Path, implicit: bool) -> None:
+    ds = dataset(DEEP, **TWELVE)
+    del ds.file_meta
+    ds.save_as(tmp_path / "a", implicit_vr=implicit, little_endian=True)
+    np.testing.assert_array_equal(grey(tmp_path / "a"), SHOWN)
+
+
+def test_file_meta_without_preamble_is_read(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.dcm", DEEP, **TWELVE).read_bytes()
+    (tmp_path / "b.dcm").write_bytes(content[132:])
+    np.testing.assert_array_equal(grey(tmp_path / "b.dcm"), SHOWN)
+
+
+def test_deflated_dicom_without_preamble_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", np.zeros((4000, 4000), np.uint8), "1.2.840.10008.1.2.1.99")
+    path.write_bytes(path.read_bytes()[132:])
+    assert "its transfer syntax is Deflated Explicit VR Little Endian" in fault(path)
+
+
+def test_bits_replace_missing_window(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP)  # its header says 16
+    np.testing.assert_array_equal(read_picture(path, 1, bits=12)[0], SHOWN)
 
 
 def test_colours_become_three_channels_or_grey(tmp_path: Path) -> None:
