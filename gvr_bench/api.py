@@ -61,6 +61,7 @@ from gvr_bench.core.types import (
 from gvr_bench.data.fetch import fetch
 from gvr_bench.data.image_io import (
     Placement,
+    is_image,
     letterbox,
     place,
     read_extent,
@@ -112,6 +113,7 @@ __all__ = [
     "digest_of",
     "fetch",
     "hookimpl",
+    "is_image",
     "letterbox",
     "letterbox_mask",
     "place",

@@ -38,6 +38,14 @@ def is_plain(text: str) -> bool:
     )
 
 
+# What pandas.read_csv takes for an empty cell.
+MISSING = frozenset((
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+))  # fmt: skip
+_DELIMITERS = "\t;"  # of tables without a comma in the first line
+
+
 def read_text(path: Path, root: Path) -> str:
     """Read UTF-8, with or without a byte order mark. Raises `DataError` naming the file."""
     try:
@@ -77,8 +85,14 @@ def read_records(
 
 
 def _lines(path: Path, root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, then all other lines that are not empty, by their number."""
-    reader = csv.reader(io.StringIO(read_text(path, root)), strict=True)
+    """Return the header, then all other lines that are not empty, by their number.
+
+    Fields are separated by commas or, where the first line has none, by tabs or semicolons.
+    """
+    text = read_text(path, root)
+    first = text.lstrip().partition("\n")[0]
+    delimiter = next((sign for sign in _DELIMITERS if sign in first and "," not in first), ",")
+    reader = csv.reader(io.StringIO(text), strict=True, delimiter=delimiter)
     try:
         lines = [(reader.line_num, fields) for fields in reader if any(fields)]
     except csv.Error as error:
@@ -107,7 +121,7 @@ def _check_row(fields: list[str], width: int, positions: list[int], where: str) 
     if any(field.strip() for field in fields[width:]):
         raise gvr.DataError(
             f"{where}, has {len(fields)} fields where the first line has {width}; put a field with "
-            "a comma between quotes"
+            "a separator between quotes"
         )
     # A quote that is never closed takes in the rows after it, up to the next quote.
     if any("\n" in field for i, field in enumerate(fields) if i not in positions):
@@ -127,7 +141,7 @@ def check_name(cell: str, where: str) -> str:
 
 def check_patient(patient: str, name: str, where: str) -> str:
     """Return the patient of an image. Raises `DataError` where it cannot be shown."""
-    if not patient:
+    if patient in MISSING:
         raise gvr.DataError(f"{where}: {name!r} has no patient")
     if not is_plain(patient):
         raise gvr.DataError(f"{where}: patient {patient!r} holds signs that cannot be shown")

@@ -204,7 +204,7 @@ def _bits_below(ds: Dataset) -> int:
     """Number of unused bits below the stored ones; in a compressed picture there are none."""
     if ds.file_meta.TransferSyntaxUID.is_compressed:
         return 0
-    return int(ds.get("HighBit", ds.BitsStored - 1)) - ds.BitsStored + 1
+    return int(ds.get("HighBit", ds.BitsStored - 1) - ds.BitsStored + 1)
 
 
 def _stored(pixels: NDArray[Any], ds: Dataset) -> NDArray[Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Pillow knows many more, too many to trust: its EPS reader starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_PIXELS = 2**26  # of one image; twice those of the largest detectors
 _BITS, _PHOTOMETRIC, _NUMBERS = 258, 262, 339  # tags of a TIFF
 _ORIENTATION = 274  # tag of EXIF
@@ -103,6 +104,12 @@ def read_pictures(files: Sequence[Path], image: ImageSpec, bits: int = 16) -> ND
         first = min(unreadable)
         raise _fault(files[first], unreadable[first], unreadable)
     return out
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file starts as a PNG, JPEG, TIFF or DICOM file does, whatever its suffix."""
+    with path.open("rb") as file:
+        return is_dicom(file) or file.read(8).startswith(_MAGIC)
 
 
 def to_eight_bits(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from gvr_bench.api import Placement, place, read_extent, read_pictures
 from gvr_datasets.chestxray8.downloads import RELEASE
 from gvr_datasets.chestxray8.files import Release, open_release
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
+from gvr_datasets.size_caution import small_size
 from gvr_datasets.splits import SIZES, split_patients
 
 _TEST_SHARE = 0.2
@@ -26,6 +27,7 @@ class ChestXray8(gvr.Dataset):
     them a fifth of the patients does. Boxes, drawn on about 1,000 images, are the truth.
     """
 
+    version = "2"
     head = "residual"
     profiles = SIZES
 
@@ -83,6 +85,11 @@ class ChestXray8(gvr.Dataset):
             images=images,
             truth=truth if release.boxes is not None else None,
         )
+
+    def cautions(self) -> tuple[str, ...]:
+        """What the size of images hides."""
+        files = [self._release.file(row) for row in self._release.rows]
+        return tuple(small_size(files, "chestxray8", self.settings.size))
 
     @functools.cached_property
     def _release(self) -> Release:

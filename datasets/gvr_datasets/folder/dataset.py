@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,8 +12,10 @@ from pydantic import BeforeValidator, Field
 
 import gvr_bench.api as gvr
 from gvr_bench.api import read_mask, read_pictures
-from gvr_datasets.folder.listing import SPLITS, Listing, Row, open_listing
+from gvr_datasets.folder.listing import Columns, Source, open_listing
+from gvr_datasets.folder.rows import SPLITS, Listing, Row
 from gvr_datasets.folder.tasks import Targets, TaskSettings, read_task
+from gvr_datasets.size_caution import small_size
 from gvr_datasets.splits import SIZES, split_patients
 
 
@@ -30,6 +33,8 @@ class ImageFolder(gvr.Dataset):
     Names of files and patients appear in reports: use pseudonyms.
     """
 
+    version = "2"
+
     head = "linear"
     case_settings = frozenset({"source", "target"})
     profiles = SIZES
@@ -37,13 +42,21 @@ class ImageFolder(gvr.Dataset):
     class Settings(TaskSettings):
         """How the images are read and split, beside what is predicted.
 
-        `channels` is 1 for grey and 3 for colour. Where the table has no column `split`, `test`
+        `file`, `patient`, `split` and `mask` are the names of these columns, `images` is the folder
+        of the images where the table leaves it out. `channels` is 1 for grey and 3 for colour,
+        `bits` how many are used of 16-bit images. Where the table has no column `split`, `test`
         is a share of the patients and `validation` of those not used for testing; `seed` decides
         which. `skip` is the share of the images that may be left out because their files cannot
         be read.
         """
 
         table: str = "table.csv"
+        file: str = "file"
+        patient: str = "patient"
+        split: str = "split"
+        mask: str = "mask"
+        images: str = ""
+        bits: int = Field(default=16, ge=9, le=16)
         size: int = Field(default=128, ge=8, le=1024)
         channels: Annotated[Literal[1, 3], BeforeValidator(_as_integer)] = 1
         seed: int = Field(default=0, ge=0)
@@ -75,7 +88,8 @@ class ImageFolder(gvr.Dataset):
         files = [listing.root / row.name for row in rows]
 
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return read_pictures([files[position] for position in index], self.image)
+            chosen = [files[position] for position in index]
+            return read_pictures(chosen, self.image, self.settings.bits)
 
         def truth(index: NDArray[np.int64], _: NDArray[np.int64]) -> gvr.GroundTruth:
             return gvr.GroundTruth(mask=self._masks([rows[position] for position in index]))
@@ -85,21 +99,33 @@ class ImageFolder(gvr.Dataset):
             patient_ids=np.array([row.patient for row in rows], dtype=np.str_),
             targets=self._labels[1][chosen],
             images=images,
-            truth=truth if any(row.mask for row in listing.rows) else None,
+            truth=truth if any(row.masks for row in listing.rows) else None,
         )
+
+    def cautions(self) -> tuple[str, ...]:
+        """What was left out or taken for something else, and what the size of images hides."""
+        listing = self._listing
+        files = [listing.root / row.name for row in listing.rows]
+        return (*listing.cautions, *small_size(files, "folder", self.settings.size))
+
+    def read(self, file: Path) -> NDArray[np.uint8]:
+        """Read a new image as those of the folder, with the bits that they use."""
+        return np.asarray(read_pictures([file], self.image, self.settings.bits)[0])
 
     def _masks(self, rows: list[Row]) -> NDArray[np.bool_]:
         size, root = self.settings.size, self._listing.root
         masks = np.zeros((len(rows), size, size), dtype=np.bool_)
         for mask, row in zip(masks, rows, strict=True):
-            if row.mask:
-                mask[:] = read_mask(root / row.mask, root / row.name, size)
+            for name in row.masks:
+                mask |= read_mask(root / name, root / row.name, size)
         return masks
 
     @functools.cached_property
     def _listing(self) -> Listing:
         try:
-            return open_listing(self.root, self.settings.table, self.settings.targets)
+            s = self.settings
+            columns = Columns(s.file, s.patient, s.split, s.mask)
+            return open_listing(self.root, Source(s.table, columns, s.images), s.targets)
         except OSError as error:
             raise gvr.DataError(f"cannot read {self.root}: {error}") from error
 
