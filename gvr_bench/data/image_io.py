@@ -159,6 +159,8 @@ def orientation(image: Image) -> int:
     """The EXIF orientation of a picture that is still to be turned, 1 (upright) to 8."""
     if image.format == "TIFF":  # Pillow turns it when it is loaded, and swaps its size before
         return 1
+    if image.format == "PNG":  # whose EXIF may come last; a broken picture should say so here
+        image.load()
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # viewers show a picture whose EXIF is damaged as it is stored
