@@ -105,6 +105,11 @@ def test_stray_number_is_named(own) -> None:
     assert own.data().task.kind == "multiclass"
 
 
+def test_column_of_masks_is_named(own) -> None:
+    own.fill("lesion,lung_mask", ["0,", "1,masks/a.png"] * 8)
+    assert "'lung_mask' names images; if they mark the finding, say mask=lung_mask" in own.fault()
+
+
 def test_many_whole_numbers_are_no_classes(own) -> None:
     own.fill("age", list(range(30, 60)))
     assert "holds 30 different whole numbers; say task=multiclass" in own.fault()

@@ -20,6 +20,7 @@ TaskKind = Literal["regression", "binary", "multilabel", "multiclass"]
 Targets = NDArray[np.float32]
 _MAX = float(np.finfo(np.float32).max)  # of a target
 Uncertain = Literal["ignore", "positive", "negative"]
+_IMAGES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dcm")
 MAX_CLASSES = 50  # of an inferred task
 MAX_GRADES = 10  # classes that are numbers, of an inferred task
 MIN_SHARE = 0.01  # of the labels that are neither 0 nor 1, to be taken for classes beside them
@@ -106,6 +107,14 @@ class _Column:
                 "uncertain=ignore, uncertain=positive or uncertain=negative"
             )
 
+    def refuse_file_names(self) -> None:
+        """Refuse the names of images, which are masks and no labels."""
+        if self.cells and all(cell.lower().endswith(_IMAGES) for cell in self.cells):
+            raise gvr.UsageError(
+                f"{self.source}: {self.name!r} names images; if they mark the finding, say "
+                f"mask={self.name}, else choose what is predicted with targets="
+            )
+
     def refuse_mixture(self) -> None:
         """Refuse numbers with a few texts among them."""
         texts = [cell for cell in self.cells if _number(cell) is None]
@@ -138,6 +147,7 @@ def _infer(listing: Listing) -> TaskKind:
     if several:
         for column in columns:
             if not set(column.numbers) <= {0.0, 1.0}:
+                column.refuse_file_names()
                 raise gvr.UsageError(
                     f"{listing.source}: several columns are taken for findings, 0 or 1, and "
                     f"{column.name!r} holds more; choose what is predicted with targets=a or "
@@ -153,6 +163,7 @@ def _infer_one(column: _Column) -> TaskKind:
         return "binary"
     if {0.0, 1.0} <= values:
         column.refuse_uncertain()
+    column.refuse_file_names()
     column.refuse_mixture()
     if None in values:
         if len(column.cells) > MAX_CLASSES:
