@@ -43,7 +43,6 @@ MISSING = frozenset((
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ))  # fmt: skip
-_DELIMITERS = "\t;"  # of tables without a comma in the first line
 
 
 def read_text(path: Path, root: Path) -> str:
@@ -85,14 +84,12 @@ def read_records(
 
 
 def _lines(path: Path, root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, then all other lines that are not empty, by their number.
-
-    Fields are separated by commas or, where the first line has none, by tabs or semicolons.
-    """
+    """Return the header, then all other lines that are not empty, by their number."""
     text = read_text(path, root)
-    first = text.lstrip().partition("\n")[0]
-    delimiter = next((sign for sign in _DELIMITERS if sign in first and "," not in first), ",")
-    reader = csv.reader(io.StringIO(text), strict=True, delimiter=delimiter)
+    first = text.partition("\n")[0]
+    # A spreadsheet writes tabs or, where the decimal sign is a comma, semicolons.
+    between = next((sign for sign in ",\t;" if sign in first), ",")
+    reader = csv.reader(io.StringIO(text), delimiter=between, strict=True)
     try:
         lines = [(reader.line_num, fields) for fields in reader if any(fields)]
     except csv.Error as error:

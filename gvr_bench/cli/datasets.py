@@ -60,13 +60,18 @@ def datasets_info(
     with errors_in_one_line():
         from gvr_bench.core.types import SPLITS
         from gvr_bench.data.summary import count_rows
+        from gvr_bench.registry.registry import blaming
 
-        dataset = open_named(name, data_root, profile)
-        splits = {split: dataset.split(split) for split in SPLITS}
+        with blaming(f"dataset '{name}'"):
+            dataset = open_named(name, data_root, profile)
+            splits = {split: dataset.split(split) for split in SPLITS}
+            counts = count_rows(dataset.task, splits)
         show_task(dataset)
-        print_table(("", *SPLITS), count_rows(dataset.task, splits))
-        for line in cautions_of(dataset, name.partition(":")[0], splits, decode == "all"):
-            print(f"caution: {line}")
+        print_table(("", *SPLITS), counts)
+        with blaming(f"dataset '{name}'"):
+            plain = name.partition(":")[0]
+            for line in cautions_of(dataset, plain, splits, decode == "all"):
+                print(f"caution: {line}")
         if out is not None:
             write_sheet(dataset.task, splits["train"], out)
 
@@ -134,14 +139,17 @@ def datasets_split(
 
         from gvr_bench.cache.serialization import replacing
         from gvr_bench.core.types import SPLITS
+        from gvr_bench.registry.registry import blaming
 
-        dataset, text = open_named(name, data_root, profile), io.StringIO()
+        text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(("file", "patient", "split"))
-        for split in SPLITS:
-            part = dataset.split(split)
-            rows = zip(part.sample_ids.tolist(), part.patient_ids.tolist(), strict=True)
-            table.writerows((*row, split) for row in rows)
+        with blaming(f"dataset '{name}'"):
+            dataset = open_named(name, data_root, profile)
+            for split in SPLITS:
+                part = dataset.split(split)
+                rows = zip(part.sample_ids.tolist(), part.patient_ids.tolist(), strict=True)
+                table.writerows((*row, split) for row in rows)
         if out is None:
             print(text.getvalue(), end="")
             return

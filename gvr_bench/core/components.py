@@ -5,7 +5,6 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from gvr_bench.core.errors import UsageError
+from gvr_bench.core.file_digests import digest_of
 from gvr_bench.core.remote_files import Remote
 from gvr_bench.core.types import (
     Explanation,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 API_VERSION = 1
 Role = Literal["attribution", "counterfactual", "control"]
+Selection = Literal["default", "all", "name"]
 CompletenessBaseline = float | Literal["counterfactual"] | None
 
 
@@ -46,6 +46,13 @@ class Plugin:
     - `api`: the version of `gvr_bench.api` that it was written for.
     - `target`: `"module:Class"`, imported when the component is first used.
     - `needs`: modules that must be importable for it to work.
+    - `aliases`: other names that users may type. Case, hyphens and underscores never matter.
+    - `family`: a word for several explainers that work alike, which names all of them.
+    - `selection`: whether it is part of the default run, of `all` alone, or run by its name alone.
+    - `access`: what an explainer needs of a model, e.g. `gradient`.
+    - `passes`: what an explanation costs, in passes of one image through the model; `{samples}`
+      stands for a setting.
+    - `source`: the paper.
     """
 
     api: int
@@ -54,6 +61,12 @@ class Plugin:
     target: str
     summary: str
     needs: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    family: str = ""
+    selection: Selection = "default"
+    access: str = ""
+    passes: str = ""
+    source: str = ""
 
 
 class Settings(pydantic.BaseModel):
@@ -73,7 +86,7 @@ class Component:
       are the published values.
     - `argument`: the setting that may be typed without its name, as in `torchvision:CIFAR10`.
     - `files`: settings that are paths of files. The content of a file is part of the key, its path
-      is not.
+      is not; of a folder it is the names and sizes of its files.
     """
 
     version: ClassVar[str] = "1"
@@ -254,6 +267,13 @@ class Head(Component, ABC):
         """
         return None
 
+    def trained_on(self) -> Path | None:
+        """Return a folder or a table of the images that a network from elsewhere was trained on.
+
+        They are compared with the test images; None, the default, where that is not known.
+        """
+        return None
+
     def check_outputs(self, outputs: Tensor, task: Task) -> None:
         """Look at the outputs (n, K) of an untrained network of images for noise.
 
@@ -306,12 +326,3 @@ class Explainer(Component, ABC):
 
         Raises `Unsupported` with a reason where it does not apply to this model or task.
         """
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file. Raises `UsageError` that names it."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

@@ -6,10 +6,11 @@ import contextlib
 import functools
 import importlib.util
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TextIO, get_args
 
 import pluggy
 import pydantic
@@ -23,6 +24,7 @@ from gvr_bench.core.components import (
     Generator,
     Head,
     Plugin,
+    Selection,
     Settings,
 )
 from gvr_bench.core.errors import (
@@ -35,11 +37,11 @@ from gvr_bench.core.errors import (
 )
 from gvr_bench.core.types import KINDS, Kind
 from gvr_bench.registry import hookspecs
+from gvr_bench.registry.names import canonical
 from gvr_bench.registry.validation import check_class, check_settings, load_target
 
 GROUP = "gvr_bench"
 PROFILES = ("quick", "standard", "paper")
-ALL = "all"  # every explainer
 BASES: dict[Kind, type[Component]] = {
     "dataset": Dataset,
     "generator": Generator,
@@ -78,7 +80,8 @@ class Registry:
         for point in sorted(points, key=lambda p: (p.dist.name if p.dist else "", p.name)):
             distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "?"
             try:
-                plugins = self._load(point)
+                with output_to_stderr():
+                    plugins = self._load(point)
             except (Exception, SystemExit) as error:  # a plugin may raise anything
                 self.broken.append(BrokenEntryPoint(point.name, distribution, one_line(error)))
                 continue
@@ -135,8 +138,20 @@ class Registry:
         """Return the usable names, in order of discovery."""
         return [r.plugin.name for r in self.rows if r.plugin.kind == kind and not r.problem]
 
+    def plugins(self, kind: Kind) -> list[Plugin]:
+        """Return the plugins of a kind, also those that cannot be used."""
+        return [row.plugin for row in self.rows if row.plugin.kind == kind]
+
+    def canonical(self, kind: Kind, typed: str) -> str:
+        """Return the name that a user means by another spelling or an alias.
+
+        Unchanged where there is none. Raises `UsageError` where several are meant.
+        """
+        return canonical(typed, self.plugins(kind))
+
     def component(self, kind: Kind, name: str) -> type[Component]:
         """Import the class of a plugin. Raises `UsageError` or `PluginError` that name it."""
+        name = self.canonical(kind, name)
         row = next((r for r in self.rows if r.plugin.kind == kind and r.plugin.name == name), None)
         if row is None:
             raise UsageError(f"unknown {kind} '{name}'{did_you_mean(name, self.names(kind))}")
@@ -145,7 +160,8 @@ class Registry:
             raise PluginError(f"{whose}: {row.problem}")
         target, base = row.plugin.target, BASES[kind]
         try:
-            cls = load_target(target, base)
+            with output_to_stderr():
+                cls = load_target(target, base)
         except (Exception, SystemExit) as error:  # a plugin's module may do anything
             raise PluginError(f"{whose} does not load: {one_line(error)}") from error
         return check_class(cls, base, f"{whose}: {target}")
@@ -160,8 +176,9 @@ class Registry:
         cls = self.component(kind, name)
         known = cls.Settings.model_fields
         overrides = _with_argument_name(kind, name, cls, overrides)
+        any_name = cls.Settings.model_config.get("extra") == "allow"
         for setting in overrides:
-            if setting not in known:
+            if setting not in known and not any_name:
                 hint = did_you_mean(setting, known) or "; it has no settings"
                 raise UsageError(f"{kind} '{name}' has no setting '{setting}'{hint}")
         preset = cls.profiles.get(profile, {})
@@ -216,14 +233,20 @@ def _check_row(row: object) -> None:
     """Raise `PluginError` for an object that is no valid `Plugin`."""
     if not isinstance(row, Plugin):
         raise PluginError(f"gvr_plugins() yielded {row!r}, not a Plugin")
-    for field in ("kind", "name", "target", "summary"):
+    for field in ("kind", "name", "target", "summary", "family", "access", "passes", "source"):
         if not isinstance(getattr(row, field), str):
             raise PluginError(f"gvr_plugins() yielded {row!r}, whose {field} is not text")
-    needs = row.needs
-    if not (isinstance(needs, tuple) and all(isinstance(need, str) for need in needs)):
+    for field, what in (("needs", "module names"), ("aliases", "names")):
+        values = getattr(row, field)
+        if not (isinstance(values, tuple) and all(isinstance(value, str) for value in values)):
+            raise PluginError(
+                f"gvr_plugins() yielded {row!r}, whose {field} is not a tuple of {what}, "
+                "e.g. ('captum',)"
+            )
+    if row.selection not in get_args(Selection):
         raise PluginError(
-            f"gvr_plugins() yielded {row!r}, whose needs is not a tuple of module names, "
-            "e.g. ('captum',)"
+            f"gvr_plugins() yielded {row!r}, whose selection is none of "
+            f"{', '.join(get_args(Selection))}"
         )
 
 
@@ -245,11 +268,20 @@ def _importable(module: str) -> bool:
         return False
 
 
+def output_to_stderr() -> contextlib.redirect_stdout[TextIO]:
+    """Let code of others print to stderr in this block: stdout has our results, maybe as JSON."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 @contextlib.contextmanager
 def blaming(whose: str) -> Iterator[None]:
-    """Turn unexpected errors of a plugin into a `PluginError` that names it."""
+    """Turn unexpected errors of a plugin into a `PluginError` that names it.
+
+    What it prints goes to stderr.
+    """
     try:
-        yield
+        with output_to_stderr():
+            yield
     except GvrError:
         raise
     except Exception as error:  # a plugin may raise anything

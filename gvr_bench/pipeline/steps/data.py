@@ -22,7 +22,7 @@ from gvr_bench.core.types import (
 )
 from gvr_bench.data.pixel_checks import MaskChecks, PixelChecks
 from gvr_bench.data.summary import absent_outputs, count_rows
-from gvr_bench.pipeline.stage_context import StageContext, Step
+from gvr_bench.pipeline.stage_context import StageContext, Step, labelled_mask
 from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
 from gvr_bench.registry.registry import blaming
 
@@ -174,9 +174,11 @@ def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 def compute_cases(stage_ctx: StageContext) -> str:
     """Choose the test images that are explained, and write them with their ground truth.
 
-    Return what is odd of their masks, if anything; `cautions.json` lists it.
+    Return what cannot be learned, and what is odd of masks, if anything; `cautions.json` lists the
+    latter.
     """
     dataset = stage_ctx.dataset()
+    note = refuse_unlearnable(stage_ctx, dataset.task)
     split = readable(dataset.split("test"), *stage_ctx.arrays("data", "test/sample_ids").values())
     position, source = choose_cases(split, dataset.task, stage_ctx.stage.settings["max_cases"])
     if len(position) == 0:
@@ -184,7 +186,6 @@ def compute_cases(stage_ctx: StageContext) -> str:
             f"data set '{stage_ctx.stage.name}': no test image shows what is to be explained "
             f"({', '.join(dataset.task.outputs)}); give it more test images"
         )
-    refuse_untrained(stage_ctx, dataset.task, source)
     target = source if dataset.task.target is None else np.full_like(source, dataset.task.target)
     label = split.targets[position, 0 if split.targets.shape[1] == 1 else source]
     columns = {
@@ -212,25 +213,31 @@ def compute_cases(stage_ctx: StageContext) -> str:
     cautions = list(checks.cautions())
     if cautions:
         write_json(stage_ctx.out("cautions.json"), cautions)
-    return "; ".join(cautions)
+    return "; ".join(filter(None, (note, *cautions)))
 
 
-def refuse_untrained(stage_ctx: StageContext, task: Task, source: NDArray[np.int64]) -> None:
-    """Raise `DataError` where no training image shows what is explained, or every one does.
+def refuse_unlearnable(stage_ctx: StageContext, task: Task) -> str:
+    """Refuse labels that teach nothing; return a note where that holds for some outputs only.
 
-    Of several findings those that can be learned are explained all the same.
+    Raises `DataError` where the labelled images of train or validation are alike in every output
+    that is explained. A measurement is learned from images on one side of its threshold, too.
     """
-    targets = stage_ctx.arrays("data", "train/targets")["train/targets"]
-    positive = task.positives(targets[~np.isnan(targets).any(axis=1)])
-    explained = np.unique(source)
-    shown, hidden = positive[:, explained].any(axis=0), (~positive[:, explained]).any(axis=0)
-    if not (shown & hidden).any():
-        names = ", ".join(task.outputs[k] for k in explained[:3])
-        what = "every training image shows" if shown.any() else "no training image shows"
-        raise DataError(
-            f"data set '{stage_ctx.stage.name}': {what} what is to be explained ({names}), so that "
-            "it cannot be learned; give the training split images with and without it"
-        )
+    whose, notes = f"data set '{stage_ctx.stage.name}'", []
+    explained = range(len(task.outputs)) if task.source is None else [task.source]
+    for split in () if task.kind == "regression" else ("train", "validation"):
+        (targets,) = stage_ctx.arrays("data", f"{split}/targets").values()
+        positive = task.positives(targets[labelled_mask(targets, split)])  # (N, K)
+        counts = {task.outputs[k]: int(positive[:, k].sum()) for k in explained}
+        alike = {name: n for name, n in counts.items() if n in (0, len(positive))}
+        said = ", ".join(f"{name} in {n:,} of {len(positive):,}" for name, n in alike.items())
+        if len(alike) == len(counts):
+            raise DataError(
+                f"{whose}: the labelled images of the split '{split}' are all alike ({said}), so "
+                "that nothing can be learned or judged; move images of both kinds into it"
+            )
+        if alike:
+            notes.append(f"the labelled images of the split '{split}' are all alike: {said}")
+    return "; ".join(notes)
 
 
 def truth_columns(truth: GroundTruth) -> dict[str, NDArray[Any]]:
