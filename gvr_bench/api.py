@@ -57,6 +57,7 @@ from gvr_bench.core.types import (
     Split,
     Structures,
     Task,
+    compose,
 )
 from gvr_bench.data.fetch import fetch
 from gvr_bench.data.image_io import (
@@ -109,6 +110,7 @@ __all__ = [
     "TrainingError",
     "Unsupported",
     "UsageError",
+    "compose",
     "did_you_mean",
     "digest_of",
     "fetch",

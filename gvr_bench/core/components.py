@@ -196,18 +196,22 @@ class Images(Protocol):
 class Generator(Component, ABC):
     """A network that makes images from latents, trained on images without labels.
 
-    `data_parallel`: True if `fit` takes its batches by `ctx.shard`, so that all processes of a run
-    train it together; otherwise the first process trains it alone.
+    - `data_parallel`: True if `fit` takes its batches by `ctx.shard`, so that all processes of a
+      run train it together; otherwise the first process trains it alone.
+    - `encoder`, `head`: those used by default with it; without a `head`, the data set's.
     """
 
     data_parallel: ClassVar[bool] = False
+    encoder: ClassVar[str] = "conv"
+    head: ClassVar[str] = ""
 
     @abstractmethod
     def build(self, image: ImageSpec) -> nn.Module:
         """Return an untrained network (N, D) -> (N, C, H, W) in [-1, 1].
 
-        It has an int `latent_dim` = D. Raises `UsageError` for an image size that the architecture
-        does not support.
+        It has an int `latent_dim` = D, and `latent_shape` (C, H, W) where a latent is a flattened
+        map whose places are those of the image. Raises `UsageError` for an image size that the
+        architecture does not support.
         """
 
     @abstractmethod
