@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 API_VERSION = 1
 Role = Literal["attribution", "counterfactual", "control"]
+Selection = Literal["default", "all", "name"]
 CompletenessBaseline = float | Literal["counterfactual"] | None
 
 
@@ -45,6 +46,13 @@ class Plugin:
     - `api`: the version of `gvr_bench.api` that it was written for.
     - `target`: `"module:Class"`, imported when the component is first used.
     - `needs`: modules that must be importable for it to work.
+    - `aliases`: other names that users may type. Case, hyphens and underscores never matter.
+    - `family`: a word for several explainers that work alike, which names all of them.
+    - `selection`: whether it is part of the default run, of `all` alone, or run by its name alone.
+    - `access`: what an explainer needs of a model, e.g. `gradient`.
+    - `passes`: what an explanation costs, in passes of one image through the model; `{samples}`
+      stands for a setting.
+    - `source`: the paper.
     """
 
     api: int
@@ -53,6 +61,12 @@ class Plugin:
     target: str
     summary: str
     needs: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    family: str = ""
+    selection: Selection = "default"
+    access: str = ""
+    passes: str = ""
+    source: str = ""
 
 
 class Settings(pydantic.BaseModel):
@@ -133,6 +147,13 @@ class Dataset(Component, ABC):
     def split(self, name: str) -> Split:
         """Return the split `train`, `validation` or `test`. Raises `DataError`."""
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what makes results of this data doubtful, one line each, with what to type.
+
+        Found without reading images: the core looks at their pixels. Raises `DataError`.
+        """
+        return ()
+
     @property
     def home(self) -> Path | None:
         """The folder of the files of `remote`; None where `--data-root` is required."""
@@ -175,18 +196,22 @@ class Images(Protocol):
 class Generator(Component, ABC):
     """A network that makes images from latents, trained on images without labels.
 
-    `data_parallel`: True if `fit` takes its batches by `ctx.shard`, so that all processes of a run
-    train it together; otherwise the first process trains it alone.
+    - `data_parallel`: True if `fit` takes its batches by `ctx.shard`, so that all processes of a
+      run train it together; otherwise the first process trains it alone.
+    - `encoder`, `head`: those used by default with it; without a `head`, the data set's.
     """
 
     data_parallel: ClassVar[bool] = False
+    encoder: ClassVar[str] = "conv"
+    head: ClassVar[str] = ""
 
     @abstractmethod
     def build(self, image: ImageSpec) -> nn.Module:
         """Return an untrained network (N, D) -> (N, C, H, W) in [-1, 1].
 
-        It has an int `latent_dim` = D. Raises `UsageError` for an image size that the architecture
-        does not support.
+        It has an int `latent_dim` = D, and `latent_shape` (C, H, W) where a latent is a flattened
+        map whose places are those of the image. Raises `UsageError` for an image size that the
+        architecture does not support.
         """
 
     @abstractmethod
