@@ -227,9 +227,9 @@ def plan(registry: Registry) -> Plan:
     return plan_of(registry)
 
 
-def fault_of(plan: Plan, cache: ArtifactCache, **changed: Any) -> str:
+def fault_of(plan: Plan, opened: ArtifactCache, **changed: Any) -> str:
     """Why a worker refuses a request."""
-    request = make_request(plan, cache, RunOptions(torch.device("cpu")))
+    request = make_request(plan, opened, RunOptions(torch.device("cpu")))
     request = request.model_copy(update=changed)
     return WorkerReply.model_validate_json(work(request.model_dump_json())).error
 
