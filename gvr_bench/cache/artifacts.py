@@ -63,9 +63,13 @@ def default_cache_dir() -> Path:
 
 @dataclass
 class Draft:
-    """What one process has written of a value: where, which files, and from which inputs."""
+    """What one process has written of a value: where, which files, and from which inputs.
+
+    `lost` counts the processes of the same run that died while they computed it.
+    """
 
     folder: Path
+    lost: int = 0
     made_from: dict[str, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
@@ -217,6 +221,7 @@ class ArtifactCache:
                 with self.writing():
                     if stack.enter_context(locked(self.lock_file(stage.key), None)):
                         self.sweep(stage)
+                        draft.lost = len(list(work.glob(f"attempt-{self.run_id}-*")))
                     draft.folder.mkdir(parents=True, exist_ok=True)
                     work.mkdir(parents=True, exist_ok=True)
                     attempt.touch()
@@ -232,11 +237,6 @@ class ArtifactCache:
                 shutil.rmtree(draft.folder, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     attempt.unlink()
-
-    def lost_workers(self, stage: Stage) -> int:
-        """Count the processes of this run that died while they computed the stage, now locked."""
-        attempts = (self.write_dir(stage) / WORK).glob(f"attempt-{self.run_id}-*")
-        return sum(not path.name.endswith(self.writer) for path in attempts)
 
     def running(self) -> set[str]:
         """Return the first 16 characters of the keys of stages that processes compute."""

@@ -113,7 +113,7 @@ class Worker:
             before = reset_peak(ctx.device)
             started = time.perf_counter()
             try:
-                if cache.lost_workers(stage) >= MAX_LOST:
+                if cache.drafts[stage.key].lost >= MAX_LOST:
                     raise MemoryShortage(f"it lost {MAX_LOST} workers; was memory short?")
                 computed = compute(stage, cache, ctx)
             except (CorruptStageError, ProcessError):

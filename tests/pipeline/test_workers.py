@@ -51,7 +51,9 @@ def comparable(run: Path) -> list[dict[str, Any]]:
 
 def alone(home: Path, *more: str, **choices: Any) -> Path:
     """Run in this process."""
-    done = CliRunner().invoke(app, typed(home, *more, **choices), catch_exceptions=False)
+    done = CliRunner().invoke(
+        app, typed(home, "--workers", "1", *more, **choices), catch_exceptions=False
+    )
     assert done.exit_code == 0, done.stderr
     return home / "run"
 
@@ -62,6 +64,7 @@ def address() -> Iterator[str]:
     cluster_utils = pytest.importorskip(
         "ray.cluster_utils", reason="ray is not installed: gvr-bench[ray]"
     )
+    os.environ["RAY_worker_niceness"] = "0"  # else its workers starve beside other processes
     size = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     cluster = cluster_utils.Cluster(
         initialize_head=True, head_node_args={**size, "include_dashboard": False}
