@@ -64,7 +64,7 @@ def address() -> Iterator[str]:
     cluster_utils = pytest.importorskip(
         "ray.cluster_utils", reason="ray is not installed: gvr-bench[ray]"
     )
-    os.environ["RAY_worker_niceness"] = "0"  # else its workers starve beside other processes
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - else its workers starve
     size = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     cluster = cluster_utils.Cluster(
         initialize_head=True, head_node_args={**size, "include_dashboard": False}
