@@ -218,7 +218,8 @@ def threads_of(workers: int | None) -> int:
 
 def cores() -> int:
     """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def join_processes(device: torch.device, stop: Stop) -> ProcessGroup:
