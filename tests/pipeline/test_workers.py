@@ -230,7 +230,7 @@ def plan(registry: Registry) -> Plan:
     return plan_of(registry)
 
 
-def fault_of(plan: Plan, opened: ArtifactCache, **changed: Any) -> str:
+def fault_of(plan: Plan, opened: ArtifactCache, /, **changed: Any) -> str:
     """Why a worker refuses a request."""
     request = make_request(plan, opened, RunOptions(torch.device("cpu")))
     request = request.model_copy(update=changed)
