@@ -22,6 +22,7 @@ from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.cases_file import write_cases
 from gvr_bench.pipeline.collect import Outcome, collect
+from gvr_bench.pipeline.data_file import write_data
 from gvr_bench.pipeline.executors.watch import Workers, watch
 from gvr_bench.pipeline.options import RunOptions, versions
 from gvr_bench.pipeline.plan import Plan
@@ -30,7 +31,7 @@ from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.run_state import RunState
 from gvr_bench.pipeline.worker import Worker
 from gvr_bench.registry.registry import Registry
-from gvr_bench.results.files import CASES
+from gvr_bench.results.files import CASES, DATA
 from gvr_bench.results.records import Record
 from gvr_bench.results.run_folder import write_run_folder
 
@@ -175,6 +176,7 @@ def write_run(
         "stages": stages,
     }
     write_cases(out / CASES, plan, cache, outcomes)
+    write_data(out / DATA, plan, cache, outcomes)
     spec, records = write_spec(plan.spec), results.records
     write_run_folder(out, spec, environment, results.values, results.protocols, records)
     return records

@@ -16,8 +16,8 @@ from gvr_bench.pipeline.plan import make_plan
 from gvr_bench.registry.registry import installed
 
 NAMES = {
-    "chestxray8", "contaminated", "decoders", "explainer-comparison", "heads", "heart-failure",
-    "labels", "mnist-9-to-4", "reconstructions",
+    "chestxray8", "contaminated", "decoders", "explainer-comparison", "findings", "heads",
+    "heart-failure", "labels", "mnist-9-to-4", "reconstructions",
 }  # fmt: skip
 PAPER = [  # kind, name, setting, value as published
     ("dataset", "phantom", "size", 128),
