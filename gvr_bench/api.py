@@ -62,14 +62,15 @@ from gvr_bench.core.types import (
 from gvr_bench.data.fetch import fetch
 from gvr_bench.data.image_io import (
     Placement,
+    is_image,
     letterbox,
     place,
     read_extent,
-    read_mask,
     read_picture,
     read_pictures,
     resize,
 )
+from gvr_bench.data.mask_io import letterbox_mask, read_mask
 from gvr_bench.registry.captum_adapter import CaptumExplainer
 from gvr_bench.registry.hookspecs import hookimpl
 
@@ -114,7 +115,9 @@ __all__ = [
     "digest_of",
     "fetch",
     "hookimpl",
+    "is_image",
     "letterbox",
+    "letterbox_mask",
     "place",
     "read_extent",
     "read_mask",

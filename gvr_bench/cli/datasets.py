@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
     from gvr_bench.core.components import Dataset
+    from gvr_bench.core.types import Split, Task
     from gvr_bench.data.fetch import FileState
     from gvr_bench.pipeline.progress import TaskProgress
 
@@ -43,31 +44,83 @@ def datasets_list() -> None:
 
 @datasets_app.command("info")
 def datasets_info(
-    name: Name, data_root: DataRoot = None, profile: Annotated[Profile, typer.Option()] = "quick"
+    name: Name,
+    data_root: DataRoot = None,
+    profile: Annotated[Profile, typer.Option()] = "quick",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="PNG file to write, with nine images of each class as they are read."),
+    ] = None,
+    decode: Annotated[
+        Literal["sample", "all"],
+        typer.Option(help="Look at the pixels of 100 images of each split, or of all."),
+    ] = "sample",
 ) -> None:
-    """Show the task, image size and splits of a data set."""
+    """Show what a data set holds, and what is doubtful in it."""
     with errors_in_one_line():
-        import numpy as np
-
         from gvr_bench.core.types import SPLITS
+        from gvr_bench.data.summary import count_rows
         from gvr_bench.registry.registry import blaming
 
         with blaming(f"dataset '{name}'"):
             dataset = open_named(name, data_root, profile)
-            task = dataset.task
-            columns = [("images", "patients", "labelled", *task.outputs)]
-            for split in map(dataset.split, SPLITS):
-                labelled = int((~np.isnan(split.targets).any(axis=1)).sum())
-                positives = task.positives(split.targets).sum(axis=0)
-                counts = (len(split), len(np.unique(split.patient_ids)), labelled, *positives)
-                columns.append(tuple(f"{count:,}" for count in counts))
-        print(f"{'task':<10} {task.kind} of {', '.join(task.outputs)}")
-        print(f"{'images':<10} {dataset.image}")
-        if task.threshold is not None:
-            print(f"{'positive':<10} from {task.threshold:g} {task.unit} up")
-        if task.source is not None and task.target is not None:
-            print(f"{'rationale':<10} {task.outputs[task.source]} to {task.outputs[task.target]}")
-        print_table(("", *SPLITS), list(zip(*columns, strict=True)))
+            splits = {split: dataset.split(split) for split in SPLITS}
+            counts = count_rows(dataset.task, splits)
+        show_task(dataset)
+        print_table(("", *SPLITS), counts)
+        with blaming(f"dataset '{name}'"):
+            plain = name.partition(":")[0]
+            for line in cautions_of(dataset, plain, splits, decode == "all"):
+                print(f"caution: {line}")
+        if out is not None:
+            write_sheet(dataset.task, splits["train"], out)
+
+
+def show_task(dataset: Dataset) -> None:
+    """Print what is predicted from which images."""
+    task = dataset.task
+    print(f"{'task':<10} {task.kind} of {', '.join(task.outputs)}")
+    print(f"{'images':<10} {dataset.image}")
+    if task.threshold is not None:
+        print(f"{'positive':<10} from {task.threshold:g} {task.unit} up")
+    if task.source is not None and task.target is not None:
+        print(f"{'rationale':<10} {task.outputs[task.source]} to {task.outputs[task.target]}")
+
+
+def cautions_of(
+    dataset: Dataset, name: str, splits: Mapping[str, Split], every: bool
+) -> Iterator[str]:
+    """Yield what is doubtful in a data set, by its files and by the pixels of a sample or of all.
+
+    Prints how many images were looked at.
+    """
+    from gvr_bench.data.pixel_checks import PixelChecks
+    from gvr_bench.data.summary import absent_outputs
+    from gvr_bench.data.verification import read_sample
+
+    yield from dataset.cautions()
+    yield from absent_outputs(dataset.task, splits)
+    checks = PixelChecks()
+    unreadable: list[str] = []
+    for split, ids, images in read_sample(splits, every, unreadable):
+        checks.add(split, ids, images)
+    if unreadable:
+        yield f"{len(unreadable):,} images cannot be read, the first is {unreadable[0]}"
+    yield from checks.cautions(name, hasattr(dataset.settings, "bits"))
+    total = sum(map(len, splits.values()))
+    more = "" if every or checks.total == total else "; look at all with --decode all"
+    print(f"{'pixels':<10} of {checks.total:,} of {total:,} images were looked at{more}")
+
+
+def write_sheet(task: Task, split: Split, out: Path) -> None:
+    """Write a contact sheet of the training images."""
+    from gvr_bench.cache.serialization import replacing
+    from gvr_bench.data.contact_sheet import draw_sheet, read_rows
+
+    rows = read_rows(task, split)
+    with replacing(out) as partial:
+        draw_sheet(rows).save(partial, "PNG")
+    print(f"nine images of each class are in {out}")
 
 
 @datasets_app.command("split")

@@ -147,6 +147,13 @@ class Dataset(Component, ABC):
     def split(self, name: str) -> Split:
         """Return the split `train`, `validation` or `test`. Raises `DataError`."""
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what makes results of this data doubtful, one line each, with what to type.
+
+        Found without reading images: the core looks at their pixels. Raises `DataError`.
+        """
+        return ()
+
     @property
     def home(self) -> Path | None:
         """The folder of the files of `remote`; None where `--data-root` is required."""
