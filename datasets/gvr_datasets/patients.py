@@ -37,12 +37,12 @@ def _parts(identifier: str) -> tuple[str, str]:
 
 
 def _several_spellings(spelling: dict[str, str]) -> Iterable[str]:
-    other = {name: one for name, one in spelling.items() if name != one}
+    other = {name: unified for name, unified in spelling.items() if name != unified}
     if other:
-        name, one = next(iter(other.items()))
+        name, unified = next(iter(other.items()))
         n = len(set(other.values()))
         yield (
-            f"{n:,} patient{'s are' if n > 1 else ' is'} spelt in several ways, as {one!r} and "
+            f"{n:,} patient{'s are' if n > 1 else ' is'} spelt in several ways, as {unified!r} and "
             f"{name!r}, and taken for one each; give patients different identifiers if they are not"
         )
 

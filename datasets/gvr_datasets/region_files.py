@@ -47,16 +47,16 @@ def read_regions(root: Path, source: str, file_column: str) -> Regions:
             f"or a table of torchxrayvision: {', '.join(TABLES)}"
         )
     json_file = path.suffix.lower() == ".json"
-    found = _chestx_det(path, root) if json_file else _boxes(path, root, file_column)
+    regions = _chestx_det(path, root) if json_file else _boxes(path, root, file_column)
     extent = (_EDGE, _EDGE) if json_file else None
-    return _collect(found, extent, not json_file, path.read_bytes())
+    return _collect(regions, extent, not json_file, path.read_bytes())
 
 
 def _collect(
-    found: Found, extent: tuple[int, int] | None, by_path: bool, content: bytes
+    regions: Found, extent: tuple[int, int] | None, by_path: bool, content: bytes
 ) -> Regions:
     of: dict[str, list[Region]] = {}
-    for name, region in found:
+    for name, region in regions:
         of.setdefault(key_of(name, by_path), []).append(region)
     return Regions(of, extent, by_path, hashlib.sha256(content).hexdigest())
 

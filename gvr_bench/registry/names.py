@@ -30,9 +30,9 @@ def canonical(typed: str, plugins: Iterable[Plugin]) -> str:
     rows = list(plugins)
     if any(row.name == typed for row in rows):
         return typed
-    wanted = plain(typed)
-    spelt = [row.name for row in rows if plain(row.name) == wanted]
-    meant = spelt or [row.name for row in rows if wanted in map(plain, row.aliases)]
+    target = plain(typed)
+    spelt = [row.name for row in rows if plain(row.name) == target]
+    meant = spelt or [row.name for row in rows if target in map(plain, row.aliases)]
     names = list(dict.fromkeys(meant))
     if len(names) > 1:
         raise UsageError(f"'{typed}' may be {' or '.join(names)}; type one of them")

@@ -75,7 +75,7 @@ def write_split(
         index = np.arange(start, min(start + step, len(split)))
         chunk = chunks.load(name, start, len(index))
         if chunk is None:
-            stage_ctx.ctx.progress(reader.seen, reader.total, name)
+            stage_ctx.ctx.progress(reader.count, reader.total, name)
             began = time.monotonic()
             chunk = reader.read(name, split, index)
             chunks.save(name, start, chunk, time.monotonic() - began)
@@ -101,7 +101,7 @@ class Reader:
         self.whose = whose
         self.total = total
         self.limit = limit
-        self.seen = 0
+        self.count = 0
         self.skipped: list[Skip] = []
         self.checks = PixelChecks()
 
@@ -126,7 +126,7 @@ class Reader:
 
     def take(self, chunk: Chunk, count: int, name: str, split: Split) -> None:
         """Look at a chunk of so many images, whether it is read now or was before."""
-        self.seen += count
+        self.count += count
         self.checks.add(name, split.sample_ids[chunk.rows], chunk.images)
         self.skipped += chunk.skipped
 
@@ -135,7 +135,7 @@ class Reader:
         if self.limit == 0:
             return error
         return DataError(
-            f"{error}; {bad:,} of the first {self.seen + count:,} images cannot be read, and "
+            f"{error}; {bad:,} of the first {self.count + count:,} images cannot be read, and "
             f"{self.limit:.3g} of all {self.total:,} may be left out (the setting skip)"
         )
 

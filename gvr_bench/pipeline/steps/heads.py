@@ -228,12 +228,12 @@ def compute_prediction(stage_ctx: StageContext) -> str:
         scores = itertools.chain(
             scores, score_decoder(stage_ctx, model, outputs, targets, threshold)
         )
-    seen = None if (listed := head.trained_on()) is None else seen_in_training(stage_ctx, listed)
-    unseen = [] if seen is None else [PredictionScore("unseen_images", "all", score(~seen))]
+    trained = None if (listed := head.trained_on()) is None else seen_in_training(stage_ctx, listed)
+    unseen = [] if trained is None else [PredictionScore("unseen_images", "all", score(~trained))]
     write_scores(stage_ctx, itertools.chain(scores, unseen))
-    if seen is None or not seen.any():
+    if trained is None or not trained.any():
         return ""
-    return f"trained on {seen.sum():,} of the {len(seen):,} test images, or on their patients"
+    return f"trained on {trained.sum():,} of the {len(trained):,} test images, or on their patients"
 
 
 def score_decoder(

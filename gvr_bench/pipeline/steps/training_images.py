@@ -54,10 +54,10 @@ def same_names(stage_ctx: StageContext, table: Path) -> NDArray[np.bool_]:
             f"no file of {table} is one of the data set's, such as {known[0]}; name them as "
             "gvr-bench datasets split does, or give the folder of the training images"
         )
-    seen = np.isin(arrays["test/sample_ids"], rows["file"])
+    matches = np.isin(arrays["test/sample_ids"], rows["file"])
     if "patient" in rows:
-        seen |= np.isin(arrays["test/patient_ids"], rows["patient"])
-    return np.asarray(seen)
+        matches |= np.isin(arrays["test/patient_ids"], rows["patient"])
+    return np.asarray(matches)
 
 
 def same_pixels(stage_ctx: StageContext, folder: Path) -> NDArray[np.bool_]:
@@ -76,11 +76,11 @@ def same_pixels(stage_ctx: StageContext, folder: Path) -> NDArray[np.bool_]:
             continue
     if not known:
         raise UsageError(f"{folder} holds no image; give the folder of the training images")
-    images, seen = stage_ctx.images("test"), []
+    images, matches = stage_ctx.images("test"), []
     for rows in stage_ctx.ctx.batches(len(images), PART):
         (part,) = stage_ctx.arrays("data", "test/images", rows=rows).values()
-        seen += [digest(image) in known for image in part]
-    return np.array(seen)
+        matches += [digest(image) in known for image in part]
+    return np.array(matches)
 
 
 def digest(pixels: NDArray[np.uint8]) -> bytes:
