@@ -60,9 +60,6 @@ class Conv(RobustHead):
         """`channels` are those of the generator's latent."""
 
         channels: int = Field(8, ge=1, description="numbers per place of the map of latents")
-        radius: float = Field(
-            0.18, ge=0, description="relative to the root mean square distance of latents"
-        )
         noise: float = Field(0.2, ge=0, description="standard deviation added to latents")
 
     settings: Settings
