@@ -13,6 +13,7 @@ from made_up_stages import AREA, BINARY, SIZE, THREE, TWO, Bank, Squares
 import gvr_bench.api as gvr
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights
+from gvr_bench.core.reference import even_positions
 from gvr_bench.metrics import oracle
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import oracle as module
@@ -21,7 +22,6 @@ from gvr_bench.pipeline.steps.oracle import (
     compute_oracle,
     load_oracle,
     read_examples,
-    spread,
     train_oracle,
 )
 from gvr_bench.registry.registry import GROUP, Registry
@@ -212,7 +212,7 @@ def test_feature_length_is_size_independent(size: int, channels: int) -> None:
 
 @pytest.mark.parametrize(("n", "count", "expected"), [(3, 5, [0, 1, 2]), (10, 4, [0, 2, 5, 7])])
 def test_spread_positions_are_evenly_spaced(n: int, count: int, expected: list[int]) -> None:
-    assert spread(n, count).tolist() == expected
+    assert even_positions(n, count).tolist() == expected
 
 
 @pytest.mark.slow
