@@ -52,7 +52,7 @@ class Propagation(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.activations = 0
+        self.activation_count = 0
 
     def outputs(self, model: gvr.Model, images: Tensor) -> Tensor:
         """Predict images (N, C, H, W): (N, K)."""
@@ -68,7 +68,7 @@ class Propagation(TorchFunctionMode):
             images = x[part].detach().clone().requires_grad_()
             with torch.enable_grad(), self:
                 outputs = self.outputs(model, images)
-            if not self.activations:
+            if not self.activation_count:
                 raise gvr.Unsupported(
                     f"{self.method} sees no activation in this network, so it is the plain gradient"
                 )
@@ -107,7 +107,7 @@ class Propagation(TorchFunctionMode):
             return function(*args, **kwargs)
         x, *rest = args if args else (kwargs.pop("input"),)
         if name in self.activations:
-            self.activations += 1
+            self.activation_count += 1
             return self.activation(lambda z: function(z.clone(), *rest, **kwargs), x)
         if name in LINEAR:
             return self.layer(function, x, *rest, **kwargs)
