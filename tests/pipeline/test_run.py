@@ -196,7 +196,7 @@ def test_two_seeds_share_one_table(home: Path, cli) -> None:
     for seed in ("0", "1"):
         out = command("--cache-dir", f"{home}/cache", "--out", f"run-{seed}", "--seed", seed)
         assert cli(*out).code == 0
-    done = cli("report", "run-0", "run-1", "--out", "both.html")
+    done = cli("report", "run-0", "run-1", "--all-metrics", "--out", "both.html")
     assert done.code == 0
     assert "eans of 2 seeds" in done.out
     assert "protocol 1" not in done.out
