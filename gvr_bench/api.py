@@ -71,6 +71,7 @@ from gvr_bench.data.image_io import (
 )
 from gvr_bench.registry.captum_adapter import CaptumExplainer
 from gvr_bench.registry.hookspecs import hookimpl
+from gvr_bench.registry.registry import open_dataset
 
 __all__ = [
     "API_VERSION",
@@ -113,6 +114,7 @@ __all__ = [
     "fetch",
     "hookimpl",
     "letterbox",
+    "open_dataset",
     "place",
     "read_extent",
     "read_mask",

@@ -50,6 +50,7 @@ def datasets_info(
         import numpy as np
 
         from gvr_bench.core.types import SPLITS
+        from gvr_bench.registry.registry import blaming
 
         dataset = open_named(name, data_root, profile)
         task = dataset.task
@@ -66,6 +67,9 @@ def datasets_info(
             counts = (len(split), len(np.unique(split.patient_ids)), labelled, *positives)
             columns.append(tuple(f"{count:,}" for count in counts))
         print_table(("", *SPLITS), list(zip(*columns, strict=True)))
+        with blaming(f"dataset '{name}'"):
+            if checks := list(dataset.checks()):
+                print_table(("measured", ""), checks)
 
 
 @datasets_app.command("split")
@@ -186,10 +190,10 @@ def command(action: str, name: str, data_root: Path | None) -> str:
 def open_named(name: str, data_root: Path | None, profile: Profile = "quick") -> Dataset:
     """Open a data set by what was typed. Raises `UsageError` or `PluginError`."""
     from gvr_bench.config.spec import parse_choice
-    from gvr_bench.pipeline.graph import open_dataset
     from gvr_bench.registry.registry import installed
 
-    return open_dataset(parse_choice(name), profile, data_root, installed())
+    choice = parse_choice(name)
+    return installed().open_dataset(choice.name, choice.settings, profile, data_root)
 
 
 def home_of(dataset: Dataset, name: str) -> Path:

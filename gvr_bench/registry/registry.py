@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pluggy
 import pydantic
@@ -177,6 +178,17 @@ class Registry:
             raise UsageError(f"{kind} '{name}': {at}{what}") from error
         return cls, check_settings(chosen, f"{kind} '{name}'")
 
+    def open_dataset(
+        self, name: str, settings: dict[str, Any], profile: str, root: Path | None
+    ) -> Dataset:
+        """Open a data set with the settings of a profile, and others that replace these.
+
+        `root` is the folder from `--data-root`. Raises `UsageError` or `PluginError`.
+        """
+        cls, chosen = self.settings("dataset", name, profile, settings)
+        with blaming(f"dataset '{name}'"):
+            return cast(type[Dataset], cls)(chosen, root.expanduser() if root else None)
+
     def notify(self, hook: str, arguments: Mapping[str, Any]) -> list[str]:
         """Call a hook of all plugins; return a warning for each that raises.
 
@@ -210,6 +222,17 @@ def _with_argument_name(
 def installed() -> Registry:
     """Return the registry of this environment."""
     return Registry(entry_points(group=GROUP))
+
+
+def open_dataset(
+    name: str, settings: dict[str, Any], profile: str, root: Path | None = None
+) -> Dataset:
+    """Open an installed data set, for one that changes the images of another.
+
+    `settings` replace those of the profile `quick`, `standard` or `paper`; `root` is the folder
+    from `--data-root`. Raises `UsageError` or `PluginError`.
+    """
+    return installed().open_dataset(name, settings, profile, root)
 
 
 def _check_row(row: object) -> None:

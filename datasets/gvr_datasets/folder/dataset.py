@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 import gvr_bench.api as gvr
 from gvr_bench.api import read_mask, read_pictures
-from gvr_datasets.folder.listing import SPLITS, Listing, Row, open_listing
+from gvr_datasets.folder.listing import SPLITS, Listing, open_listing
 from gvr_datasets.folder.tasks import Targets, TaskSettings, read_task
 from gvr_datasets.splits import SIZES, split_patients
 
@@ -25,8 +25,9 @@ class ImageFolder(gvr.Dataset):
     """Your own images (PNG, JPEG, TIFF or DICOM) with a table, or in one subfolder per class.
 
     The table is a CSV file in the folder with the columns `file`, `patient` (without it each
-    image is its own), what is to be predicted, `split` (train, validation or test) and `mask`
-    (an image that marks the finding). Only `file` and a column to predict are required.
+    image is its own), what is to be predicted, `split` (train, validation or test), `mask`
+    (an image that marks the finding) and `lung_mask` (one that marks where findings may lie). Only
+    `file` and a column to predict are required.
     Names of files and patients appear in reports: use pseudonyms.
     """
 
@@ -40,7 +41,8 @@ class ImageFolder(gvr.Dataset):
         `channels` is 1 for grey and 3 for colour. Where the table has no column `split`, `test`
         is a share of the patients and `validation` of those not used for testing; `seed` decides
         which. `skip` is the share of the images that may be left out because their files cannot
-        be read.
+        be read. `lung_masks` is a folder with masks of the lungs, named like the images, for those
+        without one in the table.
         """
 
         table: str = "table.csv"
@@ -50,6 +52,7 @@ class ImageFolder(gvr.Dataset):
         test: float = Field(default=0.2, gt=0, lt=1)
         validation: float = Field(default=0.1, gt=0, lt=1)
         skip: float = Field(default=0.01, ge=0, lt=1)
+        lung_masks: str = ""
 
     settings: Settings
 
@@ -78,7 +81,10 @@ class ImageFolder(gvr.Dataset):
             return read_pictures([files[position] for position in index], self.image)
 
         def truth(index: NDArray[np.int64], _: NDArray[np.int64]) -> gvr.GroundTruth:
-            return gvr.GroundTruth(mask=self._masks([rows[position] for position in index]))
+            return gvr.GroundTruth(mask=self._masks([(rows[i].name, rows[i].mask) for i in index]))
+
+        def region(index: NDArray[np.int64]) -> NDArray[np.bool_]:
+            return self._masks([(rows[i].name, rows[i].lung_mask) for i in index])
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),
@@ -86,20 +92,29 @@ class ImageFolder(gvr.Dataset):
             targets=self._labels[1][chosen],
             images=images,
             truth=truth if any(row.mask for row in listing.rows) else None,
+            region=region if any(row.lung_mask for row in listing.rows) else None,
         )
 
-    def _masks(self, rows: list[Row]) -> NDArray[np.bool_]:
+    def _masks(self, files: list[tuple[str, str]]) -> NDArray[np.bool_]:
+        """Read the masks of images, as pairs of an image and its mask, which may be empty."""
         size, root = self.settings.size, self._listing.root
-        masks = np.zeros((len(rows), size, size), dtype=np.bool_)
-        for mask, row in zip(masks, rows, strict=True):
-            if row.mask:
-                mask[:] = read_mask(root / row.mask, root / row.name, size)
+        masks = np.zeros((len(files), size, size), dtype=np.bool_)
+        for mask, (name, file) in zip(masks, files, strict=True):
+            if file:
+                mask[:] = read_mask(root / file, root / name, size)
         return masks
 
     @functools.cached_property
     def _listing(self) -> Listing:
         try:
-            return open_listing(self.root, self.settings.table, self.settings.targets)
+            s = self.settings
+            return open_listing(
+                self.root,
+                s.table,
+                s.targets,
+                labelled=s.task != "none",
+                lung_masks=s.lung_masks,
+            )
         except OSError as error:
             raise gvr.DataError(f"cannot read {self.root}: {error}") from error
 
@@ -122,6 +137,8 @@ class ImageFolder(gvr.Dataset):
                 validation=settings.validation,
             )
             advice = f"or split them otherwise with --dataset folder:seed={settings.seed + 1}"
+        if settings.task == "none":
+            return parts
         known = np.flatnonzero(~np.isnan(self._labels[1]).any(axis=1))
         labelled = {parts[listing.rows[position].patient] for position in known}
         empty = [name for name in SPLITS if name not in labelled]

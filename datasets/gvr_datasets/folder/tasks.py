@@ -15,7 +15,7 @@ from gvr_datasets.folder.listing import Listing, Row
 from gvr_datasets.image_tables import is_plain
 from gvr_datasets.tasks import ClassSettings, Names, refuse_classes, two_classes
 
-TaskKind = Literal["regression", "binary", "multilabel", "multiclass"]
+TaskKind = Literal["regression", "binary", "multilabel", "multiclass", "none"]
 Targets = NDArray[np.float32]
 _MAX = float(np.finfo(np.float32).max)  # of a target
 MAX_CLASSES = 50  # of an inferred task
@@ -27,7 +27,8 @@ class TaskSettings(ClassSettings):
     `targets` are the columns to predict, as `a+b` or, in TOML, as a list; by default all but file,
     patient, split and mask. `task` is inferred from them by default: one column of 0 and 1 is
     binary, several are multilabel; one of text, or of at most 50 integers, is multiclass; other
-    numbers, or any with a `threshold`, are regression. Values from the threshold up are positive;
+    numbers, or any with a `threshold`, are regression; `none` is for images without labels, to
+    train a generator or to plant findings in. Values from the threshold up are positive;
     `unit`, `log` and `divisor` are for regression, too: the network predicts the (logarithm of
     the) value, divided. `source` and `target` default to the two most frequent classes.
     """
@@ -45,6 +46,10 @@ def read_task(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Targe
 
     Raises `DataError` or `UsageError`.
     """
+    if settings.task == "none":
+        _refuse_regression(settings, "none")
+        unknown = np.full((len(listing.rows), 1), np.nan, np.float32)
+        return gvr.Task(kind="binary", outputs=("unlabelled",)), unknown
     kind = settings.task or ("regression" if settings.threshold is not None else _infer(listing))
     columns = listing.columns
     if kind in ("binary", "multiclass") and len(columns) > 1:
@@ -102,7 +107,8 @@ def _classes(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Target
     if odd or len(names) < 2:
         fault = f"holds the class {odd[0]!r}" if odd else f"holds {len(names)} class(es)"
         raise gvr.DataError(
-            f"{listing.source}: {listing.columns[0]!r} {fault}; two that can be shown are needed"
+            f"{listing.source}: {listing.columns[0]!r} {fault}; two that can be shown are needed; "
+            "to use the images without labels, add task=none"
         )
     often: Counter[str] = Counter()
     for cell, n in counts.items():
@@ -145,7 +151,7 @@ def _numbers(listing: Listing, settings: TaskSettings, kind: TaskKind) -> tuple[
     if known.size and known.min() == known.max():
         raise gvr.DataError(
             f"{listing.source}: every {' and '.join(columns)} is {known[0]:g}; there is nothing "
-            "to tell apart"
+            "to tell apart; to use the images without labels, add task=none"
         )
     return task, targets
 
