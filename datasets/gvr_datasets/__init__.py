@@ -36,6 +36,11 @@ _ROWS = (
         "planted.dataset:Planted",
         "findings planted in images of any data set: planted:folder,plant=nodule",
     ),
+    (
+        "morpho",
+        "morpho.dataset:Morpho",
+        "digits with changed strokes: morpho:mnist,change=swelling",
+    ),
 )
 
 

@@ -67,7 +67,8 @@ def open_listing(
 ) -> Listing:
     """Read everything but the images. Raises `DataError`.
 
-    Where images need not be `labelled`, all below a folder without a table count. `lung_masks` is a folder with masks named like the images.
+    Where images need not be `labelled`, all below a folder without a table count. `lung_masks` is
+    a folder with masks named like the images.
     """
     needs = (
         f"it needs {table} with the columns file, patient and what is to be predicted, or one "

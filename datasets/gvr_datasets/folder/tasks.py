@@ -71,7 +71,7 @@ def read_task(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Targe
     return task, targets
 
 
-def _infer(listing: Listing) -> TaskKind:
+def _infer(listing: Listing) -> Literal["regression", "binary", "multilabel", "multiclass"]:
     values = [{row.cells[k] for row in listing.rows} - {""} for k in range(len(listing.columns))]
     numbers = [{_number(cell) for cell in column} for column in values]
     if len(values) > 1:
@@ -121,7 +121,11 @@ def _classes(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Target
     return task, np.array(targets, np.float32)
 
 
-def _numbers(listing: Listing, settings: TaskSettings, kind: TaskKind) -> tuple[gvr.Task, Targets]:
+def _numbers(
+    listing: Listing,
+    settings: TaskSettings,
+    kind: Literal["regression", "binary", "multilabel"],
+) -> tuple[gvr.Task, Targets]:
     columns = listing.columns
     if kind == "regression":
         if settings.threshold is None:

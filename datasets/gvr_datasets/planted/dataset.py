@@ -131,10 +131,13 @@ class Planted(Twins):
                 f"place=masks, and '{s.dataset}' has no masks of lungs; add the column lung_mask "
                 "to its table, or base.lung_masks=FOLDER, or leave place=masks out"
             )
-        if s.place == "auto":
-            place = "masks" if masked else "lungs" if self._looks_like_lungs() else "anywhere"
-        else:
+        place: Literal["masks", "lungs", "anywhere"] = "anywhere"
+        if s.place != "auto":
             place = s.place
+        elif masked:
+            place = "masks"
+        elif self._looks_like_lungs():
+            place = "lungs"
         if place == "anywhere" and s.plant == "effusion":
             raise gvr.UsageError(
                 f"plant=effusion needs lungs: '{s.dataset}' has no masks of them, and its images "

@@ -43,7 +43,8 @@ def forensic_scores(
         adam = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-2)
         x, y = torch.from_numpy(residual[train]), torch.from_numpy(label[train]).float()
         for _ in range(EPOCHS):
-            for rows in torch.randperm(len(train), generator=rng).split(BATCH):
+            drawn = torch.randperm(len(train), generator=rng)
+            for rows in torch.split(drawn, BATCH):  # type: ignore[no-untyped-call]
                 loss = nn.functional.binary_cross_entropy_with_logits(net(x[rows])[:, 0], y[rows])
                 adam.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

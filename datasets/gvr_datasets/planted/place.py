@@ -40,7 +40,8 @@ def guess_lungs(pixels: Floats) -> Mask:
     prior = smooth[sides[0] | sides[1]]
     if not prior.size or np.ptp(prior) == 0:
         return nothing
-    dark = smooth < min(np.median(smooth[body]), threshold_otsu(prior))
+    limit = threshold_otsu(prior)  # type: ignore[no-untyped-call]
+    dark = smooth < min(np.median(smooth[body]), limit)
     lungs = nothing.copy()
     for side in sides:
         apart = ndimage.distance_transform_edt(dark & side) > _BRIDGE * w

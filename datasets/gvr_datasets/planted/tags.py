@@ -36,7 +36,7 @@ def _line(size: int, rng: np.random.Generator) -> Floats:
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     at, bend, phase = rng.uniform(0.06, 0.16), rng.uniform(0.01, 0.04), rng.uniform(0, 6.3)
     off = x - at - bend * np.sin(3.5 * y + phase)
-    return np.exp(-0.5 * (off / max(0.006, 0.5 / size)) ** 2)
+    return np.asarray(np.exp(-0.5 * (off / max(0.006, 0.5 / size)) ** 2))
 
 
 def _disc(size: int, rng: np.random.Generator) -> Floats:
@@ -44,10 +44,10 @@ def _disc(size: int, rng: np.random.Generator) -> Floats:
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     row, column = rng.uniform(0.08, 0.16, 2)
     off = 0.035 - np.hypot(y - row, x - column)
-    return np.clip(0.5 + off * size, 0, 1)
+    return np.asarray(np.clip(0.5 + off * size, 0, 1))
 
 
 def _gradient(size: int, rng: np.random.Generator) -> Floats:
     """A side that is brighter, as from scatter or a tilted grid."""
     x = (np.mgrid[:size, :size][1] + 0.5) / size
-    return np.clip(1 - x / rng.uniform(0.3, 0.4), 0, 1)
+    return np.asarray(np.clip(1 - x / rng.uniform(0.3, 0.4), 0, 1))
