@@ -59,7 +59,7 @@ def thin(strokes: Strokes, rng: np.random.Generator) -> Mask:
     """Erode all strokes by a disc, but keep them in one piece."""
     radius = rng.uniform(*THINNING) * strokes.width / 2
     core = ndimage.distance_transform_edt(strokes.ink) > radius
-    return np.asarray(core | ndimage.binary_dilation(strokes.skeleton))
+    return np.asarray((core | ndimage.binary_dilation(strokes.skeleton)) & strokes.ink)
 
 
 def swell(strokes: Strokes, rng: np.random.Generator) -> Mask:

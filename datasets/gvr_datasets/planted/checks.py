@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 LADDER = (0.06, 0.1, 0.15, 0.2)
 CHANCE = 0.5
-LEAST = 10  # images of each label, for a network to learn from
-HIDDEN = 1  # pixels around a mask that the forensic network does not see either
+LEAST = 10  # images of each label, for a classifier to learn from
+HIDDEN = 1  # pixels around a mask that the forensic classifier does not see either
 WIDE = 0.9  # of an image: a mask of lungs that covers more says nothing
 RESAMPLES = 1000
 QUANTILES = (0.05, 0.5, 0.95)
@@ -107,7 +107,7 @@ def wide_masks(cases: Sequence[Case]) -> Iterator[tuple[str, str]]:
 
 
 def traces(data: Planted, cases: Sequence[Case]) -> str:
-    """Train a network to tell the label from what lies outside the mask, without any tag."""
+    """Fit a classifier to tell the label from what lies outside the mask, without any tag."""
     label = np.array([case.source.positive for case in cases])
     if min(label.sum(), (~label).sum()) < LEAST:
         return f"not measured: it needs {2 * LEAST} training images, and {len(cases)} are there"
@@ -119,7 +119,7 @@ def traces(data: Planted, cases: Sequence[Case]) -> str:
     scores = forensic_scores(np.stack(pixels), np.stack(hidden), label, data.settings.seed)
     low, value, high = interval(label, scores)
     verdict = "at chance" if low <= CHANCE <= high else "caution, traces give the label away"
-    return f"AUROC {value:.2f} ({low:.2f} to {high:.2f}) of a network on residuals: {verdict}"
+    return f"AUROC {value:.2f} ({low:.2f} to {high:.2f}) of a classifier of residuals: {verdict}"
 
 
 def visibility(data: Planted, cases: Sequence[Case]) -> str:
@@ -158,7 +158,7 @@ def distribution(data: Planted, cases: Sequence[Case]) -> Iterator[tuple[str, st
     yield "area, % of the image", spread([100 * float(case.mask.mean()) for case in cases])
     yield (
         "contrast, grey levels of 255",
-        spread([levels * float(case.unit[:, case.mask].mean()) for case in cases]),
+        spread([levels * float(np.abs(case.unit[:, case.mask]).mean()) for case in cases]),
     )
     yield "place across, % of the width", spread(100 * centres[:, 1] / w)
     yield "place down, % of the height", spread(100 * centres[:, 0] / h)

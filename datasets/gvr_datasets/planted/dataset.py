@@ -24,6 +24,7 @@ AMPLITUDE: dict[str, float] = {
 }  # fmt: skip
 MASK = 0.15  # of a plant's full strength
 ROUNDING = 1e-9
+LEAST_PIXELS = 3  # of a finding
 SAMPLE = 48  # training images that decide whether the images are radiographs
 MOST_UNGUESSED = 0.2  # of them
 
@@ -77,9 +78,16 @@ class Planted(Twins):
         """How much a plant brightens, of the range from black to white."""
         return self.settings.amplitude or AMPLITUDE[self.settings.plant]
 
+    def split(self, name: str) -> gvr.Split:
+        """The images of that split. Raises `DataError` or `UsageError`."""
+        _ = self.place
+        return super().split(name)
+
     def twin(self, source: Source) -> Twin:
         """Plant the finding. Raises `DoesNotFitError`."""
         plain, unit, mask = self.unit_change(source)
+        if mask.sum() < LEAST_PIXELS:
+            raise DoesNotFitError(f"it has {mask.sum()} pixels at this size; use larger images")
         changed = plain + self.amplitude * unit
         if max(plain.max(), changed.max()) > 1 + ROUNDING or changed.min() < -ROUNDING:
             raise DoesNotFitError(clipping(plain, unit, self.amplitude))
@@ -183,6 +191,6 @@ def dark_share(pixels: Floats, region: Mask) -> Floats:
 
 def clipping(plain: Floats, unit: Floats, amplitude: float) -> str:
     """Say which amplitude would not leave the range from black to white."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most = np.where(unit > 0, (1 - plain) / unit, np.where(unit < 0, plain / -unit, np.inf))
     return f"amplitude={amplitude:g} clips; at most {max(float(most.min()), 0):.2f} fits"

@@ -15,7 +15,9 @@ _HALF_AXES = (0.17, 0.34)
 _SMOOTH = 0.012  # of the width: ribs and noise do not cut a lung into pieces
 _BRIDGE = 0.02  # of the width: narrower bridges, as to an armpit, are cut
 _LEAST, _MOST = 0.03, 0.25  # of the picture: the area of one lung
+_UNEVEN = 4.0  # times the area of one lung that the other may have
 _BACKGROUND = 0.06  # darker than any body
+_BODY = 0.6  # of the picture, at least
 
 
 def guess_lungs(pixels: Floats) -> Mask:
@@ -38,18 +40,18 @@ def guess_lungs(pixels: Floats) -> Mask:
         for across, down in _LUNGS
     ]
     prior = smooth[sides[0] | sides[1]]
-    if not prior.size or np.ptp(prior) == 0:
+    if body.mean() < _BODY or np.ptp(prior) == 0:
         return nothing
     limit = threshold_otsu(prior)  # type: ignore[no-untyped-call]
     dark = smooth < min(np.median(smooth[body]), limit)
-    lungs = nothing.copy()
+    pieces = []
     for side in sides:
         apart = ndimage.distance_transform_edt(dark & side) > _BRIDGE * w
-        piece = grow(largest_piece(apart), _BRIDGE * w) & dark & side
-        if not _LEAST < piece.mean() < _MOST:
-            return nothing
-        lungs |= ndimage.binary_fill_holes(piece)
-    return lungs
+        pieces.append(grow(largest_piece(apart), _BRIDGE * w) & dark & side)
+    small, large = sorted(float(piece.mean()) for piece in pieces)
+    if small < _LEAST or large > min(_MOST, _UNEVEN * small):
+        return nothing
+    return np.asarray(ndimage.binary_fill_holes(pieces[0] | pieces[1]))
 
 
 def grow(mask: Mask, radius: float) -> Mask:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 import gvr_bench.api as gvr
 from gvr_datasets.twins.selection import Selection, choose, read_rows, select
@@ -32,7 +32,7 @@ class TwinSettings(gvr.Settings):
     """
 
     dataset: str = ""
-    base: dict[str, Any] = Field(default_factory=dict)
+    base: dict[str, JsonValue] = Field(default_factory=dict)
     label: str = Field(default="", coerce_numbers_to_str=True)
     copies: int = Field(default=8, ge=1, le=100)
     seed: int = Field(default=0, ge=0)
@@ -93,6 +93,7 @@ class Twins(gvr.Dataset):
     def fingerprint(self) -> str:
         """Digest of the other data set, its settings and its code. Raises `DataError`."""
         base = self.base
+        self.split("train")  # refuses here what could not be read later
         known = json.dumps(base.settings.model_dump(mode="json", exclude={*base.files}))
         code = gvr.source_digest(type(base).__module__)
         return " ".join(filter(None, (base.fingerprint(), base.version, known, code)))
