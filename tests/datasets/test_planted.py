@@ -424,8 +424,8 @@ def test_planting_leaves_no_traces(planted: Plant) -> None:
     measured = dict(measure(planted(tag="letter")))
     assert measured["traces outside the mask"].endswith("at chance")
     assert measured["tag"] == "letter: P(tag | nodule) = 0.95, else 0.05"
-    line = measured["visible to a matched filter"]
-    assert "0.15 (this one)" in line
+    line = measured["visible where its place is known"]
+    assert "0.25 (this one)" in line
     areas = [float(part.split(": ")[1]) for part in line.split("amplitude ")[1].split(", ")]
     assert areas == sorted(areas)
     assert areas[-1] > 0.9
@@ -444,7 +444,7 @@ def test_info_prints_the_checks(cli: Cli) -> None:
     sizes = "base.size=64,base.train=60,base.validation=20,base.test=30"
     result = cli("datasets", "info", f"planted:phantom,copies=1,skip=0.3,{sizes}")
     assert result.code == 0
-    assert "visible to a matched filter" in " ".join(result.out.split())
+    assert "visible where its place is known" in " ".join(result.out.split())
 
 
 # Real images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 import gvr_bench.api as gvr
 from gvr_datasets.planted.forensics import MOST_IMAGES, forensic_scores
+from gvr_datasets.planted.place import depth
 from gvr_datasets.twins.selection import Selection
 from gvr_datasets.twins.twin import DoesNotFitError, Floats, Mask, Source, Twin
 
 if TYPE_CHECKING:
     from gvr_datasets.planted.dataset import Planted
 
-LADDER = (0.06, 0.1, 0.15, 0.2)
+LADDER = (0.06, 0.1, 0.15, 0.2, 0.25, 0.3)
 CHANCE = 0.5
 LEAST = 10  # images of each label, for a classifier to learn from
 HIDDEN = 1  # pixels around a mask that the forensic classifier does not see either
@@ -47,7 +48,8 @@ def measure(data: Planted) -> Iterator[tuple[str, str]]:
     yield "place", place_of(data, cases)
     yield from wide_masks(cases)
     yield "traces outside the mask", traces(data, cases)
-    yield "visible to a matched filter", visibility(data, cases)
+    yield "visible where its place is known", visibility(data, cases, known_place(cases))
+    yield "visible to a search of the region", visibility(data, cases, search(data, cases))
     yield from distribution(data, cases)
 
 
@@ -122,8 +124,23 @@ def traces(data: Planted, cases: Sequence[Case]) -> str:
     return f"AUROC {value:.2f} ({low:.2f} to {high:.2f}) of a classifier of residuals: {verdict}"
 
 
-def visibility(data: Planted, cases: Sequence[Case]) -> str:
-    """AUROC of a matched filter at the known place, by amplitude."""
+Statistic = Callable[[float], list[float]]
+"""How strongly each of n images shows the finding, planted with an amplitude."""
+
+
+def visibility(data: Planted, cases: Sequence[Case], statistic: Statistic) -> str:
+    """AUROC of a statistic by amplitude."""
+    label, without = np.repeat([False, True], len(cases)), statistic(0.0)
+    parts = []
+    for amplitude in sorted({*LADDER, data.amplitude}):
+        mark = " (this one)" if amplitude == data.amplitude else ""
+        area = roc_auc_score(label, without + statistic(amplitude))
+        parts.append(f"{amplitude:g}{mark}: {area:.2f}")
+    return "AUROC by amplitude " + ", ".join(parts)
+
+
+def known_place(cases: Sequence[Case]) -> Statistic:
+    """A matched filter at the place of the finding."""
     without, gain = [], []
     for case in cases:
         window = around(case.mask)
@@ -131,13 +148,25 @@ def visibility(data: Planted, cases: Sequence[Case]) -> str:
         pattern = unit - unit.mean()
         without.append(float((pattern * plain).sum() / (pattern**2).sum()))
         gain.append(float((pattern * unit).sum() / (pattern**2).sum()))
-    label = np.repeat([False, True], len(cases))
-    parts = []
-    for amplitude in sorted({*LADDER, data.amplitude}):
-        score = np.concatenate([without, np.array(without) + amplitude * np.array(gain)])
-        mark = " (this one)" if amplitude == data.amplitude else ""
-        parts.append(f"{amplitude:g}{mark}: {roc_auc_score(label, score):.2f}")
-    return "AUROC by amplitude " + ", ".join(parts)
+    return lambda amplitude: [w + amplitude * g for w, g in zip(without, gain, strict=True)]
+
+
+def search(data: Planted, cases: Sequence[Case]) -> Statistic:
+    """The strongest answer of a blob filter of the finding's size anywhere in the region."""
+    size = np.median([np.sqrt(case.mask.sum() / np.pi) for case in cases]) / 2
+    inside = [data.region(case.source) for case in cases]
+    eroded = [depth(region) > size for region in inside]
+    places = [e if e.any() else region for e, region in zip(eroded, inside, strict=True)]
+
+    def strongest(amplitude: float) -> list[float]:
+        values = []
+        for case, place in zip(cases, places, strict=True):
+            grey = (case.plain + amplitude * case.unit).mean(axis=0)
+            narrow, wide = (ndimage.gaussian_filter(grey, s * size) for s in (1.0, 1.8))
+            values.append(float((narrow - wide)[place].max()))
+        return values
+
+    return strongest
 
 
 def around(mask: Mask) -> tuple[slice, slice]:

@@ -18,9 +18,10 @@ from gvr_datasets.twins.dataset import Twins, TwinSettings
 from gvr_datasets.twins.twin import DoesNotFitError, Floats, Mask, Source, Twin
 
 PlantName = Literal["nodule", "consolidation", "effusion", "foreign-opacity", "shape"]
-# Nodules by detectability: a matched filter that knows the place has a d' of 2 to 3.
+# By detectability: on 237 real radiographs of 64 px a filter that searches the lungs for a nodule
+# has an AUROC of 0.55 for 0.15 and of 0.92 for 0.28, one that knows the place of 0.95 for 0.15.
 AMPLITUDE: dict[str, float] = {
-    "nodule": 0.15, "consolidation": 0.2, "effusion": 0.22, "foreign-opacity": 0.3, "shape": 0.22,
+    "nodule": 0.25, "consolidation": 0.2, "effusion": 0.22, "foreign-opacity": 0.3, "shape": 0.22,
 }  # fmt: skip
 MASK = 0.15  # of a plant's full strength
 ROUNDING = 1e-9
