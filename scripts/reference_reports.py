@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports import export
 
 REPORTS = Path(__file__).parents[1] / "reports"
 RUNS = {
@@ -65,7 +65,7 @@ def keep(run: Path, name: str) -> None:
     """Copy a run's page and spec, and write its tables and picture."""
     shutil.copy(run / "index.html", REPORTS / f"{name}.html")
     shutil.copy(run / "spec.toml", REPORTS / f"{name}.toml")
-    (REPORTS / f"{name}.md").write_text(export([run], "md"), encoding="utf-8")
+    (REPORTS / f"{name}.md").write_text(export([run], "markdown"), encoding="utf-8")
     (view,) = maps(read_cases(run), CASES)
     picture(view).save(REPORTS / f"{name}.png", optimize=True)
 
@@ -79,12 +79,12 @@ def picture(view: Maps) -> Image.Image:
     for x, name in enumerate(names):
         draw.text((x * (TILE + GAP), 2), name.partition(" and ")[0], "black", font)
     for y, row in enumerate(view.rows):
-        tiles = [row.input, *(cell[-1] for cell in row.cells)]
-        for x, tile in enumerate(tiles):
-            drawn = Image.open(io.BytesIO(base64.b64decode(tile.source.partition(",")[2])))
-            smooth = Image.Resampling.NEAREST if view.crisp else Image.Resampling.LANCZOS
+        for x, tile in enumerate(row.tiles):
             at = x * (TILE + GAP), LINE + y * (TILE + GAP)
-            whole.paste(drawn.convert("RGB").resize((TILE, TILE), smooth), at)
+            for uri in filter(None, (tile.source, tile.contour)):
+                drawn = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+                smooth = drawn.convert("RGBA").resize((TILE, TILE), Image.Resampling.BICUBIC)
+                whole.paste(smooth, at, smooth)
     return whole
 
 

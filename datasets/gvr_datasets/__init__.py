@@ -10,7 +10,7 @@ _ROWS = (
     (
         "phantom",
         "phantom.dataset:Phantom",
-        "synthetic chest radiographs with ground-truth counterfactuals",
+        "synthetic chest radiographs; heart failure as BNP, a blood marker, with ground truth",
     ),
     ("digits", "digits:Digits", "1,797 handwritten digits; come with scikit-learn"),
     ("mnist", "mnist:Mnist", "70,000 handwritten digits; 11 MB, downloaded or --data-root"),

@@ -18,6 +18,7 @@ from gvr_bench.cli.plugins import plugins_app
 from gvr_bench.cli.run import experiments_app, run
 from gvr_bench.cli.shell import errors_in_one_line, leave_if_stopped, show_runs
 from gvr_bench.core.data_parallel import follows
+from gvr_bench.core.errors import UsageError
 
 app = typer.Typer(
     name="gvr-bench",
@@ -32,7 +33,7 @@ app.add_typer(plugins_app, name="plugins")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(cache_app, name="cache")
 
-Format = Literal["html", "md", "csv", "json", "latex"]
+Format = Literal["html", "markdown", "csv", "json", "latex"]
 
 SHARED = ("run", "experiments")  # commands that processes of torchrun do together
 
@@ -42,6 +43,17 @@ def say_version(value: bool) -> None:
     if value:
         print(f"gvr-bench {__version__}")
         raise typer.Exit
+
+
+def names_in(text: str) -> list[str]:
+    """The names of a list with commas; settings of an explainer keep theirs."""
+    parts: list[str] = []
+    for part in filter(None, text.split(",")):
+        if "=" in part and ":" not in part and parts:
+            parts[-1] += f",{part}"
+        else:
+            parts.append(part)
+    return [part.strip() for part in parts]
 
 
 @app.callback()
@@ -69,6 +81,20 @@ def report(
             help="Page for several runs.  \\[default: comparison.html beside the first run]",
         ),
     ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="METRIC,...",
+            help="One table of these scores, e.g. pixel_ap,oracle_validity, instead of all tables.",
+        ),
+    ] = "",
+    explainer: Annotated[
+        str, typer.Option(metavar="NAME,...", help="One table of these explainers, in this order.")
+    ] = "",
+    interval: Annotated[
+        Literal["brackets", "pm"],
+        typer.Option(help="Intervals as [low, high], or as half their width behind ±."),
+    ] = "brackets",
     all_metrics: AllMetrics = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
@@ -77,12 +103,19 @@ def report(
         from gvr_bench.results.explained_images import is_explained
         from gvr_bench.results.run_folder import check_run
 
+        if format == "html" and (columns or explainer):
+            raise UsageError("--columns and --explainer need --format latex, markdown, csv or json")
         new = len(runs) == 1 and format == "html" and out is None and is_explained(runs[0])
         folders = [] if new else [check_run(folder) for folder in runs]
         if format != "html":
-            from gvr_bench.report.exports.tables import export as printed
+            from gvr_bench.report.choice import Choice
+            from gvr_bench.report.exports import export as printed
 
-            print(printed(folders, format), end="")
+            choice = Choice(names_in(columns), names_in(explainer))
+            print(
+                printed(folders, format, choice if any((columns, explainer)) else None, interval),
+                end="",
+            )
             return
         page = show_again(runs[0]) if new else show_runs(folders, out, all_metrics)
         if open_page:

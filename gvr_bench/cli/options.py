@@ -57,7 +57,7 @@ AllMetrics = Annotated[
     bool,
     typer.Option(
         "--all-metrics",
-        help="Print all scores (default: all ground-truth scores and one from each other group).",
+        help="Print all scores (default: one per question, as many as fit).",
     ),
 ]
 Controls = Annotated[

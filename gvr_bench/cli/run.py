@@ -216,7 +216,7 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
     write_html(result.folder, data)
     result.notify_plugins(console)
     if as_json:
-        from gvr_bench.report.exports.tables import named, written
+        from gvr_bench.report.exports import named, written
 
         print(written(named(data.tables), "json"), end="")
     else:

@@ -1,15 +1,13 @@
-"""What a report shows of each model: cases, samples, losses, latents; copied from the cache."""
+"""What a report shows of each model: cases, samples, losses; copied from the cache."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import SLASH, get_array, put_array, read_arrays, writing_arrays
@@ -23,7 +21,6 @@ from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.pipeline.steps.explanations import MAX_SHOWN
 
-POINTS = 2000  # test images whose latents are shown, at most
 BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
 ORACLE = ("oracle", "oracle_target")  # what it says of the image, the same for all explainers
 ORACLE_AFTER = ("oracle_after", "oracle_target_after")
@@ -126,8 +123,6 @@ class Gallery:
         for label, stage in c.explanations.items():
             self.write_explainer(group, label, stage)
         group.attrs["notes"] = json.dumps(list(self.notes()))
-        if c.latents is not None and self.outcomes[c.latents.key].succeeded:
-            self.write_latents(group, c.latents)
 
     def notes(self) -> Iterator[str]:
         """Say what a reader must know of the model and of how explainers look into it."""
@@ -202,50 +197,3 @@ class Gallery:
             self.copy(part, by_oracle, "columns.h5", ORACLE_AFTER, MAX_SHOWN)
             if "oracle" not in group:
                 self.copy(group, by_oracle, "columns.h5", ORACLE, MAX_SHOWN)
-
-    def write_latents(self, group: Any, latents: Stage) -> None:
-        """Write labels of test images, and where these lie in the plane of most variance."""
-        c = self.combination
-        names = "test/z", "test/targets", "test/copy"
-        z, targets, copy = read_arrays(self.cache.file(latents, "latents.h5"), *names).values()
-        z, targets = z[copy == 0], targets[copy == 0]
-        rows = np.linspace(0, len(z) - 1, min(POINTS, len(z))).astype(int)
-        plane = Plane.of(z[rows])
-        put_array(group, "space/points", plane.place(z[rows]))
-        put_array(group, "space/shares", plane.shares)
-        put_array(group, "space/positive", self.task.positives(targets[rows]))
-        if self.outcomes[c.cases.key].succeeded:
-            with self.open(c.cases, "cases.h5") as cases:
-                put_array(group, "space/start", plane.place(z[cases["position"][:MAX_SHOWN]]))
-        for label, stage in c.explanations.items():
-            if self.outcomes[stage.key].succeeded:
-                with self.open(stage, "explanations.h5") as arrays:
-                    if "latent" in arrays:
-                        part = group["explainers"][label.replace("/", SLASH)]
-                        put_array(part, "end", plane.place(arrays["latent"][:MAX_SHOWN]))
-
-
-@dataclass(frozen=True)
-class Plane:
-    """The first two principal components of latents: `axes` (2, D), `shares` of variance (2,)."""
-
-    middle: NDArray[np.float32]
-    axes: NDArray[np.float32]
-    shares: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, latents: NDArray[np.float32]) -> Plane:
-        """Fit to latents (N, D); a direction that there is not is one of zeros."""
-        middle = latents.mean(axis=0)
-        _, sizes, rows = np.linalg.svd(latents - middle, full_matrices=False)
-        axes = np.zeros((2, latents.shape[1]), np.float32)
-        shares = np.zeros(2, np.float32)
-        count = min(2, len(sizes))
-        signs = np.where(rows[:count].sum(axis=1, keepdims=True) < 0, -1, 1)  # else arbitrary
-        axes[:count] = rows[:count] * signs
-        shares[:count] = sizes[:count] ** 2 / max(float((sizes**2).sum()), 1e-12)
-        return cls(middle, axes, shares)
-
-    def place(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Latents (N, D) -> (N, 2)."""
-        return np.asarray((latents - self.middle) @ self.axes.T, np.float32)

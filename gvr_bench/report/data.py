@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gvr_bench.report import insights
 from gvr_bench.report.cases.reading import Combination, read_cases
 from gvr_bench.report.folder import Run, load
+from gvr_bench.report.nested_cases import share_cases
 from gvr_bench.report.published import published_tables
 from gvr_bench.report.tables import Table, model_tables, scoreboards
 from gvr_bench.report.verdict import Verdict, verdicts
+from gvr_bench.report.warnings import warnings
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,18 @@ class ReportData:
         return verdicts(self.models, self.boards)
 
     @cached_property
-    def conclusions(self) -> list[insights.Conclusion]:
-        """Who is better than the controls on how many scores."""
-        return insights.conclusions(self.boards)
-
-    @cached_property
     def warnings(self) -> list[str]:
         """What limits the numbers of the runs. Raises `DataError` for damaged cases."""
         caveats = [verdict.caveat for verdict in self.verdicts if verdict.caveat]
-        return insights.warnings(self.runs, self.models, self.boards, self.combinations, caveats)
+        return warnings(self.runs, self.models, self.boards, self.combinations, caveats)
 
 
 def load_report(folders: Sequence[Path]) -> ReportData:
-    """Read runs and make their tables; cases are read when they are first used. Raises
-    `DataError`.
+    """Read runs and make their tables over the cases that they share. Raises `DataError`.
+
+    Pictures of cases are read when they are first used.
     """
-    runs = tuple(load(folder) for folder in folders)
+    runs = tuple(share_cases([load(folder) for folder in folders]))
     return ReportData(
         runs, tuple(published_tables(runs)), tuple(model_tables(runs)), tuple(scoreboards(runs))
     )

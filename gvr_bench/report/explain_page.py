@@ -40,10 +40,10 @@ _OUTPUTS = 3  # predictions in a row of the table
 _NAMED = 2  # attribution maps that a terminal lists by name
 _ROWS = 12  # cases in the table of maps
 _SECTIONS = (
-    Section("explained.html.j2", "images", "Images"),
-    Section("maps.html.j2", "maps", "Maps"),
-    Section("cases.html.j2", "cases", "Cases"),
-    Section("explained_with.html.j2", "provenance", "Provenance"),
+    Section("explained.html.j2", "images", "Images", lambda page: page),
+    Section("maps.html.j2", "maps", "Maps", lambda page: page),
+    Section("cases.html.j2", "cases", "Cases", lambda page: page),
+    Section("explained_with.html.j2", "provenance", "Provenance", lambda page: page, folded=True),
 )
 
 
@@ -136,27 +136,24 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _page(explained: ExplainedImages, c: Combination) -> str:
-    return make_page(
-        "explained.html.j2",
-        _SECTIONS,
-        version=explained.gvr_bench,
-        explained=explained,
-        rows=list(_rows(explained, c)),
-        crisp=pictures.is_crisp(c.size),
-        absent=absent(c),
-        galleries=[_warned(g, explained) for g in galleries([c], RunValues()) if len(c)],
-        maps=[_noted(m, explained) for m in maps([c], _ROWS)],
-    )
+    content = {
+        "explained": explained,
+        "rows": list(_rows(explained, c)),
+        "absent": absent(c),
+        "galleries": [_warned(g, explained) for g in galleries([c], RunValues())],
+        "maps": [_noted(m, explained) for m in maps([c], _ROWS, all_cases=True)],
+    }
+    version = explained.gvr_bench
+    return make_page("explained.html.j2", _SECTIONS, content, version=version, explained=explained)
 
 
 def _warned(gallery: Gallery, explained: ExplainedImages) -> Gallery:
     """A gallery whose cases say which images are unlike those of the run."""
     cases = [
-        replace(case, label="", note=note)
-        for case, note in zip(gallery.view.cases, _warnings(explained), strict=False)
+        replace(case, view=replace(case.view, label="", note=note))
+        for case, note in zip(gallery.cases, _warnings(explained), strict=False)
     ]
-    view = replace(gallery.view, cases=tuple(cases))
-    return replace(gallery, view=view)
+    return replace(gallery, cases=tuple(cases))
 
 
 def _noted(shown_maps: Maps, explained: ExplainedImages) -> Maps:
@@ -198,11 +195,12 @@ def predicted(explained: ExplainedImages, image: ExplainedImage) -> str:
 
 def _tiles(c: Combination, i: int) -> Iterator[Tile]:
     name = c.sample_id[i]
-    yield Tile(pictures.plain(c.input[i], _EDGE), f"Image {name}", "")
+    yield Tile(pictures.uri(pictures.plain(c.input[i], _EDGE)), f"Image {name}", "")
     for e in shown(c)[:1]:
         assert e.attribution is not None
-        over = pictures.overlay(c.input[i], e.attribution[i], heat_scale(e, change_scale(c)), _EDGE)
-        yield Tile(over, f"Map of {e.name} over image {name}", e.name)
+        scale = heat_scale(e, change_scale(c))
+        over = pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE)
+        yield Tile(pictures.uri(over), f"Map of {e.name} over image {name}", e.name)
 
 
 def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:

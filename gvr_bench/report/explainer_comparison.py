@@ -7,13 +7,12 @@ others give it their own meaning, but all claim that pixels of more |attribution
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.metrics import Score, score
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.figure_data import Chart, Float, model_name, signed
@@ -141,7 +140,8 @@ def agreement(c: Combination) -> Chart | None:
             tuple(names[i] in controls for i in order),
             means[np.ix_(order, order)],
         ),
-        conclusion(names, controls, per_case),
+        "1: they rank all pixels alike; 0: their orders are unrelated. Signs are ignored, and an "
+        "empty background makes all maps agree.",
     )
 
 
@@ -174,41 +174,3 @@ def similar_order(means: NDArray[np.float64]) -> list[int]:
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
     return [int(leaf) for leaf in leaves_list(tree)]
-
-
-def conclusion(names: list[str], controls: Collection[str], per_case: Float) -> str:
-    """Whether explainers agree more with each other than with the control closest to them."""
-    own = [i for i, name in enumerate(names) if name not in controls]
-    among = _mean_over(per_case, [(i, j) for n, i in enumerate(own) for j in own[:n]])
-    mean = score(among).value
-    if mean is None:
-        return ""
-    line = f"Explainers agree with one another at {signed(mean)} on average"
-    others = {
-        name: _mean_over(per_case, [(i, j) for i in own])
-        for j, name in enumerate(names)
-        if name in controls
-    }
-    known = {name: m for name, of in others.items() if (m := score(of).value) is not None}
-    if not known:
-        return f"{line}."
-    nearest = max(known, key=lambda name: known[name])
-    gap = score(among - others[nearest])
-    return f"{line} and with {nearest} at {signed(known[nearest])}{_difference(gap)}."
-
-
-def _mean_over(per_case: Float, pairs: list[tuple[int, int]]) -> Float:
-    """Mean over the pairs that are known, (k,); NaN for a case where none is."""
-    values = per_case[:, [i for i, _ in pairs], [j for _, j in pairs]]
-    known = np.isfinite(values).sum(axis=1)
-    means: Float = np.nansum(values, axis=1) / np.where(known, known, np.nan)
-    return means
-
-
-def _difference(gap: Score) -> str:
-    if gap.value is None or gap.low is None or gap.high is None:
-        return ""
-    verdict = "no clear difference"
-    if gap.low > 0 or gap.high < 0:
-        verdict = f"{'more' if gap.low > 0 else 'less'} with one another"
-    return f": {verdict} ({signed(gap.value)}, {signed(gap.low)} to {signed(gap.high)})"

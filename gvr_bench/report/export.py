@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from rich.progress import track
 
 from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.cache.serialization import replacing
-from gvr_bench.core.errors import DataError, UsageError
+from gvr_bench.core.errors import DataError, UsageError, did_you_mean
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
-from gvr_bench.report.exports.latex import latex_groups
-from gvr_bench.report.exports.tables import Format, named, written
+from gvr_bench.report.exports import Format, named, written
 from gvr_bench.report.figure_data import Chart, model_name
 from gvr_bench.report.figures import FORMATS, all_charts, draw, to_bytes
 from gvr_bench.report.file_names import file_names
@@ -26,7 +24,7 @@ from gvr_bench.report.rationale_files import RationaleFiles, write_case
 from gvr_bench.report.tables import scoreboards
 
 PARTS = ("tables", "figures", "rationales")
-_ENDINGS: dict[str, Format] = {"csv": "csv", "json": "json", "md": "md", "tex": "latex"}
+_ENDINGS: dict[str, Format] = {"csv": "csv", "json": "json", "md": "markdown", "tex": "latex"}
 
 
 @dataclass(frozen=True)
@@ -111,14 +109,11 @@ def write(path: Path, data: str | bytes) -> int:
 
 
 def _write_tables(loaded: ReportData, folder: Path, summary: Summary) -> None:
-    """Write each table in all formats, and each group of its scores as LaTeX."""
+    """Write each table in all formats."""
     tables = named(loaded.tables)
     for name, table in tables.items():
         for ending, file_format in _ENDINGS.items():
             summary.add(write(folder / f"{name}.{ending}", written({name: table}, file_format)))
-        for group, floats in latex_groups(table, name).items():
-            if group != name:
-                summary.add(write(folder / f"{group}.tex", f"{floats}\n"))
     summary.tables += len(tables)
 
 
@@ -178,8 +173,5 @@ def _check(runs: Sequence[Path], selection: Selection) -> None:
 
 
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {text.listed(sorted(known), 6)}"
-    raise UsageError(f"there is no {kind} '{name}' to export; {hint if known else 'there is none'}")
+    if name not in known:
+        raise UsageError(f"there is no {kind} '{name}' to export{did_you_mean(name, known)}")

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gvr_bench.report.explainer_comparison import Agreement, Point, Scatter
-from gvr_bench.report.figure_axes import round_ticks, short
-from gvr_bench.report.figure_colours import ACCENT, COLOURS, INK, MUTED, PAPER, SECOND
-from gvr_bench.report.figure_data import Cluster, Latents, Losses, Moves, signed
+from gvr_bench.report.figure_data import Losses, signed
+from gvr_bench.report.figure_style import (
+    ACCENT,
+    COLOURS,
+    INK,
+    MUTED,
+    PAPER,
+    SECOND,
+    round_ticks,
+    short,
+)
 from gvr_bench.report.overview_artist import draw_overview
 from gvr_bench.report.overview_figure import Overview
 from gvr_bench.report.prediction_quality import GRID, Calibration, Regression, Roc
@@ -23,7 +31,6 @@ if TYPE_CHECKING:
 WIDTH, SQUARE, FLAT = 3.8, 3.7, 2.1  # inches
 CELL = 0.34  # inches of the table of agreement
 
-MARKERS = "ox^+s_D|v*"  # one per class, so that classes differ without colour
 LEGEND_CURVES = 5  # more ROC curves than these have no legend
 
 
@@ -87,65 +94,6 @@ def draw_regression(figure: Figure, data: Regression) -> None:
         round_ticks(axis, data.log, low, high)
         limit(low, high)
     axes.set_box_aspect(1)
-
-
-def draw_latents(figure: Figure, data: Latents) -> None:
-    first, second = (f"{100 * share:.0f} % of the variance" for share in data.shares)
-    axes = _axes(figure, f"first component, {first}", f"second component, {second}")
-    for cluster in data.clusters:
-        _draw_cluster(axes, cluster)
-    for number, moves in enumerate(data.moves):
-        _draw_moves(axes, moves, number)
-    if len(data.start):
-        axes.plot(*data.start.T, "o", color=PAPER, markeredgecolor=INK, markersize=4,
-                  markeredgewidth=0.9, label="case")  # fmt: skip
-    low, high = _limits(data)
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
-    axes.set_box_aspect(1)
-    names = axes.get_legend_handles_labels()[1]
-    columns = 2 if max(map(len, names)) <= 22 else 1
-    rows = math.ceil(len(names) / columns)
-    figure.set_figheight(SQUARE + 0.19 * rows)
-    figure.legend(loc="outside lower left", ncols=columns)
-
-
-def _draw_cluster(axes: Axes, cluster: Cluster) -> None:
-    marker, size, colour, alpha = "o", 2.6, ACCENT, 0.6
-    if cluster.style == "rest":
-        colour, alpha = MUTED, 0.45
-    elif cluster.style != "accent":
-        marker, size, alpha = MARKERS[int(cluster.style)], 3.2, 0.75
-        colour = COLOURS[f"class-{cluster.style}"]
-    edge = 0.8 if marker in "x+_|" else 0
-    axes.plot(*cluster.points.T, marker, color=colour, markersize=size, markeredgewidth=edge,
-              alpha=alpha * (0.4 if cluster.aside else 1), zorder=1.5 if cluster.aside else 2,
-              label=f"{short(cluster.name, 40)} ({cluster.n:,})")  # fmt: skip
-
-
-def _draw_moves(axes: Axes, moves: Moves, number: int) -> None:
-    """Arrows in a group of their own, of which a page shows one."""
-    for success, colour in ((True, INK), (False, MUTED)):
-        some = moves.success == success
-        delta = moves.end[some] - moves.start[some]
-        arrows = axes.quiver(*moves.start[some].T, *delta.T, angles="xy", scale_units="xy", scale=1,
-                             units="inches", width=0.014, headwidth=5, headlength=5,
-                             headaxislength=4, minlength=0.5, color=colour)  # fmt: skip
-        arrows.set_gid(f"layer-{number}")
-    note = f"{short(moves.explainer)}: {moves.success.sum()} of {len(moves.success)} flipped"
-    axes.text(0.02, 0.98, note, transform=axes.transAxes, va="top", gid=f"layer-{number}")
-
-
-def _limits(data: Latents) -> tuple[Any, Any]:
-    """Equal units on both axes; far counterfactuals widen them by a half to each side at most."""
-    points = np.concatenate([data.start, *(cluster.points for cluster in data.clusters)])
-    low, high = points.min(axis=0), points.max(axis=0)
-    ends = np.concatenate([points, *(moves.end for moves in data.moves)])
-    far = (high - low) / 2
-    low = np.maximum(ends.min(axis=0), low - far)
-    high = np.minimum(ends.max(axis=0), high + far)
-    middle, half = (low + high) / 2, 0.54 * float(np.max(high - low))
-    return middle - half, middle + half
 
 
 def draw_losses(figure: Figure, data: Losses) -> None:
@@ -271,7 +219,6 @@ ARTISTS: dict[type, Callable[[Figure, Any], None]] = {
     Roc: draw_roc,
     Calibration: draw_calibration,
     Regression: draw_regression,
-    Latents: draw_latents,
     Losses: draw_losses,
     Scatter: draw_scatter,
     Agreement: draw_agreement,

@@ -1,8 +1,7 @@
-"""A figure as numbers and words, and those of a model: its latent space and its training."""
+"""A figure as numbers and words, and the training of a model as one."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.cases.reading import Combination, Curve, Explained
+from gvr_bench.report.cases.reading import Combination, Curve
 
 MAX_POINTS = 1500
-MAX_MOVES = 40
-MAX_CLASSES = 10
 
 Float = NDArray[np.floating]
 Bool = NDArray[np.bool_]
@@ -35,40 +32,6 @@ class Chart:
     description: str
     data: object
     note: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Cluster:
-    """Latents (m, 2) of the test images of one class, of which there are `n`.
-
-    `style` is `rest`, `accent` or the number of a class; no case is about one that is `aside`.
-    """
-
-    name: str
-    style: str
-    n: int
-    points: Float
-    aside: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Moves:
-    """From cases to the counterfactuals of one explainer: (k, 2) each, and which succeeded (k,)."""
-
-    explainer: str
-    start: Float
-    end: Float
-    success: Bool
-
-
-@dataclass(frozen=True, eq=False)
-class Latents:
-    """Two principal components: test images, cases (k, 2), and moves to counterfactuals."""
-
-    shares: tuple[float, float]
-    clusters: tuple[Cluster, ...]
-    start: Float
-    moves: tuple[Moves, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,61 +61,6 @@ def signed(value: float, decimals: int = 2) -> str:
 def evenly(n: int) -> NDArray[np.int64]:
     """At most `MAX_POINTS` positions out of `n`, evenly spaced."""
     return np.unique(np.linspace(0, n - 1, min(n, MAX_POINTS)).round().astype(np.int64))
-
-
-def latent_space(c: Combination) -> Chart | None:
-    """Latents of the test images and where counterfactuals lead; None where none are stored."""
-    space = c.space
-    if space is None or len(space.points) < 2 or not np.isfinite(space.points).all():
-        return None
-    if not np.ptp(space.points, axis=0).any():
-        return None
-    moves = tuple(_moves(space.start, e) for e in c.explainers if e.end is not None and len(e.end))
-    clusters = tuple(_clusters(c, space.points, space.positive))
-    start = space.start[np.isfinite(space.start).all(axis=1)][:MAX_MOVES]
-    shares = float(space.shares[0]), float(space.shares[1])
-    return Chart(
-        "latent space",
-        "Latent space",
-        model_name(c),
-        f"{len(space.points):,} test images on two principal components",
-        "; ".join(f"{cluster.name}: {cluster.n:,} images" for cluster in clusters),
-        Latents(shares, clusters, start, moves),
-        f"The plane holds {100 * sum(shares):.0f} % of the variance: points that are close here "
-        "may be far apart in the other dimensions.",
-    )
-
-
-def _moves(start: Float, e: Explained) -> Moves:
-    assert e.end is not None
-    k = min(MAX_MOVES, len(start), len(e.end))
-    known = np.isfinite(start[:k]).all(axis=1) & np.isfinite(e.end[:k]).all(axis=1)
-    success = np.ones(k, bool) if e.success is None else e.success[:k].astype(bool)
-    return Moves(e.name, start[:k][known], e.end[:k][known], success[known])
-
-
-def _clusters(c: Combination, points: Float, positive: Bool) -> Iterator[Cluster]:
-    """The images of each class; later ones are drawn over earlier ones."""
-    shown = evenly(len(points))
-
-    def cluster(name: str, style: str, members: Bool, aside: bool = False) -> Cluster:
-        return Cluster(name, style, int(members.sum()), points[shown][members[shown]], aside)
-
-    if c.kind != "multiclass":
-        output = Counter(c.target.tolist()).most_common(1)[0][0] if len(c.target) else 0
-        name = output_name(c, output)
-        yield cluster(f"without {name}" if len(c.outputs) > 1 else "without", "rest",
-                      ~positive[:, output])  # fmt: skip
-        yield cluster(name, "accent", positive[:, output])
-        return
-    common = np.argsort(-positive.sum(axis=0), kind="stable")
-    named = sorted(common[:MAX_CLASSES].tolist())
-    other: Bool = ~np.asarray(positive[:, named].any(axis=1))
-    if other.any():
-        yield cluster("other classes", "rest", other)
-    of_cases = {*c.source.tolist(), *c.target.tolist()} or set(named)
-    for number, k in enumerate(named):
-        yield cluster(c.outputs[k], str(number), positive[:, k], k not in of_cases)
 
 
 def training(combinations: Sequence[Combination]) -> Iterator[Chart]:

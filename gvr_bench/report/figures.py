@@ -19,8 +19,8 @@ from markupsafe import Markup
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.explainer_comparison import Agreement, agreement, tradeoffs
 from gvr_bench.report.figure_artists import ARTISTS, SQUARE, WIDTH
-from gvr_bench.report.figure_colours import COLOURS, INK, MUTED, RULE
-from gvr_bench.report.figure_data import Chart, Latents, latent_space, training
+from gvr_bench.report.figure_data import Chart, training
+from gvr_bench.report.figure_style import COLOURS, INK, MUTED, RULE
 from gvr_bench.report.file_names import printable
 from gvr_bench.report.overview_figure import Overview, overview
 from gvr_bench.report.prediction_quality import calibration, regressions, roc
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
-MAX_LAYERS = 10  # explainers whose counterfactuals a page can show, as in charts.css
 ZOOM = 1.3  # pixels of a page per point of a figure
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": RULE,
@@ -63,13 +62,12 @@ SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart as a page shows it; `layers` are the explainers to choose from."""
+    """A chart as a page shows it."""
 
     title: str
     caption: str
     note: str
     svg: Markup
-    layers: tuple[str, ...] = ()
     wide: bool = False
 
 
@@ -77,7 +75,6 @@ def model_charts(c: Combination, records: Sequence[Record]) -> Iterator[Chart]:
     """The charts of one explained model, training apart."""
     yield from filter(None, (roc(c, records), calibration(c)))
     yield from regressions(c)
-    yield from filter(None, (latent_space(c),))
 
 
 def all_charts(
@@ -85,27 +82,14 @@ def all_charts(
     records: Sequence[Record],
     boards: Sequence[Table],
 ) -> Iterator[Chart]:
-    """All charts of a run for files, where the moves of each explainer have their own."""
+    """All charts of a run for files."""
     for c in combinations:
-        for chart in model_charts(c, records):
-            yield from separate_moves(chart)
+        yield from model_charts(c, records)
     yield from training(combinations)
     for board in boards:
         for chart in (*filter(None, [overview(board)]), *tradeoffs(board)):
             yield replace(chart, model=board.title if len(boards) > 1 else "")
     yield from filter(None, map(agreement, combinations))
-
-
-def separate_moves(chart: Chart) -> Iterator[Chart]:
-    """A chart for each explainer that has moves in a latent space, else the chart itself."""
-    data = chart.data
-    if not isinstance(data, Latents) or not data.moves:
-        yield chart
-        return
-    for moves in data.moves:
-        yield replace(
-            chart, kind=f"{chart.kind} {moves.explainer}", data=replace(data, moves=(moves,))
-        )
 
 
 def draw(chart: Chart) -> Figure:
@@ -144,16 +128,9 @@ def to_bytes(figure: Figure, file_format: str, salt: str = "gvr-bench") -> bytes
 def picture(chart: Chart, name: str) -> Picture:
     """Draw a chart for a page, on which `name` is given once."""
     label = f"{chart.title}. {chart.caption}. {chart.description}"
-    data = chart.data
-    layers = tuple(m.explainer for m in data.moves) if isinstance(data, Latents) else ()
-    note = chart.note
-    if len(layers) > MAX_LAYERS:
-        layers = layers[:MAX_LAYERS]
-        note += f" Arrows of the first {MAX_LAYERS} explainers; export draws all."
     svg = themed(to_bytes(draw(chart), "svg", name), printable(label))
-    return Picture(
-        chart.title, chart.caption, note, svg, layers, isinstance(data, (Agreement, Overview))
-    )
+    wide = isinstance(chart.data, (Agreement, Overview))
+    return Picture(chart.title, chart.caption, chart.note, svg, wide)
 
 
 def themed(svg: bytes, label: str) -> Markup:
@@ -181,7 +158,7 @@ def themed(svg: bytes, label: str) -> Markup:
 
 
 def _plain_attributes(element: ET.Element) -> None:
-    """Attributes in place of `style`, numbers of two decimals, no names but those of layers."""
+    """Attributes in place of `style`, numbers of two decimals, no names of groups."""
     for declaration in element.attrib.pop("style", "").split(";"):
         name, _, value = map(str.strip, declaration.partition(":"))
         if name == "font":
@@ -190,8 +167,8 @@ def _plain_attributes(element: ET.Element) -> None:
             element.set(name, value)
     if reference := element.attrib.pop(HREF, ""):
         element.set("href", reference)
-    if element.tag == "g" and (name := element.attrib.pop("id", "")).startswith("layer"):
-        element.set("class", f"layer {name}")
+    if element.tag == "g":
+        element.attrib.pop("id", None)
     for name in ("d", "x", "y", "transform"):
         if name in element.attrib:
             short = re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.2f}", element.attrib[name])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
+
+from markupsafe import Markup, escape
 
 from gvr_bench.metrics import Declaration
 from gvr_bench.report.metric_info import entry
@@ -16,6 +19,7 @@ ARROWS = {"up": UP, "down": DOWN, "-": ""}
 DAGGER = "†"
 """Marks an uninformative column."""
 
+_WORD_END = re.compile(r"_|[,:=](?=[^\W\d])")
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -23,6 +27,12 @@ def clean(text: str) -> str:
     """One line of `text` without control characters, which a terminal would obey."""
     flat = " ".join(text.split())
     return "".join(c for c in flat if c not in _BIDI and unicodedata.category(c) != "Cc")
+
+
+def isolated(name: object) -> Markup:
+    """A name for a page, in its own direction of writing, which may break where its words end."""
+    shown = _WORD_END.sub(r"\g<0><wbr>", str(escape(clean(str(name)))))
+    return Markup(f"<bdi>{shown}</bdi>")  # noqa: S704 - escaped above
 
 
 def short(name: str, length: int = 28) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from gvr_bench import __version__
 from gvr_bench.cache.serialization import replacing
+from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.page import make_page, seeds_of
-from gvr_bench.report.sections import ReportSection, report_sections
-from gvr_bench.results.records import model_label
+from gvr_bench.report.sections import OF_ONE_RUN, OF_SEVERAL_RUNS
+
+T = TypeVar("T")
 
 
 def write_html(run: Path, loaded: ReportData | None = None) -> Path:
@@ -36,41 +39,52 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
     `loaded` is the run where it was read already.
     """
     data = loaded or load_report([folder])
-    run = data.run
-    masthead = {
-        "version": run.environment.gvr_bench,
-        "verdicts": data.verdicts,
-        "run": run,
-        "datasets": _distinct(r.dataset for r in run.records),
-        "models_named": _distinct(model_label(r.generator, r.encoder, r.head) for r in run.records),
-        "seeds": seeds_of(run),
-        "explainers": _distinct(r.explainer for r in run.records if r.explainer),
-        "total_cases": sum(combination.total for combination in data.combinations),
-        "started": _date(run.environment.started),
-    }
-    sections = [section for section in report_sections() if section.one_run]
-    return make_page("index.html.j2", sections, **masthead | _content(sections, data))
+    models = _distinct((r.generator, r.encoder, r.head) for r in data.run.records)
+    return make_page(
+        "index.html.j2",
+        OF_ONE_RUN,
+        data,
+        version=data.run.environment.gvr_bench,
+        verdicts=data.verdicts,
+        run=data.run,
+        datasets=_distinct(r.dataset for r in data.run.records),
+        models_named=[
+            list(zip(("generator", "encoder", "head"), parts, strict=True)) for parts in models
+        ],
+        facts=list(_facts(data)),
+    )
+
+
+def _facts(data: ReportData) -> Iterator[str]:
+    run, where = data.run, data.run.environment
+    for table in data.models[:1]:
+        for _, cell, value in table.scored("auroc")[:1]:
+            span = text.interval(cell, 2, " to ")
+            yield f"AUROC of the model {value:.2f}{f' ({span})' if span else ''}"
+    if seeds := seeds_of(run):
+        yield f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    if count := len(_distinct(r.explainer for r in run.records if r.explainer)):
+        yield f"{count} explainer{'s' * (count > 1)}"
+    if count := sum(c.total for c in data.combinations):
+        yield f"{count} case{'s' * (count > 1)}"
+    yield from filter(None, (_date(where.started), text.duration(where.seconds), where.device))
 
 
 def render_shared(folders: Sequence[Path], loaded: ReportData | None = None) -> str:
     """The page of several runs as text. Raises `DataError`."""
     data = loaded or load_report(folders)
-    masthead = {
-        "version": __version__,
-        "verdicts": data.verdicts,
-        "runs": data.runs,
-        "datasets": _distinct(r.dataset for run in data.runs for r in run.records),
-    }
-    sections = [section for section in report_sections() if section.several_runs]
-    return make_page("shared.html.j2", sections, **masthead | _content(sections, data))
+    return make_page(
+        "shared.html.j2",
+        OF_SEVERAL_RUNS,
+        data,
+        version=__version__,
+        verdicts=data.verdicts,
+        runs=data.runs,
+        datasets=_distinct(r.dataset for run in data.runs for r in run.records),
+    )
 
 
-def _content(sections: Iterable[ReportSection], data: ReportData) -> dict[str, object]:
-    """What all templates may use: sections share names for the same content."""
-    return {name: value for section in sections for name, value in section.content(data).items()}
-
-
-def _distinct(names: Iterable[str]) -> list[str]:
+def _distinct(names: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(names))
 
 

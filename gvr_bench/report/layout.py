@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gvr_bench.metrics import Group
 from gvr_bench.report.metric_info import OTHER, group_of, in_order, standing
-from gvr_bench.report.tables import Cell, Row, Table, best_control, leading_column
+from gvr_bench.report.tables import Cell, Row, Table, leading_column
 
 UNINFORMATIVE = "no explainer beats all controls on this score; do not read anything into it"
 NO_REASON = "no reason given"
@@ -130,16 +130,6 @@ def not_shown(table: Table) -> list[str]:
         titles.setdefault(reason, []).append(table.columns[index].title)
     line = "; ".join(f"{', '.join(of)} ({reason})" for reason, of in titles.items())
     return [f"Not shown: {line}"] if line else []
-
-
-def with_best_controls(board: Table, indices: Sequence[int]) -> str:
-    """Name columns with their best control: `pixel AP, IoU (best control: edge)`."""
-    titles: dict[str, list[str]] = {}
-    for index in indices:
-        best = best_control(board, index)
-        note = f" (best control: {best.names[0]})" if best else ""
-        titles.setdefault(note, []).append(board.columns[index].title)
-    return "; ".join(", ".join(of) + note for note, of in titles.items())
 
 
 def without_controls(table: Table) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from gvr_bench.report.figure_axes import short, tick_label
-from gvr_bench.report.figure_colours import ACCENT, INK, MUTED, PAPER
+from gvr_bench.report.figure_style import ACCENT, INK, MUTED, PAPER, short, tick_label
 from gvr_bench.report.overview_figure import Dot, Overview, Panel
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from gvr_bench.report import formatting as text
 from gvr_bench.report.figure_data import Chart, signed
-from gvr_bench.report.interval_marks import axis_of
 from gvr_bench.report.questions import Question, questions
-from gvr_bench.report.tables import Row, Table, beats
+from gvr_bench.report.tables import Cell, Row, Table, beats
 
 CAPTION = "95 % intervals; further right is better"
 
@@ -77,6 +77,15 @@ def _panel(question: Question, rows: list[Row]) -> Panel:
         tuple(_dot(question, row) for row in rows),
         (min(bars), max(bars)) if bars else None,
     )
+
+
+def axis_of(cells: Iterable[Cell]) -> tuple[float, float]:
+    """From 0, or the lowest bound if that is negative, to the highest bound or 1 for shares."""
+    ends = [end for cell in cells for end in (cell.low, cell.high, cell.value) if end is not None]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    if 0.5 < high < 1:
+        high = 1.0
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def _dot(question: Question, row: Row) -> Dot | str:

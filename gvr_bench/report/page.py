@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Any
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from gvr_bench.metrics import DECLARED
 from gvr_bench.report import formatting as text
 from gvr_bench.report.folder import Run
-from gvr_bench.report.interval_marks import marks
 from gvr_bench.report.layout import UNINFORMATIVE, blocks, legend, not_shown, reasons
-from gvr_bench.report.tables import Table
-
-_WORD_END = re.compile(r"_|[,:=](?=[^\W\d])")
+from gvr_bench.report.metric_info import group_of
+from gvr_bench.report.questions import leading_scores
+from gvr_bench.report.tables import Column, Table
+from gvr_bench.report.terms import Popovers, about
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: its template, the id it goes by, and its title in the navigation."""
+    """A part of a page: its template, its id and its title in the navigation.
+
+    `content` makes what the template shows from the data of the page. A `folded` section shows its
+    title and `summary` until it is opened.
+    """
 
     template: str
     id: str
     title: str
+    content: Callable[[Any], Mapping[str, object]] = lambda _: {}
+    folded: bool = False
+    summary: str = ""
     body: str = ""
 
 
@@ -41,16 +47,17 @@ class Inlined:
     hash: str
 
 
-def make_page(template: str, sections: Sequence[Section], **content: object) -> str:
+def make_page(template: str, sections: Sequence[Section], data: object, **masthead: object) -> str:
     """Put a page together of the sections whose templates make anything of the content."""
     templates = environment()
     shown = []
     for section in sections:
-        body = templates.get_template(f"sections/{section.template}").render(content)
+        content = templates.get_template(f"sections/{section.template}")
+        body = content.render(section.content(data))
         if body.strip():
             shown.append(replace(section, body=Markup(body)))  # noqa: S704 - its template escaped
     return templates.get_template(template).render(
-        content, sections=shown, styles=_inlined(".css"), scripts=_inlined(".js")
+        masthead, sections=shown, styles=_inlined(".css"), scripts=_inlined(".js")
     )
 
 
@@ -84,44 +91,39 @@ def environment() -> jinja2.Environment:
     )
     templates.filters |= {
         "duration": text.duration,
-        "hover": text.hover,
-        "is_declared": DECLARED.__contains__,
-        "minus": _minus,
-        "name": _name,
+        "minus": lambda number: number.replace("-", "−"),
+        "name": text.isolated,
         "range": text.value_range,
         "seeds": seeds_of,
         "sentence": text.sentence,
-        "short": text.short,
     }
+    popovers = Popovers()
     templates.globals |= {
+        "about": about,
         "blocks": blocks,
+        "component": popovers.component,
+        "group_title": _group_title,
         "interval": text.interval,
-        "marks": marks,
+        "leading": leading_scores,
+        "metric": popovers.metric,
         "not_shown": not_shown,
         "notes": _notes,
         "number": text.number,
         "outcome": text.outcome,
         "places": text.places,
+        "popovers": popovers,
         "reasons": reasons,
         "status": text.status,
+        "term": popovers.term,
         "uninformative": text.sentence(UNINFORMATIVE),
         "zip": lambda *lists: list(zip(*lists, strict=True)),
     }
     return templates
 
 
-def _minus(number: str) -> str:
-    return number.replace("-", "−")
-
-
-def _name(name: object) -> Markup:
-    """A name in its own direction of writing, which may break where its words end.
-
-    Signs that would turn what comes after it are left out, as in a terminal.
-    """
-    shown = _WORD_END.sub(r"\g<0><wbr>", str(escape(text.clean(str(name)))))
-    return Markup(f"<bdi>{shown}</bdi>")  # noqa: S704 - escaped above
+def _group_title(column: Column) -> str:
+    return group_of(column.group).title
 
 
 def _notes(table: Table) -> str:
-    return " ".join(legend([table], "below each value", "bold", "raised figures", "grey"))
+    return " ".join(legend([table], "below each value", "bold", "raised figures", text.DAGGER))

@@ -82,6 +82,12 @@ def questions(board: Table) -> list[Question]:
     return [q for group in groups if is_question(group) for q in _scored(board, group)[:1]]
 
 
+def leading_scores(board: Table) -> Table:
+    """The leading score of each question; all scores where there is no question."""
+    indices = [question.index for question in questions(board)]
+    return board.with_columns(indices) if indices else board
+
+
 def _scored(board: Table, group: Group) -> list[Question]:
     """A question for each score of a group that any explainer has."""
     scored = []

@@ -20,7 +20,6 @@ from gvr_bench.report.cases.pictures import Float
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.cases.views import change_scale, heat_scale, outcome, shown
 from gvr_bench.report.file_names import file_names
-from gvr_bench.report.rationale_picture import decoded
 
 EDGE = 512  # pixels, about: small images are enlarged by a factor that is an integer
 _FIXED = ("input", "reconstruction", "true-change", "outline")
@@ -63,11 +62,13 @@ def pictures_of(files: RationaleFiles, i: int) -> Iterator[tuple[str, bytes]]:
     c, image = files.c, files.c.input[i]
     edge = image.shape[-1] * max(1, round(EDGE / max(image.shape[-2:])))
 
-    def png(uri: str) -> bytes:
-        picture = decoded(uri)
+    def png(picture: Image.Image, over: Image.Image | None = None) -> bytes:
         height = picture.height * edge // picture.width
+        large = picture.resize((edge, height), Image.Resampling.BICUBIC).convert("RGB")
+        if over is not None:
+            large.paste(over, mask=over)
         buffer = io.BytesIO()
-        picture.resize((edge, height), Image.Resampling.NEAREST).save(buffer, "PNG")
+        large.save(buffer, "PNG")
         return buffer.getvalue()
 
     yield "input", png(pictures.plain(image, edge))
@@ -76,7 +77,7 @@ def pictures_of(files: RationaleFiles, i: int) -> Iterator[tuple[str, bytes]]:
     if c.true_change is not None:
         yield "true-change", png(pictures.overlay(image, c.true_change[i], files.change, edge))
     if c.mask is not None and c.mask[i].any():
-        yield "outline", png(pictures.outlined(image, None, c.mask[i], 1.0, edge))
+        yield "outline", png(pictures.plain(image, edge), pictures.contour(c.mask[i], edge))
     for name, e in files.explainers:
         assert e.attribution is not None
         scale = heat_scale(e, files.change)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Bytes, Float
-from gvr_bench.report.figure_colours import INK, MUTED
+from gvr_bench.report.figure_style import INK, MUTED
 from gvr_bench.report.file_names import printable
 from gvr_bench.results.explained_images import NOT_PREDICTED
 
@@ -82,9 +81,9 @@ def draw_rationale(picture: RationalePicture) -> bytes:
     _write(canvas, MARGIN, 46, picture.title, 26, INK)
     for number, line in enumerate(picture.lines):
         _write(canvas, MARGIN, 80 + 30 * number, line.text, 20, WARNING if line.bad else MUTED)
-    for number, (uri, caption) in enumerate(tiles):
+    for number, (drawn, caption) in enumerate(tiles):
         left = MARGIN + number * (EDGE + GAP)
-        tile = decoded(uri).convert("RGBA").resize((EDGE, EDGE), Image.Resampling.NEAREST)
+        tile = drawn.convert("RGBA").resize((EDGE, EDGE), Image.Resampling.BICUBIC)
         canvas.paste(tile, (left, top), tile)
         _write(canvas, left, top + EDGE + 28, caption, 20, INK, EDGE)
     canvas.paste(_colour_bar(width - 2 * MARGIN), (MARGIN, foot))
@@ -100,8 +99,8 @@ def draw_rationale(picture: RationalePicture) -> bytes:
     return buffer.getvalue()
 
 
-def _tiles(picture: RationalePicture, scale: float) -> list[tuple[str, str]]:
-    """Pictures as data URIs, with their captions."""
+def _tiles(picture: RationalePicture, scale: float) -> list[tuple[Image.Image, str]]:
+    """Pictures with their captions."""
     image, attribution = picture.image, picture.attribution
     tiles = [
         (pictures.plain(image, EDGE), f"image: {picture.before}"),
@@ -111,11 +110,6 @@ def _tiles(picture: RationalePicture, scale: float) -> list[tuple[str, str]]:
         return [*tiles, (pictures.difference(attribution, scale, EDGE), "map alone")]
     after = pictures.plain(picture.counterfactual, EDGE)
     return [*tiles, (after, f"counterfactual: {picture.after}")]
-
-
-def decoded(uri: str) -> Image.Image:
-    """The picture of a data URI."""
-    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
 def _colour_bar(width: int) -> Image.Image:

@@ -280,14 +280,6 @@ def leading_column(rows: Sequence[Row], columns: Sequence[Column]) -> int | None
     return min(known)[1] if known else None
 
 
-def best_control(board: Table, index: int) -> Row | None:
-    """The control with the best score of a column, None where no control has one."""
-    sign = 1.0 if board.columns[index].better == "up" else -1.0
-    scored = board.scored(board.columns[index].metric)
-    controls = {row.names: (sign * value, row) for row, _, value in scored if row.control}
-    return max(controls.values(), key=lambda pair: pair[0])[1] if controls else None
-
-
 def beats(board: Table, row: Row, index: int) -> bool | None:
     """Whether a row does better than every control: by a paired test, else by its interval.
 

@@ -1,10 +1,9 @@
-"""Finished runs in the terminal."""
+"""Finished runs in the terminal: a verdict and a table."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -12,19 +11,17 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gvr_bench.metrics import Group
 from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData
 from gvr_bench.report.figure_data import model_name
 from gvr_bench.report.folder import Run
-from gvr_bench.report.layout import Block, blocks, legend, not_shown, reasons
-from gvr_bench.report.tables import Cell, Row, Table
+from gvr_bench.report.layout import blocks, legend, not_shown, reasons
+from gvr_bench.report.questions import leading_scores
+from gvr_bench.report.tables import Row, Table
 from gvr_bench.results.records import model_label
 
-_OTHERS = Group("", "One score of each other group", "")
-_MAX_BRIEF = 8  # scores that are all shown by default
-_MAX_WARNINGS = 8
-_NAME_WIDTH = 16  # names break at hyphens and spaces beyond this
+_MAX_WARNINGS = 5
+_NAME_WIDTH = 20  # names break at hyphens and spaces beyond this
 _STYLES = {"failed": "red", "ok": "", "n/a": "dim", "skipped": "yellow", None: "dim"}
 _ASCII = str.maketrans(
     {"↑": "^", "↓": "v", "–": "-", "·": "/", "…": "...", text.DAGGER: "!", "±": "+-", "−": "-"}
@@ -32,9 +29,9 @@ _ASCII = str.maketrans(
 
 
 def show(data: ReportData, console: Console, all_metrics: bool = False) -> None:
-    """Print the verdicts, what was run, the scores, and the warnings of a single run.
+    """Print the verdicts, what was run, one table per scoreboard, and the warnings of one run.
 
-    A large scoreboard is cut to its leading group and one score of each other group unless
+    A table has the leading score of each question, as many as fit the width, and all scores where
     `all_metrics` are requested. Raises `DataError`.
     """
     screen = Screen(console)
@@ -44,14 +41,14 @@ def show(data: ReportData, console: Console, all_metrics: bool = False) -> None:
         screen.print()
     for run in data.runs:
         screen.print(f"{run.name}: {_header(run)}" if several else _header(run), "bold")
-    for table in (*data.published, *data.models):
-        screen.show(table, all_metrics)
     for c in data.combinations:
         if c.notes:
             whose = f"{model_name(c)}: " if len(data.combinations) > 1 else ""
             screen.print(whose + " ".join(c.notes), "dim")
+    for table in (*data.published, *(data.models if all_metrics or not data.boards else ())):
+        screen.show(table)
     for table in data.boards:
-        screen.show(table, all_metrics)
+        screen.show(table) if all_metrics else screen.show_leading(table)
     if not data.tables:
         screen.print("No scores were recorded.", "yellow")
     if not several:
@@ -72,15 +69,14 @@ def _header(run: Run) -> str:
 
 
 def _show_warnings(data: ReportData, screen: Screen) -> None:
-    (run,) = data.runs
     if data.warnings:
         screen.print("\nWarnings", "bold")
     for line in data.warnings[:_MAX_WARNINGS]:
         screen.print(f"- {line}", "yellow")
     if len(data.warnings) > _MAX_WARNINGS:
         screen.print(f"{len(data.warnings) - _MAX_WARNINGS} more in the report", "dim")
-    page = run.path / "index.html"
-    last = f"Report: {page}" if page.is_file() else f"Records: {run.path / 'records.jsonl'}"
+    page = data.run.path / "index.html"
+    last = f"Report: {page}" if page.is_file() else f"Records: {data.run.path / 'records.jsonl'}"
     screen.console.print()
     # The terminal wraps a path itself, and it can still be copied.
     screen.console.print(Text(text.clean(last)), soft_wrap=True)
@@ -104,15 +100,19 @@ class Screen:
         shown = start + self.plain(text.clean(line))
         self.console.print(Text(shown, style=style, overflow="fold"))
 
-    def show(self, table: Table, all_metrics: bool) -> None:
-        """Print a table by groups of metrics, with its notes."""
-        self.print(f"\n{table.title}", "bold")
-        for line in table.apart:
-            self.print(line, "yellow")
-        groups = blocks(table)
-        scores = sum(len(block.table.columns) for block in groups)
-        brief = table.kind == "scoreboard" and not all_metrics and scores > _MAX_BRIEF
-        shown = self._brief(table, groups) if brief else groups
+    def show_leading(self, table: Table) -> None:
+        """Print as many leading scores as fit side by side."""
+        self._title(table)
+        first = next(self._pieces(leading_scores(table)))
+        self.console.print(self._drawn(first))
+        self._notes([first])
+        if more := len(table.columns) - len(first.columns):
+            self.print(f"{more} more scores: see the report, or add --all-metrics", "dim")
+
+    def show(self, table: Table) -> None:
+        """Print all scores by groups of metrics, with notes."""
+        self._title(table)
+        shown = blocks(table)
         for block in shown:
             if block.titled:
                 question = f": {block.group.text}" if block.group.text else ""
@@ -121,76 +121,60 @@ class Screen:
                 self.console.print(self._drawn(piece))
             for line in (*block.left_out, *reasons(block.table)):
                 self.print(f"- {line}")
-        tables = [block.table for block in shown]
+        self._notes([block.table for block in shown])
+        for line in not_shown(table):
+            self.print(f"- {line}")
+
+    def _title(self, table: Table) -> None:
+        self.print(f"\n{table.title}", "bold")
+        for line in table.apart:
+            self.print(line, "yellow")
+
+    def _notes(self, tables: Sequence[Table]) -> None:
         for line in legend(tables, "below each value", "*", self._rank(1), text.DAGGER):
             self.print(line, "dim")
-        if brief:
-            hidden = scores - sum(len(block.table.columns) for block in shown)
-            self.print(f"{hidden} more scores: see the report, or add --all-metrics", "dim")
-        else:
-            for line in not_shown(table):
-                self.print(f"- {line}")
-
-    def _brief(self, table: Table, groups: Sequence[Block]) -> list[Block]:
-        """As much of the leading group as fits side by side, and one score of each other group."""
-        first = replace(groups[0], table=next(self._pieces(groups[0].table)))
-        names = [block.table.columns[0].metric for block in groups[1:]]
-        if not names:
-            return [first]
-        at = {column.metric: index for index, column in enumerate(table.columns)}
-        others = table.with_columns([at[name] for name in names])
-        rows = tuple(
-            replace(row, cells=tuple(replace(cell, low=None, high=None) for cell in row.cells))
-            for row in others.rows
-        )
-        return [first, Block(_OTHERS, replace(others, rows=rows), (), titled=True)]
 
     def _pieces(self, table: Table) -> Iterator[Table]:
         """The table cut into pieces that fit the width, each with the names of all rows."""
         start = 0
         for end in range(1, len(table.columns) + 1):
-            widths, _ = self._widths(table.with_columns(range(start, end)))
-            if sum(widths) + len(widths) - 1 > self.console.width and end - start > 1:
+            widths = self._widths(table.with_columns(range(start, end)))
+            if sum(widths) + 2 * (len(widths) - 1) > self.console.width and end - start > 1:
                 yield table.with_columns(range(start, end - 1))
                 start = end - 1
         yield table.with_columns(range(start, len(table.columns)))
 
-    def _widths(self, table: Table) -> tuple[list[int], list[int]]:
-        """The smallest widths of all columns, and those at which no heading is folded."""
+    def _widths(self, table: Table) -> list[int]:
+        """The smallest widths of all columns; a long name is folded where there is no room."""
         heads = [*table.headings, *map(text.heading, table.columns)]
         grid = [[*self._names(row), *self._cells(table, row)] for row in table.rows]
-        smallest, full = [], []
+        widths = []
         for index, head in enumerate(map(self.plain, map(text.clean, heads))):
             lines = [line for row in grid for line in row[index].plain.split("\n")]
-            smallest.append(max(map(cell_len, [*lines, *head.split()])))
-            full.append(max(smallest[-1], cell_len(head)))
-        room = self.console.width - sum(smallest[len(table.headings) :]) - len(table.columns)
-        for index in range(len(table.headings)):  # only names may be wider than the terminal
-            limit = max(_NAME_WIDTH, room // len(table.headings))
-            smallest[index], full[index] = min(smallest[index], limit), min(full[index], limit)
-        return smallest, full
+            widths.append(max(map(cell_len, [*lines, *head.split()])))
+        names = len(table.headings)
+        room = self.console.width - sum(widths[names:]) - 2 * len(table.columns)
+        limit = max(_NAME_WIDTH, room // names)
+        return [min(width, limit) for width in widths[:names]] + widths[names:]
 
     def _drawn(self, table: Table) -> RichTable:
-        smallest, full = self._widths(table)
-        widths, gap = smallest, 1
-        for options in ((full, 2), (smallest, 2)):
-            if sum(options[0]) + options[1] * (len(full) - 1) <= self.console.width:
-                widths, gap = options
-                break
         drawn = RichTable(
             box=box.SIMPLE_HEAD,
             pad_edge=False,
             show_edge=False,
             collapse_padding=True,
-            padding=(0, gap - 1, 0, 0),
+            padding=(0, 1, 0, 0),
         )
-        names = len(table.headings)
+        widths, names = self._widths(table), len(table.headings)
+        heads = [self.plain(text.clean(text.heading(column))) for column in table.columns]
+        full = [*widths[:names], *map(max, widths[names:], map(cell_len, heads))]
+        if sum(full) + 2 * (len(full) - 1) <= self.console.width:
+            widths = full  # no heading is folded
         for name, width in zip(table.headings, widths[:names], strict=True):
             drawn.add_column(name, overflow="fold", width=width)
-        for column, width in zip(table.columns, widths[names:], strict=True):
+        for column, head, width in zip(table.columns, heads, widths[names:], strict=True):
             style = "dim" if column.separated is False else ""
-            head = Text(self.plain(text.clean(text.heading(column))), style=style)
-            drawn.add_column(head, justify="right", width=width)
+            drawn.add_column(Text(head, style=style), justify="right", width=width)
         for previous, row in zip((None, *table.rows), table.rows, strict=False):
             if row.control and previous and not previous.control:
                 drawn.add_section()
@@ -218,23 +202,22 @@ class Screen:
         if cell.value is None:
             return Text(self.plain(text.status(cell)), style=style)
         places = text.places(table, row, index, significant=2)
-        lows = [other.cells[index].low for other in table.rows]
-        # A dash before a negative number would look like two.
-        between = ".." if any(low is not None and low < 0 for low in lows) else "–"
-        marks = [self._mark(other.cells[index]) for other in table.rows]
-        mark = self._mark(cell).ljust(max(map(len, marks)))
+        marks = [
+            self._mark(other.cells[index].rank, other.cells[index].best) for other in table.rows
+        ]
+        mark = self._mark(cell.rank, cell.best).ljust(max(map(len, marks)))
         shown = Text(self.plain(text.number(cell.value, places) + mark), style=style)
-        if span := text.interval(cell, places, between):
+        if span := text.interval(cell, places, " to "):
             shown.append(f"\n{self.plain(span)}", style="not bold dim default")
         if words := text.outcome(cell):
             shown.append(f"\n{words}", style="not bold default")
         return shown
 
-    def _mark(self, cell: Cell) -> str:
+    def _mark(self, rank: int | None, best: bool) -> str:
         """The rank after a number, or a star for the best where there are no ranks."""
-        if cell.rank is not None:
-            return f" {self._rank(cell.rank)}"
-        return "*" if cell.best else ""
+        if rank is not None:
+            return f" {self._rank(rank)}"
+        return "*" if best else ""
 
     def _rank(self, rank: int) -> str:
         return f"#{rank}" if self.ascii else text.raised(rank)

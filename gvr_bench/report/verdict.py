@@ -14,11 +14,21 @@ from gvr_bench.report.tables import Row, Table
 
 @dataclass(frozen=True)
 class Verdict:
-    """A paragraph on one scoreboard; `about` names it where there are several."""
+    """What one scoreboard shows; `about` names it where there are several.
+
+    `alert` says that the model is too weak to be explained.
+    """
 
     about: str
-    text: str
+    headline: str
+    rest: str = ""
     caveat: Caveat | None = None
+    alert: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it in one paragraph."""
+        return " ".join(filter(None, (self.alert, self.headline, self.rest)))
 
 
 def verdicts(models: Sequence[Table], boards: Sequence[Table]) -> list[Verdict]:
@@ -34,8 +44,11 @@ def _verdict(board: Table, models: Sequence[Table], about: str) -> Verdict:
         return Verdict(about, _no_scores(board))
     lead, *others = every
     caveat = strongest(board, models, lead)
-    parts = [_leading(lead), *_rest(others), *_without_control(board, every)]
-    return Verdict(about, " ".join([*parts, *([caveat.text] if caveat else [])]), caveat)
+    alert = caveat.text if caveat and caveat.metric == "auroc" else ""
+    rest = [*_rest(others), *_without_control(board, every)]
+    if caveat and not alert:
+        rest.append(caveat.text)
+    return Verdict(about, _leading(lead), " ".join(rest), caveat, alert)
 
 
 def _no_scores(board: Table) -> str:

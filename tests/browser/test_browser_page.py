@@ -58,6 +58,9 @@ def page(browser: Browser, pages: dict[str, Path]) -> Iterator[Page]:
         yield page
 
 
+UNFOLD = "document.querySelectorAll('details').forEach(item => { item.open = true })"
+
+
 def names(page: Page, block: int = 0) -> list[str]:
     """The explainers of a block of the scoreboard that can be seen, from the top."""
     return page.locator(f"#scoreboard table >> nth={block} >> tbody tr:visible").evaluate_all(
@@ -66,7 +69,8 @@ def names(page: Page, block: int = 0) -> list[str]:
 
 
 def heading(page: Page, title: str) -> Any:
-    return page.locator("#scoreboard").get_by_role("button", name=title, exact=True)
+    """The heading of the first table that has this score."""
+    return page.locator("#scoreboard").get_by_role("button", name=title, exact=True).first
 
 
 @pytest.mark.parametrize("which", ["one", "several"])
@@ -85,7 +89,7 @@ def test_axe_finds_no_serious_fault(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with opened(browser, pages[which], color_scheme=scheme) as page:
-        page.locator(".columns summary").first.click()
+        page.evaluate(UNFOLD)
         page.locator("#scoreboard .ask").first.click()
         violations = axe.run(page).response["violations"]
     assert [
@@ -104,14 +108,12 @@ def test_hostile_name_stays_text(browser: Browser, tmp_path: Path) -> None:
     (folder / "records.jsonl").write_text(text, encoding="utf-8")
     with opened(browser, write_html(folder)) as page:
         assert HOSTILE in names(page)
-        page.get_by_role("searchbox", name="Filter").fill("אב")
-        assert names(page) == [HOSTILE]
 
 
 def test_heading_cycles_sort_order(page: Page) -> None:
     original = names(page)
     button = heading(page, "true-change correlation")
-    head = page.locator("#scoreboard th[data-metric=true_change_correlation]")
+    head = page.locator("#scoreboard th[data-metric=true_change_correlation]").first
     states = []
     for _ in range(3):
         button.click()
@@ -125,6 +127,7 @@ def test_heading_cycles_sort_order(page: Page) -> None:
 
 
 def test_lower_is_better_sorts_ascending(page: Page) -> None:
+    page.evaluate(UNFOLD)
     heading(page, "time per image").click()
     head = page.locator("#scoreboard th[data-metric=seconds_per_image]")
     assert head.get_attribute("aria-sort") == "ascending"
@@ -141,54 +144,14 @@ def test_enter_sorts_missing_values_last(browser: Browser, run: Path, tmp_path: 
     with opened(browser, write_html(tmp_path / "run")) as page:
         for order in ("descending", "ascending"):
             heading(page, "true-change correlation").press("Enter")
-            head = page.locator("#scoreboard th[data-metric=true_change_correlation]")
+            head = page.locator("#scoreboard th[data-metric=true_change_correlation]").first
             assert head.get_attribute("aria-sort") == order
             assert set(names(page)[-3:]) == {"saliency", "layer_gradcam", "lime"}
 
 
-def test_filter_applies_to_all_blocks(page: Page) -> None:
-    page.get_by_role("searchbox", name="Filter").fill("SHIFT")
-    tables = page.locator("#scoreboard table:visible")
-    assert {tuple(names(page, i)) for i in range(tables.count())} == {("latent-shift",)}
-    assert page.locator("#scoreboard [role=status]").inner_text() == "1 of 12 explainers"
-    page.get_by_role("searchbox", name="Filter").fill("nobody")
-    assert tables.count() == 0
-    page.get_by_role("searchbox", name="Filter").fill("")
-    assert len(names(page)) == 12
-
-
-@pytest.mark.parametrize(
-    ("kind", "shown"),
-    [
-        ("counterfactual", {"gvr", "latent-shift", "gifsplanation", "counterfactual-cam"}),
-        ("controls", {"edge", "intensity", "random"}),
-        ("attribution", {"occlusion", "saliency", "integrated-gradients", "lime", "cam"}),
-    ],
-)
-def test_role_filter_shows_one_role(page: Page, kind: str, shown: set[str]) -> None:
-    page.locator("#scoreboard").get_by_label(kind, exact=True).check(force=True)
-    assert set(names(page)) == shown
-
-
-def test_column_can_be_hidden_and_restored(page: Page) -> None:
-    page.locator(".columns summary").click()
-    box = page.locator(".columns").get_by_label("pixel AP")
-    cells = page.locator("#scoreboard th[data-metric=pixel_ap]")
-    box.uncheck()
-    assert not cells.is_visible()
-    assert heading(page, "true-change correlation").is_visible()
-    box.check()
-    assert cells.is_visible()
-
-
-def test_block_without_columns_is_hidden(page: Page) -> None:
-    page.locator(".columns summary").click()
-    page.locator(".columns").get_by_label("time per image").uncheck()
-    assert not page.locator("#scoreboard").get_by_role("heading", name="Cost").is_visible()
-
-
 def test_keyboard_opens_and_closes_meaning(page: Page) -> None:
     meaning = page.locator(".tip").filter(has_text="Average precision").first
+    page.evaluate(UNFOLD)
     button = page.get_by_role("button", name="What pixel AP means").first
     assert not meaning.is_visible()
     button.focus()
@@ -203,6 +166,7 @@ def test_keyboard_opens_and_closes_meaning(page: Page) -> None:
 def test_tap_elsewhere_closes_meaning(browser: Browser, pages: dict[str, Path]) -> None:
     options = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
     with opened(browser, pages["one"], **options) as page:
+        page.evaluate(UNFOLD)
         page.get_by_role("button", name="What pixel AP means").first.tap()
         meaning = page.locator(".tip:popover-open")
         assert "pixel AP" in meaning.inner_text()
@@ -246,39 +210,12 @@ def test_theme_works_without_local_storage(browser: Browser, pages: dict[str, Pa
         assert paper(page) != light
 
 
-SETTLED = """href =>
-  document.querySelector(".contents [aria-current]")?.getAttribute("href") === href
-  && document.querySelector(".contents").getBoundingClientRect().y < 20"""
-
-
-@pytest.mark.parametrize("which", ["one", "several"])
-@pytest.mark.parametrize("width", [1600, 1280, 390])
-def test_navigation_stays_and_marks_the_section(
-    browser: Browser, pages: dict[str, Path], which: str, width: int
-) -> None:
-    with opened(browser, pages[which], viewport={"width": width, "height": 800}) as page:
-        links = page.get_by_role("navigation", name="Sections").get_by_role("link")
-        marked = page.locator(".contents [aria-current]")
-        assert links.count() >= 5
-        for link in links.all():
-            link.click()
-            page.wait_for_function(SETTLED, arg=link.get_attribute("href"))
-            assert marked.count() == 1
-
-
-def test_scrolling_marks_the_next_section(page: Page) -> None:
-    marked = page.locator(".contents [aria-current]")
-    assert marked.inner_text() == "Overview"
-    page.locator("#cases").evaluate("one => scrollTo(0, one.offsetTop)")
-    marked.filter(has_text="Cases").wait_for()
-
-
 def test_print_is_light_without_controls(browser: Browser, pages: dict[str, Path]) -> None:
     sheet = {"width": 1032, "height": 703}  # A4 across, less the margins
     with opened(browser, pages["one"], viewport=sheet, color_scheme="dark") as page:
         page.emulate_media(media="print")
         assert paper(page) == "rgb(255, 255, 255)"
-        for gone in (".contents", ".theme", ".tools", ".ask", ".skip"):
+        for gone in (".contents", ".theme", ".ask", ".skip"):
             assert not page.locator(gone).first.is_visible()
         right = page.locator("table").evaluate_all(
             "tables => Math.max(...tables.map(one => one.getBoundingClientRect().right))"
@@ -288,11 +225,10 @@ def test_print_is_light_without_controls(browser: Browser, pages: dict[str, Path
 
 def test_page_is_readable_without_scripts(browser: Browser, pages: dict[str, Path]) -> None:
     with opened(browser, pages["one"], java_script_enabled=False) as page:
-        assert not page.locator(".tools").first.is_visible()
         assert not page.locator(".theme").is_visible()
         assert page.locator("#scoreboard table").first.is_visible()
-        page.locator("#scoreboard").get_by_role("link", name="pixel AP").click()
-        assert page.url.endswith("#metric-pixel_ap")
+        page.locator("#models > summary").click()
+        assert page.locator("#models table").first.is_visible()
 
 
 def test_skip_link_comes_first(page: Page) -> None:
@@ -313,25 +249,44 @@ def test_long_name_keeps_numbers_visible(browser: Browser, tmp_path: Path, width
     with opened(browser, write_html(folder), viewport={"width": width, "height": 800}) as page:
         cell = page.locator("#scoreboard tr[data-name^=xxx] td").first
         assert cell.evaluate("one => one.getBoundingClientRect().right") <= width
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        page.evaluate(UNFOLD)
         assert page.evaluate("document.documentElement.scrollWidth") == width
-
-
-def test_rules_of_sticky_column_align(page: Page) -> None:
-    tops = page.locator("#scoreboard tbody th").evaluate_all(
-        "all => all.slice(0, 24).map(one => one.offsetHeight - one.getBoundingClientRect().height)"
-    )
-    assert set(tops) == {0}  # whole pixels: the layer of the names is not moved against the rest
-
-
-def test_print_headings_keep_text(page: Page) -> None:
-    page.emulate_media(media="print")
-    head = page.locator("#scoreboard th[data-metric=pixel_ap]").first
-    assert not head.locator("button").first.is_visible()
-    assert head.evaluate("one => getComputedStyle(one, '::before').content") == '"pixel AP "'
 
 
 def test_details_unfold_without_sideways_scroll(browser: Browser, pages: dict[str, Path]) -> None:
     with opened(browser, pages["one"], viewport={"width": 390, "height": 800}) as page:
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        page.evaluate(UNFOLD)
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_links_open_folded_sections(browser: Browser, pages: dict[str, Path], width: int) -> None:
+    with opened(browser, pages["one"], viewport={"width": width, "height": 800}) as page:
+        assert not page.locator("#provenance pre").is_visible()
+        for title in ("Provenance", "Glossary"):
+            page.get_by_role("navigation", name="Sections").get_by_role("link", name=title).click()
+        page.locator("#provenance pre").wait_for()
+        page.locator("#scores dl").first.wait_for()
+        page.locator("#scores[open] summary").click()
+        page.get_by_role("navigation", name="Sections").get_by_role("link", name="Glossary").click()
+        page.locator("#scores dl").first.wait_for()  # the address is the same as before
+
+
+@pytest.mark.parametrize("which", ["one", "several"])
+def test_folded_page_is_short(browser: Browser, pages: dict[str, Path], which: str) -> None:
+    with opened(browser, pages[which], viewport={"width": 1400, "height": 900}) as page:
+        assert page.evaluate("document.documentElement.scrollHeight") < 6000
+        assert page.locator("#scoreboard table:visible").count() == 1
+
+
+def test_terms_explain_themselves(page: Page) -> None:
+    page.locator("#scoreboard").get_by_role("button", name="oracle", exact=True).first.click()
+    assert "never saw a latent" in page.locator(".tip:popover-open").inner_text()
+
+
+def test_pixel_view_is_a_switch(page: Page) -> None:
+    picture = page.locator("#maps .frame img:not(.contour)").nth(2)
+    rendering = "item => getComputedStyle(item).imageRendering"
+    assert picture.evaluate(rendering) == "auto"
+    page.get_by_label("pixel view").check()
+    assert picture.evaluate(rendering) == "pixelated"

@@ -181,7 +181,7 @@ def write_cases(path: Path, n: int = 12, size: int = 64, **attrs: object) -> Non
         sick_or_well = np.tile(np.arange(200)[:, None] % 2 == 0, (1, k))
         group["test/positive"] = sick_or_well
         group["test/prediction"] = np.exp(5 + sick_or_well + rng.normal(0, 0.5, (200, k)))
-        write_latents(group)
+        write_labels(group)
         steps = np.arange(0, 800, 10, dtype=float)
         for stage, losses in (("generator", ("critic", "wasserstein")), ("encoder", ("mse",))):
             history = group.create_group(f"history/{stage}")
@@ -190,24 +190,12 @@ def write_cases(path: Path, n: int = 12, size: int = 64, **attrs: object) -> Non
                 history[loss] = 3 * np.exp(-steps / 200) + rng.normal(0, 0.08, len(steps)) + 0.4
 
 
-def write_latents(group: h5py.Group, n: int = 150) -> None:
-    """Write what a run knows of labels and latents: two clouds, and cases that cross over."""
+def write_labels(group: h5py.Group) -> None:
+    """Write the labels of the test images in their unit."""
     rng = np.random.default_rng(11)
     tested, outputs = group["test/prediction"].shape
     labels = np.exp(4.2 + 1.6 * group["test/positive"][:] + rng.normal(0, 0.4, (tested, outputs)))
     group["test/target"] = labels.astype(np.float32)
-    positive = np.tile(np.arange(n)[:, None] % 2 == 0, (1, outputs))
-    group["space/points"] = _cloud(rng, positive[:, 0])
-    group["space/positive"] = positive
-    group["space/shares"] = np.array([0.41, 0.13], dtype=np.float32)
-    k = len(group["input"])
-    group["space/start"] = _cloud(rng, np.ones(k, dtype=bool))
-    group["explainers/gvr/end"] = _cloud(rng, np.zeros(k, dtype=bool))
-
-
-def _cloud(rng: np.random.Generator, sick: NDArray[np.bool_]) -> Float:
-    middle = np.where(sick[:, None], (2.0, 0.5), (-2.0, -0.5))
-    return (middle + rng.normal(0, (1.1, 0.8), (len(sick), 2))).astype(np.float32)
 
 
 def _write_explainers(

@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 from tiny import command, records_of
 
-from gvr_bench.pipeline.cases_file import Plane
 from gvr_bench.report.cases.reading import read_cases
 
 
@@ -61,18 +60,3 @@ def test_misshapen_trajectory_names_its_explainer(cli, packages, use_packages) -
     assert done.code == 1
     reasons = {record["reason"] for record in records_of(Path("run")) if record["explainer"]}
     assert any("trajectory has shape (1, 1, 100), not (2, 1, 100)" in reason for reason in reasons)
-
-
-def test_the_plane_holds_what_varies_most() -> None:
-    rng = np.random.default_rng(0)
-    latents = (rng.normal(size=(500, 3)) * [1, 5, 0.1] + 7).astype(np.float32)
-    plane = Plane.of(latents)
-    np.testing.assert_allclose(np.abs(plane.axes[0]), [0, 1, 0], atol=0.03)
-    np.testing.assert_allclose(plane.shares, [25 / 26, 1 / 26], rtol=0.1)
-    np.testing.assert_allclose(plane.place(latents).mean(axis=0), 0, atol=1e-4)
-
-
-def test_constant_latents_share_one_point() -> None:
-    plane = Plane.of(np.ones((4, 1), np.float32))
-    assert plane.place(np.ones((2, 1), np.float32)).tolist() == [[0, 0], [0, 0]]
-    assert plane.shares.tolist() == [0, 0]

@@ -200,13 +200,14 @@ def test_two_seeds_share_one_table(home: Path, cli) -> None:
     assert "eans of 2 seeds" in Path("both.html").read_text(encoding="utf-8")
 
 
-def test_other_cases_are_not_mixed(home: Path, cli) -> None:
+def test_nested_cases_share_a_table(home: Path, cli) -> None:
     for limit in ("4", "3"):
         typed = command("--cache-dir", f"{home}/cache", "--out", f"run-{limit}")
         typed[typed.index("--max-cases") + 1] = limit
         assert cli(*typed).code == 0
     done = cli("report", "run-4", "run-3")
-    assert "max_cases: 4 here, 3 there" in done.out
+    assert "Not comparable" not in done.out
+    assert "; 3 cases." in done.out
     assert Path("comparison.html").is_file()
 
 

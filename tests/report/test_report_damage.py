@@ -18,7 +18,7 @@ from rich.console import Console
 
 from gvr_bench.core.errors import DataError, GvrError
 from gvr_bench.report.data import load_report
-from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports import export
 from gvr_bench.report.html import render
 from gvr_bench.report.terminal import show
 
@@ -45,7 +45,7 @@ def outcomes(folder: Path) -> Iterator[str]:
     readers: tuple[Callable[[], object], ...] = (
         lambda: render(folder).encode(),
         lambda: show(load_report([folder]), Console(file=io.StringIO(), width=80)),
-        lambda: export([folder], "md").encode(),
+        lambda: export([folder], "markdown").encode(),
     )
     for read in readers:
         try:
@@ -65,7 +65,7 @@ def test_missing_required_file_is_named(copy: Path, name: str) -> None:
         assert (f"{name} is missing" in message) == (name in NEEDED)
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("name", [name for name in FILES if name != "spec.toml"])
 def test_truncated_file_is_named(copy: Path, name: str, keep: float) -> None:
     path = copy / name

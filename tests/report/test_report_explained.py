@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from gvr_bench.core.errors import DataError
-from gvr_bench.report.cases import pictures
 from gvr_bench.report.explain_page import table, write_explained
 from gvr_bench.report.rationale_picture import EDGE, Line, RationalePicture, draw_rationale
 from gvr_bench.results.explained_images import (
@@ -155,7 +154,7 @@ def test_page_gives_reason_without_explanations(tmp_path: Path) -> None:
     item = image("a.png", note="the model does not see mass: nothing to explain")
     text = page(write(tmp_path / "new", made_up(item)))
     assert "the model does not see mass: nothing to explain" in text
-    assert 'id="gallery-0"' not in text
+    assert 'class="gallery"' not in text
 
 
 def test_image_links_to_its_case(tmp_path: Path) -> None:
@@ -208,12 +207,11 @@ def test_rationale_picture_has_its_colours() -> None:
     cell = EDGE // 4
     assert pixels[top + 5, first + 5].tolist() == [100] * 3
     assert pixels[top + 5, third + 5].tolist() == [200] * 3
-    assert pixels[top + 2 * cell, second + cell].tolist() == [100] * 3
+    assert np.ptp(pixels[top + 2 * cell, second + cell]) < 10
     red, green, blue = pixels[top + 5, second + 5].tolist()
     assert blue > red > green  # purple
-    red, green, blue = pixels[top + 3 * cell + 5, second + 3 * cell + 5].tolist()
+    red, green, blue = pixels[top + 4 * cell - 5, second + 4 * cell - 5].tolist()
     assert red > green > blue  # orange
-    assert pictures.CRISP >= 4
 
 
 @pytest.mark.parametrize("title", [HOSTILE, "\x00\ud800 \x1b[31m", "x" * 5000, ""])
@@ -270,6 +268,7 @@ def test_explained_page_is_accessible(
     shown.on("console", lambda message: wrong.append(message.text))
     shown.on("pageerror", lambda error: wrong.append(str(error)))
     shown.goto((folder / "index.html").as_uri())
+    shown.locator(".case > summary").first.click()
     shown.locator(".case img").first.wait_for()
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
     report = axe.run(shown).response["violations"]

@@ -65,7 +65,7 @@ def test_pair_without_cases_has_no_mean(make_run: Make) -> None:
     chart = agreement_of(folder)
     assert chart is not None
     assert np.isnan(chart.data.means[0, 1])
-    assert chart.note == chart.description == ""
+    assert chart.description == ""
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 6])
@@ -88,28 +88,6 @@ def test_similar_explainers_are_neighbours() -> None:
     order = similar_order(means)
     assert abs(order.index(0) - order.index(2)) == 1
     assert abs(order.index(1) - order.index(3)) == 1
-
-
-@pytest.mark.parametrize(
-    ("own", "shared", "verdict"),
-    [(0.1, "noise", "more with one another"), (0.6, "base", "less with one another"),
-     (9.0, "noise", "no clear difference")],
-)  # fmt: skip
-def test_agreement_is_compared_with_controls(
-    make_run: Make, own: float, shared: str, verdict: str
-) -> None:
-    base, k = noise(0, k=40), 40
-    maps = {
-        "gvr": base + own * noise(1, k=k),
-        "lime": base + own * noise(2, k=k),
-        "random": noise(3, k=k),
-        "edge": base if shared == "base" else noise(4, k=k),
-    }
-    chart = agreement_of(with_maps(make_run(n=k, size=8), **maps))
-    assert chart is not None
-    assert verdict in chart.note
-    if shared == "base":
-        assert "with edge at" in chart.note
 
 
 def board(*scores: tuple[str, float | None, float | None]) -> Table:

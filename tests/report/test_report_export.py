@@ -120,7 +120,7 @@ def test_export_writes_all_parts(make_run: Make, tmp_path: Path) -> None:
     assert code == 0
     files = files_of(tmp_path / "out")
     assert {"tables/scoreboard.csv", "tables/scoreboard.json", "tables/scoreboard.md",
-            "tables/scoreboard.tex", "tables/scoreboard-truth.tex", "tables/models.csv",
+            "tables/scoreboard.tex", "tables/models.csv",
             "figures/roc.svg", "figures/roc.png"} <= set(files)  # fmt: skip
     case = {name.split("/")[2] for name in files if name.startswith("rationales/test-0001/")}
     assert case == {
@@ -135,15 +135,6 @@ def test_export_writes_all_parts(make_run: Make, tmp_path: Path) -> None:
     assert f"2 tables, {len(drawn)} figures, the rationales of 2 cases" in last
     assert f"({len(files)} files, " in last
     assert last.endswith(str(tmp_path / "out"))
-
-
-def test_group_of_scores_is_latex_file(ranked: Path, tmp_path: Path) -> None:
-    export([ranked], tmp_path, Selection(("tables",)))
-    part = (tmp_path / "tables" / "scoreboard-truth.tex").read_text("ascii")
-    assert part.startswith("\\begin{table}")
-    assert "\\label{tab:scoreboard-truth}" in part
-    assert "validity" not in part
-    assert part.removesuffix("\n") in (tmp_path / "tables" / "scoreboard.tex").read_text("ascii")
 
 
 def test_second_export_has_equal_bytes(
@@ -171,13 +162,14 @@ def test_pictures_are_enlarged_by_integers(
         assert Image.open(path).size == (wide, wide)
 
 
-def test_small_pictures_keep_their_pixels(make_run: Make, tmp_path: Path) -> None:
+def test_small_pictures_are_enlarged(make_run: Make, tmp_path: Path) -> None:
     run = make_run(n=1, size=8)
     export([run], tmp_path, Selection(RATIONALES))
-    shown = np.asarray(Image.open(tmp_path / "rationales" / "test-0000" / "input.png"))
+    shown = np.asarray(Image.open(tmp_path / "rationales" / "test-0000" / "input.png").convert("L"))
     with h5py.File(run / "cases.h5") as file:
         image = file["0/input"][0, 0]
-    assert np.array_equal(shown, image.repeat(64, axis=0).repeat(64, axis=1))
+    assert shown.shape == (512, 512)
+    assert np.abs(shown[32::64, 32::64].astype(int) - image).mean() < 12
 
 
 def test_arrays_are_those_of_run(make_run: Make, tmp_path: Path) -> None:

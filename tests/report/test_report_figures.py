@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -24,17 +24,13 @@ from gvr_bench.report.explainer_comparison import (
     Point,
     Scatter,
 )
-from gvr_bench.report.figure_axes import tick_label
-from gvr_bench.report.figure_colours import COLOURS
-from gvr_bench.report.figure_data import Chart, Cluster, Latents, Losses, Moves
+from gvr_bench.report.figure_data import Chart, Losses
+from gvr_bench.report.figure_style import COLOURS, tick_label
 from gvr_bench.report.figures import FORMATS, all_charts, draw, picture, to_bytes
 from gvr_bench.report.folder import load
-from gvr_bench.report.html import render, write_html
+from gvr_bench.report.html import render
 from gvr_bench.report.prediction_quality import Bin, Calibration, Regression, Roc
 from gvr_bench.report.tables import scoreboards
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 Make = Callable[..., Path]
 HOSTILE = "<b>\"$x_1\"</b> & ]]> '$' \x07\ufffe\ud800 \u202eאב 🫁 " + "long" * 100
@@ -68,12 +64,6 @@ def scatter(*points: tuple[str, float, float], log: bool = True) -> Scatter:
 EXAMPLES = {
     "roc": lambda name: Roc(tuple((name, np.array([0, 1]), np.array([0, 1])) for _ in "ab"), None),
     "regression": lambda name: Regression(name, np.arange(3.0), np.arange(3.0), False, (1.0,)),
-    "latents": lambda name: Latents(
-        (0.4, 0.1),
-        (Cluster(name, "3", 2, np.array([[0.0, 0], [1, 1]])),),
-        np.zeros((1, 2)),
-        (Moves(name, np.zeros((1, 2)), np.ones((1, 2)), np.array([True])),),
-    ),
     "scatter": lambda name: scatter((name, 1, 1), (name, 1, 1)),
     "agreement": lambda name: Agreement((name, "b"), (False, True), np.eye(2)),
 }
@@ -99,7 +89,7 @@ def test_hostile_names_stay_text_on_pages(kind: str) -> None:
 def test_every_chart_is_a_figure(ranked: Path) -> None:
     kinds = [item.kind for item in charts_of(ranked)]
     assert kinds == [
-        "roc", "predicted", "latent space gvr", "training generator: critic",
+        "roc", "predicted", "training generator: critic",
         "training generator: wasserstein", "training encoder: mse", "overview",
         "Quality against time", "Oracle validity against change", "agreement",
     ]  # fmt: skip
@@ -113,8 +103,8 @@ def test_run_without_cases_has_no_figures(make_run: Make) -> None:
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_files_are_equal_each_time(file_format: str) -> None:
-    latents = chart(EXAMPLES["latents"]("x"))
-    assert to_bytes(draw(latents), file_format) == to_bytes(draw(latents), file_format)
+    roc = chart(EXAMPLES["roc"]("x"))
+    assert to_bytes(draw(roc), file_format) == to_bytes(draw(roc), file_format)
 
 
 def test_png_is_large_enough_for_print() -> None:
@@ -177,26 +167,6 @@ def test_regression_axes_are_the_same() -> None:
     assert ([1.0, 1000.0], [2.0, 300.0]) in lines_of(axes)
 
 
-def latents(end: tuple[float, float]) -> Latents:
-    points = np.array([[0.0, 0.0], [10.0, 1.0]])
-    moves = Moves("gvr", points[:1], np.array([end]), np.array([True]))
-    return Latents((0.4, 0.1), (Cluster("a", "accent", 2, points),), points[:1], (moves,))
-
-
-def test_latent_axes_have_equal_units() -> None:
-    axes = axes_of(latents((10.0, 0.0)))
-    assert np.ptp(axes.get_xlim()) == pytest.approx(np.ptp(axes.get_ylim()))
-
-
-def test_far_counterfactuals_do_not_squeeze_latents() -> None:
-    assert np.ptp(axes_of(latents((1e6, 1e6))).get_xlim()) < 25
-
-
-def test_arrows_lead_to_counterfactuals() -> None:
-    arrows, *_ = (c for c in axes_of(latents((3.0, 4.0))).collections if hasattr(c, "U"))
-    assert (arrows.X.tolist(), arrows.U.tolist(), arrows.V.tolist()) == ([0], [3], [4])
-
-
 def test_losses_draw_both_lines() -> None:
     data = Losses((np.arange(3.0), np.arange(3.0)), (np.arange(2.0), np.ones(2)))
     assert lines_of(axes_of(data)) == [([0, 1, 2], [0, 1, 2]), ([0, 1], [1, 1])]
@@ -240,33 +210,6 @@ def test_reports_load_matplotlib_late() -> None:
         "assert not {'matplotlib', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def two_explainers(make_run: Make) -> Path:
-    folder = make_run(n=4, size=8)
-    with h5py.File(folder / "cases.h5", "a") as file:
-        file.copy("0/explainers/gvr", "0/explainers/<b>two<∕b>")
-    return folder
-
-
-def test_page_offers_a_choice_of_explainers(make_run: Make) -> None:
-    page = render(two_explainers(make_run))
-    assert page.count('class="layer layer-0"') >= 2
-    assert page.count('class="layer layer-1"') >= 2
-    assert re.search(r'value="0" checked><span><bdi>&lt;b&gt;two', page)
-
-
-def test_chosen_arrows_are_shown(make_run: Make, browser: Browser) -> None:
-    page = browser.new_page()
-    page.goto(write_html(two_explainers(make_run)).as_uri())
-    first, second = (page.locator(f".layer-{n} text") for n in range(2))
-    assert first.is_visible()
-    assert not second.is_visible()
-    page.get_by_role("group", name="Counterfactuals of").get_by_role("radio").first.focus()
-    page.keyboard.press("ArrowDown")
-    assert not first.is_visible()
-    assert second.is_visible()
-    page.close()
 
 
 def test_classes_have_a_calibration_chart(make_run: Make) -> None:

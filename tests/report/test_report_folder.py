@@ -10,7 +10,7 @@ import pytest
 
 from gvr_bench.cli.shell import show_runs
 from gvr_bench.core.errors import DataError, UsageError
-from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports import export
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import write_html
 from gvr_bench.results.run_folder import check_run
@@ -87,14 +87,14 @@ def test_cases_without_labels_are_damaged(make_run: Make) -> None:
 def test_without_cases_tables_remain(make_run: Make) -> None:
     folder = make_run(n=1, size=8)
     (folder / "cases.h5").unlink()
-    assert "0.884" in export([folder], "md")
-    assert "This run has no cases" in write_html(folder).read_text(encoding="utf-8")
+    assert "0.884" in export([folder], "markdown")
+    assert 'id="cases"' not in write_html(folder).read_text(encoding="utf-8")
 
 
 def test_a_report_loads_no_torch() -> None:
     code = (
         "import sys, gvr_bench.report.html, gvr_bench.report.terminal;"
-        "import gvr_bench.report.exports.tables;"
+        "import gvr_bench.report.exports;"
         "print('torch' in sys.modules)"
     )
     answer = subprocess.run(

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from made_up_run import missing, record, whole_scoreboard, write_whole_run
 
-from gvr_bench.report.exports.latex import MAX_COLUMNS, tex
-from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports import MAX_COLUMNS, export, tex
 
 Make = Callable[..., Path]
 
@@ -56,7 +55,7 @@ def test_wide_groups_are_cut_without_loss(tmp_path: Path) -> None:
     widths = [len(columns) for columns in re.findall(r"begin{tabular}{l+(r+)}", latex)]
     assert max(widths) == MAX_COLUMNS
     assert "(2 of " in latex
-    for row in export([run], "md").splitlines():
+    for row in export([run], "markdown").splitlines():
         if row.startswith("| gvr "):
             assert all(number in latex for number in NUMBERS.findall(row))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_up_run import SOME, record
 
-from gvr_bench.report.exports.tables import export
+from gvr_bench.report.exports import export
 
 Make = Callable[..., Path]
 HOSTILE = (
@@ -29,7 +29,7 @@ def test_hostile_names_stay_text(make_run: Make) -> None:
     folder = make_run(
         records=[record(explainer=name, low=None, high=None) for name in HOSTILE], n=1, size=8
     )
-    tokens = parsed(export([folder], "md"))
+    tokens = parsed(export([folder], "markdown"))
     cells = [text for tag, text in tokens if tag == "text" and text in HOSTILE]
     assert sorted(cells) == sorted(HOSTILE)
     tags = {tag for tag, _ in tokens}
@@ -37,9 +37,9 @@ def test_hostile_names_stay_text(make_run: Make) -> None:
 
 
 def test_every_row_and_cell_appears(ranked: Path) -> None:
-    tokens = parsed(export([ranked], "md"))
+    tokens = parsed(export([ranked], "markdown"))
     tags = [tag for tag, _ in tokens]
-    rows = [line for line in export([ranked], "md").splitlines() if line.startswith("|")]
+    rows = [line for line in export([ranked], "markdown").splitlines() if line.startswith("|")]
     rules = [line for line in rows if line.startswith("|:---")]
     groups = {metric.group for metric in SOME}
     assert tags.count("table") == len(rules) > len(groups) - 1
@@ -50,7 +50,7 @@ def test_every_row_and_cell_appears(ranked: Path) -> None:
 
 
 def test_the_best_value_is_bold(ranked: Path) -> None:
-    tokens = parsed(export([ranked], "md"))
+    tokens = parsed(export([ranked], "markdown"))
     at = next(place for place, (_, text) in enumerate(tokens) if text.startswith("**0.853**"))
     assert tokens[at - 3 : at].count(("td", "")) == 1
     assert ("strong", "") in tokens[at : at + 4]

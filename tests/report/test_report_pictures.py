@@ -10,9 +10,11 @@ from PIL import Image
 from gvr_bench.report.cases import pictures
 
 
-def pixels(uri: str, mode: str = "RGB") -> np.ndarray:
-    data = base64.b64decode(uri.partition("base64,")[2])
-    return np.asarray(Image.open(io.BytesIO(data)).convert(mode)).astype(int)
+def pixels(picture: Image.Image | str, mode: str = "RGB") -> np.ndarray:
+    """The pixels of a picture or of a data URI."""
+    if isinstance(picture, str):
+        picture = Image.open(io.BytesIO(base64.b64decode(picture.partition("base64,")[2])))
+    return np.asarray(picture.convert(mode)).astype(int)
 
 
 GREY = np.full((1, 4, 4), 128, np.uint8)
@@ -53,12 +55,11 @@ def test_unchanged_pixels_are_transparent() -> None:
 def test_outline_follows_the_mask_border() -> None:
     mask = np.zeros((6, 6), bool)
     mask[1:5, 1:5] = True
-    shown = pixels(pictures.outlined(np.zeros((1, 6, 6), np.uint8), None, mask, 1.0, 192))
-    # 6 pixels become 192, and the line is 2 of those wide.
-    border = np.zeros((192, 192), bool)
-    border[32:160, 32:160] = True
-    border[34:158, 34:158] = False
-    assert (shown.any(axis=2) == border).all()
+    opaque = pixels(pictures.contour(mask, 192), "RGBA")[..., 3] > 0
+    assert not opaque[40:152, 40:152].any()
+    assert opaque[96, 30:34].any()
+    assert opaque[30:34, 96].any()
+    assert not opaque[:24].any()
 
 
 def test_outliers_do_not_set_the_scale() -> None:
@@ -72,7 +73,14 @@ def test_empty_map_has_a_scale(empty: np.ndarray) -> None:
     assert pictures.symmetric_scale(empty.astype(np.float32)) == 1.0
 
 
-def test_only_larger_images_are_resized() -> None:
+def test_only_larger_images_shrink() -> None:
     small = np.arange(28 * 28, dtype=np.uint8).reshape(1, 28, 28)
     assert (pixels(pictures.plain(small, 192), "L") == small[0]).all()
-    assert pixels(pictures.plain(np.zeros((1, 64, 64), np.uint8), 192)).shape == (192, 192, 3)
+    assert pictures.plain(np.zeros((1, 256, 256), np.uint8), 192).size == (192, 192)
+
+
+def test_uri_keeps_transparency() -> None:
+    clear = pictures.uri(pictures.difference(np.zeros((4, 4), np.float32), 1.0, 4))
+    assert clear.startswith("data:image/png;base64,")
+    assert (pixels(clear, "RGBA")[..., 3] == 0).all()
+    assert pictures.uri(pictures.plain(GREY, 4)).startswith("data:image/webp;base64,")

@@ -102,11 +102,10 @@ def test_adversarial_noise_is_no_better_than_the_control(board: Table):
 
 
 @pytest.mark.parametrize("name", ["average", "ownmean", "copy", "borrowed"])
-def test_conclusion_names_each_cheat(run: Path, name: str):
-    conclusions = load_report([run]).conclusions
-    (answer,) = [c.answer for c in conclusions if c.question == "Ground truth"]
-    assert f"cheat-{name}" in answer.split("Not better:")[1]
-    assert "cheat-insider" in answer.split("Not better:")[0]
+def test_no_cheat_beats_controls_on_truth(board: Table, name: str):
+    truth = [column.metric for column in board.columns if column.group == "truth"]
+    assert not any(beats_controls(board, f"cheat-{name}", metric) for metric in truth)
+    assert any(beats_controls(board, "cheat-insider", metric) for metric in truth)
 
 
 def test_warning_names_the_adversary(run: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,16 @@ from gvr_bench.metrics import DECLARED
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.cases.views import (
-    CombinationView,
+    CaseView,
     Tile,
     amount,
     change_scale,
     heat_scale,
+    known,
     moving,
     outcome,
-    reconstruction_change,
     shown,
-    truth_of,
-    view,
+    view_case,
 )
 from gvr_bench.report.metric_info import entry, per_case
 from gvr_bench.results.case_scores import RunValues
@@ -37,7 +36,6 @@ MAX_CASES = 100
 """Cases of one page; `gvr-bench export` writes the pictures of all."""
 
 _EDGE = 128  # pixels of the largest picture
-_QUALITY, _QUALITY_OF_CHANGE = 75, 50  # of WebP; changes are transparent, which takes more bytes
 _CONVINCED = "oracle_validity"
 _SHOWN_BESIDE = frozenset({"steps", "optimizer_steps", "validity"})  # with the case already
 _OUTCOMES = {
@@ -67,13 +65,13 @@ class Search:
     explainer: str
     rationale: Tile
     frames: tuple[Frame, ...]
-    change: Tile
 
 
 @dataclass(frozen=True)
-class CasePictures:
-    """The pictures of one case: what is known of it, searches by explainer, and maps."""
+class Case:
+    """One case: words, what is known of it, searches by explainer, and maps."""
 
+    view: CaseView
     known: tuple[Tile, ...]
     searches: Mapping[str, Search]
     maps: tuple[Tile, ...]
@@ -84,118 +82,75 @@ class CasePictures:
 class Gallery:
     """The cases of one model. `data` is JSON that the script filters and sorts by."""
 
-    view: CombinationView
-    pictures: tuple[CasePictures, ...]
+    title: str
+    cases: tuple[Case, ...]
+    total: int
     data: Markup
-    crisp: bool
     outputs: tuple[str, ...]
     outcomes: Mapping[str, str]
     sorts: tuple[str, ...]
 
-    @property
-    def moves(self) -> bool:
-        """Whether a search can be followed."""
-        return any(len(s.frames) > 1 for p in self.pictures for s in p.searches.values())
-
-    @property
-    def names(self) -> list[str]:
-        """Explainers in the order of the pictures, without those that failed."""
-        first = self.pictures[0]
-        return [*first.searches, *(tile.caption for tile in (*first.maps, *first.controls))]
-
-
-@dataclass(frozen=True)
-class _Scales:
-    """Full colour of changes and of each explainer's map, and all changes: computed once."""
-
-    change: float
-    maps: Mapping[str, float]
-    changes: Mapping[str, NDArray[np.float32]]
-
-    @classmethod
-    def of(cls, c: Combination) -> _Scales:
-        change = change_scale(c)
-        maps = {e.name: heat_scale(e, change) for e in shown(c)}
-        return cls(change, maps, {e.name: reconstruction_change(c, e) for e in moving(c)})
-
 
 def galleries(combinations: Sequence[Combination], values: RunValues) -> list[Gallery]:
     """Draw the cases of all models: `MAX_CASES` of one page, shared out evenly."""
-    each = max(1, MAX_CASES // max(1, sum(len(c) > 0 for c in combinations)))
-    return [_gallery(c, min(len(c), each), values) for c in combinations]
+    models = [c for c in combinations if len(c)]
+    each = max(1, MAX_CASES // max(1, len(models)))
+    return [_gallery(c, min(len(c), each), values) for c in models]
 
 
 def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
-    scores, scales = _scores(c, values), _Scales.of(c)
+    scores = _scores(c, values)
     outcomes = {e.name: [_outcomes(c, e, i, scores) for i in range(k)] for e in moving(c)}
     sorts = dict(_sorts(c, k, scores))
     present = {key for cases in outcomes.values() for keys in cases for key in keys}
-    if present:
-        present |= {"found", "lost"}
-    if present & {"convinced", "unconvinced"}:
-        present |= {"convinced", "unconvinced"}
+    for pair in ({"found", "lost"}, {"convinced", "unconvinced"}):
+        present |= pair if present & pair else set()
     outputs = [_output(c, i) for i in range(k)]
     data = {"names": c.sample_id[:k], "outputs": outputs, "outcomes": outcomes, "sorts": sorts}
+    change = change_scale(c)
+    scales = {e.name: heat_scale(e, change) for e in shown(c)}
     return Gallery(
-        view=view(c, k),
-        pictures=tuple(_pictures(c, i, scales) for i in range(k)),
+        title=f"{c.model}, seed {c.seed}",
+        cases=tuple(_case(c, i, change, scales) for i in range(k)),
+        total=c.total,
         data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),
-        crisp=pictures.is_crisp(c.size),
         outputs=tuple(dict.fromkeys(outputs)),
         outcomes={key: title for key, title in _OUTCOMES.items() if key in present},
         sorts=tuple(sorts),
     )
 
 
-def _pictures(c: Combination, i: int, scales: _Scales) -> CasePictures:
+def _case(c: Combination, i: int, change: float, scales: Mapping[str, float]) -> Case:
     maps = [e for e in shown(c) if e.control or e.counterfactual is None]
-    return CasePictures(
-        known=tuple(_known(c, i, scales.change)),
-        searches={e.name: _search(c, e, i, scales) for e in moving(c)},
-        maps=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if not e.control),
-        controls=tuple(_map(c, e, i, scales.maps[e.name]) for e in maps if e.control),
+    return Case(
+        view=view_case(c, i),
+        known=tuple(_known(c, i, change)),
+        searches={e.name: _search(c, e, i, scales[e.name]) for e in moving(c)},
+        maps=tuple(_map(c, e, i, scales[e.name]) for e in maps if not e.control),
+        controls=tuple(_map(c, e, i, scales[e.name]) for e in maps if e.control),
     )
-
-
-def _edge(c: Combination) -> int:
-    """Pictures are never larger than the images themselves: the browser enlarges them."""
-    return min(_EDGE, c.size)
 
 
 def _known(c: Combination, i: int, scale: float) -> Iterator[Tile]:
     """Input, reconstruction, and what is known to be true."""
-    name, edge = c.sample_id[i], _edge(c)
-    yield Tile(pictures.plain(c.input[i], edge, _QUALITY), f"Input image {name}", "input")
+    name = c.sample_id[i]
+    yield Tile(pictures.uri(pictures.plain(c.input[i], _EDGE)), f"Input image {name}", "input")
     if c.reconstruction is not None:
-        source = pictures.plain(c.reconstruction[i], edge, _QUALITY)
+        source = pictures.uri(pictures.plain(c.reconstruction[i], _EDGE))
         yield Tile(source, f"Reconstruction of image {name}", "reconstruction")
-    truth = truth_of(c, i)
-    if truth:
-        change = None if c.true_change is None else c.true_change[i]
-        mask = None if c.mask is None else c.mask[i]
-        source = pictures.outlined(c.input[i], change, mask, scale, 2 * _EDGE, _QUALITY)
-        yield Tile(source, f"{truth} on image {name}", truth)
+    if truth := known(c, i, scale, _EDGE):
+        yield truth
 
 
-def _map(c: Combination, e: Explained, i: int, scale: float) -> Tile:
+def _map(c: Combination, e: Explained, i: int, scale: float, caption: str = "") -> Tile:
     assert e.attribution is not None
-    source = pictures.overlay(c.input[i], e.attribution[i], scale, _edge(c), _QUALITY)
-    return Tile(
-        source, f"Map of {e.name} over image {c.sample_id[i]}", e.name, scale=f"{scale:.2g}"
-    )
+    source = pictures.uri(pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE))
+    alt = f"Map of {e.name} over image {c.sample_id[i]}"
+    return Tile(source, alt, caption or e.name, scale=f"{scale:.2g}")
 
 
-def _search(c: Combination, e: Explained, i: int, scales: _Scales) -> Search:
-    assert e.counterfactual is not None
-    name, edge, scale = c.sample_id[i], _edge(c), scales.change
-    change = pictures.difference(scales.changes[e.name][i], scale, edge, _QUALITY_OF_CHANGE)
-    alt = f"Reconstruction of image {name} minus its counterfactual by {e.name}"
-    return Search(
-        explainer=e.name,
-        rationale=replace(_map(c, e, i, scales.maps[e.name]), caption="rationale", scale=""),
-        frames=tuple(_frames(c, e, i)),
-        change=Tile(change, alt, f"difference, ±{scale:.2g}", "difference"),
-    )
+def _search(c: Combination, e: Explained, i: int, scale: float) -> Search:
+    return Search(e.name, _map(c, e, i, scale, "rationale"), tuple(_frames(c, e, i)))
 
 
 def _frames(c: Combination, e: Explained, i: int) -> Iterator[Frame]:
@@ -210,7 +165,7 @@ def _frames(c: Combination, e: Explained, i: int) -> Iterator[Frame]:
         text = f"step {round(t / last * steps)} of {steps}" if last and steps else ""
         if e.trajectory_prediction is not None and math.isfinite(e.trajectory_prediction[i, t]):
             text += f" · prediction {amount(c, e.trajectory_prediction[i, t])}"
-        yield Frame(pictures.plain(image, _edge(c), _QUALITY), text)
+        yield Frame(pictures.uri(pictures.plain(image, _EDGE)), text)
 
 
 def _output(c: Combination, i: int) -> str:
@@ -233,24 +188,16 @@ def _sorts(
     c: Combination, k: int, scores: Mapping[str, Scores]
 ) -> Iterator[tuple[str, dict[str, list[float | None]]]]:
     """Title -> explainer ("" for the case itself) -> a value per case, to sort by."""
-    yield "label", {"": _numbers(c.label[:k])}
-    if c.prediction is not None:
-        yield "prediction", {"": _numbers(c.prediction[:k])}
-    if c.oracle is not None:
-        yield "prediction of the oracle", {"": _numbers(c.oracle[:k])}
+    for title, own in (("label", c.label), ("prediction", c.prediction), ("oracle", c.oracle)):
+        if own is not None:
+            yield title, {"": _numbers(own[:k])}
     steps = {e.name: _numbers(e.steps[:k]) for e in moving(c) if e.steps is not None}
     if steps:
         yield "steps", steps
     names = {name for of in scores.values() for name in of} - _SHOWN_BESIDE
     for metric in [*(n for n in DECLARED if n in names), *sorted(names - set(DECLARED))]:
-        yield (
-            entry(metric).title,
-            {
-                e.name: _numbers(scores[e.name][metric][:k])
-                for e in shown(c)
-                if metric in scores.get(e.name, {})
-            },
-        )
+        known_of = [e.name for e in shown(c) if metric in scores.get(e.name, {})]
+        yield entry(metric).title, {n: _numbers(scores[n][metric][:k]) for n in known_of}
 
 
 def _scores(c: Combination, values: RunValues) -> Mapping[str, Scores]:

@@ -1,4 +1,4 @@
-"""The picture table: rows are images, columns explainers; each map alone and over the image."""
+"""The picture table: rows are images, columns the truth and the explainers' maps."""
 
 from __future__ import annotations
 
@@ -21,14 +21,11 @@ from gvr_bench.report.cases.views import (
     named,
     outcome,
     predicted,
+    question,
     shown,
 )
 
-MIN_EXPLAINERS = 3
-"""Fewer explainers of a single model are compared as easily in the gallery."""
-
-_EDGE = 128
-_QUALITY = 80  # of WebP
+EDGE = 128
 
 
 @dataclass(frozen=True)
@@ -41,89 +38,96 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One case; each cell holds the map alone, where there is one, and over the image."""
+    """One case with a picture per column; the image itself comes first."""
 
     title: str
     label: str
     prediction: str
     note: str
-    input: Tile
-    cells: tuple[tuple[Tile, ...], ...]
+    tiles: tuple[Tile, ...]
 
 
 @dataclass(frozen=True)
 class Maps:
-    """One model's maps: a row per case, a column per explainer, behind the truth if it is known."""
+    """One model's maps: a row per case, a column per explainer, behind the truth if it is known.
+
+    `choice` says in words which cases these are.
+    """
 
     title: str
+    question: str
+    choice: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    total: int
     absent: tuple[str, ...]
     mask: bool
-    crisp: bool
 
 
-def maps(combinations: Sequence[Combination], rows: int) -> list[Maps]:
-    """One table per model, of its first cases, in the colours that all its cases share.
+def maps(
+    combinations: Sequence[Combination],
+    rows: int,
+    order: Sequence[str] = (),
+    all_cases: bool = False,
+) -> list[Maps]:
+    """One table per model of its first predicted cases, or of `all_cases`, at most `rows`.
 
-    None for a single model with fewer than `MIN_EXPLAINERS` explainers that are no controls.
+    Explainers come in the `order` of their names; controls are left out, unless there is nothing
+    else.
     """
-    compared = [(c, [e for e in shown(c) if not e.control]) for c in combinations]
-    compared = [(c, explainers) for c, explainers in compared if explainers and len(c)]
-    if len(compared) == 1 and len(compared[0][1]) < MIN_EXPLAINERS:
-        return []
-    return [_view(c, explainers, rows) for c, explainers in compared]
+    return [_view(c, _first(c, rows, all_cases), order) for c in combinations]
 
 
-def _view(c: Combination, explainers: Sequence[Explained], rows_shown: int) -> Maps:
+def _view(c: Combination, indices: Sequence[int], order: Sequence[str]) -> Maps:
+    explainers = [e for e in shown(c) if not e.control] or shown(c)
+    place = {name: i for i, name in enumerate(order)}
+    explainers.sort(key=lambda e: place.get(e.name, len(place)))
     change = change_scale(c)
     scales = [heat_scale(e, change) for e in explainers]
-    truths = [known(c, i, change, _EDGE) for i in range(min(len(c), rows_shown))]
-    heading = max((tile.caption for truth in truths for tile in truth), key=len, default="")
+    truths = [known(c, i, change, EDGE) for i in indices]
     columns = [Column(e.name, f"{s:.2g}") for e, s in zip(explainers, scales, strict=True)]
-    rows = []
-    for i, truth in enumerate(truths):
-        cells = [_cell(c, e, i, s) for e, s in zip(explainers, scales, strict=True)]
-        if heading:
-            cells.insert(0, (*_true_change(c, i, change), *(replace(t, caption="") for t in truth)))
-        rows.append(_row(c, i, cells))
-    if heading:
+    if any(truths):
+        heading = "true change" if c.true_change is not None else "finding"
         columns.insert(0, Column(heading, "" if c.true_change is None else f"{change:.2g}"))
-    return Maps(
-        title=f"{c.model}, seed {c.seed}",
-        columns=tuple(columns),
-        rows=tuple(rows),
-        total=c.total,
-        absent=absent(c),
-        mask=c.mask is not None and bool(c.mask.any()),
-        crisp=pictures.is_crisp(c.size),
-    )
+    rows = []
+    for i, truth in zip(indices, truths, strict=True):
+        tiles = [replace(truth or Tile("", "", ""), caption="")] if any(truths) else []
+        tiles += [_map(c, e, i, s) for e, s in zip(explainers, scales, strict=True)]
+        rows.append(_row(c, i, tiles))
+    mask = c.mask is not None and bool(c.mask.any())
+    title = f"{c.model}, seed {c.seed}"
+    choice = _choice(c, indices)
+    return Maps(title, question(c), choice, tuple(columns), tuple(rows), absent(c), mask)
 
 
-def _row(c: Combination, i: int, cells: Sequence[tuple[Tile, ...]]) -> Row:
+def _first(c: Combination, count: int, all_cases: bool) -> list[int]:
+    """Positions of the first cases that the model predicts; of the first where it predicts none."""
+    predicts = c.predicts_source
+    if all_cases or predicts is None or not predicts.any():
+        return list(range(len(c)))[:count]
+    return [i for i in range(len(c)) if predicts[i]][:count]
+
+
+def _choice(c: Combination, indices: Sequence[int]) -> str:
+    first = "first" if indices == list(range(len(indices))) else "first predicted"
+    return f"the {first} {len(indices)} of {c.total} cases"
+
+
+def _row(c: Combination, i: int, tiles: Sequence[Tile]) -> Row:
     title = c.sample_id[i]
+    image = Tile(pictures.uri(pictures.plain(c.input[i], EDGE)), f"Input image {title}", "")
     return Row(
         title=title,
         label=label_of(c, i),
         prediction=f"{named(c, i)}{predicted(c, i)}",
         note=UNSEEN if c.predicts_source is not None and not c.predicts_source[i] else "",
-        input=Tile(
-            pictures.plain(c.input[i], min(_EDGE, c.size), _QUALITY), f"Input image {title}", ""
-        ),
-        cells=tuple(cells),
+        tiles=(image, *tiles),
     )
 
 
-def _cell(c: Combination, e: Explained, i: int, scale: float) -> tuple[Tile, ...]:
+def _map(c: Combination, e: Explained, i: int, scale: float) -> Tile:
     assert e.attribution is not None
-    name, edge = c.sample_id[i], min(_EDGE, c.size)
-    alone = pictures.difference(e.attribution[i], scale, edge, _QUALITY)
-    over = pictures.overlay(c.input[i], e.attribution[i], scale, edge, _QUALITY)
-    return (
-        Tile(alone, f"Map of {e.name} alone, for image {name}", "", "difference"),
-        Tile(over, f"Map of {e.name} over image {name}", _result(c, e, i)),
-    )
+    over = pictures.overlay(c.input[i], e.attribution[i], scale, EDGE)
+    return Tile(pictures.uri(over), f"Map of {e.name} over {c.sample_id[i]}", _result(c, e, i))
 
 
 def _result(c: Combination, e: Explained, i: int) -> str:
@@ -132,10 +136,3 @@ def _result(c: Combination, e: Explained, i: int) -> str:
         return ""
     line = f"{bare(c, c.prediction[i])} → {amount(c, e.after[i])}"
     return f"{line}, not found" if outcome(c, e, i) == "lost" else line
-
-
-def _true_change(c: Combination, i: int, scale: float) -> tuple[Tile, ...]:
-    if c.true_change is None:
-        return ()
-    alone = pictures.difference(c.true_change[i], scale, min(_EDGE, c.size), _QUALITY)
-    return (Tile(alone, f"True change of image {c.sample_id[i]} alone", "", "difference"),)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.components import Role
 from gvr_bench.core.types import KINDS
-from gvr_bench.report.cases.checks import checked
+from gvr_bench.report.cases.layouts import (
+    ANY,
+    FLAGS,
+    INTEGERS,
+    NUMBERS,
+    OF_EXPLAINER,
+    OF_MODEL,
+    Layout,
+    expect,
+    read_arrays,
+)
 from gvr_bench.results.files import CASES
 from gvr_bench.results.records import model_label
 from gvr_bench.results.run_folder import open_cases, reading
@@ -49,7 +59,6 @@ class Explained:
     trajectory_prediction: Float | None = None
     oracle_after: Float | None = None
     oracle_target_after: Float | None = None
-    end: Float | None = None
 
     @property
     def control(self) -> bool:
@@ -68,20 +77,6 @@ class Test:
     prediction: Float
     positive: NDArray[np.bool_]
     target: Float | None = None
-
-
-@dataclass(frozen=True)
-class Space:
-    """Latents of m test images on their first two principal components.
-
-    `points` (m, 2), `positive` (m, K), `shares` (2,) of the variance, and `start` (k, 2), where
-    the cases lie; where their counterfactuals lie is `Explained.end`.
-    """
-
-    points: Float
-    positive: NDArray[np.bool_]
-    shares: Float
-    start: Float
 
 
 @dataclass(frozen=True)
@@ -128,7 +123,6 @@ class Combination:
     test: Test | None
     explainers: tuple[Explained, ...]
     curves: tuple[Curve, ...]
-    space: Space | None = None
     oracle: Float | None = None
     oracle_target: Float | None = None
     notes: tuple[str, ...] = ()
@@ -151,19 +145,36 @@ def read_cases(path: Path) -> list[Combination]:
         return []
     with open_cases(path) as file, reading(path, CASES, "the cases"):
         names = sorted(file, key=_position)
-        return [checked(_combination(file[name])) for name in names]
+        return [_combination(file[name]) for name in names]
 
 
 def _position(name: str) -> tuple[bool, int, str]:
     return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
 
 
+NEEDED = ("input", "source", "target", "label")  # wherever there are cases
+_KINDS = ("regression", "binary", "multilabel", "multiclass")
+_STATUSES = ("ok", "n/a", "failed", "skipped")
+
+
 def _combination(group: h5py.Group) -> Combination:
     attrs = group.attrs
-    threshold = float(attrs["threshold"])
     outputs = tuple(json.loads(attrs["outputs"]))
-    k = len(group["input"]) if "input" in group else 0
-    return Combination(
+    if not outputs or not all(isinstance(name, str) for name in outputs):
+        raise ValueError(f"the outputs are {outputs!r}")
+    if str(attrs["kind"]) not in _KINDS:
+        raise ValueError(f"unknown kind of task {attrs['kind']!r}; known: {', '.join(_KINDS)}")
+    threshold = float(attrs["threshold"])
+    shape = group["input"].shape if "input" in group else (0, 1, 1, 1)
+    if len(shape) != 4 or 0 in shape[1:]:
+        raise ValueError(f"input has shape {shape}")
+    sizes = dict(zip("kchw", shape if shape[0] else (0, *[ANY] * 3), strict=True))
+    arrays = read_arrays(group, OF_MODEL, sizes)
+    if k := sizes["k"]:
+        for name in NEEDED:
+            group[OF_MODEL[name][0]]  # raises where it is missing
+    arrays |= {name: _nothing(name) for name in NEEDED if arrays[name] is None}
+    combination = Combination(
         dataset=str(attrs["dataset"]),
         model=model_label(*(str(attrs[part]) for part in ("generator", "encoder", "head"))),
         seed=int(attrs["seed"]),
@@ -171,93 +182,88 @@ def _combination(group: h5py.Group) -> Combination:
         outputs=outputs,
         unit=str(attrs["unit"]),
         threshold=None if math.isnan(threshold) else threshold,
-        total=int(attrs.get("total", len(group["input"]))) if k else 0,
-        input=group["input"][:k] if k else np.zeros((0, 1, 1, 1), np.uint8),
-        reconstruction=_rows(group, "reconstruction", k),
+        total=int(attrs.get("total", k)) if k else 0,
         sample_id=_strings(group["sample_id"], k) if k else (),
         patient_id=_strings(group["patient_id"], k) if k else (),
-        source=group["source_class"][:k] if k else np.zeros(0, np.int64),
-        target=group["target_class"][:k] if k else np.zeros(0, np.int64),
-        label=group["label"][:k] if k else np.zeros(0, np.float32),
-        prediction=_rows(group, "prediction", k),
-        predicts_source=_rows(group, "predicts_source", k),
-        mask=_rows(group, "mask", k),
-        true_change=_rows(group, "true_change", k),
-        samples=_rows(group, "samples", None),
         test=_test(group["test"], len(outputs)) if "test" in group else None,
-        explainers=tuple(_explained(n, g, k) for n, g in group.get("explainers", {}).items()),
+        explainers=tuple(_explained(n, g, sizes) for n, g in group.get("explainers", {}).items()),
         curves=_history(group.get("history", {})),
-        space=_space(group["space"], k) if "space" in group else None,
-        oracle=_rows(group, "oracle", k),
-        oracle_target=_rows(group, "oracle_target", k),
         notes=tuple(map(str, json.loads(attrs.get("notes", "[]")))),
+        **arrays,
     )
+    _check(combination)
+    return combination
+
+
+def _nothing(name: str) -> NDArray[Any]:
+    """An array of no cases."""
+    if name == "input":
+        return np.zeros((0, 1, 1, 1), np.uint8)
+    return np.zeros(0, np.float32 if name == "label" else np.int64)
+
+
+def _check(c: Combination) -> None:
+    """Whether names, classes and labels fit each other. Raises `ValueError`."""
+    texts = (text for e in c.explainers for text in (e.name, e.reason, *(e.reasons or ())))
+    about = (c.dataset, c.model, c.unit, *c.outputs, *c.sample_id, *c.patient_id, *texts)
+    "".join(about).encode()  # invalid text is read as surrogates, which cannot be encoded
+    for name, index in (("source_class", c.source), ("target_class", c.target)):
+        if len(index) and not 0 <= index.min() <= index.max() < len(c.outputs):
+            raise ValueError(f"{name} is not one of the {len(c.outputs)} outputs")
+    labels = c.label[np.isfinite(c.label)]
+    if c.kind == "multiclass" and not set(labels.tolist()) <= set(range(len(c.outputs))):
+        raise ValueError(f"a label is not one of the {len(c.outputs)} classes")
+    if len({len(c), len(c.sample_id), len(c.patient_id)}) > 1:
+        raise ValueError(f"{len(c.sample_id)} names for {len(c)} cases")
 
 
 def _test(group: h5py.Group, outputs: int) -> Test:
-    prediction, positive = group["prediction"][:], group["positive"][:].astype(bool)
-    if prediction.shape != positive.shape or prediction.shape[1:] != (outputs,):
-        raise ValueError(
-            f"test predictions of shape {prediction.shape} and labels of {positive.shape} "
-            f"for {outputs} outputs"
-        )
-    target = _rows(group, "target", None)
-    if target is not None and len(target) != len(prediction):
-        raise ValueError(f"{len(target)} test labels for {len(prediction)} predictions")
-    return Test(prediction, positive, target)
+    layout: Layout = {
+        "prediction": ("prediction", "nk", NUMBERS),
+        "positive": ("positive", "nk", FLAGS + INTEGERS),
+        "target": ("target", "n*", NUMBERS),
+    }
+    sizes = {"n": len(group["prediction"]), "k": outputs}
+    arrays = read_arrays(group, layout, sizes)
+    return Test(arrays["prediction"], arrays["positive"].astype(bool), arrays["target"])
 
 
-def _space(group: h5py.Group, k: int) -> Space:
-    points, positive = group["points"][:], group["positive"][:].astype(bool)
-    if points.shape[1:] != (2,) or len(points) != len(positive):
-        raise ValueError(f"latents of shape {points.shape} with labels of shape {positive.shape}")
-    return Space(points, positive, group["shares"][:], group["start"][:k])
-
-
-def _explained(name: str, group: h5py.Group, k: int) -> Explained:
-    trajectory = _rows(group, "trajectory", k)
-    if trajectory is not None and (trajectory.ndim != 5 or trajectory.shape[1] < 2):
-        raise ValueError(f"the trajectory of {name} has shape {trajectory.shape}")
-    moments = None if trajectory is None else _rows(group, "trajectory_prediction", k)
+def _explained(name: str, group: h5py.Group, sizes: Mapping[str, int]) -> Explained:
+    status, role = str(group.attrs["status"]), group.attrs["role"] or None
+    moments = group["trajectory"].shape[1:2] if "trajectory" in group else (ANY,)
+    if moments != (ANY,) and (group["trajectory"].ndim != 5 or moments[0] < 2):
+        raise ValueError(f"the trajectory of {name} has shape {group['trajectory'].shape}")
+    arrays = read_arrays(group, OF_EXPLAINER, {**sizes, "t": moments[0]})
+    reasons = _strings(group["reason"], None) if "reason" in group else None
+    if status not in _STATUSES:
+        raise ValueError(f"the status of {name} is {status!r}")
+    if role not in get_args(Role) and not (role is None and arrays["attribution"] is None):
+        raise ValueError(f"the role of {name} is {role!r}")
+    if arrays["counterfactual"] is not None and arrays["attribution"] is None:
+        raise ValueError(f"{name} has counterfactuals, but no map")
+    if reasons is not None and len(reasons) != sizes["k"]:
+        raise ValueError(f"{len(reasons)} reasons of {name} for {sizes['k']} cases")
+    if arrays["trajectory"] is None:
+        arrays["trajectory_prediction"] = None
     return Explained(
-        name=name,
-        role=group.attrs["role"] or None,
-        status=str(group.attrs["status"]),
-        reason=str(group.attrs["reason"]),
-        attribution=_rows(group, "attribution", k),
-        counterfactual=_rows(group, "counterfactual", k),
-        success=_rows(group, "success", k),
-        steps=_rows(group, "steps", k),
-        reasons=_strings(group["reason"], k) if "reason" in group else None,
-        after=_rows(group, "prediction_after", k),
-        reencoded=_rows(group, "prediction_reencoded", k),
-        trajectory=trajectory,
-        trajectory_prediction=moments,
-        oracle_after=_rows(group, "oracle_after", k),
-        oracle_target_after=_rows(group, "oracle_target_after", k),
-        end=_rows(group, "end", k),
-    )
+        name=name, role=role, status=status, reason=str(group.attrs["reason"]),
+        reasons=reasons, **arrays,
+    )  # fmt: skip
 
 
 def _history(group: Mapping[str, h5py.Group]) -> tuple[Curve, ...]:
     """Curves in the order in which the stages were trained."""
     order = [*(kind for kind in KINDS if kind in group), *(n for n in group if n not in KINDS)]
-    return tuple(
-        Curve(stage, loss, _floats(group[stage]["step"]), _floats(group[stage][loss]))
+    curves = tuple(
+        Curve(stage, loss, *(np.asarray(group[stage][x][:], np.float64) for x in ("step", loss)))
         for stage in order
         for loss in group[stage]
         if loss != "step"
     )
+    for curve in curves:
+        expect(f"{curve.stage}/{curve.loss}", curve.value, curve.step.shape, NUMBERS)
+    return curves
 
 
-def _floats(data: h5py.Dataset) -> NDArray[np.float64]:
-    return np.asarray(data[:], dtype=np.float64)
-
-
-def _rows(group: h5py.Group, name: str, k: int | None) -> Any:
-    """The first `k` rows of an array, or None where it does not exist."""
-    return group[name][:k] if name in group else None
-
-
-def _strings(data: h5py.Dataset, most: int) -> tuple[str, ...]:
+def _strings(data: h5py.Dataset, most: int | None) -> tuple[str, ...]:
     return tuple(str(text) for text in data.asstr()[:most])

@@ -16,7 +16,7 @@ UNSEEN = "the model does not predict this output: nothing to explain, not scored
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture; `kind` is `image` or `difference`, which has no background of its own.
+    """One picture as a data URI; `contour` is a transparent one over it.
 
     `scale` is the value in full colour of a map.
     """
@@ -24,8 +24,8 @@ class Tile:
     source: str
     alt: str
     caption: str
-    kind: str = "image"
     scale: str = ""
+    contour: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,34 +48,6 @@ class CaseView:
     oracle: str
     lines: tuple[Line, ...]
     note: str = ""
-
-
-@dataclass(frozen=True)
-class CombinationView:
-    """The cases of one model, with the scale that changes of intensity share."""
-
-    title: str
-    cases: tuple[CaseView, ...]
-    total: int
-    question: str
-    scale: str
-    counterfactuals: bool
-    mask: bool
-    absent: tuple[str, ...]
-
-
-def view(c: Combination, k: int | None = None) -> CombinationView:
-    """Describe one combination and its first `k` cases, or all."""
-    return CombinationView(
-        title=f"{c.model}, seed {c.seed}",
-        cases=tuple(_case(c, i) for i in range(len(c))[:k]),
-        total=c.total,
-        question=_question(c),
-        scale=f"{change_scale(c):.2g}",
-        counterfactuals=bool(moving(c)),
-        mask=c.mask is not None and bool(c.mask.any()),
-        absent=absent(c),
-    )
 
 
 def absent(c: Combination) -> tuple[str, ...]:
@@ -132,7 +104,8 @@ def outcome(c: Combination, e: Explained, i: int) -> str:
     return "found" if e.success is None or e.success[i] else "lost"
 
 
-def _case(c: Combination, i: int) -> CaseView:
+def view_case(c: Combination, i: int) -> CaseView:
+    """Describe case `i`."""
     return CaseView(
         title=c.sample_id[i],
         patient="" if c.patient_id[i] == c.sample_id[i] else c.patient_id[i],
@@ -192,15 +165,24 @@ def _steps(e: Explained, i: int) -> str:
     return f"{e.steps[i]} step{'' if e.steps[i] == 1 else 's'}"
 
 
-def known(c: Combination, i: int, scale: float, edge: int) -> list[Tile]:
-    """What is known to be true of case `i`, as no tile or one; full colour is `scale`."""
+def known(c: Combination, i: int, scale: float, edge: int) -> Tile | None:
+    """What is known to be true of case `i`; full colour is `scale`."""
     caption = truth_of(c, i)
     if not caption:
-        return []
-    change = None if c.true_change is None else c.true_change[i]
-    mask = None if c.mask is None else c.mask[i]
-    picture = pictures.outlined(c.input[i], change, mask, scale, edge)
-    return [Tile(picture, f"{caption} on image {c.sample_id[i]}".capitalize(), caption)]
+        return None
+    image = c.input[i]
+    picture = pictures.plain(image, edge)
+    if c.true_change is not None:
+        picture = pictures.overlay(image, c.true_change[i], scale, edge)
+    line = c.mask is not None and c.mask[i].any()
+    return Tile(
+        pictures.uri(picture),
+        f"{caption} of {c.sample_id[i]}".capitalize(),
+        caption,
+        contour=pictures.uri(pictures.contour(c.mask[i], 2 * edge))
+        if line and c.mask is not None
+        else "",
+    )
 
 
 def truth_of(c: Combination, i: int) -> str:
@@ -250,7 +232,7 @@ def label_of(c: Combination, i: int) -> str:
     return f"{c.outputs[int(c.source[i])]} {'present' if value >= 0.5 else 'absent'}"
 
 
-def _question(c: Combination) -> str:
+def question(c: Combination) -> str:
     """What each explainer had to answer."""
     if c.kind == "multiclass":
         pairs = dict.fromkeys(zip(c.source.tolist(), c.target.tolist(), strict=True))

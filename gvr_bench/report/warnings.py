@@ -1,10 +1,9 @@
-"""What the scores show beside the verdict, and what limits them: conclusions and warnings."""
+"""What the numbers of a run do not support."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,10 +11,9 @@ from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
 from gvr_bench.report.caveats import CASES, LIMITS, MIN_CASES, Caveat, cases_of, too_few_to_rank
 from gvr_bench.report.folder import Run
-from gvr_bench.report.layout import NO_REASON, with_best_controls
-from gvr_bench.report.metric_info import entry, is_cost
-from gvr_bench.report.questions import Question, questions
-from gvr_bench.report.tables import Cell, Row, Table, beats
+from gvr_bench.report.layout import NO_REASON
+from gvr_bench.report.metric_info import entry
+from gvr_bench.report.tables import Cell, Table
 
 PAIRS = (
     ("oracle_auroc", "auroc", "the oracle is worse than the model it judges"),
@@ -25,70 +23,6 @@ MAX_LOST = 0.2  # share of findings that the reconstruction has lost
 MAX_DRIFT = 2.0  # a trained decoder adds little from the second round on
 MAX_FALL = 0.1  # of a loss within the last tenth of its training
 _NOISE = 2.0  # standard errors
-_MAX_NAMES = 6
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """What the scores say on one question; `about` is the scoreboard, where there are several."""
-
-    about: str
-    question: str
-    answer: str
-
-
-def conclusions(boards: Sequence[Table]) -> list[Conclusion]:
-    """Who is better than the controls on how many scores of each group.
-
-    Who leads, and what the leading score of a group cannot show, is said by the verdict.
-    """
-    answers = []
-    for board in boards:
-        about = board.title if len(boards) > 1 else ""
-        for question in questions(board):
-            if answer := _answer(question):
-                answers.append(Conclusion(about, question.group.title, answer))
-    return answers
-
-
-def _answer(question: Question) -> str:
-    board = question.board
-    rivals = [row for row in board.rows if not row.control]
-    columns = [
-        i
-        for i, column in enumerate(board.columns)
-        if column.group == question.group.name
-        and column.better != "-"
-        and not is_cost(column.metric)
-        and any(beats(board, row, i) is not None for row in rivals)
-    ]
-    informative = [i for i in columns if any(beats(board, row, i) for row in rivals)]
-    empty = with_best_controls(
-        board, [i for i in columns if i not in (*informative, question.index)]
-    )
-    compared = [r for r in rivals if any(beats(board, r, i) is not None for i in columns)]
-    parts = []
-    if informative and (len(compared) > 1 or informative != [question.index]):
-        parts.append(_better_than_controls(board, compared, informative))
-    if empty:
-        parts.append(f"Uninformative, since no explainer beats all controls: {empty}.")
-    return " ".join(parts)
-
-
-def _better_than_controls(board: Table, rows: Sequence[Row], columns: Sequence[int]) -> str:
-    n = len(columns)
-    wins: dict[int, list[str]] = {}
-    for row in rows:
-        count = sum(bool(beats(board, row, i)) for i in columns)
-        wins.setdefault(count, []).append(row.names[0])
-    better = [
-        text.listed(wins[count], _MAX_NAMES) + (f" ({count} of {n} scores)" if n > 1 else "")
-        for count in sorted(wins, reverse=True)
-        if count
-    ]
-    where = f" on {board.columns[columns[0]].title}" if n == 1 else ""
-    losers = f" Not better: {', '.join(wins[0])}." if 0 in wins else ""
-    return f"Better than all controls{where}: {'; '.join(better)}.{losers}"
 
 
 def warnings(

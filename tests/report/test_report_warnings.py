@@ -10,20 +10,10 @@ from made_up_run import missing, record
 
 from gvr_bench.report.cases.reading import Curve, read_cases
 from gvr_bench.report.data import load_report
-from gvr_bench.report.insights import warnings
+from gvr_bench.report.warnings import warnings
 from gvr_bench.results.records import Record
 
-Conclusions = Callable[[list[Record]], dict[str, str]]
 Warnings = Callable[[list[Record]], list[str]]
-
-
-@pytest.fixture
-def concluded(make_run: Callable[..., Path]) -> Conclusions:
-    def answers(records: list[Record]) -> dict[str, str]:
-        data = load_report([make_run(records=records, n=1, size=8)])
-        return {item.question: item.answer for item in data.conclusions}
-
-    return answers
 
 
 @pytest.fixture
@@ -51,63 +41,6 @@ def scored(metric: str, **values: float) -> list[Record]:
 def area(low: float, high: float, metric: str = "auroc") -> Record:
     middle = (low + high) / 2
     return record(explainer=None, metric=metric, value=middle, low=low, high=high)
-
-
-def test_no_controls_no_conclusions(concluded: Conclusions) -> None:
-    assert concluded(scored("pixel_ap", gvr=0.9, lime=0.2)) == {}
-
-
-def test_verdict_is_not_repeated(concluded: Conclusions) -> None:
-    """Who leads a group, and that nobody beats its controls on the leading score."""
-    assert concluded(scored("pixel_ap", gvr=0.5, edge=0.5)) == {}
-    assert concluded(scored("pixel_ap", gvr=0.9, edge=0.5)) == {}
-
-
-def test_winners_and_losers_are_named(concluded: Conclusions) -> None:
-    values = {"gvr": 0.9, "saliency": 0.7, "lime": 0.5, "edge": 0.5, "random": 0.1}
-    assert concluded(scored("pixel_ap", **values)) == {
-        "Ground truth": "Better than all controls on pixel AP: gvr, saliency. Not better: lime."
-    }
-
-
-def test_lower_is_better_is_respected(concluded: Conclusions) -> None:
-    answer = concluded(scored("deletion_auc", gvr=0.1, lime=0.9, edge=0.5))["Faithfulness"]
-    assert answer == "Better than all controls on deletion AUC: gvr. Not better: lime."
-
-
-def test_scores_of_a_group_are_counted(concluded: Conclusions) -> None:
-    records = [
-        *scored("pixel_ap", gvr=0.9, saliency=0.8, lime=0.5, edge=0.5),
-        *scored("iou_otsu", gvr=0.7, saliency=0.9, lime=0.5, edge=0.5),
-        *scored("pointing_hit", gvr=0.9, saliency=0.4, lime=0.5, edge=0.5),
-        *scored("sign_accuracy", gvr=0.9, saliency=0.8, lime=0.5, edge=0.9),
-    ]
-    assert concluded(records) == {
-        "Ground truth": (
-            "Better than all controls: gvr (3 of 3 scores); saliency (2 of 3 scores). "
-            "Not better: lime. "
-            "Uninformative, since no explainer beats all controls: sign accuracy (best control: "
-            "edge)."
-        )
-    }
-
-
-def test_checks_and_costs_have_no_conclusion(concluded: Conclusions) -> None:
-    records = [
-        *scored("randomised_head", gvr=0.9, lime=0.2, edge=0.5),
-        *scored("contamination_gap", gvr=0.9, lime=0.2, edge=0.5),
-        *scored("seconds_per_image", gvr=0.9, lime=0.2, edge=0.1),
-    ]
-    assert concluded(records) == {}
-
-
-def test_paired_tests_decide_where_known(ranked: Path) -> None:
-    """Intervals alone would conclude less."""
-    data = load_report([ranked])
-    answer = data.conclusions[0].answer
-    assert "occlusion, saliency (2 of 2 scores)" in answer
-    assert "Not better: integrated-gradients, lime, cam." in answer
-    assert not [line for line in data.warnings if "controls" in line]
 
 
 @pytest.mark.parametrize(

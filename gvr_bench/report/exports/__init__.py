@@ -1,1 +1,0 @@
-"""What can be taken out of a report: tables, figures, rationales."""

@@ -1,0 +1,99 @@
+"""The sections of a report's page, in order, each with what fills its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gvr_bench.metrics import DECLARED
+from gvr_bench.report.cases.gallery import galleries
+from gvr_bench.report.cases.maps import maps
+from gvr_bench.report.data import ReportData
+from gvr_bench.report.metric_info import in_order
+from gvr_bench.report.page import Section
+from gvr_bench.report.page_figures import (
+    agreement_pictures,
+    model_pictures,
+    model_views,
+    overview_pictures,
+    tradeoff_pictures,
+    training_pictures,
+)
+
+CASES_SHOWN = 3
+
+
+def _overview(data: ReportData) -> Mapping[str, object]:
+    warnings = data.warnings if len(data.runs) == 1 else []
+    overviews = overview_pictures(data.boards)
+    return {"runs": data.runs, "overviews": overviews, "warnings": warnings}
+
+
+def _maps(data: ReportData) -> Mapping[str, object]:
+    order = list(dict.fromkeys(row.names[0] for board in data.boards for row in board.rows))
+    return {"maps": maps(data.combinations, CASES_SHOWN, order)}
+
+
+def _models(data: ReportData) -> Mapping[str, object]:
+    if len(data.runs) > 1:
+        return {"models": data.models, "model_views": [], "model_figures": [], "training": []}
+    return {
+        "models": data.models,
+        "model_views": model_views(data.combinations),
+        "model_figures": model_pictures(data.combinations, data.run.records),
+        "training": training_pictures(data.combinations),
+    }
+
+
+def _tradeoffs(data: ReportData) -> Mapping[str, object]:
+    alone = len(data.runs) == 1
+    return {
+        "tradeoffs": tradeoff_pictures(data.boards),
+        "agreements": agreement_pictures(data.combinations) if alone else [],
+    }
+
+
+def _metrics(data: ReportData) -> Mapping[str, object]:
+    """The declared metrics of all columns, by group."""
+    tables = (*data.models, *data.boards)
+    names = dict.fromkeys(column.metric for table in tables for column in table.columns)
+    metrics = [DECLARED[name] for name in names if name in DECLARED]
+    groups = in_order({metric.group for metric in metrics})
+    return {"declared": [(g, [m for m in metrics if m.group == g.name]) for g in groups]}
+
+
+OVERVIEW = Section("overview.html.j2", "overview", "Overview", _overview)
+SCOREBOARD = Section(
+    "scoreboard.html.j2", "scoreboard", "Scoreboard", lambda data: {"boards": data.boards}
+)
+PUBLISHED = Section(
+    "published.html.j2",
+    "published",
+    "Published numbers",
+    lambda data: {"published": data.published},
+)
+MODELS = Section(
+    "models.html.j2", "models", "Models", _models, folded=True,
+    summary="how well the explained model predicts, and how it was trained",
+)  # fmt: skip
+TRADEOFFS = Section(
+    "tradeoffs.html.j2", "tradeoffs", "Trade-offs", _tradeoffs, folded=True,
+    summary="quality against time, and how far explainers agree",
+)  # fmt: skip
+SCORES = Section(
+    "metrics.html.j2", "scores", "Glossary", _metrics, folded=True,
+    summary="what each score means, and what fools it",
+)  # fmt: skip
+OF_ONE_RUN = (
+    OVERVIEW,
+    PUBLISHED,
+    Section("maps.html.j2", "maps", "Maps", _maps),
+    SCOREBOARD,
+    Section("cases.html.j2", "cases", "Cases",
+            lambda data: {"galleries": galleries(data.combinations, data.run.values)}),
+    MODELS,
+    TRADEOFFS,
+    SCORES,
+    Section("provenance.html.j2", "provenance", "Provenance", lambda data: {"run": data.run},
+            folded=True, summary="spec, environment and stages"),
+)  # fmt: skip
+OF_SEVERAL_RUNS = (OVERVIEW, PUBLISHED, SCOREBOARD, MODELS, TRADEOFFS, SCORES)
