@@ -45,7 +45,7 @@ def datasets_list() -> None:
 def datasets_info(
     name: Name, data_root: DataRoot = None, profile: Annotated[Profile, typer.Option()] = "quick"
 ) -> None:
-    """Show the task, image size and splits of a data set."""
+    """Show the task, image size and splits of a data set, and what it measures of itself."""
     with errors_in_one_line():
         import numpy as np
 
