@@ -29,7 +29,6 @@ from gvr_bench.core.components import (
     Images,
     Plugin,
     Settings,
-    digest_of,
 )
 from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.data_parallel import BatchShard
@@ -42,6 +41,7 @@ from gvr_bench.core.errors import (
     UsageError,
     did_you_mean,
 )
+from gvr_bench.core.file_digests import digest_of
 from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
 from gvr_bench.core.source_code import source_digest

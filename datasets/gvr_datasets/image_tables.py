@@ -78,7 +78,11 @@ def read_records(
 
 def _lines(path: Path, root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the header, then all other lines that are not empty, by their number."""
-    reader = csv.reader(io.StringIO(read_text(path, root)), strict=True)
+    text = read_text(path, root)
+    first = text.partition("\n")[0]
+    # A spreadsheet writes tabs or, where the decimal sign is a comma, semicolons.
+    between = next((sign for sign in ",\t;" if sign in first), ",")
+    reader = csv.reader(io.StringIO(text), delimiter=between, strict=True)
     try:
         lines = [(reader.line_num, fields) for fields in reader if any(fields)]
     except csv.Error as error:

@@ -52,20 +52,21 @@ def datasets_info(
         from gvr_bench.core.types import SPLITS
         from gvr_bench.registry.registry import blaming
 
-        dataset = open_named(name, data_root, profile)
-        task = dataset.task
+        with blaming(f"dataset '{name}'"):
+            dataset = open_named(name, data_root, profile)
+            task = dataset.task
+            columns = [("images", "patients", "labelled", *task.outputs)]
+            for split in map(dataset.split, SPLITS):
+                labelled = int((~np.isnan(split.targets).any(axis=1)).sum())
+                positives = task.positives(split.targets).sum(axis=0)
+                counts = (len(split), len(np.unique(split.patient_ids)), labelled, *positives)
+                columns.append(tuple(f"{count:,}" for count in counts))
         print(f"{'task':<10} {task.kind} of {', '.join(task.outputs)}")
         print(f"{'images':<10} {dataset.image}")
         if task.threshold is not None:
             print(f"{'positive':<10} from {task.threshold:g} {task.unit} up")
         if task.source is not None and task.target is not None:
             print(f"{'rationale':<10} {task.outputs[task.source]} to {task.outputs[task.target]}")
-        columns = [("images", "patients", "labelled", *task.outputs)]
-        for split in map(dataset.split, SPLITS):
-            labelled = int((~np.isnan(split.targets).any(axis=1)).sum())
-            positives = task.positives(split.targets).sum(axis=0)
-            counts = (len(split), len(np.unique(split.patient_ids)), labelled, *positives)
-            columns.append(tuple(f"{count:,}" for count in counts))
         print_table(("", *SPLITS), list(zip(*columns, strict=True)))
         with blaming(f"dataset '{name}'"):
             if checks := list(dataset.checks()):
@@ -88,14 +89,17 @@ def datasets_split(
 
         from gvr_bench.cache.serialization import replacing
         from gvr_bench.core.types import SPLITS
+        from gvr_bench.registry.registry import blaming
 
-        dataset, text = open_named(name, data_root, profile), io.StringIO()
+        text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(("file", "patient", "split"))
-        for split in SPLITS:
-            part = dataset.split(split)
-            rows = zip(part.sample_ids.tolist(), part.patient_ids.tolist(), strict=True)
-            table.writerows((*row, split) for row in rows)
+        with blaming(f"dataset '{name}'"):
+            dataset = open_named(name, data_root, profile)
+            for split in SPLITS:
+                part = dataset.split(split)
+                rows = zip(part.sample_ids.tolist(), part.patient_ids.tolist(), strict=True)
+                table.writerows((*row, split) for row in rows)
         if out is None:
             print(text.getvalue(), end="")
             return

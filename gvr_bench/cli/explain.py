@@ -84,24 +84,29 @@ def explain(
         from gvr_bench.explain import ModelSelector, open_run
         from gvr_bench.explain.folder import explain_images
         from gvr_bench.explain.targets import TargetSelection
+        from gvr_bench.registry.registry import output_to_stderr
 
-        trained = open_run(
-            run,
-            ModelSelector(dataset, generator, encoder, head, seed),
-            cache=cache,
-            data_root=data_root,
-            device=device,
-            batch_size=batch_size,
-        )
-        folder = out or Path(f"explained-{trained.run}")
-        if (folder / RECORDS).exists():
-            raise UsageError(f"{folder} is the folder of a run; choose another with --out DIR")
-        selection = TargetSelection.by_name(trained.task, output or (), target_class)
-        stages = {name: trained.stage(name) for name in explainer or trained.explainers}
-        inputs, unreadable = read_images(trained, list(dict.fromkeys(images)))
-        display = Stages(len(stages) + 1)
-        explained = explain_images(trained, inputs, selection, stages, display.run)
-        explanations = write(folder, explained, unreadable, display)
+        with output_to_stderr():
+            trained = open_run(
+                run,
+                ModelSelector(dataset, generator, encoder, head, seed),
+                cache=cache,
+                data_root=data_root,
+                device=device,
+                batch_size=batch_size,
+            )
+            folder = out or Path(f"explained-{trained.run}")
+            if (folder / RECORDS).exists():
+                raise UsageError(f"{folder} is the folder of a run; choose another with --out DIR")
+            selection = TargetSelection.by_name(trained.task, output or (), target_class)
+            stages = {name: trained.stage(name) for name in explainer or trained.explainers}
+            if trained.absent and not explainer:
+                absent = ", ".join(trained.absent)
+                print(f"left out, for they are not installed: {absent}", file=sys.stderr)
+            inputs, unreadable = read_images(trained, list(dict.fromkeys(images)))
+            display = Stages(len(stages) + 1)
+            explained = explain_images(trained, inputs, selection, stages, display.run)
+            explanations = write(folder, explained, unreadable, display)
         show(folder, explanations, as_json)
         if not explanations.succeeded:
             raise typer.Exit(SOME_FAILED)
@@ -187,4 +192,6 @@ def show(folder: Path, explained: ExplainedImages, as_json: bool) -> None:
     for image in explained.images:
         if image.warning:
             print(clean(f"{image.name} is {image.warning}"))
-    print(clean(f"Page: {folder / 'index.html'}; pictures: {folder / PICTURES}"))
+    drawn = any(image.explanations for image in explained.images)
+    pictures = f"; pictures: {folder / PICTURES}" if drawn else ""
+    print(clean(f"Page: {folder / 'index.html'}{pictures}"))

@@ -16,7 +16,13 @@ from gvr_bench.cli.export import export
 from gvr_bench.cli.options import AllMetrics
 from gvr_bench.cli.plugins import plugins_app
 from gvr_bench.cli.run import experiments_app, run
-from gvr_bench.cli.shell import errors_in_one_line, leave_if_stopped, show_runs
+from gvr_bench.cli.shell import (
+    errors_in_one_line,
+    flush_output,
+    leave_if_stopped,
+    leave_if_unwritable,
+    show_runs,
+)
 from gvr_bench.core.data_parallel import follows
 from gvr_bench.core.errors import UsageError
 
@@ -130,8 +136,14 @@ app.command()(explain)
 def main() -> None:
     """Entry point of the command."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            flush_output()
     except SystemExit as end:
         leave_if_stopped(end.code)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to save, nor to print
+        raise
+    except OSError as error:
+        leave_if_unwritable(error)
         raise

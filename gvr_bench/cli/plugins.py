@@ -81,7 +81,7 @@ def plugins_check(
         from rich.console import Console
 
         from gvr_bench.config.spec import parse_choice
-        from gvr_bench.registry.registry import installed
+        from gvr_bench.registry.registry import installed, output_to_stderr
 
         spec, registry = parse_choice(name), installed()
         which = kind or kind_of(spec.name, registry)
@@ -89,7 +89,7 @@ def plugins_check(
         from gvr_bench.testing import SUITES
 
         label = f"{which} '{spec.name}'"
-        with Console(stderr=True).status(f"checking {label}"):
+        with Console(stderr=True).status(f"checking {label}"), output_to_stderr():
             results = SUITES[which].results(component, {}, label)
         if as_json:
             print_json(

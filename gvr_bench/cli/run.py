@@ -194,6 +194,7 @@ def experiments_run(
 def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics: bool) -> None:
     """Run a request, write its page and show it; exit 1 where some stage failed."""
     from gvr_bench.pipeline.run import plan_request, run_request
+    from gvr_bench.registry.registry import output_to_stderr
 
     if dry_run:
         if follows():
@@ -206,7 +207,8 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
         show_plan(plan, cache, device, request.recompute, as_json=as_json)
         return
     console = Console(stderr=True)
-    result = run_request(request, STOP, console)
+    with output_to_stderr():
+        result = run_request(request, STOP, console)
     if result is None:  # this process helped the first one of torchrun
         return
     from gvr_bench.report.data import load_report
@@ -214,7 +216,8 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
 
     data = load_report([result.folder])
     write_html(result.folder, data)
-    result.notify_plugins(console)
+    with output_to_stderr():
+        result.notify_plugins(console)
     if as_json:
         from gvr_bench.report.exports import named, written
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 1, 130
+UNWRITABLE = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE
 STOP = Stop()  # signals concern the process, so one for all commands
 
 
@@ -43,9 +46,28 @@ def errors_in_one_line() -> Iterator[None]:
 def leave_if_stopped(code: object) -> None:
     """Exit at once after a signal, before interrupted libraries print errors on cleanup."""
     if STOP.number and code == 128 + STOP.number:
-        sys.stdout.flush()
+        flush_output()
         sys.stderr.flush()
         os._exit(code)
+
+
+def flush_output() -> None:
+    """Write out what was printed, while an error can still be told. Raises `OSError`."""
+    if sys.stdout is not None:  # as it is where the descriptor was closed
+        sys.stdout.flush()
+
+
+def leave_if_unwritable(error: OSError) -> None:
+    """Exit with one line if stdout takes no more: our own files raise `CacheError` instead.
+
+    A reader that closed its end of the pipe has read enough and gets no line.
+    """
+    if error.filename is not None or error.errno not in UNWRITABLE:
+        return
+    with contextlib.suppress(OSError):  # stderr may be as full
+        if error.errno != errno.EPIPE:
+            print(f"error: cannot write the output: {error.strerror}", file=sys.stderr, flush=True)
+    os._exit(SOME_FAILED if error.errno == errno.EPIPE else BAD_INPUT)
 
 
 def leave(line: str, code: int) -> NoReturn:

@@ -5,7 +5,6 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from gvr_bench.core.errors import UsageError
+from gvr_bench.core.file_digests import digest_of
 from gvr_bench.core.remote_files import Remote
 from gvr_bench.core.types import (
     Explanation,
@@ -73,7 +72,7 @@ class Component:
       are the published values.
     - `argument`: the setting that may be typed without its name, as in `torchvision:CIFAR10`.
     - `files`: settings that are paths of files. The content of a file is part of the key, its path
-      is not.
+      is not; of a folder it is the names and sizes of its files.
     """
 
     version: ClassVar[str] = "1"
@@ -257,6 +256,13 @@ class Head(Component, ABC):
         """
         return None
 
+    def trained_on(self) -> Path | None:
+        """Return a folder or a table of the images that a network from elsewhere was trained on.
+
+        They are compared with the test images; None, the default, where that is not known.
+        """
+        return None
+
     def check_outputs(self, outputs: Tensor, task: Task) -> None:
         """Look at the outputs (n, K) of an untrained network of images for noise.
 
@@ -309,12 +315,3 @@ class Explainer(Component, ABC):
 
         Raises `Unsupported` with a reason where it does not apply to this model or task.
         """
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file. Raises `UsageError` that names it."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

@@ -167,6 +167,10 @@ def _request(session: Session, url: str, remote: Remote, partial: Path, progress
         raise InterruptedDownloadError(f"the connection was lost ({_cause(error)})") from error
     except requests.exceptions.SSLError as error:
         raise MirrorError(f"its certificate is not valid ({_cause(error)})") from error
+    except (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL) as error:
+        raise MirrorError(
+            f"the proxy gives no connection ({_cause(error)}); check the variable https_proxy"
+        ) from error
     except requests.ConnectionError as error:
         if start:
             raise InterruptedDownloadError(f"it cannot be reached ({_cause(error)})") from error

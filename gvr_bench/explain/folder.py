@@ -26,6 +26,7 @@ from gvr_bench.pipeline.cases_file import BYTES, OF_EXPLAINER, ORACLE_AFTER, des
 from gvr_bench.report.file_names import file_names
 from gvr_bench.results.explained_images import (
     ARRAYS,
+    IMAGES,
     PICTURES,
     ExplainedImage,
     ExplainedImages,
@@ -77,6 +78,7 @@ class Explained:
         """Write all but the page and the pictures, which are drawn from it. Raises `CacheError`."""
         self._write_cases(folder / CASES)
         self._write_arrays(folder / ARRAYS)
+        self._write_images(folder / IMAGES)
         write_explanations(folder, self.summary(unreadable))
 
     def _write_cases(self, path: Path) -> None:
@@ -127,6 +129,12 @@ class Explained:
                 if name in output.arrays:
                     arrays[f"{prefix}/{name}"] = output.arrays[name]
         write_arrays(path, arrays)
+
+    def _write_images(self, path: Path) -> None:
+        """Write all images and their reconstructions as bytes, explained or not."""
+        decoded = self.predictions.reconstruction
+        rest = {} if decoded is None else {"reconstruction": to_eight_bits(decoded)}
+        write_arrays(path, {"image": np.stack([image.pixels for image in self.images]), **rest})
 
     def decoded(self) -> Arrays:
         """Return the reconstructions of the cases; nothing without a decoder."""
@@ -276,7 +284,7 @@ def _result(output: ExplainerOutput, q: int, picture: str) -> ExplainerResult:
         return output.arrays[name][q].item() if name in output.arrays else None
 
     def number(name: str) -> float | None:
-        return finite(output.arrays[name][q]) if name in output.arrays else None
+        return of_image(output.arrays.get(name), q)
 
     return ExplainerResult(
         explainer=output.label,

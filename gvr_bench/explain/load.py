@@ -9,13 +9,20 @@ from os import PathLike
 from pathlib import Path
 
 from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
-from gvr_bench.config.spec import build_spec
-from gvr_bench.core.errors import CacheError, CorruptStageError, UsageError, did_you_mean
+from gvr_bench.config.spec import Spec, build_spec
+from gvr_bench.core.errors import (
+    CacheError,
+    CorruptStageError,
+    PluginError,
+    UsageError,
+    did_you_mean,
+)
 from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.explain.model import Trained
 from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import choose_device
 from gvr_bench.pipeline.plan import Combination, plan_graph
+from gvr_bench.registry import registry as plugins
 from gvr_bench.report.folder import load as read_run
 from gvr_bench.results.files import SPEC, rerun_command
 from gvr_bench.results.run_folder import check_run
@@ -96,13 +103,13 @@ def open_run(
     batch_size: int = 128,
 ) -> Trained:
     """Plan a run again and load one of its models; see `load`."""
-    from gvr_bench.registry.registry import installed
-
     if run.is_file():
         raise UsageError(f"{run} is a file; name the folder of the run it is in: {run.parent}")
     recorded = read_run(check_run(run))
     flags = {"data_root": str(data_root) if data_root else None}
-    graph = StageGraph(build_spec(run / SPEC, flags, {}), installed())
+    registry = plugins.installed()
+    spec, absent = without_absent(build_spec(run / SPEC, flags, {}), registry)
+    graph = StageGraph(spec, registry)
     combination = selector.select(plan_graph(graph).combinations, run)
     artifacts = ArtifactCache(cache or default_cache_dir())
     rerun = rerun_command(run, "--cache-dir", str(artifacts.root))
@@ -119,10 +126,26 @@ def open_run(
         check_cached(stage, artifacts, rerun)
     try:
         return Trained(
-            recorded.name, combination, graph, artifacts, choose_device(device), batch_size
+            recorded.name, combination, graph, artifacts, choose_device(device), batch_size, absent
         )
     except CorruptStageError as error:
         raise CacheError(f"{error.stage} is {error}; compute it again with: {rerun}") from error
+
+
+def without_absent(spec: Spec, registry: plugins.Registry) -> tuple[Spec, tuple[str, ...]]:
+    """Return a spec without the explainers that do not load here, and their names.
+
+    A model can be explained by others than those.
+    """
+    usable, absent = [], []
+    for choice in spec.explainer:
+        try:
+            if choice.name != plugins.ALL:
+                registry.component("explainer", choice.name)
+            usable.append(choice)
+        except (UsageError, PluginError):
+            absent.append(choice.name)
+    return spec.model_copy(update={"explainer": tuple(usable)}), tuple(absent)
 
 
 def check_cached(stage: Stage, cache: ArtifactCache, rerun: str) -> None:

@@ -21,7 +21,7 @@ from gvr_bench.data.stored_images import to_float
 from gvr_bench.explain.inputs import InputImage, read_picture
 from gvr_bench.explain.out_of_distribution import OodReference, reconstruction_error
 from gvr_bench.explain.rationale import Rationale
-from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection
+from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection, part_of
 from gvr_bench.metrics.oracle import predictions
 from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import StageGraph
@@ -40,15 +40,10 @@ Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
 
-def part_of(values: Floats | None, i: int) -> Floats | None:
-    """Return row `i`, None of nothing."""
-    return None if values is None else values[i]
-
-
 class Trained:
     """A finished run's model, which explains new images. Returned by `gvr_bench.load`.
 
-    `run` is the name of the run; `reference` describes its own images.
+    `reference` describes the images of the `run`; `absent` names explainers that do not load here.
     """
 
     def __init__(
@@ -59,6 +54,7 @@ class Trained:
         cache: ArtifactCache,
         device: torch.device,
         batch_size: int,
+        absent: tuple[str, ...] = (),
     ) -> None:
         self.run = run
         self.combination = combination
@@ -66,6 +62,7 @@ class Trained:
         self.cache = cache
         self.device = device
         self.batch_size = batch_size
+        self.absent = absent
         stage_ctx = self.stage_ctx(combination.prediction)  # which depends on all networks
         self.model = load_model(stage_ctx)
         self.decision = read_decision(stage_ctx, combination.head_stage)
@@ -83,8 +80,11 @@ class Trained:
 
     @property
     def explainers(self) -> tuple[str, ...]:
-        """The explainers of the run; the first is the default."""
-        return tuple(self.combination.explanations)
+        """The explainers of the run that load here, the default first. Raises `UsageError`."""
+        names = tuple(self.combination.explanations)
+        if not names:
+            raise UsageError(f"not installed: {', '.join(self.absent)}; name another explainer")
+        return names
 
     def stage_ctx(self, stage: Stage, progress: Progress | None = None) -> StageContext:
         """Return the context of a stage, with the run's seed."""

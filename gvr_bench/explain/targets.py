@@ -112,6 +112,11 @@ def predicts(
     return np.asarray(values[np.arange(len(source)), source] >= threshold[source])
 
 
+def part_of(values: Floats | None, i: int) -> Floats | None:
+    """Return row `i`, None of nothing."""
+    return None if values is None else values[i]
+
+
 def _position(task: Task, name: str) -> int:
     if name not in task.outputs:
         what = "class" if task.kind == "multiclass" else "output"

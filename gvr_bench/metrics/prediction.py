@@ -90,6 +90,17 @@ GROUP.declare(
     needs=f"{SEES_LATENTS}, no explainer needs a decoder, or {ONE_CLASS}",
     version=PREDICTION_VERSION,
 )
+GROUP.declare(
+    "unseen_images",
+    "unseen test images",
+    "share of test images that the network was not trained on",
+    formula="1 - the share of test images that are among the listed training images, by name or by "
+    "pixels, or belong to one of their patients",
+    fooled_by="Copies that were cropped, scaled or compressed again are not recognised.",
+    source="this project",
+    needs="the head does not say what it was trained on",
+    version=PREDICTION_VERSION,
+)
 
 
 @dataclass(frozen=True)

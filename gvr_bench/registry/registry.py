@@ -6,11 +6,12 @@ import contextlib
 import functools
 import importlib.util
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import pluggy
 import pydantic
@@ -79,7 +80,8 @@ class Registry:
         for point in sorted(points, key=lambda p: (p.dist.name if p.dist else "", p.name)):
             distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "?"
             try:
-                plugins = self._load(point)
+                with output_to_stderr():
+                    plugins = self._load(point)
             except (Exception, SystemExit) as error:  # a plugin may raise anything
                 self.broken.append(BrokenEntryPoint(point.name, distribution, one_line(error)))
                 continue
@@ -146,7 +148,8 @@ class Registry:
             raise PluginError(f"{whose}: {row.problem}")
         target, base = row.plugin.target, BASES[kind]
         try:
-            cls = load_target(target, base)
+            with output_to_stderr():
+                cls = load_target(target, base)
         except (Exception, SystemExit) as error:  # a plugin's module may do anything
             raise PluginError(f"{whose} does not load: {one_line(error)}") from error
         return check_class(cls, base, f"{whose}: {target}")
@@ -268,11 +271,20 @@ def _importable(module: str) -> bool:
         return False
 
 
+def output_to_stderr() -> contextlib.redirect_stdout[TextIO]:
+    """Let code of others print to stderr in this block: stdout has our results, maybe as JSON."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 @contextlib.contextmanager
 def blaming(whose: str) -> Iterator[None]:
-    """Turn unexpected errors of a plugin into a `PluginError` that names it."""
+    """Turn unexpected errors of a plugin into a `PluginError` that names it.
+
+    What it prints goes to stderr.
+    """
     try:
-        yield
+        with output_to_stderr():
+            yield
     except GvrError:
         raise
     except Exception as error:  # a plugin may raise anything

@@ -19,6 +19,7 @@ LIMITS = {
     "oracle_auroc": (0.8, "oracle scores mean little"),
     # Wang et al. 2004, figure 2: photographs that are blurred beyond use score 0.7.
     "reconstruction_ssim": (0.7, "rationales cannot show what the generator cannot draw"),
+    "unseen_images": (1.0, "a network looks better on images that it was trained on"),
     # As many other decisions as a good model makes errors.
     "decoded_agreement": (0.9, "passing an image through the autoencoder alone changes decisions"),
     "validity": (MOST, "most of its counterfactuals do not change the decision"),
@@ -62,6 +63,13 @@ def _weak_model(board: Table, models: Sequence[Table]) -> Iterator[Caveat]:
             continue
         for row, cell, value in table.scored("auroc"):
             if row.names[-1] != "all" or (not table.model and row.names[0] != board.model):
+                continue
+            if cell.high is not None and cell.high < CHANCE:
+                line = (
+                    f"The model predicts the opposite (AUROC {value:.2f}): its outputs may be "
+                    "swapped, or stand for the absence of what they are named after."
+                )
+                yield Caveat(line, table.title, "auroc", row.names)
                 continue
             at_chance = (value if cell.low is None else cell.low) <= CHANCE
             if at_chance or value < LIMITS["auroc"][0]:

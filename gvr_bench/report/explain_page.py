@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from gvr_bench.cache.hdf5 import SLASH
+from numpy.typing import NDArray
+
+from gvr_bench.cache.hdf5 import SLASH, read_arrays
 from gvr_bench.cache.serialization import replacing
-from gvr_bench.core.errors import DataError
+from gvr_bench.core.errors import CacheError, DataError
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.gallery import Gallery, galleries
 from gvr_bench.report.cases.maps import Maps, maps
@@ -26,6 +29,7 @@ from gvr_bench.report.rationale_picture import (
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.explained_images import (
     EXPLANATIONS,
+    IMAGES,
     ExplainedImage,
     ExplainedImages,
     ExplainerResult,
@@ -35,6 +39,7 @@ from gvr_bench.results.explained_images import (
 )
 from gvr_bench.results.files import CASES
 
+Arrays = Mapping[str, NDArray[Any]]
 _EDGE = 128
 _OUTPUTS = 3  # predictions in a row of the table
 _NAMED = 2  # attribution maps that a terminal lists by name
@@ -49,14 +54,15 @@ _SECTIONS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One image in the table of a page.
+    """One image in the table of a page: the image, its reconstruction, a map over it.
 
-    `case` is the number of the first of its cases, None where nothing was explained.
+    There is no reconstruction without a decoder; the map is None, and so is `case`, the number of
+    the first of its cases, where nothing was explained.
     """
 
     image: ExplainedImage
     predicted: str
-    tiles: tuple[Tile, ...]
+    tiles: tuple[Tile | None, ...]
     case: int | None
     lines: tuple[Line, ...]
 
@@ -79,13 +85,26 @@ def write_explained(
         )
     (c,) = combinations
     with replacing(folder / "index.html") as partial:
-        partial.write_text(_page(explained, c), encoding="utf-8")
+        partial.write_text(_page(explained, c, read_images(folder)), encoding="utf-8")
     drawings = list(_pictures(folder, explained, c))
     with ThreadPoolExecutor(2) as pool:
         for number, _ in enumerate(pool.map(lambda drawing: _write(*drawing), drawings), start=1):
             if progress is not None:
                 progress(number, len(drawings), "")
     return explained
+
+
+def read_images(folder: Path) -> Arrays:
+    """Read all images of a folder, and their reconstructions: (n, C, H, W) uint8.
+
+    Empty where there is no such file. Raises `DataError` for a damaged one.
+    """
+    if not (folder / IMAGES).is_file():
+        return {}
+    try:
+        return read_arrays(folder / IMAGES)
+    except CacheError as error:
+        raise DataError(f"{error}; write it again with: gvr-bench explain") from error
 
 
 def _write(path: Path, picture: RationalePicture) -> None:
@@ -135,10 +154,11 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _page(explained: ExplainedImages, c: Combination) -> str:
+def _page(explained: ExplainedImages, c: Combination, images: Arrays) -> str:
     content = {
         "explained": explained,
-        "rows": list(_rows(explained, c)),
+        "rows": list(_rows(explained, c, images)),
+        "decoded": "reconstruction" in images,
         "absent": absent(c),
         "galleries": [_warned(g, explained) for g in galleries([c], RunValues())],
         "maps": [_noted(m, explained) for m in maps([c], _ROWS, all_cases=True)],
@@ -170,14 +190,15 @@ def _warnings(explained: ExplainedImages) -> list[str]:
     return [image.warning for image in explained.images for _ in image.explanations]
 
 
-def _rows(explained: ExplainedImages, c: Combination) -> Iterator[Row]:
+def _rows(explained: ExplainedImages, c: Combination, images: Arrays) -> Iterator[Row]:
     number = 0
-    for image in explained.images:
+    for i, image in enumerate(explained.images):
+        case = number if image.explanations else None
         yield Row(
             image=image,
             predicted=predicted(explained, image),
-            tiles=tuple(_tiles(c, number)) if image.explanations else (),
-            case=number if image.explanations else None,
+            tiles=tuple(_tiles(c, case, i, image.name, images)),
+            case=case,
             lines=tuple(_lines(explained, image)),
         )
         number += len(image.explanations)
@@ -193,14 +214,21 @@ def predicted(explained: ExplainedImages, image: ExplainedImage) -> str:
     return ", ".join(parts) + (f" and {rest} less likely" if rest else "")
 
 
-def _tiles(c: Combination, i: int) -> Iterator[Tile]:
-    name = c.sample_id[i]
-    yield Tile(pictures.uri(pictures.plain(c.input[i], _EDGE)), f"Image {name}", "")
-    for e in shown(c)[:1]:
-        assert e.attribution is not None
-        scale = heat_scale(e, change_scale(c))
-        over = pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE)
-        yield Tile(pictures.uri(over), f"Map of {e.name} over image {name}", e.name)
+def _tiles(
+    c: Combination, case: int | None, i: int, name: str, images: Arrays
+) -> Iterator[Tile | None]:
+    """Draw image `i`, its reconstruction, and the map of the first explainer over it."""
+    for kind, text in (("image", "Image"), ("reconstruction", "Reconstruction of image")):
+        if kind in images:
+            yield Tile(pictures.uri(pictures.plain(images[kind][i], _EDGE)), f"{text} {name}", "")
+    if case is None or not (first := shown(c)[:1]):
+        yield None
+        return
+    (e,) = first
+    assert e.attribution is not None
+    scale = heat_scale(e, change_scale(c))
+    over = pictures.overlay(c.input[case], e.attribution[case], scale, _EDGE)
+    yield Tile(pictures.uri(over), f"Map of {e.name} over image {name}", e.name)
 
 
 def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:
@@ -226,8 +254,8 @@ def outcome(explanation: OutputExplanation, result: ExplainerResult) -> tuple[st
         return "not predicted by the model", False
     steps = f" in {result.steps} steps" if result.steps is not None else ""
     if result.success:
-        return f"found{steps}", False
-    return f"not found: {result.reason or 'no reason given'}", True
+        return f"decision changed{steps}", False
+    return f"decision not changed: {result.reason or 'no reason given'}", True
 
 
 def table(explained: ExplainedImages) -> Iterator[tuple[tuple[str, ...], str]]:

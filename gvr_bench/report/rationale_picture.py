@@ -62,7 +62,7 @@ def lines_about(
     if not predicted:
         lines.append(Line(NOT_PREDICTED))
     elif success is False:
-        lines.append(Line(f"not found: {reason or 'no reason given'}", bad=True))
+        lines.append(Line(f"decision not changed: {reason or 'no reason given'}", bad=True))
     if warning:
         lines.append(Line(warning, bad=True))
     return tuple(lines)

@@ -15,7 +15,7 @@ from gvr_bench.results.files import RECORDS
 from gvr_bench.results.records import model_label
 
 EXPLANATIONS = "explanations.json"
-ARRAYS, PICTURES = "explanations.h5", "pictures"  # beside it
+ARRAYS, IMAGES, PICTURES = "explanations.h5", "images.h5", "pictures"  # beside it
 NOT_PREDICTED = "the model does not predict this output: there is nothing to explain away"
 
 Status = Literal["ok", "n/a", "failed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -12,7 +13,7 @@ import gvr_bench.api as gvr
 
 from .image_normalization import ImageNormalization, ImageSettings
 from .loading import make_network
-from .settings import Several
+from .settings import File, Several
 from .wrapped_network import TorchModel, WrappedNetwork, shape_text, shuffled
 
 EPSILON = 1e-6  # smallest distance of a probability from 0 and 1
@@ -31,7 +32,8 @@ class Classifier(WrappedNetwork):
         """Predict. Raises `UsageError` if the outputs do not fit the task."""
         s = self.settings
         out = self.run(self.normalize(x))
-        out = out[:, None] if out.dim() == 1 else out
+        if out.dim() < 2:  # of `squeeze`, which takes away the images too where there is one
+            out = out.reshape(len(x), -1)
         if out.dim() != 2 or any(k >= out.shape[1] for k in s.outputs):
             selected = f", without the outputs {'+'.join(map(str, s.outputs))}"
             raise gvr.UsageError(
@@ -90,6 +92,11 @@ class TorchHead(TorchModel, gvr.Head):
         untrained: bool = Field(
             False, description="whether the factory's random weights are meant to be explained"
         )
+        trained_on: File | None = Field(
+            None,
+            description="folder of its training images, or a table of them as `datasets split` "
+            "writes; compared with the test images",
+        )
         threshold: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Several] = Field(
             (0.5,),
             description="probability from which an output counts as predicted: one for all outputs "
@@ -101,7 +108,12 @@ class TorchHead(TorchModel, gvr.Head):
             False, description="regression: whether its values are then in the task's unit"
         )
 
+    files = TorchModel.files | {"trained_on"}
     settings: Settings
+
+    def trained_on(self) -> Path | None:
+        """Return the setting."""
+        return self.settings.trained_on
 
     def threshold(self, task: gvr.Task) -> tuple[float, ...] | None:
         """Return the setting, one per output; None where another decides. Raises `UsageError`."""

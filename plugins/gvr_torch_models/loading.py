@@ -35,6 +35,10 @@ def make_network(settings: NetworkSettings) -> nn.Module:
     net = load_file(settings.file) if settings.file else call_factory(settings)
     where = str(settings.file or settings.weights or f"factory '{settings.factory}'")
     for name, value in net.state_dict().items():
+        if isinstance(value, nn.parameter.UninitializedTensorMixin):
+            raise gvr.UsageError(
+                f"{where}: {name} has no shape yet; call it once on an image in the factory"
+            )
         if not isinstance(value, torch.Tensor):
             raise gvr.UsageError(f"{where}: {name} is not a tensor and cannot be stored")
         if not bool(value.isfinite().all()):

@@ -126,7 +126,7 @@ def test_keyboard_moves_the_slider(page: Page) -> None:
 
 
 def test_outcomes_filter_cases(page: Page) -> None:
-    choose(page, "outcome", "not found")
+    choose(page, "outcome", "decision not changed")
     assert shown(page) == LOST
     assert (
         page.locator(".toolbar .count").inner_text()
@@ -135,7 +135,7 @@ def test_outcomes_filter_cases(page: Page) -> None:
     choose(page, "outcome", "not seen by the model")
     assert shown(page) == UNSEEN
     choose(page, "by", "latent-shift")
-    choose(page, "outcome", "not found")
+    choose(page, "outcome", "decision not changed")
     assert shown(page) == []
     assert page.locator(".toolbar .count").inner_text() == "0 of 40 cases"
     choose(page, "outcome", "any")
@@ -206,7 +206,7 @@ def test_hostile_outputs_filter_cases(browser: Browser, tmp_path: Path) -> None:
 
 def test_address_opens_a_filtered_case(browser: Browser, gallery: Path) -> None:
     with opened(browser, gallery / "index.html") as page:
-        choose(page, "outcome", "not found")
+        choose(page, "outcome", "decision not changed")
         page.evaluate("location.hash = '#case-0-30'")
         page.wait_for_function(AT_THE_TOP, arg=case(page, 30).element_handle())
         assert page.evaluate("document.activeElement.parentElement.id") == "case-0-30"

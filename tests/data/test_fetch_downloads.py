@@ -218,6 +218,15 @@ def test_unreachable_server_is_not_retried(server, progress, tmp_path) -> None:
     assert progress.lines == []
 
 
+def test_proxy_that_is_none_is_not_retried(server, progress, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    remote = gvr.Remote("a.bin", ("https://192.0.2.1/a.bin",), 3, "md5:0")
+    (tmp_path / ".a.bin.partial").write_bytes(b"a")
+    assert "check the variable https_proxy" in fault(remote, tmp_path, progress)
+    assert progress.lines == []
+
+
 def test_unwritable_folder_is_named(server, progress) -> None:
     remote = server.add("a.bin", DATA)
     with pytest.raises(gvr.DataError, match=r"cannot write /dev/null/a\.bin"):

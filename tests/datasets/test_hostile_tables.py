@@ -47,7 +47,13 @@ def outcome(parse: Callable[[Path, Path], object], path: Path) -> str:
         return str(error)
 
 
-# Encodings and line ends
+# Separators, encodings and line ends
+
+
+@pytest.mark.parametrize("between", ["\t", ";", ","])
+def test_separators_of_spreadsheets_are_read(table: Path, between: str) -> None:
+    table.write_text(between.join(COLUMNS) + "\n" + between.join(("a.png", "p1", "12")) + "\n")
+    assert read(table) == [["a.png", "p1", "12"]]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le", "utf-32", "cp037"])

@@ -99,7 +99,13 @@ class Lab:
         self.home = home
         self.spec = list(spec)
         self.folders = 0
+        self.seconds = 0.0  # that the reference took
+        self.others: dict[str, Lab] = {}
         home.mkdir(parents=True, exist_ok=True)
+
+    def named(self, name: str, spec: Sequence[str]) -> Lab:
+        """A lab for another spec, with its own reference."""
+        return self.others.setdefault(name, Lab(self.home / name, spec))
 
     def new_folder(self, name: str) -> Path:
         self.folders += 1
@@ -124,9 +130,11 @@ class Lab:
     def reference(self) -> Path:
         """A folder with the `cache` and the `run` of an undisturbed run."""
         home = self.home / "reference"
+        began = time.monotonic()
         command = self.start(home / "cache", home / "run")
         if command.end():
             raise RuntimeError("\n".join(command.lines))
+        self.seconds = time.monotonic() - began
         return home
 
     @cached_property
@@ -140,6 +148,11 @@ class Lab:
         for kind in missing:
             shutil.rmtree(cache / kind, ignore_errors=True)
         return cache
+
+    def remove(self, *folders: Path) -> None:
+        """Make room for further runs."""
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def finish(self, cache: Path, out: Path, outcome: Outcome) -> None:
         """Run undisturbed to the end and note what differs from the reference."""

@@ -29,6 +29,7 @@ from harness import (
     stages,
     written,
 )
+from moments import stop_at_any_moment
 
 LONGEST_PAUSE = 2.0  # seconds into a stage
 RESUME_HINT = "; run the same command again to resume"
@@ -222,6 +223,10 @@ SCENARIOS = {
     "terminate": Scenario(
         "The system ends the process", "SIGTERM in the midst of random stages", STOP,
         partial(interrupt, signal.SIGTERM),
+    ),
+    "moment": Scenario(
+        "A signal at any moment", "SIGINT or SIGTERM between the first import and the last file",
+        "Exit code 130 or 143; every file is whole or absent.", stop_at_any_moment,
     ),
     "full-disk": Scenario(
         "The disk is full", "a tmpfs with a random number of bytes left", DISK_FULL,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from gvr_bench.core.types import Split, Task
+from gvr_bench.core.types import SPLITS, Split, Task
 from gvr_bench.pipeline.steps.data import choose_cases
 
 
@@ -58,3 +61,37 @@ def test_multiclass_cases_use_the_source_class() -> None:
 def test_value_at_threshold_is_positive() -> None:
     task = Task("regression", ("BNP",), unit="ng/L", threshold=100.0)
     assert chosen([[99.9], [100.0], [np.nan], [2000.0]], task, 9) == [(1, 0), (3, 0)]
+
+
+def write_folder(rows: list[tuple[str, dict[str, int]]]) -> None:
+    """Write small images with a table: split, and a cell for each finding."""
+    names = list(rows[0][1])
+    lines = [f"file,split,{','.join(names)}"]
+    for n, (split, cells) in enumerate(rows):
+        Image.fromarray(np.full((8, 8), n, np.uint8)).save(f"{n}.png")
+        lines.append(f"{n}.png,{split},{','.join(map(str, cells.values()))}")
+    Path("table.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("split", "value", "said"),
+    [("train", 0, "a in 0 of 4"), ("validation", 0, "a in 0 of 4"), ("train", 1, "a in 4 of 4")],
+)
+def test_labels_all_alike_are_refused(cli, tmp_path: Path, split: str, value: int, said: str):
+    parts = [name for name in SPLITS for _ in range(4)]
+    cells = [{"a": value if part == split else n % 2} for n, part in enumerate(parts)]
+    write_folder(list(zip(parts, cells, strict=True)))
+    done = cli("run", "--dataset", "folder:size=8", "--data-root", ".", "--device", "cpu")
+    assert done.code == 2
+    assert f"the labelled images of the split '{split}' are all alike ({said})" in done.err
+    assert not list((tmp_path / "cache").glob("generator/*"))
+
+
+def test_finding_that_cannot_be_learned_is_noted(cli) -> None:
+    parts = [name for name in SPLITS for _ in range(4)]
+    cells = [{"a": n % 2, "b": int(part == "test")} for n, part in enumerate(parts)]
+    write_folder(list(zip(parts, cells, strict=True)))
+    networks = ("--generator", "vae:steps=1,width=4", "--encoder", "conv:steps=1,width=4")
+    data = ("--dataset", "folder:size=8", "--data-root", ".", "--head", "linear:steps=1")
+    done = cli("run", *data, *networks, "--metrics", "truth", "--explainer", "edge")
+    assert "the split 'train' are all alike: b in 0 of 4" in " ".join(done.err.split())

@@ -51,6 +51,49 @@ class Probabilities(Base):
 class EvalReturnsNothing(Base):
     def eval(self): super().eval()
 
+class TrainReturnsNothing(Base):  # and keeps its normalisation frozen, as detectors do
+    def train(self, mode=True):
+        super().train(mode)
+        self.net[1].eval()
+
+class Squeezed(Base):
+    def forward(self, x): return self.net(x).squeeze()
+
+class FourDimensions(Base):
+    def forward(self, x): return self.net(x)[:, :, None, None]
+
+class OnGpu(Base):
+    def forward(self, x): return self.net(x.to("cuda:99"))
+
+class OwnGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+    @staticmethod
+    def backward(ctx, slope):
+        (x,) = ctx.saved_tensors
+        return slope * (x > 0)
+class Custom(Base):
+    def forward(self, x): return self.net[3:](OwnGradient.apply(self.net[:2](x)))
+
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.embed, self.out = nn.Linear(16, 32), nn.Linear(32, 3)
+            self.layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    def forward(self, x):
+        patches = F.unfold(x, 4, stride=4).transpose(1, 2)
+        return self.out(self.layer(self.embed(patches)).mean(1))
+
+def Quantised():
+    return torch.ao.quantization.quantize_dynamic(Base(), {nn.Linear}, dtype=torch.qint8)
+
+def Lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+
 class NoGradient(Base):
     @torch.no_grad()
     def forward(self, x): return self.net(x)
@@ -127,6 +170,10 @@ def trial(zoo: str, name: str, **settings: object) -> tuple[nn.Module, Tensor]:
         ("DataClass", "one of features, logits"),
         ("View", "write reshape for view"),
         ("Counting", "changes its own net.calls when it predicts"),
+        ("FourDimensions", "returns 3 x 3 x 1 x 1 for 3 images"),
+        ("OnGpu", "cannot take 3 images of 1 x 16 x 16: "),
+        ("Quantised", "is not a tensor and cannot be stored"),
+        ("Lazy", "call it once on an image"),
         ("Untrained", "give weights=FILE.safetensors, or untrained=true"),
     ],
 )
@@ -140,7 +187,8 @@ def test_unfit_network_gets_one_line(zoo: str, name: str, mend: str) -> None:
     ("name", "settings"),
     [
         ("Base", {}), ("EvalReturnsNothing", {}), ("BrainFloat", {}), ("Double", {}),
-        ("InPlace", {}), ("NamedTuple", {"part": "logits"}), ("DataClass", {"part": "logits"}),
+        ("InPlace", {}), ("TrainReturnsNothing", {}), ("Squeezed", {}), ("Custom", {}),
+        ("Transformer", {}), ("NamedTuple", {"part": "logits"}), ("DataClass", {"part": "logits"}),
         ("Probabilities", {"probabilities": True}), ("Untrained", {"untrained": True}),
     ],
 )  # fmt: skip
@@ -168,3 +216,11 @@ def test_import_leaves_torch_as_it_was(zoo: str) -> None:
     path.write_text(f"{ZOO}\ntorch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)")
     trial(zoo, "Base")
     assert (torch.get_default_dtype(), torch.is_grad_enabled()) == (torch.float32, True)
+
+
+def test_timm_is_a_factory() -> None:
+    pytest.importorskip("timm", reason="timm is not installed: pip install timm")
+    arguments = "model_name=resnet10t+num_classes=3+in_chans=1"
+    head = TorchHead(TorchHead.Settings(factory="timm:create_model", arguments=arguments))
+    outputs = refuse_unfit(head.build(0, TASK), "head 'torch-model'", gvr.ImageSpec(1, 32), TASK)
+    assert outputs.shape == (3, 3)

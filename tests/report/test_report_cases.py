@@ -139,7 +139,9 @@ def test_failed_search_says_why(make_run: Make) -> None:
     folder = make_run(n=4, size=8)
     replace(folder, "0/explainers/gvr/reason", ["", "", "", "500 steps were not enough"])
     assert not line(folder, 3).good
-    assert line(folder, 3).text.endswith("500 steps · not found: 500 steps were not enough")
+    assert line(folder, 3).text.endswith(
+        "500 steps · decision not changed: 500 steps were not enough"
+    )
     assert data(folder)["outcomes"]["gvr"] == [["found"], ["found"], ["found"], ["lost"]]
 
 

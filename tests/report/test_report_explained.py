@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.core.errors import DataError
 from gvr_bench.report.explain_page import table, write_explained
 from gvr_bench.report.rationale_picture import EDGE, Line, RationalePicture, draw_rationale
@@ -157,13 +158,30 @@ def test_page_gives_reason_without_explanations(tmp_path: Path) -> None:
     assert 'class="gallery"' not in text
 
 
+def test_image_without_explanations_is_shown(tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", made_up(image("a.png", note="nothing to explain")))
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 1, 8, 8), np.uint8)
+    write_arrays(folder / "images.h5", {"image": pixels, "reconstruction": pixels})
+    text = page(folder)
+    assert 'alt="Image a.png"' in text
+    assert 'alt="Reconstruction of image a.png"' in text
+    assert "Map of" not in text
+
+
+def test_damaged_images_are_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", made_up(image("a.png", note="nothing to explain")))
+    (folder / "images.h5").write_bytes(b"no HDF5")
+    with pytest.raises(DataError, match=r"images\.h5.*gvr-bench explain"):
+        write_explained(folder)
+
+
 def test_image_links_to_its_case(tmp_path: Path) -> None:
     both = image("a.png", output(SUCCESS), output(LOST)), image("b.png", output(LOST))
     text = page(write(tmp_path / "new", made_up(*both)))
     assert '<a href="#case-0-0"><bdi>a.png</bdi></a>' in text
     assert '<a href="#case-0-2"><bdi>b.png</bdi></a>' in text
     assert 'id="case-0-2"' in text
-    assert "not found: still at 0.8" in text
+    assert "decision not changed: still at 0.8" in text
     assert "not labelled" not in text
 
 
@@ -233,8 +251,8 @@ def test_table_lists_each_outcome() -> None:
         cells for cells, _ in table(made_up(image("x.png", explained), image("y.png", note="why")))
     ]
     assert rows == [
-        ("x.png", "mass", "0.90", "gvr", "0.20", "found in 7 steps"),
-        ("", "", "", "other", "0.80", "not found: still at 0.8"),
+        ("x.png", "mass", "0.90", "gvr", "0.20", "decision changed in 7 steps"),
+        ("", "", "", "other", "0.80", "decision not changed: still at 0.8"),
         ("", "", "", "cam", "–", "failed: no map"),
         ("", "", "", "a, b", "–", "maps"),
         ("y.png", "–", "mass 0.90", "–", "–", "why"),

@@ -181,7 +181,10 @@ def test_page_shows_numbers_and_reasons(page: Page) -> None:
 def test_cases_show_result_or_reason(page: Page) -> None:
     text = words(page.shown)
     assert re.search(r"[\d,]+ ng/L → [\d.]+ ng/L, re-encoded [\d.]+ ng/L · \d+ steps", text)
-    assert text.count("500 steps · not found: 500 steps were not enough: raise steps or lr") == 2
+    assert (
+        text.count("500 steps · decision not changed: 500 steps were not enough: raise steps or lr")
+        == 2
+    )
     assert "what would bring the predicted BNP below 100 ng/L?" in text
 
 

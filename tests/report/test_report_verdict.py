@@ -242,12 +242,15 @@ def test_caveat_of_another_explainer_stays_out(judged: Judge) -> None:
     assert "16 %" not in judged(lead, scored("oracle_validity", gvr=0.9, lime=0.16))
 
 
-@pytest.mark.parametrize(("value", "words"), [(0.53, "at chance"), (0.65, "weak"), (0.9, "")])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.1, "predicts the opposite"), (0.53, "at chance"), (0.65, "weak"), (0.9, "")],
+)
 def test_weak_model_comes_before_all(judged: Judge, value: float, words: str) -> None:
     model = record(explainer=None, metric="auroc", value=value, low=value - 0.05, high=value + 0.05)
     lead = scored("pixel_ap", gvr=0.9, lime=0.5, edge=0.1)
     text = judged([model], lead, scored("true_change_amplitude", "-", gvr=2.1))
-    assert ("The model is" in text) == bool(words)
+    assert ("The model " in text) == bool(words)
     assert f"{words} (AUROC {value:.2f})" in text or not words
     assert ("overstates" in text) == (not words)
 

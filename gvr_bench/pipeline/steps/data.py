@@ -20,7 +20,7 @@ from gvr_bench.core.types import (
     Split,
     Task,
 )
-from gvr_bench.pipeline.stage_context import StageContext, Step
+from gvr_bench.pipeline.stage_context import StageContext, Step, labelled_mask
 from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
 from gvr_bench.registry.registry import blaming
 
@@ -160,9 +160,13 @@ def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return min(n, max(1, 2**18 // (c * h * w))), c, h, w
 
 
-def compute_cases(stage_ctx: StageContext) -> None:
-    """Choose the test images that are explained, and write them with their ground truth."""
+def compute_cases(stage_ctx: StageContext) -> str:
+    """Choose the test images that are explained, and write them with their ground truth.
+
+    Returns a note on outputs that cannot be learned, if any.
+    """
     dataset = stage_ctx.dataset()
+    note = refuse_unlearnable(stage_ctx, dataset.task)
     split = readable(dataset.split("test"), *stage_ctx.arrays("data", "test/sample_ids").values())
     position, source = choose_cases(split, dataset.task, stage_ctx.stage.settings["max_cases"])
     if len(position) == 0:
@@ -190,6 +194,31 @@ def compute_cases(stage_ctx: StageContext) -> None:
             if split.truth is not None:
                 arrays |= truth_columns(split.truth(position[rows], source[rows]))
             put_rows(file, arrays, rows.start, len(position))
+    return note
+
+
+def refuse_unlearnable(stage_ctx: StageContext, task: Task) -> str:
+    """Refuse labels that teach nothing; return a note where that holds for some outputs only.
+
+    Raises `DataError` where the labelled images of train or validation are alike in every output
+    that is explained. A measurement is learned from images on one side of its threshold, too.
+    """
+    whose, notes = f"data set '{stage_ctx.stage.name}'", []
+    explained = range(len(task.outputs)) if task.source is None else [task.source]
+    for split in () if task.kind == "regression" else ("train", "validation"):
+        (targets,) = stage_ctx.arrays("data", f"{split}/targets").values()
+        positive = task.positives(targets[labelled_mask(targets, split)])  # (N, K)
+        counts = {task.outputs[k]: int(positive[:, k].sum()) for k in explained}
+        alike = {name: n for name, n in counts.items() if n in (0, len(positive))}
+        said = ", ".join(f"{name} in {n:,} of {len(positive):,}" for name, n in alike.items())
+        if len(alike) == len(counts):
+            raise DataError(
+                f"{whose}: the labelled images of the split '{split}' are all alike ({said}), so "
+                "that nothing can be learned or judged; move images of both kinds into it"
+            )
+        if alike:
+            notes.append(f"the labelled images of the split '{split}' are all alike: {said}")
+    return "; ".join(notes)
 
 
 def truth_columns(truth: GroundTruth) -> dict[str, NDArray[Any]]:

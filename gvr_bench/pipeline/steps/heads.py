@@ -17,7 +17,7 @@ from gvr_bench.core.components import Head
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.core.training import translate
 from gvr_bench.core.types import SPLITS, Latents, Model, Task
-from gvr_bench.metrics import decoded_scores, predict_scores
+from gvr_bench.metrics import decoded_scores, predict_scores, score
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.pipeline.stage_context import (
     DECODED_BATCH,
@@ -33,6 +33,7 @@ from gvr_bench.pipeline.stage_context import (
     write_scores,
 )
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
+from gvr_bench.pipeline.steps.training_images import seen_in_training
 
 COLUMNS = "targets", "sample_ids", "patient_ids"
 WRITE_INTERVAL = 512  # images that are encoded between two writes
@@ -214,18 +215,23 @@ def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> floa
     return float(thresholds[1:][np.argmax((true - false)[1:])])
 
 
-def compute_prediction(stage_ctx: StageContext) -> None:
-    """Score the model on the labelled test images."""
+def compute_prediction(stage_ctx: StageContext) -> str:
+    """Score the model on the labelled test images; return a note on those it was trained on."""
     stage, model = stage_ctx.stage.input("head"), load_model(stage_ctx)
-    net = model.classifier or model.head
-    outputs, targets = predict(stage_ctx, cast(Head, stage.component), net, "test")
+    head, net = cast(Head, stage.component), model.classifier or model.head
+    outputs, targets = predict(stage_ctx, head, net, "test")
     threshold = read_decision(stage_ctx, stage).threshold
     scores = score_outputs(stage_ctx, outputs, targets, threshold)
     if model.classifier is not None and model.has_decoder:
         scores = itertools.chain(
             scores, score_decoder(stage_ctx, model, outputs, targets, threshold)
         )
-    write_scores(stage_ctx, scores)
+    seen = None if (listed := head.trained_on()) is None else seen_in_training(stage_ctx, listed)
+    unseen = [] if seen is None else [PredictionScore("unseen_images", "all", score(~seen))]
+    write_scores(stage_ctx, itertools.chain(scores, unseen))
+    if seen is None or not seen.any():
+        return ""
+    return f"trained on {seen.sum():,} of the {len(seen):,} test images, or on their patients"
 
 
 def score_decoder(

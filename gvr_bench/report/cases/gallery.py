@@ -39,8 +39,8 @@ _EDGE = 128  # pixels of the largest picture
 _CONVINCED = "oracle_validity"
 _SHOWN_BESIDE = frozenset({"steps", "optimizer_steps", "validity"})  # with the case already
 _OUTCOMES = {
-    "found": "found",
-    "lost": "not found",
+    "found": "decision changed",
+    "lost": "decision not changed",
     "unseen": "not seen by the model",
     "convinced": "oracle convinced",
     "unconvinced": "oracle not convinced",

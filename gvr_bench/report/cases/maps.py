@@ -135,4 +135,4 @@ def _result(c: Combination, e: Explained, i: int) -> str:
     if e.after is None or c.prediction is None or not math.isfinite(e.after[i]):
         return ""
     line = f"{bare(c, c.prediction[i])} → {amount(c, e.after[i])}"
-    return f"{line}, not found" if outcome(c, e, i) == "lost" else line
+    return f"{line}, decision not changed" if outcome(c, e, i) == "lost" else line

@@ -130,7 +130,7 @@ def _line(c: Combination, e: Explained, i: int) -> Line:
     if came == "found":
         return Line(e.name, text)
     why = e.reasons[i] if e.reasons is not None else ""
-    return Line(e.name, f"{text} · not found: {why or 'no reason given'}", good=False)
+    return Line(e.name, f"{text} · decision not changed: {why or 'no reason given'}", good=False)
 
 
 def _head(c: Combination, e: Explained, i: int) -> str:
