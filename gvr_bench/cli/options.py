@@ -75,15 +75,52 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def names_of(kind: Kind) -> Callable[[str], Completions]:
-    """Return a completion for the component names of a kind."""
+    """Return a completion for the component names of a kind, and behind a colon for settings."""
 
     def complete(incomplete: str) -> Completions:
+        from gvr_bench.registry.names import words
         from gvr_bench.registry.registry import installed
 
+        if ":" in incomplete:
+            return settings_of(kind, incomplete)
         rows = [r.plugin for r in installed().rows if r.plugin.kind == kind and not r.problem]
-        return [(row.name, row.summary) for row in rows if row.name.startswith(incomplete)]
+        known = [(row.name, row.summary) for row in rows]
+        if kind == "explainer":
+            known += [item for item in words(rows).items() if item[0] not in dict(known)]
+        return [(name, text) for name, text in known if name.startswith(incomplete)]
 
     return complete
+
+
+def settings_of(kind: Kind, incomplete: str) -> Completions:
+    """Complete `name:setting=value,sett`; each with its type, first value and meaning."""
+    from gvr_bench.core.errors import GvrError
+    from gvr_bench.registry.description import describe
+    from gvr_bench.registry.registry import installed
+
+    name, _, typed = incomplete.partition(":")
+    before, comma, start = typed.rpartition(",")
+    registry = installed()
+    try:
+        cls, own = registry.component(kind, name), registry.canonical(kind, name)
+    except GvrError:
+        return []
+    row = next(r for r in registry.rows if (r.plugin.kind, r.plugin.name) == (kind, own))
+    return [
+        (
+            f"{name}:{before}{comma}{s.name}=",
+            f"{s.type}, {next(iter(s.values.values()))}: {s.meaning}",
+        )
+        for s in describe(row, cls).settings
+        if s.name.startswith(start)
+    ]
+
+
+def plugin_names(incomplete: str) -> Completions:
+    from gvr_bench.registry.registry import installed
+
+    rows = {r.plugin.name: r.plugin.summary for r in reversed(installed().rows) if not r.problem}
+    return [(name, text) for name, text in sorted(rows.items()) if name.startswith(incomplete)]
 
 
 def metric_groups(incomplete: str) -> Completions:

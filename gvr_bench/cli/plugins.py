@@ -1,14 +1,15 @@
-"""The commands `gvr-bench plugins list`, `new` and `check`."""
+"""The commands `gvr-bench plugins list`, `info`, `new` and `check`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gvr_bench.cli.options import DataRoot, Json
+from gvr_bench.cli.options import DataRoot, Json, plugin_names
 from gvr_bench.cli.shell import (
     SOME_FAILED,
     errors_in_one_line,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gvr_bench.config.spec import ComponentSpec
     from gvr_bench.core.components import Component
     from gvr_bench.core.types import Kind
+    from gvr_bench.registry.description import ComponentInfo
     from gvr_bench.registry.registry import Registry
     from gvr_bench.testing import CheckResult
 
@@ -28,6 +30,15 @@ plugins_app = typer.Typer(
     help="List and check installed plugins, or create a new one.", no_args_is_help=True
 )
 KindName = Literal["explainer", "head", "encoder", "generator", "dataset"]
+KindOption = Annotated[
+    KindName | None,
+    typer.Option("--kind", help="Needed if several kinds have that name.", show_default=False),
+]
+RUNS = {
+    "default": "every run that names no explainer",
+    "all": "a run that names it, its family or all",
+    "name": "a run that names it",
+}
 STYLES = {"passed": "green", "failed": "red", "n/a": "dim"}
 
 
@@ -35,6 +46,31 @@ STYLES = {"passed": "green", "failed": "red", "n/a": "dim"}
 def plugins_list(as_json: Json = False) -> None:
     """List every component, and every plugin that does not load with the reason."""
     show_plugins(as_json)
+
+
+@plugins_app.command("info")
+def plugins_info(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=plugin_names)],
+    kind: KindOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show a component's settings, cost, source and an example."""
+    with errors_in_one_line():
+        from dataclasses import asdict
+
+        from gvr_bench.config.spec import parse_choice
+        from gvr_bench.registry.description import describe
+        from gvr_bench.registry.registry import installed
+
+        registry, typed = installed(), parse_choice(name).name
+        which = kind or kind_of(typed, registry)
+        cls, own = registry.component(which, typed), registry.canonical(which, typed)
+        row = next(r for r in registry.rows if (r.plugin.kind, r.plugin.name) == (which, own))
+        info = describe(row, cls)
+        if as_json:
+            print(json.dumps(asdict(info), indent=1, ensure_ascii=False))
+        else:
+            show_info(info)
 
 
 @plugins_app.command("new")
@@ -65,11 +101,10 @@ def plugins_new(
 
 @plugins_app.command("check")
 def plugins_check(
-    name: Annotated[str, typer.Argument(metavar="NAME[:SETTING=VALUE,...]")],
-    kind: Annotated[
-        KindName | None,
-        typer.Option(help="Needed if several kinds have that name.", show_default=False),
-    ] = None,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME[:SETTING=VALUE,...]", autocompletion=plugin_names)
+    ],
+    kind: KindOption = None,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +142,8 @@ def kind_of(name: str, registry: Registry) -> Kind:
     from gvr_bench.core.errors import UsageError, did_you_mean
 
     names = [row.plugin.name for row in registry.rows]
-    kinds = list(dict.fromkeys(r.plugin.kind for r in registry.rows if r.plugin.name == name))
+    meant = [(row.plugin, registry.canonical(row.plugin.kind, name)) for row in registry.rows]
+    kinds = list(dict.fromkeys(p.kind for p, own in meant if p.name == own))
     if not kinds:
         raise UsageError(f"unknown plugin '{name}'{did_you_mean(name, set(names))}")
     if len(kinds) > 1:
@@ -134,6 +170,33 @@ def create(
             return dataset
         cls, settings = registry.settings(kind, spec.name, "quick", spec.settings)
         return cls(settings)
+
+
+def show_info(info: ComponentInfo) -> None:
+    """Print what is known of a component."""
+    print(f"{info.kind} {info.name}: {info.summary}\n\n{info.text}\n")
+    facts = {
+        "also called": ", ".join(info.aliases),
+        "family": info.family,
+        "part of": RUNS.get(info.selection, ""),
+        "needs": info.access,
+        "passes per image": "; ".join(
+            text if profile == "default" else f"{text} ({profile})"
+            for profile, text in info.passes.items()
+        ),
+        "source": info.source,
+        "from": f"{info.distribution}, version {info.version} of the component",
+    }
+    for name, text in facts.items():
+        if text:
+            print(f"{name:<17} {text}")
+    if info.settings:
+        profiles = list(info.settings[0].values)
+        rows = [(s.name, s.type, *s.values.values(), s.meaning) for s in info.settings]
+        print_table(("setting", "type", *profiles, ""), rows)
+    if info.argument:
+        print(f"{info.name}:VALUE sets {info.argument}.")
+    print(f"Example: {info.example}")
 
 
 def show_results(results: Sequence[CheckResult]) -> None:

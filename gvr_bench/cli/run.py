@@ -58,7 +58,14 @@ def run(
     generator: Annotated[Names, component_option("generator", "wgan-gp")] = None,
     encoder: Annotated[Names, component_option("encoder", "conv")] = None,
     head: Annotated[Names, component_option("head", "the data set's default head")] = None,
-    explainer: Annotated[Names, component_option("explainer", "all")] = None,
+    explainer: Annotated[
+        Names,
+        component_option(
+            "explainer",
+            "a dozen of all families",
+            "Also all, or attribution, counterfactual, cam and other families. ",
+        ),
+    ] = None,
     controls: Controls = None,
     metrics: Annotated[
         Names,

@@ -15,9 +15,10 @@ from gvr_bench.core.components import Settings
 from gvr_bench.core.errors import UsageError, did_you_mean, first_fault
 from gvr_bench.core.types import KINDS
 from gvr_bench.metrics import GROUPS
-from gvr_bench.registry.registry import ALL, PROFILES
+from gvr_bench.registry.names import ALL, DEFAULT
+from gvr_bench.registry.registry import PROFILES
 
-DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "encoder": "conv", "explainer": ALL}
+DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "encoder": "conv", "explainer": DEFAULT}
 
 CHOICES = (*KINDS, "pretraining_dataset")  # the fields of a spec that hold choices
 ALWAYS = "prediction"  # the group of metrics that no run goes without
@@ -105,7 +106,7 @@ class Spec(pydantic.BaseModel):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         """Every name is a group's, or stands for several."""
-        known = ["default", ALL, *(group.name for group in GROUPS if group.name != ALWAYS)]
+        known = [DEFAULT, ALL, *(group.name for group in GROUPS if group.name != ALWAYS)]
         for name in names:
             if name not in known:
                 raise ValueError(f"'{name}' is no group of metrics{did_you_mean(name, known)}")
@@ -118,9 +119,7 @@ class Spec(pydantic.BaseModel):
         return tuple(
             group.name
             for group in GROUPS
-            if group.name in selected
-            or ALL in selected
-            or (group.default and "default" in selected)
+            if group.name in selected or ALL in selected or (group.default and DEFAULT in selected)
         )
 
     @pydantic.field_validator("seeds", "metrics", *CHOICES)

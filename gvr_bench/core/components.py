@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 API_VERSION = 1
 Role = Literal["attribution", "counterfactual", "control"]
+Selection = Literal["default", "all", "name"]
 CompletenessBaseline = float | Literal["counterfactual"] | None
 
 
@@ -45,6 +46,13 @@ class Plugin:
     - `api`: the version of `gvr_bench.api` that it was written for.
     - `target`: `"module:Class"`, imported when the component is first used.
     - `needs`: modules that must be importable for it to work.
+    - `aliases`: other names that users may type. Case, hyphens and underscores never matter.
+    - `family`: a word for several explainers that work alike, which names all of them.
+    - `selection`: whether it is part of the default run, of `all` alone, or run by its name alone.
+    - `access`: what an explainer needs of a model, e.g. `gradient`.
+    - `passes`: what an explanation costs, in passes of one image through the model; `{samples}`
+      stands for a setting.
+    - `source`: the paper.
     """
 
     api: int
@@ -53,6 +61,12 @@ class Plugin:
     target: str
     summary: str
     needs: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    family: str = ""
+    selection: Selection = "default"
+    access: str = ""
+    passes: str = ""
+    source: str = ""
 
 
 class Settings(pydantic.BaseModel):

@@ -23,6 +23,7 @@ from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import choose_device
 from gvr_bench.pipeline.plan import Combination, plan_graph
 from gvr_bench.registry import registry as plugins
+from gvr_bench.registry.names import word
 from gvr_bench.report.folder import load as read_run
 from gvr_bench.results.files import SPEC, rerun_command
 from gvr_bench.results.run_folder import check_run
@@ -140,7 +141,7 @@ def without_absent(spec: Spec, registry: plugins.Registry) -> tuple[Spec, tuple[
     usable, absent = [], []
     for choice in spec.explainer:
         try:
-            if choice.name != plugins.ALL:
+            if not word(choice.name, registry.plugins("explainer")):
                 registry.component("explainer", choice.name)
             usable.append(choice)
         except (UsageError, PluginError):

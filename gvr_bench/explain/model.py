@@ -128,8 +128,10 @@ class Trained:
         """
         c = self.combination
         encoder = None if self.model.classifier is None else c.encoder_stage
-        stage = c.explanations.get(explainer) or self.graph.explanations(
-            parse_choice(explainer), c.head_stage, c.cases, c.seed, encoder=encoder
+        choice = self.graph.named_explainer(parse_choice(explainer))
+        label = explainer if explainer in c.explanations else str(choice)
+        stage = c.explanations.get(label) or self.graph.explanations(
+            choice, c.head_stage, c.cases, c.seed, encoder=encoder
         )
         component = stage.component
         if isinstance(component, Explainer) and component.uses_decoder() > self.model.has_decoder:

@@ -1,5 +1,7 @@
 """The scoreboard's metrics: one function each, declared once with direction, range and source.
 
+`metrics.pixel_ap(attribution, mask)` and other functions score plain arrays: see `functions`.
+
 A new group of metrics is one module with its input, its `GROUP` and its metrics, listed here.
 """
 
@@ -24,6 +26,25 @@ from gvr_bench.metrics import (
     validity,
 )
 from gvr_bench.metrics.base import Declaration, Group, Metric
+from gvr_bench.metrics.functions import (
+    case_identification,
+    case_specific_correlation,
+    deletion_auc,
+    distractor_mass,
+    emd_score,
+    entropy,
+    infidelity,
+    insertion_auc,
+    iou_otsu,
+    mass_accuracy,
+    pixel_ap,
+    pixel_roc_auc,
+    pointing_hit,
+    sign_accuracy,
+    sparseness,
+    symmetric_relevance_gain,
+    true_change_correlation,
+)
 from gvr_bench.metrics.prediction import decoded_scores, predict_scores
 from gvr_bench.metrics.statistics import Score, score
 
@@ -48,7 +69,24 @@ __all__ = [
     "Group",
     "Metric",
     "Score",
+    "case_identification",
+    "case_specific_correlation",
     "decoded_scores",
+    "deletion_auc",
+    "distractor_mass",
+    "emd_score",
+    "entropy",
+    "infidelity",
+    "insertion_auc",
+    "iou_otsu",
+    "mass_accuracy",
+    "pixel_ap",
+    "pixel_roc_auc",
+    "pointing_hit",
     "predict_scores",
     "score",
+    "sign_accuracy",
+    "sparseness",
+    "symmetric_relevance_gain",
+    "true_change_correlation",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from gvr_bench.config.names import canonical_spec
 from gvr_bench.config.spec import ComponentSpec, Spec
 from gvr_bench.core.components import Component, Dataset, Encoder, Explainer, Head
 from gvr_bench.core.errors import PluginError
@@ -15,7 +16,8 @@ from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.core.types import Kind
 from gvr_bench.metrics import GROUPS, Declaration, decoding, intervention, oracle
 from gvr_bench.metrics.prediction import PREDICTION_VERSION
-from gvr_bench.registry.registry import ALL, Registry, blaming
+from gvr_bench.registry.names import word
+from gvr_bench.registry.registry import Registry, blaming
 
 CONTAMINATED = "contaminated"  # the setting of a head that is fitted on the test images
 
@@ -24,8 +26,8 @@ class StageGraph:
     """The stages of one spec, each once."""
 
     def __init__(self, spec: Spec, registry: Registry) -> None:
-        self.spec = spec
         self.registry = registry
+        self.spec = canonical_spec(spec, registry)
         self.stages: dict[str, Stage] = {}
 
     def add(
@@ -78,7 +80,8 @@ class StageGraph:
         try:
             return self.component("explainer", choice, seed, kind, **inputs)
         except PluginError as error:
-            if choice in (named := self.spec.explainer) and ALL not in [c.name for c in named]:
+            named = self.spec.explainer
+            if choice in named and not any(self.word(other) for other in named):
                 raise
             return self._add(Stage(kind, choice.name, "", {}, inputs, problem=str(error)))
 
@@ -88,6 +91,15 @@ class StageGraph:
             return cast(type[Explainer], self.registry.component("explainer", choice.name))
         except PluginError:
             return None
+
+    def word(self, choice: ComponentSpec) -> str:
+        """Return the word for several explainers that a choice is; empty where it names one."""
+        return word(choice.name, self.registry.plugins("explainer"))
+
+    def named_explainer(self, choice: ComponentSpec) -> ComponentSpec:
+        """Return an explainer by its own name. Raises `UsageError` where several are meant."""
+        name = self.registry.canonical("explainer", choice.name)
+        return ComponentSpec(name=name, settings=choice.settings)
 
     def perturbed(self, explanations: Stage, change: str) -> Stage:
         """Add the same explanations with one thing changed."""

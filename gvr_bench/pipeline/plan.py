@@ -14,7 +14,8 @@ from gvr_bench.core.errors import UsageError
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.core.types import ImageSpec
 from gvr_bench.pipeline.graph import ModelBranch, StageGraph
-from gvr_bench.registry.registry import ALL, Registry
+from gvr_bench.registry.names import stands_for
+from gvr_bench.registry.registry import Registry
 from gvr_bench.results.records import NO_DECODER
 
 
@@ -170,18 +171,22 @@ def explainers_of(branch: ModelBranch) -> list[ComponentSpec]:
 
 
 def chosen_explainers(graph: StageGraph) -> list[ComponentSpec]:
-    """Return the explainers with `all` written out; those named keep their settings.
+    """Return the explainers with words such as `all` written out.
 
-    Without controls, `all` stands for the others.
+    Those named beside a word keep their settings; settings of a word go to all it stands for.
+    Without controls, no word but their own stands for controls.
     """
-    named = [choice for choice in graph.spec.explainer if choice.name != ALL]
-    if len(named) == len(graph.spec.explainer):
-        return named
-    others = unnamed_explainers(graph, named)
-    if not graph.spec.controls:
-        classes = [(choice, graph.explainer(choice)) for choice in others]
-        others = [choice for choice, cls in classes if cls is None or cls.role != "control"]
-    return named + others
+    named = [(choice, graph.word(choice)) for choice in graph.spec.explainer]
+    plugins = {plugin.name: plugin for plugin in graph.registry.plugins("explainer")}
+    chosen = [choice for choice, word in named if not word]
+    for choice, word in named:
+        for other in unnamed_explainers(graph, chosen) if word else ():
+            cls = graph.explainer(other)
+            role = cls.role if cls else None
+            left_out = role == "control" != word and not graph.spec.controls
+            if stands_for(word, plugins[other.name], role) and not left_out:
+                chosen.append(ComponentSpec(name=other.name, settings=choice.settings))
+    return chosen
 
 
 def unnamed_explainers(graph: StageGraph, named: Sequence[ComponentSpec]) -> list[ComponentSpec]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO, cast, get_args
 
 import pluggy
 import pydantic
@@ -25,6 +25,7 @@ from gvr_bench.core.components import (
     Generator,
     Head,
     Plugin,
+    Selection,
     Settings,
 )
 from gvr_bench.core.errors import (
@@ -37,11 +38,11 @@ from gvr_bench.core.errors import (
 )
 from gvr_bench.core.types import KINDS, Kind
 from gvr_bench.registry import hookspecs
+from gvr_bench.registry.names import canonical
 from gvr_bench.registry.validation import check_class, check_settings, load_target
 
 GROUP = "gvr_bench"
 PROFILES = ("quick", "standard", "paper")
-ALL = "all"  # every explainer
 BASES: dict[Kind, type[Component]] = {
     "dataset": Dataset,
     "generator": Generator,
@@ -138,8 +139,20 @@ class Registry:
         """Return the usable names, in order of discovery."""
         return [r.plugin.name for r in self.rows if r.plugin.kind == kind and not r.problem]
 
+    def plugins(self, kind: Kind) -> list[Plugin]:
+        """Return the plugins of a kind, also those that cannot be used."""
+        return [row.plugin for row in self.rows if row.plugin.kind == kind]
+
+    def canonical(self, kind: Kind, typed: str) -> str:
+        """Return the name that a user means by another spelling or an alias.
+
+        Unchanged where there is none. Raises `UsageError` where several are meant.
+        """
+        return canonical(typed, self.plugins(kind))
+
     def component(self, kind: Kind, name: str) -> type[Component]:
         """Import the class of a plugin. Raises `UsageError` or `PluginError` that name it."""
+        name = self.canonical(kind, name)
         row = next((r for r in self.rows if r.plugin.kind == kind and r.plugin.name == name), None)
         if row is None:
             raise UsageError(f"unknown {kind} '{name}'{did_you_mean(name, self.names(kind))}")
@@ -164,8 +177,9 @@ class Registry:
         cls = self.component(kind, name)
         known = cls.Settings.model_fields
         overrides = _with_argument_name(kind, name, cls, overrides)
+        any_name = cls.Settings.model_config.get("extra") == "allow"
         for setting in overrides:
-            if setting not in known:
+            if setting not in known and not any_name:
                 hint = did_you_mean(setting, known) or "; it has no settings"
                 raise UsageError(f"{kind} '{name}' has no setting '{setting}'{hint}")
         preset = cls.profiles.get(profile, {})
@@ -242,14 +256,20 @@ def _check_row(row: object) -> None:
     """Raise `PluginError` for an object that is no valid `Plugin`."""
     if not isinstance(row, Plugin):
         raise PluginError(f"gvr_plugins() yielded {row!r}, not a Plugin")
-    for field in ("kind", "name", "target", "summary"):
+    for field in ("kind", "name", "target", "summary", "family", "access", "passes", "source"):
         if not isinstance(getattr(row, field), str):
             raise PluginError(f"gvr_plugins() yielded {row!r}, whose {field} is not text")
-    needs = row.needs
-    if not (isinstance(needs, tuple) and all(isinstance(need, str) for need in needs)):
+    for field, what in (("needs", "module names"), ("aliases", "names")):
+        values = getattr(row, field)
+        if not (isinstance(values, tuple) and all(isinstance(value, str) for value in values)):
+            raise PluginError(
+                f"gvr_plugins() yielded {row!r}, whose {field} is not a tuple of {what}, "
+                "e.g. ('captum',)"
+            )
+    if row.selection not in get_args(Selection):
         raise PluginError(
-            f"gvr_plugins() yielded {row!r}, whose needs is not a tuple of module names, "
-            "e.g. ('captum',)"
+            f"gvr_plugins() yielded {row!r}, whose selection is none of "
+            f"{', '.join(get_args(Selection))}"
         )
 
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 # No alias `gvr`: the submodule of that name would replace it.
 from gvr_bench.api import Plugin, hookimpl
+from gvr_explainers.attribution_rows import ATTRIBUTION
 
+DEFAULT = {"gvr", "gvr-robust", "latent-shift"}  # beside controls, what a run has by default
 _PLUGINS = (
     ("gvr", "gvr:Gvr", "generative visual rationale: latent optimisation as in the papers"),
     (
@@ -17,20 +19,8 @@ _PLUGINS = (
         "latent_shift:LatentShift",
         "counterfactual along one gradient in latent space (gifsplanation)",
     ),
-    ("saliency", "saliency:Saliency", "gradient of the output by the pixels"),
-    (
-        "integrated-gradients",
-        "integrated_gradients:IntegratedGradients",
-        "gradient integrated from an empty image to this one",
-    ),
-    ("occlusion", "occlusion:Occlusion", "fall of the output under a sliding grey square"),
-    ("lime", "lime:Lime", "linear model of the output by superpixels, fitted around the image"),
-    ("cam", "cam:Cam", "Grad-CAM: where the last spatial map speaks for the output"),
-    (
-        "counterfactual-cam",
-        "cam:CounterfactualCam",
-        "Grad-CAM of the negated output: where the last map speaks against it",
-    ),
+)
+_CONTROLS = (
     ("random", "controls:Random", "control: noise"),
     ("edge", "controls:Edge", "control: Sobel magnitude of the input"),
     ("intensity", "controls:Intensity", "control: the input itself"),
@@ -47,7 +37,6 @@ _PLUGINS = (
         "control: one direction in latent space, from class mean to class mean",
     ),
 )
-_NEEDS = {"integrated-gradients": ("captum",), "lime": ("skimage",)}
 
 
 @hookimpl
@@ -59,5 +48,9 @@ def gvr_plugins() -> Iterator[Plugin]:
             name=name,
             target=f"gvr_explainers.{target}",
             summary=summary,
-            needs=_NEEDS.get(name, ()),
+            selection="default" if name in DEFAULT else "all",
         )
+    yield from ATTRIBUTION
+    for name, target, summary in _CONTROLS:
+        target = f"gvr_explainers.{target}"
+        yield Plugin(api=1, kind="explainer", name=name, target=target, summary=summary)

@@ -1,76 +1,28 @@
-"""Grad-CAM (Selvaraju et al. 2017; Zhou et al. 2016)."""
+"""Class activation maps that weigh a layer by its gradient."""
 
 from __future__ import annotations
 
-import difflib
-from contextlib import ExitStack
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.batching import batches, max_batch_size
+from gvr_explainers.cam_base import GradientCam, LayerMaps
 
-NO_MAP = "Grad-CAM needs a convolution, and a layer behind it with more than one pixel"
-
-
-@dataclass(frozen=True)
-class LayerMaps:
-    """A layer's output for images, (N, channels, h, w), its name, and the outputs (N, K)."""
-
-    maps: Tensor
-    layer: str
-    outputs: Tensor
+FLAT = 1e-5  # of the largest gradient: rounding of one that is the same at every pixel
 
 
-class GradCam(gvr.Explainer):
-    """What both signs of Grad-CAM share."""
+class GradCam(GradientCam):
+    """Where a layer of the network speaks for the output; never negative.
+
+    Each channel by its mean gradient (Selvaraju et al. 2017; Zhou et al. 2016).
+    """
 
     version = "2"
 
-    class Settings(gvr.Settings):
-        """The layer that is looked into."""
-
-        layer: str = Field(
-            "", description="name of a layer, e.g. layer4; default: the last with a spatial map"
-        )
-
-    settings: Settings
-
-    def weighted(
-        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget
-    ) -> tuple[Tensor, str]:
-        """Return the sum of a layer's channels, each times its mean gradient: (N, 1, h, w).
-
-        Also says which layer of which network. Raises `Unsupported` where there is no map.
-        """
-        parts = []
-        for part in batches(len(x), max_batch_size(x, gradients=True)):
-            with torch.enable_grad():
-                inside = layer_maps(model, x[part], self.settings.layer)
-                output = target[part].source_output(inside.outputs).sum()
-                (slope,) = torch.autograd.grad(output, inside.maps)
-            weights = slope.mean(dim=(2, 3), keepdim=True)
-            parts.append((weights * inside.maps.detach()).sum(dim=1, keepdim=True))
-        whose = "encoder" if model.classifier is None else "explained network"
-        return torch.cat(parts), f"looks into the layer {inside.layer} of the {whose}"
-
-
-class Cam(GradCam):
-    """Where a layer of the network speaks for the output; never negative."""
-
-    def explain(
-        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
-    ) -> gvr.Explanation:
-        """Weigh channels by their mean gradient, rectify, and upsample bilinearly.
-
-        Raises `Unsupported` where the network has no spatial map.
-        """
-        maps, note = self.weighted(model, x, target)
-        return gvr.Explanation(attribution=upsample(F.relu(maps), x), note=note)
+    def combine(self, maps: Tensor, slope: Tensor) -> Tensor:
+        """Weigh each channel by its mean gradient."""
+        return slope.mean(dim=(2, 3), keepdim=True) * maps
 
 
 class CounterfactualCam(GradCam):
@@ -80,58 +32,64 @@ class CounterfactualCam(GradCam):
     because a positive attribution speaks for the output.
     """
 
-    def explain(
-        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
-    ) -> gvr.Explanation:
-        """Return the part that `cam` rectifies away.
+    rectified = False
 
-        Raises `Unsupported` where the network has no spatial map.
-        """
-        maps, note = self.weighted(model, x, target)
-        return gvr.Explanation(attribution=-upsample(F.relu(-maps), x), note=note)
+    def weighted(
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, inside: LayerMaps
+    ) -> Tensor:
+        """Return the part that `grad-cam` rectifies away."""
+        return super().weighted(model, x, target, inside).clamp(max=0)
 
 
-def layer_maps(model: gvr.Model, x: Tensor, name: str = "") -> LayerMaps:
-    """Predict `x` (N, C, H, W), and return the output of a layer with more than one pixel.
+class GradCamPlusPlus(GradientCam):
+    """Grad-CAM that counts a channel by where its gradient is positive, for several findings.
 
-    The layer is the one of that name, by default the last from the first convolution on, of the
-    user's own network or else of the encoder. Raises `Unsupported` where there is none, and
-    `UsageError` for an unknown name.
+    The higher derivatives of the paper are those of the exponential of the output.
     """
-    network = model.classifier if model.classifier is not None else model.encoder
-    layers = {part: layer for part, layer in network.named_modules() if part}
-    # A wrapped network is called net, a prefix that its owner does not know.
-    names = [part for part in (name, f"net.{name}") if part in layers][:1] if name else layers
-    if name and not names:
-        close = difflib.get_close_matches(name, layers, n=5, cutoff=0.0)
-        raise gvr.UsageError(
-            f"cam: layer '{name}' is none of the network's layers, e.g. "
-            f"{', '.join(part.removeprefix('net.') for part in close)}"
+
+    def combine(self, maps: Tensor, slope: Tensor) -> Tensor:
+        """Weigh each channel by its positive gradients, those of rarely active channels more."""
+        square, cube = slope.square(), slope.pow(3)
+        rest = 2 * square + cube * maps.sum(dim=(2, 3), keepdim=True)
+        share = square / torch.where(rest == 0, 1.0, rest)
+        return (share * F.relu(slope)).sum(dim=(2, 3), keepdim=True) * maps
+
+
+class HiResCam(GradientCam):
+    """Gradient times map at every pixel of a layer, with its sign.
+
+    Where only a linear layer follows, a map sums to the output without its bias, before it is
+    upsampled.
+    """
+
+    rectified = False
+
+    def combine(self, maps: Tensor, slope: Tensor) -> Tensor:
+        """Multiply gradient and map. Raises `Unsupported` where this is the same as Grad-CAM."""
+        require_places(slope)
+        return slope * maps
+
+
+class LayerCam(GradientCam):
+    """Positive gradient times map at every pixel of a layer.
+
+    By default it looks before the last change of size: fine maps of earlier layers are what it is
+    for.
+    """
+
+    finer = True
+
+    def combine(self, maps: Tensor, slope: Tensor) -> Tensor:
+        """Multiply positive gradients and the map. Raises `Unsupported` as `hires-cam` does."""
+        require_places(slope)
+        return F.relu(slope) * maps
+
+
+def require_places(slope: Tensor) -> None:
+    """Raise `Unsupported` where the gradient (N, channels, h, w) is the same at every pixel."""
+    spread = slope - slope.mean(dim=(2, 3), keepdim=True)
+    if slope.any() and bool(spread.abs().amax() <= FLAT * slope.abs().amax()):
+        raise gvr.Unsupported(
+            "global average pooling follows the layer, so that every pixel weighs the same, as in "
+            "grad-cam; name an earlier layer, e.g. layer=layer3"
         )
-    stored: list[tuple[str, Tensor]] = []
-    convolved = bool(name)
-
-    def store(part: str, output: object) -> Tensor | None:
-        """Keep what has pixels, and protect it from in-place activations."""
-        nonlocal convolved
-        convolved = convolved or isinstance(layers[part], nn.Conv2d)
-        if not isinstance(output, Tensor) or output.dim() != 4:
-            return None
-        if convolved and output.shape[2:].numel() > 1 and output.requires_grad:
-            stored[:] = [(part, output)]
-        return output.clone()
-
-    with ExitStack() as hooks:
-        for part in names:
-            hook = lambda _layer, _inputs, output, part=part: store(part, output)  # noqa: E731
-            hooks.callback(layers[part].register_forward_hook(hook).remove)
-        outputs = model(x.detach().requires_grad_())
-    if not stored:
-        raise gvr.Unsupported(NO_MAP)
-    layer, maps = stored[0]
-    return LayerMaps(maps, layer.removeprefix("net."), outputs)
-
-
-def upsample(maps: Tensor, x: Tensor) -> Tensor:
-    """Resize maps (N, 1, h, w) to the images: (N, H, W)."""
-    return F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]

@@ -24,8 +24,9 @@ class IntegratedGradients(CaptumExplainer):
         """`baseline` is the empty image."""
 
         steps: int = Field(50, ge=1, description="points of the Gauss-Legendre quadrature")
-        baseline: Literal["black", "grey"] = "black"
+        baseline: Literal["black", "grey"] = Field("black", description="the empty image")
 
+    profiles = {"quick": {"steps": 20}}  # the paper: 20 to 300 steps approximate the integral
     attribution = "captum.attr:IntegratedGradients"
     settings: Settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
@@ -12,9 +13,9 @@ class Saliency(gvr.Explainer):
     """Gradient of the explained output by the pixels."""
 
     class Settings(gvr.Settings):
-        """`absolute` drops the sign, as in the paper."""
+        """The paper drops the sign."""
 
-        absolute: bool = True
+        absolute: bool = Field(True, description="whether to drop the sign, as in the paper")
 
     settings: Settings
 

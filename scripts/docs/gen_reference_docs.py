@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
-from pathlib import Path
+from inspect import cleandoc
 from typing import Any
 
 import tomli_w
 import typer
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
-from gvr_bench.api import Component
 from gvr_bench.cli.main import app
 from gvr_bench.config.experiments import Experiment, experiments
 from gvr_bench.core.types import KINDS
-from gvr_bench.registry.registry import PROFILES, PluginRow, installed
+from gvr_bench.registry.description import describe
+from gvr_bench.registry.registry import PluginRow, installed
 
 OURS = "gvr-bench "  # start of the distribution whose components are listed
 KIND_TITLES = {
@@ -82,36 +78,17 @@ def components_page() -> str:
 
 def component(row: PluginRow) -> list[str]:
     """Describe one component."""
-    cls = installed().component(row.plugin.kind, row.plugin.name)
-    lines = ["", f"### {row.plugin.name}", "", f"*{row.plugin.summary}*"]
-    lines += ["", plain(inspect.getdoc(cls))]
-    if cls.argument:
-        lines += ["", f"`{row.plugin.name}:VALUE` sets `{cls.argument}`."]
-    rows = [setting(name, field, cls) for name, field in cls.Settings.model_fields.items()]
-    values = PROFILES if cls.profiles else ("default",)
-    return lines + table(("setting", "", *values, ""), rows)
-
-
-def setting(name: str, field: FieldInfo, cls: type[Component]) -> tuple[str, ...]:
-    """Return a row: name, type and range, value in each profile, description."""
-    default = "required" if field.default is PydanticUndefined else code(field.default)
-    profiles = [cls.profiles.get(profile, {}) for profile in PROFILES] if cls.profiles else [{}]
-    values = [code(profile[name]) if name in profile else default for profile in profiles]
-    return f"`{name}`", kind_of(field), *values, field.description or ""
-
-
-def kind_of(field: FieldInfo) -> str:
-    """Format type and range of a setting."""
-    text = re.sub(r"\b([a-z_]\w*\.)+", "", inspect.formatannotation(field.annotation))
-    text = re.sub(r"Literal\[([^]]*)\]", lambda match: match[1].replace("'", ""), text)
-    signs = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
-    limits = [
-        f"{sign}{getattr(limit, name):g}"
-        for limit in field.metadata
-        for name, sign in signs.items()
-        if hasattr(limit, name)
+    info = describe(row, installed().component(row.plugin.kind, row.plugin.name))
+    lines = ["", f"### {info.name}", "", f"*{info.summary}*", "", plain(info.text)]
+    if info.argument:
+        lines += ["", f"`{info.name}:VALUE` sets `{info.argument}`."]
+    lines += ["", f"`{info.example}`"]
+    rows = [
+        (code(s.name), code(s.type), *map(code, s.values.values()), s.meaning)
+        for s in info.settings
     ]
-    return ", ".join([f"`{text}`", *limits])
+    profiles = tuple(info.settings[0].values) if info.settings else ()
+    return lines + table(("setting", "", *profiles, ""), rows)
 
 
 def experiments_page() -> str:
@@ -152,14 +129,11 @@ def cell(text: str) -> str:
     return "`".join(parts)
 
 
-def code(value: Any) -> str:
-    """Write a value as on the command line."""
-    if value is None:
-        return "none"
-    text = "true" if value is True else "false" if value is False else str(value)
-    return f"`{Path(value) if isinstance(value, Path) else text}`"
+def code(text: str) -> str:
+    """Mark text as code."""
+    return f"`{text}`" if text else ""
 
 
 def plain(text: str | None) -> str:
     """Remove the terminal markup from a help text."""
-    return inspect.cleandoc(text or "").replace("\\[", "[").replace("\f", "").replace("  [", " [")
+    return cleandoc(text or "").replace("\\[", "[").replace("\f", "").replace("  [", " [")

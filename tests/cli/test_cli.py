@@ -44,7 +44,7 @@ def test_what_only_lists_loads_no_torch(arguments: list[str]) -> None:
 BAD = {
     "a data set": (command(dataset="fantom"), "unknown dataset 'fantom'; did you mean 'phantom'?"),
     "a generator": (command(generator="wgan"), "unknown generator 'wgan'; did you mean 'wgan-gp'?"),
-    "an explainer": (command(explainer="gradient"), "unknown explainer 'gradient'"),
+    "an explainer": (command(explainer="salience"), "unknown explainer 'salience'"),
     "a head": (command(head="liner"), "unknown head 'liner'; did you mean 'linear'?"),
     "a setting": (
         command(explainer="saliency:absolut=1"),

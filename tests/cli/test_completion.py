@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from gvr_bench.config.experiments import experiments
+from gvr_bench.registry.names import words
 from gvr_bench.registry.registry import installed
 
 ASK = (
@@ -55,7 +56,8 @@ def starting(names: Sequence[str], start: str) -> list[str]:
 )
 def test_component_names_complete_without_torch(option: str, kind: str, start: str) -> None:
     found, loaded = completed(f"gvr-bench run {option} {start}")
-    assert found == starting(installed().names(kind), start)
+    families = words(installed().plugins("explainer")) if kind == "explainer" else ()
+    assert found == starting([*installed().names(kind), *families], start)
     assert found
     assert loaded == ""
 
@@ -64,6 +66,9 @@ def test_component_names_complete_without_torch(option: str, kind: str, start: s
     ("line", "wanted"),
     [
         ("gvr-bench run --explainer zz", []),
+        ("gvr-bench run --explainer counterfactual", ["counterfactual-cam", "counterfactual"]),
+        ("gvr-bench plugins info grad-cam-", ["grad-cam-plus-plus"]),
+        ("gvr-bench plugins check torch-", ["torch-model"]),
         ("gvr-bench run --metrics sim", ["simulatability"]),
         ("gvr-bench run --metrics al", ["all"]),
         ("gvr-bench experiments run mn", ["mnist-9-to-4"]),
@@ -82,6 +87,14 @@ def test_completions_have_descriptions() -> None:
     assert found[0].startswith("random\tcontrol: noise")
     found, _ = completed("gvr-bench run --explainer rando", "zsh")
     assert '"random":"control' in found[0]
+
+
+def test_settings_are_completed_behind_a_colon() -> None:
+    line = "gvr-bench run --explainer rise:samples=9,ce"
+    found, _ = completed(line, "fish")
+    assert [text.split("\t")[0] for text in found] == ["rise:samples=9,cells="]
+    assert "int, ≥ 1, 7: of the grid" in found[0]
+    assert completed("gvr-bench run --explainer nothing:s", "fish")[0] == []
 
 
 def test_the_module_is_the_command() -> None:

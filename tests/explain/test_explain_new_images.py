@@ -52,7 +52,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("digits"),
         dataset="digits",
         head=["linear:steps=20", "mlp:steps=20"],
-        explainer=[GVR, "cam"],
+        explainer=[GVR, "grad-cam"],
     )
 
 

@@ -37,7 +37,7 @@ DISK = 2**28  # bytes of the small disk
 FULL_DISK = Path(__file__).with_name("full_disk.py")
 RECOMPUTED = (("scores",), ("perturbed_explanations", "scores"), ("prediction", "decoding"))
 HARM = ("a flipped bit", "half the file", "an empty file", "no file")
-EXPLAINERS = ("saliency", "gvr:steps=5", "occlusion", "edge", "cam", "latent-shift")
+EXPLAINERS = ("saliency", "gvr:steps=5", "occlusion", "edge", "grad-cam", "latent-shift")
 PROCESSES = 8
 
 

@@ -41,12 +41,13 @@ def gvr_plugins():
 def command(*more: str, metrics: Sequence[str] = FAST, **choices: str | list[str]) -> list[str]:
     """Arguments of a tiny `gvr-bench run`; `choices` replace those of a kind.
 
-    Controls are run for the explainer `all` only.
+    Controls are run for the explainers `all` and `default` only.
     """
     wanted = CHOICES | {k: [v] if isinstance(v, str) else v for k, v in choices.items()}
     typed = [[f"--{kind}", text] for kind, texts in wanted.items() for text in texts]
     typed += [["--metrics", group] for group in metrics]
-    controls = "--controls" if "all" in wanted["explainer"] else "--no-controls"
+    several = {"all", "default"} & set(wanted["explainer"])
+    controls = "--controls" if several else "--no-controls"
     fixed = ["--max-cases", "4", "--device", "cpu", controls]
     return ["run", *itertools.chain(*typed), *fixed, *more]
 

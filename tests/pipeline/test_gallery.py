@@ -12,7 +12,7 @@ from gvr_bench.report.cases.reading import read_cases
 
 
 def test_explainers_keep_the_requested_order(cli) -> None:
-    calls = ["saliency", "random", "cam", "intensity"]
+    calls = ["saliency", "random", "grad-cam", "intensity"]
     assert cli(*command("--out", "run", explainer=calls)).code == 0
     (combination,) = read_cases(Path("run"))
     assert [explained.name for explained in combination.explainers] == calls

@@ -96,7 +96,7 @@ def test_maps_need_no_decoder(cli, module) -> None:
     train()
     words = ["--dataset", "digits", "--max-cases", "4", "--metrics", "faithfulness",
              "--head", f"{HEAD},weights=cnn.safetensors,size=8,mean=0.5,std=0.5",
-             "--explainer", "saliency", "--explainer", "cam"]  # fmt: skip
+             "--explainer", "saliency", "--explainer", "grad-cam"]  # fmt: skip
     done = cli("run", *words, "--out", "run", "--device", "cpu")
     assert done.code == 0, done
     kinds = {stage.split()[0] for stage in outcomes_of(Path("run"))["done"]}
@@ -104,9 +104,10 @@ def test_maps_need_no_decoder(cli, module) -> None:
     records = records_of(Path("run"))
     assert {(r["generator"], r["encoder"]) for r in records} == {("none", "none")}
     explained = {r["explainer"] for r in records} - {None}
-    assert {"saliency", "cam", "template", "edge"} <= explained
+    assert {"saliency", "grad-cam", "template", "edge"} <= explained
     assert not {"adversarial", "nearest-unlike", "class-shift"} & explained
-    assert "cam: looks into the layer 3 of the explained network." in " ".join(done.out.split())
+    shown = " ".join(done.out.split())
+    assert "grad-cam: looks into the layer 3 of the explained network." in shown
     model = load("run")
     rationale = model.explain(load_digits().images[0].astype("uint8") * 15, explainer="saliency")
     assert rationale.reconstruction is None

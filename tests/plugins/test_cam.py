@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from captum.attr import LayerGradCam
 from gvr_explainers import batching
-from gvr_explainers.cam import Cam, CounterfactualCam, GradCam
+from gvr_explainers.cam import CounterfactualCam, GradCam, GradientCam
 from small_parts import context, frozen
 from test_explainers import TASKS, linear_model, make_images, make_model, make_query
 from torch import Tensor, nn
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 import gvr_bench.api as gvr
 
 
-def with_settings(kind: type[GradCam], **settings: str) -> GradCam:
+def with_settings(kind: type[GradientCam], **settings: str) -> GradientCam:
     return kind(kind.Settings(**settings))
 
 
-def explain(kind: type[GradCam], model: gvr.Model, x: Tensor, **settings: str) -> Tensor:
+def explain(kind: type[GradientCam], model: gvr.Model, x: Tensor, **settings: str) -> Tensor:
     target = make_query(model, x, TASKS["multilabel"])
     return with_settings(kind, **settings).explain(model, x, target, context()).attribution
 
@@ -39,7 +39,7 @@ def captums(model: gvr.Model, layer: nn.Module, x: Tensor, sign: float) -> Tenso
     return F.interpolate(maps, x.shape[2:], mode="bilinear")[:, 0]
 
 
-@pytest.mark.parametrize("kind", [Cam, CounterfactualCam])
+@pytest.mark.parametrize("kind", [GradCam, CounterfactualCam])
 def test_encoder_without_map_is_unsupported(kind):
     target = make_query(make_model(1), make_images(2), TASKS["binary"])
     with pytest.raises(gvr.Unsupported, match="needs a convolution"):
@@ -50,7 +50,7 @@ def test_encoder_without_map_is_unsupported(kind):
         explain(kind, with_encoder(nn.Conv2d(3, 8, 16)), make_images())
 
 
-@pytest.mark.parametrize(("kind", "sign"), [(Cam, 1.0), (CounterfactualCam, -1.0)])
+@pytest.mark.parametrize(("kind", "sign"), [(GradCam, 1.0), (CounterfactualCam, -1.0)])
 def test_map_equals_captum(kind, sign):
     model, x = make_model(2), make_images()
     expected = captums(model, model.encoder[3], x, sign)
@@ -77,7 +77,7 @@ def test_own_network_equals_captum(layer: str, position: int) -> None:
     maps = F.relu(LayerGradCam(net, net[position]).attribute(x, target=0))
     expected = F.interpolate(maps, x.shape[2:], mode="bilinear")[:, 0]
     assert expected.amax() > 0
-    torch.testing.assert_close(explain(Cam, model, x, layer=layer), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(explain(GradCam, model, x, layer=layer), expected, rtol=0, atol=1e-5)
 
 
 def test_note_names_layer_and_network() -> None:
@@ -87,19 +87,19 @@ def test_note_names_layer_and_network() -> None:
         (make_model(2), "looks into the layer 3 of the encoder"),
     ):
         target = make_query(model, x, TASKS["multilabel"])
-        assert with_settings(Cam).explain(model, x, target, context()).note == note
+        assert with_settings(GradCam).explain(model, x, target, context()).note == note
 
 
 def test_unknown_layer_is_named() -> None:
     with pytest.raises(gvr.UsageError, match="layer 'layer4' is none of the network's layers"):
-        explain(Cam, own_network(), make_images(), layer="layer4")
+        explain(GradCam, own_network(), make_images(), layer="layer4")
 
 
 def test_one_pixel_convolution_is_skipped():
     model = with_encoder(nn.Conv2d(3, 4, 4, 4), nn.SELU(), nn.Conv2d(4, 5, 4))
     x = make_images()
     expected = captums(model, model.encoder[1], x, 1.0)
-    torch.testing.assert_close(explain(Cam, model, x), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(explain(GradCam, model, x), expected, rtol=0, atol=1e-5)
 
 
 def test_inplace_activation_leaves_map_alone():
@@ -107,8 +107,8 @@ def test_inplace_activation_leaves_map_alone():
         torch.manual_seed(1)
         conv = nn.Conv2d(3, 4, 4, 4)
     x = make_images()
-    beside = explain(Cam, with_encoder(conv, nn.ReLU()), x)
-    assert torch.equal(explain(Cam, with_encoder(conv, nn.ReLU(inplace=True)), x), beside)
+    beside = explain(GradCam, with_encoder(conv, nn.ReLU()), x)
+    assert torch.equal(explain(GradCam, with_encoder(conv, nn.ReLU(inplace=True)), x), beside)
     assert beside.amax() > 0
 
 
@@ -126,7 +126,7 @@ def test_cam_variants_have_opposite_signs():
     )
     heats = [
         with_settings(kind).explain(model, x, target, context()).attribution
-        for kind in (Cam, CounterfactualCam)
+        for kind in (GradCam, CounterfactualCam)
     ]
     assert heats[0][0, 0, 0] == 0.25
     assert heats[0][0, 0, -1] == 0
@@ -136,7 +136,7 @@ def test_cam_variants_have_opposite_signs():
 
 def test_batch_size_changes_only_rounding(monkeypatch):
     model, x = make_model(2), make_images()
-    whole = explain(Cam, model, x)
+    whole = explain(GradCam, model, x)
     monkeypatch.setattr(batching, "CPU_BUDGET", 1)
     assert batching.max_batch_size(x, gradients=True) == 1
-    torch.testing.assert_close(explain(Cam, model, x), whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(explain(GradCam, model, x), whole, rtol=0, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 from gvr_bench.registry.registry import installed
 from gvr_bench.testing import assert_passes, check_explainer
 
-SLOW = {"gvr", "gvr-robust"}  # they search for what they do not find
+SLOW = {"gvr", "gvr-robust", "kernel-shap"}  # searches, and many samples
 NAMES = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in installed().names("explainer")

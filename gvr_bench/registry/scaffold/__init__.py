@@ -13,7 +13,8 @@ import jinja2
 from gvr_bench import __version__
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.types import Kind
-from gvr_bench.registry.registry import ALL, Registry
+from gvr_bench.registry.names import plain, words
+from gvr_bench.registry.registry import Registry
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUMMARIES: dict[Kind, str] = {
@@ -74,7 +75,8 @@ def new_package(kind: Kind, name: str, registry: Registry) -> Package:
             "e.g. smooth-gradient"
         )
     package = Package(kind, name)
-    if name == ALL or keyword.iskeyword(package.cls):
+    reserved = {plain(word) for word in words(registry.plugins("explainer"))}
+    if plain(name) in reserved or keyword.iskeyword(package.cls):
         raise UsageError(f"'{name}' is reserved; choose another name")
     for row in registry.rows:
         if (row.plugin.kind, row.plugin.name) == (kind, name):
