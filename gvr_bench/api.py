@@ -70,8 +70,8 @@ from gvr_bench.data.image_io import (
     resize,
 )
 from gvr_bench.registry.captum_adapter import CaptumExplainer
+from gvr_bench.registry.datasets import open_dataset
 from gvr_bench.registry.hookspecs import hookimpl
-from gvr_bench.registry.registry import open_dataset
 
 __all__ = [
     "API_VERSION",

@@ -241,17 +241,6 @@ def installed() -> Registry:
     return Registry(entry_points(group=GROUP))
 
 
-def open_dataset(
-    name: str, settings: dict[str, Any], profile: str, root: Path | None = None
-) -> Dataset:
-    """Open an installed data set, for one that changes the images of another.
-
-    `settings` replace those of the profile `quick`, `standard` or `paper`; `root` is the folder
-    from `--data-root`. Raises `UsageError` or `PluginError`.
-    """
-    return installed().open_dataset(name, settings, profile, root)
-
-
 def _check_row(row: object) -> None:
     """Raise `PluginError` for an object that is no valid `Plugin`."""
     if not isinstance(row, Plugin):
