@@ -57,18 +57,20 @@ from gvr_bench.core.types import (
     Split,
     Structures,
     Task,
+    compose,
 )
 from gvr_bench.data.fetch import fetch
 from gvr_bench.data.image_io import (
     Placement,
+    is_image,
     letterbox,
     place,
     read_extent,
-    read_mask,
     read_picture,
     read_pictures,
     resize,
 )
+from gvr_bench.data.mask_io import letterbox_mask, read_mask
 from gvr_bench.registry.captum_adapter import CaptumExplainer
 from gvr_bench.registry.datasets import open_dataset
 from gvr_bench.registry.hookspecs import hookimpl
@@ -109,11 +111,14 @@ __all__ = [
     "TrainingError",
     "Unsupported",
     "UsageError",
+    "compose",
     "did_you_mean",
     "digest_of",
     "fetch",
     "hookimpl",
+    "is_image",
     "letterbox",
+    "letterbox_mask",
     "open_dataset",
     "place",
     "read_extent",

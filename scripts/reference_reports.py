@@ -25,7 +25,7 @@ from gvr_bench.report.exports import export
 
 REPORTS = Path(__file__).parents[1] / "reports"
 RUNS = {
-    "phantom": (),
+    "phantom": ("--generator", "wgan-gp", "--generator", "vae"),
     "mnist": ("--dataset", "mnist", "--head", "robust-mlp"),
     "digits": ("--dataset", "digits"),
 }
@@ -66,7 +66,7 @@ def keep(run: Path, name: str) -> None:
     shutil.copy(run / "index.html", REPORTS / f"{name}.html")
     shutil.copy(run / "spec.toml", REPORTS / f"{name}.toml")
     (REPORTS / f"{name}.md").write_text(export([run], "markdown"), encoding="utf-8")
-    (view,) = maps(read_cases(run), CASES)
+    view = maps(read_cases(run), CASES)[-1]  # of the last model
     picture(view).save(REPORTS / f"{name}.png", optimize=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Typed:
         assert lines[0].startswith("error: ")
         return lines[0]
 
+
+os.environ["GVR_BENCH_WORKERS"] = "1"  # for a test replaces parts of its own process only
 
 pytest_plugins = ["dataset_fixtures", "report_fixtures"]
 

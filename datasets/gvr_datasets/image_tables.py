@@ -38,6 +38,13 @@ def is_plain(text: str) -> bool:
     )
 
 
+# What pandas.read_csv takes for an empty cell.
+MISSING = frozenset((
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+))  # fmt: skip
+
+
 def read_text(path: Path, root: Path) -> str:
     """Read UTF-8, with or without a byte order mark. Raises `DataError` naming the file."""
     try:
@@ -111,7 +118,7 @@ def _check_row(fields: list[str], width: int, positions: list[int], where: str) 
     if any(field.strip() for field in fields[width:]):
         raise gvr.DataError(
             f"{where}, has {len(fields)} fields where the first line has {width}; put a field with "
-            "a comma between quotes"
+            "a separator between quotes"
         )
     # A quote that is never closed takes in the rows after it, up to the next quote.
     if any("\n" in field for i, field in enumerate(fields) if i not in positions):
@@ -131,7 +138,7 @@ def check_name(cell: str, where: str) -> str:
 
 def check_patient(patient: str, name: str, where: str) -> str:
     """Return the patient of an image. Raises `DataError` where it cannot be shown."""
-    if not patient:
+    if patient in MISSING:
         raise gvr.DataError(f"{where}: {name!r} has no patient")
     if not is_plain(patient):
         raise gvr.DataError(f"{where}: patient {patient!r} holds signs that cannot be shown")

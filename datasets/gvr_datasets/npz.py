@@ -14,9 +14,11 @@ from pydantic import Field
 
 import gvr_bench.api as gvr
 from gvr_bench.api import letterbox
+from gvr_datasets.size_caution import smaller_than
 from gvr_datasets.splits import SIZES
 from gvr_datasets.tasks import ClassSettings, Names, refuse_classes, two_classes
 
+MAX_CLASSES = 1000
 MAX_BYTES = 2**31  # of one array; those of MedMNIST have half as many at 64 pixels
 _PARTS = {"train": "train", "validation": "val", "test": "test"}
 _NEEDS = (
@@ -29,10 +31,11 @@ class Npz(gvr.Dataset):
     """One file of the arrays `train_images`, `train_labels`, and the same of `val` and `test`.
 
     Images are (N, H, W) or (N, H, W, 3) of bytes; labels (N,) or (N, 1) of classes, or (N, K) of 0
-    and 1. Two classes are binary: is it class 1? Patients are not known, so each image is its
-    own.
+    and 1. Classes are the numbers that occur; two are binary: is it the larger one? Patients are
+    not known, so each image is its own.
     """
 
+    version = "2"
     argument = "file"
     files = frozenset({"file"})
     case_settings = frozenset({"source", "target"})
@@ -55,14 +58,14 @@ class Npz(gvr.Dataset):
     @property
     def task(self) -> gvr.Task:
         """Binary, multiclass or multilabel, by the shape of the labels."""
-        columns = self._labels["train"].shape[1]
-        classes = 1 + int(max(part.max() for part in self._labels.values()))
+        columns, classes = self._labels["train"].shape[1], len(self._classes)
         count = columns if columns > 1 else classes
-        names = self.settings.labels or tuple(str(k) for k in range(count))
+        numbers = range(count) if columns > 1 else self._classes
+        names = self.settings.labels or tuple(map(str, numbers))
         if len(names) != count:
             raise gvr.UsageError(
-                f"{self._path} has {count} classes or findings and labels names {len(names)}: "
-                f"{'+'.join(names)}"
+                f"{self._path} has {count} {'findings' if columns > 1 else 'classes'} "
+                f"({', '.join(map(str, numbers))}) and labels names {len(names)}: {'+'.join(names)}"
             )
         if columns == 1 and classes > 2:
             source, target = two_classes(names, self.settings, range(classes))
@@ -77,7 +80,8 @@ class Npz(gvr.Dataset):
     def image(self) -> gvr.ImageSpec:
         """Grey or colour as in the file, letterboxed to a square."""
         shape = read_shape(self._path, "train_images")
-        return gvr.ImageSpec(3 if len(shape) == 4 else 1, self.settings.size)
+        coloured = len(shape) == 4 and shape[3] != 1
+        return gvr.ImageSpec(3 if coloured else 1, self.settings.size)
 
     def fingerprint(self) -> str:
         """Digest of the file."""
@@ -86,7 +90,7 @@ class Npz(gvr.Dataset):
     def split(self, name: str) -> gvr.Split:
         """One of the official parts. Raises `DataError`."""
         part = _PARTS[name]
-        stack, labels = self._images(name), self._labels[name]
+        stack, labels = self._images(name), self._positions(self._labels[name])
         size = self.settings.size
         names = np.array([f"{part}-{i:06d}" for i in range(len(stack))], dtype=np.str_)
 
@@ -100,10 +104,47 @@ class Npz(gvr.Dataset):
             images=images,
         )
 
+    def cautions(self) -> tuple[str, ...]:
+        """Labels that may mean something else, and what the size of images hides."""
+        _, h, w = read_shape(self._path, "train_images")[:3]
+        lines = list(smaller_than([(w, h)], f"npz:{self.settings.file}", self.settings.size))
+        labels = self._labels["train"]
+        if labels.shape[1] > 1 and (labels.sum(axis=1) == labels.max()).all():
+            lines.append(
+                f"every row of train_labels marks one of {labels.shape[1]} columns, as one-hot "
+                "classes do, and each column is taken for a finding; for classes, store the "
+                "number of the column: labels.argmax(axis=1)"
+            )
+        return tuple(lines)
+
+    @functools.cached_property
+    def _classes(self) -> list[int]:
+        """The numbers that occur as labels, in order. Raises `DataError`."""
+        values = np.unique(np.concatenate([part.ravel() for part in self._labels.values()]))
+        if len(values) > MAX_CLASSES:
+            raise gvr.DataError(
+                f"{self._path}: the labels hold {len(values):,} different numbers, at most "
+                f"{MAX_CLASSES} are taken for classes"
+            )
+        if values.tolist() == [-1, 0, 1] and not self.settings.labels:
+            raise gvr.DataError(
+                f"{self._path}: the labels hold -1, which means uncertain beside 0 and 1; leave "
+                "these images out, or name three classes with labels=a+b+c"
+            )
+        return [int(value) for value in values]
+
+    def _positions(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number classes (N, 1) from 0, and findings (N, K) that are marked by other numbers 1."""
+        if labels.shape[1] > 1:
+            return (labels > 0).astype(np.int64)
+        return np.searchsorted(self._classes, labels)
+
     def _images(self, name: str) -> NDArray[np.uint8]:
         """Read the images of a split as (N, C, H, W)."""
         key = f"{_PARTS[name]}_images"
         stack = read_array(self._path, key)
+        if stack.ndim == 4 and stack.shape[3] == 1:
+            stack = stack[..., 0]
         grey = stack.ndim == 3
         if stack.dtype != np.uint8 or not (grey or (stack.ndim == 4 and stack.shape[3] == 3)):
             raise gvr.DataError(
@@ -130,6 +171,13 @@ class Npz(gvr.Dataset):
         if len({labels.shape[1] for labels in read.values()}) > 1:
             shapes = ", ".join(f"{labels.shape}" for labels in read.values())
             raise gvr.DataError(f"{self._path}: the labels are {shapes}; as many columns expected")
+        if len(
+            {int(value) for labels in read.values() for value in np.unique(labels)} - {0}
+        ) > 1 and (read["train"].shape[1] > 1):
+            raise gvr.DataError(
+                f"{self._path}: the labels have several columns and hold more than 0 and another "
+                "number; findings are 0 or 1"
+            )
         if read["train"].max() == read["train"].min():
             raise gvr.DataError(f"{self._path}: all train_labels are {read['train'].max()}")
         return read
@@ -146,21 +194,18 @@ class Npz(gvr.Dataset):
 
 
 def read_labels(path: Path, key: str) -> NDArray[np.int64]:
-    """Read labels as (N, columns). Raises `DataError` where they are none."""
+    """Read whole numbers, of any type, as (N, columns). Raises `DataError` where they are none."""
     labels = read_array(path, key)
     labels = labels[:, None] if labels.ndim == 1 else labels
-    if labels.ndim != 2 or labels.dtype.kind not in "iub" or 0 in labels.shape:
+    whole = labels.dtype.kind in "iub" or (
+        labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels == labels.round())).all())
+    )
+    if labels.ndim != 2 or not whole or 0 in labels.shape:
         raise gvr.DataError(
             f"{path}: {key} is {labels.shape} of {labels.dtype}; (N, 1) or (N, K) of whole "
             "numbers expected"
         )
-    labels = labels.astype(np.int64)
-    largest = 1 if labels.shape[1] > 1 else 999
-    if labels.min() < 0 or labels.max() > largest:
-        raise gvr.DataError(
-            f"{path}: {key} holds {labels.min()} to {labels.max()}, 0 to {largest} expected"
-        )
-    return labels
+    return labels.astype(np.int64)
 
 
 def read_shape(path: Path, key: str) -> tuple[int, ...]:

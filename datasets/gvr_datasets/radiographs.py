@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,15 @@ from pydantic import Field
 import gvr_bench.api as gvr
 from gvr_bench.api import read_pictures
 from gvr_datasets.image_tables import (
+    MISSING,
     check_name,
     check_patient,
     digest_sizes,
     find_sizes,
     read_records,
 )
+from gvr_datasets.patients import unify_patients
+from gvr_datasets.size_caution import small_size
 from gvr_datasets.splits import SIZES, split_patients
 from gvr_datasets.tasks import BNP
 
@@ -39,6 +42,7 @@ class Radiographs(gvr.Dataset):
     `bnp`. Names of files and patients appear in reports: use pseudonyms.
     """
 
+    version = "2"
     head = "linear"
     profiles = SIZES
 
@@ -47,9 +51,10 @@ class Radiographs(gvr.Dataset):
 
         `test` is a share of the patients, `validation` of those not used for testing; `seed`
         decides which. `skip` is the share of the images that may be left out because their files
-        cannot be read.
+        cannot be read. `bits` is how many are used of 16-bit images.
         """
 
+        bits: int = Field(default=16, ge=9, le=16)
         size: int = Field(default=128, ge=8, le=1024)
         seed: int = Field(default=0, ge=0)
         test: float = Field(default=0.2, gt=0, lt=1)
@@ -76,7 +81,8 @@ class Radiographs(gvr.Dataset):
         files = [self._collection.root / row.name for row in rows]
 
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return read_pictures([files[position] for position in index], self.image)
+            chosen = [files[position] for position in index]
+            return read_pictures(chosen, self.image, self.settings.bits)
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),
@@ -84,6 +90,16 @@ class Radiographs(gvr.Dataset):
             targets=np.array([[row.bnp] for row in rows], np.float32),
             images=images,
         )
+
+    def cautions(self) -> tuple[str, ...]:
+        """Which patients are spelt in several ways, and what the size of images hides."""
+        collection = self._collection
+        files = [collection.root / row.name for row in collection.rows]
+        return (*collection.cautions, *small_size(files, "radiographs", self.settings.size))
+
+    def read(self, file: Path) -> NDArray[np.uint8]:
+        """Read a new image as those of the folder, with the bits that they use."""
+        return np.asarray(read_pictures([file], self.image, self.settings.bits)[0])
 
     @functools.cached_property
     def _collection(self) -> Collection:
@@ -128,6 +144,7 @@ class Collection:
     root: Path
     rows: list[Row]
     digest: str
+    cautions: tuple[str, ...]
 
 
 def open_collection(root: Path | None) -> Collection:
@@ -139,7 +156,9 @@ def open_collection(root: Path | None) -> Collection:
         raise gvr.DataError(f"no {_TABLE} in {root}; {_NEEDS}")
     rows = read_rows(table, root)
     sizes = find_sizes((row.name for row in rows), table, root)
-    return Collection(root, rows, digest_sizes(table.read_bytes(), sizes))
+    spelling, cautions = unify_patients(row.patient for row in rows)
+    rows = [replace(row, patient=spelling[row.patient]) for row in rows]
+    return Collection(root, rows, digest_sizes(table.read_bytes(), sizes), cautions)
 
 
 def read_rows(table: Path, root: Path) -> list[Row]:
@@ -159,7 +178,7 @@ def read_rows(table: Path, root: Path) -> list[Row]:
 
 
 def _bnp(cell: str, where: str) -> float:
-    if not cell:
+    if cell in MISSING:
         return float("nan")
     try:
         value = 0.0 if "_" in cell else float(cell)

@@ -5,6 +5,8 @@
                                meta.json      provenance and checksums, renamed into place last
                                error.json     the last failure
                                work/          checkpoints, until the stage is complete
+                                 attempt-<run>-<writer>   a process that computes it, or died in it
+                                 invalid-<run>            the value does not count for that run
 <cache>/drafts/<key>-<writer>/                what a process has written of a value so far
 <cache>/locks/<key>.lock       held while computing; its time is that of the last use
 ```
@@ -22,7 +24,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,8 @@ from gvr_bench.cache.integrity import (
     value_files,
     write_meta,
 )
-from gvr_bench.cache.locks import locked, silent
-from gvr_bench.cache.serialization import write_json
+from gvr_bench.cache.locks import Busy, locked, silent
+from gvr_bench.cache.serialization import read_json, write_json
 from gvr_bench.core.errors import CacheError, CorruptStageError
 from gvr_bench.core.stage import Stage
 
@@ -61,20 +63,27 @@ def default_cache_dir() -> Path:
 
 @dataclass
 class Draft:
-    """What one process has written of a value: where, which files, and from which inputs."""
+    """What one process has written of a value: where, which files, and from which inputs.
+
+    `lost` counts the processes of the same run that died while they computed it.
+    """
 
     folder: Path
+    lost: int = 0
     made_from: dict[str, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
 
 class ArtifactCache:
-    """Values of stages under one root folder, and those that come with the package."""
+    """Values of stages under one root folder, and those that come with the package.
 
-    def __init__(self, root: Path, pretrained: Path = PRETRAINED) -> None:
+    All workers of a run have its `run_id`: they share what is invalidated, failures and losses.
+    """
+
+    def __init__(self, root: Path, pretrained: Path = PRETRAINED, run_id: str = "") -> None:
         self.root = root
         self.pretrained = pretrained
-        self.invalidated: set[str] = set()  # keys whose values do not count until computed again
+        self.run_id = run_id or secrets.token_hex(8)
         self.drafts: dict[str, Draft] = {}
         self.checked: set[Path] = set()  # files whose content is what was written
         self.writer = f"{HOST}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -106,7 +115,7 @@ class ArtifactCache:
     def folder(self, stage: Stage) -> Path:
         """Return where a stage's value is read: in this cache, or as it comes with the package."""
         own = self.write_dir(stage)
-        if (own / META).is_file() or stage.key in self.invalidated:
+        if (own / META).is_file() or self.is_invalid(stage):
             return own
         pretrained = self.pretrained / subfolder(stage)
         return pretrained if (pretrained / META).is_file() else own
@@ -149,12 +158,18 @@ class ArtifactCache:
         not. For a value that came with the package only networks count as inputs: the images were
         written by other versions of libraries, but have the same key.
         """
+        return self.value(stage) is not None
+
+    def value(self, stage: Stage) -> Meta | None:
+        """Return the `meta.json` of a value that the cache has, None otherwise."""
         meta, _ = self.inspect(stage)
         if meta is None:
-            return False
+            return None
         own = self.folder(stage) == self.write_dir(stage)
         inputs = [i for i in stage.inputs.values() if own or i.kind != "data"]
-        return all(meta.made_from.get(key, now) == now for key, now in self.digests(inputs).items())
+        now = self.digests(inputs)
+        same = all(meta.made_from.get(key, digest) == digest for key, digest in now.items())
+        return meta if same else None
 
     def inspect(self, stage: Stage) -> tuple[Meta | None, str]:
         """Return a value's `meta.json`, or how it is damaged by the sizes of its files.
@@ -162,7 +177,7 @@ class ArtifactCache:
         None and an empty text where the value is absent.
         """
         folder = self.folder(stage)
-        if stage.key in self.invalidated or not (folder / META).is_file():
+        if not (folder / META).is_file() or self.is_invalid(stage):
             return None, ""
         try:
             meta, _ = read_meta(folder)
@@ -191,20 +206,28 @@ class ArtifactCache:
         return self.root / LOCKS / f"{key[:16]}.lock"
 
     @contextlib.contextmanager
-    def lock(self, stage: Stage, waiting: Callable[[], None] = silent) -> Iterator[Path]:
+    def lock(self, stage: Stage) -> Iterator[Path | None]:
         """Keep other processes from computing the stage; yields the folder of its draft.
 
-        The lock is advisory and ends with its owner. Losing it costs double work only, since each
-        process writes a draft of its own, with checksums of that. `waiting` is called where
-        another process holds the lock.
+        Yields None where another process has the lock. It is advisory and ends with its owner.
+        Losing it costs double work only, since each process writes a draft of its own, with
+        checksums of that.
         """
         draft = Draft(self.root / DRAFTS / f"{stage.key[:16]}-{self.writer}")
+        work = self.write_dir(stage) / WORK
+        attempt = work / f"attempt-{self.run_id}-{self.writer}"
         with contextlib.ExitStack() as stack:
-            with self.writing():
-                if stack.enter_context(locked(self.lock_file(stage.key), waiting)):
-                    self.sweep(stage)
-                draft.folder.mkdir(parents=True, exist_ok=True)
-                (self.write_dir(stage) / WORK).mkdir(parents=True, exist_ok=True)
+            try:
+                with self.writing():
+                    if stack.enter_context(locked(self.lock_file(stage.key), None)):
+                        self.sweep(stage)
+                        draft.lost = len(list(work.glob(f"attempt-{self.run_id}-*")))
+                    draft.folder.mkdir(parents=True, exist_ok=True)
+                    work.mkdir(parents=True, exist_ok=True)
+                    attempt.touch()
+            except Busy:
+                yield None
+                return
             draft.made_from = self.digests(stage.inputs.values())
             self.drafts[stage.key] = draft
             try:
@@ -212,13 +235,20 @@ class ArtifactCache:
             finally:
                 del self.drafts[stage.key]
                 shutil.rmtree(draft.folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    attempt.unlink()
+
+    def running(self) -> set[str]:
+        """Return the first 16 characters of the keys of stages that processes compute."""
+        return {path.name[:16] for path in (self.root / DRAFTS).glob("*")}
 
     def sweep(self, stage: Stage) -> None:
         """Remove what killed processes left of a stage, but its checkpoint; needs its lock."""
         for draft in (self.root / DRAFTS).glob(f"{stage.key[:16]}-{HOST}-*"):
             if not is_running(int(draft.name.split("-")[2])):  # it may write without the lock
                 shutil.rmtree(draft, ignore_errors=True)
-        for left in (self.write_dir(stage) / WORK).glob("*.partial"):
+        work = self.write_dir(stage) / WORK
+        for left in (*work.glob("*.partial"), *work.glob("*.lock")):
             left.unlink(missing_ok=True)
 
     def commit(self, stage: Stage, provenance: dict[str, Any]) -> None:
@@ -237,28 +267,48 @@ class ArtifactCache:
                 move(draft.folder, folder, value["files"])
             except FileNotFoundError as error:  # removed by a process that has lost its lock
                 raise removed from error
-        self.invalidated.discard(stage.key)
         self.checked |= {folder / name for name in value["files"]}
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
-    def fail(self, stage: Stage, error: BaseException, trace: str) -> None:
-        """Write the reason of a failure; the value stays absent."""
-        content = {"type": type(error).__name__, "message": str(error), "traceback": trace}
+    def fail(
+        self, stage: Stage, error: BaseException, trace: str, report: Mapping[str, Any]
+    ) -> None:
+        """Write the reason of a failure, with a `report` for workers; the value stays absent."""
+        about = {"type": type(error).__name__, "message": str(error), "traceback": trace}
         with contextlib.suppress(CacheError):
-            write_json(self.write_dir(stage) / ERROR, content)
+            write_json(self.write_dir(stage) / ERROR, {**about, **report, "run": self.run_id})
+
+    def failure(self, stage: Stage) -> dict[str, Any] | None:
+        """Return what `fail` wrote in this run, None where it wrote nothing."""
+        with contextlib.suppress(CacheError):
+            content = read_json(self.write_dir(stage) / ERROR)
+            if isinstance(content, dict) and content.get("run") == self.run_id:
+                return content
+        return None
 
     def invalidate(self, stage: Stage) -> None:
-        """Ignore a stored value, and its checkpoint, until it is computed again."""
-        self.invalidated.add(stage.key)
+        """Ignore a stored value, and its checkpoint, until this run has computed it again."""
         shutil.rmtree(self.write_dir(stage) / WORK, ignore_errors=True)
+        mark = self.invalid_mark(stage)
+        with self.writing():
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+
+    def invalid_mark(self, stage: Stage) -> Path:
+        return self.write_dir(stage) / WORK / f"invalid-{self.run_id}"
+
+    def is_invalid(self, stage: Stage) -> bool:
+        """Whether a stored value does not count for this run."""
+        return self.invalid_mark(stage).is_file()
 
     def forget(self, stage: Stage) -> None:
         """Remove a stage, so that it is computed again."""
         folder = self.write_dir(stage)
         with self.writing():
             (folder / META).unlink(missing_ok=True)  # first: what is partly removed is incomplete
-        self.invalidated.add(stage.key)
         shutil.rmtree(folder, ignore_errors=True)
+        if (self.pretrained / subfolder(stage) / META).is_file():
+            self.invalidate(stage)
 
     def delete_if_corrupt(self, stage: Stage, waiting: Callable[[], None] = silent) -> None:
         """Remove a damaged value, unless another process has computed it again meanwhile."""

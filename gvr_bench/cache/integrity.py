@@ -30,6 +30,7 @@ class Meta(pydantic.BaseModel):
 
     key: str
     seconds: float
+    note: str = ""
     files: dict[str, FileSum]
     digest: str
     made_from: dict[str, str]

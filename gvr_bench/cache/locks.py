@@ -16,17 +16,24 @@ def silent() -> None:
     pass
 
 
+class Busy(Exception):  # noqa: N818 - it is no error
+    """Another process holds a lock."""
+
+
 @contextlib.contextmanager
-def locked(path: Path, waiting: Callable[[], None] = silent) -> Iterator[bool]:
+def locked(path: Path, waiting: Callable[[], None] | None = silent) -> Iterator[bool]:
     """Hold a lock; yields whether the file system has locks.
 
-    Calls `waiting` once where another process holds it. Raises `OSError`.
+    Where another process holds it, calls `waiting` once and waits. Raises `Busy` instead where
+    that is None, and `OSError`.
     """
     lock = _lock(path)
     try:
         try:
             lock.acquire(timeout=0)
-        except filelock.Timeout:
+        except filelock.Timeout as error:
+            if waiting is None:
+                raise Busy from error
             waiting()
             lock.acquire()
     except (OSError, NotImplementedError) as error:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
 import typer
 
+from gvr_bench.cli.downloads import confirm, show_progress, show_states
 from gvr_bench.cli.options import DataRoot, Profile, names_of
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
     from gvr_bench.core.components import Dataset
-    from gvr_bench.data.fetch import FileState
-    from gvr_bench.pipeline.progress import TaskProgress
+    from gvr_bench.core.types import Split, Task
 
-CONFIRM_BYTES = 10**9  # downloads from this size on are confirmed
 MAX_LINES = 20  # of faults
 
 datasets_app = typer.Typer(help="List, download and check data sets.", no_args_is_help=True)
@@ -43,34 +39,85 @@ def datasets_list() -> None:
 
 @datasets_app.command("info")
 def datasets_info(
-    name: Name, data_root: DataRoot = None, profile: Annotated[Profile, typer.Option()] = "quick"
+    name: Name,
+    data_root: DataRoot = None,
+    profile: Annotated[Profile, typer.Option()] = "quick",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="PNG file to write, with nine images of each class as they are read."),
+    ] = None,
+    decode: Annotated[
+        Literal["sample", "all"],
+        typer.Option(help="Look at the pixels of 100 images of each split, or of all."),
+    ] = "sample",
 ) -> None:
-    """Show the task, image size and splits of a data set, and what it measures of itself."""
+    """Show what a data set holds, what it measures of itself, and what is doubtful in it."""
     with errors_in_one_line():
-        import numpy as np
-
         from gvr_bench.core.types import SPLITS
+        from gvr_bench.data.summary import count_rows
         from gvr_bench.registry.registry import blaming
 
         with blaming(f"dataset '{name}'"):
             dataset = open_named(name, data_root, profile)
-            task = dataset.task
-            columns = [("images", "patients", "labelled", *task.outputs)]
-            for split in map(dataset.split, SPLITS):
-                labelled = int((~np.isnan(split.targets).any(axis=1)).sum())
-                positives = task.positives(split.targets).sum(axis=0)
-                counts = (len(split), len(np.unique(split.patient_ids)), labelled, *positives)
-                columns.append(tuple(f"{count:,}" for count in counts))
-        print(f"{'task':<10} {task.kind} of {', '.join(task.outputs)}")
-        print(f"{'images':<10} {dataset.image}")
-        if task.threshold is not None:
-            print(f"{'positive':<10} from {task.threshold:g} {task.unit} up")
-        if task.source is not None and task.target is not None:
-            print(f"{'rationale':<10} {task.outputs[task.source]} to {task.outputs[task.target]}")
-        print_table(("", *SPLITS), list(zip(*columns, strict=True)))
+            splits = {split: dataset.split(split) for split in SPLITS}
+            counts = count_rows(dataset.task, splits)
+        show_task(dataset)
+        print_table(("", *SPLITS), counts)
         with blaming(f"dataset '{name}'"):
             if checks := list(dataset.checks()):
                 print_table(("measured", ""), checks)
+            plain = name.partition(":")[0]
+            for line in cautions_of(dataset, plain, splits, decode == "all"):
+                print(f"caution: {line}")
+        if out is not None:
+            write_sheet(dataset.task, splits["train"], out)
+
+
+def show_task(dataset: Dataset) -> None:
+    """Print what is predicted from which images."""
+    task = dataset.task
+    print(f"{'task':<10} {task.kind} of {', '.join(task.outputs)}")
+    print(f"{'images':<10} {dataset.image}")
+    if task.threshold is not None:
+        print(f"{'positive':<10} from {task.threshold:g} {task.unit} up")
+    if task.source is not None and task.target is not None:
+        print(f"{'rationale':<10} {task.outputs[task.source]} to {task.outputs[task.target]}")
+
+
+def cautions_of(
+    dataset: Dataset, name: str, splits: Mapping[str, Split], every: bool
+) -> Iterator[str]:
+    """Yield what is doubtful in a data set, by its files and by the pixels of a sample or of all.
+
+    Prints how many images were looked at.
+    """
+    from gvr_bench.data.pixel_checks import PixelChecks
+    from gvr_bench.data.summary import absent_outputs
+    from gvr_bench.data.verification import read_sample
+
+    yield from dataset.cautions()
+    yield from absent_outputs(dataset.task, splits)
+    checks = PixelChecks()
+    unreadable: list[str] = []
+    for split, ids, images in read_sample(splits, every, unreadable):
+        checks.add(split, ids, images)
+    if unreadable:
+        yield f"{len(unreadable):,} images cannot be read, the first is {unreadable[0]}"
+    yield from checks.cautions(name, hasattr(dataset.settings, "bits"))
+    total = sum(map(len, splits.values()))
+    more = "" if every or checks.total == total else "; look at all with --decode all"
+    print(f"{'pixels':<10} of {checks.total:,} of {total:,} images were looked at{more}")
+
+
+def write_sheet(task: Task, split: Split, out: Path) -> None:
+    """Write a contact sheet of the training images."""
+    from gvr_bench.cache.serialization import replacing
+    from gvr_bench.data.contact_sheet import draw_sheet, read_rows
+
+    rows = read_rows(task, split)
+    with replacing(out) as partial:
+        draw_sheet(rows).save(partial, "PNG")
+    print(f"nine images of each class are in {out}")
 
 
 @datasets_app.command("split")
@@ -221,79 +268,3 @@ def has_all_images(name: str, data_root: Path | None) -> bool:
     except GvrError:
         return False
     return True
-
-
-def show_states(states: list[FileState], folder: Path, remove: bool) -> None:
-    """Print what is there and what would be downloaded, with the space that it takes."""
-    from rich.filesize import decimal
-
-    from gvr_bench.core.errors import DataError
-    from gvr_bench.data.fetch import check_states, free_space, space_needed
-
-    rows = []
-    for state in states:
-        percent = f" {state.done / state.remote.size:.0%}" if state.kind == "partial" else ""
-        source, *others = [str(urlsplit(url).hostname) for url in state.remote.urls] or ["nowhere"]
-        mirrors = f" (+{len(others)})" if others else ""
-        size = decimal(state.remote.size)
-        rows.append((state.remote.name, size, state.kind + percent, source + mirrors))
-    print_table(("file", "size", "here", "from"), rows)
-    print(f"to download   {decimal(sum(state.to_download for state in states))}")
-    print(f"to unpack     about {decimal(sum(state.to_unpack for state in states))}")
-    print(f"space needed  {decimal(space_needed(states, remove))}")
-    print(f"space free    {decimal(free_space(folder))} in {folder}")
-    try:
-        check_states(states, folder, remove)
-    except DataError as error:
-        print(f"this would fail: {error}")
-
-
-def confirm(states: list[FileState], name: str, folder: Path, yes: bool) -> None:
-    """Ask before a large download. Raises `UsageError` where nobody can answer."""
-    from rich.filesize import decimal
-
-    from gvr_bench.core.errors import UsageError
-
-    size = sum(state.to_download for state in states)
-    if yes or size < CONFIRM_BYTES:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"{name} would download {decimal(size)} into {folder}; add --yes to allow it, or "
-            "--dry-run to see the files"
-        )
-    unpacked = sum(state.to_unpack for state in states)
-    question = f"Download {decimal(size)} and unpack {decimal(unpacked)} into {folder}?"
-    typer.confirm(question, abort=True, err=True)
-
-
-@contextlib.contextmanager
-def show_progress() -> Iterator[FileProgress]:
-    """Show files on stderr while they are downloaded, checked and unpacked."""
-    from rich.console import Console
-
-    from gvr_bench.pipeline.progress import TaskProgress
-
-    with TaskProgress(Console(stderr=True), in_bytes=True) as task:
-        yield FileProgress(task)
-
-
-class FileProgress:
-    """Progress of one file after the other."""
-
-    def __init__(self, task: TaskProgress) -> None:
-        self.task = task
-        self.label = ""
-
-    def update(self, label: str, done: int, total: int) -> None:
-        """Move the bar, which begins again with each file; elsewhere each file is a line."""
-        if label != self.label:
-            self.label = label
-            self.task.start(label)
-            if not self.task.console.is_terminal:
-                self.log(f"{label}  {self.task.count(total)}")
-        self.task(done, total)
-
-    def log(self, text: str) -> None:
-        """Print a line."""
-        self.task.log(text)

@@ -26,11 +26,13 @@ def export(
     ] = None,
     case: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Only rationales of this case. Repeatable."),
+        typer.Option(metavar="ID", help="Only rationales and maps of this case. Repeatable."),
     ] = None,
     explainer: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only rationales of this explainer. Repeatable."),
+        typer.Option(
+            metavar="NAME", help="Only rationales and maps of this explainer. Repeatable."
+        ),
     ] = None,
 ) -> None:
     """Write tables (CSV, JSON, Markdown, LaTeX), figures (SVG, PDF, PNG) and rationales (PNG,

@@ -15,7 +15,7 @@ from gvr_bench.cli.explain import explain, show_again
 from gvr_bench.cli.export import export
 from gvr_bench.cli.options import AllMetrics
 from gvr_bench.cli.plugins import plugins_app
-from gvr_bench.cli.run import experiments_app, run
+from gvr_bench.cli.run import experiments_app, run, worker
 from gvr_bench.cli.shell import (
     errors_in_one_line,
     flush_output,
@@ -129,6 +129,7 @@ def report(
 
 
 app.command()(run)
+app.command()(worker)
 app.command()(export)
 app.command()(explain)
 

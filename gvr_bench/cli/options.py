@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from gvr_bench.core.errors import UsageError
 from gvr_bench.core.types import Kind
 
 Completions = list[tuple[str, str]]  # each with its description
@@ -33,12 +34,23 @@ ProfileOption = Annotated[
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images per batch.")]
+CheckpointEvery = Annotated[
+    float, typer.Option(min=0, metavar="SECONDS", help="Interval between checkpoints.")
+]
+WorkerCount = Annotated[
+    str,
+    typer.Option(
+        metavar="N|auto",
+        envvar="GVR_BENCH_WORKERS",
+        show_envvar=False,
+        help="Processes that compute in parallel. auto: one per GPU, or one per OMP_NUM_THREADS "
+        "cores; without that variable one.",
+    ),
+]
 Executor = Annotated[
     Literal["local", "ray"],
-    typer.Option(
-        help="local: one stage at a time, in this process. ray: stages in parallel on a Ray "
-        "cluster."
-    ),
+    typer.Option(help="Where workers run: local is this machine, ray is a Ray cluster."),
 ]
 Address = Annotated[
     str | None,
@@ -72,6 +84,15 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be computed, without computing it.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def count_of(workers: str) -> int | None:
+    """Return the number of workers, None for `auto`. Raises `UsageError`."""
+    if workers == "auto":
+        return None
+    if not workers.isdigit() or int(workers) == 0:
+        raise UsageError(f"--workers {workers}: write auto or a number from 1 on")
+    return int(workers)
 
 
 def names_of(kind: Kind) -> Callable[[str], Completions]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,9 @@ from rich.console import Console
 from gvr_bench.cli.options import (
     Address,
     AllMetrics,
+    BatchSize,
     CacheDir,
+    CheckpointEvery,
     Controls,
     DataRoot,
     Device,
@@ -20,6 +23,8 @@ from gvr_bench.cli.options import (
     Json,
     Out,
     ProfileOption,
+    WorkerCount,
+    count_of,
     experiment_names,
     metric_groups,
     names_of,
@@ -90,10 +95,8 @@ def run(
         ),
     ] = None,
     device: Device = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
-    checkpoint_every: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Interval between checkpoints.")
-    ] = 30.0,
+    batch_size: BatchSize = 128,
+    checkpoint_every: CheckpointEvery = 30.0,
     recompute: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND|NAME|all", help="Recompute cached stages. Repeatable."),
@@ -101,6 +104,7 @@ def run(
     cached_only: Annotated[
         bool, typer.Option(help="Compute nothing; use cached results only.")
     ] = False,
+    workers: WorkerCount = "auto",
     executor: Executor = "local",
     ray_address: Address = None,
     out: Out = None,
@@ -138,10 +142,50 @@ def run(
             checkpoint_seconds=checkpoint_every,
             recompute=tuple(recompute or ()),
             cached_only=cached_only,
+            workers=count_of(workers),
             executor=executor,
             ray_address=ray_address,
         )
         carry_out(request, dry_run=dry_run, as_json=as_json, all_metrics=all_metrics)
+
+
+def worker(
+    spec_file: Annotated[
+        Path, typer.Argument(metavar="SPEC.toml", help="Spec file of the run.", show_default=False)
+    ],
+    device: Device = "auto",
+    batch_size: BatchSize = 128,
+    checkpoint_every: CheckpointEvery = 30.0,
+    cache: CacheDir = None,
+    run_id: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Workers of the same text try a stage that fails once.  \\[default: the job and "
+            "step of Slurm]",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """Compute what a run lacks, beside any number of other workers with the same cache.
+
+    Start one on each core or GPU of a cluster, e.g. by srun; gvr-bench run SPEC.toml then reports.
+    """
+    with errors_in_one_line():
+        from gvr_bench.config.spec import build_spec
+        from gvr_bench.pipeline.run import work_request
+
+        slurm = [os.environ.get(f"SLURM_{name}_ID", "") for name in ("JOB", "STEP")]
+        request = RunRequest(
+            spec=build_spec(spec_file, {}, {}),
+            cache_dir=cache,
+            device=device,
+            batch_size=batch_size,
+            checkpoint_seconds=checkpoint_every,
+            run_id=run_id or "-".join(filter(None, slurm)),
+        )
+        if not work_request(request, STOP, Console(stderr=True)):
+            raise typer.Exit(SOME_FAILED)
 
 
 @experiments_app.command("list")
@@ -168,6 +212,7 @@ def experiments_run(
     out: Out = None,
     cache: CacheDir = None,
     device: Device = "auto",
+    workers: WorkerCount = "auto",
     executor: Executor = "local",
     ray_address: Address = None,
     all_metrics: AllMetrics = False,
@@ -191,6 +236,7 @@ def experiments_run(
             out=out,
             cache_dir=cache,
             device=device,
+            workers=count_of(workers),
             executor=executor,
             ray_address=ray_address,
             experiment=chosen,
@@ -224,7 +270,7 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
     data = load_report([result.folder])
     write_html(result.folder, data)
     with output_to_stderr():
-        result.notify_plugins(console)
+        result.notify_plugins()
     if as_json:
         from gvr_bench.report.exports import named, written
 

@@ -150,6 +150,13 @@ class Dataset(Component, ABC):
     def split(self, name: str) -> Split:
         """Return the split `train`, `validation` or `test`. Raises `DataError`."""
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what makes results of this data doubtful, one line each, with what to type.
+
+        Found without reading images: the core looks at their pixels. Raises `DataError`.
+        """
+        return ()
+
     @property
     def home(self) -> Path | None:
         """The folder of the files of `remote`; None where `--data-root` is required."""
@@ -199,18 +206,22 @@ class Images(Protocol):
 class Generator(Component, ABC):
     """A network that makes images from latents, trained on images without labels.
 
-    `data_parallel`: True if `fit` takes its batches by `ctx.shard`, so that all processes of a run
-    train it together; otherwise the first process trains it alone.
+    - `data_parallel`: True if `fit` takes its batches by `ctx.shard`, so that all processes of a
+      run train it together; otherwise the first process trains it alone.
+    - `encoder`, `head`: those used by default with it; without a `head`, the data set's.
     """
 
     data_parallel: ClassVar[bool] = False
+    encoder: ClassVar[str] = "conv"
+    head: ClassVar[str] = ""
 
     @abstractmethod
     def build(self, image: ImageSpec) -> nn.Module:
         """Return an untrained network (N, D) -> (N, C, H, W) in [-1, 1].
 
-        It has an int `latent_dim` = D. Raises `UsageError` for an image size that the architecture
-        does not support.
+        It has an int `latent_dim` = D, and `latent_shape` (C, H, W) where a latent is a flattened
+        map whose places are those of the image. Raises `UsageError` for an image size that the
+        architecture does not support.
         """
 
     @abstractmethod

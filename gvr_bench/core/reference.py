@@ -112,11 +112,11 @@ def spread(targets: NDArray[np.float32], task: Task) -> NDArray[np.int64]:
         sides += list((labelled & ~positive).T)
     groups = [np.flatnonzero(side) for side in sides if side.any()] or [np.arange(len(targets))]
     share = max(1, MAX_IMAGES // len(groups))
-    rows = [group[_even(len(group), share)] for group in groups]
+    rows = [group[even_positions(len(group), share)] for group in groups]
     return np.unique(np.concatenate(rows))[:MAX_IMAGES]
 
 
-def _even(n: int, count: int) -> NDArray[np.int64]:
-    """Return at most `count` positions of n, evenly spaced, the first among them."""
+def even_positions(n: int, count: int) -> NDArray[np.int64]:
+    """Return at most `count` of the positions 0..n-1, evenly spaced: (min(n, count),)."""
     count = min(n, count)
     return np.arange(count, dtype=np.int64) * n // count

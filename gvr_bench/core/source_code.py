@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import sysconfig
 from collections.abc import Iterator
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import distributions
 from pathlib import Path
 
 OURS = "gvr-bench"  # its components carry versions instead
@@ -96,10 +96,5 @@ def record_of(top: str, files: list[Path]) -> str:
     """Return the digests that an installer recorded of a package, or else its files' names."""
     for distribution in distributions():
         if any(part.parts[:1] in ((top,), (f"{top}.py",)) for part in distribution.files or ()):
-            return recorded(distribution)
+            return distribution.read_text("RECORD") or distribution.version
     return " ".join(file.name for file in files)
-
-
-def recorded(distribution: Distribution) -> str:
-    """Return the record of a distribution."""
-    return distribution.read_text("RECORD") or distribution.version

@@ -258,6 +258,9 @@ class Explanation:
     - `attribution` (N, H, W) float32, signed if the explainer has signs: positive means that the
       pixel speaks for the source class.
     - `counterfactual` (N, C, H, W) in [-1, 1], and `latent` (N, D) that decodes to it.
+    - `residual`: the counterfactual is the image itself plus what the decoder adds on the way to
+      `latent`, `clip(x + G(latent) - G(E(x)))`: changes are measured from the image, otherwise from
+      its reconstruction.
     - `trajectory` (N, P, D): latents evenly spaced along the search; the first is the image's own,
       the last is `latent`. Shown in reports, not scored.
     - `steps` (N,) int64: optimisation steps; `success` (N,) bool: whether the target was reached;
@@ -273,3 +276,14 @@ class Explanation:
     success: Tensor | None = None
     reason: tuple[str, ...] | None = None
     note: str = ""
+    residual: bool = False
+
+
+def compose(x: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Add to images `x` what the decoder changes from `before` to `after`, all (N, C, H, W).
+
+    Residual composition `clip(x + G(z') - G(z))`: what the decoder cannot draw of an image stays as
+    it is. It corresponds to the abduction of noise in structural causal models (Pawlowski et al.
+    2020).
+    """
+    return (x + after - before).clamp(-1, 1)

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 # Pillow knows many more, too many to trust: its EPS reader starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_PIXELS = 2**26  # of one image; twice those of the largest detectors
 _BITS, _PHOTOMETRIC, _NUMBERS = 258, 262, 339  # tags of a TIFF
+_ORIENTATION = 274  # tag of EXIF
+_FIRST_ON_ITS_SIDE = 5  # of the orientations
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,19 @@ def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return out
 
 
-def read_picture(path: Path, channels: int) -> NDArray[np.uint8]:
+def read_picture(path: Path, channels: int, bits: int = 16) -> NDArray[np.uint8]:
     """Read a PNG, JPEG, TIFF or DICOM file as (channels, h, w), 0..255, whatever its suffix.
 
-    One channel is grey, three are RGB. 16-bit files are scaled by their full range, DICOM by its
-    window if it has one; transparency is ignored. Raises `DataError` naming the file.
+    One channel is grey, three are RGB. The picture is turned as its EXIF orientation says; what is
+    transparent is black. `bits` of 16-bit files are scaled to the full range, DICOM by its window
+    if it has one. Raises `DataError` naming the file, also where a value needs more bits.
     """
-    with _opened(path) as image:
-        return _planes(image, channels)
+    with open_image(path, bits=bits) as image:
+        return _planes(image, channels, bits)
 
 
-def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
-    """Read image files, letterboxed, as (n, C, size, size).
+def read_pictures(files: Sequence[Path], image: ImageSpec, bits: int = 16) -> NDArray[np.uint8]:
+    """Read image files as `read_picture` does, letterboxed: (n, C, size, size).
 
     Raises `DataError` naming the first that cannot be read, with all of them as `unreadable`.
     """
@@ -83,7 +87,9 @@ def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
 
     def read(position: int) -> str:
         try:
-            out[position] = letterbox(read_picture(files[position], image.channels), image.size)
+            out[position] = letterbox(
+                read_picture(files[position], image.channels, bits), image.size
+            )
         except DataError as error:
             if not error.unreadable:
                 raise
@@ -100,64 +106,32 @@ def read_pictures(files: Sequence[Path], image: ImageSpec) -> NDArray[np.uint8]:
     return out
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file starts as a PNG, JPEG, TIFF or DICOM file does, whatever its suffix."""
+    with path.open("rb") as file:
+        return is_dicom(file) or file.read(8).startswith(_MAGIC)
+
+
 def to_eight_bits(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Map values from -1 (black) to 1 (white) to 0..255, rounded and clipped."""
     return np.asarray(((values + 1) * 127.5).round().clip(0, 255), np.uint8)
 
 
 def read_extent(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, from its header. Raises `DataError` naming the file."""
-    with _opened(path) as image:
-        return image.size
-
-
-def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
-    """Read a PNG or TIFF whose nonzero pixels mark a finding: (size, size).
-
-    It is letterboxed like the picture that it belongs to. A pixel is marked if its centre is; of a
-    finding too small for that, the pixel that it covers most. Raises `DataError` if the two files
-    differ in shape.
-    """
-    with _opened(path) as image:
-        if image.format not in ("PNG", "TIFF"):
-            raise ValueError("a mask must be a PNG or TIFF, which keep its values")
-        marked = _values(image) != 0
-    h, w = marked.shape
-    width, height = read_extent(picture)
-    at = place(width, height, size)
-    if place(w, h, size) != at:
-        raise DataError(
-            f"the mask {path} has {w} x {h} pixels and its image {picture.name} {width} x "
-            f"{height}; draw it on the image itself"
-        )
-    small = _shrink(marked, at.width, at.height)
-    square = np.zeros((size, size), dtype=np.bool_)
-    square[at.top : at.top + at.height, at.left : at.left + at.width] = small
-    return square
-
-
-def _values(image: Image) -> NDArray[np.generic]:
-    """Pixel values (h, w) without transparency; of colours the largest."""
-    if "A" in image.getbands():
-        image = image.convert("L" if len(image.getbands()) == 2 else "RGB")
-    values = np.asarray(image)
-    return values if values.ndim == 2 else values.max(axis=2)
-
-
-def _shrink(marked: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
-    from PIL import Image
-
-    at = (width, height)
-    small = np.asarray(Image.fromarray(marked).resize(at, Image.Resampling.NEAREST))
-    if small.any() or not marked.any():
-        return small
-    share = Image.fromarray(marked.astype(np.float32)).resize(at, Image.Resampling.BOX)
-    covered = np.asarray(share)
-    return np.asarray(covered == covered.max())
+    """Width and height of an image file as it is shown. Raises `DataError` naming the file."""
+    with open_image(path, turned=False) as image:
+        width, height = image.size
+        return (height, width) if orientation(image) >= _FIRST_ON_ITS_SIDE else (width, height)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image]:
+def open_image(path: Path, *, turned: bool = True, bits: int = 16) -> Iterator[Image]:
+    """Open a picture as it is shown, or not `turned`, as it is stored.
+
+    `bits` are those in use of a DICOM file without a window.
+
+    Raises `DataError` naming the file, also for what goes wrong in the body.
+    """
     from PIL import Image, UnidentifiedImageError
 
     # The error below says what is wrong with a file; Pillow's warnings would repeat it.
@@ -165,11 +139,11 @@ def _opened(path: Path) -> Iterator[Image]:
     try:
         with path.open("rb") as file:
             if is_dicom(file):
-                yield read_dicom(path, MAX_PIXELS)
+                yield read_dicom(path, MAX_PIXELS, bits)
                 return
             with Image.open(file, formats=FORMATS) as image:
                 _check(image)
-                yield image
+                yield _turn(image) if turned else image
     except MissingDecoderError as error:
         raise DataError(f"cannot read the image {path}: {error}") from error
     except UnidentifiedImageError as error:
@@ -179,6 +153,35 @@ def _opened(path: Path) -> Iterator[Image]:
     except Exception as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise _fault(path, reason or type(error).__name__) from error
+
+
+def orientation(image: Image) -> int:
+    """The EXIF orientation of a picture that is still to be turned, 1 (upright) to 8."""
+    if image.format == "TIFF":  # Pillow turns it when it is loaded, and swaps its size before
+        return 1
+    if image.format == "PNG":  # whose EXIF may come last; a broken picture should say so here
+        image.load()
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # viewers show a picture whose EXIF is damaged as it is stored
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _turn(image: Image) -> Image:
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }  # fmt: skip
+    stored, turn = image, turns.get(orientation(image))
+    if turn is None:
+        return image
+    image = stored.transpose(turn)
+    image.format, image.info = stored.format, stored.info
+    return image
 
 
 def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None) -> DataError:
@@ -211,19 +214,38 @@ def _check_tiff(image: Any) -> None:
         )
 
 
-def _planes(image: Image, channels: int) -> NDArray[np.uint8]:
+def _planes(image: Image, channels: int, bits: int) -> NDArray[np.uint8]:
     """Return the picture as (channels, h, w)."""
     if image.mode.startswith("I"):
-        # Rounding to 65535 / 255 = 257 makes a 16-bit copy of an 8-bit image equal to it.
-        wide = np.asarray(image).clip(0, 65535 - 128).astype(np.uint16)
-        wide += 128
-        wide //= 257
-        grey = wide.astype(np.uint8)
-        return np.repeat((255 - grey if _starts_white(image) else grey)[None], channels, axis=0)
+        grey = _eight_bits(image, bits)
+        return np.repeat(grey[None], channels, axis=0)
+    if image.has_transparency_data:
+        image = _on_black(image)
     if channels == 1:
         single = image if image.mode == "L" else image.convert("L")
         return np.array(single, dtype=np.uint8)[None]
     return np.array(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
+
+
+def _on_black(image: Image) -> Image:
+    """Compose a picture with transparency on black, the colour around letterboxed pictures."""
+    from PIL import Image
+
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("RGB")
+
+
+def _eight_bits(image: Image, bits: int) -> NDArray[np.uint8]:
+    """Scale the values of a 16-bit picture (h, w), of which `bits` are used, to 0..255."""
+    wide, largest = np.asarray(image), 2**bits - 1
+    if wide.max() > largest:
+        raise ValueError(f"it holds {wide.max():,}, which the setting bits={bits} has no room for")
+    # Rounding to 65535 / 255 = 257 makes a 16-bit copy of an 8-bit image equal to it.
+    table = (np.arange(largest + 1) * 255 + largest // 2) // largest
+    if (transparent := image.info.get("transparency")) is not None:
+        table[transparent : transparent + 1] = 0
+    grey = table.astype(np.uint8)[wide]
+    return np.asarray(255 - grey if _starts_white(image) else grey)
 
 
 def _starts_white(image: Any) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvr_bench.core.components import Dataset
 from gvr_bench.core.errors import DataError
 from gvr_bench.core.remote_files import Archive, Remote
-from gvr_bench.core.types import SPLITS
+from gvr_bench.core.types import SPLITS, Split
 from gvr_bench.data.download import Progress, digest_of_content, fault_of, partial_path
 from gvr_bench.data.fetch import damaged_members, unpacked_files
 
@@ -82,6 +83,29 @@ def faults_of_images(
                     yield f"{split.sample_ids[batch[position]]}: {reason}"
             done += len(batch)
             count(done, total, "images")
+
+
+def read_sample(
+    splits: Mapping[str, Split], every: bool, unreadable: list[str]
+) -> Iterator[tuple[str, NDArray[np.str_], NDArray[np.uint8]]]:
+    """Yield split, sample ids (n,) and images (n, C, H, W) of a sample or of all, in batches.
+
+    Images that cannot be read are left out and named in `unreadable`.
+    """
+    for name, split in splits.items():
+        positions = _sample(len(split), every)
+        for start in range(0, len(positions), BATCH):
+            batch = positions[start : start + BATCH]
+            try:
+                images = split.images(batch)
+            except DataError as error:
+                if not error.unreadable:
+                    raise
+                bad = dict(error.unreadable)
+                unreadable += [f"{split.sample_ids[batch[i]]} ({why})" for i, why in bad.items()]
+                batch = np.delete(batch, list(bad))
+                images = split.images(batch)
+            yield name, split.sample_ids[batch], images
 
 
 def _sample(n: int, every: bool) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -78,7 +78,8 @@ def read_picture(dataset: Dataset, picture: Picture, number: int) -> InputImage:
     with tempfile.TemporaryDirectory(prefix="gvr-bench-") as folder:
         file = Path(folder) / "image.png"
         try:
-            image.save(file, "PNG")
+            image.load()  # which turns a TIFF; others are turned when they are read
+            image.save(file, "PNG", exif=image.getexif())
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{name} has the mode {image.mode}, which cannot be read; convert it to L or RGB"

@@ -160,7 +160,7 @@ class Trained:
             explanation = explain(explainer, self.model, x, target, stage_ctx)
             parts.append(gather(self.model, x, target, explanation))
             if explanation.trajectory is not None:
-                trajectories.append(trajectory(self.model, explanation.trajectory, target))
+                trajectories.append(trajectory(self.model, x, explanation, target))
         return self.in_unit(joined(parts) | (joined(trajectories) if trajectories else {}))
 
     def target(self, batch: TargetBatch, part: slice) -> ExplanationTarget:

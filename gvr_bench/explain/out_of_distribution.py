@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gvr_bench.core.reference import even_positions
 from gvr_bench.core.types import Model
 from gvr_bench.explain.targets import Predictions
 from gvr_bench.pipeline.stage_context import StageContext
-from gvr_bench.pipeline.steps.oracle import spread
 
 OOD_QUANTILE = 0.995  # of the run's own images, for each of two limits: at most 1 in 100 is marked
 MAX_REFERENCE_IMAGES = 1000
@@ -47,7 +47,7 @@ class OodReference:
             return cls(None, np.nan, np.nan, 0)
         images = stage_ctx.images("test")
         arrays = stage_ctx.arrays("latents", "train/z", "train/copy", "test/z")
-        rows = spread(len(images), MAX_REFERENCE_IMAGES)
+        rows = torch.from_numpy(even_positions(len(images), MAX_REFERENCE_IMAGES))
         z = arrays["test/z"][rows.numpy()]
         errors = []
         for part in stage_ctx.ctx.batches(len(rows)):

@@ -54,8 +54,10 @@ class Source(Protocol):
         """The explained images (N, C, H, W)."""
 
     @property
-    def reconstruction(self) -> Tensor:
-        """What the decoder makes of the images (N, C, H, W); the images where there is none."""
+    def base(self) -> Tensor:
+        """The pictures (N, C, H, W) that counterfactuals change: the decoder's reconstructions, or
+        the images themselves for residual composition and where there is no decoder.
+        """
 
     @property
     def true_counterfactual(self) -> Tensor | None:

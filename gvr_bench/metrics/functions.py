@@ -193,7 +193,7 @@ def _truth(
         attribution=maps,
         true_change=known["change"],
         decoded_truth=None,
-        reconstruction=maps[:, None],
+        base=maps[:, None],
         counterfactual=None,
         **masks,
     )

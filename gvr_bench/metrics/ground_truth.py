@@ -39,7 +39,7 @@ class GroundTruthInput(CaseInput):
     """Maps and counterfactuals, and what the data set knows about each image.
 
     `attribution` (N, H, W) is signed; `mask` and `distractor` (N, H, W) are bool; `true_change`
-    (N, H, W) is the image minus its true counterfactual. `reconstruction`, `counterfactual` and
+    (N, H, W) is the image minus its true counterfactual. `base`, `counterfactual` and
     `decoded_truth`, the true counterfactual encoded and decoded, are (N, C, H, W).
     """
 
@@ -48,7 +48,7 @@ class GroundTruthInput(CaseInput):
     distractor: Tensor | None
     true_change: Tensor | None
     decoded_truth: Tensor | None
-    reconstruction: Tensor
+    base: Tensor
     counterfactual: Tensor | None
 
     @classmethod
@@ -61,7 +61,7 @@ class GroundTruthInput(CaseInput):
             distractor=source.read_optional("cases", "distractor"),
             true_change=None if truth is None else (source.image - truth).mean(dim=1),
             decoded_truth=None if truth is None else source.decode(truth),
-            reconstruction=source.reconstruction,
+            base=source.base,
             counterfactual=source.read_optional("explanations", "counterfactual"),
         )
 
@@ -294,6 +294,6 @@ def true_change_amplitude(data: GroundTruthInput) -> Tensor | None:
 
     if data.counterfactual is None or data.true_change is None:
         return None
-    change = (data.reconstruction - data.counterfactual).double().mean(1)
+    change = (data.base - data.counterfactual).double().mean(1)
     total, true = (t.double().abs().flatten(1).sum(1) for t in (change, data.true_change))
     return torch.where(true > 0, total / true, torch.nan)

@@ -33,7 +33,7 @@ class OracleInput(CaseInput):
     """What the oracle predicts, (N,) bool each; None for explainers without counterfactuals.
 
     `sees_source` is whether it predicts the finding for the image; `reached_target` whether it is
-    on the target side for the counterfactual, and `base_rate` for the reconstruction already.
+    on the target side for the counterfactual, and `base_rate` for the picture it starts from.
     `others_changed` (N,) is the divergence of its other outputs, None without any.
     `extra` are its predictions for the report, and `features` of counterfactuals and images of
     the cases whose finding the explained model predicts.
@@ -47,13 +47,12 @@ class OracleInput(CaseInput):
 
     @classmethod
     def build(cls, source: Source) -> Self:
-        """Ask the oracle about image, reconstruction and counterfactual."""
+        """Ask the oracle about image, its base and counterfactual."""
         counterfactual = source.read_optional("explanations", "counterfactual")
         if counterfactual is None:
             return cls(None, None, None)
         oracle, target = source.oracle, source.oracle_target
         before, after = oracle.outputs(source.image), oracle.outputs(counterfactual)
-        reconstruction = source.reconstruction
         extra = predictions(target, before) | predictions(target, after, "_after")
         explained = source.read("explanations", "predicts_source")
         if bool(explained.any()):
@@ -62,7 +61,7 @@ class OracleInput(CaseInput):
         return cls(
             target.predicts_source(before),
             target.reached_target(after),
-            target.reached_target(oracle.outputs(reconstruction)),
+            target.reached_target(oracle.outputs(source.base)),
             others_changed(target, before, after),
             extra,
         )

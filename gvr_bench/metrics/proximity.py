@@ -1,4 +1,4 @@
-"""How much does the counterfactual change, measured from the reconstruction?"""
+"""How much does the counterfactual change, measured from where it starts?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProximityInput(CaseInput):
     explainer has none; `norm` is the median length of a training latent.
     """
 
-    reconstruction: Tensor
+    base: Tensor
     counterfactual: Tensor | None
     start: Tensor | None
     latent: Tensor | None
@@ -34,7 +34,7 @@ class ProximityInput(CaseInput):
         """Read it."""
         latent = source.read_optional("explanations", "latent")
         return cls(
-            reconstruction=source.reconstruction,
+            base=source.base,
             counterfactual=source.read_optional("explanations", "counterfactual"),
             start=source.read_optional("explanations", "start"),
             latent=latent,
@@ -54,7 +54,7 @@ def rationale(data: ProximityInput) -> Tensor | None:
     """x' - r, flattened: (N, C * H * W) float64."""
     if data.counterfactual is None:
         return None
-    return (data.counterfactual.double() - data.reconstruction.double()).flatten(1)
+    return (data.counterfactual.double() - data.base.double()).flatten(1)
 
 
 @GROUP.metric(
@@ -111,10 +111,10 @@ def rationale_linf(data: ProximityInput) -> Tensor | None:
     needs=f"{NO_COUNTERFACTUAL}, or images are smaller than the window",
 )
 def rationale_ssim(data: ProximityInput) -> Tensor | None:
-    """Structural similarity of the counterfactual and the reconstruction."""
+    """Structural similarity of the counterfactual and the picture it starts from."""
     if data.counterfactual is None:
         return None
-    return ssim(data.counterfactual.double(), data.reconstruction.double())
+    return ssim(data.counterfactual.double(), data.base.double())
 
 
 @GROUP.metric(
@@ -129,7 +129,7 @@ def changed_area(data: ProximityInput) -> Tensor | None:
     """Share of the image that visibly changes."""
     if data.counterfactual is None:
         return None
-    change = (data.counterfactual - data.reconstruction).abs() > CHANGED  # (N, C, H, W)
+    change = (data.counterfactual - data.base).abs() > CHANGED  # (N, C, H, W)
     return change.any(1).flatten(1).double().mean(1)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ValidityInput(CaseInput):
     """Counterfactuals, and what the model predicts for them.
 
-    `image`, `reconstruction` and `counterfactual` are (N, C, H, W). `reached_target` and
+    `image`, `base` and `counterfactual` are (N, C, H, W). `reached_target` and
     `unchanged` (N,) are whether the head is on the target side at the counterfactual's latent, and
     whether it predicts there what it predicted before; `reencoded_reached_target` (N,) is whether
     the model is on the target side for the counterfactual image. `steps` (N,) are those of an
@@ -28,7 +28,7 @@ class ValidityInput(CaseInput):
     model: Model
     target: ExplanationTarget
     image: Tensor
-    reconstruction: Tensor
+    base: Tensor
     counterfactual: Tensor | None
     reached_target: Tensor | None
     unchanged: Tensor | None
@@ -47,7 +47,7 @@ class ValidityInput(CaseInput):
             source.model,
             source.target,
             source.image,
-            source.reconstruction,
+            source.base,
             counterfactual,
             reached_target=flags("reached_target"),
             unchanged=flags("unchanged"),
@@ -181,14 +181,14 @@ def redundancy(data: ValidityInput) -> Tensor | None:
         return None
     current, target = data.counterfactual.clone(), data.target
     flips = target.reached_target(outputs(data.model, current))
-    change = (current - data.reconstruction).double().abs().sum(1)  # (N, H, W)
+    change = (current - data.base).double().abs().sum(1)  # (N, H, W)
     regions = grid(*change.shape[1:]).to(change.device)
     sizes = change.new_zeros(len(change), GRID**2)
     sizes.index_add_(1, regions.flatten(), change.flatten(1))
     undone = change.new_zeros(len(change))
     for region in sizes.argsort(dim=1, stable=True).unbind(1):
         inside = (regions == region[:, None, None])[:, None]  # (N, 1, H, W)
-        trial = data.reconstruction.where(inside, current)
+        trial = data.base.where(inside, current)
         keep = flips & target.reached_target(outputs(data.model, trial))
         current = trial.where(keep[:, None, None, None], current)
         undone += keep * sizes.gather(1, region[:, None])[:, 0]

@@ -36,6 +36,7 @@ ONCE = ("reconstruction", "prediction", "predicts_source")  # the same for all e
 OF_EXPLAINER = (
     "attribution",
     "counterfactual",
+    "residual",
     "success",
     "steps",
     "reason",

@@ -161,9 +161,13 @@ class ModelBranch:
     cases: Stage
     images: Stage
     generator: ComponentSpec
-    encoder: ComponentSpec
+    encoder: ComponentSpec | None
     head_choice: ComponentSpec
-    has_decoder: bool = True
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the branch has encoder and generator."""
+        return self.encoder is not None
 
     @property
     def sees_images(self) -> bool:
@@ -177,6 +181,7 @@ class ModelBranch:
         An encoder is trained on the generator's images, unless it needs labels.
         """
         graph = self.graph
+        assert self.encoder is not None
         generator = graph.component("generator", self.generator, seed, images=self.images)
         cls = cast(type[Encoder], graph.registry.component("encoder", self.encoder.name))
         images = self.data if cls.supervised else self.images

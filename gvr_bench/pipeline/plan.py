@@ -9,7 +9,7 @@ from itertools import product
 from typing import cast
 
 from gvr_bench.config.spec import ComponentSpec, Spec
-from gvr_bench.core.components import Head
+from gvr_bench.core.components import Dataset, Generator, Head
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.core.types import ImageSpec
@@ -98,23 +98,19 @@ def plan_graph(graph: StageGraph) -> Plan:
         dataset = graph.open(d)
         data = graph.data(d.name, dataset)
         cases = graph.cases(dataset, data)
-        heads = spec.head or (ComponentSpec(name=dataset.head),)
-        bare = [pair for pair in labelled(heads) if needs_no_decoder(graph, pair[0])]
-        for seed, (h, h_label) in product(spec.seeds, bare):
-            g, e = spec.generator[0], spec.encoder[0]
-            branch = ModelBranch(graph, data, cases, data, g, e, h, has_decoder=False)
+        for seed, (h, h_label) in product(spec.seeds, labelled(heads_without_decoder(graph))):
+            branch = ModelBranch(graph, data, cases, data, spec.generator[0], None, h)
             labels = (d_label, NO_DECODER, NO_DECODER, h_label)
             combinations.append(combination_of(branch, labels, seed))
-        for seed, (images, suffix), (g, g_label), (e, e_label), (h, h_label) in product(
-            spec.seeds,
-            pretraining_images(graph, data, dataset.image),
-            labelled(spec.generator),
-            labelled(spec.encoder),
-            [pair for pair in labelled(heads) if pair not in bare],
+        for seed, (images, suffix), (g, g_label) in product(
+            spec.seeds, pretraining_images(graph, data, dataset.image), labelled(spec.generator)
         ):
-            branch = ModelBranch(graph, data, cases, images, g, e, h)
-            labels = (d_label, g_label + suffix, e_label, h_label)
-            combinations.append(combination_of(branch, labels, seed))
+            encoders, heads = partners(graph, g, dataset)
+            for (e, e_label), (h, h_label) in product(labelled(encoders), labelled(heads)):
+                if h not in heads_without_decoder(graph):
+                    branch = ModelBranch(graph, data, cases, images, g, e, h)
+                    labels = (d_label, g_label + suffix, e_label, h_label)
+                    combinations.append(combination_of(branch, labels, seed))
     return Plan(spec, tuple(combinations), tuple(graph.stages.values()))
 
 
@@ -140,11 +136,23 @@ def combination_of(
     )
 
 
-def needs_no_decoder(graph: StageGraph, head: ComponentSpec) -> bool:
-    """Whether a head is a network of images and no explainer of the run draws with a decoder."""
-    cls = cast(type[Head], graph.registry.component("head", head.name))
+def partners(
+    graph: StageGraph, generator: ComponentSpec, dataset: Dataset
+) -> tuple[tuple[ComponentSpec, ...], tuple[ComponentSpec, ...]]:
+    """Return the encoders and heads of a generator: those of the spec, else its default ones."""
+    cls = cast(type[Generator], graph.registry.component("generator", generator.name))
+    encoder, head = cls.encoder, cls.head or dataset.head
+    spec = graph.spec
+    return spec.encoder or (ComponentSpec(name=encoder),), spec.head or (ComponentSpec(name=head),)
+
+
+def heads_without_decoder(graph: StageGraph) -> list[ComponentSpec]:
+    """Return the heads that are networks of images, if no explainer draws with a decoder."""
     classes = map(graph.explainer, chosen_explainers(graph))
-    return cls.sees == "images" and not any(cls and cls.uses_decoder() for cls in classes)
+    if any(cls and cls.uses_decoder() for cls in classes):
+        return []
+    heads = [(h, graph.registry.component("head", h.name)) for h in graph.spec.head]
+    return [choice for choice, cls in heads if cast(type[Head], cls).sees == "images"]
 
 
 def explainers_of(branch: ModelBranch) -> list[ComponentSpec]:

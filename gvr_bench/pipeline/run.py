@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from gvr_bench.core.interrupts import Stop
     from gvr_bench.core.process_group import ProcessGroup
     from gvr_bench.pipeline.collect import Outcome
-    from gvr_bench.pipeline.executors.local import Executor
+    from gvr_bench.pipeline.executors.watch import Workers
     from gvr_bench.pipeline.options import RunOptions
     from gvr_bench.pipeline.plan import Plan
     from gvr_bench.pipeline.runner import Runner
@@ -35,7 +36,9 @@ class RunRequest:
     """What to run, and how. Nothing but `spec` changes a result beyond rounding.
 
     `out` is the run's folder, by default one in `reports`; `recompute` names kinds of stages or
-    components to compute again, or `all`. `experiment` is written beside the records.
+    components to compute again, or `all`. `workers` is the number of processes that compute, by
+    default one for each GPU, or for as many cores as OMP_NUM_THREADS says. Workers with the same
+    `run_id` try a stage that fails once. `experiment` is written beside the records.
     """
 
     spec: Spec
@@ -46,8 +49,10 @@ class RunRequest:
     checkpoint_seconds: float = 30.0
     recompute: tuple[str, ...] = ()
     cached_only: bool = False
+    workers: int | None = None
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
+    run_id: str = ""
     experiment: Experiment | None = None
 
     def folder(self, plan: Plan) -> Path:
@@ -64,9 +69,9 @@ class RunResult:
     outcomes: Mapping[str, Outcome]
     runner: Runner
 
-    def notify_plugins(self, console: Console) -> None:
+    def notify_plugins(self) -> None:
         """Tell plugins that the run has ended; call it once all files are in the folder."""
-        self.runner.notify_plugins(self.folder, console)
+        self.runner.notify_plugins(self.folder)
 
     @property
     def failed(self) -> bool:
@@ -85,7 +90,8 @@ def plan_request(request: RunRequest) -> tuple[Plan, ArtifactCache]:
 
     plan = make_plan(request.spec, installed())
     check_recompute(plan, request.recompute, cached_only=request.cached_only)
-    return plan, ArtifactCache(request.cache_dir or default_cache_dir())
+    root = request.cache_dir or default_cache_dir()
+    return plan, ArtifactCache(root, run_id=request.run_id)
 
 
 def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult | None:
@@ -94,25 +100,17 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
     Of several processes that torchrun started, only the first returns a result. Raises `GvrError`
     where the run cannot go on; a stage that fails is an outcome.
     """
-    from gvr_bench.pipeline.options import RunOptions, choose_device
     from gvr_bench.pipeline.runner import Runner
     from gvr_bench.registry.registry import installed
 
     began = time.time()
-    check_executor(request)
+    check_workers(request)
     plan, cache = plan_request(request)
-    device = choose_device(request.device)
-    group = join_processes(device, stop) if are_several() else None
-    options = RunOptions(
-        device,
-        request.batch_size,
-        request.checkpoint_seconds,
-        frozenset(request.recompute),
-        request.cached_only,
-        group,
-    )
-    executor = executor_for(request, plan, cache, options, stop)
-    runner = Runner(plan, cache, installed(), options, stop, executor)
+    options = options_of(request)
+    group = join_processes(options.device, stop) if are_several() else None
+    options = replace(options, process_group=group)
+    workers = workers_for(request, plan, cache, options, stop)
+    runner = Runner(plan, cache, installed(), options, stop, workers)
     if group and group.rank:
         follow(group, runner)
         return None
@@ -121,10 +119,38 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
     runner.run(console)
     if request.experiment:
         request.experiment.write(folder)
-    runner.write(folder, began, console)
+    runner.write(folder, began)
     if group:
         group.announce("")
-    return RunResult(folder, runner.outcomes, runner)
+    return RunResult(folder, runner.state.outcomes, runner)
+
+
+def work_request(request: RunRequest, stop: Stop, console: Console) -> bool:
+    """Take part in a run until all its stages have ended; whether all succeeded.
+
+    Raises `GvrError` where the run cannot go on.
+    """
+    from gvr_bench.pipeline.runner import Runner
+    from gvr_bench.registry.registry import installed
+
+    plan, cache = plan_request(request)
+    runner = Runner(plan, cache, installed(), options_of(request), stop)
+    runner.prepare()
+    outcomes = runner.run(console)
+    return all(outcome.status != "failed" for outcome in outcomes.values())
+
+
+def options_of(request: RunRequest) -> RunOptions:
+    """Return how a request is computed. Raises `UsageError`."""
+    from gvr_bench.pipeline.options import RunOptions, choose_device
+
+    return RunOptions(
+        choose_device(request.device),
+        request.batch_size,
+        request.checkpoint_seconds,
+        frozenset(request.recompute),
+        request.cached_only,
+    )
 
 
 def check_recompute(plan: Plan, names: Collection[str], *, cached_only: bool) -> None:
@@ -139,12 +165,16 @@ def check_recompute(plan: Plan, names: Collection[str], *, cached_only: bool) ->
         )
 
 
-def check_executor(request: RunRequest) -> None:
+def check_workers(request: RunRequest) -> None:
     """Refuse options that do not go together. Raises `UsageError`."""
     if request.executor == "local" and request.ray_address is not None:
         raise UsageError("--ray-address is that of a Ray cluster; add --executor ray")
-    if request.executor == "ray" and are_several():
-        raise UsageError("--executor ray starts its own processes; leave torchrun out")
+    for option, typed in (
+        ("--executor ray", request.executor == "ray"),
+        ("--workers", (request.workers or 1) > 1),
+    ):
+        if typed and are_several():
+            raise UsageError(f"{option} starts its own processes; leave torchrun out")
 
 
 def create_folder(folder: Path) -> Path:
@@ -159,15 +189,37 @@ def create_folder(folder: Path) -> Path:
     return folder
 
 
-def executor_for(
+def workers_for(
     request: RunRequest, plan: Plan, cache: ArtifactCache, options: RunOptions, stop: Stop
-) -> Executor | None:
-    """Return the executor of a run, None for this process."""
-    if request.executor == "local":
-        return None
-    from gvr_bench.pipeline.executors.ray import RayExecutor
+) -> Workers | None:
+    """Return the workers of a run, None where this process alone computes."""
+    from gvr_bench.pipeline.executors.request import make_request
 
-    return RayExecutor(plan, cache, options, request.ray_address, stop)
+    count, threads = request.workers or 0, threads_of(request.workers)
+    if request.executor == "ray":
+        from gvr_bench.pipeline.executors.ray import RayWorkers
+
+        sent = make_request(plan, cache, options)
+        return RayWorkers(sent, count, threads, request.ray_address, stop)
+    from gvr_bench.pipeline.executors.processes import WorkerProcesses, visible_gpus
+
+    cuda = options.device.type == "cuda"
+    count = count or (len(visible_gpus()) if cuda else cores() // threads)
+    if count < 2 or request.cached_only or are_several():
+        return None
+    return WorkerProcesses(make_request(plan, cache, options), count, threads)
+
+
+def threads_of(workers: int | None) -> int:
+    """Return the threads of each worker: OMP_NUM_THREADS, or an equal share of the cores."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdigit() and int(text) else max(1, cores() // (workers or 1))
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def join_processes(device: torch.device, stop: Stop) -> ProcessGroup:
@@ -181,11 +233,7 @@ def join_processes(device: torch.device, stop: Stop) -> ProcessGroup:
 
 def follow(group: ProcessGroup, runner: Runner) -> None:
     """Take part in the trainings that the first process starts, until its run has ended."""
-    from rich.console import Console
-
-    from gvr_bench.pipeline.progress import Display
     from gvr_bench.pipeline.worker import is_data_parallel
 
-    display = Display(Console(quiet=True), 0)
     stages = [stage for stage in runner.plan.stages if is_data_parallel(stage)]
-    group.follow({s.key: partial(runner.worker.train_along, s, display) for s in stages})
+    group.follow({stage.key: partial(runner.worker.train_along, stage) for stage in stages})

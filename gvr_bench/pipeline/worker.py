@@ -1,14 +1,16 @@
-"""Computes one stage in this process."""
+"""The loop of every worker: take the next stage that is ready and free, compute, commit, again.
+
+Workers know of each other by the cache alone: its locks say what is taken, its values and reports
+of failures how it ended. A worker that dies frees its lock.
+"""
 
 from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import torch
-
-from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.integrity import ERROR, WORK
 from gvr_bench.core.components import Encoder, Generator
@@ -19,9 +21,7 @@ from gvr_bench.core.errors import (
     DataError,
     GvrError,
     MemoryShortage,
-    PluginError,
     ProcessError,
-    TrainingError,
     Unsupported,
     UsageError,
     one_line,
@@ -29,82 +29,111 @@ from gvr_bench.core.errors import (
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
+from gvr_bench.pipeline.compute import compute
 from gvr_bench.pipeline.options import RunOptions, gains_from_bfloat16, versions
 from gvr_bench.pipeline.progress import Display
+from gvr_bench.pipeline.run_state import RunState
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.steps.cost import growth, reset_peak
-from gvr_bench.pipeline.steps.shards import compute_part_of
+from gvr_bench.pipeline.steps.shards import compute_free_parts
 
-BATCH_FACTOR = 4  # by which the batch size falls where memory runs out
-
-
-@dataclass(frozen=True)
-class Computed:
-    """A note for the user, if any, and the seconds that parts took before this process."""
-
-    note: str = ""
-    earlier: float = 0.0
+POLL = 0.5  # seconds between two looks for a stage to take
+MAX_LOST = 3  # workers that may die in one stage
 
 
-@dataclass(frozen=True)
+@dataclass
 class Worker:
-    """Computes stages, one after the other, into a cache; `stop` is set to end early."""
+    """Computes what a run lacks, beside any number of others; `stop` is set to end early."""
 
-    cache: ArtifactCache
+    state: RunState
     options: RunOptions
     stop: Stop
+    display: Display
+    announced: set[str] = field(default_factory=set)
 
-    def compute(self, stage: Stage, display: Display) -> Outcome:
-        """Compute one stage under its lock. Raises `CorruptStageError`, and as `failed` does."""
-        with (
-            self.cache.lock(stage, lambda: display.waits(str(stage))),
-            display.stage(str(stage)) as progress,
-        ):
-            if self.cache.has(stage):  # another process was faster
-                return Outcome("cached", float(self.cache.meta(stage)["seconds"]))
+    def work(self) -> None:
+        """Compute stages until each of the run has an outcome.
+
+        Raises `GvrError` where the run cannot go on: `DataError` or `UsageError` for unsuitable
+        data and settings, `CacheError` for a full disk.
+        """
+        while not self.state.complete:
+            busy = [stage for stage in self.state.ready() if not self.take(stage)]
+            if busy and not any(map(self.help, busy)):
+                self.wait(busy)
+
+    def take(self, stage: Stage) -> bool:
+        """Compute a stage, with the note how it ended, unless another process does."""
+        try:
+            with self.state.cache.lock(stage) as draft:
+                if draft is None:
+                    return False
+                outcome = self.compute(stage)
+        except CorruptStageError as error:
+            self.state.recompute_corrupt(error)
+        else:
+            self.state.end(stage, outcome)
+        self.stop.check()
+        return True
+
+    def help(self, stage: Stage) -> bool:
+        """Compute parts of a stage that another process has taken; whether there were any."""
+        prepare = STEPS[stage.kind].sharded
+        if prepare is None:
+            return False
+        try:
+            with self.display.stage(str(stage)) as progress:
+                stage_ctx = StageContext(stage, self.state.cache, self.context(stage, progress))
+                return compute_free_parts(stage_ctx, prepare)
+        except CorruptStageError as error:
+            self.state.recompute_corrupt(error)
+        except CacheError:
+            raise
+        except Exception:  # a plugin may raise anything
+            return False  # the process that has taken the stage computes this part, and reports
+        return True
+
+    def wait(self, stages: Sequence[Stage]) -> None:
+        """Wait for other processes."""
+        name = str(stages[0])
+        if name not in self.announced:
+            self.announced.add(name)
+            self.display.waits(name)
+        time.sleep(POLL)
+        self.stop.check()
+
+    def compute(self, stage: Stage) -> Outcome:
+        """Compute one stage, which is locked. Raises `CorruptStageError`, and as `failed` does."""
+        cache = self.state.cache
+        if meta := cache.value(stage):  # another process was faster
+            return Outcome("cached", meta.seconds)
+        with self.display.stage(str(stage)) as progress:
             ctx = self.context(stage, progress)
             before = reset_peak(ctx.device)
             started = time.perf_counter()
-            result = self.attempt(stage, ctx)
-            if isinstance(result, Outcome):
-                return result
-            seconds = result.earlier + time.perf_counter() - started
+            try:
+                if cache.drafts[stage.key].lost >= MAX_LOST:
+                    raise MemoryShortage(f"it lost {MAX_LOST} workers; was memory short?")
+                computed = compute(stage, cache, ctx)
+            except (CorruptStageError, ProcessError):
+                raise
+            except Exception as error:  # a plugin may raise anything
+                return self.failed(stage, error)
+            seconds = computed.earlier + time.perf_counter() - started
+            cost = {"seconds": seconds, "memory": growth(before, ctx.device), "note": computed.note}
             with self.stop.later():
-                cost = {"seconds": seconds, "memory": growth(before, ctx.device)}
-                self.cache.commit(stage, {**cost, **versions(), "device": str(ctx.device)})
-            self.cache.touch(stage)
-            return Outcome("done", seconds, result.note)
+                cache.commit(stage, {**cost, **versions(), "device": str(ctx.device)})
+            cache.touch(stage)
+            return Outcome("done", seconds, computed.note)
 
-    def compute_part(self, stage: Stage, rows: slice, display: Display) -> Outcome:
-        """Compute a part of a stage and store it for the whole. Raises as `compute` does."""
-        if self.cache.has(stage):
-            return Outcome("cached", 0.0)
-        with self.cache.writing():
-            (self.cache.write_dir(stage) / WORK).mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
-        with display.stage(str(stage)) as progress:
-            result = self.attempt(stage, self.context(stage, progress), rows)
-        if isinstance(result, Outcome):
-            return result
-        return Outcome("done", time.perf_counter() - started)
-
-    def attempt(self, stage: Stage, ctx: Context, rows: slice | None = None) -> Computed | Outcome:
-        """Compute a stage or a part of it; return how it failed where it did."""
-        try:
-            return compute(stage, self.cache, ctx, rows)
-        except (CorruptStageError, ProcessError):
-            raise
-        except Exception as error:  # a plugin may raise anything
-            return self.failed(stage, error)
-
-    def train_along(self, stage: Stage, display: Display) -> None:
+    def train_along(self, stage: Stage) -> None:
         """Train together with the first process, which writes the result."""
         train = STEPS[stage.kind].data_parallel
         assert train is not None
-        with display.stage(str(stage)) as progress:
+        with self.display.stage(str(stage)) as progress:
             try:
-                train(StageContext(stage, self.cache, self.context(stage, progress)))
+                train(StageContext(stage, self.state.cache, self.context(stage, progress)))
             except ProcessError:
                 raise
             except Exception as error:  # a plugin may raise anything
@@ -112,10 +141,11 @@ class Worker:
 
     def context(self, stage: Stage, progress: Progress) -> Context:
         """Return the context that a stage is computed in."""
+        cache = self.state.cache
         checkpoints = FileCheckpoints(
-            self.cache.write_dir(stage) / WORK,
+            cache.write_dir(stage) / WORK,
             self.options.checkpoint_seconds,
-            self.cache.digests(stage.inputs.values()),
+            cache.digests(stage.inputs.values()),
             self.stop,
         )
 
@@ -136,18 +166,23 @@ class Worker:
 
     def failed(self, stage: Stage, error: Exception) -> Outcome:
         """Store the reason. Raises what ends the run, for only the user can fix it."""
-        self.cache.fail(stage, error, traceback.format_exc())
+        cache = self.state.cache
         unsuitable = isinstance(error, DataError | UsageError) and STEPS[stage.kind].essential
-        if unsuitable or isinstance(error, CacheError | ProcessError):
-            raise error
-        if isinstance(error, Unsupported):
-            return Outcome("n/a", 0.0, str(error), not_applicable=True)
+        fatal = unsuitable or isinstance(error, CacheError | ProcessError)
         reason = str(error)
         if not isinstance(error, GvrError):
-            reason = f"{one_line(error)} (traceback in {self.cache.write_dir(stage) / ERROR})"
-        if self.options.process_group and is_data_parallel(stage):  # the other processes wait
-            raise ProcessError(f"{stage} failed: {reason}") from error
-        return Outcome("failed", 0.0, reason)
+            reason = f"{one_line(error)} (traceback in {cache.write_dir(stage) / ERROR})"
+        outcome = Outcome("failed", 0.0, reason)
+        if isinstance(error, Unsupported):
+            outcome = Outcome("n/a", 0.0, reason, not_applicable=True)
+        report = {"status": outcome.status, "reason": reason, "fatal": fatal}
+        cache.fail(stage, error, traceback.format_exc(), report)
+        if fatal:
+            raise error
+        alone = not (self.options.process_group and is_data_parallel(stage))
+        if alone or outcome.not_applicable:
+            return outcome
+        raise ProcessError(f"{stage} failed: {reason}") from error  # the other processes wait
 
 
 def is_data_parallel(stage: Stage) -> bool:
@@ -157,72 +192,4 @@ def is_data_parallel(stage: Stage) -> bool:
         STEPS[stage.kind].data_parallel is not None
         and isinstance(component, Generator | Encoder)
         and component.data_parallel
-    )
-
-
-def compute(
-    stage: Stage, cache: ArtifactCache, ctx: Context, rows: slice | None = None
-) -> Computed:
-    """Compute a stage and write its files, or store the part of it that `rows` of its cases are.
-
-    Where memory runs out it is tried again with a smaller batch, which changes a result by rounding
-    only. Raises what plugins raise, and `MemoryShortage`.
-    """
-    if stage.problem:
-        raise PluginError(stage.problem)
-    step, batch_size = STEPS[stage.kind], ctx.batch_size
-    while True:
-        stage_ctx = StageContext(stage, cache, ctx)
-        try:
-            if rows is not None:
-                assert step.sharded is not None
-                compute_part_of(stage_ctx, step.sharded, rows)
-                return Computed()
-            note = step.run(stage_ctx) or ""
-            break
-        except TrainingError as error:
-            raise TrainingError(
-                f"{error}; {checkpoint_left(ctx)}; try other settings of {stage.name}"
-            ) from error
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if step.trains or ctx.batch_size == 1:
-                raise MemoryShortage(shortage(stage, ctx)) from error
-        if ctx.device.type == "cuda":
-            torch.cuda.empty_cache()
-        ctx = replace(ctx, batch_size=max(1, ctx.batch_size // BATCH_FACTOR))
-    if ctx.batch_size < batch_size:
-        smaller = f"out of memory with batches of {batch_size}; computed with {ctx.batch_size}"
-        note = "; ".join(filter(None, (note, smaller)))
-    return Computed(note, stage_ctx.earlier)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out. Torch has an exception of its own for GPUs only."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "DefaultCPUAllocator" in str(error)  # a bare RuntimeError that names the allocator
-
-
-def checkpoint_left(ctx: Context) -> str:
-    """Say what is left of a training."""
-    checkpoint = ctx.checkpoints.load() if ctx.checkpoints else None
-    return (
-        f"a checkpoint of step {checkpoint[0]} is left" if checkpoint else "no checkpoint is left"
-    )
-
-
-def shortage(stage: Stage, ctx: Context) -> str:
-    """Say which memory is too small, and what helps."""
-    where = "this machine" if ctx.device.type == "cpu" else str(ctx.device)
-    other = "" if ctx.device.type == "cpu" else ", or --device cpu"
-    if STEPS[stage.kind].trains:
-        return (
-            f"{where} has too little memory to train {stage}; {checkpoint_left(ctx)}; give it a "
-            f"smaller batch or width in its settings, smaller images{other}"
-        )
-    return (
-        f"{where} has too little memory for {stage}, even one image at a time; use smaller "
-        f"images{other}"
     )

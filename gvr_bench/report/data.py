@@ -50,7 +50,16 @@ class ReportData:
     def warnings(self) -> list[str]:
         """What limits the numbers of the runs. Raises `DataError` for damaged cases."""
         caveats = [verdict.caveat for verdict in self.verdicts if verdict.caveat]
-        return warnings(self.runs, self.models, self.boards, self.combinations, caveats)
+        others = warnings(self.runs, self.models, self.boards, self.combinations, caveats)
+        return [*self.data_cautions, *others]
+
+    @property
+    def data_cautions(self) -> list[str]:
+        """What makes results of the data sets doubtful, once each."""
+        lines = [
+            f"{d.dataset}: {line}" for run in self.runs for d in run.data for line in d.cautions
+        ]
+        return list(dict.fromkeys(lines))
 
 
 def load_report(folders: Sequence[Path]) -> ReportData:

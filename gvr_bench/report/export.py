@@ -88,7 +88,10 @@ def export(runs: Sequence[Path], out: Path, selection: Selection) -> Summary:
         combinations = [] if set(selection.parts) == {"tables"} else read_cases(run.path)
         if "figures" in selection.parts:
             boards = loaded.boards if len(loaded.runs) == 1 else scoreboards([run])
-            charts = all_charts(combinations, run.records, boards)
+            names = [name.replace("/", SLASH) for name in selection.explainers]
+            charts = all_charts(
+                combinations, run.records, boards, run.values, selection.cases, names
+            )
             _write_figures(list(charts), out / "figures" / name, summary)
         if "rationales" in selection.parts:
             _write_rationales(combinations, out / "rationales" / name, selection, summary)
@@ -124,7 +127,7 @@ def _write_figures(charts: Sequence[Chart], folder: Path, summary: Summary) -> N
         [(f"{chart.kind} {chart.model}" if several else chart.kind).lower() for chart in charts]
     )
     for chart, name in zip(charts, names, strict=True):
-        figure = draw(chart)
+        figure = draw(chart, titled=True)
         for ending in FORMATS:
             summary.add(write(folder / f"{name}.{ending}", to_bytes(figure, ending)))
     summary.figures += len(charts)
@@ -156,7 +159,7 @@ def _check(runs: Sequence[Path], selection: Selection) -> None:
         _check_name("part", part, PARTS)
     if not (selection.cases or selection.explainers):
         return
-    if "rationales" not in selection.parts:
+    if set(selection.parts) == {"tables"}:
         raise UsageError("--case and --explainer select rationales, which --only leaves out")
     combinations = [c for run in runs for c in read_cases(run)]
     explainers: dict[str, list[Explained]] = {}

@@ -22,6 +22,8 @@ from gvr_bench.report.figure_style import (
 )
 from gvr_bench.report.overview_artist import draw_overview
 from gvr_bench.report.overview_figure import Overview
+from gvr_bench.report.paper_artists import draw_funnel, draw_grid, draw_ranks
+from gvr_bench.report.paper_figures import Funnel, Grid, Ranks
 from gvr_bench.report.prediction_quality import GRID, Calibration, Regression, Roc
 
 if TYPE_CHECKING:
@@ -223,4 +225,7 @@ ARTISTS: dict[type, Callable[[Figure, Any], None]] = {
     Scatter: draw_scatter,
     Agreement: draw_agreement,
     Overview: draw_overview,
+    Ranks: draw_ranks,
+    Funnel: draw_funnel,
+    Grid: draw_grid,
 }

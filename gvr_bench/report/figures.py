@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,10 @@ from gvr_bench.report.figure_data import Chart, training
 from gvr_bench.report.figure_style import COLOURS, INK, MUTED, RULE
 from gvr_bench.report.file_names import printable
 from gvr_bench.report.overview_figure import Overview, overview
+from gvr_bench.report.paper_figures import case_grid, critical_difference, funnel
 from gvr_bench.report.prediction_quality import calibration, regressions, roc
 from gvr_bench.report.tables import Table
+from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.records import Record
 
 if TYPE_CHECKING:
@@ -81,23 +84,33 @@ def all_charts(
     combinations: Sequence[Combination],
     records: Sequence[Record],
     boards: Sequence[Table],
+    values: RunValues,
+    cases: Sequence[str] = (),
+    explainers: Sequence[str] = (),
 ) -> Iterator[Chart]:
-    """All charts of a run for files."""
+    """All charts of a run for files, with maps of the chosen cases and explainers."""
     for c in combinations:
         yield from model_charts(c, records)
     yield from training(combinations)
     for board in boards:
-        for chart in (*filter(None, [overview(board)]), *tradeoffs(board)):
+        drawn = filter(None, (overview(board), critical_difference(board)))
+        for chart in (*drawn, *tradeoffs(board)):
             yield replace(chart, model=board.title if len(boards) > 1 else "")
-    yield from filter(None, map(agreement, combinations))
+    for c in combinations:
+        yield from filter(None, (agreement(c), funnel(c, values), case_grid(c, cases, explainers)))
 
 
-def draw(chart: Chart) -> Figure:
+def draw(chart: Chart, titled: bool = False) -> Figure:
+    """Draw a chart; a `titled` one says in the picture what it shows, and of how many cases."""
     from matplotlib.figure import Figure
 
     with _style():
         figure = Figure(figsize=(WIDTH, SQUARE), layout="constrained")
         ARTISTS[type(chart.data)](figure, chart.data)
+        if titled:
+            width = int(16 * figure.get_figwidth())
+            lines = textwrap.wrap(printable(f"{chart.title}. {chart.caption}"), width)
+            figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8)
     return figure
 
 

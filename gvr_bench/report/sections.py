@@ -93,6 +93,10 @@ OF_ONE_RUN = (
     MODELS,
     TRADEOFFS,
     SCORES,
+    Section(
+        "datasets.html.j2", "data", "Data", lambda data: {"summaries": data.run.data}, folded=True,
+        summary="how many images there are, and some of each class",
+    ),
     Section("provenance.html.j2", "provenance", "Provenance", lambda data: {"run": data.run},
             folded=True, summary="spec, environment and stages"),
 )  # fmt: skip

@@ -35,9 +35,9 @@ class Popovers:
     def __init__(self) -> None:
         self.used: dict[str, tuple[str, str, list[str]]] = {}
 
-    def term(self, word: str) -> Markup:
+    def term(self, name: str) -> Markup:
         """A word of `TERMS`, or the plain word."""
-        return self._button(word, word, [TERMS[word]]) if word in TERMS else text.isolated(word)
+        return self._button(name, name, [TERMS[name]]) if name in TERMS else text.isolated(name)
 
     def component(self, kind: str, label: str) -> Markup:
         """The label of a component with the summary of its plugin, where that is installed."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 RECORDS, SPEC, ENVIRONMENT = "records.jsonl", "spec.toml", "environment.json"
-CASES, VALUES, PROTOCOLS = "cases.h5", "values.h5", "protocols.json"
+CASES, VALUES, PROTOCOLS, DATA = "cases.h5", "values.h5", "protocols.json", "data.json"
 FILES = RECORDS, SPEC, ENVIRONMENT  # what a finished run has
 
 

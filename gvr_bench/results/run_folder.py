@@ -1,7 +1,7 @@
 """The folder of a run: its files are written and read here, and in the modules beside this one.
 
 spec.toml, environment.json, records.jsonl (`records`), values.h5 (`case_scores`), protocols.json,
-and cases.h5 (`cases_file`).
+data.json (`data_summary`), and cases.h5 (`cases_file`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from gvr_bench.cache.hdf5 import BAD_HDF5, refuse_foreign
 from gvr_bench.cache.serialization import replacing, write_json
 from gvr_bench.core.errors import CacheError, DataError
 from gvr_bench.results.case_scores import RunValues, read_values, write_values
+from gvr_bench.results.data_summary import DataSummary, read_summaries
 from gvr_bench.results.files import (
     CASES,
+    DATA,
     ENVIRONMENT,
     FILES,
     PROTOCOLS,
@@ -80,8 +82,8 @@ class Environment:
 class RunFolder:
     """A finished run; `units` maps a data set to the unit of its targets where it has one.
 
-    `protocols` maps the hash of a protocol to how its cases or images are chosen. `values` and
-    `protocols` are empty where the run has no such file.
+    `protocols` maps the hash of a protocol to how its cases or images are chosen. `values`,
+    `protocols` and `data` are empty where the run has no such file.
     """
 
     path: Path
@@ -91,6 +93,7 @@ class RunFolder:
     units: Mapping[str, str]
     values: RunValues
     protocols: Mapping[str, Mapping[str, Fact]]
+    data: tuple[DataSummary, ...]
 
     @property
     def name(self) -> str:
@@ -126,7 +129,12 @@ def read_run_folder(path: Path) -> RunFolder:
             f"off; {_again(path)}"
         )
     values, protocols = _values_and_protocols(path)
-    return RunFolder(path, records, spec, environment, _units(path), values, protocols)
+    data: tuple[DataSummary, ...] = ()
+    if (path / DATA).is_file():
+        with reading(path, DATA, "the data sets"):
+            data = read_summaries(path / DATA)
+            _writable([vars(summary) for summary in data])
+    return RunFolder(path, records, spec, environment, _units(path), values, protocols, data)
 
 
 def check_run(path: Path) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gvr_bench.core.components import Explainer, Role
 from gvr_bench.core.context import Context
-from gvr_bench.core.types import Explanation, Model
+from gvr_bench.core.types import Explanation, Model, compose
 from gvr_bench.registry.explainer_contract import (
     NETWORKS,
     MutationGuard,
@@ -245,8 +245,10 @@ def content_violations(e: Explanation, model: Model, x: Tensor) -> Iterator[Viol
     if e.latent is None:
         return
     decoded = model.generator(e.latent)
+    if e.residual:
+        decoded = compose(x, model.generator(model.encoder(x)), decoded)
     if not torch.allclose(decoded, e.counterfactual, rtol=0, atol=DECODED_TOLERANCE):
-        fix = "return counterfactual = model.generator(latent), or no latent"
+        fix = "return counterfactual = model.generator(latent), set residual, or no latent"
         yield Violation("consistent", "latent does not decode to counterfactual", fix)
     if e.trajectory is not None:
         ends = (e.trajectory[:, 0], model.encoder(x)), (e.trajectory[:, -1], e.latent)

@@ -11,6 +11,11 @@ _PLUGINS = (
         "convolutional encoder trained through the frozen generator (the papers')",
     ),
     (
+        "inference",
+        "inference:Inference",
+        "the inference network that the generator was trained with (vae, ae, pca)",
+    ),
+    (
         "supervised",
         "supervised:Supervised",
         "the same network trained from scratch on the labelled images",

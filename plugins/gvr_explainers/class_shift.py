@@ -8,6 +8,7 @@ from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_explainers.batching import batches, max_batch_size
+from gvr_explainers.counterfactual_base import CounterfactualSettings, Start, picture
 from gvr_explainers.sides import sides_of
 
 
@@ -24,7 +25,7 @@ class ClassShift(gvr.Explainer):
     needs_decoder = True
     uses_reference = True
 
-    class Settings(gvr.Settings):
+    class Settings(CounterfactualSettings):
         """`t` = 1 moves an image as far as the means are apart."""
 
         limit: float = Field(4.0, gt=0, description="largest t")
@@ -47,15 +48,23 @@ class ClassShift(gvr.Explainer):
         shift = torch.stack(shifts)[pair]  # (N, D)
         parts = []
         for part in batches(len(x), max_batch_size(x)):
-            start = model.encoder(x[part])
-            t, success = self.search(model, start, shift[part], target[part])
-            z = start + t[:, None] * shift[part]
-            image = model.generator(z)
-            parts.append(((model.generator(start) - image).mean(dim=1), image, z, success))
+            start = Start.of(model, x[part])
+            t, success = self.search(model, start.latent, shift[part], target[part])
+            z = start.latent + t[:, None] * shift[part]
+            decoded = model.generator(z)
+            image = picture(start, decoded, self.settings.residual)
+            parts.append(((start.decoded - decoded).mean(dim=1), image, z, success))
         attribution, image, z, success = map(torch.cat, zip(*parts, strict=True))
         failure = f"no t up to {self.settings.limit:g} changes the prediction"
         reason = tuple("" if good else failure for good in success.tolist())
-        return gvr.Explanation(attribution, image, z, success=success, reason=reason)
+        return gvr.Explanation(
+            attribution,
+            image,
+            z,
+            success=success,
+            reason=reason,
+            residual=self.settings.residual,
+        )
 
     def search(
         self, model: gvr.Model, start: Tensor, shift: Tensor, target: gvr.ExplanationTarget

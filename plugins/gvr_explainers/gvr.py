@@ -9,7 +9,11 @@ from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.counterfactual_base import CounterfactualExplainer
+from gvr_explainers.counterfactual_base import (
+    CounterfactualExplainer,
+    CounterfactualSettings,
+    Start,
+)
 from gvr_explainers.latent_optimizer import Evaluation, SearchResult, minimise
 
 CLASS_CUTOFF = 0.02  # probability below which a class counts as left
@@ -22,7 +26,7 @@ class Gvr(CounterfactualExplainer):
     (2018), section 2, algorithm 1, and algorithm 2 for classes.
     """
 
-    class Settings(gvr.Settings):
+    class Settings(CounterfactualSettings):
         """Symbols in the descriptions are those of the papers."""
 
         learning_rate: float = Field(0.01, gt=0, description="alpha, of Adam (Algorithm 1)")
@@ -42,12 +46,7 @@ class Gvr(CounterfactualExplainer):
     settings: Settings
 
     def search(
-        self,
-        model: gvr.Model,
-        start: Tensor,
-        before: Tensor,
-        target: gvr.ExplanationTarget,
-        ctx: gvr.Context,
+        self, model: gvr.Model, start: Start, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> SearchResult:
         """Run Adam on every latent until it reaches the cut-off."""
         s = self.settings
@@ -57,10 +56,10 @@ class Gvr(CounterfactualExplainer):
             own = target[positions]
             prediction = own.task.activate(model.head(z))
             reached = own.source_output(prediction) <= cutoff[positions]
-            change = (model.generator(z) - before[positions]).square().flatten(1).mean(1)
+            change = (model.generator(z) - start.decoded[positions]).square().flatten(1).mean(1)
             return Evaluation(self.objective(prediction, change, own), reached)
 
-        return minimise(start, objective, steps=s.steps, learning_rate=s.learning_rate)
+        return minimise(start.latent, objective, steps=s.steps, learning_rate=s.learning_rate)
 
     def objective(
         self, prediction: Tensor, change: Tensor, target: gvr.ExplanationTarget

@@ -32,6 +32,7 @@ class SearchResult(NamedTuple):
 
 
 Objective = Callable[[Tensor, Tensor, int], Evaluation]
+Constraint = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def minimise(
@@ -41,12 +42,14 @@ def minimise(
     steps: int,
     learning_rate: float,
     isotropic: bool = False,
+    constraint: Constraint | None = None,
 ) -> SearchResult:
     """Minimise the objective of each latent of `start` (N, D) until it is reached or `steps` end.
 
     `objective(z, positions, step)` evaluates latents (G, D) of the images at `positions` (G,), each
     independently of the others. An image that has reached its target leaves the batch, which makes
-    the remaining steps faster. `isotropic` is explained in `adam`.
+    the remaining steps faster. `isotropic` is explained in `adam`. `constraint(z, positions, step)`
+    returns latents (G, D) after a step as they may be.
 
     Raises `TrainingError` where an objective is NaN or infinite.
     """
@@ -77,6 +80,7 @@ def minimise(
         if bool(done.any()):
             active, z, slope, mean, square = (t[~done] for t in (active, z, slope, mean, square))
         z, mean, square = adam(z, slope, mean, square, step + 1, learning_rate, isotropic)
+        z = constraint(z, active, step) if constraint else z
     latent[active] = z.detach()
     return SearchResult(latent, recorder.trajectory(latent, taken), taken, reached)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_explainers.batching import batches, max_batch_size
+from gvr_explainers.counterfactual_base import CounterfactualSettings, Start, picture
 from gvr_explainers.latent_optimizer import straight_trajectory
 
 MAX_LENGTHS = 16  # tried together; most images succeed early, which wastes the others
@@ -26,7 +27,7 @@ class LatentShift(gvr.Explainer):
 
     role = "counterfactual"
 
-    class Settings(gvr.Settings):
+    class Settings(CounterfactualSettings):
         """Lengths are distances in latent space: lambda times the norm of the gradient."""
 
         step: float = Field(0.1, gt=0, description="length from one shift to the next")
@@ -42,37 +43,38 @@ class LatentShift(gvr.Explainer):
         limit = max_batch_size(x, gradients=True)
         parts = []
         for part in batches(len(x), limit):
-            latent, steps, success = self.search(model, x[part], target[part], limit)
+            start = Start.of(model, x[part])
+            latent, steps, success = self.search(model, start, target[part], limit)
             with torch.no_grad():
-                start, after = model.encoder(x[part]), model.generator(latent)
-                attribution = (model.generator(start) - after).mean(dim=1)
-                trajectory = straight_trajectory(start, latent)
+                decoded = model.generator(latent)
+                after = picture(start, decoded, self.settings.residual)
+                attribution = (start.decoded - decoded).mean(dim=1)
+                trajectory = straight_trajectory(start.latent, latent)
                 parts.append((attribution, after, latent, trajectory, steps, success, model(after)))
         *columns, outputs = map(torch.cat, zip(*parts, strict=True))
         reason = tuple(self.reasons(outputs, target, columns[-1]))
-        return gvr.Explanation(*columns, reason=reason)
+        return gvr.Explanation(*columns, reason=reason, residual=self.settings.residual)
 
     def search(
-        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, limit: int
+        self, model: gvr.Model, start: Start, target: gvr.ExplanationTarget, limit: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the final latents, the number of shifts tried, and the success of each image.
 
         At most `limit` images are decoded and encoded together.
         """
         s = self.settings
-        with torch.no_grad():
-            start = model.encoder(x)
-        unit = direction(model, start, target)
-        best = start.clone()
-        lowest = torch.full((len(x),), torch.inf, device=x.device)
-        steps = torch.full((len(x),), s.steps, device=x.device)
-        active = torch.arange(len(x), device=x.device)  # positions still searched
+        z0, device = start.latent, start.latent.device
+        unit = direction(model, start, target, s.residual)
+        best = z0.clone()
+        lowest = torch.full((len(z0),), torch.inf, device=device)
+        steps = torch.full((len(z0),), s.steps, device=device)
+        active = torch.arange(len(z0), device=device)  # positions still searched
         first = 0
         while first <= s.steps and len(active):
             count = min(MAX_LENGTHS, max(1, limit // len(active)), s.steps + 1 - first)
-            lengths = s.step * torch.arange(first, first + count, device=x.device)
-            z = start[active, None] - lengths[:, None] * unit[active, None]  # (A, L, D)
-            reached, value = evaluate(model, z, target[active])
+            lengths = s.step * torch.arange(first, first + count, device=device)
+            z = z0[active, None] - lengths[:, None] * unit[active, None]  # (A, L, D)
+            reached, value = evaluate(model, z, start.at(active), target[active], s.residual)
             low, at = value.masked_fill(reached, -torch.inf).min(1)  # the first reached, if any
             better = low < lowest[active]
             best[active[better]] = z[better, at[better]]
@@ -101,27 +103,32 @@ class LatentShift(gvr.Explainer):
             yield f"lowest {values[i]:.3g} in {s.steps} shifts of {s.step:g}, {goal}"
 
 
-def direction(model: gvr.Model, z: Tensor, target: gvr.ExplanationTarget) -> Tensor:
-    """Return the unit gradient of the decoded image's source output by the latent: (N, D).
+def direction(
+    model: gvr.Model, start: Start, target: gvr.ExplanationTarget, residual: bool
+) -> Tensor:
+    """Return the unit gradient of the picture's source output by the latent: (N, D).
 
     Zero where the output does not depend on the latent.
     """
     with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        outputs = model(model.generator(z))
+        z = start.latent.detach().requires_grad_()
+        outputs = model(picture(start, model.generator(z), residual))
         (slope,) = torch.autograd.grad(target.source_output(outputs).sum(), z)
     return F.normalize(slope, dim=1)
 
 
 @torch.no_grad()
-def evaluate(model: gvr.Model, z: Tensor, target: gvr.ExplanationTarget) -> tuple[Tensor, Tensor]:
-    """Return which latents decode to an image that reaches the target, and its source output.
+def evaluate(
+    model: gvr.Model, z: Tensor, start: Start, target: gvr.ExplanationTarget, residual: bool
+) -> tuple[Tensor, Tensor]:
+    """Return which latents give a picture that reaches the target, and its source output.
 
     `z` (N, L, D) -> (N, L) bool, (N, L) activated.
     """
     n, lengths, _ = z.shape
-    each = target[torch.arange(n, device=z.device).repeat_interleave(lengths)]
-    outputs = model(model.generator(z.flatten(0, 1)))
+    index = torch.arange(n, device=z.device).repeat_interleave(lengths)
+    each = target[index]
+    outputs = model(picture(start.at(index), model.generator(z.flatten(0, 1)), residual))
     value = each.source_output(each.task.activate(outputs))
     reached = each.reached_target(outputs)
     if target.task.kind != "multiclass":

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 import gvr_bench.api as gvr
-from gvr_explainers.counterfactual_base import CounterfactualExplainer
+from gvr_explainers.counterfactual_base import (
+    CounterfactualExplainer,
+    CounterfactualSettings,
+    Start,
+    picture,
+)
 from gvr_explainers.latent_optimizer import Evaluation, SearchResult, minimise
 
 EPSILON = 1e-4  # smallest distance of a probability from 0 and 1, and of the start from the goal
@@ -20,75 +23,77 @@ class GvrRobust(CounterfactualExplainer):
     """A visual rationale that still holds for the decoded image, shifted and with noise.
 
     A latent can move so that the head flips while the decoded image hardly changes. Therefore each
-    step also decodes the latent, jitters the image, encodes it again and predicts from that. The
-    objective is a margin of logits, which do not saturate as probabilities do. The search ends when
-    the latent and its re-encoded clean image both reach the goal. A penalty on the change of the
-    image relaxes from step to step, so that each image changes as little as possible.
+    step also decodes the latent, jitters the image and predicts from that, encoding it again where
+    the head sees latents. The objective is a margin of logits, which do not saturate as
+    probabilities do. The search ends when the latent and its clean image both reach the goal.
+
+    The change is kept small. Where latents have places, it is sparse: after each step the change
+    of the latent at each place is shortened as a group (Yuan & Lin 2006), so that only places that
+    matter move. Otherwise a penalty is put on the change of the image. Both relax from step to
+    step, so that each image changes as little as possible.
     """
 
-    class Settings(gvr.Settings):
+    class Settings(CounterfactualSettings):
         """The goal is the reference value, for a class at most `confidence`."""
 
         steps: int = Field(200, ge=1, description="cap on the iterations")
-        learning_rate: float = Field(0.05, gt=0, description="of Adam")
-        isotropic: bool = Field(
-            True, description="one deviation per latent: move along the gradient, not its signs"
-        )
-        ask: Literal["both", "image", "latent"] = Field(
-            "both", description="what must reach the goal"
-        )
-        logits: bool = Field(True, description="optimise logits, otherwise probabilities")
+        learning_rate: float = Field(0.05, gt=0, description="of Adam, one deviation per latent")
         confidence: float = Field(
             0.99, ge=0.5, lt=1, description="probability of the target class to reach"
+        )
+        sparsity: float = Field(
+            1.5, ge=0, description="shortening per step and place, in learning rates"
         )
         penalty: float = Field(
             20.0,
             ge=0,
-            description="weight of the image's mean square change relative to the distance",
+            description="weight of the image's mean square change relative to the distance, where "
+            "latents have no places",
         )
-        relax: float = Field(0.95, gt=0, le=1, description="factor on the penalty, per step")
+        relax: float = Field(0.95, gt=0, le=1, description="factor on both, per step")
         shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest jitter, of the size")
         noise: float = Field(
             0.3, ge=0, description="standard deviation of the jitter, pixels in [-1, 1]"
         )
-        draws: int = Field(1, ge=1, description="jittered images per step")
 
     # Chosen on validation images of MNIST and the phantom.
     profiles = {"quick": {"learning_rate": 0.07, "relax": 0.93}}
     settings: Settings
 
     def search(
-        self,
-        model: gvr.Model,
-        start: Tensor,
-        before: Tensor,
-        target: gvr.ExplanationTarget,
-        ctx: gvr.Context,
+        self, model: gvr.Model, start: Start, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> SearchResult:
         """Move every latent until it and its image reach the goal."""
         s = self.settings
+        shape = getattr(model.generator, "latent_shape", None)
         with torch.no_grad():
-            scale = self.distance(model, start, before, target).clamp_min(EPSILON)
+            first = picture(start, start.decoded, s.residual)
+            scale = self.distance(model, start.latent, first, target).clamp_min(EPSILON)
 
         def objective(z: Tensor, positions: Tensor, step: int) -> Evaluation:
-            own = target[positions]
-            image = model.generator(z)
+            own, decoded = target[positions], model.generator(z)
+            image = picture(start.at(positions), decoded, s.residual)
             with torch.no_grad():
                 reached = self.distance(model, z, image, own) <= 0
-            hinge = torch.zeros_like(scale[positions])
-            if s.ask != "image":
-                hinge = hinge + self.gap(model.head(z), own).relu()
-            if s.ask != "latent":
-                rng = ctx.rng("jitter", step)
-                for _ in range(s.draws):
-                    outputs = model(jitter(image, self.max_shift(image), s.noise, rng))
-                    hinge = hinge + self.gap(outputs, own).relu() / s.draws
-            change = (image - before[positions]).square().flatten(1).mean(1)
-            penalty = s.penalty * s.relax**step * change
-            return Evaluation(hinge / scale[positions] + penalty, reached)
+            jittered = jitter(image, self.max_shift(image), s.noise, ctx.rng("jitter", step))
+            hinge = self.gap(model.head(z), own).relu() + self.gap(model(jittered), own).relu()
+            value = hinge / scale[positions]
+            if shape is None:
+                change = (decoded - start.decoded[positions]).square().flatten(1).mean(1)
+                value = value + s.penalty * s.relax**step * change
+            return Evaluation(value, reached)
+
+        def shorten(z: Tensor, positions: Tensor, step: int) -> Tensor:
+            length = s.learning_rate * s.sparsity * s.relax**step
+            return shorten_by_place(z, start.latent[positions], shape, length)
 
         return minimise(
-            start, objective, steps=s.steps, learning_rate=s.learning_rate, isotropic=s.isotropic
+            start.latent,
+            objective,
+            steps=s.steps,
+            learning_rate=s.learning_rate,
+            isotropic=True,
+            constraint=shorten if shape else None,
         )
 
     def max_shift(self, image: Tensor) -> int:
@@ -99,15 +104,12 @@ class GvrRobust(CounterfactualExplainer):
         self, model: gvr.Model, z: Tensor, image: Tensor, target: gvr.ExplanationTarget
     ) -> Tensor:
         """Return the larger distance to the goal of the latents and their images: (N,)."""
-        ask = self.settings.ask
-        outputs = [model.head(z)] if ask != "image" else []
-        outputs += [model(image)] if ask != "latent" else []
-        return torch.stack([self.gap(each, target) for each in outputs]).amax(0)
+        return torch.maximum(self.gap(model.head(z), target), self.gap(model(image), target))
 
     def gap(self, outputs: Tensor, target: gvr.ExplanationTarget) -> Tensor:
         """Return how far head outputs (N, K) are from the goal, at most 0 once reached: (N,).
 
-        In logits, probabilities, or the scaled value of a regression.
+        In logits, or the scaled value of a regression.
         """
         if target.task.kind == "regression":
             return target.source_output(outputs) - target.reference_value
@@ -119,7 +121,7 @@ class GvrRobust(CounterfactualExplainer):
             goal = target.reference_value.clamp(lowest, 0.5).logit()
         else:
             value, goal = target.source_output(outputs), target.reference_value.logit(EPSILON)
-        return value - goal if self.settings.logits else value.sigmoid() - goal.sigmoid()
+        return value - goal
 
     def outcome(
         self,
@@ -142,6 +144,16 @@ class GvrRobust(CounterfactualExplainer):
             )
         ]
         return success, tuple(reasons)
+
+
+def shorten_by_place(z: Tensor, start: Tensor, shape: tuple[int, int, int], by: float) -> Tensor:
+    """Shorten the change of each place of latents (N, D) since `start` by a length, to 0 at least.
+
+    `shape` (C, H, W) is that of the map which a latent is, flattened.
+    """
+    change = (z - start).unflatten(1, shape)
+    length = change.norm(dim=1, keepdim=True).clamp_min(1e-12)  # (N, 1, H, W)
+    return start + (change * (1 - by / length).clamp_min(0)).flatten(1)
 
 
 def jitter(image: Tensor, max_shift: int, noise: float, rng: torch.Generator) -> Tensor:

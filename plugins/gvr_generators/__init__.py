@@ -1,4 +1,4 @@
-"""Generators: WGAN-GP as in the papers, and the decoders of two autoencoders."""
+"""Generators: the papers' WGAN-GP, decoders of two autoencoders, and principal components."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,9 @@ _PLUGINS = (
         "wgan_gp:WganGp",
         "DCGAN with SELU, trained as Wasserstein GAN with gradient penalty (the papers')",
     ),
-    ("vae", "vae:Vae", "the decoder of a variational autoencoder"),
-    ("ae", "ae:Ae", "the decoder of a plain autoencoder"),
+    ("vae", "vae:Vae", "the decoder of a variational autoencoder with a spatial latent"),
+    ("ae", "ae:Ae", "the decoder of a plain autoencoder with a spatial latent"),
+    ("pca", "pca:Pca", "principal components: closed form, the floor for every decoder"),
 )
 
 

@@ -9,6 +9,8 @@ _PLUGINS = (
     ("mlp", "networks:Mlp", "two-layer perceptron with 256 hidden units"),
     ("residual", "networks:Residual", "six layers of 100 units with residual connections"),
     ("robust-mlp", "robust:RobustMlp", "mlp fitted on latents that are moved against it"),
+    ("conv", "conv:Conv", "convolutions on a spatial latent, with adversarial training"),
+    ("cnn", "conv:Cnn", "convolutions on the image itself, with adversarial training"),
 )
 
 

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import math
-
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
-
-class Standardise(nn.Module):
-    """Standardise each latent dimension (N, D) by the training set's mean and deviation."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(latent_dim))
-        self.register_buffer("deviation", torch.ones(latent_dim))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return (z - self.mean) / self.deviation
+from .fitting import FittedHead, Standardise
 
 
 class Block(nn.Module):
@@ -37,108 +20,6 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + F.selu(self.layer(x))
-
-
-class FittedHead(gvr.Head):
-    """Fits a network by AdamW and restores the weights with the lowest validation loss."""
-
-    class Settings(gvr.Settings):
-        """Training of a head, which the papers do not specify."""
-
-        steps: int = Field(5000, ge=1)
-        batch: int = Field(512, ge=1)
-        learning_rate: float = Field(2e-3, gt=0, description="at the start; falls to 0 as a cosine")
-        weight_decay: float = Field(1e-2, ge=0)
-        checks: int = Field(50, ge=1, description="evaluations of the validation loss")
-        contaminated: bool = Field(
-            False, description="fit on the test images, as the papers' contaminated classifier"
-        )
-
-    profiles = {"quick": {"steps": 2000}}
-    settings: Settings
-
-    def fit(
-        self,
-        net: nn.Module,
-        train: gvr.Latents,
-        validation: gvr.Latents,
-        task: gvr.Task,
-        ctx: gvr.Context,
-    ) -> None:
-        """Minimise squared error (regression) or cross-entropy."""
-        s = self.settings
-        set_scale(net, train, task)
-        adam = torch.optim.AdamW(net.parameters(), s.learning_rate, weight_decay=s.weight_decay)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
-        best = Best(net)
-        state: dict[str, gvr.Stateful] = {
-            "head": net,
-            "optimiser": adam,
-            "schedule": schedule,
-            "best": best,
-        }
-        every = max(1, s.steps // s.checks)
-        for step in ctx.loop(s.steps, state, batch=s.batch, images=len(train)):
-            index = torch.randint(len(train), (s.batch,), generator=ctx.rng(step))
-            index = index.to(train.z.device)
-            loss = self.loss(net, train.z[index], train.targets[index], task)
-            adam.zero_grad(set_to_none=True)
-            (loss + self.regularise(net, task)).backward()  # type: ignore[no-untyped-call]
-            adam.step()
-            schedule.step()
-            if not math.isfinite(loss.item()):
-                ctx.log(loss=loss.item())
-            if (step + 1) % every == 0 or step + 1 == s.steps:
-                with torch.no_grad():
-                    held_out = self.loss(net, validation.z, validation.targets, task)
-                    best.offer(net, (held_out + self.regularise(net, task)).item())
-                # A contaminated head is validated on its own training images.
-                held_out_loss = {} if s.contaminated else {"validation_loss": held_out.item()}
-                ctx.log(loss=loss.item(), **held_out_loss)
-        best.restore(net)
-
-    def loss(self, net: nn.Module, z: Tensor, targets: Tensor, task: gvr.Task) -> Tensor:
-        """Return the loss for latents (N, D) with scaled targets (N, columns)."""
-        return gvr.task_loss(net(z), targets, task)
-
-    def regularise(self, net: nn.Module, task: gvr.Task) -> Tensor | float:
-        """Return a penalty to add to the training loss."""
-        return 0.0
-
-
-class Best:
-    """The weights with the lowest loss so far."""
-
-    def __init__(self, net: nn.Module) -> None:
-        self.weights = copy.deepcopy(net.state_dict())
-        self.loss = float("inf")
-
-    def offer(self, net: nn.Module, loss: float) -> None:
-        """Store the weights of `net` if `loss` is the lowest."""
-        if loss < self.loss:
-            self.weights, self.loss = copy.deepcopy(net.state_dict()), loss
-
-    def restore(self, net: nn.Module) -> None:
-        """Load the best weights into `net`."""
-        net.load_state_dict(self.weights)
-
-    def state_dict(self) -> dict[str, object]:
-        """Return the state for a checkpoint."""
-        return {"weights": self.weights, "loss": self.loss}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Load the state of a checkpoint."""
-        self.__dict__.update(state)
-
-
-@torch.no_grad()
-def set_scale(net: nn.Module, train: gvr.Latents, task: gvr.Task) -> None:
-    """Standardise the input, and initialise regression at the mean of the targets."""
-    first, last = net[0], net[-1]  # type: ignore[index]
-    first.mean.copy_(train.z.mean(0))
-    first.deviation.copy_(train.z.std(0, correction=0).clamp_min(1e-3))
-    if task.kind == "regression":
-        last.bias.copy_(train.targets.mean(0))
 
 
 class Linear(FittedHead):

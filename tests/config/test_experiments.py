@@ -16,8 +16,9 @@ from gvr_bench.pipeline.plan import make_plan
 from gvr_bench.registry.registry import installed
 
 NAMES = {
-    "chestxray8", "contaminated", "decoders", "explainer-comparison", "heads", "heart-failure",
-    "labels", "mnist-9-to-4", "morpho", "planted-nodules", "reconstructions", "shortcut-sweep",
+    "chestxray8", "contaminated", "decoders", "explainer-comparison", "findings", "heads",
+    "heart-failure", "labels", "mnist-9-to-4", "morpho", "planted-nodules", "reconstructions",
+    "shortcut-sweep",
 }  # fmt: skip
 NEED_DATA = {"chestxray8", "mnist-9-to-4", "planted-nodules", "shortcut-sweep"}
 PAPER = [  # kind, name, setting, value as published

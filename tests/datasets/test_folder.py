@@ -3,70 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pydantic
 import pytest
 from gvr_datasets.folder.dataset import ImageFolder
-from PIL import Image
 
 import gvr_bench.api as gvr
-
-SPLITS = ("train", "validation", "test")
-
-
-class Own:
-    """A folder that a test fills step by step."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        root.mkdir()
-
-    def text(self, *lines: str, name: str = "table.csv") -> Path:
-        path = self.root / name
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        return path
-
-    def image(self, name: str, pixels: np.ndarray | None = None) -> Path:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((16, 16), 99, np.uint8) if pixels is None else pixels).save(path)
-        return path
-
-    def fill(self, column: str, cells: list[object]) -> None:
-        """One image per cell, each of a patient of its own."""
-        self.text(f"file,{column}", *(f"{n}.png,{cell}" for n, cell in enumerate(cells)))
-        for n in range(len(cells)):
-            self.image(f"{n}.png")
-
-    def data(self, **settings: object) -> ImageFolder:
-        return ImageFolder(ImageFolder.Settings(**{"size": 16, **settings}), self.root)
-
-    def splits(self, **settings: object) -> dict[str, gvr.Split]:
-        data = self.data(**settings)
-        return {name: data.split(name) for name in SPLITS}
-
-    def fault(self, **settings: object) -> str:
-        """The one line that a user reads."""
-        data = self.data(**settings)
-        with pytest.raises((gvr.DataError, gvr.UsageError)) as caught:
-            _ = data.fingerprint(), data.task, data.split("train")
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    def targets(self, **settings: object) -> dict[str, list[float]]:
-        return {
-            str(name): row.tolist()
-            for part in self.splits(**settings).values()
-            for name, row in zip(part.sample_ids, part.targets, strict=True)
-        }
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Own:
-    return Own(tmp_path / "own")
-
 
 # What is not there
 
@@ -216,7 +159,7 @@ def test_non_binary_cell_names_its_line(own, task) -> None:
     assert f"line 5: label '2' is neither 0 nor 1, as {task} needs" in own.fault(task=task)
 
 
-@pytest.mark.parametrize("cell", ["high", "nan", "inf", "1_0", "1e39"])
+@pytest.mark.parametrize("cell", ["high", "inf", "1_0", "1e39"])
 def test_non_numeric_cell_names_its_line(own, cell) -> None:
     own.fill("bnp", [1, 2, cell, 4.5])
     message = own.fault(task="regression", threshold=2)
@@ -471,7 +414,7 @@ def test_changed_data_changes_fingerprint(own, change) -> None:
 # Masks of lungs, and images without labels
 
 
-def test_lung_masks_are_a_region_and_no_target(own: Own) -> None:
+def test_lung_masks_are_a_region_and_no_target(own) -> None:
     own.text("file,ill,lung_mask", *(f"{n}.png,{n % 2},lungs.png" for n in range(20)))
     half = np.zeros((16, 16), np.uint8)
     half[:, :8] = 255
@@ -485,7 +428,7 @@ def test_lung_masks_are_a_region_and_no_target(own: Own) -> None:
     np.testing.assert_array_equal(split.region(np.array([0, 1])), [half > 0, half > 0])
 
 
-def test_folder_of_masks_is_no_class(own: Own) -> None:
+def test_folder_of_masks_is_no_class(own) -> None:
     for n in range(10):
         own.image(f"ill/{n}.png")
         own.image(f"well/{n}.png")
@@ -501,12 +444,12 @@ def test_folder_of_masks_is_no_class(own: Own) -> None:
     assert len(known) == 20
 
 
-def test_absent_folder_of_masks_is_named(own: Own) -> None:
+def test_absent_folder_of_masks_is_named(own) -> None:
     own.fill("ill", [0, 1] * 5)
     assert "masks, which lung_masks=masks names" in own.fault(lung_masks="masks")
 
 
-def test_images_without_labels_need_no_table(own: Own) -> None:
+def test_images_without_labels_need_no_table(own) -> None:
     for n in range(8):
         own.image(f"some/{n}.png")
         own.image(f"{n}.png")
@@ -515,7 +458,7 @@ def test_images_without_labels_need_no_table(own: Own) -> None:
     assert all(np.isnan(split.targets).all() for split in splits.values())
 
 
-def test_table_without_labels_names_the_way_out(own: Own) -> None:
+def test_table_without_labels_names_the_way_out(own) -> None:
     own.text("file,patient", *(f"{n}.png,p{n // 2}" for n in range(10)))
     for n in range(10):
         own.image(f"{n}.png")

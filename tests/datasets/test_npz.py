@@ -124,9 +124,9 @@ def test_array_beyond_archive_is_refused(path) -> None:
         ("train_images", np.zeros((30, 28, 28, 28), np.uint8), r"(N, H, W) or"),
         ("train_images", np.zeros((29, 28, 28), np.uint8), "29 images and there are 30 labels"),
         ("test_images", np.zeros((12, 28, 28, 3), np.uint8), "the same in all parts expected"),
-        ("train_labels", np.zeros((30, 1), np.float32), "whole numbers expected"),
-        ("train_labels", np.full((30, 1), -1), "-1 to -1, 0 to 999 expected"),
-        ("train_labels", np.arange(60).reshape(30, 2), "0 to 59, 0 to 1 expected"),
+        ("train_labels", np.full((30, 1), 0.5), "whole numbers expected"),
+        ("train_labels", np.full((30, 1), np.nan), "whole numbers expected"),
+        ("train_labels", np.full((30, 1), -1), "all train_labels are -1"),
         ("train_labels", np.ones((30, 2), np.uint8), "as many columns expected"),
         ("train_labels", np.ones((30, 1), np.uint8), "all train_labels are 1"),
         ("train_labels", np.zeros((0, 1), np.uint8), "(0, 1) of uint8"),
@@ -138,7 +138,7 @@ def test_arrays_of_another_kind_are_named(path, name, array, reason) -> None:
 
 def test_too_few_names_are_counted(path) -> None:
     message = fault(save(path, **arrays(classes=5)), labels="a+b")
-    assert "has 5 classes or findings and labels names 2" in message
+    assert "has 5 classes (0, 1, 2, 3, 4) and labels names 2" in message
 
 
 def test_unknown_class_is_named(path) -> None:
@@ -148,7 +148,77 @@ def test_unknown_class_is_named(path) -> None:
     assert "source and target are for multiclass tasks" in fault(path, source=1)
 
 
+def test_many_numbers_are_no_classes(path, monkeypatch) -> None:
+    monkeypatch.setattr(npz, "MAX_CLASSES", 4)
+    assert "hold 5 different numbers, at most 4" in fault(save(path, **arrays(classes=5)))
+
+
+def test_columns_of_other_numbers_are_refused(path) -> None:
+    assert "findings are 0 or 1" in fault(save(path, **arrays(classes=3, columns=3)))
+
+
+def test_uncertain_labels_are_named(path) -> None:
+    save(path, **relabelled({0: -1, 1: 0, 2: 1}))
+    assert "hold -1, which means uncertain beside 0 and 1" in fault(path)
+    assert read(path, labels="unsure+no+yes").task.outputs == ("unsure", "no", "yes")
+
+
 # Files that are read
+
+
+def relabelled(instead: dict[int, int], kind: type = np.int64) -> dict[str, np.ndarray]:
+    """Arrays whose labels 0, 1, ... are stored as other numbers."""
+    content = arrays(classes=len(instead))
+    for name in content:
+        if name.endswith("labels"):
+            content[name] = np.vectorize(instead.get)(content[name]).astype(kind)
+    return content
+
+
+@pytest.mark.parametrize("numbers", [(0, 255), (1, 2), (-1, 1), (3, 7)])
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_two_numbers_are_two_classes(path, numbers, kind) -> None:
+    data = read(save(path, **relabelled(dict(enumerate(numbers)), kind)))
+    assert data.task == gvr.Task(kind="binary", outputs=(str(numbers[1]),))
+    assert data.split("train").targets[:4, 0].tolist() == [0, 1, 0, 1]
+
+
+def test_classes_are_numbers_that_occur(path) -> None:
+    data = read(save(path, **relabelled({0: 1, 1: 2, 2: 9})), source="9")
+    assert (data.task.outputs, data.task.source) == (("1", "2", "9"), 2)
+    assert data.split("train").targets[:3, 0].tolist() == [0, 1, 2]
+
+
+def test_findings_may_be_marked_by_255(path) -> None:
+    content = arrays(columns=3)
+    content |= {name: array * np.uint8(255) for name, array in content.items() if "labels" in name}
+    assert read(save(path, **content)).split("train").targets[0].tolist() == [0, 1, 0]
+
+
+def test_one_hot_labels_are_cautioned(path) -> None:
+    content = arrays(classes=3)
+    for name in list(content):
+        if "labels" in name:
+            content[name] = np.eye(3, dtype=np.uint8)[content[name][:, 0]]
+    assert "labels.argmax(axis=1)" in "".join(read(save(path, **content)).cautions())
+    assert read(save(path, **arrays(columns=3))).cautions() == ()
+
+
+def test_single_channel_is_grey(path) -> None:
+    content = arrays()
+    plain = read(save(path, **content)).split("test").images(np.arange(3))
+    content |= {name: array[..., None] for name, array in content.items() if "images" in name}
+    data = read(save(path, **content))
+    assert data.image.channels == 1
+    np.testing.assert_array_equal(data.split("test").images(np.arange(3)), plain)
+
+
+def test_smaller_size_is_said(path) -> None:
+    save(path, **arrays())
+    (line,) = read(path, size=16).cautions()
+    assert "images are 28 x 28 pixels large and are read at 16" in line
+    assert "set.npz:size=28" in line
+    assert read(path, size=32).cautions() == ()
 
 
 def test_two_classes_are_one_question(path) -> None:

@@ -109,8 +109,8 @@ def test_missing_images_are_counted(folder) -> None:
 def test_missing_columns_are_named(folder) -> None:
     folder.text("file,BNP", "a.png,12")
     assert f"{folder.path} has no column 'patient', 'bnp'" in folder.fault()
-    folder.text("file;patient;bnp", "a.png;p1;12")
-    assert "its first line reads 'file;patient;bnp'" in folder.fault()
+    folder.text("file patient bnp", "a.png p1 12")
+    assert "its first line reads 'file patient bnp'" in folder.fault()
 
 
 def test_header_over_two_lines(folder) -> None:
@@ -139,7 +139,7 @@ def test_table_without_rows_is_refused(folder) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["high", "<10", '"12,5"', "0", "-3", "nan", "inf", "1e39", "1e-60", '"1\n2"']
+    "cell", ["high", "<10", '"12,5"', "0", "-3", "inf", "1e39", "1e-60", '"1\n2"']
 )
 def test_invalid_bnp_names_its_line(folder, cell) -> None:
     folder.table([("a.png", "p1", 12), ("b.png", "p2", "7"), ("c.png", "p3", cell)])

@@ -52,7 +52,7 @@ def main() -> None:
     tensors = {}
     for component in (
         WganGp(WganGp.Settings(latent_dim=4, iterations=STEPS, averaging=0.5, **SMALL)),
-        Vae(Vae.Settings(latent_dim=4, steps=STEPS, **SMALL)),
+        Vae(Vae.Settings(channels=4, steps=STEPS, **SMALL)),
         Conv(Conv.Settings(steps=STEPS, **SMALL)),
     ):
         name = type(component).__name__

@@ -34,7 +34,7 @@ def blank(cls: type[T], n: int = 2, size: int = 2, **known: Any) -> T:
     """An input in which all is black, and None what need not be there, but what is known."""
     black, maps = torch.zeros(n, 1, size, size), torch.zeros(n, size, size)
     defaults: dict[str, Any] = {
-        "attribution": maps, "image": black, "reconstruction": black,
+        "attribution": maps, "image": black, "base": black,
         "perturbed": torch.zeros(n, 1, size, size), "other_seed": maps,
         **{f"randomised_{part}": maps for part in PARTS},
         "start": torch.zeros(n, 2), "norm": 1.0, "alike": torch.zeros(n, dtype=torch.int64),
@@ -125,7 +125,7 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         return rng.random(n) < 0.5
 
     known: dict[str, Any] = {
-        "attribution": maps(n), "image": images[0], "reconstruction": images[1],
+        "attribution": maps(n), "image": images[0], "base": images[1],
         "counterfactual": images[2], "true_change": (images[0] - images[3])[:, 0],
         "decoded_truth": images[4],
         "mask": rng.random((n, size, size)) < rng.random((n, 1, 1)),

@@ -351,11 +351,7 @@ def test_the_amplitude_by_hand():
     x = np.array([[[[0.9, 0.1], [-0.5, 0.2]]]], np.float32)
     made = [x - share * change[:, None] for share in (1.0, 0.5, 0.0, -1.0)]
     found = [
-        float(
-            true_change_amplitude(
-                ground_truth(1, reconstruction=x, counterfactual=m, true_change=change)
-            )
-        )
+        float(true_change_amplitude(ground_truth(1, base=x, counterfactual=m, true_change=change)))
         for m in made
     ]
     assert found == pytest.approx([1.0, 0.5, 0.0, 1.0], abs=1e-6)
@@ -365,7 +361,5 @@ def test_the_amplitude_averages_colours():
     made = np.zeros((1, 3, 2, 2), np.float32)
     made[0, :, 0, 0] = [-0.3, -0.6, 0.0]
     change = np.array([[[0.3, 0.0], [0.0, 0.0]]], np.float32)
-    seen = ground_truth(
-        1, reconstruction=np.zeros_like(made), counterfactual=made, true_change=change
-    )
+    seen = ground_truth(1, base=np.zeros_like(made), counterfactual=made, true_change=change)
     assert float(true_change_amplitude(seen)) == pytest.approx(1.0)

@@ -49,7 +49,7 @@ def test_pixel_counterfactuals_have_no_latent_distance():
 
 def test_changing_nothing_is_the_least_change():
     image = np.random.default_rng(0).uniform(-1, 1, (1, 1, 8, 8)).astype(np.float32)
-    seen = proximity_input(1, 8, reconstruction=image, counterfactual=image)
+    seen = proximity_input(1, 8, base=image, counterfactual=image)
     assert [float(metric(seen)[0]) for metric in IMAGES] == pytest.approx([0, 0, 0, 1, 0])
 
 
@@ -72,9 +72,7 @@ def test_changes_equal_those_worked_out(change, l1, l2, linf, area):
 
 
 def test_white_for_black_changes_most():
-    seen = proximity_input(
-        1, reconstruction=-np.ones((1, 1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2))
-    )
+    seen = proximity_input(1, base=-np.ones((1, 1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2)))
     found = [metric(seen).item() for metric in (rationale_l1, rationale_l2, rationale_linf)]
     assert found == [2.0, 2.0, 2.0]
 
@@ -82,7 +80,7 @@ def test_white_for_black_changes_most():
 def test_one_changed_colour_is_enough():
     made = np.zeros((1, 3, 2, 2), np.float32)
     made[0, 1, 0, 0] = made[0, 2, 0, 0] = made[0, 2, 1, 1] = 0.5
-    seen = proximity_input(1, counterfactual=made, reconstruction=np.zeros_like(made))
+    seen = proximity_input(1, counterfactual=made, base=np.zeros_like(made))
     assert changed_area(seen).tolist() == [2 / 4]
 
 
@@ -94,7 +92,7 @@ def test_small_images_have_no_ssim():
 def test_structural_similarity_is_scikit_images(seed):
     rng = np.random.default_rng(seed)
     made, was = rng.uniform(-1, 1, (2, 2, 3, 9, 9)).astype(np.float32)
-    found = rationale_ssim(proximity_input(2, 9, counterfactual=made, reconstruction=was))
+    found = rationale_ssim(proximity_input(2, 9, counterfactual=made, base=was))
     expected = [
         structural_similarity(made[i] + 1, was[i] + 1, data_range=2, channel_axis=0)
         for i in range(2)

@@ -140,7 +140,7 @@ def redundant(changes: list[float], needed: int = 1, level: float = 1.0) -> floa
     after = before.clone()
     after[0, 0, 0, : len(changes)] -= torch.tensor(changes)
     model = Model(Corner(needed), nn.Identity(), nn.Identity())
-    seen = validity_input(1, 8, model=model, reconstruction=before, counterfactual=after)
+    seen = validity_input(1, 8, model=model, base=before, counterfactual=after)
     return float(redundancy(seen))
 
 
@@ -162,10 +162,10 @@ def test_redundancy_is_per_image():
     rng = np.random.default_rng(0)
     before, after = rng.uniform(-1, 1, (2, 9, 1, 20, 20)).astype(np.float32)
     model = Model(Corner(20), nn.Identity(), nn.Identity())
-    known = {"model": model, "reconstruction": before, "counterfactual": after}
+    known = {"model": model, "base": before, "counterfactual": after}
     whole = redundancy(validity_input(9, 20, **known, target=question(BINARY, 9)))
     assert 0 < whole.nan_to_num().max() <= 1
     for i in range(9):
-        single = {"reconstruction": before[i : i + 1], "counterfactual": after[i : i + 1]}
+        single = {"base": before[i : i + 1], "counterfactual": after[i : i + 1]}
         alone = redundancy(validity_input(1, 20, model=model, **single, target=question(BINARY, 1)))
         assert alone.tolist() == pytest.approx(whole[i : i + 1].tolist(), nan_ok=True)

@@ -11,7 +11,7 @@ import torch
 from made_up_stages import BINARY, Bank, Squares
 
 from gvr_bench.core.errors import MemoryShortage
-from gvr_bench.pipeline import worker
+from gvr_bench.pipeline.compute import compute
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import STEPS
 
@@ -53,7 +53,7 @@ def test_smaller_batch_is_tried_and_noted(bank: Bank, monkeypatch, whose: str) -
     stage_ctx = bank.stage_ctx(stage)
     replace_run(monkeypatch, "data", short(8, SHORTAGES[whose], calls))
     stage_ctx.ctx.batch_size = 128
-    note = worker.compute(stage, stage_ctx.cache, stage_ctx.ctx).note
+    note = compute(stage, stage_ctx.cache, stage_ctx.ctx).note
     assert calls == [128, 32, 8]
     assert note == "out of memory with batches of 128; computed with 8"
 
@@ -63,7 +63,7 @@ def test_no_memory_for_one_image(bank: Bank, monkeypatch) -> None:
     stage_ctx = bank.stage_ctx(stage)
     replace_run(monkeypatch, "data", short(0, SHORTAGES["of a GPU"], []))
     with pytest.raises(MemoryShortage, match=r"too little memory for data .*, even one image"):
-        worker.compute(stage, stage_ctx.cache, stage_ctx.ctx)
+        compute(stage, stage_ctx.cache, stage_ctx.ctx)
 
 
 def test_training_without_memory_is_not_retried(bank: Bank, monkeypatch) -> None:
@@ -74,7 +74,7 @@ def test_training_without_memory_is_not_retried(bank: Bank, monkeypatch) -> None
     with pytest.raises(
         MemoryShortage, match=r"to train oracle .*; no checkpoint is left; give it a sm"
     ):
-        worker.compute(stage, stage_ctx.cache, stage_ctx.ctx)
+        compute(stage, stage_ctx.cache, stage_ctx.ctx)
     assert len(calls) == 1
 
 
@@ -83,4 +83,4 @@ def test_other_torch_errors_are_passed_on(bank: Bank, monkeypatch) -> None:
     stage_ctx = bank.stage_ctx(stage)
     replace_run(monkeypatch, "data", short(0, RuntimeError("shapes differ"), []))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        worker.compute(stage, stage_ctx.cache, stage_ctx.ctx)
+        compute(stage, stage_ctx.cache, stage_ctx.ctx)

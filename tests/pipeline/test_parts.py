@@ -23,7 +23,7 @@ from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import shards as parts
 from gvr_bench.pipeline.steps.perturbed_explanations import DRAWS, Noise
 from gvr_bench.pipeline.steps.scores import failure, join_values
-from gvr_bench.pipeline.steps.shards import Arrays, Work, compute_part_of, cut, in_parts
+from gvr_bench.pipeline.steps.shards import Arrays, Work, compute_free_parts, cut, in_parts
 
 IN_PARTS = ("--max-cases", "10", "--batch-size", "1")  # parts of four cases
 CLOCKS = {"seconds_per_image", "peak_memory_mb"}
@@ -132,19 +132,28 @@ def test_single_part_is_not_stored(bank: Bank, cases: Stage) -> None:
     assert not stored(stage_ctx)
 
 
-def test_part_of_another_process_is_used(bank: Bank, cases: Stage) -> None:
-    alone, other = Counting(), Counting()
-    compute_part_of(at_work(bank, cases), other.prepare, slice(4, 8))
-    compute_part_of(at_work(bank, cases), other.prepare, slice(4, 8))
-    assert other.done == [(4, 8)]
-    assert rows_of(at_work(bank, cases), alone) == list(range(8))
-    assert alone.done == [(0, 4)]
+def test_helper_computes_the_last_parts(bank: Bank, cases: Stage) -> None:
+    owner, helper = Counting(), Counting()
+    parts_of_owner = in_parts(at_work(bank, cases), owner.prepare)
+    next(parts_of_owner)
+    assert compute_free_parts(at_work(bank, cases), helper.prepare)
+    assert not compute_free_parts(at_work(bank, cases), helper.prepare)
+    assert [rows.start for rows, _ in parts_of_owner] == [4]
+    assert (owner.done, helper.done) == ([(0, 4)], [(4, 8)])
 
 
-def test_short_memory_stores_smaller_parts(bank: Bank, cases: Stage) -> None:
-    other = Counting()
-    compute_part_of(at_work(bank, cases), other.prepare, slice(0, 8))
-    assert other.done == [(0, 4), (4, 8)]
+def test_part_a_helper_fails_at_is_the_owners(bank: Bank, cases: Stage) -> None:
+    dying, second, owner = Counting(last=4), Counting(), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        compute_free_parts(at_work(bank, cases), dying.prepare)
+    assert compute_free_parts(at_work(bank, cases), second.prepare)
+    assert second.done == [(0, 4)]
+    assert rows_of(at_work(bank, cases), owner) == list(range(8))
+    assert owner.done == [(4, 8)]
+
+
+def test_single_part_has_no_helper(bank: Bank, cases: Stage) -> None:
+    assert not compute_free_parts(at_work(bank, cases, batch_size=8), Counting().prepare)
 
 
 @pytest.mark.parametrize(("count", "last"), [(1, (0, 1)), (8, (0, 8)), (9, (8, 9))])

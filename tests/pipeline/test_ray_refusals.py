@@ -11,7 +11,6 @@ from tiny import command
 from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
-from gvr_bench.pipeline.executors.ray import resources_of
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed: gvr-bench[ray]"
@@ -88,10 +87,3 @@ def test_other_server_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         address = f"127.0.0.1:{server.getsockname()[1]}"
         line = fault(tmp_path, "--executor", "ray", "--ray-address", address)
     assert line == f"error: what answers at {address} is no Ray cluster that can be used"
-
-
-def test_resources_of_stages_on_a_cluster() -> None:
-    assert resources_of("data", "cuda", 8) == {"num_cpus": 1, "num_gpus": 0}
-    assert resources_of("generator", "cpu", 8) == {"num_cpus": 8, "num_gpus": 0}
-    assert resources_of("generator", "cuda", 8) == {"num_cpus": 8, "num_gpus": 1}
-    assert resources_of("scores", "cuda", 8) == {"num_cpus": 8, "num_gpus": 0.25}

@@ -6,6 +6,7 @@ import pytest
 import torch
 from gvr_generators.ae import Ae
 from gvr_generators.dcgan import Decoder, Features
+from gvr_generators.pca import Pca
 from gvr_generators.vae import Vae
 from gvr_generators.wgan_gp import WganGp, average, critic_loss
 from small_parts import Interrupted, Killed, Rack, context, same, seeded, weights
@@ -22,12 +23,12 @@ def wgan(**settings: object) -> WganGp:
 
 
 def vae(**settings: object) -> Vae:
-    small = {"latent_dim": 4, "width": 4, "steps": 6, "batch": 4}
+    small = {"channels": 4, "width": 4, "steps": 6, "batch": 4}
     return Vae(Vae.Settings(**{**small, **settings}))
 
 
 def ae(**settings: object) -> Ae:
-    small = {"latent_dim": 4, "width": 4, "steps": 6, "batch": 4}
+    small = {"channels": 4, "width": 4, "steps": 6, "batch": 4}
     return Ae(Ae.Settings(**{**small, **settings}))
 
 
@@ -45,27 +46,81 @@ def train(generator: gvr.Generator, ctx: gvr.Context, *, start: int = 0) -> nn.M
     return net
 
 
-@each
 @pytest.mark.parametrize("size", [0, 1, 4, 7, 12, 28, 100, 1024])
-def test_unsupported_size_is_named(make, size):
+def test_unsupported_size_is_named(size):
     with pytest.raises(
         gvr.UsageError, match=rf"8, 16, 32, 64, 128, 256 or 512 pixels, not {size};"
     ):
-        make().build(gvr.ImageSpec(1, size))
+        wgan().build(gvr.ImageSpec(1, size))
+
+
+@pytest.mark.parametrize("make", [vae, ae])
+@pytest.mark.parametrize(("size", "reduction"), [(28, 8), (32, 6), (100, 8)])
+def test_unfit_reduction_is_named(make, size, reduction):
+    with pytest.raises(gvr.UsageError, match=f"{size} and {reduction} are not"):
+        make(reduction=reduction).build(gvr.ImageSpec(1, size))
 
 
 @each
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
 def test_images_have_declared_shape_and_range(make, size, channels):
-    net = seeded(lambda: make(latent_dim=5).build(gvr.ImageSpec(channels, size)))
-    assert net.latent_dim == 5
+    net = seeded(lambda: make().build(gvr.ImageSpec(channels, size)))
+    assert net.latent_dim == (4 if make is wgan else 4 * (size // 8) ** 2)
+    rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        images = net(10 * torch.randn(3, 5, generator=torch.Generator().manual_seed(0)))
+        images = net(10 * torch.randn(3, net.latent_dim, generator=rng))
     assert images.shape == (3, channels, size, size)
     assert images.dtype == torch.float32
     assert images.abs().max() <= 1
     assert images.std() > 0.01
+
+
+@pytest.mark.parametrize("make", [vae, ae])
+def test_latents_keep_their_place(make):
+    net = seeded(lambda: make(width=8).build(gvr.ImageSpec(1, 64)))
+    z = torch.randn(1, net.latent_dim, generator=torch.Generator().manual_seed(0))
+    moved = z.unflatten(1, net.latent_shape).clone()
+    moved[:, :, 1, 6] += 1
+    with torch.no_grad():
+        change = (net(moved.flatten(1)) - net(z))[0, 0].abs()
+    assert change[8:16, 48:56].mean() > 0
+    far = change.clone()
+    far[:32, 32:] = 0
+    assert far.max() == 0
+
+
+def test_autoencoders_bring_their_inference_network():
+    x = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for make in (vae, ae):
+        net = seeded(lambda make=make: make().build(gvr.ImageSpec(1, 32))).eval()
+        with torch.no_grad():
+            assert net.inference(x).shape == (3, net.latent_dim)
+
+
+def correlated_images(n: int = 300) -> Rack:
+    """Images of three numbers each."""
+    rng = torch.Generator().manual_seed(2)
+    factors = torch.randn(n, 3, generator=rng) * torch.tensor([0.3, 0.2, 0.1])
+    axes = torch.linalg.qr(torch.randn(64, 3, generator=rng)).Q
+    return Rack((factors @ axes.T).view(n, 1, 8, 8))
+
+
+def test_pca_restores_what_it_spans():
+    data = correlated_images()
+    net = Pca(Pca.Settings(latent_dim=3)).build(gvr.ImageSpec(1, 8))
+    Pca(Pca.Settings(latent_dim=3)).fit(net, data, context())
+    with torch.no_grad():
+        z = net.inference(data.pixels)
+        torch.testing.assert_close(net(z), data.pixels, atol=1e-4, rtol=0)
+        torch.testing.assert_close(z.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+        torch.testing.assert_close(z.T @ z / (len(z) - 1), torch.eye(3), atol=1e-3, rtol=0)
+
+
+def test_pca_needs_as_many_images_as_components():
+    pca = Pca(Pca.Settings(latent_dim=20))
+    with pytest.raises(gvr.DataError, match="pca:latent_dim=12"):
+        pca.fit(pca.build(TINY), noise_images(12), context())
 
 
 def variances(net: nn.Sequential, x: torch.Tensor) -> list[float]:
@@ -205,7 +260,7 @@ def two_modes(n: int = 64) -> Rack:
 def test_training_approaches_mean_image(generator):
     data = two_modes()
     net = seeded(lambda: generator.build(gvr.ImageSpec(1, 8)))
-    z = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(256, net.latent_dim, generator=torch.Generator().manual_seed(0))
 
     def distance() -> float:
         with torch.no_grad():

@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gvr_heads.networks import Best, FittedHead, Linear, Mlp, Residual, set_scale
+from gvr_heads import fitting
+from gvr_heads.fitting import Best, FittedHead, calibrate, set_scale
+from gvr_heads.networks import Linear, Mlp, Residual
 from sklearn.metrics import roc_auc_score
 from small_parts import Interrupted, Killed, context, same, seeded, weights
 from torch import Tensor, nn
@@ -96,7 +98,8 @@ def test_linear_value_is_learnt(kind):
 
 
 @every
-def test_best_validation_weights_are_restored(kind):
+def test_best_validation_weights_are_restored(kind, monkeypatch):
+    monkeypatch.setattr(fitting, "calibrate", lambda *_: None)
     ctx, held = context(), latents(BINARY, 200, 1)
     net = misled(kind, ctx, steps=60, checks=6)
     losses = [row["validation_loss"] for row in ctx.history]
@@ -104,6 +107,18 @@ def test_best_validation_weights_are_restored(kind):
     assert losses[-1] > 1.2 * min(losses)
     with torch.no_grad():
         assert gvr.task_loss(net(held.z), held.targets, BINARY).item() == pytest.approx(min(losses))
+
+
+@pytest.mark.parametrize("factor", [0.2, 3.0])
+def test_temperature_undoes_overconfidence(factor):
+    rng = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(4000, 1, generator=rng)
+    held = gvr.Latents(logits, torch.bernoulli(logits.sigmoid(), generator=rng))
+    net = nn.Sequential(nn.Identity(), nn.Linear(1, 1))
+    nn.init.constant_(net[1].weight, factor)
+    nn.init.zeros_(net[1].bias)
+    calibrate(net, held, torch.arange(4000), BINARY)
+    assert net[1].weight.item() == pytest.approx(1.0, abs=0.08)
 
 
 @every
@@ -154,14 +169,19 @@ def test_constant_latent_is_harmless(kind):
 @every
 def test_input_is_standardised_by_training(kind):
     net = head(kind).build(2, BINARY)
-    set_scale(net, gvr.Latents(Tensor([[1.0, 10.0], [3.0, 30.0]]), torch.zeros(2, 1)), BINARY)
+    set_scale(
+        net,
+        gvr.Latents(Tensor([[1.0, 10.0], [3.0, 30.0]]), torch.zeros(2, 1)),
+        torch.arange(2),
+        BINARY,
+    )
     assert net[0](Tensor([[2.0, 20.0], [3.0, 0.0]])).tolist() == [[0.0, 0.0], [1.0, -2.0]]
 
 
 @every
 def test_regression_starts_at_target_mean(kind):
     net = head(kind).build(2, BNP)
-    set_scale(net, gvr.Latents(torch.zeros(2, 2), Tensor([[0.2], [0.6]])), BNP)
+    set_scale(net, gvr.Latents(torch.zeros(2, 2), Tensor([[0.2], [0.6]])), torch.arange(2), BNP)
     assert net[-1].bias.tolist() == pytest.approx([0.4])
 
 

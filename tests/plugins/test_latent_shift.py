@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from gvr_explainers import batching
+from gvr_explainers.counterfactual_base import Start
 from gvr_explainers.latent_shift import LatentShift, direction
 from small_parts import context, frozen
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model
@@ -122,8 +123,9 @@ def test_direction_is_from_decoded_image():
 
     head = model([[3.0, 8.0, 0.0]]).head
     doubled = gvr.Model(frozen(Brightness()), frozen(Doubled()), head)
-    way = direction(doubled, torch.zeros(1, 3), ask(DENSITY))
+    start = Start(torch.zeros(1, 1, 4, 4), torch.zeros(1, 3), torch.zeros(1, 1, 4, 4))
+    way = direction(doubled, start, ask(DENSITY), residual=False)
     torch.testing.assert_close(way, torch.tensor([[0.6, 0.8, 0.0]]))
     blind = gvr.Model(frozen(Brightness()), frozen(Stripes()), frozen(nn.Linear(3, 1)))
     blind.head.weight[:] = 0
-    assert direction(blind, torch.zeros(1, 3), ask(DENSITY)).eq(0).all()
+    assert direction(blind, start, ask(DENSITY), residual=False).eq(0).all()

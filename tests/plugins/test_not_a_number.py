@@ -41,7 +41,8 @@ class Rotten(Rack):
 
 
 def generator(kind: type[gvr.Generator], ctx: gvr.Context, bad: float, **settings: object) -> None:
-    made = kind(kind.Settings(latent_dim=4, width=4, batch=4, **settings))
+    latent = "latent_dim" if kind is WganGp else "channels"
+    made = kind(kind.Settings(width=4, batch=4, **{latent: 4}, **settings))
     made.fit(seeded(lambda: made.build(IMAGE)), Rotten(ctx, bad), ctx)
 
 
@@ -108,7 +109,7 @@ def test_diverging_search_names_the_step(bad: float) -> None:
 def test_huge_learning_rate_is_reported() -> None:
     """Without a patch: the weights overflow by themselves."""
     ctx = context()
-    made = Vae(Vae.Settings(latent_dim=4, width=4, batch=4, steps=STEPS, learning_rate=1e30))
+    made = Vae(Vae.Settings(channels=4, width=4, batch=4, steps=STEPS, learning_rate=1e30))
     images = Rack(torch.rand(24, 1, 16, 16) * 2 - 1)
     with pytest.raises(gvr.TrainingError, match=r"loss became (nan|inf) at step [1-3] of"):
         made.fit(seeded(lambda: made.build(IMAGE)), images, ctx)

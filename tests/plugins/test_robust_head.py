@@ -59,7 +59,7 @@ def test_latents_move_against_the_loss():
     net.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
     z = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     targets = torch.zeros(5, 1)
-    moved = head.loss(net, z, targets, TWO)
+    moved = head.loss(net, z, targets, TWO, 1.0)
     torch.testing.assert_close((seen[-1] - z).norm(dim=1), torch.full((5,), 0.5 * 2**0.5))
     assert moved > gvr.task_loss(net(z), targets, TWO)
 
@@ -69,5 +69,5 @@ def test_loss_works_without_gradients(grad):
     head = RobustMlp(RobustMlp.Settings())
     net = seeded(lambda: head.build(2, TWO))
     with torch.set_grad_enabled(grad):
-        loss = head.loss(net, torch.ones(3, 2), torch.zeros(3, 1), TWO)
+        loss = head.loss(net, torch.ones(3, 2), torch.zeros(3, 1), TWO, 1.0)
     assert loss.requires_grad == grad

@@ -44,7 +44,7 @@ def chart(data: object, **changes: str) -> Chart:
 def charts_of(folder: Path) -> list[Chart]:
     run = load(folder)
     boards = scoreboards([run])
-    return list(all_charts(read_cases(folder), run.records, boards))
+    return list(all_charts(read_cases(folder), run.records, boards, run.values))
 
 
 def axes_of(data: object) -> Any:
@@ -91,7 +91,8 @@ def test_every_chart_is_a_figure(ranked: Path) -> None:
     assert kinds == [
         "roc", "predicted", "training generator: critic",
         "training generator: wasserstein", "training encoder: mse", "overview",
-        "Quality against time", "Oracle validity against change", "agreement",
+        "critical difference", "Quality against time", "Oracle validity against change",
+        "agreement", "funnel", "cases",
     ]  # fmt: skip
 
 
@@ -117,7 +118,8 @@ def test_png_is_large_enough_for_print() -> None:
 
 
 def test_page_figures_need_no_styles(run: Path) -> None:
-    for number, item in enumerate(charts_of(run)):
+    drawn = [item for item in charts_of(run) if item.kind != "cases"]  # a page has its own
+    for number, item in enumerate(drawn):
         svg = str(picture(item, f"f{number}").svg)
         assert "style" not in svg
         assert "http" not in svg

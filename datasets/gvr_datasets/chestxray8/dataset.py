@@ -14,6 +14,9 @@ from gvr_bench.api import Placement, place, read_extent, read_pictures
 from gvr_datasets.chestxray8.downloads import RELEASE
 from gvr_datasets.chestxray8.files import Release, open_release
 from gvr_datasets.chestxray8.tables import FINDINGS, RELEASE_EDGE, Box, Row
+from gvr_datasets.region_files import read_regions
+from gvr_datasets.regions import Regions
+from gvr_datasets.size_caution import small_size
 from gvr_datasets.splits import SIZES, split_patients
 
 _TEST_SHARE = 0.2
@@ -23,9 +26,11 @@ class ChestXray8(gvr.Dataset):
     """Frontal radiographs of the NIH Clinical Center with eight findings mined from reports.
 
     The folder is read as it is downloaded. The official lists decide what is tested; without
-    them a fifth of the patients does. Boxes, drawn on about 1,000 images, are the truth.
+    them a fifth of the patients does. Boxes, drawn on about 1,000 images, are the truth, or the
+    polygons of ChestX-Det.
     """
 
+    version = "2"
     head = "residual"
     profiles = SIZES
 
@@ -34,7 +39,9 @@ class ChestXray8(gvr.Dataset):
 
         `validation` is the share of the patients not used for testing; `seed` decides which.
         `missing` says what happens to rows of the table whose image is not on disk, `skip` which
-        share of the images may be left out because their files cannot be read.
+        share of the images may be left out because their files cannot be read. `regions` replaces
+        the list of boxes: a JSON file of ChestX-Det in the folder, or `nih`, the boxes that come
+        with torchxrayvision.
         """
 
         size: int = Field(default=128, ge=8, le=1024)
@@ -42,6 +49,7 @@ class ChestXray8(gvr.Dataset):
         validation: float = Field(default=0.125, gt=0, lt=1)
         missing: Literal["error", "skip"] = "error"
         skip: float = Field(default=0.01, ge=0, lt=1)
+        regions: str = ""
 
     @property
     def task(self) -> gvr.Task:
@@ -59,7 +67,7 @@ class ChestXray8(gvr.Dataset):
 
     def fingerprint(self) -> str:
         """Digest of labels, lists and boxes, and of the names and sizes of the images."""
-        return self._release.digest
+        return self._release.digest + (f" {self._regions.digest}" if self._regions else "")
 
     def split(self, name: str) -> gvr.Split:
         """The images of that split in the order of the table. Raises `DataError`."""
@@ -72,6 +80,14 @@ class ChestXray8(gvr.Dataset):
 
         def truth(index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.GroundTruth:
             pairs = [(rows[i], FINDINGS[k]) for i, k in zip(index, output, strict=True)]
+            if (regions := self._regions) is not None:
+                masks = [
+                    regions.mask(
+                        row.name, release.file(row), regions.findings(k, FINDINGS), image.size
+                    )
+                    for row, k in pairs
+                ]
+                return gvr.GroundTruth(mask=np.stack(masks))
             return gvr.GroundTruth(mask=_masks(release, pairs, image.size))
 
         return gvr.Split(
@@ -81,8 +97,19 @@ class ChestXray8(gvr.Dataset):
                 [[finding in row.findings for finding in FINDINGS] for row in rows], np.float32
             ),
             images=images,
-            truth=truth if release.boxes is not None else None,
+            truth=truth if self._regions or release.boxes is not None else None,
         )
+
+    def cautions(self) -> tuple[str, ...]:
+        """What the size of images hides."""
+        files = [self._release.file(row) for row in self._release.rows]
+        return tuple(small_size(files, "chestxray8", self.settings.size))
+
+    @functools.cached_property
+    def _regions(self) -> Regions | None:
+        if not self.settings.regions or self.root is None:
+            return None
+        return read_regions(self.root, self.settings.regions, "file")
 
     @functools.cached_property
     def _release(self) -> Release:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,8 +12,12 @@ from pydantic import BeforeValidator, Field
 
 import gvr_bench.api as gvr
 from gvr_bench.api import read_mask, read_pictures
-from gvr_datasets.folder.listing import SPLITS, Listing, open_listing
+from gvr_datasets.folder.listing import Columns, Source, open_listing
+from gvr_datasets.folder.rows import SPLITS, Listing, Row
 from gvr_datasets.folder.tasks import Targets, TaskSettings, read_task
+from gvr_datasets.region_files import read_regions
+from gvr_datasets.regions import Regions
+from gvr_datasets.size_caution import small_size
 from gvr_datasets.splits import SIZES, split_patients
 
 
@@ -31,6 +36,8 @@ class ImageFolder(gvr.Dataset):
     Names of files and patients appear in reports: use pseudonyms.
     """
 
+    version = "2"
+
     head = "linear"
     case_settings = frozenset({"source", "target"})
     profiles = SIZES
@@ -38,7 +45,11 @@ class ImageFolder(gvr.Dataset):
     class Settings(TaskSettings):
         """How the images are read and split, beside what is predicted.
 
-        `channels` is 1 for grey and 3 for colour. Where the table has no column `split`, `test`
+        `file`, `patient`, `split` and `mask` are the names of these columns, `images` is the folder
+        of the images where the table leaves it out. `regions` marks findings beside or instead of
+        masks: a CSV file of boxes or a JSON file of ChestX-Det in the folder, or a table that comes
+        with torchxrayvision: nih, rsna, siim or vindr. `channels` is 1 for grey and 3 for colour,
+        `bits` how many are used of 16-bit images. Where the table has no column `split`, `test`
         is a share of the patients and `validation` of those not used for testing; `seed` decides
         which. `skip` is the share of the images that may be left out because their files cannot
         be read. `lung_masks` is a folder with masks of the lungs, named like the images, for those
@@ -46,6 +57,13 @@ class ImageFolder(gvr.Dataset):
         """
 
         table: str = "table.csv"
+        file: str = "file"
+        patient: str = "patient"
+        split: str = "split"
+        mask: str = "mask"
+        images: str = ""
+        regions: str = ""
+        bits: int = Field(default=16, ge=9, le=16)
         size: int = Field(default=128, ge=8, le=1024)
         channels: Annotated[Literal[1, 3], BeforeValidator(_as_integer)] = 1
         seed: int = Field(default=0, ge=0)
@@ -67,8 +85,9 @@ class ImageFolder(gvr.Dataset):
         return gvr.ImageSpec(channels=self.settings.channels, size=self.settings.size)
 
     def fingerprint(self) -> str:
-        """Digest of the table, and of the names and sizes of the images."""
-        return self._listing.digest
+        """Digest of the table, of the regions, and of the names and sizes of the images."""
+        regions = self._regions
+        return self._listing.digest + (f" {regions.digest}" if regions else "")
 
     def split(self, name: str) -> gvr.Split:
         """The images of that split in the order of the table. Raises `DataError`."""
@@ -78,43 +97,74 @@ class ImageFolder(gvr.Dataset):
         files = [listing.root / row.name for row in rows]
 
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return read_pictures([files[position] for position in index], self.image)
+            chosen = [files[position] for position in index]
+            return read_pictures(chosen, self.image, self.settings.bits)
 
-        def truth(index: NDArray[np.int64], _: NDArray[np.int64]) -> gvr.GroundTruth:
-            return gvr.GroundTruth(mask=self._masks([(rows[i].name, rows[i].mask) for i in index]))
+        def truth(index: NDArray[np.int64], output: NDArray[np.int64]) -> gvr.GroundTruth:
+            masks = [self._mask(rows[i], int(k)) for i, k in zip(index, output, strict=True)]
+            return gvr.GroundTruth(mask=np.stack(masks))
 
         def region(index: NDArray[np.int64]) -> NDArray[np.bool_]:
-            return self._masks([(rows[i].name, rows[i].lung_mask) for i in index])
+            return np.stack([self._lungs(rows[i]) for i in index])
 
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),
             patient_ids=np.array([row.patient for row in rows], dtype=np.str_),
             targets=self._labels[1][chosen],
             images=images,
-            truth=truth if any(row.mask for row in listing.rows) else None,
+            truth=truth if self._regions or any(row.masks for row in listing.rows) else None,
             region=region if any(row.lung_mask for row in listing.rows) else None,
         )
 
-    def _masks(self, files: list[tuple[str, str]]) -> NDArray[np.bool_]:
-        """Read the masks of images, as pairs of an image and its mask, which may be empty."""
+    def cautions(self) -> tuple[str, ...]:
+        """What was left out or taken for something else, and what the size of images hides."""
+        listing = self._listing
+        files = [listing.root / row.name for row in listing.rows]
+        return (*listing.cautions, *small_size(files, "folder", self.settings.size))
+
+    def read(self, file: Path) -> NDArray[np.uint8]:
+        """Read a new image as those of the folder, with the bits that they use."""
+        return np.asarray(read_pictures([file], self.image, self.settings.bits)[0])
+
+    def _lungs(self, row: Row) -> NDArray[np.bool_]:
+        """What the mask of the lungs marks (size, size), nothing where there is none."""
         size, root = self.settings.size, self._listing.root
-        masks = np.zeros((len(files), size, size), dtype=np.bool_)
-        for mask, (name, file) in zip(masks, files, strict=True):
-            if file:
-                mask[:] = read_mask(root / file, root / name, size)
-        return masks
+        if not row.lung_mask:
+            return np.zeros((size, size), dtype=np.bool_)
+        return read_mask(root / row.lung_mask, root / row.name, size)
+
+    def _mask(self, row: Row, output: int) -> NDArray[np.bool_]:
+        """What the masks and regions of an image mark (size, size) of an output."""
+        size, root = self.settings.size, self._listing.root
+        mask = np.zeros((size, size), dtype=np.bool_)
+        for name in row.masks:
+            mask |= read_mask(root / name, root / row.name, size)
+        if self._regions:
+            outputs = self.task.outputs
+            findings = self._regions.findings(outputs[output], outputs)
+            mask |= self._regions.mask(row.name, root / row.name, findings, size)
+        return mask
+
+    @functools.cached_property
+    def _regions(self) -> Regions | None:
+        if not self.settings.regions or self.root is None:
+            return None
+        regions = read_regions(self.root, self.settings.regions, self.settings.file)
+        if not any(regions.find(row.name, None) for row in self._listing.rows):
+            raise gvr.DataError(
+                f"regions={self.settings.regions} marks none of the images of "
+                f"{self._listing.source}; name them as it does, like {next(iter(regions.of), '')!r}"
+            )
+        regions.findings(self.task.outputs[0], self.task.outputs)
+        return regions
 
     @functools.cached_property
     def _listing(self) -> Listing:
         try:
             s = self.settings
-            return open_listing(
-                self.root,
-                s.table,
-                s.targets,
-                labelled=s.task != "none",
-                lung_masks=s.lung_masks,
-            )
+            columns = Columns(s.file, s.patient, s.split, s.mask)
+            source = Source(s.table, columns, s.images, s.lung_masks)
+            return open_listing(self.root, source, s.targets, labelled=s.task != "none")
         except OSError as error:
             raise gvr.DataError(f"cannot read {self.root}: {error}") from error
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import gvr_bench.api as gvr
+from gvr_datasets.folder.rows import SPLIT_NAMES, SPLITS, Listing, Row
+from gvr_datasets.folder.subfolders import read_subfolders, read_unlabelled
 from gvr_datasets.image_tables import (
+    MISSING,
     check_name,
     check_patient,
     digest_sizes,
@@ -16,97 +20,90 @@ from gvr_datasets.image_tables import (
     is_plain,
     read_header,
     read_records,
-    stay_inside,
 )
+from gvr_datasets.patients import unify_patients
 
-RESERVED = ("file", "patient", "split", "mask", "lung_mask")
-SPLITS = ("train", "validation", "test")
-_SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"}
 CLASS = "class"  # the one column of a folder without a table
+_FILE_COLUMNS = ("filename", "file_name", "image", "image_path", "path", "image_id", "image_index")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One image: where the table names it, its patient, and a cell for each target column.
+class Columns(NamedTuple):
+    """The names of the columns with a meaning of their own."""
 
-    `split`, `mask` and `lung_mask` may be empty.
+    file: str = "file"
+    patient: str = "patient"
+    split: str = "split"
+    mask: str = "mask"
+    lung_mask: str = "lung_mask"
+
+
+class Source(NamedTuple):
+    """The table of a folder: its file, its columns, and the folder of the images that it names.
+
+    `lung_masks` is a folder with masks named like the images, for those without one in the table.
     """
 
-    where: str
-    name: str
-    patient: str
-    cells: tuple[str, ...]
-    split: str = ""
-    mask: str = ""
-    lung_mask: str = ""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The images of a folder in order, and a digest that does not depend on `root`."""
-
-    root: Path
-    source: Path
-    columns: tuple[str, ...]
-    rows: list[Row]
-    digest: str
+    table: str = "table.csv"
+    columns: Columns = Columns()
+    images: str = ""
+    lung_masks: str = ""
 
 
 def open_listing(
-    root: Path | None,
-    table: str,
-    targets: tuple[str, ...],
-    *,
-    labelled: bool = True,
-    lung_masks: str = "",
+    root: Path | None, source: Source, targets: tuple[str, ...], *, labelled: bool = True
 ) -> Listing:
     """Read everything but the images. Raises `DataError`.
 
-    Where images need not be `labelled`, all below a folder without a table count. `lung_masks` is
-    a folder with masks named like the images.
+    Where images need not be `labelled`, all below a folder without a table count.
     """
     needs = (
-        f"it needs {table} with the columns file, patient and what is to be predicted, or one "
-        "subfolder of images per class; give the folder with --data-root DIR, or run now without "
-        "it: gvr-bench run --dataset phantom"
+        f"it needs {source.table} with the columns {source.columns.file}, {source.columns.patient} "
+        "and what is to be predicted, or one subfolder of images per class; give the folder with "
+        "--data-root DIR, or run now without it: gvr-bench run --dataset phantom"
     )
     if root is None:
         raise gvr.DataError(f"the data set 'folder' was given no folder to look in; {needs}")
-    path = root / check_name(table, "the setting table")
-    masks = root / check_name(lung_masks, "the setting lung_masks") if lung_masks else None
-    if masks and not masks.is_dir():
-        raise gvr.DataError(f"no folder {masks}, which lung_masks={lung_masks} names")
+    path = root / check_name(source.table, "the setting table")
+    masks = _mask_folder(root, source.lung_masks)
     if path.is_file():
-        return _open_table(path, root, targets, labelled, masks)
-    finder = _from_subfolders if labelled else _from_anywhere
-    rows = sorted(finder(root, masks), key=lambda row: row.name) if root.is_dir() else []
-    if not rows:
-        raise gvr.DataError(f"no {table} in {root}, and no subfolders with images; {needs}")
+        return _unified(_open_table(path, root, source, targets if labelled else None))
+    read = read_subfolders if labelled else read_unlabelled
+    layout = read(root, masks) if root.is_dir() else None
+    if layout is None or not layout.rows:
+        more = "".join(f" ({line})" for line in layout.cautions[:1]) if layout else ""
+        raise gvr.DataError(
+            f"no {source.table} in {root}, and no subfolders with images{more}; {needs}"
+        )
     if targets not in ((), (CLASS,)):
-        raise gvr.DataError(f"no {table} in {root}, and targets name columns of it; {needs}")
-    return _listing(root, root, (CLASS,) if labelled else (), rows, masks)
+        raise gvr.DataError(f"no {source.table} in {root}, and targets name columns of it; {needs}")
+    cautions = (*layout.cautions, _NO_PATIENTS)
+    listing = Listing(root, root, (CLASS,) if labelled else (), layout.rows, "", cautions)
+    return _complete(listing, masks)
 
 
-def _listing(
-    root: Path, source: Path, columns: tuple[str, ...], rows: list[Row], masks: Path | None
-) -> Listing:
-    """Find the files of all rows. Raises `DataError` where some are absent."""
+def _mask_folder(root: Path, name: str) -> Path | None:
+    """Return the folder of masks of lungs, None where none is named. Raises `DataError`."""
+    if not name:
+        return None
+    folder = root / check_name(name, "the setting lung_masks")
+    if not folder.is_dir():
+        raise gvr.DataError(f"no folder {folder}, which lung_masks={name} names")
+    return folder
+
+
+def _complete(listing: Listing, masks: Path | None) -> Listing:
+    """Add masks of lungs from their folder, and the digest. Raises `DataError` for absent files."""
+    root, source, rows = listing.root, listing.source, listing.rows
     if masks:
         rows = [replace(row, lung_mask=row.lung_mask or _mask_of(row, root, masks)) for row in rows]
-    files = [*(row.name for row in rows)]
-    files += [file for row in rows for file in (row.mask, row.lung_mask) if file]
-    sizes = find_sizes(dict.fromkeys(files), source, root)
+    files = [name for row in rows for name in (row.name, *row.masks, row.lung_mask) if name]
     table = source.read_bytes() if source.is_file() else b""
-    return Listing(root, source, columns, rows, digest_sizes(table, sizes))
+    digest = digest_sizes(table, find_sizes(dict.fromkeys(files), source, root))
+    return replace(listing, rows=rows, digest=digest)
 
 
 def _mask_of(row: Row, root: Path, masks: Path) -> str:
-    """The mask with the name of an image, or of its file alone; empty where there is none."""
+    """Name the mask of an image, or of its file alone, by its name; empty where there is none."""
     name = Path(row.name).with_suffix(".png")
     for path in (masks / name, masks / name.name):
         if path.is_file():
@@ -114,100 +111,124 @@ def _mask_of(row: Row, root: Path, masks: Path) -> str:
     return ""
 
 
-def _open_table(
-    path: Path, root: Path, targets: tuple[str, ...], labelled: bool, masks: Path | None
-) -> Listing:
+_NO_PATIENTS = (
+    "patients are not known, so that each image counts as one; where a patient has several images, "
+    "write a table with a column patient"
+)
+
+
+def _open_table(path: Path, root: Path, source: Source, targets: tuple[str, ...] | None) -> Listing:
+    """Read a table; `targets` are () for all columns, and None where there are none."""
     header = read_header(path, root)
-    columns = targets or tuple(name for name in header if name and name not in RESERVED)
-    if not labelled:
-        columns = ()
-    elif not columns:
-        raise gvr.DataError(
-            f"{path} has no column of labels; its first line reads {','.join(header)[:200]!r}; "
-            "to use the images without labels, add task=none"
-        )
-    odd = [name for name in columns if name in RESERVED or not is_plain(name)]
+    _check_file_column(path, header, source.columns.file)
+    columns: tuple[str, ...] = ()
+    if targets is not None:
+        columns = targets or tuple(name for name in header if name and name not in source.columns)
+        if not columns:
+            raise gvr.DataError(
+                f"{path} has no column of labels; its first line reads {','.join(header)[:200]!r}; "
+                "to use the images without labels, add task=none"
+            )
+    odd = [name for name in columns if name in source.columns or not is_plain(name)]
     if odd:
         raise gvr.DataError(f"{path}: the column {odd[0]!r} cannot be a target")
-    rows = _read_rows(path, root, columns, [name for name in RESERVED[1:] if name in header])
-    return _listing(root, path, columns, rows, masks)
+    rows, words = _read_rows(path, root, source, columns)
+    unknown = () if source.columns.patient in header else (_NO_PATIENTS,)
+    listing = Listing(root, path, columns, rows, "", (*_missing_words(words), *unknown))
+    return _complete(listing, _mask_folder(root, source.lung_masks))
 
 
-def _read_rows(path: Path, root: Path, columns: tuple[str, ...], reserved: list[str]) -> list[Row]:
-    """Read the table in its order; `reserved` are its columns with a meaning of their own."""
+def _check_file_column(path: Path, header: list[str], file: str) -> None:
+    """Refuse a table without the column of files, and name the one that is meant, if any."""
+    if file in header:
+        return
+    alike = next((name for name in header if name.lower().replace(" ", "_") in _FILE_COLUMNS), "")
+    raise gvr.DataError(
+        f"{path} has no column {file!r}; its first line reads {','.join(header)[:200]!r}; say "
+        f"which column names the images with --dataset folder:file={alike or 'COLUMN'}"
+    )
+
+
+def _read_rows(
+    path: Path, root: Path, source: Source, columns: tuple[str, ...]
+) -> tuple[list[Row], Counter[str]]:
+    """Read the table in its order, and count the words that stand for an empty target cell.
+
+    Columns that the settings name must be there; by their default names they need not.
+    """
+    header, (file, *optional) = read_header(path, root), source.columns
+    defaults = Columns()[1:]
+    special = [name for name in optional if name in header or name not in defaults]
+    find = Files(root, source.images)
     rows: dict[str, Row] = {}
-    for line, (cell, *fields) in read_records(path, root, ("file", *reserved, *columns)):
+    words: Counter[str] = Counter()
+    for line, (cell, *fields) in read_records(path, root, (file, *special, *columns)):
         where = f"{path}, line {line}"
-        name = check_name(cell, where)
+        name = find(check_name(cell, where))
         if name in rows:
             raise gvr.DataError(f"{where}: {name!r} has a row already; one row per image expected")
-        cell_of = dict(zip(reserved, fields, strict=False))
-        patient = check_patient(cell_of.get("patient", name), name, where)
-        split = _split(cell_of["split"], where) if "split" in cell_of else ""
-        masks = (
-            check_name(cell_of[column], where) if cell_of.get(column) else ""
-            for column in ("mask", "lung_mask")
+        of = {k: "" if v in MISSING else v for k, v in zip(special, fields, strict=False)}
+        patient = check_patient(of.get(source.columns.patient, name), name, where)
+        split = _split(of[source.columns.split], where) if source.columns.split in of else ""
+        mask, lung_mask = (
+            check_name(of[column], where) if of.get(column) else ""
+            for column in (source.columns.mask, source.columns.lung_mask)
         )
-        rows[name] = Row(where, name, patient, tuple(fields[len(reserved) :]), split, *masks)
+        targets = fields[len(special) :]
+        words.update(cell for cell in targets if cell in MISSING)
+        rows[name] = Row(
+            where,
+            name,
+            patient,
+            tuple("" if cell in MISSING else cell for cell in targets),
+            split,
+            (mask,) if mask else (),
+            lung_mask,
+        )
     if not rows:
         raise gvr.DataError(f"{path} has a header but no rows")
-    return list(rows.values())
+    return list(rows.values()), words
 
 
-def _split(cell: str, where: str) -> str:
-    split = _SPLIT_NAMES.get(cell.strip().lower())
-    if split is None:
-        raise gvr.DataError(f"{where}: split {cell!r} is none of {', '.join(SPLITS)}")
-    return split
+class Files:
+    """Finds the files that a table names in a folder, where it leaves out the suffix as well."""
+
+    def __init__(self, root: Path, folder: str) -> None:
+        self.root = root
+        self.folder = check_name(folder, "the setting images") if folder else ""
+        self.stems: dict[str, dict[str, str]] = {}
+
+    def __call__(self, name: str) -> str:
+        """Return the path in the root of a file; as it is where there is none."""
+        path = PurePosixPath(self.folder, name)
+        if (self.root / path).is_file():
+            return str(path)
+        if (folder := str(path.parent)) not in self.stems:
+            at = self.root / folder
+            files = sorted(at.iterdir()) if at.is_dir() else []
+            self.stems[folder] = {file.stem: file.name for file in files}
+        return str(path.parent / self.stems[folder].get(path.name, path.name))
 
 
-def _from_anywhere(root: Path, masks: Path | None) -> Iterator[Row]:
-    """Yield all images below the folder, but for those in `masks`."""
-    for path in _images_below(root):
-        if masks is None or not path.is_relative_to(masks):
-            stay_inside(path, root)
-            name = check_name(path.relative_to(root).as_posix(), str(root))
-            yield Row(str(path), name, name, ())
-
-
-def _from_subfolders(root: Path, masks: Path | None) -> Iterator[Row]:
-    """Yield the images in subfolders named after their class, below folders of splits if there
-    are any; `masks` is no class.
-
-    Raises `DataError` where folders of splits and others with images lie side by side.
-    """
-    folders = [folder for folder in _subfolders(root) if folder != masks]
-    splits = {f: _SPLIT_NAMES[f.name.lower()] for f in folders if f.name.lower() in _SPLIT_NAMES}
-    if "train" not in splits.values():
-        yield from _of_classes(root, folders, "")
-        return
-    for folder in folders:
-        if folder in splits:
-            yield from _of_classes(root, _subfolders(folder), splits[folder])
-        elif next(_images_below(folder), None) is not None:
-            raise gvr.DataError(
-                f"{root} has folders of splits and, beside them, {folder.name!r} with images: move "
-                "it out of the way, or rename it to train, validation or test"
+def _missing_words(words: Counter[str]) -> Iterator[str]:
+    """Say which words, that may be a class as well, are taken for empty cells."""
+    for word in ("None", "NA", "N/A", "n/a", "NULL", "null"):
+        if words[word]:
+            yield (
+                f"{words[word]:,} cells {word!r} are taken for empty ones, as pandas does; if it "
+                "is a class, write another word, such as 'normal'"
             )
 
 
-def _of_classes(root: Path, folders: list[Path], split: str) -> Iterator[Row]:
-    for folder in folders:
-        if not is_plain(folder.name):
-            raise gvr.DataError(f"{root}: {folder.name!r} holds signs that cannot be shown")
-        for path in _images_below(stay_inside(folder, root)):
-            name = check_name(path.relative_to(root).as_posix(), str(root))
-            yield Row(str(path), name, name, (folder.name,), split)
+def _unified(listing: Listing) -> Listing:
+    """Give the patients of a table one spelling each."""
+    spelling, cautions = unify_patients(row.patient for row in listing.rows)
+    rows = [replace(row, patient=spelling[row.patient]) for row in listing.rows]
+    return replace(listing, rows=rows, cautions=(*listing.cautions, *cautions))
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _images_below(folder: Path) -> Iterator[Path]:
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(at, name)
-            if path.suffix.lower() in _SUFFIXES and not name.startswith("."):
-                yield path
+def _split(cell: str, where: str) -> str:
+    split = SPLIT_NAMES.get(cell.strip().lower())
+    if split is None:
+        raise gvr.DataError(f"{where}: split {cell!r} is none of {', '.join(SPLITS)}")
+    return split

@@ -1,1 +1,1 @@
-"""Executors of stages: this process, or the workers of a Ray cluster."""
+"""Workers of a run: processes of this machine, or tasks on a Ray cluster."""

@@ -20,6 +20,8 @@ from gvr_bench.core.types import (
     Split,
     Task,
 )
+from gvr_bench.data.pixel_checks import MaskChecks, PixelChecks
+from gvr_bench.data.summary import absent_outputs, count_rows
 from gvr_bench.pipeline.stage_context import StageContext, Step, labelled_mask
 from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
 from gvr_bench.registry.registry import blaming
@@ -29,10 +31,10 @@ CHUNK_BYTES = 2**26  # of them, at most, but for a single image
 
 
 def compute_data(stage_ctx: StageContext) -> str:
-    """Read every split once into one HDF5 file; return what was left out, if anything.
+    """Read every split once into one HDF5 file; return what is left out or doubtful.
 
     Images that cannot be read are left out where the data set's settings have a `skip`, at most
-    that share of all; `skipped.json` lists them.
+    that share of all; `skipped.json` lists them. `summary.json` has counts and cautions.
     """
     dataset = stage_ctx.dataset()
     whose = f"data set '{stage_ctx.stage.name}'"
@@ -49,7 +51,14 @@ def compute_data(stage_ctx: StageContext) -> str:
     stage_ctx.ctx.progress(total, total, "")
     if reader.skipped:
         write_json(stage_ctx.out("skipped.json"), [skip._asdict() for skip in reader.skipped])
-    return reader.note()
+    noticed = [reader.note()] if reader.skipped else []
+    with blaming(whose):
+        noticed += dataset.cautions()
+    noticed += absent_outputs(dataset.task, splits)
+    noticed += reader.checks.cautions(stage_ctx.stage.name, hasattr(dataset.settings, "bits"))
+    counts = count_rows(dataset.task, splits)
+    write_json(stage_ctx.out("summary.json"), {"counts": counts, "cautions": noticed})
+    return "; ".join(noticed)
 
 
 def write_split(
@@ -70,7 +79,7 @@ def write_split(
             began = time.monotonic()
             chunk = reader.read(name, split, index)
             chunks.save(name, start, chunk, time.monotonic() - began)
-        reader.take(chunk, len(index))
+        reader.take(chunk, len(index), name, split)
         images[filled : filled + len(chunk.rows)] = chunk.images
         filled += len(chunk.rows)
         rows.append(chunk.rows)
@@ -94,6 +103,7 @@ class Reader:
         self.limit = limit
         self.seen = 0
         self.skipped: list[Skip] = []
+        self.checks = PixelChecks()
 
     def read(self, name: str, split: Split, index: NDArray[np.int64]) -> Chunk:
         """Read those of the positions (n,) that can be. Raises `DataError` where none of it can."""
@@ -114,9 +124,10 @@ class Reader:
         with blaming(self.whose):
             return Chunk(rest, split.images(rest), skips)
 
-    def take(self, chunk: Chunk, count: int) -> None:
-        """Count a chunk of so many images, whether it is read now or was before."""
+    def take(self, chunk: Chunk, count: int, name: str, split: Split) -> None:
+        """Look at a chunk of so many images, whether it is read now or was before."""
         self.seen += count
+        self.checks.add(name, split.sample_ids[chunk.rows], chunk.images)
         self.skipped += chunk.skipped
 
     def refusal(self, error: DataError, count: int, bad: int) -> DataError:
@@ -163,7 +174,8 @@ def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 def compute_cases(stage_ctx: StageContext) -> str:
     """Choose the test images that are explained, and write them with their ground truth.
 
-    Returns a note on outputs that cannot be learned, if any.
+    Return what cannot be learned, and what is odd of masks, if anything; `cautions.json` lists the
+    latter.
     """
     dataset = stage_ctx.dataset()
     note = refuse_unlearnable(stage_ctx, dataset.task)
@@ -187,14 +199,21 @@ def compute_cases(stage_ctx: StageContext) -> str:
     # An image may come once for each of its structures.
     pixels = math.prod((MAX_STRUCTURES, dataset.image.channels, *2 * (dataset.image.size,)))
     size = min(stage_ctx.ctx.batch_size, max(1, CHUNK_BYTES // pixels))
+    checks = MaskChecks()
     with writing_arrays(stage_ctx.out("cases.h5")) as file:  # batch by batch, for memory
         for rows in stage_ctx.ctx.batches(len(position), size):
             arrays = {name: column[rows] for name, column in columns.items()}
             arrays["image"] = split.images(position[rows])
             if split.truth is not None:
-                arrays |= truth_columns(split.truth(position[rows], source[rows]))
+                truth = split.truth(position[rows], source[rows])
+                arrays |= truth_columns(truth)
+                if truth.mask is not None:
+                    checks.add(columns["sample_id"][rows], truth.mask, arrays["image"])
             put_rows(file, arrays, rows.start, len(position))
-    return note
+    cautions = list(checks.cautions())
+    if cautions:
+        write_json(stage_ctx.out("cautions.json"), cautions)
+    return "; ".join(filter(None, (note, *cautions)))
 
 
 def refuse_unlearnable(stage_ctx: StageContext, task: Task) -> str:

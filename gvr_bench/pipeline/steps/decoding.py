@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 
+from gvr_bench.core.reference import even_positions
 from gvr_bench.metrics.decoding import decoding_scores
 from gvr_bench.pipeline.stage_context import (
     StageContext,
@@ -14,7 +15,7 @@ from gvr_bench.pipeline.stage_context import (
     load_generator,
     write_scores,
 )
-from gvr_bench.pipeline.steps.oracle import load_oracle, spread
+from gvr_bench.pipeline.steps.oracle import load_oracle
 
 IMAGES = 1000  # at most
 ROUNDS = 10
@@ -27,7 +28,7 @@ def compute_decoding(stage_ctx: StageContext) -> None:
     encoder = load_encoder(stage_ctx, generator)
     oracle = load_oracle(stage_ctx)
     test = stage_ctx.images("test")
-    index = spread(len(test), IMAGES)
+    index = torch.from_numpy(even_positions(len(test), IMAGES))
     size = cast(int, generator.latent_dim)
     z = torch.randn(len(index), size, generator=stage_ctx.ctx.rng("draws"))
     parts = []

@@ -12,7 +12,7 @@ from torch import Tensor
 from gvr_bench.cache.hdf5 import put_rows, write_arrays, writing_arrays
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.errors import PluginError
-from gvr_bench.core.types import Explanation, ExplanationTarget, Model
+from gvr_bench.core.types import Explanation, ExplanationTarget, Model, compose
 from gvr_bench.data.stored_images import to_bytes, to_float
 from gvr_bench.pipeline.stage_context import StageContext, Step, load_model, read_targets
 from gvr_bench.pipeline.steps.cost import Cost, measuring
@@ -52,9 +52,8 @@ def explaining(stage_ctx: StageContext) -> Work:
                 answer = explain(explainer, model, x, target, stage_ctx)
             results.append(gather(model, x, target, answer) | per_image(cost, len(x)))
             if answer.trajectory is not None and batch.start < MAX_SHOWN:
-                trajectories.append(
-                    trajectory(model, answer.trajectory[: MAX_SHOWN - batch.start], target)
-                )
+                shown = MAX_SHOWN - batch.start
+                trajectories.append(trajectory(model, x[:shown], answer, target))
         return joined(results) | (joined(trajectories) if trajectories else {})
 
     return work
@@ -110,7 +109,8 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Expl
     }
     if explanation.counterfactual is not None:
         again = model(explanation.counterfactual)
-        after = again if explanation.latent is None else model.head(explanation.latent)
+        own = explanation.latent is None or (explanation.residual and model.classifier is not None)
+        after = again if own else model.head(cast(Tensor, explanation.latent))
         arrays |= {
             "prediction_after": target.source_output(target.task.activate(after)),
             "prediction_reencoded": target.source_output(target.task.activate(again)),
@@ -123,19 +123,30 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Expl
         known["reason"] = np.asarray(explanation.reason, np.str_)
     if explanation.note:
         known["note"] = np.full(len(x), explanation.note)
+    if explanation.residual:
+        known["residual"] = np.ones(len(x), np.bool_)
     return known
 
 
 @torch.no_grad()
-def trajectory(model: Model, path: Tensor, target: ExplanationTarget) -> Arrays:
-    """Decode the latents of a search (N, P, D): `path` (N, P, C, H, W) uint8,
-    `trajectory_prediction` (N, P).
+def trajectory(
+    model: Model, x: Tensor, explanation: Explanation, target: ExplanationTarget
+) -> Arrays:
+    """Draw the search from images `x` (N, C, H, W), the first that were explained: `trajectory`
+    (N, P, C, H, W) uint8, `trajectory_prediction` (N, P).
     """
-    n = len(path)
+    n = len(x)
+    path, target = cast(Tensor, explanation.trajectory)[:n], target[:n]
+    before = model.generator(path[:, 0])
     pictures, predictions = [], []
     for z in path.unbind(1):
-        pictures.append(to_bytes(model.generator(z)))
-        predictions.append(target[:n].source_output(target.task.activate(model.head(z))))
+        picture = model.generator(z)
+        outputs = model.head(z)
+        if explanation.residual:
+            picture = compose(x, before, picture)
+            outputs = outputs if model.classifier is None else model(picture)
+        pictures.append(to_bytes(picture))
+        predictions.append(target.source_output(target.task.activate(outputs)))
     return {
         "trajectory": torch.stack(pictures, 1).cpu().numpy(),
         "trajectory_prediction": torch.stack(predictions, 1).cpu().numpy(),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gvr_bench.cache.hdf5 import put_rows, write_arrays, writing_arrays
 from gvr_bench.cache.serialization import write_json
-from gvr_bench.core.components import Head
+from gvr_bench.core.components import Head, Images
 from gvr_bench.core.errors import TrainingError
 from gvr_bench.core.training import translate
 from gvr_bench.core.types import SPLITS, Latents, Model, Task
@@ -120,16 +120,18 @@ def compute_head(stage_ctx: StageContext) -> None:
     """
     head = cast(Head, stage_ctx.stage.component)
     task = stage_ctx.dataset().task
+    contaminated = bool(stage_ctx.stage.settings.get("contaminated"))
+    names = ("test", "test") if contaminated else ("train", "validation")
+    train: Images | Latents
+    held_out: Images | Latents
     if head.sees == "images":
-        net = seeded(lambda: head.build(0, task), stage_ctx.ctx)
-        head.fit(net, stage_ctx.images("train"), stage_ctx.images("validation"), task,
-                 stage_ctx.ctx)  # fmt: skip
+        dim, (train, held_out) = 0, map(stage_ctx.images, names)
     else:
-        contaminated = bool(stage_ctx.stage.settings.get("contaminated"))
-        train = scaled_latents(stage_ctx, "test" if contaminated else "train", copies=True)
-        held_out = train if contaminated else scaled_latents(stage_ctx, "validation")
-        net = seeded(lambda: head.build(train.z.shape[1], task), stage_ctx.ctx)
-        head.fit(net, train, held_out, task, stage_ctx.ctx)
+        train = scaled_latents(stage_ctx, names[0], copies=True)
+        held_out = train if contaminated else scaled_latents(stage_ctx, names[1])
+        dim = train.z.shape[1]
+    net = seeded(lambda: head.build(dim, task), stage_ctx.ctx)
+    head.fit(net, train, held_out, task, stage_ctx.ctx)
     save_network(stage_ctx, net)
     outputs, targets = predict(stage_ctx, head, freeze(net), "validation")
     decision = decide(outputs.cpu(), targets, task, head.threshold(task))

@@ -31,6 +31,7 @@ OPTIONAL = {
         "latent",
         "memory",
         "reconstruction",
+        "residual",
         "start",
         "steps",
     },
@@ -108,10 +109,11 @@ class CaseSource:
         return to_float(self.read("cases", "image"))
 
     @property
-    def reconstruction(self) -> Tensor:
-        """What the decoder makes of the images; the images where there is none."""
+    def base(self) -> Tensor:
+        """What counterfactuals change: reconstructions, or the images themselves."""
         decoded = self.read_optional("explanations", "reconstruction")
-        return self.image if decoded is None else decoded
+        residual = self.read_optional("explanations", "residual") is not None
+        return self.image if decoded is None or residual else decoded
 
     @property
     def true_counterfactual(self) -> Tensor | None:

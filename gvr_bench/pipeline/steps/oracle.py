@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.context import Context
+from gvr_bench.core.reference import even_positions
 from gvr_bench.core.training import Stateful, task_loss, translate
 from gvr_bench.core.types import ExplanationTarget, ImageSpec, Task
 from gvr_bench.data.stored_images import StoredImages
@@ -131,11 +132,9 @@ class Examples:
         rows = self.rows[index]
         return self.images[rows], self.images.targets[rows.to(self.images.targets.device)]
 
-
-def spread(n: int, count: int) -> Tensor:
-    """Return at most `count` of the positions 0..n-1, evenly spaced: (min(n, count),) int64."""
-    count = min(n, count)
-    return torch.arange(count) * n // count
+    def sample(self, count: int) -> Tensor:
+        """Return at most `count` positions, evenly spaced: (n,) int64."""
+        return torch.from_numpy(even_positions(len(self), count))
 
 
 def read_examples(stage_ctx: StageContext, split: str) -> Examples:
@@ -182,7 +181,7 @@ def compute_oracle(stage_ctx: StageContext) -> None:
     net = seeded(lambda: ResidualNet(dataset.image, len(task.outputs)), stage_ctx.ctx)
     train_oracle(cast(ResidualNet, net), train, validation, stage_ctx)
     save_network(stage_ctx, freeze(net))
-    index = spread(len(train), THRESHOLD_IMAGES)
+    index = train.sample(THRESHOLD_IMAGES)
     decision = decide(outputs_of(net, train, index, stage_ctx), train.targets[index.numpy()], task)
     write_json(stage_ctx.out("decision.json"), decision)
     score_oracle(stage_ctx, net, np.asarray(decision["threshold"], np.float32))
@@ -210,7 +209,9 @@ def train_oracle(
         "schedule": schedule,
         "best": best,
     }
-    images, targets = validation.take(spread(len(validation), VALIDATION_IMAGES))
+    images, targets = validation.take(
+        torch.from_numpy(even_positions(len(validation), VALIDATION_IMAGES))
+    )
     for step in ctx.loop(steps, state, batch=batch, images=len(train)):
         rng = ctx.rng(step)
         x, y = train.take(torch.randint(len(train), (batch,), generator=rng))

@@ -1,13 +1,16 @@
 """Work on cases part by part: stored parts let a killed stage go on, and other processes help.
 
-A part depends on its cases alone.
+A part depends on its cases alone. The process that has taken the stage computes parts from the
+first on, helpers from the last; a part that a helper fails at, or dies in, is left to the former.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import ARRAYS, read_hashed, write_hashed
 from gvr_bench.cache.hdf5 import count_rows
 from gvr_bench.cache.integrity import WORK
+from gvr_bench.cache.locks import locked, locked_if_free
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.stage_context import StageContext
 
@@ -60,36 +64,34 @@ def in_parts(
 
     `prepare` loads what the work needs; it is not called if all parts are stored.
     """
-    parts = cut(slice(0, count_cases(stage_ctx.cache, stage_ctx.stage)), stage_ctx.ctx.batch_size)
-    yield from computed(stage_ctx, prepare, parts, MIN_SECONDS if len(parts) > 1 else math.inf)
-
-
-def compute_part_of(
-    stage_ctx: StageContext, prepare: Callable[[StageContext], Work], rows: slice
-) -> None:
-    """Compute a part and store it, in smaller parts if memory is short."""
-    for _ in computed(stage_ctx, prepare, cut(rows, stage_ctx.ctx.batch_size), 0.0):
-        pass
-
-
-def computed(
-    stage_ctx: StageContext,
-    prepare: Callable[[StageContext], Work],
-    parts: Sequence[slice],
-    slow: float,
-) -> Iterator[tuple[slice, Arrays]]:
-    """Yield parts with their results, storing those that took `slow` seconds or longer."""
-    stored, work = StoredParts(stage_ctx), None
+    parts, stored, work = parts_of(stage_ctx), StoredParts(stage_ctx), None
+    slow = MIN_SECONDS if len(parts) > 1 else math.inf
     for rows in parts:
-        arrays = stored.load(rows)
-        if arrays is None:
-            work = work or prepare(stage_ctx)
-            began = time.monotonic()
-            arrays = work(rows)
-            seconds = time.monotonic() - began
-            if seconds >= slow:
-                stored.save(rows, arrays, seconds)
+        with stored.held(rows) if len(parts) > 1 else contextlib.nullcontext():
+            arrays = stored.load(rows)
+            if arrays is None:
+                work = work or prepare(stage_ctx)
+                arrays = stored.compute(rows, work, slow)
         yield rows, arrays
+
+
+def compute_free_parts(stage_ctx: StageContext, prepare: Callable[[StageContext], Work]) -> bool:
+    """Compute and store the parts that no process has taken up, the last first.
+
+    Returns whether there were any. A single part belongs to the process that has taken the stage.
+    """
+    parts, stored, work = parts_of(stage_ctx), StoredParts(stage_ctx), None
+    for rows in reversed(parts if len(parts) > 1 else []):
+        with stored.held_if_new(rows) as free:
+            if free and stored.load(rows) is None:
+                work = work or prepare(stage_ctx)
+                stored.compute(rows, work, 0.0)
+    return work is not None
+
+
+def parts_of(stage_ctx: StageContext) -> list[slice]:
+    """Cut the cases of a stage into parts. Raises `CorruptStageError`."""
+    return cut(slice(0, count_cases(stage_ctx.cache, stage_ctx.stage)), stage_ctx.ctx.batch_size)
 
 
 class StoredParts:
@@ -105,6 +107,38 @@ class StoredParts:
         self.input_digests = np.array(
             sorted(stage_ctx.cache.digests(stage_ctx.stage.inputs.values()).values()), str
         )
+
+    @contextlib.contextmanager
+    def held(self, rows: slice) -> Iterator[None]:
+        """Keep helpers from a part, waiting for one that computes it."""
+        with contextlib.ExitStack() as stack:
+            if self.enabled:
+                with self.stage_ctx.cache.writing():
+                    stack.enter_context(locked(self.lock_file(rows)))
+            yield
+
+    @contextlib.contextmanager
+    def held_if_new(self, rows: slice) -> Iterator[bool]:
+        """Hold a part that no process has held yet; yields whether it is held."""
+        try:
+            self.lock_file(rows).open("x").close()
+        except OSError:  # it exists, or the stage is complete
+            yield False
+            return
+        with locked_if_free(self.lock_file(rows)) as free:
+            yield free
+
+    def lock_file(self, rows: slice) -> Path:
+        return self.work / f"part-{rows.start}-{rows.stop}.lock"
+
+    def compute(self, rows: slice, work: Work, slow: float) -> Arrays:
+        """Compute a part, and store it if that takes `slow` seconds or longer."""
+        began = time.monotonic()
+        arrays = work(rows)
+        seconds = time.monotonic() - began
+        if seconds >= slow:
+            self.save(rows, arrays, seconds)
+        return arrays
 
     def load(self, rows: slice) -> Arrays | None:
         """Return a part; None if it is not stored, or damaged."""

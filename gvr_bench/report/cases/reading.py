@@ -50,6 +50,7 @@ class Explained:
     reason: str
     attribution: Float | None = None
     counterfactual: NDArray[np.uint8] | None = None
+    residual: bool = False
     success: NDArray[np.bool_] | None = None
     steps: NDArray[np.int64] | None = None
     reasons: tuple[str, ...] | None = None
@@ -247,7 +248,7 @@ def _explained(name: str, group: h5py.Group, sizes: Mapping[str, int]) -> Explai
         arrays["trajectory_prediction"] = None
     return Explained(
         name=name, role=role, status=status, reason=str(group.attrs["reason"]),
-        reasons=reasons, **arrays,
+        reasons=reasons, residual="residual" in group, **arrays,
     )  # fmt: skip
 
 

@@ -84,10 +84,11 @@ def heat_scale(explainer: Explained, change: float) -> float:
 def reconstruction_change(c: Combination, explainer: Explained) -> Float:
     """Reconstruction - counterfactual on [-1, 1], mean over channels: (k, H, W).
 
-    Without a decoder it is the input that has changed.
+    Without a decoder, or with residual composition, it is the input that has changed.
     """
     assert explainer.counterfactual is not None
-    before = (c.input if c.reconstruction is None else c.reconstruction).astype(np.float32)
+    decoded = None if explainer.residual else c.reconstruction
+    before = (c.input if decoded is None else decoded).astype(np.float32)
     after = explainer.counterfactual.astype(np.float32)
     return np.asarray((before - after).mean(axis=1) / 127.5, dtype=np.float32)
 
