@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import Cli
 from gvr_datasets.morpho.dataset import Morpho
 from gvr_datasets.morpho.strokes import CHANGES, read_strokes, shrink
 from gvr_datasets.twins.twin import DoesNotFitError
@@ -113,5 +112,5 @@ def test_mnist_is_changed(shared_data) -> None:
         ("morpho:digits,label=ten", "label=ten is none of what the images show; known: 0, 1"),
     ],
 )
-def test_bad_input_is_one_line(cli: Cli, typed: str, line: str) -> None:
+def test_bad_input_is_one_line(cli, typed: str, line: str) -> None:
     assert line in cli("run", "--dataset", typed, "--explainer", "saliency", "--dry-run").fault

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli
 from gvr_datasets.planted.blending import mixed_seamless
 from gvr_datasets.planted.checks import measure
 from gvr_datasets.planted.dataset import Planted, dark_share
@@ -365,7 +364,7 @@ def test_images_of_one_label_are_planted_by_half(tmp_path: Path) -> None:
         ("planted:phantom,amplitude=1.5", "amplitude='1.5': Input should be less than or equal"),
     ],
 )
-def test_bad_input_is_one_line(cli: Cli, typed: str, line: str) -> None:
+def test_bad_input_is_one_line(cli, typed: str, line: str) -> None:
     result = cli("run", "--dataset", typed, "--explainer", "saliency", "--dry-run")
     assert line in result.err.replace("\n", " ")
     assert result.code == 2
@@ -440,7 +439,7 @@ def test_mask_of_the_whole_image_is_a_caution(tmp_path: Path) -> None:
     assert first == total
 
 
-def test_info_prints_the_checks(cli: Cli) -> None:
+def test_info_prints_the_checks(cli) -> None:
     sizes = "base.size=64,base.train=60,base.validation=20,base.test=30"
     result = cli("datasets", "info", f"planted:phantom,copies=1,skip=0.3,{sizes}")
     assert result.code == 0
