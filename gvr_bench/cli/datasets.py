@@ -63,9 +63,11 @@ def datasets_info(
             counts = count_rows(dataset.task, splits)
         show_task(dataset)
         print_table(("", *SPLITS), counts)
+        with blaming(f"dataset '{name}'"):  # which takes what is printed for a plugin's words
+            checks = list(dataset.checks())
+        if checks:
+            print_table(("measured", ""), checks)
         with blaming(f"dataset '{name}'"):
-            if checks := list(dataset.checks()):
-                print_table(("measured", ""), checks)
             plain = name.partition(":")[0]
             for line in cautions_of(dataset, plain, splits, decode == "all"):
                 print(f"caution: {line}")
