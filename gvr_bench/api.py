@@ -72,6 +72,7 @@ from gvr_bench.data.image_io import (
 )
 from gvr_bench.data.mask_io import letterbox_mask, read_mask
 from gvr_bench.registry.captum_adapter import CaptumExplainer
+from gvr_bench.registry.datasets import open_dataset
 from gvr_bench.registry.hookspecs import hookimpl
 
 __all__ = [
@@ -118,6 +119,7 @@ __all__ = [
     "is_image",
     "letterbox",
     "letterbox_mask",
+    "open_dataset",
     "place",
     "read_extent",
     "read_mask",

@@ -31,6 +31,16 @@ _ROWS = (
         "torchvision_dataset:Torchvision",
         "torchvision's, by name: torchvision:CIFAR10",
     ),
+    (
+        "planted",
+        "planted.dataset:Planted",
+        "findings planted in images of any data set: planted:folder,plant=nodule",
+    ),
+    (
+        "morpho",
+        "morpho.dataset:Morpho",
+        "digits with changed strokes: morpho:mnist,change=swelling",
+    ),
 )
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
 import typer
 
+from gvr_bench.cli.downloads import confirm, show_progress, show_states
 from gvr_bench.cli.options import DataRoot, Profile, names_of
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
     from gvr_bench.core.components import Dataset
     from gvr_bench.core.types import Split, Task
-    from gvr_bench.data.fetch import FileState
-    from gvr_bench.pipeline.progress import TaskProgress
 
-CONFIRM_BYTES = 10**9  # downloads from this size on are confirmed
 MAX_LINES = 20  # of faults
 
 datasets_app = typer.Typer(help="List, download and check data sets.", no_args_is_help=True)
@@ -56,7 +51,7 @@ def datasets_info(
         typer.Option(help="Look at the pixels of 100 images of each split, or of all."),
     ] = "sample",
 ) -> None:
-    """Show what a data set holds, and what is doubtful in it."""
+    """Show what a data set holds, what it measures of itself, and what is doubtful in it."""
     with errors_in_one_line():
         from gvr_bench.core.types import SPLITS
         from gvr_bench.data.summary import count_rows
@@ -68,6 +63,10 @@ def datasets_info(
             counts = count_rows(dataset.task, splits)
         show_task(dataset)
         print_table(("", *SPLITS), counts)
+        with blaming(f"dataset '{name}'"):  # which takes what is printed for a plugin's words
+            checks = list(dataset.checks())
+        if checks:
+            print_table(("measured", ""), checks)
         with blaming(f"dataset '{name}'"):
             plain = name.partition(":")[0]
             for line in cautions_of(dataset, plain, splits, decode == "all"):
@@ -244,10 +243,10 @@ def command(action: str, name: str, data_root: Path | None) -> str:
 def open_named(name: str, data_root: Path | None, profile: Profile = "quick") -> Dataset:
     """Open a data set by what was typed. Raises `UsageError` or `PluginError`."""
     from gvr_bench.config.spec import parse_choice
-    from gvr_bench.pipeline.graph import open_dataset
     from gvr_bench.registry.registry import installed
 
-    return open_dataset(parse_choice(name), profile, data_root, installed())
+    choice = parse_choice(name)
+    return installed().open_dataset(choice.name, choice.settings, profile, data_root)
 
 
 def home_of(dataset: Dataset, name: str) -> Path:
@@ -271,79 +270,3 @@ def has_all_images(name: str, data_root: Path | None) -> bool:
     except GvrError:
         return False
     return True
-
-
-def show_states(states: list[FileState], folder: Path, remove: bool) -> None:
-    """Print what is there and what would be downloaded, with the space that it takes."""
-    from rich.filesize import decimal
-
-    from gvr_bench.core.errors import DataError
-    from gvr_bench.data.fetch import check_states, free_space, space_needed
-
-    rows = []
-    for state in states:
-        percent = f" {state.done / state.remote.size:.0%}" if state.kind == "partial" else ""
-        source, *others = [str(urlsplit(url).hostname) for url in state.remote.urls] or ["nowhere"]
-        mirrors = f" (+{len(others)})" if others else ""
-        size = decimal(state.remote.size)
-        rows.append((state.remote.name, size, state.kind + percent, source + mirrors))
-    print_table(("file", "size", "here", "from"), rows)
-    print(f"to download   {decimal(sum(state.to_download for state in states))}")
-    print(f"to unpack     about {decimal(sum(state.to_unpack for state in states))}")
-    print(f"space needed  {decimal(space_needed(states, remove))}")
-    print(f"space free    {decimal(free_space(folder))} in {folder}")
-    try:
-        check_states(states, folder, remove)
-    except DataError as error:
-        print(f"this would fail: {error}")
-
-
-def confirm(states: list[FileState], name: str, folder: Path, yes: bool) -> None:
-    """Ask before a large download. Raises `UsageError` where nobody can answer."""
-    from rich.filesize import decimal
-
-    from gvr_bench.core.errors import UsageError
-
-    size = sum(state.to_download for state in states)
-    if yes or size < CONFIRM_BYTES:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"{name} would download {decimal(size)} into {folder}; add --yes to allow it, or "
-            "--dry-run to see the files"
-        )
-    unpacked = sum(state.to_unpack for state in states)
-    question = f"Download {decimal(size)} and unpack {decimal(unpacked)} into {folder}?"
-    typer.confirm(question, abort=True, err=True)
-
-
-@contextlib.contextmanager
-def show_progress() -> Iterator[FileProgress]:
-    """Show files on stderr while they are downloaded, checked and unpacked."""
-    from rich.console import Console
-
-    from gvr_bench.pipeline.progress import TaskProgress
-
-    with TaskProgress(Console(stderr=True), in_bytes=True) as task:
-        yield FileProgress(task)
-
-
-class FileProgress:
-    """Progress of one file after the other."""
-
-    def __init__(self, task: TaskProgress) -> None:
-        self.task = task
-        self.label = ""
-
-    def update(self, label: str, done: int, total: int) -> None:
-        """Move the bar, which begins again with each file; elsewhere each file is a line."""
-        if label != self.label:
-            self.label = label
-            self.task.start(label)
-            if not self.task.console.is_terminal:
-                self.log(f"{label}  {self.task.count(total)}")
-        self.task(done, total)
-
-    def log(self, text: str) -> None:
-        """Print a line."""
-        self.task.log(text)

@@ -161,12 +161,11 @@ def create(
 
     Raises `UsageError`, `PluginError`, or `DataError` if its files are missing.
     """
-    from gvr_bench.pipeline.graph import open_dataset
     from gvr_bench.registry.registry import blaming
 
     with blaming(f"{kind} '{spec.name}'"):
         if kind == "dataset":
-            dataset = open_dataset(spec, "quick", data_root, registry)
+            dataset = registry.open_dataset(spec.name, spec.settings, "quick", data_root)
             dataset.fingerprint()  # missing files are no fault of the plugin
             return dataset
         cls, settings = registry.settings(kind, spec.name, "quick", spec.settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,7 +27,8 @@ ALWAYS = "prediction"  # the group of metrics that no run goes without
 class ComponentSpec(pydantic.BaseModel):
     """A component by name, with the settings the user gave.
 
-    The setting `""` is the one typed without a name.
+    The setting `""` is the one typed without a name. A setting that holds settings of another
+    component, as `base.size=64` does, is a table.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -43,9 +44,18 @@ class ComponentSpec(pydantic.BaseModel):
 
     def __str__(self) -> str:
         """Return the choice as typed on the command line."""
-        items = self.settings.items()
+        items = _dotted(self.settings)
         inline = ",".join(f"{key}={value}" if key else str(value) for key, value in items)
         return f"{self.name}:{inline}" if inline else self.name
+
+
+def _dotted(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each setting by the name that is typed."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", content) for inner, content in value.items())
+        else:
+            yield key, value
 
 
 class LatentSettings(Settings):
@@ -123,7 +133,8 @@ assert get_args(Spec.model_fields["profile"].annotation) == PROFILES
 def parse_choice(text: str) -> ComponentSpec:
     """Parse `name` or `name:setting=value,setting=value`. Raises `UsageError`.
 
-    The first value may lack its name, as in `torchvision:CIFAR10`.
+    The first value may lack its name, as in `torchvision:CIFAR10`. In `base.size=64` the setting
+    `base` is a table with `size`.
     """
     name, _, inline = text.partition(":")
     settings: dict[str, Any] = {}
@@ -133,9 +144,12 @@ def parse_choice(text: str) -> ComponentSpec:
             key, value = "", part
         elif not equals or not key:
             raise UsageError(f"cannot read '{part}' in '{text}'; write {name}:setting=value")
-        if key in settings:
+        outer, dot, inner = key.partition(".")
+        table = settings.setdefault(outer, {}) if dot else settings
+        name_in_table = inner if dot else key
+        if not isinstance(table, dict) or name_in_table in table:
             raise UsageError(f"'{text}' sets '{key}' twice")
-        settings[key] = value
+        table[name_in_table] = value
     if not name:
         raise UsageError(f"'{text}' names no component; write name or name:setting=value")
     return ComponentSpec(name=name, settings=settings)

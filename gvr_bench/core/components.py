@@ -6,7 +6,7 @@ Importing this module imports no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -117,10 +117,13 @@ class Dataset(Component, ABC):
     - `head`: the head used by default.
     - `case_settings`: settings that choose which test images and outputs are explained and do not
       change the images: changing one retrains nothing.
+    - `least_auroc`: the AUROC on test images from which on a model has learnt the labels well
+      enough for its maps to be held against the ground truth; None where nothing is known of it.
     """
 
     head: ClassVar[str] = "linear"
     case_settings: ClassVar[frozenset[str]] = frozenset()
+    least_auroc: ClassVar[float | None] = None
 
     def __init__(self, settings: Any, root: Path | None = None) -> None:
         super().__init__(settings)
@@ -161,6 +164,13 @@ class Dataset(Component, ABC):
 
     def remote(self) -> tuple[Remote, ...]:
         """Return the files that `gvr-bench datasets fetch` downloads into `home`."""
+        return ()
+
+    def checks(self) -> Iterable[tuple[str, str]]:
+        """Yield what can be measured of the data itself, by name, for `gvr-bench datasets info`.
+
+        It may read images for a minute. Raises `DataError`.
+        """
         return ()
 
     def read(self, file: Path) -> NDArray[np.uint8] | None:

@@ -144,6 +144,8 @@ class Split:
     - `images(index)`: positions (n,) -> (n, C, H, W) uint8; 0 is black (-1 for the models), 255 is
       white (+1).
     - `truth(index, output)`: positions (n,) and output indices (n,) -> `GroundTruth`.
+    - `region(index)`: positions (n,) -> (n, H, W) bool, where a finding may lie, as in the lungs;
+      empty where it is not known. It says nothing of where a finding is.
     """
 
     sample_ids: NDArray[np.str_]
@@ -151,6 +153,7 @@ class Split:
     targets: NDArray[np.float32]
     images: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
     truth: Callable[[NDArray[np.int64], NDArray[np.int64]], GroundTruth] | None = None
+    region: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None
 
     def __len__(self) -> int:
         return len(self.sample_ids)

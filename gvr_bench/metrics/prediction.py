@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,12 +105,16 @@ GROUP.declare(
 
 @dataclass(frozen=True)
 class PredictionScore:
-    """A metric of the model for one output, or for `all`; `reason` where it is not defined."""
+    """A metric of the model for one output, or for `all`; `reason` where it is not defined.
+
+    `passed` says whether a score is as good as the data set needs; None where it needs nothing.
+    """
 
     metric: str
     output: str
     score: Score
     reason: str = ""
+    passed: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -150,14 +154,19 @@ def predict_scores(
     predictions: NDArray[np.float32],
     targets: NDArray[np.float32],
     thresholds: NDArray[np.float32],
+    least_auroc: float | None = None,
 ) -> Iterator[PredictionScore]:
     """Score activated predictions (N, K) against targets (N, columns) in the task's unit.
 
     Regression predictions come scaled, as the head makes them, and their error is in the unit;
-    `thresholds` (K,) are where a prediction counts as positive.
+    `thresholds` (K,) are where a prediction counts as positive; `least_auroc` is what the data set
+    needs.
     """
     positive = task.positives(targets)  # (N, K)
-    yield from areas("auroc", AUROC, task, predictions, positive)
+    for area in areas("auroc", AUROC, task, predictions, positive):
+        value = area.score.value
+        passed = None if value is None or least_auroc is None else value >= least_auroc
+        yield replace(area, passed=passed)
     yield from areas("average_precision", AVERAGE_PRECISION, task, predictions, positive)
     if task.kind == "multiclass":
         right = predictions.argmax(axis=1) == targets[:, 0]

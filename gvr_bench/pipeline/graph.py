@@ -119,7 +119,7 @@ class StageGraph:
     def open(self, choice: ComponentSpec) -> Dataset:
         """Open a data set, looking in the spec's folder."""
         root = Path(self.spec.data_root) if self.spec.data_root else None
-        return open_dataset(choice, self.spec.profile, root, self.registry)
+        return self.registry.open_dataset(choice.name, choice.settings, self.spec.profile, root)
 
     def data(self, name: str, dataset: Dataset) -> Stage:
         """Add the stage that reads a data set. Raises `DataError` where it is not there."""
@@ -322,12 +322,3 @@ def versions(metrics: Iterable[Declaration]) -> dict[str, str]:
 def another_seed(seed: int, seeds: Sequence[int]) -> int:
     """Return the next seed of a spec, or one more where there is no other."""
     return seeds[(seeds.index(seed) + 1) % len(seeds)] if len(seeds) > 1 else seed + 1
-
-
-def open_dataset(
-    choice: ComponentSpec, profile: str, root: Path | None, registry: Registry
-) -> Dataset:
-    """Open a data set with the settings of a profile. Raises `UsageError` or `PluginError`."""
-    cls, settings = registry.settings("dataset", choice.name, profile, choice.settings)
-    with blaming(f"dataset '{choice.name}'"):
-        return cast(type[Dataset], cls)(settings, root.expanduser() if root else None)

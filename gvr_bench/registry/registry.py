@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TextIO, get_args
+from pathlib import Path
+from typing import Any, TextIO, cast, get_args
 
 import pluggy
 import pydantic
@@ -193,6 +194,17 @@ class Registry:
             at = f"{where}{value}: " if where else ""
             raise UsageError(f"{kind} '{name}': {at}{what}") from error
         return cls, check_settings(chosen, f"{kind} '{name}'")
+
+    def open_dataset(
+        self, name: str, settings: dict[str, Any], profile: str, root: Path | None
+    ) -> Dataset:
+        """Open a data set with the settings of a profile, and others that replace these.
+
+        `root` is the folder from `--data-root`. Raises `UsageError` or `PluginError`.
+        """
+        cls, chosen = self.settings("dataset", name, profile, settings)
+        with blaming(f"dataset '{name}'"):
+            return cast(type[Dataset], cls)(chosen, root.expanduser() if root else None)
 
     def notify(self, hook: str, arguments: Mapping[str, Any]) -> list[str]:
         """Call a hook of all plugins; return a warning for each that raises.

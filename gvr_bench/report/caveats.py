@@ -57,7 +57,7 @@ def strongest(board: Table, models: Sequence[Table], lead: Question) -> Caveat |
 
 
 def _weak_model(board: Table, models: Sequence[Table]) -> Iterator[Caveat]:
-    """The model predicts no better than chance, or hardly better."""
+    """The model predicts no better than chance, hardly better, or not as well as is needed."""
     for table in models:
         if table.dataset != board.dataset or table.model not in ("", board.model):
             continue
@@ -76,6 +76,12 @@ def _weak_model(board: Table, models: Sequence[Table]) -> Iterator[Caveat]:
                 what = "at chance" if at_chance else "weak"
                 line = (
                     f"The model is {what} (AUROC {value:.2f}), so explanations of it mean little."
+                )
+                yield Caveat(line, table.title, "auroc", row.names)
+            elif cell.passed is False:
+                line = (
+                    f"The model misses findings (AUROC {value:.2f}, its data set needs more), so "
+                    "maps of it cannot show them all."
                 )
                 yield Caveat(line, table.title, "auroc", row.names)
 

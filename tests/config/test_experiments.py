@@ -17,8 +17,10 @@ from gvr_bench.registry.registry import installed
 
 NAMES = {
     "chestxray8", "contaminated", "decoders", "explainer-comparison", "findings", "heads",
-    "heart-failure", "labels", "mnist-9-to-4", "reconstructions",
+    "heart-failure", "labels", "mnist-9-to-4", "morpho", "planted-nodules", "reconstructions",
+    "shortcut-sweep",
 }  # fmt: skip
+NEED_DATA = {"chestxray8", "mnist-9-to-4", "planted-nodules", "shortcut-sweep"}
 PAPER = [  # kind, name, setting, value as published
     ("dataset", "phantom", "size", 128),
     ("dataset", "phantom", "train", 96_000),
@@ -53,10 +55,18 @@ def test_every_experiment_is_listed() -> None:
 
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
-@pytest.mark.parametrize("name", sorted(NAMES - {"chestxray8", "mnist-9-to-4"}))
+@pytest.mark.parametrize("name", sorted(NAMES - NEED_DATA))
 def test_experiment_without_data_is_planned(name: str, profile: str) -> None:
     table = check_table(name, experiment(name).spec)
     plan = make_plan(spec_of_table(table, {"profile": profile}), installed())
+    assert not [stage.problem for stage in plan.stages if stage.problem]
+
+
+@pytest.mark.parametrize("name", ["planted-nodules", "shortcut-sweep"])
+def test_experiment_on_own_radiographs_is_planned(name: str, shared_data) -> None:
+    table = check_table(name, experiment(name).spec)
+    root = str(shared_data("shenzhen-cxr"))
+    plan = make_plan(spec_of_table(table, {"data_root": root}), installed())
     assert not [stage.problem for stage in plan.stages if stage.problem]
 
 

@@ -36,6 +36,9 @@ def toml(tmp_path: Path):
         ),
         ("gvr:=3", "cannot read '=3'"),
         ("gvr:steps=3,steps=4", "sets 'steps' twice"),
+        ("gvr:base.size=3,base.size=4", "sets 'base.size' twice"),
+        ("gvr:base=3,base.size=4", "sets 'base.size' twice"),
+        ("gvr:base.size=4,base=3", "sets 'base' twice"),
         (":steps=3", "names no component"),
         ("", "names no component"),
     ],
@@ -54,10 +57,21 @@ def test_unreadable_inline_settings_are_quoted(text: str, why: str) -> None:
         ("gvr:steps=3,cutoff=0.5", {"steps": "3", "cutoff": "0.5"}),
         ("gvr:expression=a=b", {"expression": "a=b"}),
         ("gvr:CIFAR10,steps=3", {"": "CIFAR10", "steps": "3"}),
+        ("gvr:mnist,base.size=3,base.seed=1", {"": "mnist", "base": {"size": "3", "seed": "1"}}),
     ],
 )
-def test_inline_settings_are_read(text: str, settings: dict[str, str]) -> None:
-    assert parse_choice(text) == ComponentSpec(name="gvr", settings=settings)
+def test_inline_settings_are_read(text: str, settings: dict[str, object]) -> None:
+    choice = ComponentSpec(name="gvr", settings=settings)
+    assert parse_choice(text) == choice
+    assert parse_choice(str(choice)) == choice
+
+
+def test_settings_of_settings_are_the_same_in_toml(toml) -> None:
+    typed = build_spec(None, {}, {"dataset": ["planted:folder,plant=shape,base.size=64"]})
+    lines = '[[dataset]]\nname = "planted:folder"\nplant = "shape"\nbase.size = "64"'
+    written = build_spec(toml(lines), {}, {})
+    assert written.dataset == typed.dataset
+    assert build_spec(toml(write_spec(typed)), {}, {}) == typed
 
 
 @pytest.mark.parametrize(

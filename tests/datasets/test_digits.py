@@ -85,6 +85,7 @@ def test_the_table_lists_the_data_sets() -> None:
     rows = list(gvr_plugins())
     names = [
         "phantom", "digits", "mnist", "chestxray8", "radiographs", "folder", "npz", "torchvision",
+        "planted", "morpho",
     ]  # fmt: skip
     assert [row.name for row in rows] == names
     assert {(row.kind, row.api) for row in rows} == {("dataset", 1)}

@@ -409,3 +409,58 @@ def test_changed_data_changes_fingerprint(own, change) -> None:
     else:
         own.image("m.png" if change == "mask" else "3.png", np.eye(16, dtype=np.uint8) * 200)
     assert own.data().fingerprint() != before
+
+
+# Masks of lungs, and images without labels
+
+
+def test_lung_masks_are_a_region_and_no_target(own) -> None:
+    own.text("file,ill,lung_mask", *(f"{n}.png,{n % 2},lungs.png" for n in range(20)))
+    half = np.zeros((16, 16), np.uint8)
+    half[:, :8] = 255
+    own.image("lungs.png", half)
+    for n in range(20):
+        own.image(f"{n}.png")
+    split = own.splits()["train"]
+    assert own.data().task.outputs == ("ill",)
+    assert split.truth is None
+    assert split.region is not None
+    np.testing.assert_array_equal(split.region(np.array([0, 1])), [half > 0, half > 0])
+
+
+def test_folder_of_masks_is_no_class(own) -> None:
+    for n in range(10):
+        own.image(f"ill/{n}.png")
+        own.image(f"well/{n}.png")
+    own.image("masks/well/3.png", np.full((16, 16), 255, np.uint8))
+    data = own.data(lung_masks="masks")
+    assert data.task.outputs == ("ill", "well")
+    known = {
+        str(name): bool(mask.any())
+        for split in own.splits(lung_masks="masks").values()
+        for name, mask in zip(split.sample_ids, split.region(np.arange(len(split))), strict=True)
+    }
+    assert [name for name, has in known.items() if has] == ["well/3.png"]
+    assert len(known) == 20
+
+
+def test_absent_folder_of_masks_is_named(own) -> None:
+    own.fill("ill", [0, 1] * 5)
+    assert "masks, which lung_masks=masks names" in own.fault(lung_masks="masks")
+
+
+def test_images_without_labels_need_no_table(own) -> None:
+    for n in range(8):
+        own.image(f"some/{n}.png")
+        own.image(f"{n}.png")
+    splits = own.splits(task="none")
+    assert sum(map(len, splits.values())) == 16
+    assert all(np.isnan(split.targets).all() for split in splits.values())
+
+
+def test_table_without_labels_names_the_way_out(own) -> None:
+    own.text("file,patient", *(f"{n}.png,p{n // 2}" for n in range(10)))
+    for n in range(10):
+        own.image(f"{n}.png")
+    assert own.fault().endswith("to use the images without labels, add task=none")
+    assert len(own.splits(task="none")["train"]) > 4

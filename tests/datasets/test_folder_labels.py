@@ -106,8 +106,8 @@ def test_stray_number_is_named(own) -> None:
 
 
 def test_column_of_masks_is_named(own) -> None:
-    own.fill("lesion,lung_mask", ["0,", "1,masks/a.png"] * 8)
-    assert "'lung_mask' names images; if they mark the finding, say mask=lung_mask" in own.fault()
+    own.fill("lesion,roi", ["0,", "1,masks/a.png"] * 8)
+    assert "'roi' names images; if they mark the finding, say mask=roi" in own.fault()
 
 
 def test_many_whole_numbers_are_no_classes(own) -> None:

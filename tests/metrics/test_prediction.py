@@ -57,6 +57,17 @@ def test_one_class_has_no_auroc():
     assert found["accuracy", "all"].score.value == 0.5
 
 
+@pytest.mark.parametrize(("least", "passed"), [(None, None), (0.7, True), (0.8, False)])
+def test_auroc_is_held_against_what_the_data_needs(
+    least: float | None, passed: bool | None
+) -> None:
+    arrays = column(0.1, 0.4, 0.35, 0.8), column(0, 0, 1, 1), np.array([0.5], np.float32)
+    rows = list(predict_scores(BINARY, *arrays, least))
+    assert {row.metric: row.passed for row in rows} == {
+        "auroc": passed, "average_precision": None, "accuracy": None,
+    }  # fmt: skip
+
+
 def test_outputs_with_one_class_are_skipped():
     predictions = [[0.1, 0.3], [0.4, 0.6], [0.35, 0.2], [0.8, 0.9]]
     targets = [[0, 0], [0, 0], [1, 0], [1, 0]]

@@ -105,7 +105,7 @@ def test_other_read_errors_are_passed_on(bank: Bank) -> None:
 def test_few_skips_are_listed(bank: Bank) -> None:
     bad = ["train-0", "train-3", "train-47", "test-23"]
     stage, stderr = read(bank, Damaged(*bad))
-    assert stderr.startswith("4 of 96 images cannot be read and are left out, the first is train-0")
+    assert stderr.startswith("4 of 96 images cannot be used and are left out, the first is train-0")
     folder = bank.stage_ctx(stage).cache.write_dir(stage)
     listed = json.loads((folder / "skipped.json").read_text())
     assert [single["sample_id"] for single in listed] == bad
@@ -157,7 +157,7 @@ def test_broken_radiograph_is_left_out(bank: Bank, tmp_path: Path) -> None:
     for n in (10, 20):
         (root / f"{n}.png").write_bytes(b"")
     _, stderr = read(bank, Radiographs(Radiographs.Settings(size=8), root))
-    assert stderr.startswith("2 of 200 images cannot be read and are left out")
+    assert stderr.startswith("2 of 200 images cannot be used and are left out")
     (root / "30.png").write_bytes(b"")
     with pytest.raises(gvr.DataError, match=r"0\.01 of all 200 may be left out"):
         read(bank, Radiographs(Radiographs.Settings(size=8), root))

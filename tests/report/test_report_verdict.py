@@ -255,6 +255,16 @@ def test_weak_model_comes_before_all(judged: Judge, value: float, words: str) ->
     assert ("overstates" in text) == (not words)
 
 
+@pytest.mark.parametrize("passed", [True, False, None])
+def test_model_that_misses_findings_is_a_caveat(judged: Judge, passed: bool | None) -> None:
+    """Of a data set that knows what a model has to find."""
+    model = record(explainer=None, metric="auroc", value=0.85, low=0.8, high=0.89)
+    lead = scored("pixel_ap", gvr=0.9, lime=0.5, edge=0.1)
+    text = judged([replace(model, passed=passed)], lead)
+    line = "The model misses findings (AUROC 0.85, its data set needs more), so maps of it cannot"
+    assert (line in text) == (passed is False)
+
+
 def test_few_cases_are_a_caveat(judged: Judge) -> None:
     few = [replace(r, n=6) for r in scored("pixel_ap", gvr=0.9, lime=0.5, edge=0.1)]
     assert judged(few).endswith("Only 6 cases: too few to rank 3 explainers by significance tests.")

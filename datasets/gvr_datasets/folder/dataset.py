@@ -30,8 +30,9 @@ class ImageFolder(gvr.Dataset):
     """Your own images (PNG, JPEG, TIFF or DICOM) with a table, or in one subfolder per class.
 
     The table is a CSV file in the folder with the columns `file`, `patient` (without it each
-    image is its own), what is to be predicted, `split` (train, validation or test) and `mask`
-    (an image that marks the finding). Only `file` and a column to predict are required.
+    image is its own), what is to be predicted, `split` (train, validation or test), `mask`
+    (an image that marks the finding) and `lung_mask` (one that marks where findings may lie). Only
+    `file` and a column to predict are required.
     Names of files and patients appear in reports: use pseudonyms.
     """
 
@@ -51,7 +52,8 @@ class ImageFolder(gvr.Dataset):
         `bits` how many are used of 16-bit images. Where the table has no column `split`, `test`
         is a share of the patients and `validation` of those not used for testing; `seed` decides
         which. `skip` is the share of the images that may be left out because their files cannot
-        be read.
+        be read. `lung_masks` is a folder with masks of the lungs, named like the images, for those
+        without one in the table.
         """
 
         table: str = "table.csv"
@@ -68,6 +70,7 @@ class ImageFolder(gvr.Dataset):
         test: float = Field(default=0.2, gt=0, lt=1)
         validation: float = Field(default=0.1, gt=0, lt=1)
         skip: float = Field(default=0.01, ge=0, lt=1)
+        lung_masks: str = ""
 
     settings: Settings
 
@@ -101,12 +104,16 @@ class ImageFolder(gvr.Dataset):
             masks = [self._mask(rows[i], int(k)) for i, k in zip(index, output, strict=True)]
             return gvr.GroundTruth(mask=np.stack(masks))
 
+        def region(index: NDArray[np.int64]) -> NDArray[np.bool_]:
+            return np.stack([self._lungs(rows[i]) for i in index])
+
         return gvr.Split(
             sample_ids=np.array([row.name for row in rows], dtype=np.str_),
             patient_ids=np.array([row.patient for row in rows], dtype=np.str_),
             targets=self._labels[1][chosen],
             images=images,
             truth=truth if self._regions or any(row.masks for row in listing.rows) else None,
+            region=region if any(row.lung_mask for row in listing.rows) else None,
         )
 
     def cautions(self) -> tuple[str, ...]:
@@ -118,6 +125,13 @@ class ImageFolder(gvr.Dataset):
     def read(self, file: Path) -> NDArray[np.uint8]:
         """Read a new image as those of the folder, with the bits that they use."""
         return np.asarray(read_pictures([file], self.image, self.settings.bits)[0])
+
+    def _lungs(self, row: Row) -> NDArray[np.bool_]:
+        """What the mask of the lungs marks (size, size), nothing where there is none."""
+        size, root = self.settings.size, self._listing.root
+        if not row.lung_mask:
+            return np.zeros((size, size), dtype=np.bool_)
+        return read_mask(root / row.lung_mask, root / row.name, size)
 
     def _mask(self, row: Row, output: int) -> NDArray[np.bool_]:
         """What the masks and regions of an image mark (size, size) of an output."""
@@ -149,7 +163,8 @@ class ImageFolder(gvr.Dataset):
         try:
             s = self.settings
             columns = Columns(s.file, s.patient, s.split, s.mask)
-            return open_listing(self.root, Source(s.table, columns, s.images), s.targets)
+            source = Source(s.table, columns, s.images, s.lung_masks)
+            return open_listing(self.root, source, s.targets, labelled=s.task != "none")
         except OSError as error:
             raise gvr.DataError(f"cannot read {self.root}: {error}") from error
 
@@ -172,6 +187,8 @@ class ImageFolder(gvr.Dataset):
                 validation=settings.validation,
             )
             advice = f"or split them otherwise with --dataset folder:seed={settings.seed + 1}"
+        if settings.task == "none":
+            return parts
         known = np.flatnonzero(~np.isnan(self._labels[1]).any(axis=1))
         labelled = {parts[listing.rows[position].patient] for position in known}
         empty = [name for name in SPLITS if name not in labelled]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import gvr_bench.api as gvr
 from gvr_datasets.folder.rows import SPLIT_NAMES, SPLITS, Listing, Row
-from gvr_datasets.folder.subfolders import read_subfolders
+from gvr_datasets.folder.subfolders import read_subfolders, read_unlabelled
 from gvr_datasets.image_tables import (
     MISSING,
     check_name,
@@ -33,18 +34,28 @@ class Columns(NamedTuple):
     patient: str = "patient"
     split: str = "split"
     mask: str = "mask"
+    lung_mask: str = "lung_mask"
 
 
 class Source(NamedTuple):
-    """The table of a folder: its file, its columns, and the folder of the images that it names."""
+    """The table of a folder: its file, its columns, and the folder of the images that it names.
+
+    `lung_masks` is a folder with masks named like the images, for those without one in the table.
+    """
 
     table: str = "table.csv"
     columns: Columns = Columns()
     images: str = ""
+    lung_masks: str = ""
 
 
-def open_listing(root: Path | None, source: Source, targets: tuple[str, ...]) -> Listing:
-    """Read everything but the images. Raises `DataError`."""
+def open_listing(
+    root: Path | None, source: Source, targets: tuple[str, ...], *, labelled: bool = True
+) -> Listing:
+    """Read everything but the images. Raises `DataError`.
+
+    Where images need not be `labelled`, all below a folder without a table count.
+    """
     needs = (
         f"it needs {source.table} with the columns {source.columns.file}, {source.columns.patient} "
         "and what is to be predicted, or one subfolder of images per class; give the folder with "
@@ -53,9 +64,11 @@ def open_listing(root: Path | None, source: Source, targets: tuple[str, ...]) ->
     if root is None:
         raise gvr.DataError(f"the data set 'folder' was given no folder to look in; {needs}")
     path = root / check_name(source.table, "the setting table")
+    masks = _mask_folder(root, source.lung_masks)
     if path.is_file():
-        return _unified(_open_table(path, root, source, targets))
-    layout = read_subfolders(root) if root.is_dir() else None
+        return _unified(_open_table(path, root, source, targets if labelled else None))
+    read = read_subfolders if labelled else read_unlabelled
+    layout = read(root, masks) if root.is_dir() else None
     if layout is None or not layout.rows:
         more = "".join(f" ({line})" for line in layout.cautions[:1]) if layout else ""
         raise gvr.DataError(
@@ -63,9 +76,39 @@ def open_listing(root: Path | None, source: Source, targets: tuple[str, ...]) ->
         )
     if targets not in ((), (CLASS,)):
         raise gvr.DataError(f"no {source.table} in {root}, and targets name columns of it; {needs}")
-    names = [name for row in layout.rows for name in (row.name, *row.masks)]
-    digest = digest_sizes(b"", find_sizes(names, root, root))
-    return Listing(root, root, (CLASS,), layout.rows, digest, (*layout.cautions, _NO_PATIENTS))
+    cautions = (*layout.cautions, _NO_PATIENTS)
+    listing = Listing(root, root, (CLASS,) if labelled else (), layout.rows, "", cautions)
+    return _complete(listing, masks)
+
+
+def _mask_folder(root: Path, name: str) -> Path | None:
+    """Return the folder of masks of lungs, None where none is named. Raises `DataError`."""
+    if not name:
+        return None
+    folder = root / check_name(name, "the setting lung_masks")
+    if not folder.is_dir():
+        raise gvr.DataError(f"no folder {folder}, which lung_masks={name} names")
+    return folder
+
+
+def _complete(listing: Listing, masks: Path | None) -> Listing:
+    """Add masks of lungs from their folder, and the digest. Raises `DataError` for absent files."""
+    root, source, rows = listing.root, listing.source, listing.rows
+    if masks:
+        rows = [replace(row, lung_mask=row.lung_mask or _mask_of(row, root, masks)) for row in rows]
+    files = [name for row in rows for name in (row.name, *row.masks, row.lung_mask) if name]
+    table = source.read_bytes() if source.is_file() else b""
+    digest = digest_sizes(table, find_sizes(dict.fromkeys(files), source, root))
+    return replace(listing, rows=rows, digest=digest)
+
+
+def _mask_of(row: Row, root: Path, masks: Path) -> str:
+    """Name the mask of an image, or of its file alone, by its name; empty where there is none."""
+    name = Path(row.name).with_suffix(".png")
+    for path in (masks / name, masks / name.name):
+        if path.is_file():
+            return path.relative_to(root).as_posix()
+    return ""
 
 
 _NO_PATIENTS = (
@@ -74,22 +117,25 @@ _NO_PATIENTS = (
 )
 
 
-def _open_table(path: Path, root: Path, source: Source, targets: tuple[str, ...]) -> Listing:
+def _open_table(path: Path, root: Path, source: Source, targets: tuple[str, ...] | None) -> Listing:
+    """Read a table; `targets` are () for all columns, and None where there are none."""
     header = read_header(path, root)
     _check_file_column(path, header, source.columns.file)
-    columns = targets or tuple(name for name in header if name and name not in source.columns)
-    if not columns:
-        raise gvr.DataError(
-            f"{path} has no column of labels; its first line reads {','.join(header)[:200]!r}"
-        )
+    columns: tuple[str, ...] = ()
+    if targets is not None:
+        columns = targets or tuple(name for name in header if name and name not in source.columns)
+        if not columns:
+            raise gvr.DataError(
+                f"{path} has no column of labels; its first line reads {','.join(header)[:200]!r}; "
+                "to use the images without labels, add task=none"
+            )
     odd = [name for name in columns if name in source.columns or not is_plain(name)]
     if odd:
         raise gvr.DataError(f"{path}: the column {odd[0]!r} cannot be a target")
     rows, words = _read_rows(path, root, source, columns)
-    files = [name for row in rows for name in (row.name, *row.masks)]
-    digest = digest_sizes(path.read_bytes(), find_sizes(dict.fromkeys(files), path, root))
     unknown = () if source.columns.patient in header else (_NO_PATIENTS,)
-    return Listing(root, path, columns, rows, digest, (*_missing_words(words), *unknown))
+    listing = Listing(root, path, columns, rows, "", (*_missing_words(words), *unknown))
+    return _complete(listing, _mask_folder(root, source.lung_masks))
 
 
 def _check_file_column(path: Path, header: list[str], file: str) -> None:
@@ -124,7 +170,10 @@ def _read_rows(
         of = {k: "" if v in MISSING else v for k, v in zip(special, fields, strict=False)}
         patient = check_patient(of.get(source.columns.patient, name), name, where)
         split = _split(of[source.columns.split], where) if source.columns.split in of else ""
-        mask = of.get(source.columns.mask)
+        mask, lung_mask = (
+            check_name(of[column], where) if of.get(column) else ""
+            for column in (source.columns.mask, source.columns.lung_mask)
+        )
         targets = fields[len(special) :]
         words.update(cell for cell in targets if cell in MISSING)
         rows[name] = Row(
@@ -133,7 +182,8 @@ def _read_rows(
             patient,
             tuple("" if cell in MISSING else cell for cell in targets),
             split,
-            (check_name(mask, where),) if mask else (),
+            (mask,) if mask else (),
+            lung_mask,
         )
     if not rows:
         raise gvr.DataError(f"{path} has a header but no rows")
@@ -173,12 +223,8 @@ def _missing_words(words: Counter[str]) -> Iterator[str]:
 def _unified(listing: Listing) -> Listing:
     """Give the patients of a table one spelling each."""
     spelling, cautions = unify_patients(row.patient for row in listing.rows)
-    rows = [
-        Row(row.where, row.name, spelling[row.patient], row.cells, row.split, row.masks)
-        for row in listing.rows
-    ]
-    every = (*listing.cautions, *cautions)
-    return Listing(listing.root, listing.source, listing.columns, rows, listing.digest, every)
+    rows = [replace(row, patient=spelling[row.patient]) for row in listing.rows]
+    return replace(listing, rows=rows, cautions=(*listing.cautions, *cautions))
 
 
 def _split(cell: str, where: str) -> str:

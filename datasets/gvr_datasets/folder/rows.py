@@ -17,7 +17,8 @@ SPLIT_NAMES = {
 class Row:
     """One image: where the table names it, its patient, and a cell for each target column.
 
-    `split` may be empty; `masks` mark the finding together, none where there is no mask.
+    `split` may be empty; `masks` mark the finding together, none where there is no mask;
+    `lung_mask` marks the lungs, empty where there is none.
     """
 
     where: str
@@ -26,6 +27,7 @@ class Row:
     cells: tuple[str, ...]
     split: str = ""
     masks: tuple[str, ...] = ()
+    lung_mask: str = ""
 
 
 @dataclass(frozen=True)

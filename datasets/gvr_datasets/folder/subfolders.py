@@ -53,12 +53,21 @@ class Subfolders:
     cautions: tuple[str, ...]
 
 
-def read_subfolders(root: Path) -> Subfolders:
+def read_unlabelled(root: Path, left_out: Path | None) -> Subfolders:
+    """Read all images below a folder, but for those in the subfolder `left_out`."""
+    files = _walk(root, left_out)
+    paths = [check_name(path, str(root)) for group in files.images.values() for path in group]
+    rows, masks = _pair_masks([Row(str(root / path), path, path, ()) for path in sorted(paths)])
+    return Subfolders(rows, (*_left_out(files), *masks))
+
+
+def read_subfolders(root: Path, left_out: Path | None) -> Subfolders:
     """Read images in subfolders named after their class, and after splits if there are any.
 
-    Splits may lie above or below classes. Raises `DataError` for a layout that fits no reading.
+    Splits may lie above or below classes; the subfolder `left_out` is no class. Raises `DataError`
+    for a layout that fits no reading.
     """
-    files = _walk(root)
+    files = _walk(root, left_out)
     splits = _splits_of(files)
     if splits:
         parts = [(split, name, files.below(name)) for name, split in splits.items()]
@@ -81,12 +90,14 @@ def read_subfolders(root: Path) -> Subfolders:
     return Subfolders(sorted(rows, key=lambda row: row.name), cautions)
 
 
-def _walk(root: Path) -> Files:
+def _walk(root: Path, left_out: Path | None) -> Files:
     files = Files(root)
     followed: set[str] = set()
     for at, folders, names in os.walk(root, followlinks=True):
         folders[:] = [
-            name for name in sorted(folders) if _is_entered(Path(at, name), root, followed)
+            name
+            for name in sorted(folders)
+            if Path(at, name) != left_out and _is_entered(Path(at, name), root, followed)
         ]
         inside = os.path.relpath(at, root).replace(os.sep, "/")
         prefix = "" if inside == "." else f"{inside}/"

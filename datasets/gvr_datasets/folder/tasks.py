@@ -16,7 +16,8 @@ from gvr_datasets.folder.rows import Listing, Row
 from gvr_datasets.image_tables import is_plain
 from gvr_datasets.tasks import ClassSettings, Names, refuse_classes, two_classes
 
-TaskKind = Literal["regression", "binary", "multilabel", "multiclass"]
+KnownTask = Literal["regression", "binary", "multilabel", "multiclass"]
+TaskKind = KnownTask | Literal["none"]
 Targets = NDArray[np.float32]
 _MAX = float(np.finfo(np.float32).max)  # of a target
 Uncertain = Literal["ignore", "positive", "negative"]
@@ -34,8 +35,9 @@ class TaskSettings(ClassSettings):
     `targets` are the columns to predict, as `a+b` or, in TOML, as a list; by default all but file,
     patient, split and mask. `task` is inferred from them by default: one column of 0 and 1 is
     binary, several are multilabel; one of text, or of at most 10 integers, is multiclass; other
-    numbers, or any with a `threshold`, are regression. `uncertain` says what a -1 beside 0 and 1
-    means. Values from the threshold up are positive;
+    numbers, or any with a `threshold`, are regression; `none` is for images without labels, to
+    train a generator or to plant findings in. `uncertain` says what a -1 beside 0 and 1 means.
+    Values from the threshold up are positive;
     `unit`, `log` and `divisor` are for regression, too: the network predicts the (logarithm of
     the) value, divided. `source` and `target` default to the two most frequent classes.
     """
@@ -54,6 +56,10 @@ def read_task(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Targe
 
     Raises `DataError` or `UsageError`.
     """
+    if settings.task == "none":
+        _refuse_regression(settings, "none")
+        unknown = np.full((len(listing.rows), 1), np.nan, np.float32)
+        return gvr.Task(kind="binary", outputs=("unlabelled",)), unknown
     if settings.uncertain is not None:
         listing = _decide_uncertain(listing, settings.uncertain)
     kind = settings.task or ("regression" if settings.threshold is not None else _infer(listing))
@@ -138,7 +144,7 @@ class _Column:
             )
 
 
-def _infer(listing: Listing) -> TaskKind:
+def _infer(listing: Listing) -> KnownTask:
     columns = [_Column(listing, k) for k in range(len(listing.columns))]
     several = len(columns) > 1
     if several and any(_UNCERTAIN in column.numbers for column in columns):
@@ -157,7 +163,7 @@ def _infer(listing: Listing) -> TaskKind:
     return _infer_one(columns[0])
 
 
-def _infer_one(column: _Column) -> TaskKind:
+def _infer_one(column: _Column) -> KnownTask:
     values = set(column.numbers)
     if values <= {0.0, 1.0}:
         return "binary"
@@ -196,7 +202,8 @@ def _classes(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Target
     if odd or len(names) < 2:
         fault = f"holds the class {odd[0]!r}" if odd else f"holds {len(names)} class(es)"
         raise gvr.DataError(
-            f"{listing.source}: {listing.columns[0]!r} {fault}; two that can be shown are needed"
+            f"{listing.source}: {listing.columns[0]!r} {fault}; two that can be shown are needed; "
+            "to use the images without labels, add task=none"
         )
     often: Counter[str] = Counter()
     for cell, n in counts.items():
@@ -209,7 +216,11 @@ def _classes(listing: Listing, settings: TaskSettings) -> tuple[gvr.Task, Target
     return task, np.array(targets, np.float32)
 
 
-def _numbers(listing: Listing, settings: TaskSettings, kind: TaskKind) -> tuple[gvr.Task, Targets]:
+def _numbers(
+    listing: Listing,
+    settings: TaskSettings,
+    kind: Literal["regression", "binary", "multilabel"],
+) -> tuple[gvr.Task, Targets]:
     columns = listing.columns
     if kind == "regression":
         if settings.threshold is None:
@@ -239,7 +250,7 @@ def _numbers(listing: Listing, settings: TaskSettings, kind: TaskKind) -> tuple[
     if known.size and known.min() == known.max():
         raise gvr.DataError(
             f"{listing.source}: every {' and '.join(columns)} is {known[0]:g}; there is nothing "
-            "to tell apart"
+            "to tell apart; to use the images without labels, add task=none"
         )
     return task, targets
 

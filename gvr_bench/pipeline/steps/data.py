@@ -135,7 +135,7 @@ class Reader:
         if self.limit == 0:
             return error
         return DataError(
-            f"{error}; {bad:,} of the first {self.count + count:,} images cannot be read, and "
+            f"{error}; {bad:,} of the first {self.count + count:,} images cannot be used, and "
             f"{self.limit:.3g} of all {self.total:,} may be left out (the setting skip)"
         )
 
@@ -145,7 +145,7 @@ class Reader:
             return ""
         first = self.skipped[0]
         return (
-            f"{len(self.skipped):,} of {self.total:,} images cannot be read and are left out, the "
+            f"{len(self.skipped):,} of {self.total:,} images cannot be used and are left out, the "
             f"first is {first.sample_id} ({first.reason}); skipped.json lists them"
         )
 

@@ -261,7 +261,8 @@ def score_outputs(
     threshold: NDArray[np.float32],
 ) -> Iterator[PredictionScore]:
     """Score outputs (N, K) for test images with their targets (N, columns), and write them."""
-    task = stage_ctx.dataset().task
+    dataset = stage_ctx.dataset()
+    task = dataset.task
     predictions = task.activate(outputs).cpu().numpy()
     arrays = {
         "prediction": task.scale.invert(predictions),
@@ -269,7 +270,7 @@ def score_outputs(
         "positive": task.positives(targets),
     }
     write_arrays(stage_ctx.out("test.h5"), arrays)
-    return predict_scores(task, predictions, targets, threshold)
+    return predict_scores(task, predictions, targets, threshold, dataset.least_auroc)
 
 
 STEPS = (

@@ -1,0 +1,1 @@
+"""Digits whose strokes are changed, with pixel-exact twins."""

@@ -1,0 +1,1 @@
+"""Findings planted in real images."""
