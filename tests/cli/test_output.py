@@ -94,6 +94,8 @@ def test_ctrl_c_while_modules_load_is_quiet() -> None:
 import signal, sys
 import gvr_bench.__main__ as command
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == "gvr_bench.cli.main":
