@@ -93,12 +93,13 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
 def plan_graph(graph: StageGraph) -> Plan:
     """Multiply out all choices of the graph's spec, adding their stages to it."""
     spec = graph.spec
+    bare = heads_without_decoder(graph)
     combinations = []
     for d, d_label in labelled(spec.dataset):
         dataset = graph.open(d)
         data = graph.data(d.name, dataset)
         cases = graph.cases(dataset, data)
-        for seed, (h, h_label) in product(spec.seeds, labelled(heads_without_decoder(graph))):
+        for seed, (h, h_label) in product(spec.seeds, labelled(bare)):
             branch = ModelBranch(graph, data, cases, data, spec.generator[0], None, h)
             labels = (d_label, NO_DECODER, NO_DECODER, h_label)
             combinations.append(combination_of(branch, labels, seed))
@@ -107,7 +108,7 @@ def plan_graph(graph: StageGraph) -> Plan:
         ):
             encoders, heads = partners(graph, g, dataset)
             for (e, e_label), (h, h_label) in product(labelled(encoders), labelled(heads)):
-                if h not in heads_without_decoder(graph):
+                if h not in bare:
                     branch = ModelBranch(graph, data, cases, images, g, e, h)
                     labels = (d_label, g_label + suffix, e_label, h_label)
                     combinations.append(combination_of(branch, labels, seed))
