@@ -60,7 +60,7 @@ def run(
         Names,
         component_option("dataset", "same as --dataset", "Trains generator and encoder. "),
     ] = None,
-    generator: Annotated[Names, component_option("generator", "wgan-gp")] = None,
+    generator: Annotated[Names, component_option("generator", "the data set's, most often vae")] = None,
     encoder: Annotated[Names, component_option("encoder", "conv")] = None,
     head: Annotated[Names, component_option("head", "the data set's default head")] = None,
     explainer: Annotated[

@@ -18,7 +18,7 @@ from gvr_bench.metrics import GROUPS
 from gvr_bench.registry.names import ALL, DEFAULT
 from gvr_bench.registry.registry import PROFILES
 
-DEFAULTS = {"dataset": "phantom", "generator": "wgan-gp", "explainer": DEFAULT}
+DEFAULTS = {"dataset": "phantom", "explainer": DEFAULT}
 
 CHOICES = (*KINDS, "pretraining_dataset")  # the fields of a spec that hold choices
 ALWAYS = "prediction"  # the group of metrics that no run goes without
@@ -73,8 +73,8 @@ class Spec(pydantic.BaseModel):
     """All that a run depends on. Every combination of the choices is run.
 
     Generator and encoder are trained on `pretraining_dataset`; without it, on the data set whose
-    images are explained. Without an encoder or a head, each generator's default ones are used, and
-    the data set's head where the generator has none.
+    images are explained. Without a generator, the data set's default ones are used; without an encoder
+    or a head, each generator's, and the data set's head where the generator has none.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -91,9 +91,7 @@ class Spec(pydantic.BaseModel):
         (ComponentSpec(name=DEFAULTS["dataset"]),), min_length=1
     )
     pretraining_dataset: tuple[ComponentSpec, ...] = ()
-    generator: tuple[ComponentSpec, ...] = Field(
-        (ComponentSpec(name=DEFAULTS["generator"]),), min_length=1
-    )
+    generator: tuple[ComponentSpec, ...] = ()
     encoder: tuple[ComponentSpec, ...] = ()
     head: tuple[ComponentSpec, ...] = ()
     explainer: tuple[ComponentSpec, ...] = Field(

@@ -99,12 +99,13 @@ def plan_graph(graph: StageGraph) -> Plan:
         dataset = graph.open(d)
         data = graph.data(d.name, dataset)
         cases = graph.cases(dataset, data)
+        generators = spec.generator or tuple(ComponentSpec(name=n) for n in dataset.generators)
         for seed, (h, h_label) in product(spec.seeds, labelled(bare)):
-            branch = ModelBranch(graph, data, cases, data, spec.generator[0], None, h)
+            branch = ModelBranch(graph, data, cases, data, generators[0], None, h)
             labels = (d_label, NO_DECODER, NO_DECODER, h_label)
             combinations.append(combination_of(branch, labels, seed))
         for seed, (images, suffix), (g, g_label) in product(
-            spec.seeds, pretraining_images(graph, data, dataset.image), labelled(spec.generator)
+            spec.seeds, pretraining_images(graph, data, dataset.image), labelled(generators)
         ):
             encoders, heads = partners(graph, g, dataset)
             for (e, e_label), (h, h_label) in product(labelled(encoders), labelled(heads)):

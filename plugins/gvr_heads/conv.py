@@ -54,6 +54,7 @@ class Conv(RobustHead):
     Needs a generator whose latent is a flattened map, `vae` or `ae`.
     """
 
+    mixed_precision = True
     profiles = {"quick": {"steps": 3000}}
 
     class Settings(ConvSettings):
@@ -99,6 +100,7 @@ class Cnn(RobustHead):
     """
 
     sees = "images"
+    mixed_precision = True
     profiles = {"quick": {"steps": 1500}}
 
     class Settings(ConvSettings):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -45,8 +47,11 @@ class Standardise(nn.Module):
 class FittedHead(gvr.Head):
     """Fits a network by AdamW, restores the weights with the lowest validation loss, calibrates.
 
-    The network begins with `Standardise` and ends with a linear layer.
+    The network begins with `Standardise` and ends with a linear layer. `mixed_precision` trains it
+    in bfloat16 where the processor is faster so, and with channels last.
     """
+
+    mixed_precision: ClassVar[bool] = False
 
     class Settings(gvr.Settings):
         """Training of a head, which the papers do not specify."""
@@ -60,7 +65,7 @@ class FittedHead(gvr.Head):
             False, description="fit on the test images, as the papers' contaminated classifier"
         )
 
-    version = "2"
+    version = "3"
     profiles = {"quick": {"steps": 2000}}
     settings: Settings
 
@@ -76,6 +81,9 @@ class FittedHead(gvr.Head):
         s = self.settings
         labelled, held_out = labelled_rows(train), labelled_rows(validation)
         set_scale(net, train, labelled, task)
+        if self.mixed_precision:
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        precision = ctx.autocast if self.mixed_precision else contextlib.nullcontext
         adam = torch.optim.AdamW(net.parameters(), s.learning_rate, weight_decay=s.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
         best = Best(net)
@@ -90,7 +98,8 @@ class FittedHead(gvr.Head):
             rng = ctx.rng(step)
             index = labelled[torch.randint(len(labelled), (s.batch,), generator=rng)]
             x = self.augment(inputs(train, index), rng)
-            loss = self.loss(net, x, targets_of(train, index), task, step / s.steps)
+            with precision():
+                loss = self.loss(net, x, targets_of(train, index), task, step / s.steps)
             adam.zero_grad(set_to_none=True)
             (loss + self.regularise(net, task)).backward()  # type: ignore[no-untyped-call]
             adam.step()
@@ -98,7 +107,8 @@ class FittedHead(gvr.Head):
             if not math.isfinite(loss.item()):
                 ctx.log(loss=loss.item())
             if (step + 1) % every == 0 or step + 1 == s.steps:
-                value = self.validate(net, validation, held_out, task, step / s.steps)
+                with precision():
+                    value = self.validate(net, validation, held_out, task)
                 with torch.no_grad():
                     best.offer(net, value + float(self.regularise(net, task)))
                 # A contaminated head is validated on its own training images.
@@ -117,7 +127,7 @@ class FittedHead(gvr.Head):
 
         `done` is the share of the training that is over.
         """
-        return gvr.task_loss(net(x), targets, task)
+        return gvr.task_loss(net(x).float(), targets, task)
 
     def regularise(self, net: nn.Module, task: gvr.Task) -> Tensor | float:
         """Return a penalty to add to the training loss."""
@@ -129,13 +139,12 @@ class FittedHead(gvr.Head):
         data: gvr.Latents | gvr.Images,
         index: Tensor,
         task: gvr.Task,
-        done: float,
     ) -> float:
-        """Return the mean loss over the rows `index` of `data`."""
+        """Return the mean loss over the rows `index` of `data`, as at the end of the training."""
         total = 0.0
         for part in torch.split(index, SAMPLE):
             with torch.no_grad():
-                loss = self.loss(net, inputs(data, part), targets_of(data, part), task, done)
+                loss = self.loss(net, inputs(data, part), targets_of(data, part), task, 1.0)
             total += loss.item() * len(part)
         return total / len(index)
 
