@@ -1,16 +1,17 @@
 """Train the networks that come with the package, and put them where it looks for them.
 
-    scripts/train_pretrained.py --cache-dir DIR --mnist DIR
+    scripts/train_pretrained.py --cache-dir DIR --mnist DIR [--only KIND ...]
 
 Everything is trained by an ordinary run of the default specs, or read from the cache if it is
-there; what is shipped is a copy of the stages' values with their provenance.
+there; what is shipped is a copy of the stages' values with their provenance. With `--only head`,
+the other networks that are shipped stay, and heads are fitted to them.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -26,9 +27,8 @@ from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.runner import Runner
 from gvr_bench.registry.registry import installed
 
-KINDS: tuple[StageKind, ...] = ("generator", "encoder", "oracle")
+KINDS: tuple[StageKind, ...] = ("generator", "encoder", "head", "oracle")
 DATASETS = ("phantom", "digits", "mnist")
-GENERATORS = ["wgan-gp", "vae"]
 LIMIT = 25 * 2**20  # bytes of all networks together
 
 
@@ -37,10 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache-dir", type=Path, required=True, help="where networks are trained")
     parser.add_argument("--mnist", type=Path, required=True, help="folder with MNIST's files")
-    given = parser.parse_args()
-    cache = ArtifactCache(given.cache_dir, pretrained=given.cache_dir / "none")
-    shutil.rmtree(PRETRAINED, ignore_errors=True)
-    for stage in train(cache, given.mnist):
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="kinds to replace")
+    options = parser.parse_args()
+    for kind in options.only:
+        shutil.rmtree(PRETRAINED / kind, ignore_errors=True)
+    cache = ArtifactCache(options.cache_dir)
+    for stage in train(cache, options.mnist, options.only):
         target = PRETRAINED / subfolder(stage)
         shutil.copytree(
             cache.folder(stage), target, ignore=shutil.ignore_patterns(WORK, ERROR, "test.h5")
@@ -62,22 +64,22 @@ def compact(folder: Path) -> None:
 
 def networks_of(plan: Plan) -> Plan:
     """Return the part of a plan that trains what is shipped."""
-    stages = tuple(stage for stage in plan.stages if stage.kind in ("data", *KINDS))
+    stages = tuple(s for s in plan.stages if s.kind in ("data", "cases", "latents", *KINDS))
     return Plan(plan.spec, (), stages)
 
 
-def train(cache: ArtifactCache, mnist: Path) -> Iterator[Stage]:
+def train(cache: ArtifactCache, mnist: Path, kinds: Collection[str]) -> Iterator[Stage]:
     """Yield the finished stages that are shipped."""
     for dataset in DATASETS:
         root = str(mnist) if dataset == "mnist" else None
-        flags = {"metrics": ["oracle"], "controls": False, "data_root": root}
-        choices = {"dataset": [dataset], "generator": GENERATORS, "explainer": ["edge"]}
+        flags = {"controls": False, "data_root": root}
+        choices = {"dataset": [dataset], "explainer": ["edge"]}
         plan = networks_of(make_plan(build_spec(None, flags, choices), installed()))
         runner = Runner(plan, cache, installed(), RunOptions(torch.device("cpu")))
         runner.prepare()
         runner.run(Console(stderr=True))
         for stage in plan.stages:
-            if stage.kind in KINDS:
+            if stage.kind in kinds:
                 if not cache.has(stage):
                     raise SystemExit(f"{stage} could not be trained")
                 yield stage

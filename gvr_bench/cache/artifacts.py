@@ -155,8 +155,8 @@ class ArtifactCache:
         """Whether the stage is complete, and was computed from its inputs as they are now.
 
         Inputs that were computed again with another result make it stale; inputs that are gone do
-        not. For a value that came with the package only networks count as inputs: the images were
-        written by other versions of libraries, but have the same key.
+        not. A value that came with the package holds while all networks that it was computed from
+        came with it too: images and latents differ by rounding from machine to machine.
         """
         return self.value(stage) is not None
 
@@ -165,11 +165,16 @@ class ArtifactCache:
         meta, _ = self.inspect(stage)
         if meta is None:
             return None
-        own = self.folder(stage) == self.write_dir(stage)
-        inputs = [i for i in stage.inputs.values() if own or i.kind != "data"]
-        now = self.digests(inputs)
+        if not self.is_own(stage):
+            networks = [i for i in stage.lineage() if i.kind not in ("data", "latents")]
+            return None if any(map(self.is_own, networks)) else meta
+        now = self.digests(stage.inputs.values())
         same = all(meta.made_from.get(key, digest) == digest for key, digest in now.items())
         return meta if same else None
+
+    def is_own(self, stage: Stage) -> bool:
+        """Whether the value of a stage is this cache's own, not one that came with the package."""
+        return self.folder(stage) == self.write_dir(stage)
 
     def inspect(self, stage: Stage) -> tuple[Meta | None, str]:
         """Return a value's `meta.json`, or how it is damaged by the sizes of its files.

@@ -61,7 +61,7 @@ def planned_stages(
     rows = []
     for stage in plan.stages:
         cached = stage.key not in again and cache.has(stage)
-        above = {s.kind: s.settings for s in _ancestors(stage)}
+        above = {s.kind: s.settings for s in stage.lineage()}
         alike = () if cached else measured.get(_likeness(stage.key_content(), above), ())
         rows.append(PlannedStage(stage, cached, statistics.median(alike) if alike else None))
     return rows
@@ -90,10 +90,6 @@ def measured_seconds(cache: ArtifactCache, device: str) -> Mapping[str, list[flo
             if content["device"] == device:
                 seconds[_likeness(content, above)].append(content["seconds"])
     return seconds
-
-
-def _ancestors(stage: Stage) -> list[Stage]:
-    return [stage, *(above for needed in stage.inputs.values() for above in _ancestors(needed))]
 
 
 def _likeness(content: Mapping[str, Any], above: Mapping[str, Mapping[str, Any]]) -> str:

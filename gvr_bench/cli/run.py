@@ -61,8 +61,8 @@ def run(
         component_option("dataset", "same as --dataset", "Trains generator and encoder. "),
     ] = None,
     generator: Annotated[Names, component_option("generator", "the data set's, most often vae")] = None,
-    encoder: Annotated[Names, component_option("encoder", "conv")] = None,
-    head: Annotated[Names, component_option("head", "the data set's default head")] = None,
+    encoder: Annotated[Names, component_option("encoder", "the generator's")] = None,
+    head: Annotated[Names, component_option("head", "the generator's, or the data set's")] = None,
     explainer: Annotated[
         Names,
         component_option(

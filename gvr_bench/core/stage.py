@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,12 @@ class Stage:
             except LookupError:
                 continue
         raise LookupError(f"{self.kind} depends on no {kind}")
+
+    def lineage(self) -> Iterator[Stage]:
+        """Yield the stage and all that it depends on, some more than once."""
+        yield self
+        for stage in self.inputs.values():
+            yield from stage.lineage()
 
     def key_content(self) -> dict[str, Any]:
         """Return all that the key depends on, readable."""

@@ -17,10 +17,12 @@ from gvr_bench.registry.registry import installed
 
 NAMES = {
     "chestxray8", "contaminated", "decoders", "explainer-comparison", "findings", "heads",
-    "heart-failure", "labels", "mnist-9-to-4", "morpho", "planted-nodules", "reconstructions",
-    "shortcut-sweep",
+    "heart-failure", "labels", "mnist-9-to-4", "morpho", "planted-nodules", "pneumonia",
+    "reconstructions", "shortcut-sweep", "tuberculosis",
 }  # fmt: skip
-NEED_DATA = {"chestxray8", "mnist-9-to-4", "planted-nodules", "shortcut-sweep"}
+NEED_DATA = {
+    "chestxray8", "mnist-9-to-4", "planted-nodules", "pneumonia", "shortcut-sweep", "tuberculosis",
+}  # fmt: skip
 PAPER = [  # kind, name, setting, value as published
     ("dataset", "phantom", "size", 128),
     ("dataset", "phantom", "train", 96_000),

@@ -23,7 +23,7 @@ from gvr_bench.registry.registry import Registry
 
 MNIST = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
 LIMIT = 25 * 2**20
-NETWORKS = ("generator", "encoder", "oracle")
+NETWORKS = ("generator", "encoder", "head", "oracle")
 
 
 def default_plan(registry: Registry, dataset: str, generator: str, *groups: str) -> Plan:
@@ -58,7 +58,7 @@ def test_pretrained_network_is_not_trained(registry: Registry, two) -> None:
     cache, plan = two
     ended = run(plan, cache, registry)
     assert {name for name, status in ended.items() if status == "cached"} == {
-        "generator wgan-gp", "encoder conv",
+        "generator wgan-gp", "encoder conv", "head linear",
     }  # fmt: skip
     assert not (cache.root / "generator").exists()
 
@@ -103,10 +103,10 @@ def test_the_defaults_find_their_networks(
     if dataset == "mnist" and not MNIST.is_dir():
         pytest.skip(f"needs MNIST in {MNIST}")
     cache = ArtifactCache(tmp_path)
-    plan = default_plan(registry, dataset, generator, "oracle")
+    plan = default_plan(registry, dataset, generator)
     networks = [stage for stage in plan.stages if stage.kind in NETWORKS]
     assert [str(stage) for stage in networks if not cache.has(stage)] == []
-    assert len(networks) == 3
+    assert {stage.kind for stage in networks} == set(NETWORKS)
 
 
 @pytest.mark.slow

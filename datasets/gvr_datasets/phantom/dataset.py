@@ -56,7 +56,7 @@ class Phantom(gvr.Dataset):
         seed: int = Field(default=0, ge=0, lt=2**63)
 
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"size": 64, "train": 12_000, "validation": 1_000, "test": 1_000},
+        "quick": {"size": 32, "train": 6_000, "validation": 500, "test": 1_000},
         "standard": {"size": 64, "train": 20_000, "validation": 2_000, "test": 2_000},
         "paper": {"size": 128, "train": 96_000, "validation": 2_000, "test": 2_000},
     }
