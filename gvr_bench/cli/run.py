@@ -60,7 +60,9 @@ def run(
         Names,
         component_option("dataset", "same as --dataset", "Trains generator and encoder. "),
     ] = None,
-    generator: Annotated[Names, component_option("generator", "the data set's, most often vae")] = None,
+    generator: Annotated[
+        Names, component_option("generator", "the data set's, most often vae")
+    ] = None,
     encoder: Annotated[Names, component_option("encoder", "the generator's")] = None,
     head: Annotated[Names, component_option("head", "the generator's, or the data set's")] = None,
     explainer: Annotated[

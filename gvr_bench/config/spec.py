@@ -73,8 +73,8 @@ class Spec(pydantic.BaseModel):
     """All that a run depends on. Every combination of the choices is run.
 
     Generator and encoder are trained on `pretraining_dataset`; without it, on the data set whose
-    images are explained. Without a generator, the data set's default ones are used; without an encoder
-    or a head, each generator's, and the data set's head where the generator has none.
+    images are explained. Without a generator, those of the data set are used; without an encoder or
+    a head, each generator's, and the data set's head where the generator has none.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +82,9 @@ class Spec(pydantic.BaseModel):
     profile: Literal["quick", "standard", "paper"] = "quick"
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     max_cases: int = Field(100, ge=1, description="test images that are explained, at most")
+    perturbed_cases: int = Field(
+        25, ge=1, description="cases that sanity and robustness explain again, at most"
+    )
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()
     metrics: tuple[str, ...] = Field(

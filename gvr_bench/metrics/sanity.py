@@ -34,6 +34,7 @@ STAGES = "randomised_head", "randomised_encoder", "randomised_generator", "other
 class SanityInput(CaseInput):
     """Maps (N, H, W) for the model, and for the model with random weights in one network each.
 
+    These are NaN for cases that are not explained again.
     None for a network that is no part of what the explainer explains. `other_target` are maps of
     another output, None where the model has one.
     """
@@ -133,9 +134,8 @@ def randomised_generator(data: SanityInput) -> Tensor | None:
 
     None where all maps are equal to the last digit: the explainer does not use the generator.
     """
-    if data.randomised_generator is None or bool(
-        (data.randomised_generator == data.attribution).all()
-    ):
+    maps = data.randomised_generator
+    if maps is None or bool(((maps == data.attribution) | maps.isnan()).all()):
         return None
     return remaining(data.attribution, data.randomised_generator)
 

@@ -108,7 +108,7 @@ class StageGraph:
                 "perturbed_explanations",
                 explanations.name,
                 "1",
-                {"changed": change},
+                {"changed": change, "cases": self.spec.perturbed_cases},
                 {"explanations": explanations},
                 explanations.seed,
                 component=explanations.component,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -38,7 +39,8 @@ RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
     """Explain with random weights in one network, with noise on the images, or another output.
 
-    The explainer draws the same random numbers as before, so that nothing else changes.
+    The explainer draws the same random numbers as before, so that nothing else changes. Of many
+    cases every second, third, ... is explained; maps of the others are NaN.
     """
     total = count_cases(stage_ctx.cache, stage_ctx.stage)
     with writing_arrays(stage_ctx.out("perturbed_explanations.h5")) as file:
@@ -48,7 +50,8 @@ def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
 
 def prepare(stage_ctx: StageContext) -> Work:
     """Load the model, and change it if that is what is changed."""
-    changed = stage_ctx.stage.settings["changed"]
+    settings = stage_ctx.stage.settings
+    changed = settings["changed"]
     working = StageContext(
         stage_ctx.stage,
         stage_ctx.cache,
@@ -56,6 +59,7 @@ def prepare(stage_ctx: StageContext) -> Work:
     )
     explainer = cast(Explainer, stage_ctx.stage.component)
     model = load_model(stage_ctx)
+    every = math.ceil(count_cases(stage_ctx.cache, stage_ctx.stage) / settings["cases"])
     noise = Noise(seeded_by(stage_ctx, stage_ctx.stage.input("cases")))
     if changed not in (PERTURBED, OTHER_TARGET):
         weights = seeded_by(stage_ctx, stage_ctx.stage.input("head"))
@@ -72,11 +76,14 @@ def prepare(stage_ctx: StageContext) -> Work:
             x, target = read_cases(stage_ctx, batch)
             if changed == OTHER_TARGET:
                 target = other_target(stage_ctx, target)
+            chosen = np.arange(batch.start, batch.stop) % every == 0
+            copies = [x]
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
-                maps.append(np.stack([attribution(copy, target) for copy in copies], axis=1))
-            else:
-                maps.append(attribution(x, target))
+            out = np.full((len(x), len(copies), *x.shape[2:]), np.nan, np.float32)
+            for copy, images in enumerate(copies if chosen.any() else ()):
+                out[chosen, copy] = attribution(images[chosen], target[chosen])
+            maps.append(out if changed == PERTURBED else out[:, 0])
         return {"attribution": np.concatenate(maps)}
 
     return work

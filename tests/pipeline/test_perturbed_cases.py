@@ -1,0 +1,37 @@
+"""Sanity and robustness explain a sample of the cases again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tiny import command, records_of
+
+
+def maps(cache: Path, kind: str) -> dict[str, np.ndarray]:
+    """Return maps of the explainer, by what was changed."""
+    folders = [path.parent for path in cache.rglob("meta.json") if path.parent.parent.name == kind]
+    settings = [json.loads((f / "meta.json").read_text())["settings"] for f in folders]
+    return {
+        of.get("changed", ""): h5py.File(folder / f"{kind}.h5")["attribution"][:]
+        for of, folder in zip(settings, folders, strict=True)
+    }
+
+
+def test_every_second_case_is_explained_again(cli, tmp_path: Path) -> None:
+    Path("spec.toml").write_text("perturbed_cases = 2\n")
+    for cache, spec in (("all", []), ("some", ["spec.toml"])):
+        typed = command(*spec, "--out", cache + "-run", "--cache-dir", tmp_path / cache,
+                        metrics=["sanity", "robustness"])  # fmt: skip
+        assert cli(*typed).code == 0
+    complete, sample = (maps(tmp_path / c, "perturbed_explanations") for c in ("all", "some"))
+    assert set(sample) == {
+        "randomised_head", "randomised_encoder", "randomised_generator", "perturbed"
+    }  # fmt: skip
+    for changed, rows in sample.items():
+        assert np.isnan(rows[1::2]).all()
+        np.testing.assert_allclose(rows[::2], complete[changed][::2], rtol=1e-4, atol=1e-7)
+    rows = [row for row in records_of(Path("some-run")) if row["metric"] == "max_sensitivity"]
+    assert [row["n"] for row in rows if row["explainer"] == "saliency"] in ([0], [1], [2])
