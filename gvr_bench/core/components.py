@@ -294,6 +294,7 @@ class Head(Component, ABC):
     def check_outputs(self, outputs: Tensor, task: Task) -> None:
         """Look at the outputs (n, K) of an untrained network of images for noise.
 
+        Half of them are those with the parameters of its last layer a thousand times as large.
         Raises `UsageError` where they cannot be what the task needs; the default looks at nothing.
         """
 

@@ -13,6 +13,7 @@ from gvr_bench.core.types import ImageSpec, Task
 from gvr_bench.pipeline.plan import Combination
 
 TRIAL_IMAGES = 3  # tried together, again, and one by one
+LARGE = 1024  # a power of two, by which weights are divided again without rounding
 AGREEMENT = 1e-3  # of two answers to one image, relative to the largest
 
 
@@ -26,9 +27,7 @@ def refuse_misfits(combination: Combination) -> None:
     with torch.random.fork_rng(devices=[]):
         net = build_head(combination, dataset, head)
         if net is not None and head.sees == "images":
-            whose = f"head '{combination.head_stage.name}'"
-            outputs = refuse_unfit(net, whose, dataset.image, dataset.task)
-            head.check_outputs(outputs, dataset.task)
+            refuse_unfit_head(head, net, combination.head_stage.name, dataset.image, dataset.task)
 
 
 def build_head(combination: Combination, dataset: Dataset, head: Head) -> nn.Module | None:
@@ -49,6 +48,37 @@ def build_head(combination: Combination, dataset: Dataset, head: Head) -> nn.Mod
         return None
 
 
+def refuse_unfit_head(
+    head: Head, net: nn.Module, name: str, image: ImageSpec, task: Task
+) -> Tensor:
+    """Try a head that sees images; return its outputs for noise (n, K). Raises `UsageError`."""
+    outputs = refuse_unfit(net, f"head '{name}'", image, task)
+    head.check_outputs(torch.cat([outputs, with_large_weights(net, image)]), task)
+    return outputs
+
+
+def with_large_weights(net: nn.Module, image: ImageSpec) -> Tensor:
+    """Return outputs for noise (n, K) with the last layer's parameters far larger.
+
+    Then logits are far from 0, and probabilities stay between 0 and 1.
+    """
+    last = list(net.parameters())[-2:]
+    with torch.no_grad():
+        for parameter in last:
+            parameter.mul_(LARGE)
+        try:
+            return cast(Tensor, net(noise(image)))
+        finally:
+            for parameter in last:
+                parameter.div_(LARGE)
+
+
+def noise(image: ImageSpec) -> Tensor:
+    """Return images of noise in the layout in which a network gets images."""
+    x = torch.rand(TRIAL_IMAGES, image.channels, image.size, image.size) * 2 - 1
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def refuse_unfit(net: nn.Module, whose: str, image: ImageSpec, task: Task) -> Tensor:
     """Try a network of images on noise, in the layout in which it will get images.
 
@@ -58,8 +88,7 @@ def refuse_unfit(net: nn.Module, whose: str, image: ImageSpec, task: Task) -> Te
     """
     net.eval()
     state = {name: value.clone() for name, value in net.state_dict().items()}
-    x = torch.rand(TRIAL_IMAGES, image.channels, image.size, image.size) * 2 - 1
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = noise(image)
     together = answer(net, x, whose, image, task)
     changed = [name for name, value in net.state_dict().items() if not same(value, state[name])]
     if changed:

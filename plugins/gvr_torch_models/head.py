@@ -47,6 +47,11 @@ class Classifier(WrappedNetwork):
         """Convert to one logit or value per output of the task."""
         task, actual, expected = self.task, out.shape[1], len(self.task.outputs)
         two = task.kind == "binary" and expected == 1 and actual == 2
+        if task.kind == "multiclass" and expected == 2 and actual == 1:
+            z = (
+                out.clamp(EPSILON, 1 - EPSILON).logit() if self.settings.probabilities else out
+            ) / 2
+            return torch.cat([-z, z], 1)
         if actual != expected and not two:
             raise gvr.UsageError(
                 f"head 'torch-model' has {actual} outputs and the task has {expected} "
@@ -72,10 +77,11 @@ class TorchHead(TorchModel, gvr.Head):
 
     It is explained as it is, by its predictions of the images themselves. Attribution needs no
     generator; counterfactuals are drawn by one, and `decoded_agreement` says how many decisions the
-    encoding and decoding alone leaves as they are. A binary task needs one logit, or two
-    of which the second is that of the finding. Regression needs the scaled value, to which `factor`
-    and `offset` can convert it, or the value in the task's unit with `in_unit`: for a network that
-    predicts log10 of BNP, where the task has ln(BNP)/10, set factor=0.2302585.
+    encoding and decoding alone leaves as they are. A binary task needs one logit, or two of which
+    the second is that of the finding; two classes need two logits, or one, of the second class.
+    Regression needs the scaled value, to which `factor` and `offset` can convert it, or the value
+    in the task's unit with `in_unit`: for a network that predicts log10 of BNP, where the task has
+    ln(BNP)/10, set factor=0.2302585.
     """
 
     sees = "images"

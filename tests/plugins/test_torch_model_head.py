@@ -19,6 +19,7 @@ import gvr_bench.api as gvr
 BINARY = gvr.Task("binary", ("mass",))
 TWO = gvr.Task("multilabel", ("mass", "fluid"))
 THREE = gvr.Task("multiclass", ("a", "b", "c"), source=0, target=1)
+CLASSES = gvr.Task("multiclass", ("well", "ill"), source=1, target=0)
 BNP = gvr.Task("regression", ("BNP",), "ng/L", threshold=100.0, scale=gvr.Scale(True, 10))
 NONE = gvr.Latents(torch.zeros(0, 4), torch.zeros(0, 1))
 
@@ -102,6 +103,8 @@ def test_output_is_a_position(outputs_: str) -> None:
         (BINARY, (0.8,), {"probabilities": "true"}, [math.log(4)]),
         (TWO, (0.5, 1.0), {"probabilities": True}, [0, math.log(1e6 - 1)]),
         (THREE, (0.5, 0.25, 0.25), {"probabilities": True}, [-math.log(x) for x in (2, 4, 4)]),
+        (CLASSES, (3,), {}, [-1.5, 1.5]),  # whose softmax is the sigmoid of 3
+        (CLASSES, (0.8,), {"probabilities": True}, [-math.log(2), math.log(2)]),
         (BINARY, (2,), {"factor": 0.5, "offset": 1}, [2]),
         (BNP, (0.7,), {}, [0.7]),
         (BNP, (2,), {"factor": math.log(10) / 10}, [math.log(100) / 10]),  # log10 of BNP

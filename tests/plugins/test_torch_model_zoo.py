@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 from gvr_bench.core.errors import UsageError
-from gvr_bench.pipeline.preflight import refuse_unfit
+from gvr_bench.pipeline.preflight import refuse_unfit, refuse_unfit_head
 
 IMAGE = gvr.ImageSpec(1, 16)
 TASK = gvr.Task(kind="multiclass", outputs=("a", "b", "c"))
@@ -55,6 +55,9 @@ class TrainReturnsNothing(Base):  # and keeps its normalisation frozen, as detec
     def train(self, mode=True):
         super().train(mode)
         self.net[1].eval()
+
+class SmallLogits(Base):  # between 0 and 1 for noise
+    def forward(self, x): return self.net[5](self.net[:5](x) * 1e-2) + 0.5
 
 class Squeezed(Base):
     def forward(self, x): return self.net(x).squeeze()
@@ -103,6 +106,12 @@ class Detached(Base):
 
 class BrainFloat(Base):
     def forward(self, x): return self.net(x).bfloat16()
+
+class Half(Base):  # computes in half precision, as for inference
+    def forward(self, x): return self.net.half()(x.half())
+
+def Compiled():
+    return torch.compile(Base(), backend="aot_eager")
 
 class Double(Base):
     def forward(self, x): return self.net(x).double()
@@ -153,9 +162,7 @@ def trial(zoo: str, name: str, **settings: object) -> tuple[nn.Module, Tensor]:
     """What a run does with a network before it computes anything."""
     head = TorchHead(TorchHead.Settings(factory=f"{zoo}:{name}", **settings))
     net = head.build(0, TASK)
-    outputs = refuse_unfit(net, "head 'torch-model'", IMAGE, TASK)
-    head.check_outputs(outputs, TASK)
-    return net, outputs
+    return net, refuse_unfit_head(head, net, "torch-model", IMAGE, TASK)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +194,7 @@ def test_unfit_network_gets_one_line(zoo: str, name: str, mend: str) -> None:
     ("name", "settings"),
     [
         ("Base", {}), ("EvalReturnsNothing", {}), ("BrainFloat", {}), ("Double", {}),
+        ("Half", {}), ("Compiled", {}), ("SmallLogits", {}),
         ("InPlace", {}), ("TrainReturnsNothing", {}), ("Squeezed", {}), ("Custom", {}),
         ("Transformer", {}), ("NamedTuple", {"part": "logits"}), ("DataClass", {"part": "logits"}),
         ("Probabilities", {"probabilities": True}), ("Untrained", {"untrained": True}),
@@ -195,6 +203,17 @@ def test_unfit_network_gets_one_line(zoo: str, name: str, mend: str) -> None:
 def test_fit_network_gives_float_outputs(zoo: str, name: str, settings: dict[str, object]) -> None:
     _, outputs = trial(zoo, name, **settings)
     assert (outputs.dtype, outputs.shape) == (torch.float32, (3, 3))
+
+
+@pytest.mark.parametrize("name", ["Half", "BrainFloat", "Compiled"])
+def test_outputs_are_those_of_the_plain_network(zoo: str, name: str) -> None:
+    x = torch.rand(3, 1, 16, 16) * 2 - 1
+    (net, _), (plain, _) = trial(zoo, name), trial(zoo, "Base")
+    for model, called in ((net, name), (plain, "Base")):
+        head = TorchHead(TorchHead.Settings(factory=f"{zoo}:{called}"))
+        head.fit(model, *[None] * 2, TASK, gvr.Context(torch.device("cpu")))  # type: ignore[arg-type]
+    assert torch.allclose(net(x), plain(x), atol=0.02)
+    assert net(x).std() > 0.05
 
 
 def test_batch_counters_may_be_missing(zoo: str) -> None:
