@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from gvr_bench.core.components import (
     API_VERSION,
+    CompletenessBaseline,
     Component,
     Dataset,
     Encoder,
@@ -72,14 +73,15 @@ from gvr_bench.data.image_io import (
 )
 from gvr_bench.data.mask_io import letterbox_mask, read_mask
 from gvr_bench.registry.captum_adapter import CaptumExplainer
-from gvr_bench.registry.datasets import open_dataset
 from gvr_bench.registry.hookspecs import hookimpl
+from gvr_bench.registry.nested_components import open_dataset, open_explainer
 
 __all__ = [
     "API_VERSION",
     "Archive",
     "BatchShard",
     "CaptumExplainer",
+    "CompletenessBaseline",
     "Component",
     "Context",
     "DataError",
@@ -120,6 +122,7 @@ __all__ = [
     "letterbox",
     "letterbox_mask",
     "open_dataset",
+    "open_explainer",
     "place",
     "read_extent",
     "read_mask",

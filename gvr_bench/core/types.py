@@ -265,6 +265,8 @@ class Explanation:
       the last is `latent`. Shown in reports, not scored.
     - `steps` (N,) int64: optimisation steps; `success` (N,) bool: whether the target was reached;
       `reason`: one line per image, empty where successful.
+    - `alternatives` (N, K, C, H, W): more counterfactuals of each image, for explainers that return
+      several.
     - `note`: what a reader must know of how it was computed, e.g. the layer it looks into.
     """
 
@@ -277,6 +279,7 @@ class Explanation:
     reason: tuple[str, ...] | None = None
     note: str = ""
     residual: bool = False
+    alternatives: Tensor | None = None
 
 
 def compose(x: Tensor, before: Tensor, after: Tensor) -> Tensor:

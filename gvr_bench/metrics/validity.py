@@ -22,7 +22,7 @@ class ValidityInput(CaseInput):
     `unchanged` (N,) are whether the head is on the target side at the counterfactual's latent, and
     whether it predicts there what it predicted before; `reencoded_reached_target` (N,) is whether
     the model is on the target side for the counterfactual image. `steps` (N,) are those of an
-    optimiser.
+    optimiser, `alternatives` (N, K, C, H, W) more counterfactuals of each image.
     """
 
     model: Model
@@ -34,6 +34,7 @@ class ValidityInput(CaseInput):
     unchanged: Tensor | None
     reencoded_reached_target: Tensor | None
     steps: Tensor | None
+    alternatives: Tensor | None
 
     @classmethod
     def build(cls, source: Source) -> Self:
@@ -53,6 +54,7 @@ class ValidityInput(CaseInput):
             unchanged=flags("unchanged"),
             reencoded_reached_target=flags("reencoded_reached_target"),
             steps=source.read_optional("explanations", "steps"),
+            alternatives=source.read_optional("explanations", "alternatives"),
         )
 
 
@@ -157,6 +159,40 @@ def unchanged_rate(data: ValidityInput) -> Tensor | None:
 def optimizer_steps(data: ValidityInput) -> Tensor | None:
     """Optimisation steps used per image."""
     return data.steps
+
+
+@GROUP.metric(
+    "diversity",
+    highest=2.0,
+    formula="mean |x'_i - x'_j| over pixels, channels and pairs of an image's counterfactuals, of "
+    "those with f on the target side, on the [-1, 1] scale",
+    fooled_by="Counterfactuals that each change something else that has nothing to do with the "
+    "output: read it beside proximity.",
+    source="Mothilal et al. 2020 (DiCE), section 5.1, for pixels",
+    needs="returns one counterfactual per image",
+)
+def diversity(data: ValidityInput) -> Tensor | None:
+    """How much the counterfactuals of one image differ from one another.
+
+    NaN where fewer than two of them flip the model.
+    """
+    import torch
+
+    if data.counterfactual is None or data.alternatives is None:
+        return None
+    several = torch.cat([data.counterfactual[:, None], data.alternatives], dim=1).double()
+    total = several.new_zeros(len(several))
+    pairs = total.clone()
+    flips = [
+        data.target.reached_target(outputs(data.model, images.float()))
+        for images in several.unbind(1)
+    ]
+    for i, images in enumerate(several.unbind(1)):
+        for j in range(i):
+            both = flips[i] & flips[j]
+            total += both * (images - several[:, j]).abs().flatten(1).mean(1)
+            pairs += both
+    return total / pairs.where(pairs > 0, torch.nan)
 
 
 @GROUP.metric(

@@ -21,6 +21,7 @@ DTYPES = {
     "trajectory": torch.float32,
     "steps": torch.int64,
     "success": torch.bool,
+    "alternatives": torch.float32,
 }
 SHAPE_FIXES = {
     "attribution": "return one map per image, e.g. attribution.sum(dim=1) over the channels",
@@ -29,6 +30,7 @@ SHAPE_FIXES = {
     "trajectory": "return (N, P, D): P latents per image, the last of which is `latent`",
     "steps": "return one number per image",
     "success": "return one truth value per image",
+    "alternatives": "return (N, K, C, H, W): K more images per image of x",
 }
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 NETWORKS = ("encoder", "generator", "head")
@@ -104,6 +106,8 @@ def _shape_violations(
         expected["latent"] = (n, *latent.shape[-1:])
         if trajectory is not None:
             expected["trajectory"] = (n, *trajectory.shape[1:2], *latent.shape[-1:])
+    if explanation.alternatives is not None:
+        expected["alternatives"] = (n, *explanation.alternatives.shape[1:2], *x.shape[1:])
     for name, value in tensors.items():
         shape = expected.get(name)
         if shape is not None and tuple(value.shape) != shape:
@@ -116,7 +120,8 @@ def _shape_violations(
 
 def _field_violations(explanation: Explanation) -> Iterator[Violation]:
     """Check which fields are set together."""
-    extra = [n for n in ("success", "latent", "trajectory") if getattr(explanation, n) is not None]
+    rest = ("success", "latent", "trajectory", "alternatives")
+    extra = [name for name in rest if getattr(explanation, name) is not None]
     if explanation.counterfactual is None and extra:
         problem = f"{extra[0]} is set and counterfactual is not"
         yield Violation("consistent", problem, "set both or neither")

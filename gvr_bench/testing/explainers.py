@@ -51,7 +51,7 @@ CHECKS = {
 }
 UNCOMPARABLE = {"class", "returns", "shape", "dtype", "device", "finite"}
 BLOCKING = UNCOMPARABLE | {"repeatable", "global rng", "stateless"}
-COMPARED = ("attribution", "counterfactual", "latent", "success")
+COMPARED = ("attribution", "counterfactual", "latent", "success", "alternatives")
 ROLES = get_args(Role)
 SEED = 3
 BATCH_TOLERANCE = 1e-3  # of the largest value: sums over other batch sizes round differently

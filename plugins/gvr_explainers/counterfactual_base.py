@@ -14,6 +14,8 @@ import gvr_bench.api as gvr
 from gvr_explainers.batching import batches, max_batch_size
 from gvr_explainers.latent_optimizer import SearchResult
 
+LOST = "the decoded image is not predicted past the threshold"
+
 
 class Start(NamedTuple):
     """Where a search begins: images (N, C, H, W), their latents (N, D), and these decoded."""
@@ -49,18 +51,46 @@ def picture(start: Start, decoded: Tensor, residual: bool) -> Tensor:
     return gvr.compose(start.image, start.decoded, decoded) if residual else decoded
 
 
+@torch.no_grad()
+def reaching(
+    model: gvr.Model, start: Start, z: Tensor, target: gvr.ExplanationTarget, residual: bool
+) -> tuple[Tensor, Tensor]:
+    """Return which of L latents per image give a picture that reaches the target, and its output.
+
+    `z` (N, L, D) -> (N, L) bool, and the source output (N, L), not activated. Decodes as many at a
+    time as fit in memory.
+    """
+    n, count, _ = z.shape
+    index = torch.arange(n, device=z.device).repeat_interleave(count)
+    parts = []
+    for part in batches(n * count, max_batch_size(start.image)):
+        own, decoded = index[part], model.generator(z.flatten(0, 1)[part])
+        outputs = model(picture(start.at(own), decoded, residual))
+        parts.append((target[own].reached_target(outputs), target[own].source_output(outputs)))
+    reached, value = map(torch.cat, zip(*parts, strict=True))
+    return reached.view(n, count), value.view(n, count)
+
+
 class CounterfactualExplainer(gvr.Explainer):
-    """Moves the latent `z0` of each image to some `z`; the attribution is `g(z0) - g(z)`."""
+    """Moves the latent `z0` of each image to some `z`; the attribution is `g(z0) - g(z)`.
+
+    `count` is the number of latents that a search holds per image.
+    """
 
     role = "counterfactual"
     settings: CounterfactualSettings
+
+    @property
+    def count(self) -> int:
+        """One, unless a search says otherwise."""
+        return 1
 
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Optimise as many latents together as fit in memory."""
-        parts, reasons = [], []
-        for part in batches(len(x), max_batch_size(x, gradients=True)):
+        parts, reasons, alternatives, note = [], [], [], ""
+        for part in batches(len(x), max(1, max_batch_size(x, gradients=True) // self.count)):
             start = Start.of(model, x[part])
             result = self.search(model, start, target[part], ctx)
             with torch.no_grad():
@@ -68,15 +98,28 @@ class CounterfactualExplainer(gvr.Explainer):
                 after = picture(start, decoded, self.settings.residual)
                 success, reason = self.outcome(model, result, after, target[part])
             attribution = (start.decoded - decoded).mean(dim=1)
-            latent, trajectory, steps, _ = result
+            latent, trajectory, steps = result.latent, result.trajectory, result.steps
             parts.append((attribution, after, latent, trajectory, steps, success))
             reasons.append(reason)
+            note = note or result.note
+            if result.others is not None:
+                alternatives.append(self.pictures(model, start, result.others))
         columns = map(torch.cat, zip(*parts, strict=True))
         return gvr.Explanation(
             *columns,
             reason=tuple(chain.from_iterable(reasons)),
             residual=self.settings.residual,
+            note=note,
+            alternatives=torch.cat(alternatives) if alternatives else None,
         )
+
+    @torch.no_grad()
+    def pictures(self, model: gvr.Model, start: Start, others: Tensor) -> Tensor:
+        """Decode more latents of each image: (N, K, D) -> (N, K, C, H, W)."""
+        index = torch.arange(len(others), device=others.device).repeat_interleave(others.shape[1])
+        decoded = model.generator(others.flatten(0, 1))
+        images = picture(start.at(index), decoded, self.settings.residual)
+        return images.unflatten(0, others.shape[:2])
 
     @abstractmethod
     def search(
@@ -84,7 +127,6 @@ class CounterfactualExplainer(gvr.Explainer):
     ) -> SearchResult:
         """Move the latents of `start`."""
 
-    @abstractmethod
     def outcome(
         self,
         model: gvr.Model,
@@ -94,5 +136,16 @@ class CounterfactualExplainer(gvr.Explainer):
     ) -> tuple[Tensor, tuple[str, ...]]:
         """Return the success of each image, (N,) bool, and the reasons of failures.
 
-        `after` (N, C, H, W) are the counterfactuals.
+        `after` (N, C, H, W) are the counterfactuals: by default the model has to see them on the
+        target side.
         """
+        success = target.reached_target(model(after))
+        reasons = [
+            "" if good else LOST if reached else self.failure()
+            for good, reached in zip(success.tolist(), result.reached.tolist(), strict=True)
+        ]
+        return success, tuple(reasons)
+
+    def failure(self) -> str:
+        """Say why a search did not reach its goal."""
+        return LOST

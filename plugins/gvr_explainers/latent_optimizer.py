@@ -23,12 +23,17 @@ class Evaluation(NamedTuple):
 
 
 class SearchResult(NamedTuple):
-    """Final latents (N, D), their trajectories (N, P, D), steps (N,) int64, reached (N,) bool."""
+    """Final latents (N, D), their trajectories (N, P, D), steps (N,) int64, reached (N,) bool.
+
+    `others` (N, K, D) are more counterfactuals of each image; `note` is that of the explanation.
+    """
 
     latent: Tensor
     trajectory: Tensor
     steps: Tensor
     reached: Tensor
+    others: Tensor | None = None
+    note: str = ""
 
 
 Objective = Callable[[Tensor, Tensor, int], Evaluation]

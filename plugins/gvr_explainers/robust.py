@@ -14,9 +14,10 @@ from gvr_explainers.counterfactual_base import (
     Start,
     picture,
 )
+from gvr_explainers.goals import gap
 from gvr_explainers.latent_optimizer import Evaluation, SearchResult, minimise
 
-EPSILON = 1e-4  # smallest distance of a probability from 0 and 1, and of the start from the goal
+EPSILON = 1e-4  # smallest distance of the start from the goal
 
 
 class GvrRobust(CounterfactualExplainer):
@@ -107,21 +108,8 @@ class GvrRobust(CounterfactualExplainer):
         return torch.maximum(self.gap(model.head(z), target), self.gap(model(image), target))
 
     def gap(self, outputs: Tensor, target: gvr.ExplanationTarget) -> Tensor:
-        """Return how far head outputs (N, K) are from the goal, at most 0 once reached: (N,).
-
-        In logits, or the scaled value of a regression.
-        """
-        if target.task.kind == "regression":
-            return target.source_output(outputs) - target.reference_value
-        if target.task.kind == "multiclass":
-            column = target.target_class[:, None]
-            rest = outputs.scatter(1, column, -torch.inf).logsumexp(1)
-            value = rest - outputs.gather(1, column)[:, 0]  # the logit of all other classes
-            lowest = 1 - self.settings.confidence
-            goal = target.reference_value.clamp(lowest, 0.5).logit()
-        else:
-            value, goal = target.source_output(outputs), target.reference_value.logit(EPSILON)
-        return value - goal
+        """Return how far head outputs (N, K) are from the goal: (N,)."""
+        return gap(outputs, target, self.settings.confidence)
 
     def outcome(
         self,

@@ -147,6 +147,7 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "agreement_alone": {k: rng.random(30) for k in (40, 160)},
         "needed": rng.integers(8, 64, 3),
         "model": model_of_pixels(size * size, 3), "target": question(DIGITS, n, 2, 0),
+        "alternatives": rng.uniform(-1, 1, (n, 3, 1, size, size)).astype(np.float32),
         "steps": rng.integers(0, 500, n), "seconds": rng.exponential(1, n),
         "evaluations": rng.integers(1, 500, n), "memory": rng.exponential(1, n),
     }  # fmt: skip

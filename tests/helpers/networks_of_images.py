@@ -75,7 +75,8 @@ def model_of(kind: str) -> gvr.Model:
     if kind == "latents":
         return on_latents()
     net = frozen(seeded({"cnn": cnn, "vit": Vit}[kind], 1))
-    return dataclasses.replace(on_latents(), head=net, classifier=net)
+    model = on_latents()
+    return dataclasses.replace(model, head=nn.Sequential(model.generator, net), classifier=net)
 
 
 def pictures(n: int = 4) -> Tensor:

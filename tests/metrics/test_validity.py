@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gvr_bench.core.types import Model, Task
 from gvr_bench.metrics.validity import (
     GROUP,
     confidence_gain,
+    diversity,
     optimizer_steps,
     other_class_rate,
     redundancy,
@@ -169,3 +171,18 @@ def test_redundancy_is_per_image():
         single = {"base": before[i : i + 1], "counterfactual": after[i : i + 1]}
         alone = redundancy(validity_input(1, 20, model=model, **single, target=question(BINARY, 1)))
         assert alone.tolist() == pytest.approx(whole[i : i + 1].tolist(), nan_ok=True)
+
+
+def test_diversity_counts_pairs_that_flip():
+    """The first output decides; of images at 0, -1, -0.5 and 1 all but the last flip."""
+    level = [np.full((1, 1, 2, 2), value, np.float32) for value in (0.0, -1.0, -0.5, 1.0)]
+    target = question(Task("binary", ("mass",)), 1)
+    target = dataclasses.replace(target, threshold=torch.tensor([0.6]))
+    model = Model(nn.Flatten(), nn.Identity(), nn.Identity())
+
+    def of(*images: np.ndarray) -> float:
+        known = {"counterfactual": images[0], "alternatives": np.stack(images[1:], axis=1)}
+        return diversity(validity_input(1, model=model, target=target, **known)).item()
+
+    assert of(*level) == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert np.isnan(of(level[0], level[3]))

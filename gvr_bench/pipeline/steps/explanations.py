@@ -106,6 +106,7 @@ def gather(model: Model, x: Tensor, target: ExplanationTarget, explanation: Expl
         "latent": explanation.latent,
         "steps": explanation.steps,
         "success": explanation.success,
+        "alternatives": explanation.alternatives,
     }
     if explanation.counterfactual is not None:
         again = model(explanation.counterfactual)

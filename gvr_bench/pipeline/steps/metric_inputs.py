@@ -29,6 +29,7 @@ SAMPLE = 2048  # training images that are encoded where no latents are stored
 FILES = {"student": "agreement.h5"}  # other kinds of stage have their arrays in KIND.h5
 OPTIONAL = {
     "explanations": {
+        "alternatives",
         "counterfactual",
         "latent",
         "memory",
