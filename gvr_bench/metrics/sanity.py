@@ -137,7 +137,7 @@ def randomised_generator(data: SanityInput) -> Tensor | None:
     maps = data.randomised_generator
     if maps is None or bool(((maps == data.attribution) | maps.isnan()).all()):
         return None
-    return remaining(data.attribution, data.randomised_generator)
+    return remaining(data.attribution, maps)
 
 
 @GROUP.metric(

@@ -37,6 +37,9 @@ def names() -> list[str]:
     ]
 
 
+UNREACHED = {("vit", "growing-spheres")}  # no sphere of an untrained network holds the other side
+
+
 @functools.cache
 def maps_of(kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The maps (4, 32 * 32) of every method that applies to a model, and the others' reasons."""
@@ -66,7 +69,7 @@ def test_each_method_gives_maps_or_a_reason(kind: str) -> None:
         assert NOT_HERE[kind, name] in reason
     for name, made in maps.items():
         assert made.isfinite().all(), name
-        assert (made.std(dim=1) > 0).any(), name
+        assert (made.std(dim=1) > 0).any() == ((kind, name) not in UNREACHED), name
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -61,7 +61,7 @@ class Networks:
 
     @functools.cached_property
     def latent_norm(self) -> float:
-        """The median length of the latents of the training images, of a sample where none are stored.
+        """The median length of latents of training images, of a sample where none are stored.
 
         A head that sees images has no stage of latents.
         """
