@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gvr_bench.explain import load
-    from gvr_bench.results.frames import read_results
+    from gvr_bench.results.run_folder import read_results
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load", "read_results"]
@@ -35,7 +35,7 @@ def __getattr__(name: str) -> Any:
 
         return load
     if name == "read_results":
-        from gvr_bench.results.frames import read_results
+        from gvr_bench.results.run_folder import read_results
 
         return read_results
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -31,8 +31,16 @@ from gvr_bench.core.components import (
     Plugin,
     Settings,
 )
-from gvr_bench.core.context import Context, Progress, seed_from
-from gvr_bench.core.data_parallel import BatchShard
+from gvr_bench.core.context import (
+    BatchShard,
+    Context,
+    Progress,
+    Stateful,
+    seed_from,
+    task_loss,
+    translate,
+)
+from gvr_bench.core.digests import digest_of, source_digest
 from gvr_bench.core.errors import (
     DataError,
     GvrError,
@@ -42,11 +50,8 @@ from gvr_bench.core.errors import (
     UsageError,
     did_you_mean,
 )
-from gvr_bench.core.file_digests import digest_of
 from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
-from gvr_bench.core.source_code import source_digest
-from gvr_bench.core.training import Stateful, task_loss, translate
 from gvr_bench.core.types import (
     Explanation,
     ExplanationTarget,
@@ -74,7 +79,7 @@ from gvr_bench.data.image_io import (
 from gvr_bench.data.mask_io import letterbox_mask, read_mask
 from gvr_bench.registry.captum_adapter import CaptumExplainer
 from gvr_bench.registry.hookspecs import hookimpl
-from gvr_bench.registry.nested_components import open_dataset, open_explainer
+from gvr_bench.registry.registry import open_dataset, open_explainer
 
 __all__ = [
     "API_VERSION",

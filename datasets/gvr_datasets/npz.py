@@ -197,10 +197,10 @@ def read_labels(path: Path, key: str) -> NDArray[np.int64]:
     """Read whole numbers, of any type, as (N, columns). Raises `DataError` where they are none."""
     labels = read_array(path, key)
     labels = labels[:, None] if labels.ndim == 1 else labels
-    whole = labels.dtype.kind in "iub" or (
+    integral = labels.dtype.kind in "iub" or (
         labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels == labels.round())).all())
     )
-    if labels.ndim != 2 or not whole or 0 in labels.shape:
+    if labels.ndim != 2 or not integral or 0 in labels.shape:
         raise gvr.DataError(
             f"{path}: {key} is {labels.shape} of {labels.dtype}; (N, 1) or (N, K) of whole "
             "numbers expected"

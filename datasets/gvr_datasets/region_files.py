@@ -22,14 +22,14 @@ _CORNERS = (("x_min", "y_min", "x_max", "y_max"), ("xmin", "ymin", "xmax", "ymax
             ("x1", "y1", "x2", "y2"))  # fmt: skip
 _EXTENTS = (("x", "y", "w", "h"), ("x", "y", "width", "height"))
 _FINDINGS = ("finding", "label", "class_name", "class")
-Found = Iterator[tuple[str, Region]]
+Located = Iterator[tuple[str, Region]]
 
 
 class _Table(NamedTuple):
     """A table of torchxrayvision: its file, how to read its rows, and in which pixels it is."""
 
     file: str
-    read: Callable[[csv.DictReader[str]], Found]
+    read: Callable[[csv.DictReader[str]], Located]
     extent: tuple[int, int] | None
 
 
@@ -53,7 +53,7 @@ def read_regions(root: Path, source: str, file_column: str) -> Regions:
 
 
 def _collect(
-    regions: Found, extent: tuple[int, int] | None, by_path: bool, content: bytes
+    regions: Located, extent: tuple[int, int] | None, by_path: bool, content: bytes
 ) -> Regions:
     of: dict[str, list[Region]] = {}
     for name, region in regions:
@@ -61,7 +61,7 @@ def _collect(
     return Regions(of, extent, by_path, hashlib.sha256(content).hexdigest())
 
 
-def _boxes(path: Path, root: Path, file_column: str) -> Found:
+def _boxes(path: Path, root: Path, file_column: str) -> Located:
     """Yield the boxes of a table, by corners or by corner and extent."""
     header = read_header(path, root)
     columns = next((c for c in (*_CORNERS, *_EXTENTS) if set(c) <= set(header)), None)
@@ -85,7 +85,7 @@ def _boxes(path: Path, root: Path, file_column: str) -> Found:
         yield name, Region(fields[4] if finding else "", box(a, b, w, h))
 
 
-def _chestx_det(path: Path, root: Path) -> Found:
+def _chestx_det(path: Path, root: Path) -> Located:
     """Yield the polygons of ChestX-Det, in pixels of the NIH release (Lian et al. 2021)."""
     try:
         for entry in json.loads(read_text(path, root)):
@@ -124,21 +124,21 @@ def _unpack(content: bytes, suffix: str) -> str:
         return archive.read(name).decode()
 
 
-def _rsna(rows: csv.DictReader[str]) -> Found:
+def _rsna(rows: csv.DictReader[str]) -> Located:
     for row in rows:
         if row["x"]:
             x, y, w, h = (float(row[name]) for name in ("x", "y", "width", "height"))
             yield row["patientId"], Region("Pneumonia", box(x, y, w, h))
 
 
-def _vindr(rows: csv.DictReader[str]) -> Found:
+def _vindr(rows: csv.DictReader[str]) -> Located:
     for row in rows:
         if row["x_min"]:
             x, y, right, low = (float(row[n]) for n in ("x_min", "y_min", "x_max", "y_max"))
             yield row["image_id"], Region(row["class_name"], box(x, y, right - x, low - y))
 
 
-def _siim(rows: csv.DictReader[str]) -> Found:
+def _siim(rows: csv.DictReader[str]) -> Located:
     for row in rows:
         lengths = [int(number) for number in row[" EncodedPixels"].split()]
         if lengths != [-1]:
@@ -146,7 +146,7 @@ def _siim(rows: csv.DictReader[str]) -> Found:
             yield row["ImageId"], Region("Pneumothorax", Runs(pairs))
 
 
-def _nih(rows: csv.DictReader[str]) -> Found:
+def _nih(rows: csv.DictReader[str]) -> Located:
     for row in rows:
         fields = list(row.values())
         name, finding, (x, y, w, h) = fields[0], fields[1], map(float, fields[2:6])

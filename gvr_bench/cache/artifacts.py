@@ -56,7 +56,6 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def default_cache_dir() -> Path:
-    """`$GVR_BENCH_CACHE`, or the user's cache folder."""
     folder = os.environ.get("GVR_BENCH_CACHE")
     return Path(folder) if folder else Path(platformdirs.user_cache_dir("gvr-bench")) / "v2"
 
@@ -129,10 +128,7 @@ class ArtifactCache:
         return draft.folder / name
 
     def file(self, stage: Stage, name: str) -> Path:
-        """Return a file of a value; its content is checked once per process.
-
-        Raises `CorruptStageError`.
-        """
+        """Return a file of a value, whose content is checked once. Raises `CorruptStageError`."""
         folder = self.folder(stage)
         path = folder / name
         if path not in self.checked or not path.is_file():
@@ -177,10 +173,7 @@ class ArtifactCache:
         return self.folder(stage) == self.write_dir(stage)
 
     def inspect(self, stage: Stage) -> tuple[Meta | None, str]:
-        """Return a value's `meta.json`, or how it is damaged by the sizes of its files.
-
-        None and an empty text where the value is absent.
-        """
+        """Return a value's `meta.json`, None where it is absent or damaged, and the damage."""
         folder = self.folder(stage)
         if not (folder / META).is_file() or self.is_invalid(stage):
             return None, ""
@@ -303,7 +296,6 @@ class ArtifactCache:
         return self.write_dir(stage) / WORK / f"invalid-{self.run_id}"
 
     def is_invalid(self, stage: Stage) -> bool:
-        """Whether a stored value does not count for this run."""
         return self.invalid_mark(stage).is_file()
 
     def forget(self, stage: Stage) -> None:
@@ -345,7 +337,6 @@ def move(draft: Path, folder: Path, names: Collection[str]) -> None:
 
 
 def is_running(process: int) -> bool:
-    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except OSError as error:  # no permission: it is another user's

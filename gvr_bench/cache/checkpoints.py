@@ -91,7 +91,6 @@ class FileCheckpoints:
             yield
 
     def due(self) -> bool:
-        """Whether it is time to save, or to stop."""
         return bool(self.stop.number) or time.monotonic() - self.last >= self.seconds
 
     def load(self) -> Saved | None:

@@ -15,9 +15,8 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gvr_bench.cache.artifacts import DRAFTS, LOCKS, ArtifactCache
 from gvr_bench.cache.integrity import ERROR, META, WORK, read_meta, value_fault, value_files
@@ -35,8 +34,7 @@ KILLED, OUTDATED, COMPLETE, NO_STAGE = (
 )
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """A damaged value; `ours` is false for one that came with the package."""
 
     folder: Path
@@ -44,23 +42,15 @@ class Fault:
     ours: bool = True
 
 
-@dataclass(frozen=True)
-class CacheCheck:
-    values: int
-    faults: tuple[Fault, ...]
-
-
-@dataclass(frozen=True)
-class Garbage:
-    """Something that can be removed, and why."""
+class Garbage(NamedTuple):
+    """Something that can be removed, its bytes, and why."""
 
     path: Path
     size: int
     why: str
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """What a cache holds of one kind of stage."""
 
     kind: str
@@ -79,14 +69,11 @@ def stage_folders(root: Path) -> list[Path]:
 
 
 def key_in(folder: Path) -> str:
-    """Return the part of the key that a folder's name ends in."""
-    match = KEY.search(folder.name)
-    assert match
-    return match[1]
+    return folder.name[-16:]
 
 
-def verify(cache: ArtifactCache) -> CacheCheck:
-    """Compare all values with their checksums."""
+def verify(cache: ArtifactCache) -> tuple[int, list[Fault]]:
+    """Compare all values with their checksums; return their number, and the damaged ones."""
     folders = [(folder, True) for folder in stage_folders(cache.root)]
     folders += [(folder, False) for folder in stage_folders(cache.pretrained)]
     complete = [(folder, ours) for folder, ours in folders if (folder / META).is_file()]
@@ -98,7 +85,7 @@ def verify(cache: ArtifactCache) -> CacheCheck:
                 text = examine(folder) if free else ""
         if text:
             faults.append(Fault(folder, text, ours))
-    return CacheCheck(len(complete), tuple(faults))
+    return len(complete), faults
 
 
 def examine(folder: Path) -> str:
@@ -114,7 +101,7 @@ def examine(folder: Path) -> str:
     return value_fault(folder, meta)
 
 
-def remove_damaged(cache: ArtifactCache, faults: tuple[Fault, ...]) -> list[Fault]:
+def remove_damaged(cache: ArtifactCache, faults: list[Fault]) -> list[Fault]:
     """Remove damaged values of the cache, which the next run computes again; return them."""
     removed = []
     for fault in faults:
@@ -184,18 +171,14 @@ def outdated_keys(folders: list[Path]) -> set[str]:
             outdated[key] = False
             if key in metas:
                 inputs = [text.split()[-1] for text in metas[key].get("inputs", [])]
-                outdated[key] = not is_current(metas[key]) or any(map(is_outdated, inputs))
+                try:
+                    current = key_of(metas[key]) == key  # this version gives it the same key
+                except KeyError:  # of a schema with fewer fields
+                    current = False
+                outdated[key] = not current or any(map(is_outdated, inputs))
         return outdated[key]
 
     return {key for key in metas if is_outdated(key)}
-
-
-def is_current(meta: Mapping[str, Any]) -> bool:
-    """Whether this version gives a value the key that it has."""
-    try:
-        return bool(key_of(meta) == meta["key"])
-    except KeyError:  # of a schema with fewer fields
-        return False
 
 
 def garbage_in(
@@ -224,7 +207,6 @@ def garbage_in(
 
 
 def idle_locks(cache: ArtifactCache) -> Iterator[tuple[Path, str]]:
-    """Yield the lock files of stages that are gone, each while it is held."""
     here = {key_in(folder) for folder in stage_folders(cache.root)}
     for path in sorted((cache.root / LOCKS).glob("*.lock")):
         if path.stem not in here and not any((cache.root / DRAFTS).glob(f"{path.stem}-*")):
@@ -234,7 +216,6 @@ def idle_locks(cache: ArtifactCache) -> Iterator[tuple[Path, str]]:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder."""
     files = [path] if path.is_file() else (p for p in path.rglob("*") if p.is_file())
     return sum(file.stat().st_size for file in files)
 
@@ -262,5 +243,4 @@ def contents(cache: ArtifactCache) -> list[Content]:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a stage was begun and can go on."""
     return any((folder / WORK).glob("checkpoint-*"))

@@ -98,10 +98,7 @@ def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
 
 
 def put_rows(group: Any, arrays: Arrays, start: int, total: int) -> None:
-    """Write the rows from `start` on of arrays that have `total` rows when all are written.
-
-    The first rows decide which arrays there are. Raises `ValueError` for others later.
-    """
+    """Write the rows from `start` on of arrays that have `total` rows when all are written."""
     import h5py
 
     if start and set(group) != arrays.keys():
@@ -162,10 +159,7 @@ def own_item(group: Any, name: str) -> Any:
 
 
 def refuse_foreign(file: Any) -> Any:
-    """Return an open HDF5 file if all of its content lies in it.
-
-    Otherwise closes it and raises `ValueError`.
-    """
+    """Return an open HDF5 file if all of its content lies in it; else raises `ValueError`."""
     import h5py
 
     names: list[str] = []
@@ -200,7 +194,6 @@ def is_stored(dataset: Any) -> bool:
 
 
 def refuse_absent(dataset: Any) -> None:
-    """Raise `ValueError` where the content of an HDF5 data set is not in its file."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{dataset.name} lies in another file")
     if not is_stored(dataset):

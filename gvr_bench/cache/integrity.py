@@ -66,7 +66,6 @@ def sha256(path: Path) -> str:
 
 
 def value_files(folder: Path) -> list[Path]:
-    """Return the files that a value consists of."""
     files = (path for path in sorted(folder.iterdir()) if path.is_file())
     return [path for path in files if path.name not in (META, ERROR)]
 

@@ -70,7 +70,6 @@ def read_json(path: Path) -> Any:
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], note: str = "") -> None:
-    """Write tensors as safetensors, with a text in the header."""
     import safetensors.torch
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
@@ -134,7 +133,6 @@ def _take_tensors(value: Any, tensors: Weights) -> Any:
 
 
 def _put_tensors(value: Any, tensors: Weights) -> Any:
-    """Undo `_take_tensors`."""
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gvr_bench.cli.options import option
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 
 if TYPE_CHECKING:
@@ -18,11 +19,10 @@ cache_app = typer.Typer(
 
 CacheDir = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--cache-dir",
         metavar="DIR",
         help="Cache folder.  [default: $GVR_BENCH_CACHE or the user's cache]",
-        show_default=False,
     ),
 ]
 
@@ -72,14 +72,14 @@ def cache_verify(
         from gvr_bench.cache.gc import remove_damaged, verify
 
         opened = open_cache(cache)
-        check = verify(opened)
-        for fault in check.faults:
+        values, faults = verify(opened)
+        for fault in faults:
             print(f"damaged: {fault.folder}: {fault.text}")
-        removed = remove_damaged(opened, check.faults) if fix else []
-        print(f"{check.values - len(check.faults)} of {check.values} values are intact")
+        removed = remove_damaged(opened, faults) if fix else []
+        print(f"{values - len(faults)} of {values} values are intact")
         if removed:
             print(f"{len(removed)} removed; the next run recomputes them")
-        left = [fault for fault in check.faults if fault not in removed]
+        left = [fault for fault in faults if fault not in removed]
         if any(fault.ours for fault in left):
             print("to remove the damaged values: gvr-bench cache verify --fix")
         if any(not fault.ours for fault in left):

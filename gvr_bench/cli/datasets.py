@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 import typer
+from rich.console import Console
+from rich.filesize import decimal
 
-from gvr_bench.cli.downloads import confirm, show_progress, show_states
-from gvr_bench.cli.options import DataRoot, Profile, names_of
+from gvr_bench.cache.serialization import replacing
+from gvr_bench.cli.options import DataRoot, Profile
+from gvr_bench.cli.options import DatasetName as Name
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
+from gvr_bench.core.errors import DataError, GvrError, UsageError
+from gvr_bench.core.types import SPLITS
 
 if TYPE_CHECKING:
     from gvr_bench.core.components import Dataset
     from gvr_bench.core.types import Split, Task
+    from gvr_bench.data.fetch import FileState
 
 MAX_LINES = 20  # of faults
+ProfileName = Annotated[Profile, typer.Option()]
 
 datasets_app = typer.Typer(help="List, download and check data sets.", no_args_is_help=True)
-Name = Annotated[
-    str,
-    typer.Argument(metavar="NAME[:SETTING=VALUE,...]", autocompletion=names_of("dataset")),
-]
 
 
 @datasets_app.command("list")
@@ -41,7 +46,7 @@ def datasets_list() -> None:
 def datasets_info(
     name: Name,
     data_root: DataRoot = None,
-    profile: Annotated[Profile, typer.Option()] = "quick",
+    profile: ProfileName = "quick",
     out: Annotated[
         Path | None,
         typer.Option(help="PNG file to write, with nine images of each class as they are read."),
@@ -53,7 +58,6 @@ def datasets_info(
 ) -> None:
     """Show what a data set holds, what it measures of itself, and what is doubtful in it."""
     with errors_in_one_line():
-        from gvr_bench.core.types import SPLITS
         from gvr_bench.data.summary import count_rows
         from gvr_bench.registry.registry import blaming
 
@@ -76,7 +80,6 @@ def datasets_info(
 
 
 def show_task(dataset: Dataset) -> None:
-    """Print what is predicted from which images."""
     task = dataset.task
     print(f"{'task':<10} {task.kind} of {', '.join(task.outputs)}")
     print(f"{'images':<10} {dataset.image}")
@@ -89,13 +92,9 @@ def show_task(dataset: Dataset) -> None:
 def cautions_of(
     dataset: Dataset, name: str, splits: Mapping[str, Split], every: bool
 ) -> Iterator[str]:
-    """Yield what is doubtful in a data set, by its files and by the pixels of a sample or of all.
-
-    Prints how many images were looked at.
-    """
-    from gvr_bench.data.pixel_checks import PixelChecks
+    """Yield what is doubtful by files and pixels; prints how many images were looked at."""
     from gvr_bench.data.summary import absent_outputs
-    from gvr_bench.data.verification import read_sample
+    from gvr_bench.data.verification import PixelChecks, read_sample
 
     yield from dataset.cautions()
     yield from absent_outputs(dataset.task, splits)
@@ -112,9 +111,7 @@ def cautions_of(
 
 
 def write_sheet(task: Task, split: Split, out: Path) -> None:
-    """Write a contact sheet of the training images."""
-    from gvr_bench.cache.serialization import replacing
-    from gvr_bench.data.contact_sheet import draw_sheet, read_rows
+    from gvr_bench.data.summary import draw_sheet, read_rows
 
     rows = read_rows(task, split)
     with replacing(out) as partial:
@@ -126,35 +123,32 @@ def write_sheet(task: Task, split: Split, out: Path) -> None:
 def datasets_split(
     name: Name,
     data_root: DataRoot = None,
-    profile: Annotated[Profile, typer.Option()] = "quick",
+    profile: ProfileName = "quick",
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write; by default to the terminal.")
     ] = None,
 ) -> None:
     """Write which image lies in which split, to train a network of your own on the same images."""
     with errors_in_one_line():
-        import csv
-        import io
+        import pandas as pd
 
-        from gvr_bench.cache.serialization import replacing
-        from gvr_bench.core.types import SPLITS
         from gvr_bench.registry.registry import blaming
 
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(("file", "patient", "split"))
         with blaming(f"dataset '{name}'"):
             dataset = open_named(name, data_root, profile)
-            for split in SPLITS:
-                part = dataset.split(split)
-                rows = zip(part.sample_ids.tolist(), part.patient_ids.tolist(), strict=True)
-                table.writerows((*row, split) for row in rows)
+            splits = {split: dataset.split(split) for split in SPLITS}
+            frames = [
+                pd.DataFrame({"file": s.sample_ids, "patient": s.patient_ids, "split": split})
+                for split, s in splits.items()
+            ]
+        table = pd.concat(frames)
+        text = table.to_csv(index=False, lineterminator="\n")
         if out is None:
-            print(text.getvalue(), end="")
+            print(text, end="")
             return
         with replacing(out) as partial:
-            partial.write_text(text.getvalue(), encoding="utf-8")
-        print(f"{text.getvalue().count(chr(10)) - 1:,} images are listed in {out}")
+            partial.write_text(text, encoding="utf-8")
+        print(f"{len(table):,} images are listed in {out}")
 
 
 @datasets_app.command("fetch")
@@ -172,15 +166,17 @@ def datasets_fetch(
     """Download a data set, check and unpack it. Repeat the command to resume it after a stop."""
     with errors_in_one_line():
         from gvr_bench.data.fetch import check_states, fetch, survey
+        from gvr_bench.pipeline.progress import TaskProgress
         from gvr_bench.registry.registry import blaming
 
         dataset = open_named(name, data_root)
         with blaming(f"dataset '{name}'"):
             remotes = dataset.remote()
-            folder = home_of(dataset, name) if remotes else None
-        if folder is None:
+        if not remotes:
             print(f"{name} has no files to download; gvr-bench datasets info {name} describes it")
             return
+        with blaming(f"dataset '{name}'"):
+            folder = home_of(dataset, name)
         complete = has_all_images(name, data_root)
         states = survey(remotes, folder, complete)
         if dry_run:
@@ -188,7 +184,7 @@ def datasets_fetch(
             return
         check_states(states, folder, remove_archives)
         confirm(states, name, folder, yes)
-        with show_progress() as progress:
+        with TaskProgress(Console(stderr=True), in_bytes=True) as progress:
             fetch(remotes, folder, progress=progress, remove=remove_archives, complete=complete)
         print(f"{name} is in {folder}; check it: {command('verify', name, data_root)}")
 
@@ -204,8 +200,6 @@ def datasets_verify(
 ) -> None:
     """Check the files of a data set and read images; exit 1 and list the faults, if any."""
     with errors_in_one_line():
-        from rich.console import Console
-
         from gvr_bench.data.verification import faults_of_files, faults_of_images
         from gvr_bench.pipeline.progress import TaskProgress
         from gvr_bench.registry.registry import blaming
@@ -215,7 +209,7 @@ def datasets_verify(
             dataset = open_named(name, data_root)
             if fetchable := bool(dataset.remote()):
                 home_of(dataset, name)
-            with show_progress() as progress:
+            with TaskProgress(Console(stderr=True), in_bytes=True) as progress:
                 faults += faults_of_files(dataset, progress)
             if not faults or data_root:  # without a folder, opening it might download it
                 with TaskProgress(Console(stderr=True), f"reading {name}") as count:
@@ -235,7 +229,6 @@ def datasets_verify(
 
 
 def command(action: str, name: str, data_root: Path | None) -> str:
-    """What to type for the same data set in the same folder."""
     root = f" --data-root {data_root}" if data_root else ""
     return f"gvr-bench datasets {action} {name}{root}"
 
@@ -251,8 +244,6 @@ def open_named(name: str, data_root: Path | None, profile: Profile = "quick") ->
 
 def home_of(dataset: Dataset, name: str) -> Path:
     """Return the folder of a data set's files. Raises `UsageError` if it has none."""
-    from gvr_bench.core.errors import UsageError
-
     if dataset.home is None:
         raise UsageError(f"{name} needs a folder for its files; add --data-root DIR")
     return dataset.home
@@ -260,8 +251,6 @@ def home_of(dataset: Dataset, name: str) -> Path:
 
 def has_all_images(name: str, data_root: Path | None) -> bool:
     """Whether a data set with archives finds all its images, wherever they came from."""
-    from gvr_bench.core.errors import GvrError
-
     try:
         dataset = open_named(name.partition(":")[0], data_root)  # settings may select fewer
         if not any(remote.archive for remote in dataset.remote()):
@@ -270,3 +259,42 @@ def has_all_images(name: str, data_root: Path | None) -> bool:
     except GvrError:
         return False
     return True
+
+
+CONFIRM_BYTES = 10**9  # downloads from this size on are confirmed
+
+
+def show_states(states: list[FileState], folder: Path, remove: bool) -> None:
+    from gvr_bench.data.fetch import check_states, free_space, space_needed
+
+    rows = []
+    for state in states:
+        percent = f" {state.done / state.remote.size:.0%}" if state.kind == "partial" else ""
+        source, *others = [str(urlsplit(url).hostname) for url in state.remote.urls] or ["nowhere"]
+        mirrors = f" (+{len(others)})" if others else ""
+        size = decimal(state.remote.size)
+        rows.append((state.remote.name, size, state.kind + percent, source + mirrors))
+    print_table(("file", "size", "here", "from"), rows)
+    print(f"to download   {decimal(sum(state.to_download for state in states))}")
+    print(f"to unpack     about {decimal(sum(state.to_unpack for state in states))}")
+    print(f"space needed  {decimal(space_needed(states, remove))}")
+    print(f"space free    {decimal(free_space(folder))} in {folder}")
+    try:
+        check_states(states, folder, remove)
+    except DataError as error:
+        print(f"this would fail: {error}")
+
+
+def confirm(states: list[FileState], name: str, folder: Path, yes: bool) -> None:
+    """Ask before a large download. Raises `UsageError` where nobody can answer."""
+    size = sum(state.to_download for state in states)
+    if yes or size < CONFIRM_BYTES:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{name} would download {decimal(size)} into {folder}; add --yes to allow it, or "
+            "--dry-run to see the files"
+        )
+    unpacked = sum(state.to_unpack for state in states)
+    question = f"Download {decimal(size)} and unpack {decimal(unpacked)} into {folder}?"
+    typer.confirm(question, abort=True, err=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from gvr_bench.cli.options import CacheDir, DataRoot, Device, Json, names_of
+from gvr_bench.cli import options as opt
 from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_table
 from gvr_bench.core.errors import DataError, UsageError
-from gvr_bench.results.files import RECORDS
+from gvr_bench.results.records import RECORDS
 
 if TYPE_CHECKING:
     from gvr_bench.core.context import Progress
@@ -24,77 +24,70 @@ if TYPE_CHECKING:
     from gvr_bench.results.explained_images import ExplainedImages, UnreadableImage
 
 COLUMNS = ("image", "output", "prediction", "explainer", "after", "outcome")
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")]
+Run = Annotated[Path, typer.Option(metavar="RUN", help="The folder of a finished run.")]
+Explainers = Annotated[
+    list[str] | None,
+    opt.option(
+        metavar=opt.COMPONENT, autocompletion=opt.names_of("explainer"),
+        help="Repeatable; also explainers that were not in the run.  \\[default: those of the run]",
+    ),
+]  # fmt: skip
+Outputs = Annotated[
+    list[str] | None,
+    opt.option(
+        metavar="NAME",
+        help="The output to explain, or the class to leave. Repeatable.  \\[default: all that the "
+        "model predicts]",
+    ),
+]
+TargetClass = Annotated[
+    str | None,
+    opt.option(
+        metavar="CLASS",
+        help="The class to reach.  \\[default: the task's, or the second most likely]",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    opt.option(metavar="DIR", help="The folder to write.  \\[default: explained-<run>]"),
+]
 
 
-def _selects(what: str) -> str:
-    return f"Selects a {what}, if the run has several."
+def _selects(what: str) -> Any:
+    return typer.Option(help=f"Selects a {what}, if the run has several.")
 
 
 def explain(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    run: Annotated[Path, typer.Option(metavar="RUN", help="The folder of a finished run.")],
-    explainer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[:SETTING=VALUE,...]",
-            help="Repeatable; also explainers that were not in the run.  \\[default: those of the "
-            "run]",
-            autocompletion=names_of("explainer"),
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="The output to explain, or the class to leave. Repeatable.  \\[default: all that "
-            "the model predicts]",
-            show_default=False,
-        ),
-    ] = None,
-    target_class: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLASS",
-            help="The class to reach.  \\[default: the task's, or the second most likely]",
-            show_default=False,
-        ),
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help=_selects("data set"))] = None,
-    generator: Annotated[str | None, typer.Option(help=_selects("generator"))] = None,
-    encoder: Annotated[str | None, typer.Option(help=_selects("encoder"))] = None,
-    head: Annotated[str | None, typer.Option(help=_selects("head"))] = None,
-    seed: Annotated[int | None, typer.Option(help=_selects("seed"))] = None,
-    data_root: DataRoot = None,
-    device: Device = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The folder to write.  \\[default: explained-<run>]",
-            show_default=False,
-        ),
-    ] = None,
-    cache: CacheDir = None,
-    as_json: Json = False,
+    images: Images,
+    run: Run,
+    explainer: Explainers = None,
+    output: Outputs = None,
+    target_class: TargetClass = None,
+    dataset: Annotated[str | None, _selects("data set")] = None,
+    generator: Annotated[str | None, _selects("generator")] = None,
+    encoder: Annotated[str | None, _selects("encoder")] = None,
+    head: Annotated[str | None, _selects("head")] = None,
+    seed: Annotated[int | None, _selects("seed")] = None,
+    data_root: opt.DataRoot = None,
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 128,
+    out: Out = None,
+    cache: opt.CacheDir = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Explain new images with a model of a finished run; nothing is trained."""
     with errors_in_one_line():
-        from gvr_bench.explain import ModelSelector, open_run
+        from gvr_bench.explain import load
         from gvr_bench.explain.folder import explain_images
         from gvr_bench.explain.targets import TargetSelection
         from gvr_bench.registry.registry import output_to_stderr
 
         with output_to_stderr():
-            trained = open_run(
-                run,
-                ModelSelector(dataset, generator, encoder, head, seed),
-                cache=cache,
-                data_root=data_root,
-                device=device,
-                batch_size=batch_size,
-            )
+            trained = load(
+                run, cache=cache, data_root=data_root, device=device, batch_size=batch_size,
+                dataset=dataset, generator=generator, encoder=encoder, head=head, seed=seed,
+            )  # fmt: skip
             folder = out or Path(f"explained-{trained.run}")
             if (folder / RECORDS).exists():
                 raise UsageError(f"{folder} is the folder of a run; choose another with --out DIR")
@@ -145,7 +138,6 @@ def write(
 
 
 def show_again(folder: Path) -> Path:
-    """Redraw the page of a folder, print its results, and return the page's path."""
     from gvr_bench.report.explain_page import write_explained
 
     show(folder, write_explained(folder), as_json=False)
@@ -178,7 +170,6 @@ def read_images(
 
 
 def show(folder: Path, explained: ExplainedImages, as_json: bool) -> None:
-    """Print the results on stdout."""
     from gvr_bench.report.explain_page import table
     from gvr_bench.report.formatting import clean
     from gvr_bench.results.explained_images import PICTURES

@@ -6,11 +6,10 @@ import contextlib
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gvr_bench.cli.shell import print_json, print_table
-from gvr_bench.core.stage import Stage, canonical
+from gvr_bench.core.stage import canonical
 
 if TYPE_CHECKING:
     from gvr_bench.cache.artifacts import ArtifactCache
@@ -19,52 +18,30 @@ if TYPE_CHECKING:
 UNITS = ((48 * 3600, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min"))
 
 
-@dataclass(frozen=True)
-class PlannedStage:
-    """A stage of a plan; `seconds` is what a like one took, None where none was measured."""
-
-    stage: Stage
-    cached: bool
-    seconds: float | None
-
-
 def show_plan(
     plan: Plan, cache: ArtifactCache, device: str, recompute: Collection[str], *, as_json: bool
 ) -> None:
-    """Show the stages of a plan, which of them are cached, and what like ones took."""
-    rows = planned_stages(plan, cache, device, recompute)
-    cells = [
-        (row.stage.kind, row.stage.name, row.stage.key[:16], "cached" if row.cached else "")
-        for row in rows
-    ]
-    if as_json:
-        fields = ("kind", "name", "key", "state", "seconds")
-        print_json(fields, [(*cell, row.seconds) for cell, row in zip(cells, rows, strict=True)])
-        return
-    seconds = ["" if row.seconds is None else duration(row.seconds) for row in rows]
-    columns = ("stage", "component", "key", "state", "took before")
-    print_table(columns, [(*cell, text) for cell, text in zip(cells, seconds, strict=True)])
-    missing = [row for row in rows if not row.cached]
-    measured = [row.seconds for row in missing if row.seconds is not None]
-    line = f"{len(missing)} of {len(rows)} stages to compute in {cache.root}"
-    if measured:
-        line += f"; like ones of {len(measured)} of them took {duration(sum(measured))} here"
-    print(line)
-
-
-def planned_stages(
-    plan: Plan, cache: ArtifactCache, device: str, recompute: Collection[str]
-) -> list[PlannedStage]:
-    """Look up every stage of a plan in the cache."""
-    again = plan.stages_to_recompute(recompute)
-    measured = measured_seconds(cache, device)
+    again, measured = plan.stages_to_recompute(recompute), measured_seconds(cache, device)
     rows = []
     for stage in plan.stages:
         cached = stage.key not in again and cache.has(stage)
         above = {s.kind: s.settings for s in stage.lineage()}
         alike = () if cached else measured.get(_likeness(stage.key_content(), above), ())
-        rows.append(PlannedStage(stage, cached, statistics.median(alike) if alike else None))
-    return rows
+        state = "cached" if cached else ""
+        seconds = statistics.median(alike) if alike else None
+        rows.append((stage.kind, stage.name, stage.key[:16], state, seconds))
+    if as_json:
+        print_json(("kind", "name", "key", "state", "seconds"), rows)
+        return
+    columns = ("stage", "component", "key", "state", "took before")
+    times = ["" if seconds is None else duration(seconds) for *_, seconds in rows]
+    print_table(columns, [(*row[:-1], time) for row, time in zip(rows, times, strict=True)])
+    missing = [seconds for *_, state, seconds in rows if not state]
+    known = [seconds for seconds in missing if seconds is not None]
+    line = f"{len(missing)} of {len(rows)} stages to compute in {cache.root}"
+    if known:
+        line += f"; like ones of {len(known)} of them took {duration(sum(known))} here"
+    print(line)
 
 
 def measured_seconds(cache: ArtifactCache, device: str) -> Mapping[str, list[float]]:
@@ -100,7 +77,6 @@ def _likeness(content: Mapping[str, Any], above: Mapping[str, Mapping[str, Any]]
 
 
 def duration(seconds: float) -> str:
-    """Write a time to about two digits."""
     for least, unit, name in UNITS:
         if seconds >= least:
             return f"{seconds / unit:,.0f} {name}"

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gvr_bench.cli.options import DataRoot, Json, plugin_names
-from gvr_bench.cli.shell import (
-    SOME_FAILED,
-    errors_in_one_line,
-    print_json,
-    print_table,
-    show_plugins,
-)
+from gvr_bench.cli.shell import SOME_FAILED, errors_in_one_line, print_json, print_table
 
 if TYPE_CHECKING:
     from gvr_bench.config.spec import ComponentSpec
@@ -29,7 +23,7 @@ if TYPE_CHECKING:
 plugins_app = typer.Typer(
     help="List and check installed plugins, or create a new one.", no_args_is_help=True
 )
-KindName = Literal["explainer", "head", "encoder", "generator", "dataset"]
+KindName = Literal["explainer", "head", "encoder", "generator", "dataset"]  # the order of the help
 KindOption = Annotated[
     KindName | None,
     typer.Option("--kind", help="Needed if several kinds have that name.", show_default=False),
@@ -45,7 +39,29 @@ STYLES = {"passed": "green", "failed": "red", "n/a": "dim"}
 @plugins_app.command("list")
 def plugins_list(as_json: Json = False) -> None:
     """List every component, and every plugin that does not load with the reason."""
-    show_plugins(as_json)
+    from rich.text import Text
+
+    from gvr_bench.registry.registry import installed
+
+    registry = installed()
+    rows = [
+        (
+            r.plugin.kind,
+            r.plugin.name,
+            r.distribution,
+            r.problem or r.plugin.summary,
+            bool(r.problem),
+        )
+        for r in registry.rows
+    ] + [("?", b.entry_point, b.distribution, b.problem, True) for b in registry.broken]
+    if as_json:
+        print_json(("kind", "name", "distribution", "text", "broken"), rows)
+        return
+    cells = []
+    for *whose, text, broken in rows:
+        line, style = (f"broken: {text}", "red") if broken else (text, "")
+        cells.append([Text(cell, style=style) for cell in (*whose, line)])
+    print_table(("kind", "name", "from", ""), cells)
 
 
 @plugins_app.command("info")
@@ -63,10 +79,7 @@ def plugins_info(
         from gvr_bench.registry.registry import installed
 
         registry, typed = installed(), parse_choice(name).name
-        which = kind or kind_of(typed, registry)
-        cls, own = registry.component(which, typed), registry.canonical(which, typed)
-        row = next(r for r in registry.rows if (r.plugin.kind, r.plugin.name) == (which, own))
-        info = describe(row, cls)
+        info = describe(registry, kind or kind_of(typed, registry), typed)
         if as_json:
             print(json.dumps(asdict(info), indent=1, ensure_ascii=False))
         else:
@@ -157,10 +170,7 @@ def kind_of(name: str, registry: Registry) -> Kind:
 def create(
     kind: Kind, spec: ComponentSpec, data_root: Path | None, registry: Registry
 ) -> Component:
-    """Create a component as a run of the quick profile would.
-
-    Raises `UsageError`, `PluginError`, or `DataError` if its files are missing.
-    """
+    """Create a component as a run of the quick profile would. Raises `GvrError`."""
     from gvr_bench.registry.registry import blaming
 
     with blaming(f"{kind} '{spec.name}'"):
@@ -173,7 +183,6 @@ def create(
 
 
 def show_info(info: ComponentInfo) -> None:
-    """Print what is known of a component."""
     print(f"{info.kind} {info.name}: {info.summary}\n\n{info.text}\n")
     facts = {
         "also called": ", ".join(info.aliases),
@@ -200,7 +209,6 @@ def show_info(info: ComponentInfo) -> None:
 
 
 def show_results(results: Sequence[CheckResult]) -> None:
-    """Print a line per check, and how many passed."""
     from rich.text import Text
 
     rows = []

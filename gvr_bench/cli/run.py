@@ -1,4 +1,4 @@
-"""`gvr-bench run` and `gvr-bench experiments`: compute, report, and show the result."""
+"""`gvr-bench run`, `worker` and `experiments`: compute, report, and show the result."""
 
 from __future__ import annotations
 
@@ -9,43 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from gvr_bench.cli.options import (
-    Address,
-    AllMetrics,
-    BatchSize,
-    CacheDir,
-    CheckpointEvery,
-    Controls,
-    DataRoot,
-    Device,
-    DryRun,
-    Executor,
-    Json,
-    Out,
-    ProfileOption,
-    WorkerCount,
-    count_of,
-    experiment_names,
-    metric_groups,
-    names_of,
-)
+from gvr_bench.cli import options as opt
 from gvr_bench.cli.shell import SOME_FAILED, STOP, errors_in_one_line, print_table
-from gvr_bench.core.data_parallel import follows
-from gvr_bench.core.types import Kind
+from gvr_bench.core.process_group import follows
 from gvr_bench.pipeline.run import RunRequest
 
 experiments_app = typer.Typer(help="The papers' experiments, by name.", no_args_is_help=True)
-Names = list[str] | None
-
-
-def component_option(kind: Kind, default: str, purpose: str = "") -> Any:
-    """Declare the repeatable option of one kind of component."""
-    return typer.Option(
-        autocompletion=names_of(kind),
-        metavar="NAME[:SETTING=VALUE,...]",
-        help=f"{purpose}Repeat to compare several. Default: {default}.",
-        show_default=False,
-    )
 
 
 def run(
@@ -55,117 +24,71 @@ def run(
             metavar="[SPEC.toml]", help="Spec file; options override it.", show_default=False
         ),
     ] = None,
-    dataset: Annotated[Names, component_option("dataset", "phantom")] = None,
-    pretrain_dataset: Annotated[
-        Names,
-        component_option("dataset", "same as --dataset", "Trains generator and encoder. "),
-    ] = None,
-    generator: Annotated[
-        Names, component_option("generator", "the data set's, most often vae")
-    ] = None,
-    encoder: Annotated[Names, component_option("encoder", "the generator's")] = None,
-    head: Annotated[Names, component_option("head", "the generator's, or the data set's")] = None,
-    explainer: Annotated[
-        Names,
-        component_option(
-            "explainer",
-            "a dozen of all families",
-            "Also all, or attribution, counterfactual, cam and other families. ",
-        ),
-    ] = None,
-    controls: Controls = None,
-    metrics: Annotated[
-        Names,
-        typer.Option(
-            metavar="GROUP",
-            autocompletion=metric_groups,
-            help="Groups of metrics: default, all, or the name of a group. Repeatable.  "
-            "\\[default: default, i.e. all except repeatability and simulatability]",
-            show_default=False,
-        ),
-    ] = None,
-    data_root: DataRoot = None,
-    profile: ProfileOption = None,
-    seed: Annotated[
-        list[int] | None,
-        typer.Option(help="Repeat for several.  \\[default: 0]", show_default=False),
-    ] = None,
-    max_cases: Annotated[
-        int | None,
-        typer.Option(
-            help="Maximum number of test images explained.  \\[default: 100]", show_default=False
-        ),
-    ] = None,
-    device: Device = "auto",
-    batch_size: BatchSize = 128,
-    checkpoint_every: CheckpointEvery = 30.0,
-    recompute: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND|NAME|all", help="Recompute cached stages. Repeatable."),
-    ] = None,
-    cached_only: Annotated[
-        bool, typer.Option(help="Compute nothing; use cached results only.")
-    ] = False,
-    workers: WorkerCount = "auto",
-    executor: Executor = "local",
-    ray_address: Address = None,
-    out: Out = None,
-    cache: CacheDir = None,
-    all_metrics: AllMetrics = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
+    dataset: opt.Datasets = None,
+    pretrain_dataset: opt.PretrainDatasets = None,
+    generator: opt.Generators = None,
+    encoder: opt.Encoders = None,
+    head: opt.Heads = None,
+    explainer: opt.Explainers = None,
+    controls: opt.Controls = None,
+    metrics: opt.Metrics = None,
+    data_root: opt.DataRoot = None,
+    profile: opt.ProfileOption = None,
+    seed: opt.Seeds = None,
+    max_cases: opt.MaxCases = None,
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 128,
+    checkpoint_every: opt.CheckpointEvery = 30.0,
+    recompute: opt.Recompute = None,
+    cached_only: opt.CachedOnly = False,
+    workers: opt.WorkerCount = "auto",
+    executor: opt.Executor = "local",
+    ray_address: opt.Address = None,
+    out: opt.Out = None,
+    cache: opt.CacheDir = None,
+    all_metrics: opt.AllMetrics = False,
+    dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Train what is missing, explain the test images, score and report."""
     with errors_in_one_line():
         from gvr_bench.config.spec import build_spec
 
-        flags = {
-            "profile": profile,
-            "seeds": seed or None,
-            "max_cases": max_cases,
-            "metrics": metrics or None,
-            "controls": controls,
-            "data_root": str(data_root) if data_root else None,
-        }
+        flags = flags_of(profile, controls, data_root) | {
+            "seeds": seed or None, "max_cases": max_cases, "metrics": metrics or None,
+        }  # fmt: skip
         choices = {
-            "dataset": dataset,
-            "pretraining_dataset": pretrain_dataset,
-            "generator": generator,
-            "encoder": encoder,
-            "head": head,
-            "explainer": explainer,
-        }
+            "dataset": dataset, "pretraining_dataset": pretrain_dataset, "generator": generator,
+            "encoder": encoder, "head": head, "explainer": explainer,
+        }  # fmt: skip
         request = RunRequest(
-            spec=build_spec(spec_file, flags, choices),
-            out=out,
-            cache_dir=cache,
-            device=device,
-            batch_size=batch_size,
-            checkpoint_seconds=checkpoint_every,
-            recompute=tuple(recompute or ()),
-            cached_only=cached_only,
-            workers=count_of(workers),
-            executor=executor,
-            ray_address=ray_address,
-        )
+            build_spec(spec_file, flags, choices), out, cache, device, batch_size, checkpoint_every,
+            tuple(recompute or ()), cached_only, opt.count_of(workers), executor, ray_address,
+        )  # fmt: skip
         carry_out(request, dry_run=dry_run, as_json=as_json, all_metrics=all_metrics)
+
+
+def flags_of(
+    profile: opt.Profile | None, controls: bool | None, data_root: Path | None
+) -> dict[str, Any]:
+    root = str(data_root) if data_root else None
+    return {"profile": profile, "controls": controls, "data_root": root}
 
 
 def worker(
     spec_file: Annotated[
         Path, typer.Argument(metavar="SPEC.toml", help="Spec file of the run.", show_default=False)
     ],
-    device: Device = "auto",
-    batch_size: BatchSize = 128,
-    checkpoint_every: CheckpointEvery = 30.0,
-    cache: CacheDir = None,
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 128,
+    checkpoint_every: opt.CheckpointEvery = 30.0,
+    cache: opt.CacheDir = None,
     run_id: Annotated[
         str,
-        typer.Option(
+        opt.option(
             metavar="TEXT",
             help="Workers of the same text try a stage that fails once.  \\[default: the job and "
             "step of Slurm]",
-            show_default=False,
         ),
     ] = "",
 ) -> None:
@@ -205,21 +128,21 @@ def experiments_run(
     name: Annotated[
         str,
         typer.Argument(
-            help="A name from gvr-bench experiments list.", autocompletion=experiment_names
+            help="A name from gvr-bench experiments list.", autocompletion=opt.experiment_names
         ),
     ],
-    data_root: DataRoot = None,
-    profile: ProfileOption = None,
-    controls: Controls = None,
-    out: Out = None,
-    cache: CacheDir = None,
-    device: Device = "auto",
-    workers: WorkerCount = "auto",
-    executor: Executor = "local",
-    ray_address: Address = None,
-    all_metrics: AllMetrics = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
+    data_root: opt.DataRoot = None,
+    profile: opt.ProfileOption = None,
+    controls: opt.Controls = None,
+    out: opt.Out = None,
+    cache: opt.CacheDir = None,
+    device: opt.Device = "auto",
+    workers: opt.WorkerCount = "auto",
+    executor: opt.Executor = "local",
+    ray_address: opt.Address = None,
+    all_metrics: opt.AllMetrics = False,
+    dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Run an experiment of the papers and compare its scores with the published ones."""
     with errors_in_one_line():
@@ -227,18 +150,13 @@ def experiments_run(
         from gvr_bench.config.spec import check_table, spec_of_table
 
         chosen = experiment(name)
-        flags = {
-            "profile": profile,
-            "controls": controls,
-            "data_root": str(data_root) if data_root else None,
-        }
-        spec = spec_of_table(check_table(f"experiment '{name}'", chosen.spec), flags)
+        table = check_table(f"experiment '{name}'", chosen.spec)
         request = RunRequest(
-            spec=spec,
+            spec=spec_of_table(table, flags_of(profile, controls, data_root)),
             out=out,
             cache_dir=cache,
             device=device,
-            workers=count_of(workers),
+            workers=opt.count_of(workers),
             executor=executor,
             ray_address=ray_address,
             experiment=chosen,

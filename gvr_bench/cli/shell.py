@@ -9,15 +9,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 
-from gvr_bench.core.data_parallel import are_several
 from gvr_bench.core.errors import GvrError, UsageError
 from gvr_bench.core.interrupts import Stop, Stopped
+from gvr_bench.core.process_group import are_several
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -71,76 +70,22 @@ def leave_if_unwritable(error: OSError) -> None:
 
 
 def leave(line: str, code: int) -> NoReturn:
-    """Print one line on stderr and exit; control characters in it are escaped."""
-    if are_several():
-        line = line_of_process(line)
-    if line:
-        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
-    raise typer.Exit(code)
+    """Print one line on stderr and exit; control characters in it are escaped.
 
-
-def line_of_process(line: str) -> str:
-    """Return the last line of one of several processes; empty if another reports the error."""
-    from gvr_bench.core.process_group import process_group
-
-    try:
-        group = process_group()
-    except UsageError:
-        return line
-    if not group.reports():
-        return ""
-    if group.rank and line.startswith("error: "):
-        return f"error: rank {group.rank} of {group.count}: {line.removeprefix('error: ')}"
-    return line
-
-
-def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
-    """Write the report of one or more runs and print its tables; return its path.
-
-    Raises `DataError`, or `UsageError` if the report cannot be written.
+    Of several processes one alone prints it, with its rank if it is not the first.
     """
-    from gvr_bench.report import html, terminal
-    from gvr_bench.report.data import load_report
+    if are_several():
+        from gvr_bench.core.process_group import process_group
 
-    data = load_report(folders)
-    if len(folders) == 1 and out is None:
-        page = html.write_html(folders[0], data)
-        terminal.show(data, Console(), every)
-        return page
-    where = out or folders[0].parent / "comparison.html"
-    if where.is_dir():
-        raise UsageError(f"{where} is a folder; name a file in it: --out {where / where.name}.html")
-    page = html.write_shared_html(folders, where, data)
-    terminal.show(data, Console(), every)
-    print(f"\nReport: {page}")
-    return page
-
-
-def show_plugins(as_json: bool) -> None:
-    """List all components, and the plugins that do not load with the reason."""
-    from rich.text import Text
-
-    from gvr_bench.registry.registry import installed
-
-    registry = installed()
-    rows = [
-        (
-            r.plugin.kind,
-            r.plugin.name,
-            r.distribution,
-            r.problem or r.plugin.summary,
-            bool(r.problem),
-        )
-        for r in registry.rows
-    ] + [("?", b.entry_point, b.distribution, b.problem, True) for b in registry.broken]
-    if as_json:
-        print_json(("kind", "name", "distribution", "text", "broken"), rows)
-        return
-    cells = []
-    for *whose, text, broken in rows:
-        line, style = (f"broken: {text}", "red") if broken else (text, "")
-        cells.append([Text(cell, style=style) for cell in (*whose, line)])
-    print_table(("kind", "name", "from", ""), cells)
+        with contextlib.suppress(UsageError):  # it is not connected: the line says so
+            group = process_group()
+            if not group.reports():
+                raise typer.Exit(code)
+            if group.rank and line.startswith("error: "):
+                rest = line.removeprefix("error: ")
+                line = f"error: rank {group.rank} of {group.count}: {rest}"
+    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
+    raise typer.Exit(code)
 
 
 def print_json(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Specs of runs, and the experiments of the papers."""

@@ -30,13 +30,11 @@ class Experiment:
     shown: dict[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write what the report of a run says of the experiment."""
         with replacing(folder / FILE) as partial:
             partial.write_text(tomli_w.dumps(self.shown), encoding="utf-8")
 
 
 def experiments() -> list[Experiment]:
-    """Return all experiments by name."""
     return [_read(path) for path in sorted((Path(__file__).parent / "toml").glob("*.toml"))]
 
 

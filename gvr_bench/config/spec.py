@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import pydantic
 import tomli_w
@@ -13,10 +13,10 @@ from pydantic import Field
 
 from gvr_bench.core.components import Settings
 from gvr_bench.core.errors import UsageError, did_you_mean, first_fault
-from gvr_bench.core.types import KINDS
+from gvr_bench.core.types import KINDS, Kind
 from gvr_bench.metrics import GROUPS
-from gvr_bench.registry.names import ALL, DEFAULT
-from gvr_bench.registry.registry import PROFILES
+from gvr_bench.registry.names import ALL, DEFAULT, collective
+from gvr_bench.registry.registry import PROFILES, Registry
 
 DEFAULTS = {"dataset": "phantom", "explainer": DEFAULT}
 
@@ -43,14 +43,12 @@ class ComponentSpec(pydantic.BaseModel):
         return f"{self.name}:{Path(value).name}" if value else self.name
 
     def __str__(self) -> str:
-        """Return the choice as typed on the command line."""
         items = _dotted(self.settings)
         inline = ",".join(f"{key}={value}" if key else str(value) for key, value in items)
         return f"{self.name}:{inline}" if inline else self.name
 
 
 def _dotted(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each setting by the name that is typed."""
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from ((f"{key}.{inner}", content) for inner, content in value.items())
@@ -105,7 +103,6 @@ class Spec(pydantic.BaseModel):
     @pydantic.field_validator("metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Every name is a group's, or stands for several."""
         known = [DEFAULT, ALL, *(group.name for group in GROUPS if group.name != ALWAYS)]
         for name in names:
             if name not in known:
@@ -114,7 +111,6 @@ class Spec(pydantic.BaseModel):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups of metrics that are computed, in the scoreboard's order."""
         selected = set(self.metrics) | {ALWAYS}
         return tuple(
             group.name
@@ -175,14 +171,10 @@ def check_table(whose: str, table: dict[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{whose}: unknown key '{key}'{hint}")
     read = dict(table)
     for kind in CHOICES:
-        if kind in table:
-            read[kind] = [_choice(whose, kind, entry) for entry in _as_list(table[kind])]
+        if kind in table:  # a single name or table stands for a list of one
+            entries = table[kind] if isinstance(table[kind], list) else [table[kind]]
+            read[kind] = [_choice(whose, kind, entry) for entry in entries]
     return read
-
-
-def _as_list(value: Any) -> list[Any]:
-    """A single table or name stands for a list of one."""
-    return value if isinstance(value, list) else [value]
 
 
 def _choice(whose: str, kind: str, entry: Any) -> ComponentSpec:
@@ -201,10 +193,7 @@ def _choice(whose: str, kind: str, entry: Any) -> ComponentSpec:
 def build_spec(
     file: Path | None, flags: Mapping[str, Any], choices: Mapping[str, Sequence[str] | None]
 ) -> Spec:
-    """Combine defaults, a TOML file and flags; the later override the earlier.
-
-    Raises `UsageError`.
-    """
+    """Combine defaults, a TOML file and flags; the later win. Raises `UsageError`."""
     table = read_spec(file) if file else {}
     for kind, texts in choices.items():
         if texts:
@@ -213,10 +202,7 @@ def build_spec(
 
 
 def spec_of_table(table: dict[str, Any], flags: Mapping[str, Any]) -> Spec:
-    """Make a spec of checked fields, overridden by the flags that are not None.
-
-    Raises `UsageError`.
-    """
+    """Make a spec of checked fields and flags that are not None. Raises `UsageError`."""
     table = table | {key: value for key, value in flags.items() if value is not None}
     try:
         return Spec.model_validate(table)
@@ -234,7 +220,24 @@ def write_spec(spec: Spec) -> str:
 
 
 def _entry(choice: ComponentSpec) -> dict[str, Any]:
-    """Return the table that `_choice` reads."""
     nameless = {key: value for key, value in choice.settings.items() if not key}
     named = {key: value for key, value in choice.settings.items() if key}
     return {"name": str(ComponentSpec(name=choice.name, settings=nameless)), **named}
+
+
+def canonical_spec(spec: Spec, registry: Registry) -> Spec:
+    """Return the spec with the components' own names. Raises `UsageError` for ambiguous ones."""
+    explainers = registry.plugins("explainer")
+
+    def own(kind: Kind, choice: ComponentSpec) -> ComponentSpec:
+        several = collective(choice.name, explainers) if kind == "explainer" else ""
+        name = several or registry.canonical(kind, choice.name)
+        return ComponentSpec(name=name, settings=choice.settings)
+
+    kinds = {field: "dataset" if field == "pretraining_dataset" else field for field in CHOICES}
+    return spec.model_copy(
+        update={
+            field: tuple(own(cast(Kind, kind), choice) for choice in getattr(spec, field))
+            for field, kind in kinds.items()
+        }
+    )

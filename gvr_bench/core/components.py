@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import numpy as np
 import pydantic
-from numpy.typing import NDArray
 
-from gvr_bench.core.file_digests import digest_of
+from gvr_bench.core.digests import digest_of
 from gvr_bench.core.remote_files import Remote
 from gvr_bench.core.types import (
+    Bytes,
     Explanation,
     ExplanationTarget,
     ImageSpec,
@@ -25,6 +24,7 @@ from gvr_bench.core.types import (
     Model,
     Split,
     Task,
+    Texts,
 )
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Dataset(Component, ABC):
         """
         return ()
 
-    def read(self, file: Path) -> NDArray[np.uint8] | None:
+    def read(self, file: Path) -> Bytes | None:
         """Read a new image file as this data set reads its own: (C, H, W) uint8.
 
         None, the default, reads it as `gvr_bench.api.read_pictures` does. Raises `DataError` that
@@ -193,7 +193,7 @@ class Images(Protocol):
         """The task that `targets` belong to."""
 
     @property
-    def patient_ids(self) -> NDArray[np.str_]:
+    def patient_ids(self) -> Texts:
         """(N,) str."""
 
     @property

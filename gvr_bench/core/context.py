@@ -1,4 +1,8 @@
-"""What a component computes with: device, random numbers, training loop, progress.
+"""What a component computes with: device, random numbers, training loop, loss, augmentation.
+
+Of several processes each takes rows of every batch. All draw the random numbers of the entire batch
+and use their rows of them, and gradients are summed. Hence the number of processes changes a result
+by rounding only, and all end a step with equal weights.
 
 Importing this module imports no torch.
 """
@@ -10,11 +14,10 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from gvr_bench.core.data_parallel import BatchShard, all_reduce_mean, backward, shard_of
-from gvr_bench.core.errors import PluginError, TrainingError
-from gvr_bench.core.training import Checkpoints, Stateful, resumable_steps
+from gvr_bench.core.errors import PluginError, TrainingError, UsageError
+from gvr_bench.core.types import Task
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +27,46 @@ if TYPE_CHECKING:
     from gvr_bench.core.reference import Reference
 
 
+class Stateful(Protocol):
+    """What a checkpoint can hold: networks, optimisers, schedulers."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Any, /) -> object: ...
+
+
+class Checkpoints(Protocol):
+    """Where a training loop saves its state: step, state and history of losses."""
+
+    def due(self) -> bool: ...
+
+    def load(self) -> tuple[int, dict[str, Any], list[dict[str, float]]] | None: ...
+
+    def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None: ...
+
+    def looping(self) -> contextlib.AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class BatchShard:
+    """The rows of a batch that this process works on; all of them in a run of one process.
+
+    - `rows` (n,) int64: positions among the rows that a step draws.
+    - `drawn`: number of rows that a step draws for all processes, in all of its batches.
+    - `each`: number of this process's rows in one batch.
+    - `weight`: the fraction of a batch that is this process's, its weight in a mean.
+    """
+
+    rows: Tensor
+    drawn: int
+    each: int
+    weight: float
+
+
 class Progress(Protocol):
     """Called with the steps done, their total, and a short text such as `epoch 1.5`."""
 
     def __call__(self, done: int, total: int, detail: str) -> None: ...
-
-
-def _silent(done: int, total: int, detail: str) -> None:
-    pass
 
 
 def seed_from(*parts: object) -> int:
@@ -53,7 +88,7 @@ class Context:
     seed: int = 0
     batch_size: int = 128
     bfloat16: bool = False
-    progress: Progress = _silent
+    progress: Progress = lambda *_: None
     checkpoints: Checkpoints | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     process_group: ProcessGroup | None = None
@@ -105,23 +140,42 @@ class Context:
         come from `ctx.rng(step)`: then a resumed training equals an uninterrupted one. A step
         consumes `batch` of `images` images; this serves to show epochs.
         """
-
-        def begin(step: int) -> None:
-            self._step, self._total = step, total
-            epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
-            self.progress(step, total, epoch)
-
-        yield from resumable_steps(
-            total, state, self.history, begin, self.checkpoints, self.process_group
-        )
+        checkpoints, group, first = self.checkpoints, self.process_group, 0
+        if checkpoints and (checkpoint := checkpoints.load()):
+            first, saved, self.history[:] = checkpoint
+            for name, part in state.items():
+                part.load_state_dict(saved[name])
+        saves = not (group and group.rank)  # of several processes the first alone
+        with checkpoints.looping() if checkpoints else contextlib.nullcontext():
+            for step in range(first, total):
+                stopping = group is not None and group.agree(step)
+                self._step, self._total = step, total
+                epoch = f"epoch {step * batch / images:.1f}" if batch and images else ""
+                self.progress(step, total, epoch)
+                yield step
+                if checkpoints and saves and step + 1 < total and (stopping or checkpoints.due()):
+                    tree = {name: part.state_dict() for name, part in state.items()}
+                    checkpoints.save(step + 1, tree, self.history)
         self.progress(total, total, "")
 
     def shard(self, batch: int, times: int = 1) -> BatchShard:
         """Return this process's rows of a step's `times` batches: all of them in one process.
 
-        Draw for the entire batch, then take `shard.rows` of what was drawn.
+        Draw for the entire batch, then take `shard.rows` of what was drawn. Raises `UsageError`
+        where a process gets no row.
         """
-        return shard_of(self.process_group, batch, times)
+        import torch
+
+        group = self.process_group
+        rank, count = (group.rank, group.count) if group else (0, 1)
+        if batch < count:
+            raise UsageError(
+                f"a batch of {batch} cannot be shared by {count} processes; "
+                "start fewer with --nproc-per-node, or set a larger batch"
+            )
+        first, last = batch * rank // count, batch * (rank + 1) // count
+        rows = torch.arange(times)[:, None] * batch + torch.arange(first, last)
+        return BatchShard(rows.flatten(), batch * times, last - first, (last - first) / batch)
 
     def backward(
         self, loss: Tensor, parameters: Iterable[nn.Parameter], shard: BatchShard
@@ -130,11 +184,29 @@ class Context:
 
         `loss` () is a mean over the rows of `shard`; gradients must be empty before.
         """
-        return backward(self.process_group, loss, parameters, shard)
+        import torch
+
+        if self.process_group is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+        # `DistributedDataParallel` hooks into a single backward pass, which a gradient penalty
+        # breaks by differentiating twice; it also weighs processes equally, whatever their rows.
+        weighted = loss * shard.weight
+        weighted.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        parts = [*(g.flatten() for g in gradients), weighted.detach().flatten()]
+        total = self.process_group.total(torch.cat(parts))
+        *sums, mean = torch.split(total, [part.numel() for part in parts])
+        for gradient, summed in zip(gradients, sums, strict=True):
+            gradient.copy_(summed.view(gradient.shape))
+        return mean[0]
 
     def all_reduce_mean(self, shard: BatchShard, *values: Tensor) -> tuple[Tensor, ...]:
         """Return means () over the batch, from means () over the rows of `shard`, to log them."""
-        return all_reduce_mean(self.process_group, shard, values)
+        import torch
+
+        means, group = torch.stack([value.detach() for value in values]), self.process_group
+        return tuple(means if group is None else group.total(means * shard.weight))
 
     def batches(self, n: int, size: int | None = None) -> Iterator[slice]:
         """Cut 0..n into slices of at most `size` (default `batch_size`), showing progress."""
@@ -143,3 +215,41 @@ class Context:
             self.progress(start, n, "")
             yield slice(start, min(start + size, n))
         self.progress(n, n, "")
+
+
+def task_loss(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+    """Return the mean loss of outputs (N, K) against scaled targets (N, columns).
+
+    Squared error for regression, cross-entropy otherwise.
+    """
+    import torch.nn.functional as F
+
+    if task.kind == "multiclass":
+        return F.cross_entropy(outputs, targets[:, 0].long())
+    if task.kind == "regression":
+        return F.mse_loss(outputs, targets)
+    return F.binary_cross_entropy_with_logits(outputs, targets)
+
+
+def translate(
+    x: Tensor, shift: int, rng: torch.Generator, shard: BatchShard | None = None
+) -> Tensor:
+    """Move each image by up to `shift` pixels in both directions, repeating the border.
+
+    `x` (N, C, H, W) -> the same shape, channels last in memory. Where `x` is the `shard` of a
+    batch, its images move as they do in the batch. Source: generative visual rationales (2018),
+    with 8 pixels at 128 x 128.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    if shift == 0:
+        return x
+    n, _, h, w = x.shape
+    shifts = torch.randint(0, 2 * shift + 1, (2, shard.drawn if shard else n, 1), generator=rng)
+    dy, dx = (shifts[:, shard.rows] if shard else shifts).to(x.device)
+    padded = F.pad(x, (shift, shift, shift, shift), mode="replicate").permute(0, 2, 3, 1)
+    rows = (torch.arange(h, device=x.device) + dy)[:, :, None]  # (N, H, 1)
+    columns = (torch.arange(w, device=x.device) + dx)[:, None, :]  # (N, 1, W)
+    images = torch.arange(n, device=x.device)[:, None, None]
+    return padded[images, rows, columns].permute(0, 3, 1, 2)

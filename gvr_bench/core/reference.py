@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from gvr_bench.core.types import Floats, Ints
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ class Reference:
         self,
         model: Model,
         task: Task,
-        targets: NDArray[np.float32],
+        targets: Floats,
         images: Callable[[Tensor], Tensor],
         batch_size: int = 128,
         latents: Callable[[], Tensor] | None = None,
@@ -49,7 +50,7 @@ class Reference:
         return len(self._targets)
 
     @property
-    def targets(self) -> NDArray[np.float32]:
+    def targets(self) -> Floats:
         """Labels (M, columns) in the task's unit; NaN where not labelled."""
         return self._targets.copy()
 
@@ -100,7 +101,7 @@ class Reference:
             return torch.cat([network(self.images(index)).float() for index in self.batches()])
 
 
-def spread(targets: NDArray[np.float32], task: Task) -> NDArray[np.int64]:
+def spread(targets: Floats, task: Task) -> Ints:
     """Choose at most `MAX_IMAGES` rows of a split by its targets (N, columns): (M,), rising.
 
     Each class, or each side of each output, gets the same share.
@@ -116,7 +117,7 @@ def spread(targets: NDArray[np.float32], task: Task) -> NDArray[np.int64]:
     return np.unique(np.concatenate(rows))[:MAX_IMAGES]
 
 
-def even_positions(n: int, count: int) -> NDArray[np.int64]:
+def even_positions(n: int, count: int) -> Ints:
     """Return at most `count` of the positions 0..n-1, evenly spaced: (min(n, count),)."""
     count = min(n, count)
     return np.arange(count, dtype=np.int64) * n // count

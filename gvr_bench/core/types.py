@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
+Texts = NDArray[np.str_]
 Kind = Literal["dataset", "generator", "encoder", "head", "explainer"]
 KINDS: tuple[Kind, ...] = ("dataset", "generator", "encoder", "head", "explainer")
 SPLITS = ("train", "validation", "test")
@@ -39,7 +44,7 @@ class Scale:
     log: bool = False
     divisor: float = 1.0
 
-    def apply(self, value: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply(self, value: Floats) -> Floats:
         """Unit -> scaled, any shape. Values must be positive where `log` is set."""
         raw = np.log(value) if self.log else value
         return (raw / self.divisor).astype(np.float32)
@@ -48,7 +53,7 @@ class Scale:
         """Unit -> scaled, for one number."""
         return (math.log(value) if self.log else value) / self.divisor
 
-    def invert(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    def invert(self, scaled: Floats) -> Floats:
         """Scaled -> unit, any shape."""
         raw = scaled * self.divisor
         return (np.exp(raw) if self.log else raw).astype(np.float32)
@@ -83,7 +88,7 @@ class Task:
             return outputs
         return outputs.softmax(1) if self.kind == "multiclass" else outputs.sigmoid()
 
-    def positives(self, targets: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def positives(self, targets: Floats) -> Bools:
         """Whether each image is positive for each output.
 
         `targets` (N, columns) in the task's unit -> (N, outputs) bool. NaN (no label) is not
@@ -112,11 +117,11 @@ class Structures:
     """
 
     names: tuple[str, ...]
-    present: NDArray[np.bool_]
-    cause: NDArray[np.bool_]
-    distractor: NDArray[np.bool_]
-    mask: NDArray[np.bool_]
-    removed: NDArray[np.uint8]
+    present: Bools
+    cause: Bools
+    distractor: Bools
+    mask: Bools
+    removed: Bytes
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,9 @@ class GroundTruth:
     - `structures`: what can be rendered away one at a time, the disease's parts and distractors.
     """
 
-    mask: NDArray[np.bool_] | None = None
-    counterfactual: NDArray[np.uint8] | None = None
-    distractor: NDArray[np.bool_] | None = None
+    mask: Bools | None = None
+    counterfactual: Bytes | None = None
+    distractor: Bools | None = None
     structures: Structures | None = None
 
 
@@ -148,12 +153,12 @@ class Split:
       empty where it is not known. It says nothing of where a finding is.
     """
 
-    sample_ids: NDArray[np.str_]
-    patient_ids: NDArray[np.str_]
-    targets: NDArray[np.float32]
-    images: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
-    truth: Callable[[NDArray[np.int64], NDArray[np.int64]], GroundTruth] | None = None
-    region: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None
+    sample_ids: Texts
+    patient_ids: Texts
+    targets: Floats
+    images: Callable[[Ints], Bytes]
+    truth: Callable[[Ints, Ints], GroundTruth] | None = None
+    region: Callable[[Ints], Bools] | None = None
 
     def __len__(self) -> int:
         return len(self.sample_ids)

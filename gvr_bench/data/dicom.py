@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.core.types import Bytes, Ints
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from pydicom import Dataset
@@ -128,7 +130,6 @@ def _check_syntax(content: bytes, bare: bool) -> None:
 
 
 def _check(ds: Dataset, max_pixels: int) -> None:
-    """Refuse, from the header alone, what is too large or is not a single picture."""
     if "PixelData" not in ds:
         raise ValueError("it is DICOM without a picture")
     for name in _COUNTS:
@@ -217,7 +218,7 @@ def _stored(pixels: NDArray[Any], ds: Dataset) -> NDArray[Any]:
     return np.asarray(np.right_shift(np.left_shift(pixels, unused - below), unused))
 
 
-def _grey(pixels: NDArray[np.integer], ds: Dataset, max_bits: int) -> NDArray[np.uint8]:
+def _grey(pixels: NDArray[np.integer], ds: Dataset, max_bits: int) -> Bytes:
     """Map stored values (h, w) of 8 or 16 bits to 0..255, through a table of all of them."""
     bits, signed = 8 * pixels.itemsize, pixels.dtype.kind == "i"
     pattern = np.arange(2**bits).astype(f"u{pixels.itemsize}")
@@ -239,9 +240,7 @@ def _as_stored(value: int, dtype: np.dtype[Any]) -> int:
     return int(np.array(int(value) % 2 ** (8 * dtype.itemsize), f"u{dtype.itemsize}").view(dtype))
 
 
-def _shown(
-    values: NDArray[np.int64], signed: bool, ds: Dataset, max_bits: int
-) -> NDArray[np.uint8]:
+def _shown(values: Ints, signed: bool, ds: Dataset, max_bits: int) -> Bytes:
     """Brightness 0..255 of stored values (n,), before any inversion."""
     from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 

@@ -25,62 +25,53 @@ if TYPE_CHECKING:
 CHUNK = 2**18  # bytes
 TIMEOUT = 30.0  # seconds without a byte
 MAX_FAILURES = 6  # attempts in a row that bring nothing
-BACKOFF, MAX_BACKOFF = (
-    1.0,
-    60.0,
-)  # seconds between attempts: the first, which doubles up to the last
+BACKOFF, MAX_BACKOFF = 1.0, 60.0  # seconds between attempts: the first, doubled up to the last
 RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
 SCHEMES = ("https://",)  # redirects included
 
 
 class Progress(Protocol):
-    """Receives how far a file is."""
+    """Shows that `done` of `total` bytes of a file are done, and prints lines."""
 
-    def update(self, label: str, done: int, total: int) -> None:
-        """Show that `done` of `total` bytes are done."""
+    def update(self, label: str, done: int, total: int) -> None: ...
 
-    def log(self, text: str) -> None:
-        """Print a line."""
+    def log(self, text: str) -> None: ...
 
 
 class NoProgress:
     """Shows nothing."""
 
     def update(self, label: str, done: int, total: int) -> None:
-        """Show nothing."""
+        pass
 
     def log(self, text: str) -> None:
-        """Print nothing."""
+        pass
 
 
-class MirrorError(Exception):
-    """A mirror does not have the file, and another attempt would not help."""
+class FailedAttempt(Exception):  # noqa: N818 - another attempt may succeed
+    """The rest may come with another attempt after `wait` seconds; never where that is None."""
 
-
-class InterruptedDownloadError(Exception):
-    """The rest may come with another attempt, after at least `wait` seconds."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
+    def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
 
 
 def partial_path(path: Path) -> Path:
-    """Return where a file lies while it is incomplete."""
     return path.with_name(f".{path.name}.partial")
 
 
 def download(remote: Remote, path: Path, progress: Progress) -> None:
-    """Download a file to `path` from the first mirror that has it.
-
-    Raises `DataError` with the fault of each mirror, or with what cannot be written.
-    """
-    reasons = []
+    """Download a file to `path` from the first mirror that has it. Raises `DataError`."""
+    reasons, partial = [], partial_path(path)
     for url in remote.urls:
         try:
-            _download_checked(url, remote, path, progress)
+            with _open_session() as session:
+                _download_intact(session, url, remote, partial, progress)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
             return
-        except MirrorError as error:
+        except FailedAttempt as error:
             reasons.append(f"{urlsplit(url).hostname}: {error}")
         except OSError as error:
             raise DataError(
@@ -91,23 +82,20 @@ def download(remote: Remote, path: Path, progress: Progress) -> None:
     raise DataError(f"cannot download {remote.name}: {reason}")
 
 
-def _download_checked(url: str, remote: Remote, path: Path, progress: Progress) -> None:
-    partial = partial_path(path)
-    resumed = partial.is_file()
-    with _open_session() as session:
+def _download_intact(
+    session: Session, url: str, remote: Remote, partial: Path, progress: Progress
+) -> None:
+    resumed = partial.is_file()  # its parts may be of two versions
+    while True:
         _download_all(session, url, remote, partial, progress)
         fault = fault_of(partial, remote, progress)
-        if fault and resumed:  # its parts may be of two versions
-            partial.unlink()
-            progress.log(f"{remote.name}: {fault}; starting again")
-            _download_all(session, url, remote, partial, progress)
-            fault = fault_of(partial, remote, progress)
-    if fault:
+        if not fault:
+            return
         partial.unlink()
-        raise MirrorError(fault)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+        if not resumed:
+            raise FailedAttempt(fault)
+        progress.log(f"{remote.name}: {fault}; starting again")
+        resumed = False
 
 
 def _open_session() -> Session:
@@ -137,22 +125,24 @@ def _open_session() -> Session:
 def _download_all(
     session: Session, url: str, remote: Remote, partial: Path, progress: Progress
 ) -> None:
-    """Send requests until the partial file has its full size. Raises `MirrorError`."""
+    """Send requests until the partial file has its full size. Raises `FailedAttempt`."""
     failures = 0
     while (size := _size(partial)) != remote.size:
         try:
             _request(session, url, remote, partial, progress)
-        except InterruptedDownloadError as error:
+        except FailedAttempt as error:
+            if error.wait is None:
+                raise
             failures = 1 if _size(partial) > size else failures + 1
             if failures >= MAX_FAILURES:
-                raise MirrorError(f"{error}; gave up after {failures} attempts") from error
+                raise FailedAttempt(f"{error}; gave up after {failures} attempts") from error
             wait = min(max(BACKOFF * 2 ** (failures - 1), error.wait), MAX_BACKOFF)
             progress.log(f"{remote.name}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
 def _request(session: Session, url: str, remote: Remote, partial: Path, progress: Progress) -> None:
-    """Ask once for the missing bytes. Raises `MirrorError` or `InterruptedDownloadError`."""
+    """Ask once for the missing bytes. Raises `FailedAttempt`."""
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -164,67 +154,60 @@ def _request(session: Session, url: str, remote: Remote, partial: Path, progress
             resumed = _continues(response, remote, partial, start)
             _append(response, remote, partial, start if resumed else 0, progress)
     except (requests.Timeout, HTTPError) as error:
-        raise InterruptedDownloadError(f"the connection was lost ({_cause(error)})") from error
+        raise FailedAttempt(f"the connection was lost ({_cause(error)})", 0.0) from error
     except requests.exceptions.SSLError as error:
-        raise MirrorError(f"its certificate is not valid ({_cause(error)})") from error
+        raise FailedAttempt(f"its certificate is not valid ({_cause(error)})") from error
     except (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL) as error:
-        raise MirrorError(
+        raise FailedAttempt(
             f"the proxy gives no connection ({_cause(error)}); check the variable https_proxy"
         ) from error
     except requests.ConnectionError as error:
-        if start:
-            raise InterruptedDownloadError(f"it cannot be reached ({_cause(error)})") from error
-        raise MirrorError(f"it cannot be reached ({_cause(error)})") from error
-    except requests.exceptions.InvalidSchema as error:
-        raise MirrorError(f"{error}; only https is allowed") from error
+        wait = 0.0 if start else None
+        raise FailedAttempt(f"it cannot be reached ({_cause(error)})", wait) from error
     except requests.RequestException as error:
-        raise MirrorError(str(error)) from error
+        unsafe = isinstance(error, requests.exceptions.InvalidSchema)
+        raise FailedAttempt(f"{error}{'; only https is allowed' if unsafe else ''}") from error
 
 
 def _continues(response: Response, remote: Remote, partial: Path, start: int) -> bool:
-    """Check the head of a response, and whether it continues at `start` or begins again.
-
-    Raises `MirrorError` or `InterruptedDownloadError`.
-    """
+    """Whether a response continues at `start` or begins again. Raises `FailedAttempt`."""
     status, headers = response.status_code, response.headers
     answer = f"it answered {status} {response.reason}"
     if status in RETRY_STATUS:
         wait = headers.get("Retry-After", "")
-        raise InterruptedDownloadError(answer, float(wait) if wait.isdecimal() else 0.0)
+        raise FailedAttempt(answer, float(wait) if wait.isdecimal() else 0.0)
     if headers.get("Content-Type", "").startswith("text/html") and status < 400:
-        raise MirrorError("it sent a web page instead of the file")
+        raise FailedAttempt("it sent a web page instead of the file")
     span, _, total = headers.get("Content-Range", "").partition("/")
     if status == 416 or (status == 206 and not span.startswith(f"bytes {start}-")):
         partial.unlink(missing_ok=True)
-        raise InterruptedDownloadError("it has no such part of the file")
+        raise FailedAttempt("it has no such part of the file", 0.0)
     if status not in (200, 206):
-        raise MirrorError(answer)
+        raise FailedAttempt(answer)
     length = headers.get("Content-Length", "") if status == 200 else total
     if length not in ("", "*", str(remote.size)):
-        raise MirrorError(f"it announces {length} bytes, {remote.size} expected")
+        raise FailedAttempt(f"it announces {length} bytes, {remote.size} expected")
     return status == 206
 
 
 def _append(
-    response: Response, remote: Remote, partial: Path, start: int, progress: Progress
+    response: Response, remote: Remote, partial: Path, done: int, progress: Progress
 ) -> None:
-    done = start
     response.raw.enforce_content_length = False  # a short answer is reported below
-    with partial.open("ab" if start else "wb", buffering=0) as file:
+    with partial.open("ab" if done else "wb", buffering=0) as file:
         while chunk := response.raw.read1(CHUNK):
             done += len(chunk)
             if done > remote.size:
-                raise MirrorError(f"it sent more than the {remote.size:,} bytes expected")
+                raise FailedAttempt(f"it sent more than the {remote.size:,} bytes expected")
             view = memoryview(chunk)
             while view:  # an unbuffered file may write less than it gets
                 view = view[file.write(view) :]
             progress.update(remote.name, done, remote.size)
     if done < remote.size:
-        raise InterruptedDownloadError(f"only {done:,} of {remote.size:,} bytes came")
+        raise FailedAttempt(f"only {done:,} of {remote.size:,} bytes came", 0.0)
 
 
 def _cause(error: BaseException) -> str:
-    """What lies at the bottom of an error of requests."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -34,12 +34,10 @@ class FileState:
 
     @property
     def to_download(self) -> int:
-        """Bytes to download."""
         return self.remote.size - self.done if self.kind in ("partial", "missing") else 0
 
     @property
     def to_unpack(self) -> int:
-        """Bytes that unpacking will take, about."""
         archive = self.remote.archive
         return archive.unpacked if archive and self.kind != "unpacked" else 0
 
@@ -198,7 +196,6 @@ def _extract(path: Path, archive: Archive, folder: Path, progress: Progress) -> 
 
 
 def _refusal(member: tarfile.TarInfo, archive: Archive) -> str:
-    """Why a member of an archive is not unpacked, or nothing."""
     if not member.isreg() or member.issparse():
         return "is no ordinary file"
     if not re.fullmatch(archive.members, member.name, re.ASCII):

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.core.errors import DataError
-from gvr_bench.core.types import ImageSpec
+from gvr_bench.core.types import Bytes, ImageSpec
 from gvr_bench.data.dicom import MissingDecoderError, is_dicom, read_dicom
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def place(width: int, height: int, size: int) -> Placement:
     return Placement((size - w) // 2, (size - h) // 2, w, h)
 
 
-def letterbox(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def letterbox(picture: Bytes, size: int) -> Bytes:
     """Resample a picture (c, h, w) into a black square (c, size, size), antialiased."""
     c, h, w = picture.shape
     at = place(w, h, size)
@@ -58,7 +58,7 @@ def letterbox(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return square
 
 
-def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def resize(stack: Bytes, size: int) -> Bytes:
     """Resample grey images (n, h, w) to (n, size, size), antialiased."""
     n, _, _ = stack.shape
     out = np.empty((n, size, size), dtype=np.uint8)
@@ -67,7 +67,7 @@ def resize(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return out
 
 
-def read_picture(path: Path, channels: int, bits: int = 16) -> NDArray[np.uint8]:
+def read_picture(path: Path, channels: int, bits: int = 16) -> Bytes:
     """Read a PNG, JPEG, TIFF or DICOM file as (channels, h, w), 0..255, whatever its suffix.
 
     One channel is grey, three are RGB. The picture is turned as its EXIF orientation says; what is
@@ -78,11 +78,8 @@ def read_picture(path: Path, channels: int, bits: int = 16) -> NDArray[np.uint8]
         return _planes(image, channels, bits)
 
 
-def read_pictures(files: Sequence[Path], image: ImageSpec, bits: int = 16) -> NDArray[np.uint8]:
-    """Read image files as `read_picture` does, letterboxed: (n, C, size, size).
-
-    Raises `DataError` naming the first that cannot be read, with all of them as `unreadable`.
-    """
+def read_pictures(files: Sequence[Path], image: ImageSpec, bits: int = 16) -> Bytes:
+    """Read image files, letterboxed: (n, C, size, size). Raises `DataError` with all unreadable."""
     out = np.empty((len(files), image.channels, image.size, image.size), dtype=np.uint8)
 
     def read(position: int) -> str:
@@ -112,7 +109,7 @@ def is_image(path: Path) -> bool:
         return is_dicom(file) or file.read(8).startswith(_MAGIC)
 
 
-def to_eight_bits(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+def to_eight_bits(values: NDArray[np.floating[Any]]) -> Bytes:
     """Map values from -1 (black) to 1 (white) to 0..255, rounded and clipped."""
     return np.asarray(((values + 1) * 127.5).round().clip(0, 255), np.uint8)
 
@@ -192,7 +189,6 @@ def _fault(path: Path, reason: str, unreadable: Mapping[int, str] | None = None)
 
 
 def _check(image: Image) -> None:
-    """Refuse, from the header alone, what is too large or is not a single picture."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"its header says {width:,} x {height:,} pixels, too many")
@@ -214,28 +210,22 @@ def _check_tiff(image: Any) -> None:
         )
 
 
-def _planes(image: Image, channels: int, bits: int) -> NDArray[np.uint8]:
-    """Return the picture as (channels, h, w)."""
+def _planes(image: Image, channels: int, bits: int) -> Bytes:
     if image.mode.startswith("I"):
         grey = _eight_bits(image, bits)
         return np.repeat(grey[None], channels, axis=0)
-    if image.has_transparency_data:
-        image = _on_black(image)
+    if image.has_transparency_data:  # black is the colour around letterboxed pictures, too
+        from PIL.Image import alpha_composite, new
+
+        layer = image.convert("RGBA")
+        image = alpha_composite(new("RGBA", layer.size, "black"), layer).convert("RGB")
     if channels == 1:
         single = image if image.mode == "L" else image.convert("L")
         return np.array(single, dtype=np.uint8)[None]
     return np.array(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
 
 
-def _on_black(image: Image) -> Image:
-    """Compose a picture with transparency on black, the colour around letterboxed pictures."""
-    from PIL import Image
-
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("RGB")
-
-
-def _eight_bits(image: Image, bits: int) -> NDArray[np.uint8]:
+def _eight_bits(image: Image, bits: int) -> Bytes:
     """Scale the values of a 16-bit picture (h, w), of which `bits` are used, to 0..255."""
     wide, largest = np.asarray(image), 2**bits - 1
     if wide.max() > largest:
@@ -245,15 +235,12 @@ def _eight_bits(image: Image, bits: int) -> NDArray[np.uint8]:
     if (transparent := image.info.get("transparency")) is not None:
         table[transparent : transparent + 1] = 0
     grey = table.astype(np.uint8)[wide]
-    return np.asarray(255 - grey if _starts_white(image) else grey)
+    # In a TIFF 0 may be white; Pillow inverts only those of fewer bits.
+    starts_white = image.format == "TIFF" and cast(Any, image).tag_v2.get(_PHOTOMETRIC) == 0
+    return np.asarray(255 - grey if starts_white else grey)
 
 
-def _starts_white(image: Any) -> bool:
-    """Whether 0 is white in a 16-bit TIFF; Pillow inverts only those of fewer bits."""
-    return bool(image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0)
-
-
-def _resample(grey: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def _resample(grey: Bytes, width: int, height: int) -> Bytes:
     from PIL import Image
 
     h, w = grey.shape

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gvr_bench.core.errors import DataError
+from gvr_bench.core.types import Bools
 from gvr_bench.data.image_io import open_image, place, read_extent
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 _COMPRESSION, _PHOTOMETRIC = 259, 262  # tags of a TIFF
 _FAX = {2, 3, 4}  # compressions whose writers turn 1 to black on their own
 _WHITE_IS_ZERO = 0
 
 
-def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
+def read_mask(path: Path, picture: Path, size: int) -> Bools:
     """Read a PNG or TIFF that marks a finding: (size, size), letterboxed like its picture.
 
     What is opaque and not black is marked, or, in a layer that is black alone, what is opaque. Of
@@ -40,9 +40,7 @@ def read_mask(path: Path, picture: Path, size: int) -> NDArray[np.bool_]:
     return letterbox_mask(marked, width, height, size)
 
 
-def letterbox_mask(
-    marked: NDArray[np.bool_], width: int, height: int, size: int
-) -> NDArray[np.bool_]:
+def letterbox_mask(marked: Bools, width: int, height: int, size: int) -> Bools:
     """Bring a mask (h, w) to where its picture of `width` x `height` lies: (size, size).
 
     A pixel is marked if its centre is; of a finding too small for that, the pixel that it covers
@@ -55,40 +53,27 @@ def letterbox_mask(
     return square
 
 
-def _marked(image: Image) -> NDArray[np.bool_]:
+def _marked(image: Any) -> Bools:
+    """Which pixels (h, w) are marked; palettes come in any order, so that their colours count."""
     if image.has_transparency_data and not image.mode.startswith("I"):
-        return _marked_of_layer(np.asarray(image.convert("RGBA")))
-    if image.mode == "P":
-        return _marked_of_palette(image)
+        rgba = np.asarray(image.convert("RGBA"))
+        opaque = rgba[:, :, 3] > 0
+        bright = opaque & rgba[:, :, :3].any(axis=2)
+        ink = not bright.any() and not opaque.all()
+        return np.asarray(opaque if ink else bright)
     values = np.asarray(image)
+    if image.mode == "P":
+        colours = np.asarray(image.convert("RGB")).any(axis=2)
+        return np.asarray(colours if 0 < colours.sum() < colours.size else values != 0)
     marked = values != 0 if values.ndim == 2 else values.any(axis=2)
-    return np.asarray(marked != _is_inverted(image))
-
-
-def _marked_of_layer(rgba: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    opaque = rgba[:, :, 3] > 0
-    bright = opaque & rgba[:, :, :3].any(axis=2)
-    ink = not bright.any() and not opaque.all()
-    return np.asarray(opaque if ink else bright)
-
-
-def _marked_of_palette(image: Image) -> NDArray[np.bool_]:
-    """Palettes come in any order, so that colours count, and numbers where nothing is black."""
-    bright = np.asarray(image.convert("RGB")).any(axis=2)
-    return np.asarray(bright if 0 < bright.sum() < bright.size else np.asarray(image) != 0)
-
-
-def _is_inverted(image: Any) -> bool:
-    """Whether a TIFF of one bit stores true as black, as programs write Boolean arrays."""
     tags = getattr(image, "tag_v2", {})
-    return bool(
-        image.mode == "1"
-        and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-        and tags.get(_COMPRESSION) not in _FAX
-    )
+    # Programs write Boolean arrays as TIFFs of one bit in which true is black.
+    white_is_zero = image.mode == "1" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    inverted = white_is_zero and tags.get(_COMPRESSION) not in _FAX
+    return np.asarray(marked != inverted)
 
 
-def _shrink(marked: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+def _shrink(marked: Bools, width: int, height: int) -> Bools:
     from PIL import Image
 
     at = (width, height)

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.cache.hdf5 import BAD_HDF5, is_stored, own_item, read_arrays
 from gvr_bench.core.errors import CacheError
-from gvr_bench.core.types import Task
+from gvr_bench.core.types import Ints, Task, Texts
 
 MAX_IN_MEMORY = 2**28  # bytes of a split; a larger one stays in its file on a CPU
 TRANSFER_BATCH = 4096  # images
@@ -42,7 +41,7 @@ class StoredImages:
         self.task = task
         self.targets = torch.from_numpy(task.scale.apply(targets)).to(device)
         self.pixels = read_pixels(file, f"{split}/images", device)
-        self.patient_ids: NDArray[np.str_] = patient_ids
+        self.patient_ids: Texts = patient_ids
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -70,7 +69,7 @@ class Rows(NamedTuple):
     """Shape of an array and `offsets` (N,) of its rows in its file, in bytes."""
 
     shape: tuple[int, ...]
-    offsets: NDArray[np.int64]
+    offsets: Ints
 
 
 def find_rows(path: Path, name: str) -> Rows | None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import gvr_bench
 from gvr_bench.cache.hdf5 import SLASH, put_array, write_arrays, writing_arrays
@@ -18,11 +17,12 @@ from gvr_bench.core.context import Progress
 from gvr_bench.core.errors import CacheError, GvrError, Unsupported, UsageError, one_line
 from gvr_bench.core.interrupts import uninterrupted
 from gvr_bench.core.stage import Stage
+from gvr_bench.core.types import Bools, Floats, Ints, Texts
 from gvr_bench.data.image_io import to_eight_bits
 from gvr_bench.explain.inputs import InputImage
 from gvr_bench.explain.model import Arrays, Trained
 from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection, predicts
-from gvr_bench.pipeline.cases_file import BYTES, OF_EXPLAINER, ORACLE_AFTER, described
+from gvr_bench.pipeline.write_run import BYTES, OF_EXPLAINER, ORACLE_AFTER, described
 from gvr_bench.report.file_names import file_names
 from gvr_bench.results.explained_images import (
     ARRAYS,
@@ -36,8 +36,7 @@ from gvr_bench.results.explained_images import (
     UnreadableImage,
     write_explanations,
 )
-from gvr_bench.results.files import CASES
-from gvr_bench.results.records import finite
+from gvr_bench.results.records import CASES, finite
 
 MAX_CASES = 500  # as many as the page of a run shows
 CASE_ARRAYS = (*OF_EXPLAINER, *ORACLE_AFTER, "trajectory", "trajectory_prediction")
@@ -68,9 +67,9 @@ class Explained:
     images: Sequence[InputImage]
     predictions: Predictions
     notes: Sequence[str]
-    image_of: NDArray[np.int64]
+    image_of: Ints
     batch: TargetBatch
-    predicted: NDArray[np.bool_]
+    predicted: Bools
     oracle: Arrays
     outputs: Sequence[ExplainerOutput]
 
@@ -78,7 +77,11 @@ class Explained:
         """Write all but the page and the pictures, which are drawn from it. Raises `CacheError`."""
         self._write_cases(folder / CASES)
         self._write_arrays(folder / ARRAYS)
-        self._write_images(folder / IMAGES)
+        # All images and their reconstructions as bytes, explained or not.
+        decoded = self.predictions.reconstruction
+        rest = {} if decoded is None else {"reconstruction": to_eight_bits(decoded)}
+        pixels = np.stack([image.pixels for image in self.images])
+        write_arrays(folder / IMAGES, {"image": pixels, **rest})
         write_explanations(folder, self.summary(unreadable))
 
     def _write_cases(self, path: Path) -> None:
@@ -130,22 +133,14 @@ class Explained:
                     arrays[f"{prefix}/{name}"] = output.arrays[name]
         write_arrays(path, arrays)
 
-    def _write_images(self, path: Path) -> None:
-        """Write all images and their reconstructions as bytes, explained or not."""
-        decoded = self.predictions.reconstruction
-        rest = {} if decoded is None else {"reconstruction": to_eight_bits(decoded)}
-        write_arrays(path, {"image": np.stack([image.pixels for image in self.images]), **rest})
-
     def decoded(self) -> Arrays:
-        """Return the reconstructions of the cases; nothing without a decoder."""
         images = self.predictions.reconstruction
         return {} if images is None else {"reconstruction": images[self.image_of]}
 
-    def _names(self) -> NDArray[np.str_]:
+    def _names(self) -> Texts:
         return np.array([self.images[i].name for i in self.image_of], np.str_)
 
     def summary(self, unreadable: Sequence[UnreadableImage]) -> ExplainedImages:
-        """Return all names and numbers, without arrays."""
         c, task, reference = self.trained.combination, self.trained.task, self.trained.reference
         explanations = list(self._explanations())
         images = tuple(
@@ -187,7 +182,6 @@ class Explained:
         )
 
     def _explanations(self) -> Iterator[OutputExplanation]:
-        """Yield the explanations of each case."""
         task, batch = self.trained.task, self.batch
         folders = file_names(list(self._titles()))
         files = file_names([output.label for output in self.outputs])
@@ -220,11 +214,7 @@ def explain_images(
     stages: Mapping[str, Stage],
     with_progress: Callable[[str, Callable[[Progress], ExplainerOutput]], ExplainerOutput],
 ) -> Explained:
-    """Run every explainer on all selected outputs of all images.
-
-    `with_progress` gets each explainer's label and calls the function it is given with a progress
-    display. Raises `UsageError` where there are too many cases.
-    """
+    """Run every explainer on all selected outputs. Raises `UsageError` for too many cases."""
     pixels = np.stack([image.pixels for image in images])
     predictions = trained.predict_batch(pixels)
     task, threshold = trained.task, trained.decision.threshold
@@ -272,14 +262,12 @@ def _run(
     return ExplainerOutput(label, stage, "ok", arrays)
 
 
-def of_image(values: NDArray[np.float32] | None, i: int) -> float | None:
+def of_image(values: Floats | None, i: int) -> float | None:
     """Return the finite value of an image; None without one."""
     return None if values is None else finite(values[i])
 
 
 def _result(output: ExplainerOutput, q: int, picture: str) -> ExplainerResult:
-    """Return what one explainer says about case `q`."""
-
     def value(name: str) -> Any:
         return output.arrays[name][q].item() if name in output.arrays else None
 

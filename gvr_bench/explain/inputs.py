@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.components import Dataset
 from gvr_bench.core.errors import DataError, UsageError
+from gvr_bench.core.types import Bytes
 from gvr_bench.data.image_io import read_pictures
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class InputImage:
     name: str
     path: str
     sha256: str
-    pixels: NDArray[np.uint8]
+    pixels: Bytes
 
 
 def read_file(dataset: Dataset, path: Path, name: str = "") -> InputImage:
@@ -67,10 +68,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def read_picture(dataset: Dataset, picture: Picture, number: int) -> InputImage:
-    """Read anything that `Picture` allows. Raises `DataError` or `UsageError`.
-
-    Images in memory are written to a file first, so that the data set reads all of them alike.
-    """
+    """Read anything that `Picture` allows. Raises `DataError` or `UsageError`."""
     if isinstance(picture, str | PathLike):
         return read_file(dataset, Path(picture))
     image = _to_pillow(picture)
@@ -110,7 +108,7 @@ def _to_pillow(picture: Image | NDArray[Any]) -> Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _to_uint8(array: NDArray[Any]) -> Bytes:
     """Map floats from [-1, 1] to bytes. Raises `UsageError` for another range or dtype."""
     if array.dtype == np.uint8:
         return array

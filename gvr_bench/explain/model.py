@@ -16,28 +16,26 @@ from gvr_bench.core.components import Dataset, Explainer
 from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.errors import PluginError, UsageError
 from gvr_bench.core.stage import Stage
-from gvr_bench.core.types import ExplanationTarget, Task
+from gvr_bench.core.types import Bytes, ExplanationTarget, Floats, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.explain.inputs import InputImage, read_picture
 from gvr_bench.explain.out_of_distribution import OodReference, reconstruction_error
 from gvr_bench.explain.rationale import Rationale
-from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection, part_of
+from gvr_bench.explain.targets import Predictions, TargetBatch, TargetSelection
 from gvr_bench.metrics.oracle import predictions
-from gvr_bench.pipeline.cases_file import SCALED
 from gvr_bench.pipeline.graph import StageGraph
 from gvr_bench.pipeline.options import gains_from_bfloat16
 from gvr_bench.pipeline.plan import Combination
-from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision
+from gvr_bench.pipeline.stage_context import StageContext, load_model, read_decision, with_reference
 from gvr_bench.pipeline.steps.explanations import explain, gather, trajectory
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
-from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import joined
+from gvr_bench.pipeline.write_run import SCALED
 
 if TYPE_CHECKING:
     from gvr_bench.explain.inputs import Picture
 
 Arrays = dict[str, NDArray[Any]]
-Floats = NDArray[np.float32]
 
 
 class Trained:
@@ -87,7 +85,6 @@ class Trained:
         return names
 
     def stage_ctx(self, stage: Stage, progress: Progress | None = None) -> StageContext:
-        """Return the context of a stage, with the run's seed."""
         ctx = Context(
             self.device,
             seed=seed_from(stage.key),
@@ -99,7 +96,7 @@ class Trained:
         return StageContext(stage, self.cache, ctx)
 
     @torch.no_grad()
-    def predict_batch(self, pixels: NDArray[np.uint8]) -> Predictions:
+    def predict_batch(self, pixels: Bytes) -> Predictions:
         """Predict and reconstruct images (n, C, H, W)."""
         rows = []
         for part in torch.split(torch.from_numpy(pixels), self.batch_size):
@@ -128,7 +125,9 @@ class Trained:
         """
         c = self.combination
         encoder = None if self.model.classifier is None else c.encoder_stage
-        choice = self.graph.named_explainer(parse_choice(explainer))
+        typed = parse_choice(explainer)
+        name = self.graph.registry.canonical("explainer", typed.name)
+        choice = typed.model_copy(update={"name": name})
         label = explainer if explainer in c.explanations else str(choice)
         stage = c.explanations.get(label) or self.graph.explanations(
             choice, c.head_stage, c.cases, c.seed, encoder=encoder
@@ -164,12 +163,10 @@ class Trained:
         return self.in_unit(joined(parts) | (joined(trajectories) if trajectories else {}))
 
     def target(self, batch: TargetBatch, part: slice) -> ExplanationTarget:
-        """Return what explainers are asked about a part of a batch."""
         columns = batch.source[part], batch.target[part]
         return self.decision.explanation_target(self.task, *columns, self.device)
 
     def in_unit(self, arrays: Arrays) -> Arrays:
-        """Convert predictions to the task's unit."""
         invert = self.task.scale.invert
         return {name: invert(a) if name in SCALED else a for name, a in arrays.items()}
 
@@ -277,6 +274,7 @@ class Trained:
         i: int,
     ) -> Rationale:
         task, source, target = self.task, int(batch.source[i]), int(batch.target[i])
+        decoded = predictions.reconstruction
         scalars = {
             name: arrays[name][i].item()
             for name in ("prediction_after", "success", "reason", "steps")
@@ -289,7 +287,7 @@ class Trained:
             target_class=task.outputs[target] if task.kind == "multiclass" else None,
             unit=task.unit if task.kind == "regression" else "",
             image=image.pixels.astype(np.float32) / 127.5 - 1,
-            reconstruction=part_of(predictions.reconstruction, i),
+            reconstruction=None if decoded is None else decoded[i],
             attribution=arrays["attribution"][i],
             counterfactual=arrays["counterfactual"][i] if "counterfactual" in arrays else None,
             prediction=float(predictions.predictions[i, source]),

@@ -7,18 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.core.reference import even_positions
-from gvr_bench.core.types import Model
+from gvr_bench.core.types import Floats, Model
 from gvr_bench.explain.targets import Predictions
 from gvr_bench.pipeline.stage_context import StageContext
 
 OOD_QUANTILE = 0.995  # of the run's own images, for each of two limits: at most 1 in 100 is marked
 MAX_REFERENCE_IMAGES = 1000
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,6 @@ class OodReference:
     @classmethod
     @torch.no_grad()
     def measure(cls, stage_ctx: StageContext, model: Model) -> OodReference:
-        """Measure test images of the run that a head stage belongs to."""
         from sklearn.covariance import LedoitWolf  # slow to import
 
         if not model.has_decoder:

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gvr_bench.cache.serialization import replacing
+from gvr_bench.core.types import Floats
 from gvr_bench.data.image_io import to_eight_bits
 from gvr_bench.report.rationale_picture import RationalePicture, draw_rationale, lines_about
 from gvr_bench.results.explained_images import format_prediction
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.core.errors import UsageError, did_you_mean
-from gvr_bench.core.types import Task
+from gvr_bench.core.types import Bools, Bytes, Floats, Ints, Task
 from gvr_bench.data.stored_images import to_float
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +34,9 @@ class Predictions:
 class TargetBatch:
     """Images `pixels` (n, C, H, W) uint8, and the outputs `source` and `target` (n,) to explain."""
 
-    pixels: NDArray[np.uint8]
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
+    pixels: Bytes
+    source: Ints
+    target: Ints
 
     def images(self) -> Tensor:
         """Return the images as networks read them: (n, C, H, W) in [-1, 1]."""
@@ -103,18 +100,11 @@ class TargetSelection:
         return next(k for k in order if k != source)
 
 
-def predicts(
-    task: Task, values: Floats, source: NDArray[np.int64], threshold: Floats
-) -> NDArray[np.bool_]:
+def predicts(task: Task, values: Floats, source: Ints, threshold: Floats) -> Bools:
     """Whether the model predicts the output `source` (n,) of each row of `values` (n, K): (n,)."""
     if task.kind == "multiclass":
         return np.asarray(values.argmax(axis=1) == source)
     return np.asarray(values[np.arange(len(source)), source] >= threshold[source])
-
-
-def part_of(values: Floats | None, i: int) -> Floats | None:
-    """Return row `i`, None of nothing."""
-    return None if values is None else values[i]
 
 
 def _position(task: Task, name: str) -> int:

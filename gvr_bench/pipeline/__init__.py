@@ -1,1 +1,1 @@
-"""TODO."""
+"""A run: its plan, its stages, and what computes them."""

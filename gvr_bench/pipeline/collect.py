@@ -16,8 +16,7 @@ from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.metrics import DECLARED, Declaration
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.results.case_scores import EXPLANATIONS, RunValues, Whose
-from gvr_bench.results.protocols import Fact, Protocol, Protocols
-from gvr_bench.results.records import Record, Status
+from gvr_bench.results.records import Fact, Protocol, Protocols, Record, Status
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,10 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the stage's value can be read."""
         return self.status in ("done", "cached")
 
     @property
     def result(self) -> Status:
-        """What a record says of it."""
         if self.succeeded:
             return "ok"
         return "n/a" if self.not_applicable else "failed"
@@ -92,10 +89,7 @@ class Collector:
     protocols: dict[str, Protocol]
 
     def of(self, stage: Stage, images: Stage, explainer: str | None = None) -> Iterator[Record]:
-        """Scores of one explainer, or of the model itself, its oracle or its decoder.
-
-        `images` is the stage whose images they are about.
-        """
+        """Yield scores of an explainer or the model; `images` is the stage they are about."""
         outcome = self.outcomes[stage.key]
         if outcome.succeeded:
             for row in read_json(self.cache.file(stage, "scores.json")):
@@ -113,7 +107,6 @@ class Collector:
         row: Mapping[str, Any],
         status: Status | None = None,
     ) -> Record:
-        """Make one record."""
         c = self.combination
         value = row.get("value")
         declared = DECLARED[row["metric"]]
@@ -143,7 +136,6 @@ class Collector:
         )
 
     def protocol(self, images: Stage, metric: Declaration, output: str) -> str:
-        """Note a protocol, and return its hash."""
         content = canonical([images.key, metric.name, metric.version, output])
         name = hashlib.sha256(content.encode()).hexdigest()[:16]
         self.protocols[name] = Protocol(images.key[:16], metric.name, metric.version, output)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from gvr_bench.config.names import canonical_spec
-from gvr_bench.config.spec import ComponentSpec, Spec
+from gvr_bench.config.spec import ComponentSpec, Spec, canonical_spec
 from gvr_bench.core.components import Component, Dataset, Encoder, Explainer, Head
+from gvr_bench.core.digests import source_digest
 from gvr_bench.core.errors import PluginError
-from gvr_bench.core.source_code import source_digest
 from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.core.types import Kind
 from gvr_bench.metrics import GROUPS, Declaration, decoding, intervention, oracle
 from gvr_bench.metrics.prediction import PREDICTION_VERSION
-from gvr_bench.registry.names import word
+from gvr_bench.registry.names import collective
 from gvr_bench.registry.registry import Registry, blaming
 
 CONTAMINATED = "contaminated"  # the setting of a head that is fitted on the test images
@@ -81,7 +80,7 @@ class StageGraph:
             return self.component("explainer", choice, seed, kind, **inputs)
         except PluginError as error:
             named = self.spec.explainer
-            if choice in named and not any(self.word(other) for other in named):
+            if choice in named and not any(self.collective(other) for other in named):
                 raise
             return self._add(Stage(kind, choice.name, "", {}, inputs, problem=str(error)))
 
@@ -92,32 +91,21 @@ class StageGraph:
         except PluginError:
             return None
 
-    def word(self, choice: ComponentSpec) -> str:
+    def collective(self, choice: ComponentSpec) -> str:
         """Return the word for several explainers that a choice is; empty where it names one."""
-        return word(choice.name, self.registry.plugins("explainer"))
-
-    def named_explainer(self, choice: ComponentSpec) -> ComponentSpec:
-        """Return an explainer by its own name. Raises `UsageError` where several are meant."""
-        name = self.registry.canonical("explainer", choice.name)
-        return ComponentSpec(name=name, settings=choice.settings)
+        return collective(choice.name, self.registry.plugins("explainer"))
 
     def perturbed(self, explanations: Stage, change: str) -> Stage:
-        """Add the same explanations with one thing changed."""
-        return self._add(
-            Stage(
-                "perturbed_explanations",
-                explanations.name,
-                "1",
-                {"changed": change, "cases": self.spec.perturbed_cases},
-                {"explanations": explanations},
-                explanations.seed,
-                component=explanations.component,
-                problem=explanations.problem,
-            )
-        )
+        """Add the same explanations with one thing changed, for a sample of the cases."""
+        settings = {"changed": change, "cases": self.spec.perturbed_cases}
+        stage = Stage(
+            "perturbed_explanations", explanations.name, "1", settings,
+            {"explanations": explanations}, explanations.seed,
+            component=explanations.component, problem=explanations.problem,
+        )  # fmt: skip
+        return self._add(stage)
 
     def open(self, choice: ComponentSpec) -> Dataset:
-        """Open a data set, looking in the spec's folder."""
         root = Path(self.spec.data_root) if self.spec.data_root else None
         return self.registry.open_dataset(choice.name, choice.settings, self.spec.profile, root)
 
@@ -130,12 +118,7 @@ class StageGraph:
             fingerprint = fingerprint_of(dataset)
         return self._add(
             Stage(
-                "data",
-                name,
-                dataset.version,
-                settings,
-                fingerprint=fingerprint,
-                component=dataset,
+                "data", name, dataset.version, settings, fingerprint=fingerprint, component=dataset
             )
         )
 
@@ -166,7 +149,6 @@ class ModelBranch:
 
     @property
     def has_decoder(self) -> bool:
-        """Whether the branch has encoder and generator."""
         return self.encoder is not None
 
     @property
@@ -176,10 +158,7 @@ class ModelBranch:
         return cast(type[Head], cls).sees == "images"
 
     def latents(self, seed: int) -> Stage:
-        """Add generator, encoder and latents.
-
-        An encoder is trained on the generator's images, unless it needs labels.
-        """
+        """Add generator, encoder (on the generator's images unless it needs labels) and latents."""
         graph = self.graph
         assert self.encoder is not None
         generator = graph.component("generator", self.generator, seed, images=self.images)
@@ -191,26 +170,19 @@ class ModelBranch:
         return graph.add("latents", self.encoder.name, inputs, seed, copies)
 
     def head(self, seed: int) -> Stage:
-        """Add the head."""
         return self.fitted(self.head_choice, seed)
 
     def fitted(self, choice: ComponentSpec, seed: int) -> Stage:
-        """Add a head, of images or of latents."""
         if self.sees_images:
             return self.graph.component("head", choice, seed, data=self.data)
         return self.graph.component("head", choice, seed, latents=self.latents(seed))
 
-    def drawn_with(self, seed: int) -> Stage | None:
-        """Add the encoder that explainers of a network of images draw with; None without one."""
-        if not (self.sees_images and self.has_decoder):
-            return None
-        return self.latents(seed).inputs["encoder"]
-
     def explanations(
         self, choice: ComponentSpec, head: Stage, seed: int, kind: StageKind = "explanations"
     ) -> Stage:
-        """Add the explanations of one explainer."""
-        return self.graph.explanations(choice, head, self.cases, seed, kind, self.drawn_with(seed))
+        drawn_with = self.sees_images and self.has_decoder  # explainers of a network of images
+        encoder = self.latents(seed).inputs["encoder"] if drawn_with else None
+        return self.graph.explanations(choice, head, self.cases, seed, kind, encoder)
 
     def contaminated(self, seed: int) -> Stage | None:
         """Add the head fitted on the test images; None where it has no such setting, or is."""
@@ -224,7 +196,6 @@ class ModelBranch:
         return self.fitted(other, seed)
 
     def model_scores(self, head: Stage, seed: int) -> tuple[Stage, ...]:
-        """Add the scores of the model itself."""
         graph = self.graph
         inputs = {"head": head}
         if self.has_decoder:
@@ -248,12 +219,10 @@ class ModelBranch:
         return self.graph.add("structure_effects", self.head_choice.name, inputs, None, settings)
 
     def oracle(self, seed: int) -> Stage:
-        """Add the independent model."""
         settings = {"metrics": versions(oracle.GROUP.declarations)}
         return self.graph.add("oracle", "oracle", {"data": self.data}, seed, settings)
 
     def scores(self, choice: ComponentSpec, explanations: Stage, seed: int) -> dict[str, Stage]:
-        """Add the scores of one explainer, by group of metrics."""
         stages: dict[str, Stage] = {}
         for group in GROUPS:
             if group.name not in self.graph.spec.groups or not group.metrics:
@@ -286,7 +255,9 @@ class ModelBranch:
                 head = self.contaminated(seed)
                 return self.explanations(choice, head, seed) if head else None
             case "other_seed":
-                seed = another_seed(seed, graph.spec.seeds)
+                seeds = graph.spec.seeds
+                many = len(seeds) > 1
+                seed = seeds[(seeds.index(seed) + 1) % len(seeds)] if many else seed + 1
                 return self.explanations(choice, self.head(seed), seed)
             case "student" | "student_without_maps":
                 return self.student(choice, seed, with_maps=name == "student")
@@ -299,7 +270,6 @@ class ModelBranch:
         return graph.perturbed(explanations, name)
 
     def student(self, choice: ComponentSpec, seed: int, *, with_maps: bool) -> Stage:
-        """Add students that learn from the model's decisions, with maps or without."""
         kind, inputs = "student_training_set", {"head": self.head(seed), "cases": self.cases}
         if with_maps:
             examples = self.explanations(choice, inputs["head"], seed, kind)
@@ -315,10 +285,4 @@ def fingerprint_of(component: Component) -> str:
 
 
 def versions(metrics: Iterable[Declaration]) -> dict[str, str]:
-    """Return the version of each metric, which its values depend on."""
     return {metric.name: metric.version for metric in metrics}
-
-
-def another_seed(seed: int, seeds: Sequence[int]) -> int:
-    """Return the next seed of a spec, or one more where there is no other."""
-    return seeds[(seeds.index(seed) + 1) % len(seeds)] if len(seeds) > 1 else seed + 1

@@ -47,7 +47,6 @@ def gains_from_bfloat16(device: torch.device) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Versions that go into the provenance of every value."""
     return {
         "gvr_bench": gvr_bench.__version__,
         "python": platform.python_version(),

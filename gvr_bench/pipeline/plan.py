@@ -42,7 +42,6 @@ class Combination:
 
     @property
     def prediction(self) -> Stage:
-        """The stage that scores the head."""
         return self.judging[0]
 
     @property
@@ -57,7 +56,6 @@ class Combination:
 
     @property
     def data(self) -> Stage:
-        """The stage with the images."""
         return self.cases.input("data")
 
 
@@ -81,7 +79,6 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """A key of all that the run depends on."""
         return hashlib.sha256(canonical([s.key for s in self.stages]).encode()).hexdigest()
 
 
@@ -119,7 +116,6 @@ def plan_graph(graph: StageGraph) -> Plan:
 def combination_of(
     branch: ModelBranch, labels: tuple[str, str, str, str], seed: int
 ) -> Combination:
-    """Add a model, its own scores, and those of every explainer."""
     head = branch.head(seed)
     judging = branch.model_scores(head, seed)
     explanations, scores = {}, {}
@@ -186,21 +182,20 @@ def chosen_explainers(graph: StageGraph) -> list[ComponentSpec]:
     Those named beside a word keep their settings; settings of a word go to all it stands for.
     Without controls, no word but their own stands for controls.
     """
-    named = [(choice, graph.word(choice)) for choice in graph.spec.explainer]
+    named = [(choice, graph.collective(choice)) for choice in graph.spec.explainer]
     plugins = {plugin.name: plugin for plugin in graph.registry.plugins("explainer")}
-    chosen = [choice for choice, word in named if not word]
-    for choice, word in named:
-        for other in unnamed_explainers(graph, chosen) if word else ():
+    chosen = [choice for choice, collective in named if not collective]
+    for choice, collective in named:
+        for other in unnamed_explainers(graph, chosen) if collective else ():
             cls = graph.explainer(other)
             role = cls.role if cls else None
-            left_out = role == "control" != word and not graph.spec.controls
-            if stands_for(word, plugins[other.name], role) and not left_out:
+            left_out = role == "control" != collective and not graph.spec.controls
+            if stands_for(collective, plugins[other.name], role) and not left_out:
                 chosen.append(ComponentSpec(name=other.name, settings=choice.settings))
     return chosen
 
 
 def unnamed_explainers(graph: StageGraph, named: Sequence[ComponentSpec]) -> list[ComponentSpec]:
-    """Return the installed explainers without those named, with default settings."""
     rows = [row.plugin for row in graph.registry.rows if row.plugin.kind == "explainer"]
     names = {choice.name for choice in named}
     return [

@@ -18,10 +18,7 @@ AGREEMENT = 1e-3  # of two answers to one image, relative to the largest
 
 
 def refuse_misfits(combination: Combination) -> None:
-    """Build the networks, try a head that sees images, and drop them.
-
-    Raises `UsageError` or `DataError`.
-    """
+    """Build the networks, try one that sees images. Raises `UsageError` or `DataError`."""
     dataset = cast(Dataset, combination.data.component)
     head = cast(Head, combination.head_stage.component)
     with torch.random.fork_rng(devices=[]):
@@ -111,7 +108,6 @@ def refuse_unfit(net: nn.Module, whose: str, image: ImageSpec, task: Task) -> Te
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two answers are equal but for rounding."""
     if a.shape != b.shape or not b.numel():
         return a.shape == b.shape
     first, second = a.double(), b.double()
@@ -120,10 +116,7 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 
 def answer(net: nn.Module, x: Tensor, whose: str, image: ImageSpec, task: Task) -> Tensor:
-    """Return a network's outputs for images (n, C, H, W), without gradient: (n, K).
-
-    Raises `UsageError` where they are of no use.
-    """
+    """Return outputs (n, K) for images (n, C, H, W). Raises `UsageError` if they are of no use."""
     n = len(x)
     images = x.detach().requires_grad_()
     try:

@@ -57,14 +57,12 @@ class TaskProgress:
         self.bars.stop()
 
     def start(self, title: str) -> None:
-        """Begin another task."""
         self.title = title
         self.first: int | None = None
         self.began = self.logged = time.monotonic()
         self.bars.reset(self.task, description=escape(title), detail="")
 
     def __call__(self, done: int, total: int, detail: str = "") -> None:
-        """Show that `done` of `total` are done."""
         now = time.monotonic()
         if self.first is None:
             self.first = done  # a resumed loop does not start at 0
@@ -78,12 +76,18 @@ class TaskProgress:
             left = f"  ETA {(total - done) / rate:.0f} s" if rate else ""
             self.log(f"{self.title}  {text}{left}")
 
+    def update(self, title: str, done: int, total: int) -> None:
+        """Show progress of a task that begins with another title; elsewhere each is a line."""
+        if title != self.title:
+            self.start(title)
+            if not self.console.is_terminal:
+                self.log(f"{title}  {self.count(total)}")
+        self(done, total)
+
     def count(self, number: float, digits: int = 0) -> str:
-        """Write a number of steps or bytes."""
         return decimal(int(number)) if self.in_bytes else f"{number:,.{digits}f}"
 
     def log(self, text: str) -> None:
-        """Print a line above the bar."""
         self.console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -96,17 +100,14 @@ class Display:
         self.number = 0  # of stages that ended
 
     def stage(self, name: str) -> TaskProgress:
-        """Show one stage while it is computed."""
         return TaskProgress(
             self.console, f"[{min(self.number + 1, self.total)}/{self.total}] {name}"
         )
 
     def warn(self, text: str) -> None:
-        """Print a warning, which needs no action."""
         self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
     def waits(self, name: str) -> None:
-        """Print that another process computes a stage."""
         self.console.print(f"{name}: waiting for the process that computes it", markup=False)
 
     def ended(self, name: str, status: str, seconds: float, reason: str) -> None:

@@ -10,13 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gvr_bench.core.data_parallel import are_several
 from gvr_bench.core.errors import UsageError, did_you_mean
+from gvr_bench.core.process_group import are_several
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    import torch
     from rich.console import Console
 
     from gvr_bench.cache.artifacts import ArtifactCache
@@ -56,7 +53,6 @@ class RunRequest:
     experiment: Experiment | None = None
 
     def folder(self, plan: Plan) -> Path:
-        """Return the run's folder."""
         name = self.experiment.name if self.experiment else self.spec.dataset[0].name
         return self.out or Path("reports") / f"{name}-{plan.key[:8]}"
 
@@ -75,21 +71,24 @@ class RunResult:
 
     @property
     def failed(self) -> bool:
-        """Whether some stage failed."""
         return any(outcome.status == "failed" for outcome in self.outcomes.values())
 
 
 def plan_request(request: RunRequest) -> tuple[Plan, ArtifactCache]:
-    """Plan a run and open its cache.
-
-    Raises `UsageError`, `PluginError` or `DataError`; computes nothing.
-    """
+    """Plan a run and open its cache; computes nothing. Raises `GvrError`."""
     from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
     from gvr_bench.pipeline.plan import make_plan
     from gvr_bench.registry.registry import installed
 
     plan = make_plan(request.spec, installed())
-    check_recompute(plan, request.recompute, cached_only=request.cached_only)
+    known = {s.kind for s in plan.stages} | {s.name for s in plan.stages} | {"all"}
+    for name in request.recompute:
+        if name not in known:
+            raise UsageError(f"--recompute {name}: no such stage{did_you_mean(name, known)}")
+    if request.recompute and request.cached_only:
+        raise UsageError(
+            "--recompute computes again and --cached-only computes nothing; leave one out"
+        )
     root = request.cache_dir or default_cache_dir()
     return plan, ArtifactCache(root, run_id=request.run_id)
 
@@ -107,15 +106,26 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
     check_workers(request)
     plan, cache = plan_request(request)
     options = options_of(request)
-    group = join_processes(options.device, stop) if are_several() else None
-    options = replace(options, process_group=group)
+    if are_several():
+        from gvr_bench.core.process_group import process_group
+
+        options = replace(options, process_group=process_group())
+        process_group().connect(options.device, stop)
+    group = options.process_group
     workers = workers_for(request, plan, cache, options, stop)
     runner = Runner(plan, cache, installed(), options, stop, workers)
     if group and group.rank:
         follow(group, runner)
         return None
     runner.prepare()
-    folder = create_folder(request.folder(plan))
+    folder = request.folder(plan)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the run's folder {folder}: {error.strerror}; choose another with "
+            "--out DIR"
+        ) from error
     runner.run(console)
     if request.experiment:
         request.experiment.write(folder)
@@ -126,10 +136,7 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
 
 
 def work_request(request: RunRequest, stop: Stop, console: Console) -> bool:
-    """Take part in a run until all its stages have ended; whether all succeeded.
-
-    Raises `GvrError` where the run cannot go on.
-    """
+    """Take part in a run until all its stages have ended; whether all succeeded."""
     from gvr_bench.pipeline.runner import Runner
     from gvr_bench.registry.registry import installed
 
@@ -153,18 +160,6 @@ def options_of(request: RunRequest) -> RunOptions:
     )
 
 
-def check_recompute(plan: Plan, names: Collection[str], *, cached_only: bool) -> None:
-    """Refuse a `--recompute` that means nothing in this plan. Raises `UsageError`."""
-    known = {s.kind for s in plan.stages} | {s.name for s in plan.stages} | {"all"}
-    for name in names:
-        if name not in known:
-            raise UsageError(f"--recompute {name}: no such stage{did_you_mean(name, known)}")
-    if names and cached_only:
-        raise UsageError(
-            "--recompute computes again and --cached-only computes nothing; leave one out"
-        )
-
-
 def check_workers(request: RunRequest) -> None:
     """Refuse options that do not go together. Raises `UsageError`."""
     if request.executor == "local" and request.ray_address is not None:
@@ -177,25 +172,14 @@ def check_workers(request: RunRequest) -> None:
             raise UsageError(f"{option} starts its own processes; leave torchrun out")
 
 
-def create_folder(folder: Path) -> Path:
-    """Create the run's folder. Raises `UsageError`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write the run's folder {folder}: {error.strerror}; choose another with "
-            "--out DIR"
-        ) from error
-    return folder
-
-
 def workers_for(
     request: RunRequest, plan: Plan, cache: ArtifactCache, options: RunOptions, stop: Stop
 ) -> Workers | None:
     """Return the workers of a run, None where this process alone computes."""
     from gvr_bench.pipeline.executors.request import make_request
 
-    count, threads = request.workers or 0, threads_of(request.workers)
+    count, text = request.workers or 0, os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(text) if text.isdigit() and int(text) else max(1, cores() // (count or 1))
     if request.executor == "ray":
         from gvr_bench.pipeline.executors.ray import RayWorkers
 
@@ -210,25 +194,9 @@ def workers_for(
     return WorkerProcesses(make_request(plan, cache, options), count, threads)
 
 
-def threads_of(workers: int | None) -> int:
-    """Return the threads of each worker: OMP_NUM_THREADS, or an equal share of the cores."""
-    text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdigit() and int(text) else max(1, cores() // (workers or 1))
-
-
 def cores() -> int:
-    """Return the number of processor cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def join_processes(device: torch.device, stop: Stop) -> ProcessGroup:
-    """Return the processes of this run, this one with a GPU of its own. Raises `UsageError`."""
-    from gvr_bench.core.process_group import process_group
-
-    group = process_group()
-    group.connect(device, stop)
-    return group
 
 
 def follow(group: ProcessGroup, runner: Runner) -> None:

@@ -44,7 +44,6 @@ class RunState:
 
     @property
     def complete(self) -> bool:
-        """Whether every stage has an outcome."""
         return len(self.outcomes) == len(self.plan.stages)
 
     def ready(self) -> Iterator[Stage]:
@@ -65,12 +64,10 @@ class RunState:
                 yield stage
 
     def update(self) -> None:
-        """Note how stages have ended."""
         for _ in self.ready():
             pass
 
     def end(self, stage: Stage, outcome: Outcome) -> None:
-        """Note how a stage ended."""
         self.outcomes[stage.key] = outcome
         if self.on_end:
             self.on_end(stage, outcome)
@@ -119,7 +116,6 @@ class RunState:
             self.doubtful[key] = self.outcomes.pop(key)
 
     def warn_once(self, line: str) -> None:
-        """Show a line unless it was shown before."""
         if line not in self.warned:
             self.warned.add(line)
             self.warn(line)

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import shlex
-import sys
-import time
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from gvr_bench.cache.artifacts import ArtifactCache
-from gvr_bench.config.spec import write_spec
 from gvr_bench.core.errors import CorruptStageError
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.cases_file import write_cases
-from gvr_bench.pipeline.collect import Outcome, collect
-from gvr_bench.pipeline.data_file import write_data
+from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.executors.watch import Workers, watch
-from gvr_bench.pipeline.options import RunOptions, versions
+from gvr_bench.pipeline.options import RunOptions
 from gvr_bench.pipeline.plan import Plan
 from gvr_bench.pipeline.preflight import refuse_misfits
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.run_state import RunState
 from gvr_bench.pipeline.worker import Worker
+from gvr_bench.pipeline.write_run import write_run
 from gvr_bench.registry.registry import Registry
-from gvr_bench.results.files import CASES, DATA
 from gvr_bench.results.records import Record
-from gvr_bench.results.run_folder import write_run_folder
 
 
 class Runner:
@@ -101,7 +90,6 @@ class Runner:
 
     @property
     def worker(self) -> Worker:
-        """The worker of this process."""
         return Worker(self.state, self.options, self.stop, self.display)
 
     def write(self, out: Path, began: float) -> None:
@@ -117,7 +105,6 @@ class Runner:
                 self.worker.work()
 
     def notify_plugins(self, out: Path) -> None:
-        """Tell plugins that the run has ended and its folder is complete."""
         details = {
             "folder": out,
             "records": [asdict(record) for record in self.records],
@@ -127,7 +114,6 @@ class Runner:
             self.warn(warning)
 
     def describe_stage(self, stage: Stage) -> dict[str, Any]:
-        """Return what plugins get to know of a stage that ended."""
         outcome = self.state.outcomes[stage.key]
         return {
             "kind": stage.kind,
@@ -139,44 +125,10 @@ class Runner:
         }
 
     def on_stage_end(self, stage: Stage, outcome: Outcome) -> None:
-        """Show an outcome, and notify plugins."""
         self.display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
         for warning in self.registry.notify("gvr_stage_finished", self.describe_stage(stage)):
             self.warn(warning)
         self.stop.check()
 
     def warn(self, line: str) -> None:
-        """Show a warning."""
         self.display.warn(line)
-
-
-def write_run(
-    out: Path,
-    plan: Plan,
-    cache: ArtifactCache,
-    outcomes: Mapping[str, Outcome],
-    options: RunOptions,
-    began: float,
-) -> list[Record]:
-    """Write the run folder, and return its records."""
-    results = collect(plan, cache, outcomes, str(options.device))
-    stages = [
-        {"kind": s.kind, "name": s.name, "part": s.part, "key": s.key, **asdict(outcomes[s.key])}
-        for s in plan.stages
-    ]
-    environment = {
-        **versions(),
-        "platform": platform.platform(),
-        "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
-        "device": str(options.device),
-        "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.time() - began, 1),
-        "command": shlex.join(["gvr-bench", *sys.argv[1:]]),
-        "records": len(results.records),
-        "stages": stages,
-    }
-    write_cases(out / CASES, plan, cache, outcomes)
-    write_data(out / DATA, plan, cache, outcomes)
-    spec, records = write_spec(plan.spec), results.records
-    write_run_folder(out, spec, environment, results.values, results.protocols, records)
-    return records

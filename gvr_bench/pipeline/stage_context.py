@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +17,12 @@ from torch import Tensor, nn
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import ALL, read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights, write_json
-from gvr_bench.core.components import Dataset, Encoder, Generator, Head
+from gvr_bench.core.components import Dataset, Encoder, Explainer, Generator, Head
 from gvr_bench.core.context import Context
 from gvr_bench.core.errors import DataError, PluginError
+from gvr_bench.core.reference import Reference, spread
 from gvr_bench.core.stage import Stage, StageKind, depends_on
-from gvr_bench.core.types import ExplanationTarget, Model, Task
+from gvr_bench.core.types import Bools, ExplanationTarget, Floats, Ints, Model, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics.prediction import PredictionScore
 
@@ -39,7 +42,6 @@ class StageContext:
     earlier: float = 0.0
 
     def out(self, name: str) -> Path:
-        """Return a file of this stage."""
         return self.cache.output(self.stage, name)
 
     def file(self, stage: Stage, name: str) -> Path:
@@ -47,7 +49,6 @@ class StageContext:
         return self.cache.file(stage, name)
 
     def data(self) -> Path:
-        """Return the file with all images."""
         return self.file(self.stage.input("data"), "data.h5")
 
     def arrays(self, kind: StageKind, *names: str, rows: slice = ALL) -> dict[str, NDArray[Any]]:
@@ -55,7 +56,6 @@ class StageContext:
         return read_arrays(self.file(self.stage.input(kind), f"{kind}.h5"), *names, rows=rows)
 
     def images(self, split: str) -> StoredImages:
-        """Read the images of a split."""
         return StoredImages(self.data(), split, self.dataset().task, self.ctx.device)
 
     def dataset(self) -> Dataset:
@@ -97,21 +97,18 @@ def freeze(net: nn.Module) -> nn.Module:
 
 
 def load_network(stage_ctx: StageContext, stage: Stage, net: nn.Module) -> nn.Module:
-    """Fill a network with a stage's weights and freeze it."""
     weights, _ = read_weights(stage_ctx.file(stage, "weights.safetensors"))
     net.load_state_dict(weights)
     return freeze(net.to(stage_ctx.ctx.device))
 
 
 def load_generator(stage_ctx: StageContext) -> nn.Module:
-    """Load the generator this stage depends on."""
     stage = stage_ctx.stage.input("generator")
     generator = cast(Generator, stage.component)
     return load_network(stage_ctx, stage, generator.build(stage_ctx.dataset().image))
 
 
 def load_encoder(stage_ctx: StageContext, generator: nn.Module) -> nn.Module:
-    """Load the encoder this stage depends on."""
     stage = stage_ctx.stage.input("encoder")
     encoder = cast(Encoder, stage.component)
     return load_network(stage_ctx, stage, encoder.build(stage_ctx.dataset().image, generator))
@@ -142,7 +139,6 @@ class Absent(nn.Module):
         self.name = name
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raise `PluginError`."""
         raise PluginError(
             f"the explainer uses the model's {self.name}, which a network of images has only for "
             "explainers that declare it; write needs_decoder = True in the explainer's class"
@@ -159,7 +155,6 @@ def model_of(head: Head, net: nn.Module, encoder: nn.Module, generator: nn.Modul
 
 
 def load_model(stage_ctx: StageContext) -> Model:
-    """Load all networks that the stage depends on."""
     encoder: nn.Module = Absent("encoder")
     generator: nn.Module = Absent("generator")
     if depends_on(stage_ctx.stage, "encoder"):
@@ -175,11 +170,11 @@ def load_model(stage_ctx: StageContext) -> Model:
 class Decision:
     """The `threshold` (K,) and `reference_value` (K, K) of a model, as `decide` defines them."""
 
-    threshold: NDArray[np.float32]
-    reference_value: NDArray[np.float32]
+    threshold: Floats
+    reference_value: Floats
 
     def explanation_target(
-        self, task: Task, source: NDArray[np.int64], target: NDArray[np.int64], device: torch.device
+        self, task: Task, source: Ints, target: Ints, device: torch.device
     ) -> ExplanationTarget:
         """Return the target of cases (N,)."""
         columns = source, target, self.threshold[source], self.reference_value[source, target]
@@ -187,14 +182,13 @@ class Decision:
 
 
 def read_decision(stage_ctx: StageContext, stage: Stage) -> Decision:
-    """Read how a head or the oracle decides."""
     content = read_json(stage_ctx.file(stage, "decision.json"))
     names = "threshold", "reference_value"
     return Decision(*(np.asarray(content[name], np.float32) for name in names))
 
 
 def read_targets(
-    stage_ctx: StageContext, task: Task, source: NDArray[np.int64], target: NDArray[np.int64]
+    stage_ctx: StageContext, task: Task, source: Ints, target: Ints
 ) -> ExplanationTarget:
     """Return the targets of cases (N,), with the head's own decision."""
     decision = read_decision(stage_ctx, stage_ctx.stage.input("head"))
@@ -208,24 +202,16 @@ def batched(function: Callable[[Tensor], Tensor], x: Tensor, ctx: Context) -> Te
     return torch.cat([function(part.to(ctx.device)) for part in parts])
 
 
-def labelled_mask(targets: NDArray[np.float32], split: str) -> NDArray[np.bool_]:
-    """Return which rows of a split's targets (N, columns) are labelled: (N,).
-
-    Raises `DataError` where none is.
-    """
+def labelled_mask(targets: Floats, split: str) -> Bools:
+    """Return which targets (N, columns) are labelled: (N,). Raises `DataError` if none."""
     rows = np.asarray(~np.isnan(targets).any(axis=1))
     if not rows.any():
         raise DataError(f"no image of the split '{split}' carries a label")
     return rows
 
 
-def labelled_images(
-    stage_ctx: StageContext, split: str
-) -> tuple[StoredImages, Tensor, NDArray[np.float32]]:
-    """Return the images of a split, the positions (N,) of the labelled ones, and their targets.
-
-    Raises `DataError` where nothing is labelled.
-    """
+def labelled_images(stage_ctx: StageContext, split: str) -> tuple[StoredImages, Tensor, Floats]:
+    """Return a split's images, positions (N,) of the labelled ones, and their targets."""
     targets = stage_ctx.arrays("data", f"{split}/targets")[f"{split}/targets"]
     rows = labelled_mask(targets, split)
     return stage_ctx.images(split), torch.from_numpy(np.flatnonzero(rows)), targets[rows]
@@ -233,5 +219,37 @@ def labelled_images(
 
 @torch.no_grad()
 def write_scores(stage_ctx: StageContext, scores: Iterable[PredictionScore]) -> None:
-    """Write scores of a network."""
     write_json(stage_ctx.out("scores.json"), [dataclasses.asdict(score) for score in scores])
+
+
+def with_reference(
+    stage_ctx: StageContext, explainer: Explainer, model: Model, *, encode: bool = False
+) -> StageContext:
+    """Return the context with a reference, if the explainer declares that it uses one.
+
+    Its latents are those of the cache, unless `encode` says that the encoder is another one.
+    """
+    if not explainer.uses_reference:
+        return stage_ctx
+    task, device = stage_ctx.dataset().task, stage_ctx.ctx.device
+    targets = stage_ctx.arrays("data", "train/targets")["train/targets"]
+    rows = torch.from_numpy(spread(targets, task))
+
+    @functools.cache
+    def train() -> StoredImages:
+        return stage_ctx.images("train")
+
+    def latents() -> Tensor:  # those of the images themselves come before those of their copies
+        stored = stage_ctx.arrays("latents", "train/z", rows=slice(0, len(targets)))["train/z"]
+        return torch.from_numpy(stored[rows.numpy()]).to(device)
+
+    cached = depends_on(stage_ctx.stage, "latents") and not encode
+    reference = Reference(
+        model,
+        task,
+        targets[rows.numpy()],
+        lambda index: train()[rows[index]],
+        stage_ctx.ctx.batch_size,
+        latents if cached else None,
+    )
+    return replace(stage_ctx, ctx=replace(stage_ctx.ctx, _reference=reference))

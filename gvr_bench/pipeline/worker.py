@@ -9,8 +9,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
+
+from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.integrity import ERROR, WORK
 from gvr_bench.core.components import Encoder, Generator
@@ -21,7 +24,9 @@ from gvr_bench.core.errors import (
     DataError,
     GvrError,
     MemoryShortage,
+    PluginError,
     ProcessError,
+    TrainingError,
     Unsupported,
     UsageError,
     one_line,
@@ -29,7 +34,6 @@ from gvr_bench.core.errors import (
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
-from gvr_bench.pipeline.compute import compute
 from gvr_bench.pipeline.options import RunOptions, gains_from_bfloat16, versions
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.run_state import RunState
@@ -95,7 +99,6 @@ class Worker:
         return True
 
     def wait(self, stages: Sequence[Stage]) -> None:
-        """Wait for other processes."""
         name = str(stages[0])
         if name not in self.announced:
             self.announced.add(name)
@@ -115,20 +118,19 @@ class Worker:
             try:
                 if cache.drafts[stage.key].lost >= MAX_LOST:
                     raise MemoryShortage(f"it lost {MAX_LOST} workers; was memory short?")
-                computed = compute(stage, cache, ctx)
+                note, earlier = compute(stage, cache, ctx)
             except (CorruptStageError, ProcessError):
                 raise
             except Exception as error:  # a plugin may raise anything
                 return self.failed(stage, error)
-            seconds = computed.earlier + time.perf_counter() - started
-            cost = {"seconds": seconds, "memory": growth(before, ctx.device), "note": computed.note}
+            seconds = earlier + time.perf_counter() - started
+            cost = {"seconds": seconds, "memory": growth(before, ctx.device), "note": note}
             with self.stop.later():
                 cache.commit(stage, {**cost, **versions(), "device": str(ctx.device)})
             cache.touch(stage)
-            return Outcome("done", seconds, computed.note)
+            return Outcome("done", seconds, note)
 
     def train_along(self, stage: Stage) -> None:
-        """Train together with the first process, which writes the result."""
         train = STEPS[stage.kind].data_parallel
         assert train is not None
         with self.display.stage(str(stage)) as progress:
@@ -140,7 +142,6 @@ class Worker:
                 self.failed(stage, error)
 
     def context(self, stage: Stage, progress: Progress) -> Context:
-        """Return the context that a stage is computed in."""
         cache = self.state.cache
         checkpoints = FileCheckpoints(
             cache.write_dir(stage) / WORK,
@@ -186,10 +187,71 @@ class Worker:
 
 
 def is_data_parallel(stage: Stage) -> bool:
-    """Whether the processes of a run train this stage together."""
     component = stage.component
     return (
         STEPS[stage.kind].data_parallel is not None
         and isinstance(component, Generator | Encoder)
         and component.data_parallel
+    )
+
+
+BATCH_FACTOR = 4  # by which the batch size falls where memory runs out
+
+
+def compute(stage: Stage, cache: ArtifactCache, ctx: Context) -> tuple[str, float]:
+    """Compute a stage and write its files; return a note and the seconds that stored parts took.
+
+    Where memory runs out it is tried again with a smaller batch, which changes a result by rounding
+    only. Raises what plugins raise, and `MemoryShortage`.
+    """
+    if stage.problem:
+        raise PluginError(stage.problem)
+    step, batch_size = STEPS[stage.kind], ctx.batch_size
+    while True:
+        stage_ctx = StageContext(stage, cache, ctx)
+        try:
+            note = step.run(stage_ctx) or ""
+            break
+        except TrainingError as error:
+            raise TrainingError(
+                f"{error}; {checkpoint_left(ctx)}; try other settings of {stage.name}"
+            ) from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if step.trains or ctx.batch_size == 1:
+                raise MemoryShortage(shortage(stage, ctx)) from error
+        if ctx.device.type == "cuda":
+            torch.cuda.empty_cache()
+        ctx = replace(ctx, batch_size=max(1, ctx.batch_size // BATCH_FACTOR))
+    if ctx.batch_size < batch_size:
+        smaller = f"out of memory with batches of {batch_size}; computed with {ctx.batch_size}"
+        note = "; ".join(filter(None, (note, smaller)))
+    return note, stage_ctx.earlier
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out. Torch has an exception of its own for GPUs only."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "DefaultCPUAllocator" in str(error)  # a bare RuntimeError that names the allocator
+
+
+def checkpoint_left(ctx: Context) -> str:
+    checkpoint = ctx.checkpoints.load() if ctx.checkpoints else None
+    return f"{f'a checkpoint of step {checkpoint[0]}' if checkpoint else 'no checkpoint'} is left"
+
+
+def shortage(stage: Stage, ctx: Context) -> str:
+    """Say which memory is too small, and what helps."""
+    cpu = ctx.device.type == "cpu"
+    where, other = ("this machine", "") if cpu else (str(ctx.device), ", or --device cpu")
+    if STEPS[stage.kind].trains:
+        return (
+            f"{where} has too little memory to train {stage}; {checkpoint_left(ctx)}; give it a "
+            f"smaller batch or width in its settings, smaller images{other}"
+        )
+    return (
+        f"{where} has too little memory for {stage}, even one image at a time; use smaller "
+        f"images{other}"
     )

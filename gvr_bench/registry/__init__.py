@@ -1,1 +1,1 @@
-"""TODO."""
+"""Plugins: found, checked, described, and begun from a template."""

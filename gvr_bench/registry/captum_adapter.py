@@ -112,7 +112,6 @@ def network_of(model: Model) -> nn.Module:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress captum's warnings."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module=r"captum\.")
         yield

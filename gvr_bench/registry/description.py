@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from gvr_bench.core.components import Component, Explainer, Plugin
 from gvr_bench.core.types import Kind
-from gvr_bench.registry.registry import PROFILES, PluginRow
+from gvr_bench.registry.registry import PROFILES, Registry
 
 SIGNS = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
 COMMON = {  # the meaning of settings that many components share
@@ -73,8 +73,10 @@ class ComponentInfo:
     settings: tuple[SettingInfo, ...] = field(default=())
 
 
-def describe(row: PluginRow, cls: type[Component]) -> ComponentInfo:
-    """Collect what is known of a component from its plugin, class and settings."""
+def describe(registry: Registry, kind: Kind, name: str) -> ComponentInfo:
+    """Collect what is known of a component. Raises `UsageError` or `PluginError`."""
+    cls, own = registry.component(kind, name), registry.canonical(kind, name)
+    row = next(r for r in registry.rows if (r.plugin.kind, r.plugin.name) == (kind, own))
     plugin = row.plugin
     settings = tuple(_setting(name, f, cls) for name, f in cls.Settings.model_fields.items())
     return ComponentInfo(
@@ -98,7 +100,6 @@ def describe(row: PluginRow, cls: type[Component]) -> ComponentInfo:
 
 
 def _profiles(cls: type[Component]) -> Mapping[str, Mapping[str, Any]]:
-    """Return the settings that each profile replaces; one of no name where none does."""
     return {p: cls.profiles.get(p, {}) for p in PROFILES} if cls.profiles else {"default": {}}
 
 
@@ -125,7 +126,6 @@ def type_of(info: FieldInfo) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Write a value as on the command line."""
     if value is None:
         return "none"
     text = "true" if value is True else "false" if value is False else str(value)
@@ -135,7 +135,6 @@ def text_of(value: Any) -> str:
 def _passes(
     plugin: Plugin, settings: tuple[SettingInfo, ...], cls: type[Component]
 ) -> dict[str, str]:
-    """Return what an explanation costs by profile, once where all are equal."""
     if not plugin.passes:
         return {}
     costs = {

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gvr_bench.core.types import Explanation, ExplanationTarget, Model
 
@@ -119,7 +119,6 @@ def _shape_violations(
 
 
 def _field_violations(explanation: Explanation) -> Iterator[Violation]:
-    """Check which fields are set together."""
     rest = ("success", "latent", "trajectory", "alternatives")
     extra = [name for name in rest if getattr(explanation, name) is not None]
     if explanation.counterfactual is None and extra:
@@ -151,7 +150,6 @@ class MutationGuard:
         self.before = self._snapshot()
 
     def _snapshot(self) -> dict[str, dict[str, Any]]:
-        """Return what must not change, by check and by name."""
         nets = [(part, getattr(self.model, part)) for part in NETWORKS]
         modules = [(f"{p}.{n}" if n else p, m) for p, net in nets for n, m in net.named_modules()]
         weights = [
@@ -163,12 +161,11 @@ class MutationGuard:
             "weights": {name: (_Identity(tensor), tensor._version) for name, tensor in weights},
             "mode": {name: module.training for name, module in modules},
             "gradients": {n: (t.requires_grad, t.grad is None) for n, t in weights if t.is_leaf},
-            "hooks": {name: _hook_ids(module) for name, module in modules},
+            "hooks": {n: [*chain(*(getattr(m, kind) for kind in HOOKS))] for n, m in modules},
             "input": {name: (t._version, t.requires_grad) for name, t in self.arguments.items()},
         }
 
     def violations(self) -> Iterator[Violation]:
-        """Yield what has changed since the guard was created."""
         for check, after in self._snapshot().items():
             before = self.before[check]
             changed = [name for name in after if after[name] != before.get(name)]
@@ -189,10 +186,6 @@ class _Identity:
         return isinstance(other, _Identity) and self.tensor is other.tensor
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def _hook_ids(module: nn.Module) -> tuple[int, ...]:
-    return tuple(number for kind in HOOKS for number in getattr(module, kind))
 
 
 def _name(dtype: torch.dtype) -> str:

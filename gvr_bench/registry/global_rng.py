@@ -33,7 +33,6 @@ def seeded(seed: int, gpus: Sequence[torch.device] | None = None) -> Iterator[No
 
 
 def states() -> dict[str, Any]:
-    """Return the states by library, as values that can be compared."""
     import numpy as np
     import torch
 

@@ -1,4 +1,4 @@
-"""Names as users type them: aliases, any case, and words that stand for several explainers."""
+"""Names as users type them: aliases, any case, and collective names of explainers."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def canonical(typed: str, plugins: Iterable[Plugin]) -> str:
     return names[0] if names else typed
 
 
-def words(plugins: Iterable[Plugin]) -> dict[str, str]:
-    """Return the words that stand for several explainers, each with its meaning."""
+def collectives(plugins: Iterable[Plugin]) -> dict[str, str]:
     families = sorted({row.family for row in plugins if row.family} - ROLES.keys())
     return {
         DEFAULT: "those of a run that names none",
@@ -50,12 +49,12 @@ def words(plugins: Iterable[Plugin]) -> dict[str, str]:
     }
 
 
-def word(typed: str, plugins: Iterable[Plugin]) -> str:
+def collective(typed: str, plugins: Iterable[Plugin]) -> str:
     """Return the word for several explainers that a user means; empty where it is none."""
     rows = list(plugins)
     if any(row.name == typed for row in rows):
         return ""
-    return next((known for known in words(rows) if plain(known) == plain(typed)), "")
+    return next((known for known in collectives(rows) if plain(known) == plain(typed)), "")
 
 
 def stands_for(chosen: str, plugin: Plugin, role: Role | None) -> bool:

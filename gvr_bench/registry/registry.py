@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TextIO, cast, get_args
+from typing import Any, TextIO, cast
 
 import pluggy
 import pydantic
 
 from gvr_bench.core.components import (
-    API_VERSION,
     Component,
     Dataset,
     Encoder,
@@ -25,7 +23,6 @@ from gvr_bench.core.components import (
     Generator,
     Head,
     Plugin,
-    Selection,
     Settings,
 )
 from gvr_bench.core.errors import (
@@ -36,10 +33,16 @@ from gvr_bench.core.errors import (
     first_fault,
     one_line,
 )
-from gvr_bench.core.types import KINDS, Kind
+from gvr_bench.core.types import Kind
 from gvr_bench.registry import hookspecs
 from gvr_bench.registry.names import canonical
-from gvr_bench.registry.validation import check_class, check_settings, load_target
+from gvr_bench.registry.validation import (
+    check_class,
+    check_row,
+    check_settings,
+    load_target,
+    problem_of,
+)
 
 GROUP = "gvr_bench"
 PROFILES = ("quick", "standard", "paper")
@@ -86,11 +89,10 @@ class Registry:
             except (Exception, SystemExit) as error:  # a plugin may raise anything
                 self.broken.append(BrokenEntryPoint(point.name, distribution, one_line(error)))
                 continue
-            self.rows += [PluginRow(plugin, distribution, _problem(plugin)) for plugin in plugins]
+            self.rows += [PluginRow(plugin, distribution, problem_of(plugin)) for plugin in plugins]
         self._mark_clashes()
 
     def _load(self, point: EntryPoint) -> list[Plugin]:
-        """Import one entry point and return its plugins."""
         module = point.load()
         self._refuse_unknown_hooks(module)
         name = f"{point.dist.name if point.dist else '?'}:{point.name}"
@@ -99,7 +101,7 @@ class Registry:
             implementation = getattr(module, "gvr_plugins", None)
             rows = list(implementation()) if implementation else []
             for row in rows:
-                _check_row(row)
+                check_row(row)
         except BaseException:
             self.hooks.unregister(name=name)
             raise
@@ -136,18 +138,13 @@ class Registry:
         ]
 
     def names(self, kind: Kind) -> list[str]:
-        """Return the usable names, in order of discovery."""
         return [r.plugin.name for r in self.rows if r.plugin.kind == kind and not r.problem]
 
     def plugins(self, kind: Kind) -> list[Plugin]:
-        """Return the plugins of a kind, also those that cannot be used."""
         return [row.plugin for row in self.rows if row.plugin.kind == kind]
 
     def canonical(self, kind: Kind, typed: str) -> str:
-        """Return the name that a user means by another spelling or an alias.
-
-        Unchanged where there is none. Raises `UsageError` where several are meant.
-        """
+        """Return the name that a user means. Raises `UsageError` where several are meant."""
         return canonical(typed, self.plugins(kind))
 
     def component(self, kind: Kind, name: str) -> type[Component]:
@@ -170,10 +167,7 @@ class Registry:
     def settings(
         self, kind: Kind, name: str, profile: str, overrides: dict[str, Any]
     ) -> tuple[type[Component], Settings]:
-        """Return the class and its settings: those of the profile, and `overrides`.
-
-        Raises `UsageError` that names the setting, or `PluginError`.
-        """
+        """Return the class and its settings: the profile's, and `overrides`. Raises `GvrError`."""
         cls = self.component(kind, name)
         known = cls.Settings.model_fields
         overrides = _with_argument_name(kind, name, cls, overrides)
@@ -207,10 +201,7 @@ class Registry:
             return cast(type[Dataset], cls)(chosen, root.expanduser() if root else None)
 
     def notify(self, hook: str, arguments: Mapping[str, Any]) -> list[str]:
-        """Call a hook of all plugins; return a warning for each that raises.
-
-        An implementation gets those of `arguments` that it names.
-        """
+        """Call a hook of all plugins; return a warning for each that raises."""
         warnings = []
         for listener in getattr(self.hooks.hook, hook).get_hookimpls():
             try:
@@ -237,47 +228,27 @@ def _with_argument_name(
 
 @functools.cache
 def installed() -> Registry:
-    """Return the registry of this environment."""
     return Registry(entry_points(group=GROUP))
 
 
-def _check_row(row: object) -> None:
-    """Raise `PluginError` for an object that is no valid `Plugin`."""
-    if not isinstance(row, Plugin):
-        raise PluginError(f"gvr_plugins() yielded {row!r}, not a Plugin")
-    for field in ("kind", "name", "target", "summary", "family", "access", "passes", "source"):
-        if not isinstance(getattr(row, field), str):
-            raise PluginError(f"gvr_plugins() yielded {row!r}, whose {field} is not text")
-    for field, what in (("needs", "module names"), ("aliases", "names")):
-        values = getattr(row, field)
-        if not (isinstance(values, tuple) and all(isinstance(value, str) for value in values)):
-            raise PluginError(
-                f"gvr_plugins() yielded {row!r}, whose {field} is not a tuple of {what}, "
-                "e.g. ('captum',)"
-            )
-    if row.selection not in get_args(Selection):
-        raise PluginError(
-            f"gvr_plugins() yielded {row!r}, whose selection is none of "
-            f"{', '.join(get_args(Selection))}"
-        )
+def open_dataset(
+    name: str, settings: dict[str, Any], profile: str, root: Path | None = None
+) -> Dataset:
+    """Open an installed data set, for one that changes the images of another.
+
+    `settings` replace those of the profile `quick`, `standard` or `paper`; `root` is the folder
+    from `--data-root`. Raises `UsageError` or `PluginError`.
+    """
+    return installed().open_dataset(name, settings, profile, root)
 
 
-def _problem(row: Plugin) -> str:
-    """Return why a plugin cannot be used, or an empty text."""
-    if row.api != API_VERSION:
-        return f"written for plugin API {row.api}; this is {API_VERSION}"
-    if row.kind not in KINDS:
-        return f"unknown kind '{row.kind}'{did_you_mean(row.kind, KINDS)}"
-    missing = [need for need in row.needs if not _importable(need)]
-    return f"needs {' '.join(missing)}: pip install {' '.join(missing)}" if missing else ""
+def open_explainer(name: str, settings: dict[str, Any], profile: str) -> Explainer:
+    """Open an installed explainer, for one that works on the explanations of another.
 
-
-def _importable(module: str) -> bool:
-    """Whether a module can be found; this imports its parents."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except Exception:  # a parent may raise anything
-        return False
+    `settings` replace those of the profile. Raises `UsageError` or `PluginError`.
+    """
+    cls, chosen = installed().settings("explainer", name, profile, settings)
+    return cast(type[Explainer], cls)(chosen)
 
 
 def output_to_stderr() -> contextlib.redirect_stdout[TextIO]:
@@ -287,10 +258,7 @@ def output_to_stderr() -> contextlib.redirect_stdout[TextIO]:
 
 @contextlib.contextmanager
 def blaming(whose: str) -> Iterator[None]:
-    """Turn unexpected errors of a plugin into a `PluginError` that names it.
-
-    What it prints goes to stderr.
-    """
+    """Turn unexpected errors of a plugin into a `PluginError`; its output goes to stderr."""
     try:
         with output_to_stderr():
             yield

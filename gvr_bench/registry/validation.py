@@ -1,14 +1,53 @@
-"""Validation of a plugin's class and settings; messages name the plugin and the fix."""
+"""Validation of a plugin's row, class and settings; messages name the plugin and the fix."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import json
-from typing import Any
+from typing import Any, get_args
 
-from gvr_bench.core.components import Component, Settings
+from gvr_bench.core.components import API_VERSION, Component, Plugin, Selection, Settings
 from gvr_bench.core.errors import PluginError, did_you_mean
+from gvr_bench.core.types import KINDS
+
+
+def check_row(row: object) -> None:
+    if not isinstance(row, Plugin):
+        raise PluginError(f"gvr_plugins() yielded {row!r}, not a Plugin")
+    for field in ("kind", "name", "target", "summary", "family", "access", "passes", "source"):
+        if not isinstance(getattr(row, field), str):
+            raise PluginError(f"gvr_plugins() yielded {row!r}, whose {field} is not text")
+    for field, what in (("needs", "module names"), ("aliases", "names")):
+        values = getattr(row, field)
+        if not (isinstance(values, tuple) and all(isinstance(value, str) for value in values)):
+            raise PluginError(
+                f"gvr_plugins() yielded {row!r}, whose {field} is not a tuple of {what}, "
+                "e.g. ('captum',)"
+            )
+    if row.selection not in get_args(Selection):
+        raise PluginError(
+            f"gvr_plugins() yielded {row!r}, whose selection is none of "
+            f"{', '.join(get_args(Selection))}"
+        )
+
+
+def problem_of(row: Plugin) -> str:
+    """Return why a plugin cannot be used, or an empty text."""
+    if row.api != API_VERSION:
+        return f"written for plugin API {row.api}; this is {API_VERSION}"
+    if row.kind not in KINDS:
+        return f"unknown kind '{row.kind}'{did_you_mean(row.kind, KINDS)}"
+    missing = [need for need in row.needs if not _importable(need)]
+    return f"needs {' '.join(missing)}: pip install {' '.join(missing)}" if missing else ""
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except Exception:  # a parent may raise anything
+        return False
 
 
 def load_target(target: str, base: type[Component]) -> Any:
@@ -28,9 +67,7 @@ def load_target(target: str, base: type[Component]) -> Any:
 
 
 def check_class(cls: Any, base: type[Component], what: str) -> type[Component]:
-    """Return the class if it is a usable component. Raises `PluginError` that begins with
-    `what`.
-    """
+    """Return a usable component's class. Raises `PluginError` that begins with `what`."""
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise PluginError(f"{what} is not a gvr_bench.api.{base.__name__}")
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
@@ -63,10 +100,7 @@ def _check_signature(cls: type[Component], base: type[Component], name: str, wha
 
 
 def check_settings(settings: Settings, whose: str) -> Settings:
-    """Return the settings if JSON can hold them, because they are hashed into keys.
-
-    Raises `PluginError` that names the setting.
-    """
+    """Return settings that JSON can hold, since they are hashed. Raises `PluginError`."""
     cls = type(settings)
     fix = "use numbers, text, lists and the like"
     for name, field in cls.model_fields.items():

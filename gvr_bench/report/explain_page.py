@@ -37,7 +37,7 @@ from gvr_bench.results.explained_images import (
     format_prediction,
     read_explanations,
 )
-from gvr_bench.results.files import CASES
+from gvr_bench.results.records import CASES
 
 Arrays = Mapping[str, NDArray[Any]]
 _EDGE = 128

@@ -11,9 +11,7 @@ import pandas as pd
 from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import entry
 from gvr_bench.results.case_scores import EXPLANATIONS, Whose
-from gvr_bench.results.files import run_names
-from gvr_bench.results.protocols import Fact
-from gvr_bench.results.records import Record, model_label
+from gvr_bench.results.records import Fact, Record, model_label, run_names
 
 Key = TypeVar("Key", bound=Hashable)
 Grid = dict[tuple[str, ...], dict[str, list[Any]]]

@@ -15,14 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.cache.hdf5 import (
-    BAD_HDF5,
-    SLASH,
-    get_array,
-    own_item,
-    put_array,
-    writing_arrays,
-)
+from gvr_bench.cache.hdf5 import BAD_HDF5, SLASH, get_array, own_item, put_array, writing_arrays
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.interrupts import uninterrupted
 from gvr_bench.results.records import Record
@@ -44,7 +37,6 @@ class Whose(NamedTuple):
 
     @classmethod
     def of(cls, record: Record) -> Whose:
-        """Whose a record is."""
         return cls(*(getattr(record, name) for name in cls._fields))
 
 
@@ -83,7 +75,6 @@ def write_values(path: Path, run: RunValues) -> None:
 
 
 def _by_whose(flat: Mapping[tuple[Whose, str], T]) -> dict[Whose, dict[str, T]]:
-    """Group by whose it is, in the order of first appearance."""
     grouped: dict[Whose, dict[str, T]] = defaultdict(dict)
     for (whose, name), item in flat.items():
         grouped[whose][name] = item
@@ -106,10 +97,18 @@ def read_values(path: Path) -> RunValues:
                 for label, part in [(None, group), *explained]:
                     whose = model._replace(explainer=label and label.replace(SLASH, "/"))
                     named = json.loads(part.attrs.get("recipes", "{}"))
+                    if not all(isinstance(recipe, str) for recipe in named.values()):
+                        raise ValueError("a recipe is no text")
                     recipes |= {(whose, name): recipe for name, recipe in named.items()}
                     if label and "values" in part:
                         stacked = get_array(own_item(part, "values"))
-                        names = get_array(own_item(part, "metrics")).tolist()
+                        names = get_array(own_item(part, "metrics"))
+                        if stacked.ndim != 2 or (stacked.dtype.kind, names.dtype.kind) != (
+                            "f",
+                            "U",
+                        ):
+                            raise ValueError(f"values of shape {stacked.shape}, {stacked.dtype}")
+                        names = names.tolist()
                         values |= {(whose, n): v for n, v in zip(names, stacked, strict=True)}
     except BAD_HDF5 as error:
         raise CacheError(f"cannot read {path}: {error}") from error

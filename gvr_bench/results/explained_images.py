@@ -11,8 +11,7 @@ from typing import Literal
 
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError
-from gvr_bench.results.files import RECORDS
-from gvr_bench.results.records import model_label
+from gvr_bench.results.records import RECORDS, model_label
 
 EXPLANATIONS = "explanations.json"
 ARRAYS, IMAGES, PICTURES = "explanations.h5", "images.h5", "pictures"  # beside it
@@ -59,7 +58,6 @@ class OutputExplanation:
 
     @property
     def label(self) -> str:
-        """The output, or the change of class, in words."""
         return f"{self.output} into {self.target_class}" if self.target_class else self.output
 
 
@@ -119,18 +117,15 @@ class ExplainedImages:
 
     @property
     def model(self) -> str:
-        """The model in words."""
         return f"{model_label(self.generator, self.encoder, self.head)}, seed {self.seed}"
 
     @property
     def succeeded(self) -> bool:
-        """Whether all images were read and no explainer failed."""
         results = (r for i in self.images for output in i.explanations for r in output.results)
         return not self.unreadable and all(result.status != "failed" for result in results)
 
 
 def format_prediction(value: float | None, unit: str) -> str:
-    """A prediction with its unit, or as a probability."""
     if value is None or not math.isfinite(value):
         return "–"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
@@ -138,7 +133,6 @@ def format_prediction(value: float | None, unit: str) -> str:
 
 
 def as_json(explained: ExplainedImages) -> str:
-    """One JSON document; what is unknown is null."""
     return json.dumps(dataclasses.asdict(explained), ensure_ascii=False, indent=1, allow_nan=False)
 
 

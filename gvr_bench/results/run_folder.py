@@ -1,26 +1,27 @@
 """The folder of a run: its files are written and read here, and in the modules beside this one.
 
-spec.toml, environment.json, records.jsonl (`records`), values.h5 (`case_scores`), protocols.json,
-data.json (`data_summary`), and cases.h5 (`cases_file`).
+spec.toml, environment.json, protocols.json, data.json, records.jsonl (`records`), values.h5
+(`case_scores`), and cases.h5 (`gvr_bench.pipeline.write_run`).
 """
 
 from __future__ import annotations
 
-import json
-import math
+import base64
+import dataclasses
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pydantic
 
 from gvr_bench.cache.hdf5 import BAD_HDF5, refuse_foreign
 from gvr_bench.cache.serialization import replacing, write_json
-from gvr_bench.core.errors import CacheError, DataError
+from gvr_bench.core.errors import CacheError, DataError, first_fault
 from gvr_bench.results.case_scores import RunValues, read_values, write_values
-from gvr_bench.results.data_summary import DataSummary, read_summaries
-from gvr_bench.results.files import (
+from gvr_bench.results.records import (
     CASES,
     DATA,
     ENVIRONMENT,
@@ -29,17 +30,27 @@ from gvr_bench.results.files import (
     RECORDS,
     SPEC,
     VALUES,
+    Fact,
+    Protocols,
+    Record,
+    read_protocols,
+    read_records,
     rerun_command,
+    run_names,
+    write_protocols,
+    write_records,
 )
-from gvr_bench.results.protocols import Fact, Protocols, read_protocols, write_protocols
-from gvr_bench.results.records import Record, read_records, write_records
 
 if TYPE_CHECKING:
     import h5py
-
-T = TypeVar("T")
+    import pandas
 
 MAX_ERROR = 200  # characters of an error that a user is shown
+NUMBERS_AS_TEXT = pydantic.ConfigDict(coerce_numbers_to_str=True)
+PNG = b"\x89PNG\r\n\x1a\n"
+
+Text = Annotated[str, pydantic.BeforeValidator(lambda value: value or "")]  # null where not known
+Seconds = Annotated[pydantic.FiniteFloat, pydantic.BeforeValidator(lambda value: value or 0)]
 
 
 @dataclass(frozen=True)
@@ -51,13 +62,14 @@ class Stage:
 
     kind: str
     name: str
-    part: str
-    key: str
     status: str
-    seconds: float
-    reason: str
+    part: Text = ""
+    key: Text = ""
+    seconds: Seconds = 0.0
+    reason: Text = ""
 
 
+@pydantic.with_config(NUMBERS_AS_TEXT)
 @dataclass(frozen=True)
 class Environment:
     """Where and when the run was made; `started` is ISO 8601, `seconds` the wall time.
@@ -65,17 +77,41 @@ class Environment:
     `records` is how many were written, None where the file does not say.
     """
 
-    gvr_bench: str
-    python: str
-    torch: str
-    platform: str
-    cpu: str
-    device: str
-    started: str
-    seconds: float
-    command: str
-    stages: tuple[Stage, ...]
+    gvr_bench: Text = ""
+    python: Text = ""
+    torch: Text = ""
+    platform: Text = ""
+    cpu: Text = ""
+    device: Text = ""
+    started: Text = ""
+    seconds: Seconds = 0.0
+    command: Text = ""
+    stages: tuple[Stage, ...] = ()
     records: int | None = None
+
+
+def _picture(text: str) -> str:
+    if text and not base64.b64decode(text, validate=True).startswith(PNG):
+        raise ValueError("its sheet is no PNG")
+    return text
+
+
+@pydantic.with_config(NUMBERS_AS_TEXT)
+@dataclass(frozen=True)
+class DataSummary:
+    """One data set; `counts` has rows of a name and its number in train, validation and test.
+
+    `sheet` is a PNG in base64 with images of each class as they were read, empty if there is none.
+    """
+
+    dataset: str
+    counts: tuple[tuple[str, ...], ...]
+    cautions: tuple[str, ...]
+    sheet: Annotated[str, pydantic.AfterValidator(_picture)]
+
+
+ENVIRONMENTS = pydantic.TypeAdapter(Environment)
+SUMMARIES = pydantic.TypeAdapter(tuple[DataSummary, ...])
 
 
 @dataclass(frozen=True)
@@ -97,7 +133,6 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
         return self.path.resolve().name
 
 
@@ -118,22 +153,36 @@ def write_run_folder(
     write_records(out / RECORDS, records)
 
 
+def read_summaries(path: Path) -> tuple[DataSummary, ...]:
+    """Read the data sets of a run. Raises `OSError` or `ValueError`."""
+    return SUMMARIES.validate_json(path.read_bytes())
+
+
 def read_run_folder(path: Path) -> RunFolder:
     """Read a run without its images. Raises `DataError` for what is missing or damaged."""
     check_run(path)
-    environment, spec = _environment(path), _spec(path)
-    records = tuple(read_records(path / RECORDS))
+    with reading(path, ENVIRONMENT, "the environment"):
+        environment = ENVIRONMENTS.validate_json((path / ENVIRONMENT).read_bytes())
+    spec, records = _spec(path), tuple(read_records(path / RECORDS))
     if environment.records not in (None, len(records)):
         raise DataError(
             f"{path / RECORDS} holds {len(records)} records of {environment.records}: it was cut "
             f"off; {_again(path)}"
         )
-    values, protocols = _values_and_protocols(path)
+    values = RunValues()
+    protocols: dict[str, dict[str, Fact]] = {}
     data: tuple[DataSummary, ...] = ()
+    try:
+        if (path / VALUES).is_file():
+            with reading(path, VALUES, "the values"):
+                values = read_values(path / VALUES)
+        if (path / PROTOCOLS).is_file():
+            protocols = read_protocols(path / PROTOCOLS)
+    except CacheError as error:
+        raise DataError(f"{error}; {_again(path)}") from error
     if (path / DATA).is_file():
         with reading(path, DATA, "the data sets"):
             data = read_summaries(path / DATA)
-            _writable([vars(summary) for summary in data])
     return RunFolder(path, records, spec, environment, _units(path), values, protocols, data)
 
 
@@ -167,7 +216,6 @@ def check_run(path: Path) -> Path:
 
 
 def _spec(path: Path) -> str:
-    """The text of the spec, which a page offers to save and to run again."""
     try:
         text = (path / SPEC).read_text(encoding="utf-8")
         tomllib.loads(text)
@@ -185,15 +233,13 @@ def reading(path: Path, name: str, what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        (first, *_) = str(error).splitlines() or [type(error).__name__]
+        if isinstance(error, pydantic.ValidationError):
+            first = ": ".join(filter(None, first_fault(error)[:2]))
+        fault = first if len(first) <= MAX_ERROR else f"{first[:MAX_ERROR]}…"
         raise DataError(
-            f"{path / name} is not {what} of a run ({_first_line(error)}); {_again(path)}"
+            f"{path / name} is not {what} of a run ({fault}); {_again(path)}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, at a length that can be read."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0] if len(lines[0]) <= MAX_ERROR else f"{lines[0][:MAX_ERROR]}…"
 
 
 def _again(path: Path) -> str:
@@ -201,10 +247,7 @@ def _again(path: Path) -> str:
 
 
 def open_cases(path: Path) -> h5py.File:
-    """Open `cases.h5` of a run for reading.
-
-    Raises `DataError` where it is damaged, or leads to other files.
-    """
+    """Open `cases.h5` of a run. Raises `DataError` if it is damaged or leads to other files."""
     import h5py
 
     try:
@@ -213,70 +256,33 @@ def open_cases(path: Path) -> h5py.File:
         raise DataError(f"cannot read {path / CASES}: {error}; {_again(path)}") from error
 
 
-def _values_and_protocols(path: Path) -> tuple[RunValues, Mapping[str, Mapping[str, Fact]]]:
-    values, protocols = path / VALUES, path / PROTOCOLS
-    try:
-        with reading(path, VALUES, "the values"):
-            run_values = _checked(read_values(values) if values.is_file() else RunValues())
-        with reading(path, PROTOCOLS, "the protocols"):
-            return run_values, _writable(read_protocols(protocols) if protocols.is_file() else {})
-    except CacheError as error:
-        raise DataError(f"{error}; {_again(path)}") from error
-
-
-def _checked(run: RunValues) -> RunValues:
-    """Values as they were, if they are one number per case. Raises `ValueError`."""
-    for (_, metric), values in run.values.items():
-        if not isinstance(metric, str) or values.ndim != 1 or values.dtype.kind != "f":
-            raise ValueError(f"{metric} has values of shape {values.shape} and {values.dtype}")
-    for (_, name), recipe in run.recipes.items():
-        if not isinstance(recipe, str):
-            raise ValueError(f"the recipe of {name} is {recipe!r}")
-    return run
-
-
-def _writable(content: T) -> T:
-    """Content as it was, if it has no half characters, which nothing can write. Else raises."""
-    json.dumps(content, ensure_ascii=False).encode()
-    return content
-
-
-def _environment(path: Path) -> Environment:
-    with reading(path, ENVIRONMENT, "the environment"):
-        text = (path / ENVIRONMENT).read_text(encoding="utf-8")
-        raw: dict[str, Any] = _writable(json.loads(text))
-        names = ("gvr_bench", "python", "torch", "platform", "cpu", "device", "started", "command")
-        texts = {name: str(raw.get(name) or "") for name in names}
-        stages = tuple(_stage(row) for row in raw.get("stages", ()))
-        records = raw.get("records")
-        if not (records is None or isinstance(records, int)):
-            raise ValueError(f"it has {records!r} records")
-        return Environment(**texts, seconds=_seconds(raw), stages=stages, records=records)
-
-
-def _stage(row: Mapping[str, Any]) -> Stage:
-    return Stage(
-        kind=str(row["kind"]),
-        name=str(row["name"]),
-        part=str(row.get("part") or ""),
-        key=str(row.get("key") or ""),
-        status=str(row["status"]),
-        seconds=_seconds(row),
-        reason=str(row.get("reason") or ""),
-    )
-
-
-def _seconds(row: Mapping[str, Any]) -> float:
-    seconds = float(row.get("seconds") or 0)
-    if not math.isfinite(seconds):
-        raise ValueError(f"it took {seconds} seconds")
-    return seconds
-
-
 def _units(path: Path) -> dict[str, str]:
     if not (path / CASES).is_file():
         return {}
     with open_cases(path) as file, reading(path, CASES, "the cases"):
         groups = [group.attrs for group in file.values()]
         units = {str(attrs["dataset"]): str(attrs["unit"]) for attrs in groups if "unit" in attrs}
-        return _writable(units)
+        "".join((*units, *units.values())).encode()  # raises for half a character
+        return units
+
+
+def read_results(*runs: str | Path) -> pandas.DataFrame:
+    """Read the scores of finished runs: one row per score, the columns those of `Record`.
+
+    The first column, `run`, is the name of the folder, or its path where several have that name.
+    A score that does not exist is NaN, with its `status` and `reason`. Compare values within one
+    `protocol` only.
+
+    Raises `DataError` for a folder that holds no finished run.
+    """
+    import pandas
+
+    folders = [check_run(Path(run)) for run in runs]
+    rows = [
+        {"run": name, **dataclasses.asdict(record)}
+        for folder, name in zip(folders, run_names(folders), strict=True)
+        for record in read_records(folder / RECORDS)
+    ]
+    columns = ["run", *(field.name for field in dataclasses.fields(Record))]
+    frame = pandas.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(("value", "low", "high"), float))

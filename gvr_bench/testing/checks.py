@@ -92,12 +92,10 @@ class CheckReport:
             self.add(label, Violation(check, problem, fix))
 
     def add(self, label: str, *violations: Violation) -> None:
-        """Record violations of a case."""
         for violation in violations:
             self.violations.setdefault(violation.check, []).append((violation, label))
 
     def failed(self, *checks: str) -> bool:
-        """Whether any of these checks has failed."""
         return not self.violations.keys().isdisjoint(checks)
 
     def results(self) -> list[CheckResult]:
@@ -150,10 +148,7 @@ class CheckSuite(Generic[AnyComponent]):
     def _instance(
         self, component: type[AnyComponent] | AnyComponent, settings: Mapping[str, Any], label: str
     ) -> AnyComponent:
-        """Validate a component; a class gets the quick profile and `settings`.
-
-        Raises `PluginError`.
-        """
+        """Validate a component; a class gets the quick profile and `settings`."""
         if isinstance(component, self.base):
             if settings:
                 raise TypeError("settings are for a class, and this is an instance")

@@ -112,7 +112,11 @@ def check_case(explainer: Explainer, case: Case, report: CheckReport) -> None:
     if compare("stateless", explain(used, own), exact, "after explaining other images", fix):
         return
     fix = "normalise each image alone; draw once for the batch, or per image from its own pixels"
-    alone = join([explain(fresh(explainer), single) for single in singles(case)])
+    singles = [
+        dataclasses.replace(own, x=own.x[i : i + 1], target=own.target[i : i + 1])
+        for i, own in enumerate(case.copied() for _ in case.x)
+    ]
+    alone = join([explain(fresh(explainer), single) for single in singles])
     compare("batch", alone, BATCH_TOLERANCE, "when images are explained one at a time", fix)
     small = explain(fresh(explainer), case.copied(), batch_size=1)
     compare("batch", small, BATCH_TOLERANCE, "at ctx.batch_size = 1", fix)
@@ -146,7 +150,6 @@ def explain_once(explainer: Explainer, case: Case, report: CheckReport) -> Expla
 
 
 def role_violations(explainer: Explainer, explanation: object) -> Iterator[Violation]:
-    """Compare what is returned with the declared role."""
     if explainer.role not in ROLES:
         yield Violation("role", f"role is {explainer.role!r}", f"use one of {', '.join(ROLES)}")
     elif isinstance(explanation, Explanation):
@@ -161,7 +164,6 @@ def role_violations(explainer: Explainer, explanation: object) -> Iterator[Viola
 
 
 def arguments(explainer: Explainer, case: Case, batch_size: int = 128) -> tuple[Any, ...]:
-    """Return the arguments of `explain`."""
     reference = make_reference(case, batch_size) if explainer.uses_reference else None
     ctx = Context(case.x.device, SEED, batch_size, _reference=reference)
     return case.model, case.x, case.target, ctx
@@ -170,7 +172,6 @@ def arguments(explainer: Explainer, case: Case, batch_size: int = 128) -> tuple[
 def explain(
     explainer: Explainer, case: Case, *, seed: int = SEED, batch_size: int = 128
 ) -> Explanation:
-    """Explain with the global random numbers seeded by `seed`."""
     explanation, _ = run_seeded(
         lambda: explainer.explain(*arguments(explainer, case, batch_size)), seed
     )
@@ -178,19 +179,10 @@ def explain(
 
 
 def fresh(explainer: Explainer) -> Explainer:
-    """Return a new instance with the same settings."""
     return type(explainer)(explainer.settings)
 
 
-def singles(case: Case) -> Iterator[Case]:
-    """Split a case into one per image."""
-    for i in range(len(case.x)):
-        own = case.copied()
-        yield dataclasses.replace(own, x=own.x[i : i + 1], target=own.target[i : i + 1])
-
-
 def join(parts: list[Explanation]) -> Explanation:
-    """Concatenate the compared fields of several explanations."""
     columns: dict[str, Tensor | None] = {}
     for name in COMPARED:
         values = [getattr(part, name) for part in parts]

@@ -62,12 +62,10 @@ class Trial:
     limit: float = float("inf")
 
     def built(self) -> nn.Module:
-        """Build the network with seeded initial weights, as the core does."""
         with seeded(SEED):
             return self.build()
 
     def trained(self, ctx: Context | None = None) -> nn.Module:
-        """Build and train."""
         net = self.built()
         self.fit(net.train(), ctx or Context(torch.device("cpu"), SEED))
         return net
@@ -92,25 +90,20 @@ class StopOnce:
         self.checkpoint: tuple[int, dict[str, Any], list[dict[str, float]]] | None = None
 
     def due(self) -> bool:
-        """Whether to save after this step."""
         return self.checkpoint is None
 
     def load(self) -> tuple[int, dict[str, Any], list[dict[str, float]]] | None:
-        """Return the saved state."""
         return copy.deepcopy(self.checkpoint)
 
     def save(self, step: int, state: dict[str, Any], history: list[dict[str, float]]) -> None:
-        """Save a copy and end the training."""
         self.checkpoint = copy.deepcopy((step, state, history))
         raise Stopped
 
     def looping(self) -> contextlib.AbstractContextManager[None]:
-        """Wrap the training loop."""
         return contextlib.nullcontext()
 
 
 def run_trial(trial: Trial, report: CheckReport) -> None:
-    """Build and check the network, then train it and check the result."""
     with report.case(trial.label, check="build"):
         check_untrained(trial, trial.built(), report)
     if report.failed("build"):
@@ -121,7 +114,6 @@ def run_trial(trial: Trial, report: CheckReport) -> None:
 
 @torch.no_grad()
 def check_untrained(trial: Trial, net: nn.Module, report: CheckReport) -> None:
-    """Check the output of an untrained network."""
     out = net.eval()(trial.inputs(net))
     if tuple(out.shape) != trial.shape:
         problem = f"output has shape {tuple(out.shape)}, not {trial.shape}"
@@ -185,7 +177,6 @@ def check_batches(trial: Trial, net: nn.Module, report: CheckReport) -> None:
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor], tolerance: float = 0.0) -> bool:
-    """Whether weights are equal to within a tolerance."""
     return a.keys() == b.keys() and all(
         torch.allclose(a[name].float(), b[name].float(), rtol=tolerance, atol=tolerance)
         for name in a
@@ -201,7 +192,6 @@ def check_head(head: type[Head] | Head, /, **settings: Any) -> list[CheckResult]
 
 
 def head_trial(head: Head, task: Task) -> Trial:
-    """Fit a head to random latents."""
     rng = torch.Generator().manual_seed(SEED)
     z, classes = torch.randn(SAMPLES, LATENT, generator=rng), len(task.outputs)
     targets = torch.rand(SAMPLES, task.columns, generator=rng)
@@ -221,15 +211,11 @@ def head_trial(head: Head, task: Task) -> Trial:
 
 
 def check_encoder(encoder: type[Encoder] | Encoder, /, **settings: Any) -> list[CheckResult]:
-    """Check an encoder on tiny images with one and with three channels.
-
-    Use few steps: it is trained five times per case.
-    """
+    """Check an encoder on tiny images; use few steps, for it is trained five times per case."""
     return ENCODERS.results(encoder, settings)
 
 
 def encoder_trial(encoder: Encoder, image: ImageSpec) -> Trial:
-    """Train an encoder through a random decoder."""
     images = Pictures(image)
     with seeded(SEED):
         generator = Decoder(image.channels).eval().requires_grad_(False)
@@ -247,15 +233,11 @@ def encoder_trial(encoder: Encoder, image: ImageSpec) -> Trial:
 def check_generator(
     generator: type[Generator] | Generator, /, **settings: Any
 ) -> list[CheckResult]:
-    """Check a generator on tiny images with one and with three channels.
-
-    Use few steps: it is trained five times per case.
-    """
+    """Check a generator on tiny images; use few steps: it is trained five times per case."""
     return GENERATORS.results(generator, settings)
 
 
 def generator_trial(generator: Generator, image: ImageSpec) -> Trial:
-    """Train a generator on random images."""
     images = Pictures(image)
 
     def prior(net: nn.Module) -> Tensor:
@@ -276,13 +258,8 @@ def generator_trial(generator: Generator, image: ImageSpec) -> Trial:
 
 
 def suite(
-    kind: Kind,
-    base: type[Any],
-    trial: Callable[[AnyComponent, Any], Trial],
-    cases: Collection[Any],
+    kind: Kind, base: type[Any], trial: Callable[[AnyComponent, Any], Trial], cases: Collection[Any]
 ) -> CheckSuite[AnyComponent]:
-    """Return a suite that trains a component in several cases."""
-
     def run(component: AnyComponent, report: CheckReport) -> None:
         for case in cases:
             run_trial(trial(component, case), report)

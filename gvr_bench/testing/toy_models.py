@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.core.reference import Reference
-from gvr_bench.core.types import ExplanationTarget, ImageSpec, Model, Task
+from gvr_bench.core.types import ExplanationTarget, ImageSpec, Model, Task, Texts
 from gvr_bench.registry.global_rng import seeded
 
 SIZE = 16  # pixels, the side of every image
@@ -55,7 +54,7 @@ class Pictures:
         shape = (SAMPLES, image.channels, image.size, image.size)
         self.pixels = torch.rand(shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
         self.targets = (torch.arange(SAMPLES)[:, None] % 2).float()
-        self.patient_ids: NDArray[np.str_] = np.asarray([f"p{i // 2}" for i in range(SAMPLES)])
+        self.patient_ids: Texts = np.asarray([f"p{i // 2}" for i in range(SAMPLES)])
 
     def __len__(self) -> int:
         return SAMPLES
@@ -76,11 +75,9 @@ class Case:
     target: ExplanationTarget
 
     def copied(self) -> Case:
-        """Return the same with its own networks and tensors."""
         return copy.deepcopy(self)
 
     def unreachable(self) -> Case:
-        """Return the same with a target that no image can reach."""
         far = torch.full_like(self.target.reference_value, -1e3)
         target = replace(self.target, threshold=far, reference_value=far)
         return replace(self, label=f"{self.label}, unreachable", target=target)
@@ -96,7 +93,6 @@ def cases() -> list[Case]:
 
 
 def make_case(task: Task, channels: int, device: torch.device) -> Case:
-    """Return a case of one task."""
     with seeded(7):
         model = make_model(channels, task)
         x, others = torch.rand(2, BATCH, channels, SIZE, SIZE) * 2 - 1

@@ -22,7 +22,7 @@ from gvr_datasets.folder.dataset import ImageFolder
 from PIL import Image
 
 from gvr_bench.core.types import SPLITS
-from gvr_bench.data.pixel_checks import PixelChecks
+from gvr_bench.data.verification import PixelChecks
 
 BATCH = 512  # images
 EDGE = 16  # pixels

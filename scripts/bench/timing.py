@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import math
 import os
 import platform
 import statistics
@@ -16,7 +13,6 @@ from pathlib import Path
 import torch
 
 from gvr_bench.pipeline.options import gains_from_bfloat16
-from gvr_bench.pipeline.steps.cost import MEBI, read_peak, reset_peak
 
 
 def say(line: str) -> None:
@@ -37,22 +33,6 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     work()
     finish(device)
     return time.perf_counter() - start
-
-
-def growth_of(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Return the wall time of `work`, and by how many MiB memory grew at most, NaN if not told.
-
-    Memory that was freed before is given back to the system first, where that can be asked for:
-    otherwise it would be used again, and not show.
-    """
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
-    before = reset_peak(device)
-    seconds = seconds_of(work, device)
-    peak = read_peak(device)
-    return seconds, math.nan if before is None or peak is None else (peak - before) / MEBI
 
 
 def spread(values: Iterable[float]) -> str:

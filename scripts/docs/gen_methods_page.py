@@ -57,7 +57,7 @@ def explainers() -> Iterator[ComponentInfo]:
     registry = installed()
     for row in registry.rows:
         if row.plugin.kind == "explainer" and row.distribution.startswith(OURS):
-            info = describe(row, registry.component("explainer", row.plugin.name))
+            info = describe(registry, "explainer", row.plugin.name)
             if info.selection != "name":
                 yield info
 

@@ -78,7 +78,7 @@ def components_page() -> str:
 
 def component(row: PluginRow) -> list[str]:
     """Describe one component."""
-    info = describe(row, installed().component(row.plugin.kind, row.plugin.name))
+    info = describe(installed(), row.plugin.kind, row.plugin.name)
     lines = ["", f"### {info.name}", "", f"*{info.summary}*", "", plain(info.text)]
     if info.argument:
         lines += ["", f"`{info.name}:VALUE` sets `{info.argument}`."]

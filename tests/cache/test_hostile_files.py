@@ -31,8 +31,7 @@ from gvr_bench.results.case_scores import (
     read_values,
     write_values,
 )
-from gvr_bench.results.protocols import read_protocols
-from gvr_bench.results.records import Record, read_records, write_records
+from gvr_bench.results.records import Record, read_protocols, read_records, write_records
 from gvr_bench.results.run_folder import open_cases
 
 FUZZ = settings(

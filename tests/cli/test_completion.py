@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from gvr_bench.config.experiments import experiments
-from gvr_bench.registry.names import words
+from gvr_bench.registry.names import collectives
 from gvr_bench.registry.registry import installed
 
 ASK = (
@@ -56,7 +56,7 @@ def starting(names: Sequence[str], start: str) -> list[str]:
 )
 def test_component_names_complete_without_torch(option: str, kind: str, start: str) -> None:
     found, loaded = completed(f"gvr-bench run {option} {start}")
-    families = words(installed().plugins("explainer")) if kind == "explainer" else ()
+    families = collectives(installed().plugins("explainer")) if kind == "explainer" else ()
     assert found == starting([*installed().names(kind), *families], start)
     assert found
     assert loaded == ""

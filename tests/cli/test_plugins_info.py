@@ -56,7 +56,7 @@ def test_unclear_names_end_with_one_line(cli) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.plugin.kind}-{row.plugin.name}")
 def test_examples_can_be_typed(row) -> None:
     kind = row.plugin.kind
-    info = describe(row, installed().component(kind, row.plugin.name))
+    info = describe(installed(), kind, row.plugin.name)
     *_, option, typed = info.example.split()
     assert option == f"--{kind}"
     if "VALUE" not in typed:
@@ -69,6 +69,6 @@ def test_examples_can_be_typed(row) -> None:
 def test_every_setting_of_explainers_has_a_meaning() -> None:
     for row in ROWS:
         if row.plugin.family:
-            info = describe(row, installed().component("explainer", row.plugin.name))
+            info = describe(installed(), "explainer", row.plugin.name)
             assert all(setting.meaning for setting in info.settings), info.name
             assert info.source or info.selection == "name", info.name

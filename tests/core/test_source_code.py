@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gvr_bench.core.source_code import source_digest
+from gvr_bench.core.digests import source_digest
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_dry_run_lists_file_states(typed, release, server, tmp_path) -> None:
 
 
 def test_refusal_comes_before_download(typed, release, server, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gvr_bench.cli.downloads.CONFIRM_BYTES", 1_000)
+    monkeypatch.setattr("gvr_bench.cli.datasets.CONFIRM_BYTES", 1_000)
     (tmp_path / "test_list.txt").write_text("mine")
     done = typed("fetch", "chestxray8", "--data-root", tmp_path, "--dry-run")
     assert done.code == 0
@@ -167,7 +167,7 @@ def test_hostile_archive_leaves_others(typed, release, server, tmp_path, monkeyp
 
 
 def test_large_download_needs_yes(typed, release, server, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gvr_bench.cli.downloads.CONFIRM_BYTES", 1_000)
+    monkeypatch.setattr("gvr_bench.cli.datasets.CONFIRM_BYTES", 1_000)
     done = typed("fetch", "chestxray8", "--data-root", tmp_path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert "--yes" in done.err

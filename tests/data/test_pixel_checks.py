@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import gvr_bench.api as gvr
-from gvr_bench.data.contact_sheet import (
+from gvr_bench.data.summary import (
     GAP,
     LABEL,
     MIN_TILE,
     SheetRow,
+    absent_outputs,
     choose_rows,
     draw_sheet,
 )
-from gvr_bench.data.pixel_checks import MaskChecks, PixelChecks
-from gvr_bench.data.summary import absent_outputs
+from gvr_bench.data.verification import MaskChecks, PixelChecks
 
 RNG = np.random.default_rng(0)
 

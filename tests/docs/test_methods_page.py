@@ -42,7 +42,7 @@ def test_passes_are_those_that_are_made(row) -> None:
     cls, settings = installed().settings("explainer", name, "quick", {})
     with measuring(model, x.device) as cost:
         cls(settings).explain(model, x, target_of(len(x)), context_of(model))
-    info = describe(row, cls)
+    info = describe(installed(), "explainer", name)
     said = next(iter(info.passes.values()))
     expected = BY_IMAGE.get(name, sum(map(int, COUNT.findall(said))))
     if name == "feature-ablation":

@@ -45,7 +45,7 @@ def stop_at_any_moment(lab: Lab, outcome: Outcome, rng: random.Random) -> None:
     outcome.injections += 1
     outcome.expect(code in (0, 128 + number, -number), f"exit {code} after {number.name}")
     check_output(command, outcome)
-    for fault in [*faults_of(out), *(str(f) for f in verify(ArtifactCache(cache)).faults)]:
+    for fault in [*faults_of(out), *(str(f) for f in verify(ArtifactCache(cache))[1])]:
         outcome.expect(False, fault)
     if outcome.injections % RESUME_EVERY == 0:
         small.finish(cache, out, outcome)

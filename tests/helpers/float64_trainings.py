@@ -15,9 +15,8 @@ from safetensors.torch import save_file
 from small_parts import Painter, Rack, frozen, seeded
 
 import gvr_bench.api as gvr
-from gvr_bench.core.data_parallel import are_several
 from gvr_bench.core.interrupts import Stop
-from gvr_bench.core.process_group import ProcessGroup, process_group
+from gvr_bench.core.process_group import ProcessGroup, are_several, process_group
 
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = lambda self: self  # type: ignore[method-assign,assignment]

@@ -13,7 +13,7 @@ from PIL import Image
 import gvr_bench.api as gvr
 from gvr_bench.cache.serialization import read_json
 from gvr_bench.pipeline.steps.data import compute_data
-from gvr_bench.results.data_summary import read_summaries
+from gvr_bench.results.run_folder import read_summaries
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from gvr_bench.cache.gc import collect
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Split
 from gvr_bench.pipeline.steps import data
-from gvr_bench.pipeline.steps import ingest as chunks
+from gvr_bench.pipeline.steps import shards as chunks
 from gvr_bench.pipeline.steps.data import compute_data
 
 ALL = 48 + 24 + 24
@@ -31,7 +31,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from gvr_bench.api import Context
-from gvr_bench.pipeline.steps import ingest as chunks
+from gvr_bench.pipeline.steps import shards as chunks
 from gvr_bench.pipeline.steps import data
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.core.stage import Stage

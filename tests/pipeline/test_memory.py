@@ -11,9 +11,9 @@ import torch
 from made_up_stages import BINARY, Bank, Squares
 
 from gvr_bench.core.errors import MemoryShortage
-from gvr_bench.pipeline.compute import compute
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import STEPS
+from gvr_bench.pipeline.worker import compute
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_smaller_batch_is_tried_and_noted(bank: Bank, monkeypatch, whose: str) -
     stage_ctx = bank.stage_ctx(stage)
     replace_run(monkeypatch, "data", short(8, SHORTAGES[whose], calls))
     stage_ctx.ctx.batch_size = 128
-    note = compute(stage, stage_ctx.cache, stage_ctx.ctx).note
+    note = compute(stage, stage_ctx.cache, stage_ctx.ctx)[0]
     assert calls == [128, 32, 8]
     assert note == "out of memory with batches of 128; computed with 8"
 

@@ -22,7 +22,7 @@ from gvr_bench.metrics import METRICS
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import shards as parts
 from gvr_bench.pipeline.steps.perturbed_explanations import DRAWS, Noise
-from gvr_bench.pipeline.steps.scores import failure, join_values
+from gvr_bench.pipeline.steps.scores import case_values
 from gvr_bench.pipeline.steps.shards import Arrays, Work, compute_free_parts, cut, in_parts
 
 IN_PARTS = ("--max-cases", "10", "--batch-size", "1")  # parts of four cases
@@ -176,21 +176,24 @@ def test_noise_does_not_depend_on_parts() -> None:
             assert torch.equal(drawn, all_of_it[rows])
 
 
+SOURCE: Any = None  # read by metrics that compare cases alone
+
+
 def test_metric_failing_once_has_no_score() -> None:
     parts: list[Any] = [
         (slice(0, 2), {}),
         (slice(2, 4), {"failed:pixel_ap": np.array(["no mask"])}),
     ]
-    assert failure(metric("pixel_ap"), parts) == "pixel_ap: no mask"
-    assert failure(metric("pointing_hit"), parts) == ""
+    assert case_values(metric("pixel_ap"), SOURCE, parts) == (None, "pixel_ap: no mask")
+    assert case_values(metric("pointing_hit"), SOURCE, parts) == (None, "")
 
 
 def test_parts_without_values_are_nan() -> None:
     parts = [(slice(0, 2), {"values:pixel_ap": np.array([0.5, 1.0])}), (slice(2, 5), {})]
-    values = join_values(metric("pixel_ap"), parts)
+    values, _ = case_values(metric("pixel_ap"), SOURCE, parts)
     assert values is not None
     np.testing.assert_array_equal(values, [0.5, 1.0, np.nan, np.nan, np.nan])
-    assert join_values(metric("pointing_hit"), parts) is None
+    assert case_values(metric("pointing_hit"), SOURCE, parts)[0] is None
 
 
 def metric(name: str) -> Any:

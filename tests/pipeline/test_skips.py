@@ -16,9 +16,9 @@ from PIL import Image
 import gvr_bench.api as gvr
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline.compute import compute
 from gvr_bench.pipeline.steps import data as data_module
 from gvr_bench.pipeline.steps.data import compute_cases, compute_data
+from gvr_bench.pipeline.worker import compute
 
 
 class Tolerant(gvr.Settings):
@@ -61,7 +61,7 @@ def read(bank: Bank, dataset: gvr.Dataset) -> tuple[Stage, str]:
     """The data stage, and what the user is told of it."""
     stage = bank.stage("data", component=dataset)
     stage_ctx = bank.stage_ctx(stage)
-    return stage, compute(stage, stage_ctx.cache, stage_ctx.ctx).note
+    return stage, compute(stage, stage_ctx.cache, stage_ctx.ctx)[0]
 
 
 # Too many

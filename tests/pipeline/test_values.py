@@ -24,7 +24,7 @@ from gvr_bench.results.case_scores import (
     read_values,
     write_values,
 )
-from gvr_bench.results.protocols import read_protocols, write_protocols
+from gvr_bench.results.records import read_protocols, write_protocols
 
 METRICS = {"truth": ("pixel_ap", "iou_otsu"), "validity": ("optimizer_steps",)}
 GVR = "gvr:objective=logit/clean"  # a label with the sign that nests groups

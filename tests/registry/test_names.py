@@ -6,7 +6,7 @@ import pytest
 from tiny import Packages, plan_of
 
 from gvr_bench.core.errors import UsageError
-from gvr_bench.registry.names import canonical, plain, words
+from gvr_bench.registry.names import canonical, collectives, plain
 from gvr_bench.registry.registry import Registry
 
 
@@ -110,4 +110,4 @@ def test_third_party_explainer_is_in_the_default(packages: Packages) -> None:
 def test_names_are_compared_without_separators() -> None:
     assert plain("Grad-CAM ++") == plain("grad_cam_plus_plus") == "gradcamplusplus"
     assert canonical("nothing", []) == "nothing"
-    assert list(words([])) == ["default", "all", "attribution", "counterfactual", "control"]
+    assert list(collectives([])) == ["default", "all", "attribution", "counterfactual", "control"]

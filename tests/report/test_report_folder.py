@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from gvr_bench.cli.shell import show_runs
+from gvr_bench.cli.report import show_runs
 from gvr_bench.core.errors import DataError, UsageError
 from gvr_bench.report.exports import export
 from gvr_bench.report.folder import load

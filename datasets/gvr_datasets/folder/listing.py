@@ -212,10 +212,10 @@ class Files:
 
 def _missing_words(words: Counter[str]) -> Iterator[str]:
     """Say which words, that may be a class as well, are taken for empty cells."""
-    for word in ("None", "NA", "N/A", "n/a", "NULL", "null"):
-        if words[word]:
+    for text in ("None", "NA", "N/A", "n/a", "NULL", "null"):
+        if words[text]:
             yield (
-                f"{words[word]:,} cells {word!r} are taken for empty ones, as pandas does; if it "
+                f"{words[text]:,} cells {text!r} are taken for empty ones, as pandas does; if it "
                 "is a class, write another word, such as 'normal'"
             )
 

@@ -99,7 +99,7 @@ def place_of(data: Planted, cases: Sequence[Case]) -> str:
 def wide_masks(cases: Sequence[Case]) -> Iterator[tuple[str, str]]:
     """Caution where masks of lungs cover nearly the whole image."""
     share = [float(case.source.region.mean()) for case in cases]
-    wide = [one for one in share if one > WIDE]
+    wide = [part for part in share if part > WIDE]
     if wide:
         yield (
             "caution",
@@ -173,9 +173,9 @@ def around(mask: Mask) -> tuple[slice, slice]:
     """The box of a mask (h, w), half as large again on each side."""
     (rows, columns) = ndimage.find_objects(mask.astype(np.int8))[0]
     box = []
-    for edge, whole in zip((rows, columns), mask.shape, strict=True):
+    for edge, length in zip((rows, columns), mask.shape, strict=True):
         margin = (edge.stop - edge.start) // 2 + 1
-        box.append(slice(max(edge.start - margin, 0), min(edge.stop + margin, whole)))
+        box.append(slice(max(edge.start - margin, 0), min(edge.stop + margin, length)))
     return box[0], box[1]
 
 

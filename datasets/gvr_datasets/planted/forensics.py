@@ -61,24 +61,24 @@ def statistics(
         for turned in (kernel, kernel.T) if kernel.shape[0] == 1 else (kernel,):
             residual = ndimage.convolve(grey, turned[None].astype(np.float32))
             reach = np.ones((1, *turned.shape), bool)
-            seen = ~ndimage.binary_dilation(hidden, reach)
-            step = max(float(np.median(np.abs(residual[seen]))), 0.5)
+            visible = ~ndimage.binary_dilation(hidden, reach)
+            step = max(float(np.median(np.abs(residual[visible]))), 0.5)
             level = np.clip(np.rint(residual / step), -TRUNCATED, TRUNCATED).astype(int)
             for axis in (1, 2):
-                yield pairs(level, seen, axis)
+                yield pairs(level, visible, axis)
 
 
-def pairs(level: NDArray[np.int64], seen: NDArray[np.bool_], axis: int) -> NDArray[np.float64]:
+def pairs(level: NDArray[np.int64], visible: NDArray[np.bool_], axis: int) -> NDArray[np.float64]:
     """Share of each pair of levels among visible neighbours along an axis: (n, levels ** 2)."""
     count = 2 * TRUNCATED + 1
     first, second = (np.take(level, range(*part), axis=axis) for part in _shifted(level, axis))
-    visible = np.logical_and(
-        *(np.take(seen, range(*part), axis=axis) for part in _shifted(level, axis))
+    both = np.logical_and(
+        *(np.take(visible, range(*part), axis=axis) for part in _shifted(level, axis))
     )
     code = (first + TRUNCATED) * count + second + TRUNCATED
     rows = [
-        np.bincount(one[shown], minlength=count**2) / max(int(shown.sum()), 1)
-        for one, shown in zip(code, visible, strict=True)
+        np.bincount(codes[shown], minlength=count**2) / max(int(shown.sum()), 1)
+        for codes, shown in zip(code, both, strict=True)
     ]
     return np.stack(rows)
 

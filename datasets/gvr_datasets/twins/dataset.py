@@ -117,7 +117,7 @@ class Twins(gvr.Dataset):
 
         def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:
             exposed = self.expose(selection, index, self.twins(selection, index))
-            return np.stack([one.image for one in exposed])
+            return np.stack([each.image for each in exposed])
 
         def truth(index: NDArray[np.int64], _: NDArray[np.int64]) -> gvr.GroundTruth:
             twins = self.twins(selection, index)

@@ -36,7 +36,7 @@ def select(split: gvr.Split, chosen: NDArray[np.int64], seed: int, copies: int) 
     order = sorted(range(len(ids)), key=lambda i: _digest(seed, ids[i]))
     first = np.zeros(len(ids), bool)
     first[order[: (len(ids) + 1) // 2]] = True
-    names = [f"{one}#{copy}" if copy else one for one in ids for copy in range(copies)]
+    names = [f"{name}#{copy}" if copy else name for name in ids for copy in range(copies)]
     turn = np.tile(np.arange(copies) % 2 == 1, len(ids))
     return Selection(
         split,
@@ -53,10 +53,10 @@ def choose(
 
     Raises `UsageError` for an unknown label, and `DataError` where a split has too few.
     """
-    wanted = {name: with_label(split.targets, task, label) for name, split in splits.items()}
-    if not label and not any(rows.any() for rows in wanted.values()):
-        wanted = {name: np.ones(len(split), bool) for name, split in splits.items()}
-    for name, rows in wanted.items():
+    labelled = {name: with_label(split.targets, task, label) for name, split in splits.items()}
+    if not label and not any(rows.any() for rows in labelled.values()):
+        labelled = {name: np.ones(len(split), bool) for name, split in splits.items()}
+    for name, rows in labelled.items():
         if rows.sum() < LEAST:
             what = f"are labelled '{label}'" if label else "are without a finding"
             raise gvr.DataError(
@@ -64,7 +64,7 @@ def choose(
                 f" and half of at least {LEAST} get one; choose others with label=all or "
                 f"label=NAME (of {', '.join(task.outputs)})"
             )
-    return {name: np.flatnonzero(rows) for name, rows in wanted.items()}
+    return {name: np.flatnonzero(rows) for name, rows in labelled.items()}
 
 
 def with_label(targets: NDArray[np.float32], task: gvr.Task, label: str) -> NDArray[np.bool_]:

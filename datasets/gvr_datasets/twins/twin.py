@@ -69,25 +69,25 @@ class Exposed:
 def expose(twin: Twin, positive: bool, grain: Floats) -> Exposed:
     """Add tag and noise (h, w), in grey levels, to both twins, and round."""
 
-    def one(pixels: Floats, tag: Floats | None) -> Pixels:
+    def exposed(pixels: Floats, tag: Floats | None) -> Pixels:
         if tag is not None:
             pixels = pixels + tag * (1 - pixels)
         return np.asarray(np.rint(pixels * 255 + grain).clip(0, 255), np.uint8)
 
     own = twin.changed if positive else twin.plain
-    return Exposed(one(twin.plain, twin.tag), one(own, twin.tag), one(own, None))
+    return Exposed(exposed(twin.plain, twin.tag), exposed(own, twin.tag), exposed(own, None))
 
 
 def ground_truth(
     twins: Sequence[Twin], exposed: Sequence[Exposed], finding: str, tagged: bool
 ) -> gvr.GroundTruth:
     """Return what is known of images; `tagged` says that some may have a tag."""
-    image = np.stack([one.image for one in exposed])
-    plain = np.stack([one.plain for one in exposed])
+    image = np.stack([each.image for each in exposed])
+    plain = np.stack([each.plain for each in exposed])
     removed, names = [plain], [finding]
     masks = [np.stack([twin.mask for twin in twins])]
     if tagged:
-        removed.append(np.stack([one.untagged for one in exposed]))
+        removed.append(np.stack([each.untagged for each in exposed]))
         masks.append(np.stack([twin.tag_mask for twin in twins]))
         names.append(TAG)
     mask, without = np.stack(masks, axis=1), np.stack(removed, axis=1)  # (n, K, ...)

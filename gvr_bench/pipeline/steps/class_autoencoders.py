@@ -14,12 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.cache.serialization import read_json, write_json
-from gvr_bench.core.training import Stateful
-from gvr_bench.core.types import ImageSpec, Task
+from gvr_bench.core.context import Stateful
+from gvr_bench.core.types import ImageSpec, Ints, Task
 from gvr_bench.pipeline.stage_context import StageContext, Step, batched, load_network
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 
@@ -44,7 +43,6 @@ class Side(NamedTuple):
 
 
 def sides(task: Task, source: int, target: int) -> tuple[Side, Side]:
-    """Return the target side and the source side of a case."""
     if task.kind == "multiclass":
         return Side(target, True), Side(source, True)
     return Side(source, False), Side(source, True)
@@ -75,7 +73,6 @@ class Autoencoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode and decode."""
         for layer in self.down:
             x = F.relu(layer(x))
         maps: Tensor = self.bottleneck(x)
@@ -102,7 +99,6 @@ def compute_class_autoencoders(stage_ctx: StageContext) -> None:
 
 
 def sides_of_cases(stage_ctx: StageContext) -> list[Side]:
-    """Return both sides of every case, each once."""
     cases = stage_ctx.arrays("cases", "source_class", "target_class")
     pairs = zip(cases["source_class"].tolist(), cases["target_class"].tolist(), strict=True)
     task = stage_ctx.dataset().task
@@ -110,7 +106,6 @@ def sides_of_cases(stage_ctx: StageContext) -> list[Side]:
 
 
 def rows_of(stage_ctx: StageContext, side: Side) -> Tensor:
-    """Positions of the labelled training images of a side."""
     targets = stage_ctx.arrays("data", "train/targets")["train/targets"]
     positive = stage_ctx.dataset().task.positives(targets)[:, side.output]
     labelled = ~np.isnan(targets).any(axis=1)
@@ -118,7 +113,6 @@ def rows_of(stage_ctx: StageContext, side: Side) -> Tensor:
 
 
 def build(stage_ctx: StageContext, names: Iterable[str]) -> nn.ModuleDict:
-    """Return an untrained autoencoder for each side."""
     return nn.ModuleDict({name: Autoencoder(stage_ctx.dataset().image) for name in names})
 
 
@@ -157,7 +151,7 @@ def train_autoencoders(
 
 @torch.no_grad()
 def reconstruction_errors(
-    stage_ctx: StageContext, x: Tensor, source: NDArray[np.int64], target: NDArray[np.int64]
+    stage_ctx: StageContext, x: Tensor, source: Ints, target: Ints
 ) -> tuple[Tensor, Tensor]:
     """Return the squared errors of the target side's and of the source side's autoencoder.
 

@@ -32,7 +32,6 @@ class Cost:
 
 @contextlib.contextmanager
 def measuring(model: Model, device: torch.device) -> Iterator[Cost]:
-    """Measure what happens inside, filling in the cost at the end."""
     cost = Cost()
     networks = (model.encoder, model.generator)
     hooks = [net.register_forward_hook(counter(cost)) for net in networks]
@@ -79,7 +78,6 @@ def reset_peak(device: torch.device) -> float | None:
 
 
 def read_peak(device: torch.device) -> float | None:
-    """Return the most bytes in use since the last reset."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     return resident("VmHWM")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,16 @@ from gvr_bench.core.types import (
     SPLITS,
     GroundTruth,
     ImageSpec,
+    Ints,
     Split,
     Task,
+    Texts,
 )
-from gvr_bench.data.pixel_checks import MaskChecks, PixelChecks
 from gvr_bench.data.summary import absent_outputs, count_rows
+from gvr_bench.data.verification import MaskChecks, PixelChecks
 from gvr_bench.pipeline.stage_context import StageContext, Step, labelled_mask
-from gvr_bench.pipeline.steps.ingest import Chunk, Chunks, Skip
+from gvr_bench.pipeline.steps import shards
+from gvr_bench.pipeline.steps.shards import Arrays, StoredParts
 from gvr_bench.registry.registry import blaming
 
 CHUNK = 512  # images read from a data set at a time, at most
@@ -50,7 +53,9 @@ def compute_data(stage_ctx: StageContext) -> str:
             write_split(file.create_group(name), name, split, dataset.image, reader, stage_ctx)
     stage_ctx.ctx.progress(total, total, "")
     if reader.skipped:
-        write_json(stage_ctx.out("skipped.json"), [skip._asdict() for skip in reader.skipped])
+        names = "split", "sample_id", "reason"
+        listed = [dict(zip(names, row, strict=True)) for row in reader.skipped]
+        write_json(stage_ctx.out("skipped.json"), listed)
     noticed = [reader.note()] if reader.skipped else []
     with blaming(whose):
         noticed += dataset.cautions()
@@ -66,23 +71,24 @@ def write_split(
 ) -> None:
     """Write the images of a split that can be read, with their columns."""
     shape = (len(split), image.channels, image.size, image.size)
-    images = group.create_dataset("images", shape, np.uint8, chunks=chunk_shape(shape))
-    chunks = Chunks(stage_ctx, shape[1:])
-    rows: list[NDArray[np.int64]] = []
+    per_chunk = min(len(split), max(1, 2**18 // math.prod(shape[1:])))  # of about 256 KiB
+    images = group.create_dataset("images", shape, np.uint8, chunks=(per_chunk, *shape[1:]))
+    stored = StoredParts(stage_ctx)
+    rows: list[Ints] = []
     filled = 0
     step = min(CHUNK, max(1, CHUNK_BYTES // math.prod(shape[1:])))
     for start in range(0, len(split), step):
         index = np.arange(start, min(start + step, len(split)))
-        chunk = chunks.load(name, start, len(index))
-        if chunk is None:
+        part = f"{name}-{start}-{start + len(index)}"
+        arrays = stored.load(part)
+        if arrays is None:
             stage_ctx.ctx.progress(reader.count, reader.total, name)
-            began = time.monotonic()
-            chunk = reader.read(name, split, index)
-            chunks.save(name, start, chunk, time.monotonic() - began)
-        reader.take(chunk, len(index), name, split)
-        images[filled : filled + len(chunk.rows)] = chunk.images
-        filled += len(chunk.rows)
-        rows.append(chunk.rows)
+            read = functools.partial(reader.read, name, split, index)
+            arrays = stored.compute(part, read, shards.MIN_SECONDS)
+        reader.take(arrays, len(index), name, split)
+        images[filled : filled + len(arrays["rows"])] = arrays["images"]
+        filled += len(arrays["rows"])
+        rows.append(arrays["rows"])
     if filled == 0:
         raise DataError(f"{reader.whose}: no image of the split '{name}' can be read")
     if filled < len(split):
@@ -102,33 +108,37 @@ class Reader:
         self.total = total
         self.limit = limit
         self.count = 0
-        self.skipped: list[Skip] = []
+        self.skipped: list[list[str]] = []  # split, sample id and reason
         self.checks = PixelChecks()
 
-    def read(self, name: str, split: Split, index: NDArray[np.int64]) -> Chunk:
-        """Read those of the positions (n,) that can be. Raises `DataError` where none of it can."""
+    def read(self, name: str, split: Split, index: Ints) -> Arrays:
+        """Read those of the positions (n,) that can be. Raises `DataError` where none of it can.
+
+        Returns their positions `rows`, `images` (n, C, H, W), and what is left out, `skipped`: its
+        split, sample id and reason (k, 3).
+        """
+        skipped: list[tuple[str, str, str]] = []
         try:
             with blaming(self.whose):
-                return Chunk(index, split.images(index), ())
+                images = split.images(index)
         except DataError as error:
             if not error.unreadable:
                 raise
             bad = dict(error.unreadable)
-            skips = tuple(
-                Skip(name, str(split.sample_ids[index[position]]), reason)
-                for position, reason in bad.items()
-            )
-            if len(self.skipped) + len(skips) > self.limit * self.total:
-                raise self.refusal(error, len(index), len(self.skipped) + len(skips)) from error
-        rest = np.delete(index, list(bad))
-        with blaming(self.whose):
-            return Chunk(rest, split.images(rest), skips)
+            skipped = [(name, str(split.sample_ids[index[i]]), why) for i, why in bad.items()]
+            if len(self.skipped) + len(skipped) > self.limit * self.total:
+                raise self.refusal(error, len(index), len(self.skipped) + len(skipped)) from error
+            index = np.delete(index, list(bad))
+            with blaming(self.whose):
+                images = split.images(index)
+        rows = np.array(skipped, np.str_).reshape(-1, 3)
+        return {"rows": index, "images": images, "skipped": rows}
 
-    def take(self, chunk: Chunk, count: int, name: str, split: Split) -> None:
-        """Look at a chunk of so many images, whether it is read now or was before."""
+    def take(self, arrays: Arrays, count: int, name: str, split: Split) -> None:
+        """Look at a part of so many images, whether it is read now or was before."""
         self.count += count
-        self.checks.add(name, split.sample_ids[chunk.rows], chunk.images)
-        self.skipped += chunk.skipped
+        self.checks.add(name, split.sample_ids[arrays["rows"]], arrays["images"])
+        self.skipped += arrays["skipped"].tolist()
 
     def refusal(self, error: DataError, count: int, bad: int) -> DataError:
         """Return the error for too many unreadable images: `bad` so far with these `count`."""
@@ -143,14 +153,14 @@ class Reader:
         """Describe what was left out; empty if nothing was."""
         if not self.skipped:
             return ""
-        first = self.skipped[0]
+        _, sample_id, reason = self.skipped[0]
         return (
             f"{len(self.skipped):,} of {self.total:,} images cannot be used and are left out, the "
-            f"first is {first.sample_id} ({first.reason}); skipped.json lists them"
+            f"first is {sample_id} ({reason}); skipped.json lists them"
         )
 
 
-def readable(split: Split, sample_ids: NDArray[np.str_]) -> Split:
+def readable(split: Split, sample_ids: Texts) -> Split:
     """Return the part of a split that was read, whose samples are those (n,)."""
     if len(sample_ids) == len(split):
         return split
@@ -163,12 +173,6 @@ def readable(split: Split, sample_ids: NDArray[np.str_]) -> Split:
         images=lambda index: split.images(rows[index]),
         truth=None if truth is None else lambda index, output: truth(rows[index], output),
     )
-
-
-def chunk_shape(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """Return HDF5 chunks of whole images, of about 256 KiB."""
-    n, c, h, w = shape
-    return min(n, max(1, 2**18 // (c * h * w))), c, h, w
 
 
 def compute_cases(stage_ctx: StageContext) -> str:
@@ -229,14 +233,14 @@ def refuse_unlearnable(stage_ctx: StageContext, task: Task) -> str:
         positive = task.positives(targets[labelled_mask(targets, split)])  # (N, K)
         counts = {task.outputs[k]: int(positive[:, k].sum()) for k in explained}
         alike = {name: n for name, n in counts.items() if n in (0, len(positive))}
-        said = ", ".join(f"{name} in {n:,} of {len(positive):,}" for name, n in alike.items())
+        counted = ", ".join(f"{name} in {n:,} of {len(positive):,}" for name, n in alike.items())
         if len(alike) == len(counts):
             raise DataError(
-                f"{whose}: the labelled images of the split '{split}' are all alike ({said}), so "
-                "that nothing can be learned or judged; move images of both kinds into it"
+                f"{whose}: the labelled images of the split '{split}' are all alike ({counted}), "
+                "so that nothing can be learned or judged; move images of both kinds into it"
             )
         if alike:
-            notes.append(f"the labelled images of the split '{split}' are all alike: {said}")
+            notes.append(f"the labelled images of the split '{split}' are all alike: {counted}")
     return "; ".join(notes)
 
 
@@ -259,9 +263,7 @@ def truth_columns(truth: GroundTruth) -> dict[str, NDArray[Any]]:
     }
 
 
-def choose_cases(
-    split: Split, task: Task, limit: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def choose_cases(split: Split, task: Task, limit: int) -> tuple[Ints, Ints]:
     """Return positions and outputs of at most `limit` positive pairs, outputs taking turns.
 
     For multiclass only the source class counts. The order is that of the data set, so that a

@@ -14,9 +14,14 @@ from gvr_bench.core.components import Explainer
 from gvr_bench.core.errors import PluginError
 from gvr_bench.core.types import Explanation, ExplanationTarget, Model, compose
 from gvr_bench.data.stored_images import to_bytes, to_float
-from gvr_bench.pipeline.stage_context import StageContext, Step, load_model, read_targets
+from gvr_bench.pipeline.stage_context import (
+    StageContext,
+    Step,
+    load_model,
+    read_targets,
+    with_reference,
+)
 from gvr_bench.pipeline.steps.cost import Cost, measuring
-from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts, joined
 from gvr_bench.registry.explainer_contract import MutationGuard, explanation_violations
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from gvr_bench.cache.hdf5 import put_rows, write_arrays, writing_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.components import Head, Images
+from gvr_bench.core.context import translate
 from gvr_bench.core.errors import TrainingError
-from gvr_bench.core.training import translate
-from gvr_bench.core.types import SPLITS, Latents, Model, Task
+from gvr_bench.core.types import SPLITS, Bools, Floats, Ints, Latents, Model, Task
 from gvr_bench.metrics import decoded_scores, predict_scores, score
 from gvr_bench.metrics.prediction import PredictionScore
 from gvr_bench.pipeline.stage_context import (
@@ -53,10 +53,7 @@ def compute_latents(stage_ctx: StageContext) -> None:
 def write_latents(
     group: Any, split: str, encoder: nn.Module, dim: int, stage_ctx: StageContext
 ) -> None:
-    """Write the latents (N, D) of a split with its columns, copy after copy.
-
-    Raises `TrainingError` where one is NaN or infinite.
-    """
+    """Write latents (N, D), copy after copy. Raises `TrainingError` where one is not finite."""
     images = stage_ctx.images(split)
     copies = stage_ctx.stage.settings["copies"] if split == "train" else 0
     n, shift = (
@@ -79,9 +76,7 @@ def write_latents(
         put_rows(group, arrays, part.start, total)
 
 
-def read_columns(
-    split: str, row: NDArray[np.int64], stage_ctx: StageContext
-) -> dict[str, NDArray[Any]]:
+def read_columns(split: str, row: Ints, stage_ctx: StageContext) -> dict[str, NDArray[Any]]:
     """Read the columns of images of a split: rows (N,) that rise by 1 or begin again at 0."""
     runs = np.split(row, np.flatnonzero(row[1:] == 0) + 1)
     names = [f"{split}/{name}" for name in COLUMNS]
@@ -92,13 +87,8 @@ def read_columns(
     }
 
 
-def labelled(
-    stage_ctx: StageContext, split: str, *, copies: bool = False
-) -> tuple[Tensor, NDArray[np.float32]]:
-    """Read the labelled latents (N, D) of a split with targets (N, columns) in the task's unit.
-
-    Raises `DataError` where nothing is labelled.
-    """
+def labelled(stage_ctx: StageContext, split: str, *, copies: bool = False) -> tuple[Tensor, Floats]:
+    """Read the labelled latents (N, D) of a split, and targets (N, columns) in the task's unit."""
     arrays = stage_ctx.arrays("latents", f"{split}/z", f"{split}/targets", f"{split}/copy")
     targets, copy = arrays[f"{split}/targets"], arrays[f"{split}/copy"]
     rows = labelled_mask(targets, split) & (copies | (copy == 0))
@@ -107,7 +97,6 @@ def labelled(
 
 
 def scaled_latents(stage_ctx: StageContext, split: str, *, copies: bool = False) -> Latents:
-    """Read labelled latents as a head is fitted on them."""
     z, targets = labelled(stage_ctx, split, copies=copies)
     values = stage_ctx.dataset().task.scale.apply(targets)
     return Latents(z, torch.from_numpy(values).to(z.device))
@@ -140,7 +129,7 @@ def compute_head(stage_ctx: StageContext) -> None:
 
 def predict(
     stage_ctx: StageContext, head: Head, net: nn.Module, split: str
-) -> tuple[Tensor, NDArray[np.float32]]:
+) -> tuple[Tensor, Floats]:
     """Apply the frozen network of a head to the labelled images of a split, or their latents.
 
     Returns outputs (N, K) and targets (N, columns) in the task's unit. Raises `DataError` where
@@ -155,10 +144,7 @@ def predict(
 
 
 def finite(outputs: Callable[[slice], Tensor], parts: Iterable[slice]) -> Tensor:
-    """Put the outputs for all parts together: (N, K).
-
-    Raises `TrainingError` where one is NaN or infinite.
-    """
+    """Put outputs together: (N, K). Raises `TrainingError` where one is NaN or infinite."""
     values = torch.cat([outputs(part) for part in parts])
     bad = int((~values.isfinite()).any(dim=1).sum())
     if bad:
@@ -167,10 +153,7 @@ def finite(outputs: Callable[[slice], Tensor], parts: Iterable[slice]) -> Tensor
 
 
 def decide(
-    outputs: Tensor,
-    targets: NDArray[np.float32],
-    task: Task,
-    threshold: tuple[float, ...] | None = None,
+    outputs: Tensor, targets: Floats, task: Task, threshold: tuple[float, ...] | None = None
 ) -> dict[str, Any]:
     """Return the threshold of a positive prediction, and typical predictions without the finding.
 
@@ -203,11 +186,10 @@ def decide(
 
 
 def _median(values: Tensor) -> float:
-    """Median, or 0 where there are no values."""
     return float(values.median()) if len(values) else 0.0
 
 
-def youden(prediction: NDArray[np.float32], positive: NDArray[np.bool_]) -> float:
+def youden(prediction: Floats, positive: Bools) -> float:
     """Return the threshold with the highest sensitivity + specificity; 0.5 for one class."""
     from sklearn.metrics import roc_curve
 
@@ -237,11 +219,7 @@ def compute_prediction(stage_ctx: StageContext) -> str:
 
 
 def score_decoder(
-    stage_ctx: StageContext,
-    model: Model,
-    outputs: Tensor,
-    targets: NDArray[np.float32],
-    threshold: NDArray[np.float32],
+    stage_ctx: StageContext, model: Model, outputs: Tensor, targets: Floats, threshold: Floats
 ) -> Iterator[PredictionScore]:
     """Score a classifier of images on the labelled test images after encoding and decoding.
 
@@ -255,10 +233,7 @@ def score_decoder(
 
 
 def score_outputs(
-    stage_ctx: StageContext,
-    outputs: Tensor,
-    targets: NDArray[np.float32],
-    threshold: NDArray[np.float32],
+    stage_ctx: StageContext, outputs: Tensor, targets: Floats, threshold: Floats
 ) -> Iterator[PredictionScore]:
     """Score outputs (N, K) for test images with their targets (N, columns), and write them."""
     dataset = stage_ctx.dataset()

@@ -11,13 +11,12 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
 from gvr_bench.core.components import CompletenessBaseline, Explainer
 from gvr_bench.core.stage import depends_on
-from gvr_bench.core.types import ExplanationTarget, Model, Task
+from gvr_bench.core.types import ExplanationTarget, Ints, Model, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics import GROUPS, Group
 from gvr_bench.pipeline.stage_context import StageContext, batched, load_model, read_targets
@@ -29,18 +28,12 @@ SAMPLE = 2048  # training images that are encoded where no latents are stored
 FILES = {"student": "agreement.h5"}  # other kinds of stage have their arrays in KIND.h5
 OPTIONAL = {
     "explanations": {
-        "alternatives",
-        "counterfactual",
-        "latent",
-        "memory",
-        "reconstruction",
-        "residual",
-        "start",
+        "alternatives", "counterfactual", "latent", "memory", "reconstruction", "residual", "start",
         "steps",
     },
     "cases": {"mask", "distractor", "counterfactual", "structure_mask"},
     "structure_effects": {"effect"},
-}
+}  # fmt: skip
 
 
 class Networks:
@@ -51,12 +44,10 @@ class Networks:
 
     @functools.cached_property
     def model(self) -> Model:
-        """The explained model."""
         return load_model(self.stage_ctx)
 
     @functools.cached_property
     def oracle(self) -> Oracle:
-        """The independent model."""
         return load_oracle(self.stage_ctx)
 
     @functools.cached_property
@@ -90,33 +81,27 @@ class CaseSource:
 
     @property
     def group(self) -> Group:
-        """The group of metrics that is computed."""
         return next(g for g in GROUPS if g.name == self.stage_ctx.stage.settings["group"])
 
     @property
     def task(self) -> Task:
-        """What is predicted."""
         return self.stage_ctx.dataset().task
 
     @property
     def model(self) -> Model:
-        """The explained model."""
         return self.networks.model
 
     @property
-    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The source class and the target class of each case."""
+    def classes(self) -> tuple[Ints, Ints]:
         cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
         return cases["source_class"], cases["target_class"]
 
     @property
     def target(self) -> ExplanationTarget:
-        """What is explained of each case."""
         return read_targets(self.stage_ctx, self.task, *self.classes)
 
     @property
     def image(self) -> Tensor:
-        """The explained images."""
         return to_float(self.read("cases", "image"))
 
     @property
@@ -140,17 +125,14 @@ class CaseSource:
 
     @property
     def patients(self) -> Tensor:
-        """A number for each patient."""
         patients = self.stage_ctx.arrays("cases", "patient_id")["patient_id"]
         number = np.unique(patients, return_inverse=True)[1]
         return torch.from_numpy(number[self.rows]).to(self.stage_ctx.ctx.device)
 
     def part(self, rows: slice) -> CaseSource:
-        """Return the same for some of the cases, by their positions among all."""
         return dataclasses.replace(self, rows=rows)
 
     def has(self, stage: str) -> bool:
-        """Whether an optional stage is part of this run."""
         return stage in self.stage_ctx.stage.inputs
 
     def read(self, stage: str, column: str) -> Tensor:
@@ -159,7 +141,6 @@ class CaseSource:
         return torch.from_numpy(arrays[column]).to(self.stage_ctx.ctx.device)
 
     def read_optional(self, stage: str, column: str) -> Tensor | None:
-        """Read a column that not every explainer or data set has."""
         if column not in OPTIONAL[stage]:
             raise LookupError(f"'{column}' is no optional column of {stage}")
         return self.read(stage, column) if has_array(self.path(stage), column) else None
@@ -178,12 +159,10 @@ class CaseSource:
 
     @property
     def latent_norm(self) -> float:
-        """The median length of the latents of the training images."""
         return self.networks.latent_norm
 
     @property
     def oracle(self) -> Oracle:
-        """The independent model."""
         return self.networks.oracle
 
     @property

@@ -13,14 +13,12 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.cache.serialization import write_json
-from gvr_bench.core.context import Context
+from gvr_bench.core.context import Context, Stateful, task_loss, translate
 from gvr_bench.core.reference import even_positions
-from gvr_bench.core.training import Stateful, task_loss, translate
-from gvr_bench.core.types import ExplanationTarget, ImageSpec, Task
+from gvr_bench.core.types import ExplanationTarget, Floats, ImageSpec, Ints, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics import oracle
 from gvr_bench.pipeline.stage_context import (
@@ -85,7 +83,6 @@ class ResidualNet(nn.Module):
         return maps.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict from images."""
         outputs: Tensor = self.last(self.features(x))
         return outputs * self.deviation + self.mean
 
@@ -110,7 +107,6 @@ class Best(nn.Module):
         self.register_buffer("loss", torch.tensor(torch.inf))
 
     def offer(self, net: nn.Module, loss: Tensor) -> None:
-        """Copy `net` if `loss` is the lowest."""
         if loss < self.loss:
             self.net.load_state_dict(net.state_dict())
             self.loss.copy_(loss)
@@ -122,7 +118,7 @@ class Examples:
 
     images: StoredImages
     rows: Tensor
-    targets: NDArray[np.float32]
+    targets: Floats
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -159,13 +155,12 @@ class Oracle:
         """Predict from images (N, C, H, W) in [-1, 1]: (N, K) logits or scaled values."""
         return batched(self.net, x, self.ctx)
 
-    def target(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> ExplanationTarget:
+    def target(self, source: Ints, target: Ints) -> ExplanationTarget:
         """Return the targets of cases (N,), for the oracle's own outputs."""
         return self.decision.explanation_target(self.task, source, target, self.ctx.device)
 
 
 def load_oracle(stage_ctx: StageContext) -> Oracle:
-    """Load the oracle this stage depends on."""
     stage, dataset = stage_ctx.stage.input("oracle"), stage_ctx.dataset()
     net = load_network(stage_ctx, stage, ResidualNet(dataset.image, len(dataset.task.outputs)))
     return Oracle(
@@ -248,8 +243,7 @@ def outputs_of(
     return torch.cat([net(examples.take(part)[0]).float().cpu() for part in parts])
 
 
-def score_oracle(stage_ctx: StageContext, net: nn.Module, threshold: NDArray[np.float32]) -> None:
-    """Score the oracle on the labelled test images, like a head."""
+def score_oracle(stage_ctx: StageContext, net: nn.Module, threshold: Floats) -> None:
     test = read_examples(stage_ctx, "test")
     outputs = outputs_of(net, test, torch.arange(len(test)), stage_ctx)
     declared = {declaration.name for declaration in oracle.GROUP.declarations}

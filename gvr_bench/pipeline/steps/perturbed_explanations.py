@@ -9,14 +9,13 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.cache.hdf5 import put_rows, writing_arrays
 from gvr_bench.core.components import Encoder, Explainer, Generator, Head
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.stage import Stage
-from gvr_bench.core.types import ExplanationTarget, Model
+from gvr_bench.core.types import ExplanationTarget, Floats, Model
 from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
@@ -24,9 +23,9 @@ from gvr_bench.pipeline.stage_context import (
     load_model,
     model_of,
     read_targets,
+    with_reference,
 )
 from gvr_bench.pipeline.steps.explanations import explain, read_cases
-from gvr_bench.pipeline.steps.reference import with_reference
 from gvr_bench.pipeline.steps.shards import Arrays, Work, batches, count_cases, in_parts
 from gvr_bench.pipeline.steps.train_networks import seeded
 
@@ -49,7 +48,6 @@ def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
 
 
 def prepare(stage_ctx: StageContext) -> Work:
-    """Load the model, and change it if that is what is changed."""
     settings = stage_ctx.stage.settings
     changed = settings["changed"]
     working = StageContext(
@@ -66,7 +64,7 @@ def prepare(stage_ctx: StageContext) -> Work:
         model = randomised(model, changed.removeprefix("randomised_"), stage_ctx, weights)
     working = with_reference(working, explainer, model, encode=changed == "randomised_encoder")
 
-    def attribution(x: Tensor, target: ExplanationTarget) -> NDArray[np.float32]:
+    def attribution(x: Tensor, target: ExplanationTarget) -> Floats:
         explanation = explain(explainer, model, x, target, working)
         return explanation.attribution.detach().float().cpu().numpy()
 
@@ -129,7 +127,6 @@ def perturbed(x: Tensor, noise: Tensor) -> Tensor:
 
 
 def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -> Model:
-    """Replace one network by the same one with fresh weights."""
     image, task = stage_ctx.dataset().image, stage_ctx.dataset().task
     head = cast(Head, stage_ctx.stage.input("head").component)
 

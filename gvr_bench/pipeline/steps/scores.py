@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import one_line
+from gvr_bench.core.types import Bools
 from gvr_bench.metrics import Metric, Score, score
 from gvr_bench.metrics.statistics import NO_SCORE, not_above
 from gvr_bench.pipeline.stage_context import StageContext, Step
@@ -31,9 +32,14 @@ def compute_scores(stage_ctx: StageContext) -> None:
     alike: there is nothing to explain away. A metric that raises is a row with its reason.
     """
     source = CaseSource(stage_ctx, Networks(stage_ctx))
-    parts = list(in_parts(stage_ctx, lambda _: work_of(source)))
-    columns = join_columns([arrays for _, arrays in parts])
-    complete = with_columns(source, columns)
+    parts = list(in_parts(stage_ctx, lambda _: scoring(stage_ctx, source)))
+    columns: Arrays = {}
+    for name in dict.fromkeys(n for _, arrays in parts for n in arrays if n.startswith(COLUMN)):
+        pieces = [arrays[name] for _, arrays in parts if name in arrays]
+        columns[name.removeprefix(COLUMN)] = np.concatenate(pieces)
+    device = stage_ctx.ctx.device
+    tensors = {name: torch.from_numpy(column).to(device) for name, column in columns.items()}
+    complete = dataclasses.replace(source, columns=tensors)
     explained = stage_ctx.arrays("explanations", "predicts_source")["predicts_source"]
     values: dict[str, NDArray[Any]] = {}
     reasons: dict[str, str] = {}
@@ -43,12 +49,15 @@ def compute_scores(stage_ctx: StageContext) -> None:
             if of_cases is not None:
                 values[metric.name] = np.where(explained, of_cases, np.nan)
     classes = stage_ctx.arrays("cases", "source_class")["source_class"]
+    outputs = [("all", np.ones(len(classes), bool))]
+    if len(present := np.unique(classes)) > 1:
+        outputs += [(source.task.outputs[k], classes == k) for k in present]
     rows: list[Row] = []
     for metric in source.group.metrics:
         if not metric.of_cases:
             rows.append(overall_row(metric, complete))
         elif metric.name in values:
-            rows += rows_of(metric, values, explained, by_output(source.task.outputs, classes))
+            rows += rows_of(metric, values, explained, outputs)
         else:
             rows.append(row(metric, "all", reason=reasons[metric.name] or metric.needs))
     write_arrays(stage_ctx.out("values.h5"), values)
@@ -57,13 +66,9 @@ def compute_scores(stage_ctx: StageContext) -> None:
         write_arrays(stage_ctx.out("columns.h5"), columns)
 
 
-def scoring(stage_ctx: StageContext) -> Work:
-    """Get ready to compute the metrics that have a value for each case."""
-    return work_of(CaseSource(stage_ctx, Networks(stage_ctx)))
-
-
-def work_of(source: CaseSource) -> Work:
+def scoring(stage_ctx: StageContext, source: CaseSource | None = None) -> Work:
     """Return what computes the metrics that have a value for each case."""
+    source = source or CaseSource(stage_ctx, Networks(stage_ctx))
     group = source.group
 
     def work(rows: slice) -> Arrays:
@@ -86,31 +91,6 @@ def work_of(source: CaseSource) -> Work:
     return work
 
 
-def join_columns(parts: Sequence[Arrays]) -> Arrays:
-    """Concatenate the columns of the parts that have them."""
-    names = dict.fromkeys(name for part in parts for name in part if name.startswith(COLUMN))
-    return {
-        name.removeprefix(COLUMN): np.concatenate([part[name] for part in parts if name in part])
-        for name in names
-    }
-
-
-def join_values(metric: Metric, parts: Sequence[tuple[slice, Arrays]]) -> NDArray[Any] | None:
-    """Return a metric's values (N,), NaN in parts that have none; None where none has."""
-    name = VALUES + metric.name
-    if not any(name in arrays for _, arrays in parts):
-        return None
-    return np.concatenate(
-        [arrays.get(name, np.full(rows.stop - rows.start, np.nan)) for rows, arrays in parts]
-    )
-
-
-def failure(metric: Metric, parts: Sequence[tuple[slice, Arrays]]) -> str:
-    """Say why a metric could not be computed; empty where it could."""
-    name = FAILED + metric.name
-    return next((f"{metric.name}: {part[name][0]}" for _, part in parts if name in part), "")
-
-
 def case_values(
     metric: Metric, source: CaseSource, parts: Sequence[tuple[slice, Arrays]]
 ) -> tuple[NDArray[Any] | None, str]:
@@ -120,8 +100,15 @@ def case_values(
     cases were cut.
     """
     if metric.over == "case":
-        reason = failure(metric, parts)
-        return (None if reason else join_values(metric, parts)), reason
+        name, failed = VALUES + metric.name, FAILED + metric.name
+        for _, arrays in parts:
+            if failed in arrays:
+                return None, f"{metric.name}: {arrays[failed][0]}"
+        if not any(name in arrays for _, arrays in parts):
+            return None, ""
+        missing = (np.full(rows.stop - rows.start, np.nan) for rows, _ in parts)
+        both = zip(parts, missing, strict=True)
+        return np.concatenate([arrays.get(name, nothing) for (_, arrays), nothing in both]), ""
     comparison_input = source.group.comparison_input
     try:
         if comparison_input is None:
@@ -134,10 +121,9 @@ def case_values(
 def rows_of(
     metric: Metric,
     values: Mapping[str, NDArray[Any]],
-    explained: NDArray[np.bool_],
-    outputs: Iterable[tuple[str, NDArray[np.bool_]]],
+    explained: Bools,
+    outputs: Iterable[tuple[str, Bools]],
 ) -> Iterator[Row]:
-    """Describe the score of each output, and whether it passes where it is a test."""
     mine, reference = values[metric.name], values.get(metric.reference)
     for output, cases in outputs:
         missing = UNKNOWN if explained[cases].any() else UNSEEN
@@ -147,15 +133,7 @@ def rows_of(
         yield row(metric, output, score(mine[cases]), missing, passed)
 
 
-def with_columns(source: CaseSource, columns: Arrays) -> CaseSource:
-    """Return the source with the columns of all cases."""
-    device = source.stage_ctx.ctx.device
-    tensors = {name: torch.from_numpy(column).to(device) for name, column in columns.items()}
-    return dataclasses.replace(source, columns=tensors)
-
-
 def overall_row(metric: Metric, source: CaseSource) -> Row:
-    """Score what is no mean over cases."""
     overall_input = source.group.overall_input
     try:
         if overall_input is None:
@@ -190,7 +168,6 @@ def row(
     reason: str = "",
     passed: bool | None = None,
 ) -> Row:
-    """Describe one score, or why there is none."""
     return {
         "metric": metric.name,
         "output": output,
@@ -198,17 +175,6 @@ def row(
         **dataclasses.asdict(result),
         "passed": passed,
     }
-
-
-def by_output(
-    names: tuple[str, ...], source: NDArray[np.int64]
-) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield which cases are of any output, then of each output where there are several."""
-    yield "all", np.ones(len(source), bool)
-    present = np.unique(source)
-    if len(present) > 1:
-        for k in present:
-            yield names[k], source == k
 
 
 STEPS = (

@@ -1,4 +1,4 @@
-"""Work on cases part by part: stored parts let a killed stage go on, and other processes help.
+"""Work part by part: stored parts let a killed stage go on, and other processes help with cases.
 
 A part depends on its cases alone. The process that has taken the stage computes parts from the
 first on, helpers from the last; a part that a helper fails at, or dies in, is left to the former.
@@ -7,6 +7,7 @@ first on, helpers from the last; a part that a helper fails at, or dies in, is l
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,13 +40,11 @@ def count_cases(cache: ArtifactCache, stage: Stage) -> int:
 
 
 def cut(rows: slice, batch_size: int) -> list[slice]:
-    """Cut rows of the cases into parts."""
     size = BATCHES * batch_size
     return [slice(at, min(at + size, rows.stop)) for at in range(rows.start, rows.stop, size)]
 
 
 def batches(stage_ctx: StageContext, rows: slice) -> Iterator[slice]:
-    """Cut a part into batches, showing progress."""
     total = count_cases(stage_ctx.cache, stage_ctx.stage)
     for start in range(rows.start, rows.stop, stage_ctx.ctx.batch_size):
         stage_ctx.ctx.progress(start, total, "")
@@ -53,7 +52,6 @@ def batches(stage_ctx: StageContext, rows: slice) -> Iterator[slice]:
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
-    """Put the arrays of parts together."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -68,10 +66,10 @@ def in_parts(
     slow = MIN_SECONDS if len(parts) > 1 else math.inf
     for rows in parts:
         with stored.held(rows) if len(parts) > 1 else contextlib.nullcontext():
-            arrays = stored.load(rows)
+            arrays = stored.load(name_of(rows))
             if arrays is None:
                 work = work or prepare(stage_ctx)
-                arrays = stored.compute(rows, work, slow)
+                arrays = stored.compute(name_of(rows), functools.partial(work, rows), slow)
         yield rows, arrays
 
 
@@ -83,9 +81,9 @@ def compute_free_parts(stage_ctx: StageContext, prepare: Callable[[StageContext]
     parts, stored, work = parts_of(stage_ctx), StoredParts(stage_ctx), None
     for rows in reversed(parts if len(parts) > 1 else []):
         with stored.held_if_new(rows) as free:
-            if free and stored.load(rows) is None:
+            if free and stored.load(name_of(rows)) is None:
                 work = work or prepare(stage_ctx)
-                stored.compute(rows, work, 0.0)
+                stored.compute(name_of(rows), functools.partial(work, rows), 0.0)
     return work is not None
 
 
@@ -94,10 +92,15 @@ def parts_of(stage_ctx: StageContext) -> list[slice]:
     return cut(slice(0, count_cases(stage_ctx.cache, stage_ctx.stage)), stage_ctx.ctx.batch_size)
 
 
-class StoredParts:
-    """The parts of one stage in its folder of checkpoints; none without checkpoints.
+def name_of(rows: slice) -> str:
+    return f"{rows.start}-{rows.stop}"
 
-    Parts that were computed from other inputs are ignored.
+
+class StoredParts:
+    """Finished parts of one stage in its folder of checkpoints; none without checkpoints.
+
+    Parts that were computed from other inputs are ignored. Files of these names count as
+    checkpoints when the cache is cleaned.
     """
 
     def __init__(self, stage_ctx: StageContext) -> None:
@@ -129,33 +132,23 @@ class StoredParts:
             yield free
 
     def lock_file(self, rows: slice) -> Path:
-        return self.work / f"part-{rows.start}-{rows.stop}.lock"
+        return self.work / f"part-{name_of(rows)}.lock"
 
-    def compute(self, rows: slice, work: Work, slow: float) -> Arrays:
-        """Compute a part, and store it if that takes `slow` seconds or longer."""
+    def compute(self, name: str, work: Callable[[], Arrays], slow: float) -> Arrays:
+        """Compute a part, and store it if that takes `slow` seconds. Raises `CacheError`."""
         began = time.monotonic()
-        arrays = work(rows)
+        arrays = work()
         seconds = time.monotonic() - began
-        if seconds >= slow:
-            self.save(rows, arrays, seconds)
+        if self.enabled and seconds >= slow:
+            origin = {SECONDS: np.array(seconds), INPUT_DIGESTS: self.input_digests}
+            write_hashed(self.work, f"checkpoint-{name}", arrays | origin, ARRAYS)
         return arrays
 
-    def load(self, rows: slice) -> Arrays | None:
+    def load(self, name: str) -> Arrays | None:
         """Return a part; None if it is not stored, or damaged."""
-        for path in self.work.glob(f"{stem(rows)}-*") if self.enabled else ():
+        for path in self.work.glob(f"checkpoint-{name}-*") if self.enabled else ():
             arrays: Arrays | None = read_hashed(path, ARRAYS)
             if arrays and np.array_equal(arrays.pop(INPUT_DIGESTS), self.input_digests):
                 self.stage_ctx.earlier += float(arrays.pop(SECONDS))
                 return arrays
         return None
-
-    def save(self, rows: slice, arrays: Arrays, seconds: float) -> None:
-        """Store a part that took so long. Raises `CacheError`."""
-        if self.enabled:
-            origin = {SECONDS: np.array(seconds), INPUT_DIGESTS: self.input_digests}
-            write_hashed(self.work, stem(rows), arrays | origin, ARRAYS)
-
-
-def stem(rows: slice) -> str:
-    """Name a part; files of this name count as checkpoints when the cache is cleaned."""
-    return f"checkpoint-{rows.start}-{rows.stop}"

@@ -20,15 +20,15 @@ from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import Unsupported
-from gvr_bench.core.types import ExplanationTarget
+from gvr_bench.core.types import Bools, ExplanationTarget, Floats, Ints
 from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
     load_model,
     read_targets,
+    with_reference,
 )
 from gvr_bench.pipeline.steps.explanations import explain
-from gvr_bench.pipeline.steps.reference import with_reference
 
 SIZES = (10, 20, 40, 80, 160, 320)  # images a student learns from
 MAX_TEST_IMAGES = 400
@@ -100,7 +100,7 @@ def common_target(stage_ctx: StageContext, n: int) -> ExplanationTarget:
 
 
 @torch.no_grad()
-def decisions(stage_ctx: StageContext, split: str) -> NDArray[np.int64]:
+def decisions(stage_ctx: StageContext, split: str) -> Ints:
     """Return the teacher's decision on each image of a split. (N,).
 
     1 where it sees the finding or the source class, 0 where not or where it sees the target
@@ -113,10 +113,10 @@ def decisions(stage_ctx: StageContext, split: str) -> NDArray[np.int64]:
     side = torch.where(
         target.predicts_source(outputs), 1, torch.where(target.reached_target(outputs), 0, -1)
     )
-    return cast(NDArray[np.int64], side.cpu().numpy())
+    return cast(Ints, side.cpu().numpy())
 
 
-def balanced(side: NDArray[np.int64], limit: int, rng: torch.Generator) -> NDArray[np.int64]:
+def balanced(side: Ints, limit: int, rng: torch.Generator) -> Ints:
     """Draw at most `limit` positions, of side 1 and side 0 in turns."""
     order = torch.randperm(len(side), generator=rng).numpy()
     pools = [order[side[order] == value] for value in (1, 0)]
@@ -125,7 +125,6 @@ def balanced(side: NDArray[np.int64], limit: int, rng: torch.Generator) -> NDArr
 
 
 def require_enough(count: int, which: str) -> None:
-    """Raise `Unsupported` if there are too few images."""
     if count < SIZES[0]:
         raise Unsupported(
             f"the model puts {count // 2} {which} images on one side of its decision; "
@@ -133,7 +132,7 @@ def require_enough(count: int, which: str) -> None:
         )
 
 
-def explain_images(stage_ctx: StageContext, position: NDArray[np.int64]) -> NDArray[np.float32]:
+def explain_images(stage_ctx: StageContext, position: Ints) -> Floats:
     """Explain training images by position. (n, H, W)."""
     explainer = cast(Explainer, stage_ctx.stage.component)
     model, images = load_model(stage_ctx), stage_ctx.images("train")
@@ -145,7 +144,7 @@ def explain_images(stage_ctx: StageContext, position: NDArray[np.int64]) -> NDAr
         .cpu()
         for part in stage_ctx.ctx.batches(len(index))
     ]
-    return cast(NDArray[np.float32], torch.cat(parts).float().numpy())
+    return cast(Floats, torch.cat(parts).float().numpy())
 
 
 @dataclass(frozen=True)
@@ -208,14 +207,11 @@ def convolution(channels: int, width: int, stride: int) -> nn.Conv2d:
 
 
 def downscaled(images: Tensor) -> Tensor:
-    """Average large images down to `MAX_SIZE`."""
     return images if images.shape[-1] <= MAX_SIZE else F.adaptive_avg_pool2d(images, MAX_SIZE)
 
 
 def attention_targets(attribution: Tensor, cells: int) -> Tensor:
-    """Turn maps (L, H, W) into shares of |attribution| per cell (L, P); an empty map stays all
-    0.
-    """
+    """Turn maps (L, H, W) into shares of |attribution| per cell (L, P), or all 0."""
     mass = F.adaptive_avg_pool2d(attribution.abs()[:, None], cells).flatten(1)
     return mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
 
@@ -260,7 +256,6 @@ def train_students(
 
 
 def untrained_students(like: Tensor, count: int, seed: int) -> list[Student]:
-    """Make `count` students for images like these with the same first weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         first = Student(like)
@@ -278,10 +273,7 @@ def shuffled(n: int, seed: int) -> Tensor:
 
 
 def student_loss(student: Student, x: Tensor, label: Tensor, shares: Tensor | None) -> Tensor:
-    """Cross-entropy of the teacher's decisions, plus the divergence of attention from the maps.
-
-    `shares` (N, P) are those of the maps per cell; an image whose map is all 0 adds nothing.
-    """
+    """Cross-entropy, plus the divergence of attention from maps `shares` (N, P), if any."""
     logits, attention = student(x)
     loss = F.binary_cross_entropy_with_logits(logits, label.float())
     if shares is None:
@@ -290,11 +282,11 @@ def student_loss(student: Student, x: Tensor, label: Tensor, shares: Tensor | No
 
 
 @torch.no_grad()
-def agreement(students: list[list[Student]], x: Tensor, label: Tensor) -> NDArray[np.bool_]:
+def agreement(students: list[list[Student]], x: Tensor, label: Tensor) -> Bools:
     """Whether each student (S, K) decides as the teacher does on unseen images. (S, K, M)."""
     x, decided = downscaled(x), label == 1
     right = [torch.stack([(net(x)[0] > 0) == decided for net in row]) for row in students]
-    return cast(NDArray[np.bool_], torch.stack(right).cpu().numpy())
+    return cast(Bools, torch.stack(right).cpu().numpy())
 
 
 def images_needed(sizes: list[int], curve: NDArray[np.float64]) -> float:

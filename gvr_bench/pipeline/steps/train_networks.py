@@ -33,7 +33,6 @@ def save_network(stage_ctx: StageContext, net: nn.Module) -> None:
 
 
 def compute_generator(stage_ctx: StageContext) -> None:
-    """Train a generator on the training images, and write it."""
     net = train_generator(stage_ctx)
     write_samples(stage_ctx, freeze(net))
     save_network(stage_ctx, net)
@@ -47,7 +46,6 @@ def announce(stage_ctx: StageContext) -> None:
 
 
 def train_generator(stage_ctx: StageContext) -> nn.Module:
-    """Train a generator on the training images."""
     generator = cast(Generator, stage_ctx.stage.component)
     net = seeded(lambda: generator.build(stage_ctx.dataset().image), stage_ctx.ctx)
     images = stage_ctx.images("train")
@@ -65,13 +63,11 @@ def write_samples(stage_ctx: StageContext, net: nn.Module, count: int = 16) -> N
 
 
 def compute_encoder(stage_ctx: StageContext) -> None:
-    """Train an encoder through the frozen generator, and write it."""
     net = train_encoder(stage_ctx)
     save_network(stage_ctx, net)
 
 
 def train_encoder(stage_ctx: StageContext) -> nn.Module:
-    """Train an encoder through the frozen generator."""
     encoder = cast(Encoder, stage_ctx.stage.component)
     generator = load_generator(stage_ctx)
     net = seeded(lambda: encoder.build(stage_ctx.dataset().image, generator), stage_ctx.ctx)

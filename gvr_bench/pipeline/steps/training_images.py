@@ -6,18 +6,17 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gvr_bench.core.digests import files_below
 from gvr_bench.core.errors import DataError, UsageError
-from gvr_bench.core.file_digests import files_below
-from gvr_bench.core.types import SPLITS
+from gvr_bench.core.types import SPLITS, Bools, Bytes
 from gvr_bench.data.image_io import read_pictures
 from gvr_bench.pipeline.stage_context import StageContext
 
 PART = 512  # images read at a time
 
 
-def seen_in_training(stage_ctx: StageContext, listed: Path) -> NDArray[np.bool_]:
+def seen_in_training(stage_ctx: StageContext, listed: Path) -> Bools:
     """Return which test images (N,) were trained on, or are of a patient that was.
 
     `listed` is a folder with the training images, which are compared by their pixels, or a table of
@@ -28,7 +27,7 @@ def seen_in_training(stage_ctx: StageContext, listed: Path) -> NDArray[np.bool_]
     return same_names(stage_ctx, listed)
 
 
-def same_names(stage_ctx: StageContext, table: Path) -> NDArray[np.bool_]:
+def same_names(stage_ctx: StageContext, table: Path) -> Bools:
     """Compare test images by name and patient with a table: file, and patient and split if known.
 
     Rows of its split `test` were not trained on. Raises `UsageError` where it has no such images.
@@ -60,7 +59,7 @@ def same_names(stage_ctx: StageContext, table: Path) -> NDArray[np.bool_]:
     return np.asarray(matches)
 
 
-def same_pixels(stage_ctx: StageContext, folder: Path) -> NDArray[np.bool_]:
+def same_pixels(stage_ctx: StageContext, folder: Path) -> Bools:
     """Compare test images by their pixels, as the data set reads them, with those of a folder.
 
     Files that are no images are left out. Raises `UsageError` where there are none.
@@ -83,6 +82,5 @@ def same_pixels(stage_ctx: StageContext, folder: Path) -> NDArray[np.bool_]:
     return np.array(matches)
 
 
-def digest(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a digest of an image (C, H, W)."""
+def digest(pixels: Bytes) -> bytes:
     return hashlib.sha256(pixels.tobytes()).digest()

@@ -13,7 +13,7 @@ import jinja2
 from gvr_bench import __version__
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.types import Kind
-from gvr_bench.registry.names import plain, words
+from gvr_bench.registry.names import collectives, plain
 from gvr_bench.registry.registry import Registry
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -43,27 +43,22 @@ class Package:
 
     @property
     def distribution(self) -> str:
-        """The name for pip."""
         return f"gvr-{self.name}"
 
     @property
     def bare(self) -> str:
-        """The name in file names."""
         return self.name.replace("-", "_")
 
     @property
     def module(self) -> str:
-        """The name of the module."""
         return f"gvr_{self.bare}"
 
     @property
     def cls(self) -> str:
-        """The name of the class."""
         return "".join(part.capitalize() for part in self.name.split("-"))
 
     @property
     def summary(self) -> str:
-        """What the plugin does, in one line."""
         return SUMMARIES[self.kind]
 
 
@@ -75,7 +70,7 @@ def new_package(kind: Kind, name: str, registry: Registry) -> Package:
             "e.g. smooth-gradient"
         )
     package = Package(kind, name)
-    reserved = {plain(word) for word in words(registry.plugins("explainer"))}
+    reserved = {plain(name) for name in collectives(registry.plugins("explainer"))}
     if plain(name) in reserved or keyword.iskeyword(package.cls):
         raise UsageError(f"'{name}' is reserved; choose another name")
     for row in registry.rows:

@@ -26,8 +26,7 @@ from gvr_bench.report.cases.layouts import (
     expect,
     read_arrays,
 )
-from gvr_bench.results.files import CASES
-from gvr_bench.results.records import model_label
+from gvr_bench.results.records import CASES, model_label
 from gvr_bench.results.run_folder import open_cases, reading
 
 Float = NDArray[np.float32]

@@ -1,8 +1,4 @@
-"""A digest of the code of a component that does not come with gvr-bench.
-
-Its results go into the cache under keys that contain the digest, so that code that was edited is
-run again. Importing this module imports no component.
-"""
+"""Digests of files and of the code of components from elsewhere, which stand for them in keys."""
 
 from __future__ import annotations
 
@@ -14,6 +10,8 @@ import sysconfig
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
+
+from gvr_bench.core.errors import UsageError
 
 OURS = "gvr-bench"  # its components carry versions instead
 
@@ -98,3 +96,25 @@ def record_of(top: str, files: list[Path]) -> str:
         if any(part.parts[:1] in ((top,), (f"{top}.py",)) for part in distribution.files or ()):
             return distribution.read_text("RECORD") or distribution.version
     return " ".join(file.name for file in files)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and sizes of a folder's files.
+
+    Raises `UsageError` that names it.
+    """
+    try:
+        if path.is_dir():
+            sizes = (f"{f.relative_to(path)} {f.stat().st_size}\n" for f in files_below(path))
+            return hashlib.sha256("".join(sizes).encode("utf-8", "surrogateescape")).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder and its subfolders in order, without hidden ones."""
+    paths = sorted(folder.rglob("*"))
+    hidden = (any(part.startswith(".") for part in p.relative_to(folder).parts) for p in paths)
+    return [path for path, out in zip(paths, hidden, strict=True) if not out and path.is_file()]
