@@ -51,10 +51,10 @@ class LinearShift(CounterfactualExplainer):
             active = distance.detach() > 0
             if step == s.steps or not bool(active.any()):
                 break
-            way = slope if covariance is None else slope @ covariance
-            rise = (way * slope).sum(1)  # of the distance, per unit of the way
+            direction = slope if covariance is None else slope @ covariance
+            rise = (direction * slope).sum(1)  # of the distance, per unit of length
             length = torch.where(rise > 0, (1 + s.overshoot) * distance.detach() / rise, 0)
-            z = torch.where(active[:, None], z - length[:, None] * way, z)
+            z = torch.where(active[:, None], z - length[:, None] * direction, z)
             steps += active
         return SearchResult(z, straight_trajectory(start.latent, z), steps, ~active)
 

@@ -30,7 +30,7 @@ PASSED = frozenset(  # linear in what depends on the image, or no more than anot
      "getitem", "to", "float", "expand", "unflatten", "chunk", "split", "gather"]
 )  # fmt: skip
 SCALED = frozenset(["mul", "mul_", "rmul", "div", "truediv"])  # linear if by a constant
-ASKED = frozenset(  # they compute nothing
+QUERIES = frozenset(  # they compute nothing
     ["get", "dim", "size", "len", "numel", "stride", "is_floating_point", "is_contiguous",
      "register_hook", "detach"]
 )  # fmt: skip
@@ -103,7 +103,7 @@ class Propagation(TorchFunctionMode):
         kwargs, name = dict(kwargs or {}), function.__name__
         name = name.strip("_") if name.startswith("__") else name
         changing = [t for t in tensors((args, kwargs)) if t.requires_grad]
-        if not changing or name in PASSED | ASKED or (name in SCALED and len(changing) == 1):
+        if not changing or name in PASSED | QUERIES or (name in SCALED and len(changing) == 1):
             return function(*args, **kwargs)
         x, *rest = args if args else (kwargs.pop("input"),)
         if name in self.activations:
