@@ -45,7 +45,7 @@ class Dive(CounterfactualExplainer):
         sparsity: float = Field(0.1, ge=0, description="weight of the latent's change")
         diversity: float = Field(1.0, ge=0, description="weight of common directions")
 
-    profiles = {"quick": {"steps": 50, "learning_rate": 0.1}}
+    profiles = {"quick": {"steps": 50, "learning_rate": 0.05}}
     settings: Settings
 
     @property

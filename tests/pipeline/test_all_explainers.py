@@ -8,7 +8,6 @@ from itertools import combinations
 import h5py
 import numpy as np
 import pytest
-from conftest import Cli
 from tiny import plan_of
 
 from gvr_bench.registry.registry import installed
@@ -23,7 +22,7 @@ def test_all_spans_the_roles() -> None:
 
 
 @pytest.mark.slow
-def test_no_two_rows_are_duplicates(cli: Cli) -> None:
+def test_no_two_rows_are_duplicates(cli) -> None:
     """On the shipped model of the phantom: the mean correlation of any two explainers' maps."""
     fixed = ["--metrics", "cost", "--max-cases", "8", "--device", "cpu"]
     assert cli("run", "--explainer", "all", *fixed, "--out", "run").code == 0
