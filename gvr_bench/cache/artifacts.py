@@ -196,7 +196,7 @@ class ArtifactCache:
 
     def touch(self, stage: Stage) -> None:
         """Record that a stage is part of a run now."""
-        if self.folder(stage) == self.write_dir(stage):
+        if self.is_own(stage):
             with contextlib.suppress(OSError):  # the cache may be read-only
                 self.lock_file(stage.key).touch()
 

@@ -124,11 +124,7 @@ class Stage:
 
 def depends_on(stage: Stage, kind: StageKind) -> bool:
     """Whether a stage is of a kind or depends on one."""
-    try:
-        stage.input(kind)
-    except LookupError:
-        return False
-    return True
+    return any(part.kind == kind for part in stage.lineage())
 
 
 def canonical(value: object) -> str:

@@ -46,6 +46,7 @@ GROUP = Group(
     "proximity",
     "Proximity",
     "how much does the counterfactual change?",
+    stages=("latents",),
     case_input=ProximityInput,
 )
 

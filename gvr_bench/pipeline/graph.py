@@ -244,6 +244,8 @@ class ModelBranch:
         match name:
             case "oracle":
                 return self.oracle(seed) if moving else None
+            case "latents":
+                return self.latents(seed) if moving and self.has_decoder else None
             case "class_autoencoders":
                 if not moving:
                     return None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_explainers.counterfactual_base import (
+    LOST,
     CounterfactualExplainer,
     CounterfactualSettings,
     Start,
@@ -122,9 +123,8 @@ class GvrRobust(CounterfactualExplainer):
         gap = self.distance(model, result.latent, after, target).tolist()
         convincing = target.reached_target(model(after))
         success = result.reached & convincing
-        failure = "the decoded image is not predicted past the threshold"
         reasons = [
-            ("" if good else failure)
+            ("" if good else LOST)
             if reached
             else f"still {far:.3g} from the goal after {self.settings.steps} steps"
             for far, reached, good in zip(

@@ -47,12 +47,8 @@ class Classifier(WrappedNetwork):
         """Convert to one logit or value per output of the task."""
         task, actual, expected = self.task, out.shape[1], len(self.task.outputs)
         two = task.kind == "binary" and expected == 1 and actual == 2
-        if task.kind == "multiclass" and expected == 2 and actual == 1:
-            z = (
-                out.clamp(EPSILON, 1 - EPSILON).logit() if self.settings.probabilities else out
-            ) / 2
-            return torch.cat([-z, z], 1)
-        if actual != expected and not two:
+        single = task.kind == "multiclass" and expected == 2 and actual == 1
+        if actual != expected and not two and not single:
             raise gvr.UsageError(
                 f"head 'torch-model' has {actual} outputs and the task has {expected} "
                 f"({', '.join(task.outputs)}); select them in this order, e.g. outputs="
@@ -60,7 +56,9 @@ class Classifier(WrappedNetwork):
             )
         if self.settings.probabilities:
             p = out.clamp(EPSILON, 1 - EPSILON)
-            out = p.log() if two or task.kind == "multiclass" else p.logit()
+            out = p.log() if two or (task.kind == "multiclass" and not single) else p.logit()
+        if single:
+            return torch.cat([-out / 2, out / 2], 1)
         return (out[:, 1] - out[:, 0])[:, None] if two else out
 
     def scaled(self, out: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Lengths of latents are compared with those of training images, stored or encoded."""
+"""Lengths of latents are compared with those of training images, whatever the head sees."""
 
 from __future__ import annotations
 

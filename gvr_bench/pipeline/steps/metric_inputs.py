@@ -15,7 +15,6 @@ from torch import Tensor
 
 from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
 from gvr_bench.core.components import CompletenessBaseline, Explainer
-from gvr_bench.core.stage import depends_on
 from gvr_bench.core.types import ExplanationTarget, Ints, Model, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics import GROUPS, Group
@@ -24,7 +23,6 @@ from gvr_bench.pipeline.steps.class_autoencoders import reconstruction_errors
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
 
 BATCH_LATENTS = 2**16  # read in one batch, to bound memory
-SAMPLE = 2048  # training images that are encoded where no latents are stored
 FILES = {"student": "agreement.h5"}  # other kinds of stage have their arrays in KIND.h5
 OPTIONAL = {
     "explanations": {
@@ -52,16 +50,8 @@ class Networks:
 
     @functools.cached_property
     def latent_norm(self) -> float:
-        """The median length of latents of training images, of a sample where none are stored.
-
-        A head that sees images has no stage of latents.
-        """
+        """The median length of the latents of the training images."""
         stage_ctx, name = self.stage_ctx, "train/z"
-        if not depends_on(stage_ctx.stage, "latents"):
-            images = stage_ctx.images("train")
-            sample = images[torch.linspace(0, len(images) - 1, min(len(images), SAMPLE)).long()]
-            latents = batched(self.model.encoder, sample, stage_ctx.ctx)
-            return float(latents.norm(dim=1).median())
         n = count_rows(stage_ctx.file(stage_ctx.stage.input("latents"), "latents.h5"), name)
         norms = [
             np.linalg.norm(stage_ctx.arrays("latents", name, rows=rows)[name], axis=1)
