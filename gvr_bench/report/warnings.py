@@ -52,7 +52,7 @@ def warnings(
                 few = [] if (CASES, ()) in mine else _few_cases(table)
                 notes = [*_failures(table, failed), *few, *notes, *_lost_findings(table)]
             lines += [f"{table.title}: {note}" for note in notes] if len(tables) > 1 else notes
-    return [*lines, *dict.fromkeys(_still_falling(combinations))]
+    return list(dict.fromkeys([*lines, *_still_falling(combinations)]))
 
 
 def _failures(table: Table, failed_stages: set[str]) -> Iterator[str]:

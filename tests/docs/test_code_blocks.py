@@ -88,7 +88,8 @@ def check(arguments: list[str]) -> None:
     """Fail where a command has options, components or settings that are not there."""
     options = parse(arguments)
     for kind in KINDS:
-        for text in options.get(kind) or ():
+        typed = options.get(kind) or ()
+        for text in [typed] if isinstance(typed, str) else typed:  # `explain` takes one of each
             choice = parse_choice(text)
             if choice.name != "all":
                 installed().settings(kind, choice.name, "quick", choice.settings)
