@@ -21,6 +21,7 @@ SCHEMA = 1
 REVISIONS = {  # of kinds whose files have changed since the first version
     "cases": 3,
     "class_autoencoders": 2,
+    "decoding": 2,
     "explanations": 5,
     "head": 3,
     "perturbed_explanations": 3,

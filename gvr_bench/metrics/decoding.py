@@ -65,18 +65,18 @@ GROUP.declare(
 
 
 def decoding_scores(
-    image: Tensor, reconstruction: Tensor, composition: Tensor, features: Tensor, sampled: Tensor
+    image: Tensor, reconstruction: Tensor, change: Tensor, features: Tensor, sampled: Tensor
 ) -> Iterator[PredictionScore]:
     """Score a decoder by its reconstructions of N images, and by its own samples.
 
-    `image`, `reconstruction` and `composition`, the reconstruction of the reconstruction and so
-    on, ten times, are (N, C, H, W) in [-1, 1]; `features` (N, F) and `sampled` (M, F) are the
-    oracle's of the images and of the samples.
+    `image` and `reconstruction` are (N, C, H, W) in [-1, 1]; `change` (K,) is the mean absolute
+    difference between some images and the reconstruction of their reconstruction and so on, ten
+    times; `features` (N, F) and `sampled` (M, F) are the oracle's of the images and of the samples.
     """
     values = {
         "reconstruction_l1": l1(image, reconstruction),
         "reconstruction_ssim": ssim(image, reconstruction),
-        "composition_10": l1(image, composition),
+        "composition_10": change,
     }
     needs = {declaration.name: declaration.needs for declaration in GROUP.declarations}
     scores = {name: score(column.cpu().numpy()) for name, column in values.items()}

@@ -50,11 +50,11 @@ def exchange(model: Model, task: Task, start: Tensor, end: Tensor, order: Tensor
     return torch.stack([activated(model, task, end.where(hot, start)) for hot in growing(order)])
 
 
-def growing(order: Tensor) -> Iterator[Tensor]:
+def growing(order: Tensor, steps: int = STEPS) -> Iterator[Tensor]:
     """Yield which pixels come first, of ranks (N, H, W): none, ..., all; (N, 1, H, W) each."""
     pixels = order[0].numel()
-    for step in range(STEPS + 1):
-        yield (order < round(step * pixels / STEPS))[:, None]
+    for step in range(steps + 1):
+        yield (order < round(step * pixels / steps))[:, None]
 
 
 def ranks(values: Tensor, image: Tensor) -> Tensor:

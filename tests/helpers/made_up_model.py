@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from made_up_inputs import BINARY
 from torch import Tensor, nn
 
 from gvr_bench.core.types import ExplanationTarget, Model, Task
+from gvr_bench.metrics.faithfulness import FaithfulnessInput
 from gvr_bench.metrics.robustness import RobustnessInput
 
 BNP = Task("regression", ("BNP",), threshold=0.5)
@@ -48,10 +49,8 @@ class Blank(nn.Module):
 
 
 @dataclass(frozen=True)
-class Seen(RobustnessInput):
+class Seen(FaithfulnessInput, RobustnessInput):
     """What robustness and faithfulness see."""
-
-    baseline: float | Literal["counterfactual"] | None = None
 
 
 def model_of(weights: Tensor, drawn: float = -1.0) -> Model:

@@ -98,7 +98,10 @@ def test_ssim_equals_scikit_image() -> None:
 
 def test_small_images_have_no_ssim() -> None:
     x = torch.zeros(3, 1, 4, 4)
-    rows = {row.metric: row for row in decoding_scores(x, x, x, draws(3, 2), draws(3, 2, 1))}
+    rows = {
+        row.metric: row
+        for row in decoding_scores(x, x, torch.zeros(3), draws(3, 2), draws(3, 2, 1))
+    }
     assert list(rows) == [declaration.name for declaration in GROUP.declarations]
     assert rows["reconstruction_ssim"].score.value is None
     assert rows["reconstruction_ssim"].reason == "images are smaller than 7 x 7 pixels"

@@ -8,9 +8,11 @@ import torch
 
 from gvr_bench.core.reference import even_positions
 from gvr_bench.metrics.decoding import decoding_scores
+from gvr_bench.metrics.image_similarity import l1
 from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
+    batched,
     load_encoder,
     load_generator,
     write_scores,
@@ -18,6 +20,7 @@ from gvr_bench.pipeline.stage_context import (
 from gvr_bench.pipeline.steps.oracle import load_oracle
 
 IMAGES = 1000  # at most
+REPEATED = 200  # images at most that are encoded and decoded ROUNDS times
 ROUNDS = 10
 
 
@@ -33,14 +36,17 @@ def compute_decoding(stage_ctx: StageContext) -> None:
     z = torch.randn(len(index), size, generator=stage_ctx.ctx.rng("draws"))
     parts = []
     for part in stage_ctx.ctx.batches(len(index)):
-        x = test[index[part]]
-        rounds = [x]
-        for _ in range(ROUNDS):
-            rounds.append(generator(encoder(rounds[-1])))
-        drawn = generator(z[part].to(stage_ctx.ctx.device))
-        parts.append((x, rounds[1], rounds[-1], oracle.features(x), oracle.features(drawn)))
-    columns = (torch.cat(column) for column in zip(*parts, strict=True))
-    write_scores(stage_ctx, decoding_scores(*columns))
+        x, drawn = test[index[part]], generator(z[part].to(stage_ctx.ctx.device))
+        parts.append((x, generator(encoder(x)), oracle.features(x), oracle.features(drawn)))
+    image, reconstruction, features, sampled = (
+        torch.cat(column) for column in zip(*parts, strict=True)
+    )
+    few = torch.from_numpy(even_positions(len(index), REPEATED))
+    composition = reconstruction[few]
+    for _ in range(ROUNDS - 1):
+        composition = batched(lambda x: generator(encoder(x)), composition, stage_ctx.ctx)
+    scores = decoding_scores(image, reconstruction, l1(image[few], composition), features, sampled)
+    write_scores(stage_ctx, scores)
 
 
 STEPS = (Step("decoding", compute_decoding, inputs=("encoder", "data", "oracle"), gpu=0.25),)
