@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -180,6 +183,7 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
         show_plan(plan, cache, device, request.recompute, as_json=as_json)
         return
     console = Console(stderr=True)
+    request = replace(request, command=shlex.join(["gvr-bench", *sys.argv[1:]]))
     with output_to_stderr():
         result = run_request(request, STOP, console)
     if result is None:  # this process helped the first one of torchrun

@@ -35,7 +35,8 @@ class RunRequest:
     `out` is the run's folder, by default one in `reports`; `recompute` names kinds of stages or
     components to compute again, or `all`. `workers` is the number of processes that compute, by
     default one for each GPU, or for as many cores as OMP_NUM_THREADS says. Workers with the same
-    `run_id` try a stage that fails once. `experiment` is written beside the records.
+    `run_id` try a stage that fails once. `experiment` is written beside the records, and `command`,
+    by default the one that repeats the run.
     """
 
     spec: Spec
@@ -51,6 +52,7 @@ class RunRequest:
     ray_address: str | None = None
     run_id: str = ""
     experiment: Experiment | None = None
+    command: str = ""
 
     def folder(self, plan: Plan) -> Path:
         name = self.experiment.name if self.experiment else self.spec.dataset[0].name
@@ -129,7 +131,7 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
     runner.run(console)
     if request.experiment:
         request.experiment.write(folder)
-    runner.write(folder, began)
+    runner.write(folder, began, request.command)
     if group:
         group.announce("")
     return RunResult(folder, runner.state.outcomes, runner)

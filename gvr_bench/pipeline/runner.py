@@ -92,12 +92,12 @@ class Runner:
     def worker(self) -> Worker:
         return Worker(self.state, self.options, self.stop, self.display)
 
-    def write(self, out: Path, began: float) -> None:
+    def write(self, out: Path, began: float, command: str = "") -> None:
         """Write the run folder, computing damaged stages again."""
         while True:
             try:
                 self.records = write_run(
-                    out, self.plan, self.cache, self.state.outcomes, self.options, began
+                    out, self.plan, self.cache, self.state.outcomes, self.options, began, command
                 )
                 return
             except CorruptStageError as error:

@@ -7,8 +7,6 @@ import io
 import json
 import os
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -39,7 +37,7 @@ from gvr_bench.pipeline.collect import Outcome, collect
 from gvr_bench.pipeline.options import RunOptions, versions
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.pipeline.steps.explanations import MAX_SHOWN, TRAJECTORY
-from gvr_bench.results.records import CASES, DATA, Record
+from gvr_bench.results.records import CASES, DATA, Record, rerun_command
 from gvr_bench.results.run_folder import write_run_folder
 
 BYTES = ("reconstruction", "counterfactual", "samples")  # images that are shown need no floats
@@ -73,6 +71,7 @@ def write_run(
     outcomes: Mapping[str, Outcome],
     options: RunOptions,
     began: float,
+    command: str,
 ) -> list[Record]:
     results = collect(plan, cache, outcomes, str(options.device))
     stages = [
@@ -86,7 +85,7 @@ def write_run(
         "device": str(options.device),
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - began, 1),
-        "command": shlex.join(["gvr-bench", *sys.argv[1:]]),
+        "command": command or rerun_command(out),
         "records": len(results.records),
         "stages": stages,
     }

@@ -74,10 +74,11 @@ def maps(
     Explainers come in the `order` of their names; controls are left out, unless there is nothing
     else.
     """
-    return [_view(c, _first(c, rows, all_cases), order) for c in combinations]
+    return [view(c, _first(c, rows, all_cases), order) for c in combinations]
 
 
-def _view(c: Combination, indices: Sequence[int], order: Sequence[str]) -> Maps:
+def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> Maps:
+    """The maps of some cases of one model."""
     explainers = [e for e in shown(c) if not e.control] or shown(c)
     place = {name: i for i, name in enumerate(order)}
     explainers.sort(key=lambda e: place.get(e.name, len(place)))
