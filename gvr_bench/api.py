@@ -50,6 +50,7 @@ from gvr_bench.core.errors import (
     UsageError,
     did_you_mean,
 )
+from gvr_bench.core.metric import Better, Metric, MetricInput
 from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
 from gvr_bench.core.types import (
@@ -85,6 +86,7 @@ __all__ = [
     "API_VERSION",
     "Archive",
     "BatchShard",
+    "Better",
     "CaptumExplainer",
     "CompletenessBaseline",
     "Component",
@@ -102,6 +104,8 @@ __all__ = [
     "ImageSpec",
     "Images",
     "Latents",
+    "Metric",
+    "MetricInput",
     "Model",
     "Placement",
     "Plugin",

@@ -10,6 +10,7 @@ the other networks that are shipped stay, and heads are fitted to them.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def compact(folder: Path) -> None:
 def networks_of(plan: Plan) -> Plan:
     """Return the part of a plan that trains what is shipped."""
     stages = tuple(s for s in plan.stages if s.kind in ("data", "cases", "latents", *KINDS))
-    return Plan(plan.spec, (), stages)
+    return dataclasses.replace(plan, combinations=(), stages=stages)
 
 
 def train(cache: ArtifactCache, mnist: Path, kinds: Collection[str]) -> Iterator[Stage]:

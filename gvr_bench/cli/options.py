@@ -73,11 +73,14 @@ def plugin_names(incomplete: str) -> Completions:
     return starting(incomplete, sorted(rows.items()))
 
 
-def metric_groups(incomplete: str) -> Completions:
-    from gvr_bench.metrics import GROUPS
+def metric_names(incomplete: str) -> Completions:
+    """Complete groups, single metrics and those of plugins."""
+    from gvr_bench.metrics import DECLARED, GROUPS
 
-    known = [("all", "every group"), *((group.name, group.title) for group in GROUPS)]
-    return starting(incomplete, known)
+    of_plugins = names_of("metric")(incomplete)
+    ours = [(group.name, group.title) for group in GROUPS]
+    ours += [(name, known.title) for name, known in DECLARED.items() if name not in dict(ours)]
+    return starting(incomplete, [("all", "every group"), *ours]) + of_plugins
 
 
 def experiment_names(incomplete: str) -> Completions:
@@ -116,8 +119,8 @@ Controls = Annotated[
 Metrics = Annotated[
     Names,
     option(
-        metavar="GROUP", autocompletion=metric_groups,
-        help="Groups of metrics: default, all, or the name of a group. Repeatable.  "
+        metavar=COMPONENT, autocompletion=metric_names,
+        help="Metrics, groups of them, default or all; plugins' metrics by name. Repeatable.  "
         "\\[default: default, i.e. all except repeatability and simulatability]",
     ),
 ]  # fmt: skip

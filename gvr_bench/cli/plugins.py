@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 plugins_app = typer.Typer(
     help="List and check installed plugins, or create a new one.", no_args_is_help=True
 )
-KindName = Literal["explainer", "head", "encoder", "generator", "dataset"]  # the order of the help
+# In the order of the help.
+KindName = Literal["explainer", "metric", "head", "encoder", "generator", "dataset"]
 KindOption = Annotated[
     KindName | None,
     typer.Option("--kind", help="Needed if several kinds have that name.", show_default=False),
@@ -99,6 +100,7 @@ def plugins_new(
 ) -> None:
     """Create a package with a working plugin to start from."""
     with errors_in_one_line():
+        from gvr_bench.registry.names import option_of
         from gvr_bench.registry.registry import installed
         from gvr_bench.registry.scaffold import new_package, write_package
 
@@ -109,7 +111,7 @@ def plugins_new(
         print(f"Created {folder} with a working {kind}. Edit {code}, then run")
         print(f"  cd {folder} && pip install -e '.[test]'")
         print(f"  pytest && gvr-bench plugins check {name}")
-        print(f"  gvr-bench run --{kind} {name}")
+        print(f"  gvr-bench run {option_of(kind)} {name}")
 
 
 @plugins_app.command("check")
@@ -193,6 +195,7 @@ def show_info(info: ComponentInfo) -> None:
             text if profile == "default" else f"{text} ({profile})"
             for profile, text in info.passes.items()
         ),
+        **info.declared,
         "source": info.source,
         "from": f"{info.distribution}, version {info.version} of the component",
     }

@@ -13,15 +13,15 @@ from pydantic import Field
 
 from gvr_bench.core.components import Settings
 from gvr_bench.core.errors import UsageError, did_you_mean, first_fault
-from gvr_bench.core.types import KINDS, Kind
-from gvr_bench.metrics import GROUPS
-from gvr_bench.registry.names import ALL, DEFAULT, collective
+from gvr_bench.core.types import Kind
+from gvr_bench.registry.names import DEFAULT, collective
 from gvr_bench.registry.registry import PROFILES, Registry
 
 DEFAULTS = {"dataset": "phantom", "explainer": DEFAULT}
 
-CHOICES = (*KINDS, "pretraining_dataset")  # the fields of a spec that hold choices
-ALWAYS = "prediction"  # the group of metrics that no run goes without
+CHOICES = (  # the fields of a spec that hold choices
+    "dataset", "generator", "encoder", "head", "explainer", "pretraining_dataset",
+)  # fmt: skip
 
 
 class ComponentSpec(pydantic.BaseModel):
@@ -86,7 +86,9 @@ class Spec(pydantic.BaseModel):
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()
     metrics: tuple[str, ...] = Field(
-        ("default",), min_length=1, description="groups of metrics; default, or all"
+        (DEFAULT,),
+        min_length=1,
+        description="groups of metrics, single ones, and plugins' metrics; default, or all",
     )
     dataset: tuple[ComponentSpec, ...] = Field(
         (ComponentSpec(name=DEFAULTS["dataset"]),), min_length=1
@@ -99,24 +101,6 @@ class Spec(pydantic.BaseModel):
         (ComponentSpec(name=DEFAULTS["explainer"]),), min_length=1
     )
     controls: bool = Field(True, description="run every installed control that applies")
-
-    @pydantic.field_validator("metrics")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [DEFAULT, ALL, *(group.name for group in GROUPS if group.name != ALWAYS)]
-        for name in names:
-            if name not in known:
-                raise ValueError(f"'{name}' is no group of metrics{did_you_mean(name, known)}")
-        return names
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        selected = set(self.metrics) | {ALWAYS}
-        return tuple(
-            group.name
-            for group in GROUPS
-            if group.name in selected or ALL in selected or (group.default and DEFAULT in selected)
-        )
 
     @pydantic.field_validator("seeds", "metrics", *CHOICES)
     @classmethod
@@ -241,3 +225,9 @@ def canonical_spec(spec: Spec, registry: Registry) -> Spec:
             for field, kind in kinds.items()
         }
     )
+
+
+def labelled(choices: Sequence[ComponentSpec]) -> list[tuple[ComponentSpec, str]]:
+    """Pair each choice with the shortest label that no other choice has."""
+    names = [choice.short for choice in choices]
+    return [(c, c.short if names.count(c.short) == 1 else str(c)) for c in choices]

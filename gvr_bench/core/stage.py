@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gvr_bench.core.components import Component, Explainer, Role
+from gvr_bench.core.digests import source_digest
 
 SCHEMA = 1
 REVISIONS = {  # of kinds whose files have changed since the first version
@@ -121,6 +122,12 @@ class Stage:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}" + (f", {self.part}" if self.part else "")
+
+
+def fingerprint_of(component: Component) -> str:
+    """Return a text that changes with what a component reads, and with its code if not ours."""
+    code = source_digest(type(component).__module__)
+    return " ".join(filter(None, [component.fingerprint(), code and f"code {code}"]))
 
 
 def depends_on(stage: Stage, kind: StageKind) -> bool:

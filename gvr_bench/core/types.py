@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 Texts = NDArray[np.str_]
-Kind = Literal["dataset", "generator", "encoder", "head", "explainer"]
-KINDS: tuple[Kind, ...] = ("dataset", "generator", "encoder", "head", "explainer")
+Kind = Literal["dataset", "generator", "encoder", "head", "explainer", "metric"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 SPLITS = ("train", "validation", "test")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from gvr_bench.core.metric import Better
 from gvr_bench.core.types import Task
-from gvr_bench.metrics.statistics import Better, Score
+from gvr_bench.metrics.statistics import Score
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +71,9 @@ class Source(Protocol):
     @property
     def patients(self) -> Tensor:
         """A number for each patient (N,) int64, the same in all cases of a patient."""
+
+    def explain(self, images: Tensor) -> Tensor:
+        """Explain other images (N, C, H, W) in place of the cases' own: maps (N, H, W)."""
 
     def part(self, rows: slice) -> Source:
         """Return the same for some of its cases; reading them takes memory for these alone."""
@@ -233,3 +237,8 @@ class Group:
             return metric
 
         return declare
+
+
+def versions(declared: Iterable[Declaration]) -> dict[str, str]:
+    """Return the versions of metrics by name, as a key holds them."""
+    return {metric.name: metric.version for metric in declared}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gvr_bench.core.context import seed_from
+from gvr_bench.core.metric import rng_per_image
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from gvr_bench.core.types import ExplanationTarget, Model, Task
@@ -66,7 +65,7 @@ def ranks(values: Tensor, image: Tensor) -> Tensor:
     import torch
 
     shuffled = torch.stack([
-        torch.randperm(values[0].numel(), generator=rng) for rng in generators(image)
+        torch.randperm(values[0].numel(), generator=rng) for rng in rng_per_image(image)
     ]).to(values.device)  # fmt: skip
     falling = values.flatten(1).gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
     return shuffled.gather(1, falling).argsort(dim=1).view(values.shape)
@@ -117,14 +116,6 @@ def normals(images: Tensor, shape: tuple[int, ...]) -> Tensor:
     import torch
 
     noise = torch.empty(len(images), *shape)
-    for row, rng in zip(noise, generators(images), strict=True):
+    for row, rng in zip(noise, rng_per_image(images), strict=True):
         row.normal_(generator=rng)
     return noise.to(images.device)
-
-
-def generators(images: Tensor) -> Iterator[torch.Generator]:
-    """Yield a random generator per image (N, C, H, W), which depends on its pixels alone."""
-    import torch
-
-    for image in images.add(1).mul(127.5).round().byte().contiguous().cpu().numpy():
-        yield torch.Generator().manual_seed(seed_from(image.tobytes()))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.core.metric import Better
+
 Values = NDArray[np.float64]
-Better = Literal["up", "down", "-"]
 
 RESAMPLES = 1000
 BATCH_NUMBERS = 2**20  # random numbers drawn in one batch, to bound memory

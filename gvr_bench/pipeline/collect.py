@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.cache.serialization import read_json
+from gvr_bench.config.metric_choice import MetricChoice
+from gvr_bench.core.metric import Metric
 from gvr_bench.core.stage import Stage, canonical
 from gvr_bench.metrics import DECLARED, Declaration
 from gvr_bench.pipeline.plan import Combination, Plan
+from gvr_bench.registry.metric_plugins import group_of
 from gvr_bench.results.case_scores import EXPLANATIONS, RunValues, Whose
 from gvr_bench.results.records import Fact, Protocol, Protocols, Record, Status
 
@@ -60,7 +63,7 @@ def collect(
     recipes: dict[tuple[Whose, str], str] = {}
     protocols: dict[str, Protocol] = {}
     for c in plan.combinations:
-        collector = Collector(c, cache, outcomes, device, protocols)
+        collector = Collector(c, plan.metrics, cache, outcomes, device, protocols)
         model = Whose(c.dataset, c.generator, c.encoder, c.head, c.seed, None)
         for stage in c.judging:
             recipes[model, stage.kind] = stage.recipe
@@ -73,7 +76,8 @@ def collect(
                 records += collector.of(stage, c.cases, label)
                 if outcomes[stage.key].succeeded:
                     arrays = read_arrays(cache.file(stage, "values.h5"))
-                    values |= {(explainer, metric): array for metric, array in arrays.items()}
+                    shown = filter(plan.metrics.shows, arrays)
+                    values |= {(explainer, metric): arrays[metric] for metric in shown}
     stages = {s.key[:16]: facts(s) for c in plan.combinations for s in (c.cases, c.data)}
     return Results(records, RunValues(values, recipes), Protocols(protocols, stages))
 
@@ -83,6 +87,7 @@ class Collector:
     """Makes the records of one combination, and adds to the `protocols` of all."""
 
     combination: Combination
+    metrics: MetricChoice
     cache: ArtifactCache
     outcomes: Mapping[str, Outcome]
     device: str
@@ -93,9 +98,10 @@ class Collector:
         outcome = self.outcomes[stage.key]
         if outcome.succeeded:
             for row in read_json(self.cache.file(stage, "scores.json")):
-                yield self.record(explainer, stage, images, {**row, **row.get("score", {})})
+                if self.metrics.shows(row["metric"]):
+                    yield self.record(explainer, stage, images, {**row, **row.get("score", {})})
             return
-        for name in stage.settings.get("metrics", ("auroc",)):
+        for name in filter(self.metrics.shows, stage.settings.get("metrics", ("auroc",))):
             row = {"metric": name, "output": "all", "reason": outcome.reason}
             yield self.record(explainer, stage, images, row, outcome.result)
 
@@ -109,7 +115,7 @@ class Collector:
     ) -> Record:
         c = self.combination
         value = row.get("value")
-        declared = DECLARED[row["metric"]]
+        declared = declared_by(stage, row["metric"])
         return Record(
             dataset=c.dataset,
             generator=c.generator,
@@ -140,6 +146,12 @@ class Collector:
         name = hashlib.sha256(content.encode()).hexdigest()[:16]
         self.protocols[name] = Protocol(images.key[:16], metric.name, metric.version, output)
         return name
+
+
+def declared_by(stage: Stage, metric: str) -> Declaration:
+    if isinstance(stage.component, Metric):
+        return group_of(metric, stage.component).metrics[0]
+    return DECLARED[metric]
 
 
 def facts(stage: Stage) -> dict[str, Fact]:

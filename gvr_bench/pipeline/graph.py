@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from gvr_bench.config.metric_choice import choose_metrics
 from gvr_bench.config.spec import ComponentSpec, Spec, canonical_spec
 from gvr_bench.core.components import Component, Dataset, Encoder, Explainer, Head
-from gvr_bench.core.digests import source_digest
 from gvr_bench.core.errors import PluginError
-from gvr_bench.core.stage import Stage, StageKind, depends_on
+from gvr_bench.core.metric import Metric
+from gvr_bench.core.stage import Stage, StageKind, depends_on, fingerprint_of
 from gvr_bench.core.types import Kind
-from gvr_bench.metrics import GROUPS, Declaration, decoding, intervention, oracle
+from gvr_bench.metrics import GROUPS, decoding, intervention, oracle
+from gvr_bench.metrics.base import versions
 from gvr_bench.metrics.prediction import PREDICTION_VERSION
+from gvr_bench.registry.metric_plugins import group_of
 from gvr_bench.registry.names import collective
 from gvr_bench.registry.registry import Registry, blaming
 
@@ -27,6 +30,10 @@ class StageGraph:
     def __init__(self, spec: Spec, registry: Registry) -> None:
         self.registry = registry
         self.spec = canonical_spec(spec, registry)
+        self.metrics = choose_metrics(spec.metrics, registry)
+        self.of_plugins = [(label, self._open("metric", c)) for c, label in self.metrics.plugins]
+        for label, (component, *_) in self.of_plugins:
+            group_of(label, cast(Metric, component))  # raises where its declaration is faulty
         self.stages: dict[str, Stage] = {}
 
     def add(
@@ -48,17 +55,30 @@ class StageGraph:
         self, kind: Kind, choice: ComponentSpec, seed: int, as_kind: str = "", **inputs: Stage
     ) -> Stage:
         """Add a stage that is a plugin's work; `as_kind` is its kind if not the plugin's."""
+        new, values, fingerprint = self._open(kind, choice)
+        kind_of_stage, name = as_kind or kind, choice.name
+        return self._add(
+            Stage(kind_of_stage, name, new.version, values, inputs, seed, fingerprint, new)
+        )
+
+    def _open(self, kind: Kind, choice: ComponentSpec) -> tuple[Component, dict[str, Any], str]:
+        """Return a component, its settings as a key holds them, and its fingerprint."""
         cls, settings = self.registry.settings(
             kind, choice.name, self.spec.profile, choice.settings
         )
         with blaming(f"{kind} '{choice.name}'"):
             component = cls(settings)
             fingerprint = fingerprint_of(component)
-        values = settings.model_dump(mode="json", exclude=set(cls.files))
-        stage = Stage(
-            as_kind or kind, choice.name, cls.version, values, inputs, seed, fingerprint, component
-        )
-        return self._add(stage)
+        return component, settings.model_dump(mode="json", exclude=set(cls.files)), fingerprint
+
+    def scores_by_plugins(self, explainer: str, inputs: Mapping[str, Stage]) -> dict[str, Stage]:
+        """Add a stage for each metric of a plugin, so that each is computed again on its own."""
+        stages = {}
+        for label, (component, values, fingerprint) in self.of_plugins:
+            settings = {"group": label, "metrics": {label: component.version}, "settings": values}
+            stage = Stage("scores", explainer, "1", settings, inputs, None, fingerprint, component)
+            stages[label] = self._add(stage)
+        return stages
 
     def explanations(
         self,
@@ -201,14 +221,14 @@ class ModelBranch:
         if self.has_decoder:
             inputs["latents"] = self.latents(seed)
         stages = [graph.add("prediction", head.name, inputs, version=PREDICTION_VERSION)]
-        if "oracle" in graph.spec.groups and self.has_decoder:
+        if "oracle" in graph.metrics.groups and self.has_decoder:
             stages.append(self.oracle(seed))
-        if "decoding" in graph.spec.groups and self.has_decoder:
+        if "decoding" in graph.metrics.groups and self.has_decoder:
             encoder = self.latents(seed).inputs["encoder"]
             inputs = {"encoder": encoder, "data": self.data, "oracle": self.oracle(seed)}
             settings = {"metrics": versions(decoding.GROUP.declarations)}
             stages.append(graph.add("decoding", encoder.name, inputs, seed, settings))
-        if "intervention" in graph.spec.groups:
+        if "intervention" in graph.metrics.groups:
             stages.append(self.structure_effects(seed))
         return tuple(stages)
 
@@ -225,7 +245,7 @@ class ModelBranch:
     def scores(self, choice: ComponentSpec, explanations: Stage, seed: int) -> dict[str, Stage]:
         stages: dict[str, Stage] = {}
         for group in GROUPS:
-            if group.name not in self.graph.spec.groups or not group.metrics:
+            if group.name not in self.graph.metrics.groups or not group.metrics:
                 continue
             inputs = {"explanations": explanations, "cases": self.cases}
             for name in group.stages:
@@ -233,7 +253,8 @@ class ModelBranch:
                 inputs |= {name: stage} if stage else {}
             settings = {"group": group.name, "metrics": versions(group.metrics)}
             stages[group.name] = self.graph.add("scores", choice.name, inputs, None, settings)
-        return stages
+        inputs = {"explanations": explanations, "cases": self.cases}
+        return stages | self.graph.scores_by_plugins(choice.name, inputs)
 
     def score_input(
         self, name: str, choice: ComponentSpec, explanations: Stage, seed: int
@@ -278,13 +299,3 @@ class ModelBranch:
         else:
             examples = self.graph.add(kind, "labels only", inputs, seed)
         return self.graph.add("student", examples.name, {"student_training_set": examples}, seed)
-
-
-def fingerprint_of(component: Component) -> str:
-    """Return a text that changes with what a component reads, and with its code if not ours."""
-    code = source_digest(type(component).__module__)
-    return " ".join(filter(None, [component.fingerprint(), code and f"code {code}"]))
-
-
-def versions(metrics: Iterable[Declaration]) -> dict[str, str]:
-    return {metric.name: metric.version for metric in metrics}

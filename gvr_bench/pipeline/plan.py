@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import cast
 
-from gvr_bench.config.spec import ComponentSpec, Spec
+from gvr_bench.config.metric_choice import MetricChoice
+from gvr_bench.config.spec import ComponentSpec, Spec, labelled
 from gvr_bench.core.components import Dataset, Generator, Head
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.stage import Stage, canonical
@@ -61,11 +62,15 @@ class Combination:
 
 @dataclass(frozen=True)
 class Plan:
-    """The combinations of a spec, and all their stages, inputs first, each once."""
+    """The combinations of a spec, and all their stages, inputs first, each once.
+
+    `metrics` says which scores of these stages are shown.
+    """
 
     spec: Spec
     combinations: tuple[Combination, ...]
     stages: tuple[Stage, ...]
+    metrics: MetricChoice
 
     def stages_to_recompute(self, names: Collection[str]) -> set[str]:
         """Return the keys of stages of these kinds or components, or `all`, and what needs them."""
@@ -79,7 +84,8 @@ class Plan:
 
     @property
     def key(self) -> str:
-        return hashlib.sha256(canonical([s.key for s in self.stages]).encode()).hexdigest()
+        content = [s.key for s in self.stages] + sorted(self.metrics.single)
+        return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def make_plan(spec: Spec, registry: Registry) -> Plan:
@@ -110,7 +116,7 @@ def plan_graph(graph: StageGraph) -> Plan:
                     branch = ModelBranch(graph, data, cases, images, g, e, h)
                     labels = (d_label, g_label + suffix, e_label, h_label)
                     combinations.append(combination_of(branch, labels, seed))
-    return Plan(spec, tuple(combinations), tuple(graph.stages.values()))
+    return Plan(spec, tuple(combinations), tuple(graph.stages.values()), graph.metrics)
 
 
 def combination_of(
@@ -222,9 +228,3 @@ def pretraining_images(graph: StageGraph, data: Stage, image: ImageSpec) -> list
             )
         sources.append((source, "" if source.key == data.key else f" on {label}"))
     return sources
-
-
-def labelled(choices: Sequence[ComponentSpec]) -> list[tuple[ComponentSpec, str]]:
-    """Pair each choice with the shortest label that no other choice has."""
-    names = [choice.short for choice in choices]
-    return [(c, c.short if names.count(c.short) == 1 else str(c)) for c in choices]

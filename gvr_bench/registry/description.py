@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gvr_bench.core.components import Component, Explainer, Plugin
+from gvr_bench.core.metric import Metric
 from gvr_bench.core.types import Kind
+from gvr_bench.registry.names import option_of
 from gvr_bench.registry.registry import PROFILES, Registry
 
 SIGNS = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
@@ -52,7 +54,8 @@ class SettingInfo:
 class ComponentInfo:
     """A component as users read of it; `passes` and the values of settings go by profile.
 
-    Where no profile differs from another there is one, `default`. `role` is that of an explainer.
+    Where no profile differs from another there is one, `default`. `role` is that of an explainer,
+    `declared` what a metric declares.
     """
 
     kind: Kind
@@ -71,6 +74,7 @@ class ComponentInfo:
     argument: str
     example: str
     settings: tuple[SettingInfo, ...] = field(default=())
+    declared: dict[str, str] = field(default_factory=dict)
 
 
 def describe(registry: Registry, kind: Kind, name: str) -> ComponentInfo:
@@ -92,11 +96,22 @@ def describe(registry: Registry, kind: Kind, name: str) -> ComponentInfo:
         selection=plugin.selection if plugin.kind == "explainer" else "",
         access=plugin.access,
         passes=_passes(plugin, settings, cls),
-        source=plugin.source,
+        source=plugin.source or getattr(cls, "source", ""),
         argument=cls.argument,
         example=_example(plugin, cls, settings),
         settings=settings,
+        declared=_declared(cast(type[Metric], cls)) if plugin.kind == "metric" else {},
     )
+
+
+def _declared(cls: type[Metric]) -> dict[str, str]:
+    return {
+        "direction": {"up": "higher is better", "down": "lower is better"}.get(cls.better, "none"),
+        "range": f"{cls.lowest:g} to {cls.highest:g}",
+        "unit": cls.unit,
+        "formula": cls.formula,
+        "fooled by": cls.fooled_by,
+    }
 
 
 def _profiles(cls: type[Component]) -> Mapping[str, Mapping[str, Any]]:
@@ -158,4 +173,4 @@ def _example(plugin: Plugin, cls: type[Component], settings: tuple[SettingInfo, 
         typed = ",".join(f"{name}=VALUE" for name in required)
     else:
         typed = ",".join(f"{s.name}={[*s.values.values()][-1]}" for s in numbers[:1])
-    return f"gvr-bench run --{plugin.kind} {plugin.name}{':' if typed else ''}{typed}"
+    return f"gvr-bench run {option_of(plugin.kind)} {plugin.name}{':' if typed else ''}{typed}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gvr_bench.core.components import Plugin, Role
 from gvr_bench.core.errors import UsageError
+from gvr_bench.core.types import Kind
 
 ALL = "all"  # every explainer
 DEFAULT = "default"  # those of a run that names none
@@ -14,6 +15,11 @@ ROLES: dict[Role, str] = {
     "counterfactual": "every explainer that returns changed images",
     "control": "every control",
 }
+
+
+def option_of(kind: Kind) -> str:
+    """Return the option of `gvr-bench run` that takes components of a kind."""
+    return "--metrics" if kind == "metric" else f"--{kind}"
 
 
 def plain(name: str) -> str:

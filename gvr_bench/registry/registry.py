@@ -33,6 +33,7 @@ from gvr_bench.core.errors import (
     first_fault,
     one_line,
 )
+from gvr_bench.core.metric import Metric
 from gvr_bench.core.types import Kind
 from gvr_bench.registry import hookspecs
 from gvr_bench.registry.names import canonical
@@ -52,6 +53,7 @@ BASES: dict[Kind, type[Component]] = {
     "encoder": Encoder,
     "head": Head,
     "explainer": Explainer,
+    "metric": Metric,
 }
 
 

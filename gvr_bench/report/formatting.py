@@ -128,7 +128,8 @@ def hover(metric: str) -> str:
     """The declaration of a metric as a tooltip."""
     it = entry(metric)
     fooled = f"Fooled by: {it.fooled_by}" if it.fooled_by else ""
-    lines = (sentence(it.meaning), it.formula, value_range(it), fooled, f"Source: {it.source}")
+    source = f"Source: {it.source}" if it.source else ""
+    lines = (sentence(it.meaning), it.formula, value_range(it), fooled, source)
     return "\n".join(filter(None, lines))
 
 

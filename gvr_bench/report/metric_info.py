@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gvr_bench.metrics import DECLARED, GROUPS, Declaration, Group
+from gvr_bench.config.metric_choice import declaration_of, plugin_group
+from gvr_bench.metrics import GROUPS, Declaration, Group
 
 OTHER = Group("", "Other scores", "")
 _LEADING = (
@@ -21,7 +22,7 @@ _UNREADABLE = frozenset({"optimizer_steps"})  # a cost, neither good nor bad
 
 def entry(metric: str) -> Declaration:
     """The declaration of `metric`; an undeclared one gets its name as the title."""
-    known = DECLARED.get(metric)
+    known = declaration_of(metric)
     if known is not None:
         return known
     title = metric.replace("_", " ")
@@ -59,11 +60,14 @@ def is_question(group: Group) -> bool:
 
 
 def group_of(name: str) -> Group:
-    """The group of that name, else `OTHER`."""
-    return next((group for group in GROUPS if group.name == name), OTHER)
+    """The group of that name, which a plugin's metric is by itself, else `OTHER`."""
+    known = next((group for group in GROUPS if group.name == name), None)
+    return known or plugin_group(name) or OTHER
 
 
 def in_order(groups: set[str], leading: str = "") -> list[Group]:
     """Groups as a scoreboard shows them: the `leading` one, then as declared, then the rest."""
-    order = [group for group in (*GROUPS, OTHER) if group.name in groups]
+    ours = [group.name for group in GROUPS]
+    of_plugins = [group_of(name) for name in sorted(groups.difference(ours, {OTHER.name}))]
+    order = [group for group in (*GROUPS, *of_plugins, OTHER) if group.name in groups]
     return sorted(order, key=lambda group: group.name != leading)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.metrics import DECLARED, Metric, score
+from gvr_bench.config.metric_choice import declaration_of
+from gvr_bench.metrics import Metric, score
 from gvr_bench.metrics.statistics import not_above
 from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import is_cost, per_case
@@ -110,7 +111,7 @@ def _repeated(run: Run, whose: Whose, scores: Sequence[tuple[Record, Shared]]) -
 
 def _of_each_case(record: Record) -> bool:
     """Whether the value of a case depends on that case alone, or a score on no case."""
-    metric = DECLARED.get(record.metric)
+    metric = declaration_of(record.metric)
     return is_cost(record.metric) or (isinstance(metric, Metric) and metric.over == "case")
 
 
@@ -124,7 +125,7 @@ def _without(record: Record) -> Record:
 
 def _first(record: Record, values: Values, limit: int) -> Record:
     """The score of the first `limit` cases."""
-    metric, whose = DECLARED.get(record.metric), Whose.of(record)
+    metric, whose = declaration_of(record.metric), Whose.of(record)
     column = values.get((whose, record.metric))
     if is_cost(record.metric):
         return record

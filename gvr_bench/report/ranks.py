@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gvr_bench.core.metric import Better
 from gvr_bench.metrics.seeds import seed_p_value
-from gvr_bench.metrics.statistics import Better, Ranking, rank
+from gvr_bench.metrics.statistics import Ranking, rank
 from gvr_bench.report.metric_info import per_case
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gvr_bench.metrics import DECLARED
+from gvr_bench.config.metric_choice import declaration_of
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
 from gvr_bench.report.data import ReportData
@@ -56,7 +56,7 @@ def _metrics(data: ReportData) -> Mapping[str, object]:
     """The declared metrics of all columns, by group."""
     tables = (*data.models, *data.boards)
     names = dict.fromkeys(column.metric for table in tables for column in table.columns)
-    metrics = [DECLARED[name] for name in names if name in DECLARED]
+    metrics = [known for name in names if (known := declaration_of(name))]
     groups = in_order({metric.group for metric in metrics})
     return {"declared": [(g, [m for m in metrics if m.group == g.name]) for g in groups]}
 

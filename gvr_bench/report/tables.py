@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gvr_bench.core.components import Role
-from gvr_bench.metrics.statistics import Better
+from gvr_bench.core.metric import Better
 from gvr_bench.report.folder import Run
 from gvr_bench.report.grouping import Grid, Part, comparable, lines, rows_of, scores_of
 from gvr_bench.report.metric_info import entry, is_cost, standing

@@ -6,7 +6,7 @@ from functools import cache
 
 from markupsafe import Markup
 
-from gvr_bench.metrics import DECLARED
+from gvr_bench.config.metric_choice import declaration_of
 from gvr_bench.registry.registry import installed
 from gvr_bench.report import formatting as text
 from gvr_bench.report.metric_info import group_of
@@ -48,7 +48,7 @@ class Popovers:
 
     def metric(self, column: Column) -> Markup:
         """A question mark that says what a score means; nothing for an undeclared one."""
-        if column.metric not in DECLARED:
+        if declaration_of(column.metric) is None:
             return Markup()
         group = group_of(column.group)
         question = [f"{group.title}: {group.text}"] if group.text else []

@@ -19,7 +19,7 @@ import pydantic
 from gvr_bench.cache.serialization import reading, replacing, write_json
 from gvr_bench.core.components import Role
 from gvr_bench.core.errors import CacheError, DataError, first_fault
-from gvr_bench.metrics.statistics import Better
+from gvr_bench.core.metric import Better
 
 RECORDS, SPEC, ENVIRONMENT = "records.jsonl", "spec.toml", "environment.json"
 CASES, VALUES, PROTOCOLS, DATA = "cases.h5", "values.h5", "protocols.json", "data.json"

@@ -19,6 +19,7 @@ from gvr_bench.core.types import Kind
 from gvr_bench.testing.checks import CheckResult, CheckSuite, assert_passes
 from gvr_bench.testing.datasets import DATASETS, check_dataset
 from gvr_bench.testing.explainers import EXPLAINERS, check_explainer
+from gvr_bench.testing.metrics import METRICS, check_metric, metric_input
 from gvr_bench.testing.networks import (
     ENCODERS,
     GENERATORS,
@@ -38,8 +39,10 @@ __all__ = [
     "check_explainer",
     "check_generator",
     "check_head",
+    "check_metric",
+    "metric_input",
 ]
 
 SUITES: dict[Kind, CheckSuite[Any]] = {
-    suite.kind: suite for suite in (DATASETS, GENERATORS, ENCODERS, HEADS, EXPLAINERS)
+    suite.kind: suite for suite in (DATASETS, GENERATORS, ENCODERS, HEADS, EXPLAINERS, METRICS)
 }

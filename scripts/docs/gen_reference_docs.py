@@ -22,6 +22,7 @@ KIND_TITLES = {
     "encoder": "Encoders",
     "head": "Heads",
     "explainer": "Explainers",
+    "metric": "Metrics",
 }
 
 

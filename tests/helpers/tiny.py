@@ -105,6 +105,20 @@ class Packages:
         )
         self.add(distribution, rows, **{target: explainer})
 
+    def metric(self, distribution: str, name: str, body: str, declared: str = "") -> None:
+        """Install a distribution with one metric, whose `score` has the body given."""
+        module = f"{distribution.replace('-', '_')}_metric"
+        rows = ROWS.format(api=1, kind="metric", name=name, target=f"{module}:Made", needs="()")
+        metric = (
+            "import torch\nimport gvr_bench.api as gvr\n\n"
+            "class Made(gvr.Metric):\n"
+            '    """Made up."""\n\n'
+            f"    {declared or 'fooled_by = formula = source = chr(63)'}\n\n"
+            "    def score(self, data):\n"
+            f"        {body}\n"
+        )
+        self.add(distribution, rows, **{module: metric})
+
     def points(self) -> list[EntryPoint]:
         """Entry points of these packages."""
         found = distributions(path=[str(self.folder)])

@@ -11,11 +11,12 @@ import pytest
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.cache.serialization import write_json
+from gvr_bench.config.metric_choice import MetricChoice
 from gvr_bench.core.errors import CacheError
 from gvr_bench.core.stage import Stage
-from gvr_bench.metrics import ground_truth, validity
+from gvr_bench.metrics import GROUPS, ground_truth, validity
+from gvr_bench.metrics.base import versions
 from gvr_bench.pipeline.collect import Outcome, Results, collect, facts
-from gvr_bench.pipeline.graph import versions
 from gvr_bench.pipeline.plan import Combination, Plan
 from gvr_bench.results.case_scores import (
     EXPLANATIONS,
@@ -54,13 +55,16 @@ def combination(seed: int = 0, steps: int = 300, max_cases: int = 4) -> Combinat
     )  # fmt: skip
 
 
+EVERY = MetricChoice(frozenset(group.name for group in GROUPS), frozenset(), ())
+
+
 def plan_of(*combinations: Combination) -> Plan:
     stages = {
         stage.key: stage
         for c in combinations
         for stage in (c.cases, *c.judging, *c.explanations.values(), *c.scores[GVR].values())
     }
-    return Plan(cast(Any, SimpleNamespace()), combinations, tuple(stages.values()))
+    return Plan(cast(Any, SimpleNamespace()), combinations, tuple(stages.values()), EVERY)
 
 
 @pytest.fixture

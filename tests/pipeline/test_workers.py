@@ -258,7 +258,7 @@ def bank(tmp_path: Path) -> Bank:
 def worker_of(bank: Bank, stage: Stage, run_id: str) -> Worker:
     """A worker of a run of one stage."""
     cache = ArtifactCache(bank.root, run_id=run_id)
-    state = RunState(Plan(None, (), (stage,)), cache, pytest.fail)  # type: ignore[arg-type]
+    state = RunState(Plan(None, (), (stage,), None), cache, pytest.fail)  # type: ignore[arg-type]
     options = RunOptions(torch.device("cpu"))
     stop = requests.Stop()
     return Worker(state, options, stop, Display(Console(quiet=True), 1))

@@ -24,6 +24,7 @@ FEW = {
     "encoder": "steps=3,batch=4",
     "generator": "steps=3,batch=4",
     "dataset": "size=16",
+    "metric": "width=3",
 }
 
 

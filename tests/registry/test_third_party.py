@@ -81,6 +81,26 @@ def test_new_package_is_installed_and_scored(type_in: Type, tmp_path: Path) -> N
     assert scores["validity"]["reason"] == "makes no counterfactual"
 
 
+def test_new_metric_is_installed_and_reported(type_in: Type, tmp_path: Path) -> None:
+    new = type_in("gvr_bench", "plugins", "new", "metric", "border-mass")
+    assert (new.returncode, new.stderr) == (0, "")
+    pip_install(type_in, "gvr-border-mass")
+    assert type_in("pytest", "-q", cwd=tmp_path / "gvr-border-mass").returncode == 0
+    checked = type_in("gvr_bench", "plugins", "check", "border-mass:width=3", "--json")
+    assert {result["status"] for result in json.loads(checked.stdout)} == {"passed"}
+    about = type_in("gvr_bench", "plugins", "info", "border-mass").stdout
+    assert "lower is better" in about
+    assert "Example: gvr-bench run --metrics border-mass:width=2" in about
+
+    folders = ("--cache-dir", str(tmp_path / "cache"), "--out", str(tmp_path / "run"))
+    ran = type_in("gvr_bench", *command(*folders, metrics=["border-mass:width=3"]))
+    assert ran.returncode == 0, ran.stderr
+    assert "border-mass" in ran.stdout
+    assert 'id="metric-border-mass"' in (tmp_path / "run" / "index.html").read_text("utf-8")
+    (row,) = [row for row in records_of(tmp_path / "run") if row["metric"] == "border-mass"]
+    assert 0 < row["value"] < 1
+
+
 def test_broken_package_leaves_others_working(type_in: Type, tmp_path: Path) -> None:
     type_in("gvr_bench", "plugins", "new", "explainer", "rotten")
     source = tmp_path / "gvr-rotten" / "src" / "gvr_rotten" / "__init__.py"

@@ -15,12 +15,22 @@ from torch import Tensor
 
 from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
 from gvr_bench.core.components import CompletenessBaseline, Explainer
+from gvr_bench.core.context import seed_from
+from gvr_bench.core.metric import Metric
 from gvr_bench.core.types import ExplanationTarget, Ints, Model, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics import GROUPS, Group
-from gvr_bench.pipeline.stage_context import StageContext, batched, load_model, read_targets
+from gvr_bench.pipeline.stage_context import (
+    StageContext,
+    batched,
+    load_model,
+    read_targets,
+    with_reference,
+)
 from gvr_bench.pipeline.steps.class_autoencoders import reconstruction_errors
+from gvr_bench.pipeline.steps.explanations import explain
 from gvr_bench.pipeline.steps.oracle import Oracle, load_oracle
+from gvr_bench.registry.metric_plugins import group_of
 
 BATCH_LATENTS = 2**16  # read in one batch, to bound memory
 FILES = {"student": "agreement.h5"}  # other kinds of stage have their arrays in KIND.h5
@@ -43,6 +53,19 @@ class Networks:
     @functools.cached_property
     def model(self) -> Model:
         return load_model(self.stage_ctx)
+
+    def explain(self, images: Tensor, target: ExplanationTarget) -> Tensor:
+        """Explain a batch as the stage of the explanations does: attribution (N, H, W)."""
+        explainer = cast(Explainer, self.explaining.stage.component)
+        found = explain(explainer, self.model, images, target, self.explaining)
+        return found.attribution.detach()
+
+    @functools.cached_property
+    def explaining(self) -> StageContext:
+        stage, ctx = self.stage_ctx.stage.inputs["explanations"], self.stage_ctx.ctx
+        own = dataclasses.replace(ctx, seed=seed_from(stage.key))
+        explaining = dataclasses.replace(self.stage_ctx, stage=stage, ctx=own)
+        return with_reference(explaining, cast(Explainer, stage.component), self.model)
 
     @functools.cached_property
     def oracle(self) -> Oracle:
@@ -69,9 +92,12 @@ class CaseSource:
     rows: slice = field(default_factory=lambda: ALL)  # slices count as mutable in Python 3.11
     columns: Mapping[str, Tensor] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def group(self) -> Group:
-        return next(g for g in GROUPS if g.name == self.stage_ctx.stage.settings["group"])
+        name, metric = self.stage_ctx.stage.settings["group"], self.stage_ctx.stage.component
+        if isinstance(metric, Metric):
+            return group_of(name, metric)
+        return next(group for group in GROUPS if group.name == name)
 
     @property
     def task(self) -> Task:
@@ -118,6 +144,12 @@ class CaseSource:
         patients = self.stage_ctx.arrays("cases", "patient_id")["patient_id"]
         number = np.unique(patients, return_inverse=True)[1]
         return torch.from_numpy(number[self.rows]).to(self.stage_ctx.ctx.device)
+
+    def explain(self, images: Tensor) -> Tensor:
+        """Explain other images in place of the cases' own, with the same random numbers."""
+        size, target = self.stage_ctx.ctx.batch_size, self.target
+        rows = [slice(start, start + size) for start in range(0, len(images), size)]
+        return torch.cat([self.networks.explain(images[part], target[part]) for part in rows])
 
     def part(self, rows: slice) -> CaseSource:
         return dataclasses.replace(self, rows=rows)

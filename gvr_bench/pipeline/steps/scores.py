@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.cache.serialization import write_json
-from gvr_bench.core.errors import one_line
+from gvr_bench.core.errors import Unsupported, one_line
 from gvr_bench.core.types import Bools
 from gvr_bench.metrics import Metric, Score, score
 from gvr_bench.metrics.statistics import NO_SCORE, not_above
@@ -81,8 +81,11 @@ def scoring(stage_ctx: StageContext, source: CaseSource | None = None) -> Work:
                 continue
             try:
                 values = values_of(metric(data), (rows.stop - rows.start,))
+            except Unsupported as reason:
+                arrays[FAILED + metric.name] = np.array([str(reason)])
+                continue
             except Exception as error:  # one metric must not take the others along
-                arrays[FAILED + metric.name] = np.array([one_line(error)])
+                arrays[FAILED + metric.name] = np.array([f"{metric.name}: {one_line(error)}"])
                 continue
             if values is not None:
                 arrays[VALUES + metric.name] = values
@@ -103,7 +106,7 @@ def case_values(
         name, failed = VALUES + metric.name, FAILED + metric.name
         for _, arrays in parts:
             if failed in arrays:
-                return None, f"{metric.name}: {arrays[failed][0]}"
+                return None, str(arrays[failed][0])
         if not any(name in arrays for _, arrays in parts):
             return None, ""
         missing = (np.full(rows.stop - rows.start, np.nan) for rows, _ in parts)

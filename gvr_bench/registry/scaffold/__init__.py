@@ -13,7 +13,8 @@ import jinja2
 from gvr_bench import __version__
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.types import Kind
-from gvr_bench.registry.names import collectives, plain
+from gvr_bench.metrics import DECLARED, GROUPS
+from gvr_bench.registry.names import collectives, option_of, plain
 from gvr_bench.registry.registry import Registry
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -22,6 +23,7 @@ SUMMARIES: dict[Kind, str] = {
     "head": "logistic, softmax or linear regression",
     "encoder": "convolutions, trained through the frozen generator",
     "generator": "generative latent optimisation",
+    "metric": "share of the map at the border of the image",
     "dataset": "noise, with a bright disc where there is a finding",
 }
 FILES = {
@@ -58,6 +60,10 @@ class Package:
         return "".join(part.capitalize() for part in self.name.split("-"))
 
     @property
+    def option(self) -> str:
+        return option_of(self.kind)
+
+    @property
     def summary(self) -> str:
         return SUMMARIES[self.kind]
 
@@ -71,6 +77,8 @@ def new_package(kind: Kind, name: str, registry: Registry) -> Package:
         )
     package = Package(kind, name)
     reserved = {plain(name) for name in collectives(registry.plugins("explainer"))}
+    if kind == "metric":  # what --metrics takes for ours
+        reserved |= {plain(name) for name in (*DECLARED, *(group.name for group in GROUPS))}
     if plain(name) in reserved or keyword.iskeyword(package.cls):
         raise UsageError(f"'{name}' is reserved; choose another name")
     for row in registry.rows:
