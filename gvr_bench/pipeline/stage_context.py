@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable
@@ -22,7 +23,7 @@ from gvr_bench.core.context import Context
 from gvr_bench.core.errors import DataError, PluginError
 from gvr_bench.core.reference import Reference, spread
 from gvr_bench.core.stage import Stage, StageKind, depends_on
-from gvr_bench.core.types import Bools, ExplanationTarget, Floats, Ints, Model, Task
+from gvr_bench.core.types import Bools, ExplanationTarget, Floats, ImageSpec, Ints, Model, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics.prediction import PredictionScore
 
@@ -145,6 +146,24 @@ class Absent(nn.Module):
         )
 
 
+def in_fast_layout(net: nn.Module, image: ImageSpec) -> nn.Module:
+    """Lay out the weights of convolutions so that a CPU needs half the time for gray images.
+
+    Outputs then have channels last too; a network that views them otherwise stays as it is.
+    """
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    if not layers or layers[0].weight.device.type != "cpu":
+        return net
+    x = torch.zeros(1, image.channels, image.size, image.size)
+    for layout in (torch.channels_last, torch.contiguous_format):
+        for layer in layers:
+            layer.to(memory_format=layout)
+        with contextlib.suppress(RuntimeError), torch.no_grad():
+            net(x.contiguous(memory_format=torch.channels_last))
+            break
+    return net
+
+
 def model_of(head: Head, net: nn.Module, encoder: nn.Module, generator: nn.Module) -> Model:
     """Put the networks of a model together; `net` is that of the head, whatever it sees."""
     has_decoder = not isinstance(generator, Absent)
@@ -162,8 +181,11 @@ def load_model(stage_ctx: StageContext) -> Model:
         encoder = load_encoder(stage_ctx, generator)
     stage = stage_ctx.stage.input("head")
     head = cast(Head, stage.component)
-    net = head.build(cast(int, generator.latent_dim), stage_ctx.dataset().task)
-    return model_of(head, load_network(stage_ctx, stage, net), encoder, generator)
+    dataset = stage_ctx.dataset()
+    net = load_network(stage_ctx, stage, head.build(cast(int, generator.latent_dim), dataset.task))
+    if head.sees == "images":
+        net = in_fast_layout(net, dataset.image)
+    return model_of(head, net, encoder, generator)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import gvr_bench.api as gvr
 from gvr_bench.core.errors import UsageError
 from gvr_bench.pipeline.preflight import refuse_unfit, refuse_unfit_head
+from gvr_bench.pipeline.stage_context import in_fast_layout
 
 IMAGE = gvr.ImageSpec(1, 16)
 TASK = gvr.Task(kind="multiclass", outputs=("a", "b", "c"))
@@ -132,6 +133,14 @@ class View(Base):
         y = self.net[:3](x)
         return self.net[5](F.adaptive_avg_pool2d(y, 2).transpose(1, 2).view(len(x), -1))
 
+class GrayView(nn.Module):  # of one channel, so that both layouts are the same
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.conv, self.out = nn.Conv2d(1, 4, 5, 4), nn.Linear(36, 3)
+    def forward(self, x): return self.out(self.conv(x).view(len(x), -1))
+
 class Counting(Base):
     def __init__(self):
         super().__init__()
@@ -195,7 +204,8 @@ def test_unfit_network_gets_one_line(zoo: str, name: str, mend: str) -> None:
     [
         ("Base", {}), ("EvalReturnsNothing", {}), ("BrainFloat", {}), ("Double", {}),
         ("Half", {}), ("Compiled", {}), ("SmallLogits", {}),
-        ("InPlace", {}), ("TrainReturnsNothing", {}), ("Squeezed", {}), ("Custom", {}),
+        ("GrayView", {}), ("InPlace", {}),
+        ("TrainReturnsNothing", {}), ("Squeezed", {}), ("Custom", {}),
         ("Transformer", {}), ("NamedTuple", {"part": "logits"}), ("DataClass", {"part": "logits"}),
         ("Probabilities", {"probabilities": True}), ("Untrained", {"untrained": True}),
     ],
@@ -214,6 +224,14 @@ def test_outputs_are_those_of_the_plain_network(zoo: str, name: str) -> None:
         head.fit(model, *[None] * 2, TASK, gvr.Context(torch.device("cpu")))  # type: ignore[arg-type]
     assert torch.allclose(net(x), plain(x), atol=0.02)
     assert net(x).std() > 0.05
+
+
+@pytest.mark.parametrize("name", ["Base", "GrayView"])
+def test_layout_changes_no_output(zoo: str, name: str) -> None:
+    net, _ = trial(zoo, name)
+    x = torch.rand(3, 1, 16, 16).contiguous(memory_format=torch.channels_last)
+    before = net(x)
+    torch.testing.assert_close(in_fast_layout(net, IMAGE)(x), before, rtol=0, atol=1e-5)
 
 
 def test_batch_counters_may_be_missing(zoo: str) -> None:

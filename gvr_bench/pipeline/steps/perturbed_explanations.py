@@ -20,6 +20,7 @@ from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
     freeze,
+    in_fast_layout,
     load_model,
     model_of,
     read_targets,
@@ -142,6 +143,8 @@ def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -
                 return head.build(cast(int, model.generator.latent_dim), task)
 
     fresh = freeze(seeded(build, ctx))
+    if part == "head" and head.sees == "images":
+        fresh = in_fast_layout(fresh, image)
     networks = {
         "net": model.classifier or model.head,
         "encoder": model.encoder,
