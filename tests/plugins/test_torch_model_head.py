@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import captum.attr
 import pytest
 import torch
+import torch.nn.functional as F
+from gvr_explainers.cam import GradCam
+from gvr_explainers.saliency import Saliency
 from gvr_torch_models.head import Classifier, TorchHead
 from gvr_torch_models.image_normalization import ImageNormalization, ImageSettings
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from small_parts import context
+from small_parts import context, frozen
+from test_explainers import make_model, make_query
 from torch import Tensor, nn
 
 import gvr_bench.api as gvr
@@ -39,12 +45,18 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     name = f"nets_of_{abs(hash(tmp_path))}"
     (tmp_path / f"{name}.py").write_text(NETWORK)
-    scope: dict[str, Any] = {}
-    exec(NETWORK, scope)
-    net = scope["network"]()
+    net = bare()
     net(torch.randn(50, 1, 8, 8) * 3 + 1)  # moves the running means
     save_file(net.state_dict(), tmp_path / "w.safetensors")
     return {"factory": f"{name}:network", "weights": tmp_path / "w.safetensors"}
+
+
+def bare() -> nn.Module:
+    """The network itself."""
+    scope: dict[str, Any] = {}
+    exec(NETWORK, scope)
+    net: nn.Module = scope["network"]()
+    return net
 
 
 def head(**settings: Any) -> TorchHead:
@@ -255,9 +267,7 @@ def scripted(net: nn.Module, path: Path) -> None:
 def test_file_predicts_like_its_network(
     given, tmp_path: Path, save: Callable[[nn.Module, Path], None], name: str
 ) -> None:
-    scope: dict[str, Any] = {}
-    exec(NETWORK, scope)
-    net, x = scope["network"](), torch.rand(5, 1, 8, 8) * 2 - 1
+    net, x = bare(), torch.rand(5, 1, 8, 8) * 2 - 1
     save(net, tmp_path / name)
     made = head(file=tmp_path / name)
     built = made.build(4, THREE)
@@ -274,6 +284,25 @@ def test_file_predicts_like_its_network(
     built(x).sum().backward()
     assert x.grad is not None
     assert x.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(("low", "unit"), [(-1.0, 1.0), (0.0, 0.5)])
+def test_maps_are_captums_of_bare_network(given, low: float, unit: float) -> None:
+    """`unit` is a step of the image, which goes from -1 to 1, in values of the network."""
+    made, x = head(**given, low=low), torch.rand(5, 1, 8, 8) * 2 - 1
+    wrapped, net = made.build(4, THREE), bare()
+    made.fit(wrapped, NONE, NONE, THREE, context())
+    net.load_state_dict(load_file(given["weights"]))
+    model = dataclasses.replace(make_model(3), classifier=frozen(wrapped))
+    target, inputs = make_query(model, x, THREE), (1 + (x - 1) * unit).requires_grad_()
+    slope = unit * captum.attr.Saliency(net.eval()).attribute(inputs, target=0)[:, 0]
+    cam = captum.attr.LayerGradCam(net, net[2]).attribute(inputs, target=0)
+    cam = F.interpolate(F.relu(cam), x.shape[2:], mode="bilinear")[:, 0]
+    for kind, expected in ((Saliency, slope), (GradCam, cam.detach())):
+        peak = expected.amax()
+        assert peak > 0
+        made_map = kind(kind.Settings()).explain(model, x, target, context()).attribution
+        torch.testing.assert_close(made_map / peak, expected / peak, rtol=0, atol=1e-5)
 
 
 def test_factory_without_weights_is_seeded(given) -> None:
