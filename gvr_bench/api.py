@@ -78,7 +78,8 @@ from gvr_bench.data.image_io import (
     resize,
 )
 from gvr_bench.data.mask_io import letterbox_mask, read_mask
-from gvr_bench.registry.captum_adapter import CaptumExplainer
+from gvr_bench.registry.captum_adapter import CaptumExplainer, network_of
+from gvr_bench.registry.global_rng import seeded
 from gvr_bench.registry.hookspecs import hookimpl
 from gvr_bench.registry.registry import open_dataset, open_explainer
 
@@ -130,6 +131,7 @@ __all__ = [
     "is_image",
     "letterbox",
     "letterbox_mask",
+    "network_of",
     "open_dataset",
     "open_explainer",
     "place",
@@ -139,6 +141,7 @@ __all__ = [
     "read_pictures",
     "resize",
     "seed_from",
+    "seeded",
     "source_digest",
     "task_loss",
     "translate",

@@ -30,7 +30,8 @@ class MetricInput:
       decoder's reconstruction, or the image itself.
     - `mask` (N, H, W) bool, the pixels of the finding; `distractor` (N, H, W) bool, structures that
       correlate with the label without causing it; `true_counterfactual` (N, C, H, W).
-    - `explain` maps other images (N, C, H, W), in place of these, to their attribution (N, H, W).
+    - `explain(images, index)` explains other images (M, C, H, W) in place of those at `index` (M,),
+      with the same explainer: attribution (M, H, W).
     """
 
     model: Model
@@ -42,7 +43,7 @@ class MetricInput:
     mask: Tensor | None = None
     distractor: Tensor | None = None
     true_counterfactual: Tensor | None = None
-    explain: Callable[[Tensor], Tensor] | None = None
+    explain: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.image)

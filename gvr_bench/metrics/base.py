@@ -72,8 +72,8 @@ class Source(Protocol):
     def patients(self) -> Tensor:
         """A number for each patient (N,) int64, the same in all cases of a patient."""
 
-    def explain(self, images: Tensor) -> Tensor:
-        """Explain other images (N, C, H, W) in place of the cases' own: maps (N, H, W)."""
+    def explain(self, images: Tensor, index: Tensor) -> Tensor:
+        """Explain images (M, C, H, W) in place of the cases at `index` (M,): maps (M, H, W)."""
 
     def part(self, rows: slice) -> Source:
         """Return the same for some of its cases; reading them takes memory for these alone."""

@@ -62,9 +62,14 @@ def metric_input(attribution: Tensor, **known: Any) -> MetricInput:
     n, h, w = attribution.shape
     with seeded(SEED):
         image = torch.rand(n, 1, h, w) * 2 - 1
-    rows = torch.arange(n) % BATCH
-    fields = {"image": image, "base": image} | known
-    return MetricInput(case.model, case.target[rows], attribution=attribution, **fields)
+    target = case.target[torch.arange(n) % BATCH]
+    fields: dict[str, Any] = {
+        "model": case.model,
+        "target": target,
+        "image": image,
+        "base": image,
+    } | known
+    return MetricInput(attribution=attribution, **fields)
 
 
 def run_cases(metric: Metric, report: CheckReport) -> None:
@@ -100,13 +105,18 @@ def inputs_of(case: Case) -> Iterator[tuple[str, MetricInput]]:
         other, true = (torch.rand(2, *x.shape) * 2 - 1).to(device)
     mask = torch.zeros(BATCH, SIZE, SIZE, dtype=torch.bool, device=device)
     mask[:, 4:9, 5:11] = True
-    bare = MetricInput(case.model, case.target, x, maps, x, explain=lambda images: images.mean(1))
+    bare = MetricInput(case.model, case.target, x, maps, x, explain=mean_of_channels)
     known = dataclasses.replace(
         bare, counterfactual=other, mask=mask, distractor=mask.roll(4, 2), true_counterfactual=true
     )
     yield "with ground truth", known
     yield "maps alone", bare
     yield "maps of zeros", dataclasses.replace(known, attribution=torch.zeros_like(maps))
+
+
+def mean_of_channels(images: Tensor, _index: Tensor) -> Tensor:
+    """Explain images in place of those at `index`, as far as a check needs it."""
+    return images.mean(1)
 
 
 def check_case(

@@ -8,6 +8,7 @@ import pytest
 
 from gvr_bench.config.spec import parse_choice
 from gvr_bench.registry.description import describe
+from gvr_bench.registry.names import option_of
 from gvr_bench.registry.registry import PROFILES, installed
 
 ROWS = [row for row in installed().rows if not row.problem]
@@ -58,7 +59,7 @@ def test_examples_can_be_typed(row) -> None:
     kind = row.plugin.kind
     info = describe(installed(), kind, row.plugin.name)
     *_, option, typed = info.example.split()
-    assert option == f"--{kind}"
+    assert option == option_of(kind)
     if "VALUE" not in typed:
         choice = parse_choice(typed)
         _, settings = installed().settings(kind, choice.name, "quick", choice.settings)

@@ -93,7 +93,7 @@ def test_faulty_metrics_are_one_cell_each(cli, packages: Packages, use_packages)
 def test_metric_sees_truth_and_explains_other_images(cli, packages: Packages, use_packages) -> None:
     body = (
         "assert data.mask.dtype == torch.bool and data.true_counterfactual is not None; "
-        "again = data.explain(data.image); "
+        "again = data.explain(data.image, torch.arange(len(data))); "
         "return 1 - (again - data.attribution).abs().amax((1, 2)).double()"
     )
     packages.metric("gvr-made", "made", body)

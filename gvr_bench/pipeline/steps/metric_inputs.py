@@ -57,8 +57,9 @@ class Networks:
     def explain(self, images: Tensor, target: ExplanationTarget) -> Tensor:
         """Explain a batch as the stage of the explanations does: attribution (N, H, W)."""
         explainer = cast(Explainer, self.explaining.stage.component)
-        found = explain(explainer, self.model, images, target, self.explaining)
-        return found.attribution.detach()
+        with torch.enable_grad():  # a library may have switched gradients off
+            explanation = explain(explainer, self.model, images, target, self.explaining)
+        return explanation.attribution.detach()
 
     @functools.cached_property
     def explaining(self) -> StageContext:
@@ -145,9 +146,9 @@ class CaseSource:
         number = np.unique(patients, return_inverse=True)[1]
         return torch.from_numpy(number[self.rows]).to(self.stage_ctx.ctx.device)
 
-    def explain(self, images: Tensor) -> Tensor:
-        """Explain other images in place of the cases' own, with the same random numbers."""
-        size, target = self.stage_ctx.ctx.batch_size, self.target
+    def explain(self, images: Tensor, index: Tensor) -> Tensor:
+        """Explain images in place of the cases at `index`, with the same random numbers."""
+        size, target = self.stage_ctx.ctx.batch_size, self.target[index]
         rows = [slice(start, start + size) for start in range(0, len(images), size)]
         return torch.cat([self.networks.explain(images[part], target[part]) for part in rows])
 
