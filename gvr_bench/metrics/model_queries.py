@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gvr_bench.core.types import ExplanationTarget, Model, Task
 
 MAX_IMAGES = 128  # in one forward pass
+CPU_PIXELS = 2**17  # in one pass on a CPU, whose caches hold the maps of no more
 STEPS = 25  # in which all pixels of an image are exchanged
 BETWEEN = "(f - typical) / (f(x) - typical) for regression, clipped to 0..1"
 
@@ -21,8 +22,11 @@ def outputs(model: Model, images: Tensor) -> Tensor:
     """Compute outputs: images (M, C, H, W) -> (M, K)."""
     import torch
 
+    size = MAX_IMAGES
+    if images.device.type == "cpu":
+        size = max(4, min(size, CPU_PIXELS // images.shape[2:].numel()))
     with torch.no_grad():
-        return torch.cat([model(part) for part in torch.split(images, MAX_IMAGES)])
+        return torch.cat([model(part) for part in torch.split(images, size)])
 
 
 def decoded(model: Model, images: Tensor) -> Tensor:
