@@ -27,6 +27,7 @@ LIMITS = {
 }
 MIN_CASES = 30  # a share of one half is uncertain by 18 percentage points
 CHANCE = 0.5  # AUROC
+OPPOSITE = "its outputs may be swapped, or stand for the absence of what they are named after"
 MAX_AMPLITUDE = 1.5  # times the true change, or one over it
 
 CASES = "cases"
@@ -65,10 +66,7 @@ def _weak_model(board: Table, models: Sequence[Table]) -> Iterator[Caveat]:
             if row.names[-1] != "all" or (not table.model and row.names[0] != board.model):
                 continue
             if cell.high is not None and cell.high < CHANCE:
-                line = (
-                    f"The model predicts the opposite (AUROC {value:.2f}): its outputs may be "
-                    "swapped, or stand for the absence of what they are named after."
-                )
+                line = f"The model predicts the opposite (AUROC {value:.2f}): {OPPOSITE}."
                 yield Caveat(line, table.title, "auroc", row.names)
                 continue
             at_chance = (value if cell.low is None else cell.low) <= CHANCE

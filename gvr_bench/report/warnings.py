@@ -9,7 +9,16 @@ import numpy as np
 
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Curve
-from gvr_bench.report.caveats import CASES, LIMITS, MIN_CASES, Caveat, cases_of, too_few_to_rank
+from gvr_bench.report.caveats import (
+    CASES,
+    CHANCE,
+    LIMITS,
+    MIN_CASES,
+    OPPOSITE,
+    Caveat,
+    cases_of,
+    too_few_to_rank,
+)  # fmt: skip
 from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import NO_REASON
 from gvr_bench.report.metric_info import entry
@@ -72,13 +81,15 @@ Stated = Collection[tuple[str, tuple[str, ...]]]
 def _low_values(table: Table, stated: Stated) -> Iterator[str]:
     """Scores below their limit; models that share a decoder share a line."""
     for metric, (limit, meaning) in LIMITS.items():
-        names: dict[str, list[str]] = {}
+        names: dict[tuple[str, str], list[str]] = {}
         for row, cell, value in table.scored(metric):
             if value < limit and (metric, row.names) not in stated:
-                names.setdefault(_span(cell), []).append(" ".join(row.names))
-        for span, of in names.items():
+                opposite = metric == "auroc" and cell.high is not None and cell.high < CHANCE
+                key = _span(cell), OPPOSITE if opposite else meaning
+                names.setdefault(key, []).append(" ".join(row.names))
+        for (span, means), of in names.items():
             title = text.sentence(entry(metric).title).rstrip(".")
-            yield f"{title} of {text.listed(of)} is {span}, below {limit}: {meaning}."
+            yield f"{title} of {text.listed(of)} is {span}, below {limit}: {means}."
 
 
 def _lower_than(table: Table, stated: Stated) -> Iterator[str]:

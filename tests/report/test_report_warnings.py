@@ -60,6 +60,11 @@ def test_low_model_scores_are_warned_about(
     assert all(f" of all is {low:.2f} to {high:.2f}, below {limit}: " in line for line in lines)
 
 
+def test_opposite_predictions_are_warned_about(warned: Warnings) -> None:
+    (line,) = warned([area(0.0, 0.1)])
+    assert "is 0.00 to 0.10, below 0.7: its outputs may be swapped, or stand for " in line
+
+
 def test_an_oracle_below_its_model(warned: Warnings) -> None:
     (line,) = warned([area(0.9, 0.94), area(0.82, 0.88, "oracle_auroc")])
     assert "0.82 to 0.88, below its AUROC of 0.90 to 0.94" in line
