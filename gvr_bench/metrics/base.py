@@ -202,7 +202,8 @@ class Group:
     """Metrics that are computed together, from one input.
 
     `text` is the question that they answer; `default` says whether a run computes them unless told
-    otherwise. `stages` are the stages that the input is built from besides explanations and cases.
+    otherwise. `cost` is what computing them takes, `criticism` what others have against them.
+    `stages` are the stages that the input is built from besides explanations and cases.
     `declarations` are of numbers about the model itself, which stages of their own compute.
     """
 
@@ -214,6 +215,8 @@ class Group:
     case_input: type[CaseInput] | None = None
     comparison_input: type[Input] | None = None
     overall_input: type[Input] | None = None
+    cost: str = ""
+    criticism: str = ""
     declarations: list[Declaration] = field(default_factory=list, compare=False)
     metrics: list[Metric] = field(default_factory=list, compare=False)
 

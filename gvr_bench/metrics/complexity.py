@@ -30,7 +30,13 @@ class ComplexityInput(CaseInput):
 
 
 GROUP = Group(
-    "complexity", "Complexity", "how much does the map point at?", case_input=ComplexityInput
+    "complexity",
+    "Complexity",
+    "how much does the map point at?",
+    case_input=ComplexityInput,
+    cost="no pass of the model",
+    criticism="The simplest map says nothing: complexity is to be weighed against "
+    "faithfulness (Bhatt et al. 2020, arXiv 2005.00631).",
 )
 
 

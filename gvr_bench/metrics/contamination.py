@@ -46,6 +46,8 @@ GROUP = Group(
     "does the map reveal that a model was trained on the test set?",
     stages=("contaminated",),
     case_input=ContaminationInput,
+    cost="the training of a second head, and another explanation of each case",
+    criticism="None known: it is this project's own.",
 )
 
 

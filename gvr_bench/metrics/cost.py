@@ -29,7 +29,14 @@ class CostInput(CaseInput):
         )
 
 
-GROUP = Group("cost", "Cost", "how much time and memory does it take?", case_input=CostInput)
+GROUP = Group(
+    "cost",
+    "Cost",
+    "how much time and memory does it take?",
+    case_input=CostInput,
+    cost="measured while explaining",
+    criticism="None known: it holds for one machine and batch size.",
+)
 
 
 @GROUP.metric(

@@ -14,7 +14,14 @@ from gvr_bench.metrics.statistics import score
 if TYPE_CHECKING:
     from torch import Tensor
 
-GROUP = Group("decoding", "Decoder", "how good its decoder is, on the test split")
+GROUP = Group(
+    "decoding",
+    "Decoder",
+    "how good its decoder is, on the test split",
+    cost="each test image through encoder and decoder ten times",
+    criticism="FID depends on the number of images, by another amount for each generator "
+    "(Chong and Forsyth 2020, arXiv 1911.07023).",
+)
 
 GROUP.declare(
     "reconstruction_l1",

@@ -91,6 +91,10 @@ GROUP = Group(
     "Faithfulness",
     "does the map agree with how the model reacts to changes?",
     case_input=FaithfulnessInput,
+    cost="about 100 passes of each image, and 33 of the decoder",
+    criticism="Images with deleted pixels are unlike any that the model was trained on "
+    "(Hooker et al. 2019, arXiv 1806.10758); scores depend on what replaces a pixel "
+    "and are unreliable for single maps (Tomsett et al. 2020, arXiv 1912.01451).",
 )
 
 

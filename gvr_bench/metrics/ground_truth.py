@@ -68,12 +68,11 @@ class GroundTruthInput(CaseInput):
 
 TEXT = "does the map show what is truly there?"
 GROUP = Group(
-    "truth",
-    "Ground truth",
-    TEXT,
-    case_input=GroundTruthInput,
-    comparison_input=ComparisonInput,
-)
+    "truth", "Ground truth", TEXT, case_input=GroundTruthInput, comparison_input=ComparisonInput,
+    cost="no pass of the model",
+    criticism="A model may need other pixels to cancel noise, and a map is right to show them "
+    "(Haufe et al. 2014; Wilming et al. 2022, arXiv 2111.07473).",
+)  # fmt: skip
 
 
 @GROUP.metric(

@@ -84,6 +84,9 @@ GROUP = Group(
     "does the map show what the model reacts to when a structure is rendered away?",
     stages=("structure_effects",),
     case_input=InterventionInput,
+    cost="one pass for each structure of an image, once for all explainers",
+    criticism="One structure at a time says nothing of what two do together, and only images that "
+    "can be rendered without one allow it (as FunnyBirds: Hesse et al. 2023, arXiv 2308.06248).",
 )
 GROUP.declare(
     "distractor_effect",

@@ -115,6 +115,9 @@ GROUP = Group(
     case_input=OracleInput,
     comparison_input=IdentityInput,
     overall_input=FeaturesInput,
+    cost="the training of one network for each data set, and one pass of each counterfactual",
+    criticism="Less open to adversarial changes than validity, but no proof against them "
+    "(Hvilshoj et al. 2021, arXiv 2111.00177).",
 )
 
 GROUP.declare(

@@ -24,7 +24,14 @@ PREDICTION_VERSION = "2"
 ONE_CLASS = "the test split has one class only"
 SEES_LATENTS = "the head sees latents, not images"
 
-GROUP = Group("prediction", "Model", "how good the explained model is, on the test split")
+GROUP = Group(
+    "prediction",
+    "Model",
+    "how good the explained model is, on the test split",
+    cost="one pass of each test image",
+    criticism="A model that reads the hospital off the image predicts well where that tells "
+    "the disease (Zech et al. 2018, PLoS Medicine 15(11)).",
+)
 
 GROUP.declare(
     "auroc",

@@ -48,6 +48,9 @@ GROUP = Group(
     "how much does the counterfactual change?",
     stages=("latents",),
     case_input=ProximityInput,
+    cost="no pass of the model",
+    criticism="The best scores go to tiny, adversarial changes (Hvilshoj et al. 2021, arXiv "
+    "2111.00177).",
 )
 
 

@@ -35,6 +35,11 @@ GROUP = Group(
     "does the counterfactual look like a real image?",
     stages=("class_autoencoders",),
     case_input=RealismInput,
+    cost="the training of two autoencoders for each data set, and two passes of each "
+    "counterfactual",
+    criticism="Some metrics of realism do not tell good counterfactuals from bad ones on "
+    "complex images, and reward adversarial changes (Hvilshoj et al. 2021, arXiv "
+    "2111.00177).",
 )
 
 

@@ -34,6 +34,9 @@ GROUP = Group(
     default=False,
     stages=("other_seed",),
     case_input=RepeatabilityInput,
+    cost="the training of all networks and the explanations with another seed",
+    criticism="Two trainings that predict alike may use different pixels, and right maps then "
+    "differ (D'Amour et al. 2022, arXiv 2011.03395).",
 )
 
 

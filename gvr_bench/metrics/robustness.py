@@ -50,6 +50,9 @@ GROUP = Group(
     "does a slightly different input change the explanation?",
     stages=("perturbed",),
     case_input=RobustnessInput,
+    cost="five more explanations of each of 25 cases",
+    criticism="The model's own reaction changes with the noise, and a faithful map has to "
+    "follow it (Agarwal et al. 2022, arXiv 2203.06877).",
 )
 
 

@@ -102,6 +102,9 @@ GROUP = Group(
     stages=STAGES,
     case_input=SanityInput,
     comparison_input=OtherImagesInput,
+    cost="up to four more explanations of each of 25 cases",
+    criticism="Whether a map changes depends on the task (Yona and Greenfeld 2021, arXiv "
+    "2110.14297), and noise changes most (Binder et al. 2023, arXiv 2211.12486).",
 )
 
 

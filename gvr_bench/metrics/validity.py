@@ -61,7 +61,12 @@ class ValidityInput(CaseInput):
 GRID = 8  # regions along each side of an image
 
 GROUP = Group(
-    "validity", "Validity", "does the counterfactual flip the model?", case_input=ValidityInput
+    "validity",
+    "Validity",
+    "does the counterfactual flip the model?",
+    case_input=ValidityInput,
+    cost="one pass of each counterfactual",
+    criticism="Adversarial examples are valid, too (Freiesleben 2022, arXiv 2009.05487).",
 )
 
 

@@ -63,6 +63,7 @@ def page(metric: Declaration) -> str:
         ("range", value_range(metric).rstrip(".")),
         ("unit", unit),
         ("no value where", metric.needs),
+        ("cost of the group", group.cost),
         ("source", metric.source),
         ("version", metric.version),
     ]
@@ -70,7 +71,7 @@ def page(metric: Declaration) -> str:
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {name} | {escaped(value)} |" for name, value in facts if value]
     lines += ["", "## Formula", "", "```text", metric.formula, "```"]
-    lines += ["", "## What fools it", "", metric.fooled_by]
+    lines += ["", "## What fools it", "", metric.fooled_by, "", "## Criticism", "", group.criticism]
     return "\n".join(lines) + "\n"
 
 

@@ -36,6 +36,13 @@ def test_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sections[family] in text, "run python scripts/docs/gen_methods_page.py"
 
 
+def test_page_of_metrics_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    from gen_metrics_page import PAGE, page
+
+    assert PAGE.read_text("utf-8") == page(), "run python scripts/docs/gen_metrics_page.py"
+
+
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.plugin.name)
 def test_passes_are_those_that_are_made(row) -> None:
     model, x, name = model_of("latents"), pictures(2), row.plugin.name

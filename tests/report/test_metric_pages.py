@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gvr_bench.metrics import DECLARED
+from gvr_bench.metrics import DECLARED, GROUPS
 from gvr_bench.report.formatting import value_range
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "docs" / "gen_metric_docs.py"
@@ -29,6 +29,9 @@ def test_a_page_has_the_whole_declaration(name: str) -> None:
     metric, page = DECLARED[name], PAGES[f"metrics/{name}.md"]
     assert page.startswith(f"# {metric.title}\n")
     direction = value_range(metric).rstrip(".")
+    group = next(group for group in GROUPS if group.name == metric.group)
+    assert group.cost in page
+    assert group.criticism in page
     facts = (metric.formula, metric.fooled_by, metric.source, metric.needs, metric.version)
     for fact in (f"`{name}`", direction, *facts):
         assert fact.replace("|", "\\|") in page or fact in page
