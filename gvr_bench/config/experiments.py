@@ -1,7 +1,7 @@
 """The papers' experiments: each a TOML file here, with a spec and the published numbers.
 
-A file holds `title`, `figures`, `text`, a table `[spec]` as in any spec, and `[[published]]` rows
-that a report sets beside its own scores.
+A file holds `title`, `figures` where a paper has such an experiment, `text`, a table `[spec]` as in
+any spec, and `[[published]]` rows that a report sets beside its own scores.
 """
 
 from __future__ import annotations
@@ -49,6 +49,5 @@ def experiment(name: str) -> Experiment:
 def _read(path: Path) -> Experiment:
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     spec = table.pop("spec")
-    return Experiment(
-        path.stem, table["title"], table["figures"], spec, {"name": path.stem, **table}
-    )
+    shown = {"name": path.stem, **table}
+    return Experiment(path.stem, table["title"], table.get("figures", ""), spec, shown)

@@ -52,6 +52,11 @@ class Rationale:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Draw the image, the map over it and the counterfactual as a PNG. Raises `CacheError`."""
+        with replacing(Path(path)) as partial:
+            partial.write_bytes(self._repr_png_())
+
+    def _repr_png_(self) -> bytes:
+        """The picture that a notebook shows."""
         after = self.counterfactual
         picture = RationalePicture(
             title=self.name,
@@ -70,5 +75,4 @@ class Rationale:
             attribution=self.attribution,
             counterfactual=None if after is None else to_eight_bits(after),
         )
-        with replacing(Path(path)) as partial:
-            partial.write_bytes(draw_rationale(picture))
+        return draw_rationale(picture)

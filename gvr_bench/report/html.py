@@ -13,6 +13,8 @@ from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.page import make_page, seeds_of
 from gvr_bench.report.sections import OF_ONE_RUN, OF_SEVERAL_RUNS
+from gvr_bench.report.tables import Cell
+from gvr_bench.results.records import model_label
 
 T = TypeVar("T")
 
@@ -39,7 +41,6 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
     `loaded` is the run where it was read already.
     """
     data = loaded or load_report([folder])
-    models = _distinct((r.generator, r.encoder, r.head) for r in data.run.records)
     return make_page(
         "index.html.j2",
         OF_ONE_RUN,
@@ -48,25 +49,40 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
         verdicts=data.verdicts,
         run=data.run,
         datasets=_distinct(r.dataset for r in data.run.records),
-        models_named=[
-            list(zip(("generator", "encoder", "head"), parts, strict=True)) for parts in models
-        ],
+        models_named=list(_models(data)),
         facts=list(_facts(data)),
     )
 
 
+def _models(data: ReportData) -> Iterator[tuple[list[tuple[str, str]], str]]:
+    """The components of each model by kind, and how good it is and how many cases it has."""
+    kinds = ("generator", "encoder", "head")
+    several = len({record.dataset for record in data.run.records}) > 1
+    for dataset, *parts in _distinct(
+        (r.dataset, *(getattr(r, k) for k in kinds)) for r in data.run.records
+    ):
+        model = model_label(*parts)
+        counts = [c.total for c in data.combinations if (c.dataset, c.model) == (dataset, model)]
+        facts = [dataset] if several else []
+        for table in data.models:
+            if table.dataset == dataset:
+                own = [s for s in table.scored("auroc") if model in (table.model, s[0].names[0])]
+                facts += [_auroc(cell, value) for _, cell, value in own[:1]]
+        facts += [f"{max(counts)} case{'s' * (max(counts) > 1)}"] if any(counts) else []
+        yield list(zip(kinds, parts, strict=True)), ", ".join(facts)
+
+
+def _auroc(cell: Cell, value: float) -> str:
+    span = text.interval(cell, 2, " to ")
+    return f"AUROC {value:.2f}{f' ({span})' if span else ''}"
+
+
 def _facts(data: ReportData) -> Iterator[str]:
     run, where = data.run, data.run.environment
-    for table in data.models[:1]:
-        for _, cell, value in table.scored("auroc")[:1]:
-            span = text.interval(cell, 2, " to ")
-            yield f"AUROC of the model {value:.2f}{f' ({span})' if span else ''}"
     if seeds := seeds_of(run):
         yield f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     if count := len(_distinct(r.explainer for r in run.records if r.explainer)):
         yield f"{count} explainer{'s' * (count > 1)}"
-    if count := sum(c.total for c in data.combinations):
-        yield f"{count} case{'s' * (count > 1)}"
     yield from filter(None, (_date(where.started), text.duration(where.seconds), where.device))
 
 

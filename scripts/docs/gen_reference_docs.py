@@ -101,7 +101,8 @@ def experiments_page() -> str:
         "published numbers: see [Repeat the papers](../how-to/repeat-the-papers.md).",
     ]
     for e in experiments():
-        lines += ["", f"## {e.name}", "", f"**{e.title}** ({e.figures}). {e.shown['text']}"]
+        figures = f" ({e.figures})" if e.figures else ""
+        lines += ["", f"## {e.name}", "", f"**{e.title}**{figures}. {e.shown['text']}"]
         lines += ["", "```toml", tomli_w.dumps(e.spec).rstrip(), "```", "", published(e)]
     return "\n".join(lines) + "\n"
 

@@ -368,3 +368,18 @@ def test_shared_page_opens_with_verdicts(ranked: Path, run: Path) -> None:
     assert len(judged) == 2
     places = [shown.find(f"{verdict.about}: {verdict.headline}") for verdict in judged]
     assert 0 < places[0] < places[1] < shown.index("2 runs in shared tables")
+
+
+def test_head_line_tells_models_apart(make_run: Make) -> None:
+    models = [
+        record(explainer=None, metric="auroc", value=value, low=None, high=None, head=head)
+        for head, value in (("linear", 0.86), ("mlp", 0.5))
+    ]
+    folder = make_run(records=[record(), record(head="mlp"), *models], n=2, size=8)
+    with h5py.File(folder / "cases.h5", "a") as file:
+        file.copy("0", "1")
+        file["1"].attrs.update(head="mlp", total=7)
+    text = words(Page(render(folder)).shown)
+    assert re.search(r"wgan_gp · conv · linear\W*: \W*AUROC 0\.86, 2 cases", text)
+    assert re.search(r"wgan_gp · conv · mlp\W*: \W*AUROC 0\.50, 7 cases", text)
+    assert "The model is at chance (AUROC 0.50)" in text
