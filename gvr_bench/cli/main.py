@@ -12,7 +12,7 @@ from gvr_bench.cli.cache import cache_app
 from gvr_bench.cli.datasets import datasets_app
 from gvr_bench.cli.explain import explain
 from gvr_bench.cli.plugins import plugins_app
-from gvr_bench.cli.report import export, report
+from gvr_bench.cli.report import export, report, site
 from gvr_bench.cli.run import experiments_app, run, worker
 from gvr_bench.cli.shell import flush_output, leave_if_stopped, leave_if_unwritable
 from gvr_bench.core.process_group import follows
@@ -51,7 +51,7 @@ def root(
         raise typer.Exit  # the first process does it
 
 
-for command in (report, run, worker, export, explain):
+for command in (report, run, worker, export, site, explain):
     app.command()(command)
 
 

@@ -101,6 +101,20 @@ def show_runs(folders: Sequence[Path], out: Path | None, every: bool) -> Path:
     return page
 
 
+def site(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the site.")] = Path("site"),
+) -> None:
+    """Write a static site: all runs on one page, the page of each run and of each explainer.
+
+    The runs must be whole, and runs of one model of one protocol.
+    """
+    with errors_in_one_line():
+        from gvr_bench.report.site import write_site
+
+        print(f"Site: {write_site(runs, out)}")
+
+
 def export(
     runs: Runs,
     out: Annotated[

@@ -11,7 +11,7 @@ from gvr_bench import __version__
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData, load_report
-from gvr_bench.report.page import make_page, seeds_of
+from gvr_bench.report.page import Section, make_page, seeds_of
 from gvr_bench.report.sections import OF_ONE_RUN, OF_SEVERAL_RUNS
 from gvr_bench.report.tables import Cell
 from gvr_bench.results.records import model_label
@@ -86,12 +86,16 @@ def _facts(data: ReportData) -> Iterator[str]:
     yield from filter(None, (_date(where.started), text.duration(where.seconds), where.device))
 
 
-def render_shared(folders: Sequence[Path], loaded: ReportData | None = None) -> str:
+def render_shared(
+    folders: Sequence[Path],
+    loaded: ReportData | None = None,
+    sections: Sequence[Section] = OF_SEVERAL_RUNS,
+) -> str:
     """The page of several runs as text. Raises `DataError`."""
     data = loaded or load_report(folders)
     return make_page(
         "shared.html.j2",
-        OF_SEVERAL_RUNS,
+        sections,
         data,
         version=__version__,
         verdicts=data.verdicts,
