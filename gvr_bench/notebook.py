@@ -213,7 +213,7 @@ def run(
     )
     stop = Stop()
     with stop.listening():
-        result = run_request(request, stop, Console(stderr=True))
+        result = run_request(request, stop, Console(stderr=True, force_jupyter=False))
     assert result is not None  # as there is one process
     write_html(result.folder)
     result.notify_plugins()

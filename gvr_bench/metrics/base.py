@@ -132,7 +132,10 @@ class CaseInput(Input):
     """What the metrics of a group see of N cases."""
 
     def columns(self) -> Mapping[str, Tensor]:
-        """Columns to write beside the values, which `Source.columns` holds in the end."""
+        """Columns to write beside the values, a row per case; asked for after the metrics.
+
+        `Source.columns` holds them in the end.
+        """
         return {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -40,6 +41,7 @@ SILENT = 1e-5  # a change of the output that rounding may have made
 ROUNDS = 3  # of encoding and decoding an image whose hot pixels are missing
 REDRAWN_STEPS = 10  # in which all pixels are redrawn, fewer because each takes several passes
 NO_DECODER = "the explained network has no decoder"
+CURVES = "deletion", "insertion"
 CLAIMS_NOTHING = "does not claim that its maps sum up to a difference of outputs"
 
 
@@ -78,6 +80,10 @@ class FaithfulnessInput(CaseInput):
     def insertion(self) -> Tensor:
         """How much of it is predicted as the hottest pixels appear on black: (S, N)."""
         return self.curve(black(self.image), self.image)
+
+    def columns(self) -> Mapping[str, Tensor]:
+        """Those curves that a metric has taken: (N, S)."""
+        return {name: vars(self)[name].T for name in CURVES if name in vars(self)}
 
     def curve(self, start: Tensor, end: Tensor) -> Tensor:
         """Return the same as pixels of one image (N, C, H, W) replace those of another."""

@@ -33,6 +33,7 @@ from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Task
 from gvr_bench.data.image_io import to_eight_bits
 from gvr_bench.data.summary import SheetRow, choose_rows, draw_sheet
+from gvr_bench.metrics.faithfulness import CURVES
 from gvr_bench.pipeline.collect import Outcome, collect
 from gvr_bench.pipeline.options import RunOptions, versions
 from gvr_bench.pipeline.plan import Combination, Plan
@@ -227,8 +228,10 @@ class Gallery:
         self.copy(part, stage, "explanations.h5", OF_EXPLAINER)
         self.copy(part, stage, "trajectories.h5", TRAJECTORY)
         self.copy(group, stage, "explanations.h5", [name for name in ONCE if name not in group])
-        by_oracle = self.combination.scores.get(label, {}).get("oracle")
-        if self.has(by_oracle):
+        scores = self.combination.scores.get(label, {})
+        if self.has(curves := scores.get("faithfulness")):
+            self.copy(part, curves, "columns.h5", CURVES)
+        if self.has(by_oracle := scores.get("oracle")):
             self.copy(part, by_oracle, "columns.h5", ORACLE_AFTER)
             self.copy(group, by_oracle, "columns.h5", [n for n in ORACLE if n not in group])
 

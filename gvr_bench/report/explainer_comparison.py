@@ -48,12 +48,13 @@ class Scatter:
 class Agreement:
     """Mean correlations (E, E) of the explainers `names`, similar ones beside each other.
 
-    NaN where no case has both maps.
+    With `columns` (C), other numbers (E, C) of them. NaN where there is none.
     """
 
     names: tuple[str, ...]
     controls: tuple[bool, ...]
     means: NDArray[np.float64]
+    columns: tuple[str, ...] = ()
 
 
 def tradeoffs(board: Table) -> Iterator[Chart]:

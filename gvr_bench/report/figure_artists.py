@@ -22,7 +22,8 @@ from gvr_bench.report.figure_style import (
 )
 from gvr_bench.report.overview_artist import draw_overview
 from gvr_bench.report.overview_figure import Overview
-from gvr_bench.report.paper_artists import draw_funnel, draw_grid, draw_ranks
+from gvr_bench.report.panel_figures import Small
+from gvr_bench.report.paper_artists import draw_funnel, draw_grid, draw_ranks, draw_small
 from gvr_bench.report.paper_figures import Funnel, Grid, Ranks
 from gvr_bench.report.prediction_quality import GRID, Calibration, Regression, Roc
 
@@ -177,13 +178,16 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
 def draw_agreement(figure: Figure, data: Agreement) -> None:
     from matplotlib.patches import Rectangle
 
-    n, names = len(data.names), [short(name, 24) for name in data.names]
-    margin = 0.25 + 0.072 * max(map(len, names))
-    figure.set_size_inches(max(WIDTH, margin + CELL * n), margin + CELL * n)
+    names, columns = (
+        [short(name, 24) for name in of] for of in (data.names, data.columns or data.names)
+    )
+    margin, below = (0.25 + 0.072 * max(map(len, of)) for of in (names, columns))
+    width = max(WIDTH, margin + CELL * len(columns))
+    figure.set_size_inches(width, below + CELL * len(names))
     axes = _axes(figure, "", "")
-    for row, column in np.ndindex(n, n):
+    for row, column in np.ndindex(data.means.shape):
         value = float(data.means[row, column])
-        if row == column:
+        if row == column and not data.columns:
             continue
         if not np.isfinite(value):
             axes.text(column, row, "–", ha="center", va="center", color=MUTED)
@@ -193,13 +197,14 @@ def draw_agreement(figure: Figure, data: Agreement) -> None:
                          alpha=0.5 * min(1.0, abs(value)))  # fmt: skip
         axes.add_patch(tile)
         axes.text(column, row, signed(value), ha="center", va="center", fontsize=7.5)
-    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal", frame_on=False)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal",
+             frame_on=False)  # fmt: skip
     axes.grid(visible=False)
     axes.xaxis.tick_top()
-    axes.set_xticks(range(n), names, rotation=90)
-    axes.set_yticks(range(n), names)
-    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
-        for label, control in zip(labels, data.controls, strict=True):
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    for labels in (axes.get_yticklabels(), axes.get_xticklabels() if not data.columns else ()):
+        for label, control in zip(labels, data.controls, strict=False):
             label.set_color(MUTED if control else INK)
 
 
@@ -228,4 +233,5 @@ ARTISTS: dict[type, Callable[[Figure, Any], None]] = {
     Ranks: draw_ranks,
     Funnel: draw_funnel,
     Grid: draw_grid,
+    Small: draw_small,
 }

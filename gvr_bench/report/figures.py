@@ -24,6 +24,7 @@ from gvr_bench.report.figure_data import Chart, training
 from gvr_bench.report.figure_style import COLOURS, INK, MUTED, RULE
 from gvr_bench.report.file_names import printable
 from gvr_bench.report.overview_figure import Overview, overview
+from gvr_bench.report.panel_figures import curves, outputs, random_weights, sizes
 from gvr_bench.report.paper_figures import case_grid, critical_difference, funnel
 from gvr_bench.report.prediction_quality import calibration, regressions, roc
 from gvr_bench.report.tables import Table
@@ -93,11 +94,15 @@ def all_charts(
         yield from model_charts(c, records)
     yield from training(combinations)
     for board in boards:
-        drawn = filter(None, (overview(board), critical_difference(board)))
-        for chart in (*drawn, *tradeoffs(board)):
+        drawn = (
+            overview(board), critical_difference(board), sizes(board, combinations),
+            outputs(board, records), random_weights(board), *tradeoffs(board),
+        )  # fmt: skip
+        for chart in filter(None, drawn):
             yield replace(chart, model=board.title if len(boards) > 1 else "")
     for c in combinations:
-        yield from filter(None, (agreement(c), funnel(c, values), case_grid(c, cases, explainers)))
+        of_cases = agreement(c), funnel(c, values), curves(c), case_grid(c, cases, explainers)
+        yield from filter(None, of_cases)
 
 
 def draw(chart: Chart, titled: bool = False) -> Figure:

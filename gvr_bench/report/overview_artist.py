@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 11.6  # inches, which fit the page
 EDGE = 0.08  # of an axis, for dots at its ends
-PANEL, NARROW, ROW, FRAME = 1.3, 1.0, 0.25, 0.95  # inches
+NARROW, ROW, FRAME = 1.0, 0.25, 0.95  # inches
 
 
 def draw_overview(figure: Figure, data: Overview) -> None:
     names = [short(name, 24) for name in data.names]
     margin = 0.3 + 0.072 * max(map(len, names))
-    width = max(NARROW, min(PANEL, (MAX_WIDTH - margin) / len(data.panels)))
-    figure.set_size_inches(margin + width * len(data.panels), FRAME + ROW * len(names))
+    width = min(data.width, max(NARROW, (MAX_WIDTH - margin) / len(data.panels)))
+    figure.set_size_inches(margin + width * len(data.panels), FRAME + ROW * max(3, len(names)))
     row_of_axes = figure.subplots(1, len(data.panels), sharey=True, squeeze=False)[0]
     for axes, panel in zip(row_of_axes, data.panels, strict=True):
         _draw_panel(axes, panel)
+        lines = textwrap.wrap(panel.title, round(11 * width), break_long_words=False)
+        axes.set_title("\n".join(lines), loc="left", fontsize=9, color=INK)
     row_of_axes[0].set_yticks(range(len(names)), names)
     row_of_axes[0].set_ylim(len(names) - 0.5, -0.5)
     for label in row_of_axes[0].get_yticklabels():
@@ -44,7 +46,6 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         else:
             axes.text(0.5, y, dot, ha="center", va="center", fontsize=7, color=MUTED,
                       transform=axes.get_yaxis_transform())  # fmt: skip
-    axes.set_title("\n".join(textwrap.wrap(panel.title, 14)), loc="left", fontsize=9, color=INK)
     words = panel.score.rpartition(" ")
     lines = textwrap.wrap("\N{NO-BREAK SPACE}".join(filter(None, words[::2])), 16)
     axes.set_xlabel("\n".join(lines), fontsize=7.5, color=MUTED)

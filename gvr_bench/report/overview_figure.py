@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gvr_bench.report import formatting as text
@@ -38,10 +38,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Overview:
-    """Explainers as rows, questions as panels."""
+    """Explainers as rows, questions as panels, at most `width` inches each."""
 
     names: tuple[str, ...]
     panels: tuple[Panel, ...]
+    width: float = 1.3
 
 
 def overview(board: Table) -> Chart | None:
@@ -59,7 +60,7 @@ def overview(board: Table) -> Chart | None:
         "Explainers by question",
         "",
         caption,
-        "; ".join(_described(panel, names) for panel in panels),
+        described(panels, names),
         Overview(names, panels),
         "One score per question, that of the verdict. Shaded: from the worst to the best control. "
         "Filled: better than every control; hollow: not, or there is no control.",
@@ -74,7 +75,10 @@ def _panel(question: Question, rows: list[Row]) -> Panel:
         question.group.title,
         text.heading(replace(column, separated=None)),  # the controls are in sight
         (high, low) if column.better == "down" else (low, high),
-        tuple(_dot(question, row) for row in rows),
+        tuple(
+            dot_of(row.cells[question.index], bool(beats(question.board, row, question.index)))
+            for row in rows
+        ),
         (min(bars), max(bars)) if bars else None,
     )
 
@@ -88,16 +92,19 @@ def axis_of(cells: Iterable[Cell]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _dot(question: Question, row: Row) -> Dot | str:
-    cell = row.cells[question.index]
+def dot_of(cell: Cell, clear: bool) -> Dot | str:
     if cell.value is None:
         return text.status(cell)
     ends = None if cell.low is None or cell.high is None else (cell.low, cell.high)
-    return Dot(cell.value, ends, bool(beats(question.board, row, question.index)))
+    return Dot(cell.value, ends, clear)
 
 
-def _described(panel: Panel, names: tuple[str, ...]) -> str:
-    """`Oracle, oracle validity ↑: gvr 0.99, lime n/a, controls 0.1 to 0.3`."""
+def described(panels: Iterable[Panel], names: Sequence[str]) -> str:
+    """`Oracle, oracle validity ↑: gvr 0.99, lime n/a, controls 0.1 to 0.3; ...`."""
+    return "; ".join(_described(panel, names) for panel in panels)
+
+
+def _described(panel: Panel, names: Sequence[str]) -> str:
     dots = [
         f"{name} {dot if isinstance(dot, str) else signed(dot.value)}"
         for name, dot in zip(names, panel.dots, strict=True)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gvr_bench.report.figure_style import ACCENT, INK, MUTED, PAPER, RULE, SECOND, short
+from gvr_bench.report.panel_figures import Small
 from gvr_bench.report.paper_figures import STAGES, Funnel, Grid, Ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, ROW, TILE = 3.8, 0.24, 0.85  # inches
+ACROSS = 3  # panels
 SHADES = ((RULE, 1.0), (SECOND, 0.6), (ACCENT, 0.25), (ACCENT, 0.55), (ACCENT, 1.0))
 
 
@@ -73,3 +75,26 @@ def draw_grid(figure: Figure, data: Grid) -> None:
             axes.set_title(short(data.columns[j], 20), fontsize=6.5, color=INK)
         if j == 0:
             axes.set_ylabel(short(data.rows[i], 16), fontsize=6.5, color=MUTED)
+
+
+def draw_small(figure: Figure, data: Small) -> None:
+    """A panel per explainer, three beside each other."""
+    rows = -(-len(data.titles) // ACROSS)
+    figure.set_size_inches(WIDTH, 0.9 + 1.05 * rows)
+    grid: Any = figure.subplots(rows, ACROSS, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(data.titles) :]:
+        axes.set_axis_off()
+    panels = zip(grid.flat, data.titles, data.controls, data.lines, strict=False)
+    for axes, title, control, lines in panels:
+        axes.set_title(short(title, 22), fontsize=7, color=MUTED if control else INK)
+        axes.tick_params(labelsize=7, labelbottom=True)
+        for line, colour in zip(lines, (SECOND, ACCENT)[-len(lines) :], strict=True):
+            if line.band is not None:
+                axes.fill_between(line.x, *line.band, color=colour, alpha=0.2, linewidth=0)
+            if line.points is not None:
+                axes.plot(
+                    *line.points, "o", color=MUTED, alpha=0.4, markersize=2, markeredgewidth=0
+                )
+            axes.plot(line.x, line.y, color=colour)
+    figure.supxlabel(data.x_title, fontsize=8)
+    figure.supylabel(short(data.y_title, 40), fontsize=8)

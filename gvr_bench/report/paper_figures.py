@@ -131,16 +131,20 @@ def funnel(c: Combination, values: RunValues) -> Chart | None:
 
 
 def _end(c: Combination, name: str, i: int, result: str, values: RunValues) -> int:
-    """The position of the last of `STAGES` that case `i` reaches."""
+    """The position of the last of `STAGES` that case `i` is known to reach."""
     if result != "found":
         return {"unseen": 0, "lost": 1}[result]
+    mine = {
+        metric: column
+        for (whose, metric), column in values.values.items()
+        if (whose.dataset, whose.seed) == (c.dataset, c.seed)
+        and model_label(whose.generator, whose.encoder, whose.head) == c.model
+        and (whose.explainer or "").replace("/", SLASH) == name
+    }
     for stage, metric in ((2, "reencoded_validity"), (3, "oracle_validity")):
-        for (whose, of), column in values.values.items():
-            same = (whose.dataset, whose.seed, of) == (c.dataset, c.seed, metric)
-            model = model_label(whose.generator, whose.encoder, whose.head)
-            mine = same and model == c.model and (whose.explainer or "").replace("/", SLASH) == name
-            if mine and i < len(column) and column[i] != 1:
-                return stage
+        column = mine.get(metric, ())
+        if i >= len(column) or column[i] != 1:
+            return stage
     return 4
 
 

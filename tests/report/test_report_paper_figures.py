@@ -75,6 +75,9 @@ def test_funnel_counts_every_case_once(make_run: Make) -> None:
     assert chart is not None
     assert chart.data.counts == ((1, 1, 1, 1, 1),)
     assert len(STAGES) == 5
+    unknown = funnel(only(folder), RunValues())
+    assert unknown is not None
+    assert unknown.data.counts == ((1, 1, 3, 0, 0),)
 
 
 def test_grid_shows_the_chosen(make_run: Make) -> None:

@@ -34,9 +34,10 @@ def compute_scores(stage_ctx: StageContext) -> None:
     source = CaseSource(stage_ctx, Networks(stage_ctx))
     parts = list(in_parts(stage_ctx, lambda _: scoring(stage_ctx, source)))
     columns: Arrays = {}
-    for name in dict.fromkeys(n for _, arrays in parts for n in arrays if n.startswith(COLUMN)):
-        pieces = [arrays[name] for _, arrays in parts if name in arrays]
-        columns[name.removeprefix(COLUMN)] = np.concatenate(pieces)
+    for name in (name for name in parts[0][1] if name.startswith(COLUMN)):
+        if all(name in arrays for _, arrays in parts):
+            pieces = [arrays[name] for _, arrays in parts]
+            columns[name.removeprefix(COLUMN)] = np.concatenate(pieces)
     device = stage_ctx.ctx.device
     tensors = {name: torch.from_numpy(column).to(device) for name, column in columns.items()}
     complete = dataclasses.replace(source, columns=tensors)
@@ -75,7 +76,7 @@ def scoring(stage_ctx: StageContext, source: CaseSource | None = None) -> Work:
         if group.case_input is None:
             return {}
         data = group.case_input.build(source.part(rows))
-        arrays = {COLUMN + name: column.cpu().numpy() for name, column in data.columns().items()}
+        arrays: Arrays = {}
         for metric in group.metrics:
             if metric.over != "case":
                 continue
@@ -89,7 +90,8 @@ def scoring(stage_ctx: StageContext, source: CaseSource | None = None) -> Work:
                 continue
             if values is not None:
                 arrays[VALUES + metric.name] = values
-        return arrays
+        columns = data.columns().items()
+        return arrays | {COLUMN + name: column.cpu().numpy() for name, column in columns}
 
     return work
 

@@ -38,6 +38,8 @@ OF_EXPLAINER: Layout = {
     "reencoded": ("prediction_reencoded", "k", NUMBERS),
     "oracle_after": ("oracle_after", "k", NUMBERS),
     "oracle_target_after": ("oracle_target_after", "k", NUMBERS),
+    "deletion": ("deletion", "ks", NUMBERS),
+    "insertion": ("insertion", "ks", NUMBERS),
     "trajectory": ("trajectory", "ktchw", BYTES),
     "trajectory_prediction": ("trajectory_prediction", "kt", NUMBERS),
 }

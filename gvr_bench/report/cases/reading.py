@@ -40,7 +40,8 @@ class Explained:
     is ok; the rest is None for explainers that make no counterfactual. `trajectory` (k, T, C, H, W)
     holds images at equal fractions of the search from the reconstruction to the counterfactual,
     and `trajectory_prediction` (k, T) the model's predictions for them; `oracle_after` and
-    `oracle_target_after` (k,) are the oracle's predictions for the counterfactual.
+    `oracle_target_after` (k,) are the oracle's predictions for the counterfactual. `deletion` and
+    `insertion` (k, S) say how much of the finding the model predicts as pixels go or come.
     """
 
     name: str
@@ -59,6 +60,8 @@ class Explained:
     trajectory_prediction: Float | None = None
     oracle_after: Float | None = None
     oracle_target_after: Float | None = None
+    deletion: Float | None = None
+    insertion: Float | None = None
 
     @property
     def control(self) -> bool:
