@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HISTORY = "history.json"
+FILES = ("index.html", "records.jsonl", "spec.toml", "environment.json")  # beside the scores
 MODEL = ("dataset", "generator", "encoder", "head", "seed")
 ALL_OUTPUTS = "all"  # the output of a score over all outputs
 

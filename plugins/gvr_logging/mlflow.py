@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gvr_bench.api as gvr
-from gvr_logging import Row, losses_of, params_of, plain, scores_of
+from gvr_logging import FILES, Row, losses_of, params_of, plain, scores_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 VARIABLE = "MLFLOW_TRACKING_URI"
-FILES = ("index.html", "records.jsonl", "spec.toml", "environment.json")
 BATCH = 1000  # metrics per request
 # An unreachable server must not delay a finished run by minutes, and there is no telemetry.
 DEFAULTS = {

@@ -1,4 +1,4 @@
-"""Runs in the tools that people already look at: MLflow and TensorBoard."""
+"""Runs in the tools that people already look at: MLflow, TensorBoard and wandb."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TINY = (
     "--head", "linear:steps=20", "--explainer", "saliency", "--explainer", "edge",
     "--metrics", "truth", "--device", "cpu",
 )  # fmt: skip
-SERVER, FOLDER = "MLFLOW_TRACKING_URI", "GVR_BENCH_TENSORBOARD"
+SERVER, FOLDER, PROJECT = "MLFLOW_TRACKING_URI", "GVR_BENCH_TENSORBOARD", "WANDB_PROJECT"
 CELL = {
     "dataset": "phantom", "generator": "vae", "encoder": "conv", "head": "mlp", "seed": 0,
     "explainer": "gvr", "output": "all", "metric": "pixel_ap", "value": 0.5,
@@ -37,8 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a second, with its cache beside it."""
     home = tmp_path_factory.mktemp("logged")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(SERVER, raising=False)
-        patch.delenv(FOLDER, raising=False)
+        for name in (SERVER, FOLDER, PROJECT):
+            patch.delenv(name, raising=False)
         arguments = [*TINY, "--cache-dir", str(home / "cache"), "--out", str(home / "run")]
         assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
     return home / "run"
@@ -49,7 +49,7 @@ def again(run: Path, monkeypatch: pytest.MonkeyPatch) -> Again:
     """Type the same command again, with environment variables; nothing is computed."""
 
     def type_in(*more: str, **environment: str) -> Result:
-        for name in (SERVER, FOLDER):
+        for name in (SERVER, FOLDER, PROJECT):
             monkeypatch.delenv(name, raising=False)
         for name in ("MAX_RETRIES", "TIMEOUT"):  # set by the plugin, and put back after the test
             monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "1")
@@ -86,6 +86,7 @@ def test_unreachable_server_is_one_warning(again: Again) -> None:
     [
         (SERVER, "file:mlruns", "mlflow"),
         (FOLDER, "events", "torch.utils.tensorboard"),
+        (PROJECT, "explainers", "wandb"),
     ],
 )
 def test_missing_library_is_one_warning(
@@ -137,9 +138,10 @@ def test_listeners_get_stages_and_run(again: Again, run: Path) -> None:
 
 def test_unused_loggers_import_nothing() -> None:
     code = (
-        "import sys, gvr_logging.mlflow as m, gvr_logging.tensorboard as t\n"
-        "m.gvr_run_finished('absent', [], [])\nt.gvr_run_finished('absent', [], [])\n"
-        "assert not {'mlflow', 'tensorboard', 'torch'} & sys.modules.keys()"
+        "import sys\n"
+        "from gvr_logging import mlflow as m, tensorboard as t, wandb as w\n"
+        "for logger in (m, t, w): logger.gvr_run_finished('absent', [], [])\n"
+        "assert not {'mlflow', 'tensorboard', 'torch', 'wandb'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={})
 
@@ -192,6 +194,18 @@ def test_tensorboard_has_losses_and_scores(again: Again, run: Path, tmp_path: Pa
     ]
     assert scores.Scalars("pixel_ap")[0].value == pytest.approx(ours)
     assert "_hparams_/session_start_info" in scores.summary_metadata
+
+
+def test_wandb_has_config_summary_and_files(again: Again, run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
+    done = again(WANDB_PROJECT="explainers", WANDB_MODE="offline", WANDB_DIR=str(tmp_path))
+    assert (done.exit_code, warnings_of(done)) == (0, [])
+    (logged,) = (tmp_path / "wandb").glob("offline-run-*")
+    saved = {path.name for path in (logged / "files").iterdir()}
+    assert {"index.html", "records.jsonl", "spec.toml", "environment.json"} <= saved
+    content = next(logged.glob("*.wandb")).read_bytes()
+    for text in (b"linear:steps=20", b"saliency/pixel_ap", b"head linear/loss"):
+        assert text in content
 
 
 @pytest.mark.parametrize(
