@@ -1,10 +1,10 @@
 """Train the networks that come with the package, and put them where it looks for them.
 
-    scripts/train_pretrained.py --cache-dir DIR --mnist DIR [--only KIND ...]
+    scripts/train_pretrained.py --cache-dir DIR --mnist DIR
 
-Everything is trained by an ordinary run of the default specs, or read from the cache if it is
-there; what is shipped is a copy of the stages' values with their provenance. With `--only head`,
-the other networks that are shipped stay, and heads are fitted to them.
+What is shipped already stays, unless its version or settings have changed; delete its folder to
+train it again. Everything is trained by an ordinary run of the default specs, or read from the
+cache if it is there; what is shipped is a copy of the stages' values with their provenance.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -38,17 +38,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache-dir", type=Path, required=True, help="where networks are trained")
     parser.add_argument("--mnist", type=Path, required=True, help="folder with MNIST's files")
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="kinds to replace")
     options = parser.parse_args()
-    for kind in options.only:
-        shutil.rmtree(PRETRAINED / kind, ignore_errors=True)
     cache = ArtifactCache(options.cache_dir)
-    for stage in train(cache, options.mnist, options.only):
-        target = PRETRAINED / subfolder(stage)
-        shutil.copytree(
-            cache.folder(stage), target, ignore=shutil.ignore_patterns(WORK, ERROR, "test.h5")
-        )
-        compact(target)
+    shipped = {PRETRAINED / subfolder(stage): stage for stage in train(cache, options.mnist)}
+    for target, stage in shipped.items():
+        if not target.is_dir():
+            unfit = shutil.ignore_patterns(WORK, ERROR, "test.h5")
+            shutil.copytree(cache.folder(stage), target, ignore=unfit)
+            compact(target)
+    for folder in set(PRETRAINED.glob("*/*")) - set(shipped):
+        shutil.rmtree(folder)
     size = sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file())
     print(f"{size / 2**20:.1f} MiB in {PRETRAINED}")
     if size > LIMIT:
@@ -69,7 +68,7 @@ def networks_of(plan: Plan) -> Plan:
     return dataclasses.replace(plan, combinations=(), stages=stages)
 
 
-def train(cache: ArtifactCache, mnist: Path, kinds: Collection[str]) -> Iterator[Stage]:
+def train(cache: ArtifactCache, mnist: Path) -> Iterator[Stage]:
     """Yield the finished stages that are shipped."""
     for dataset in DATASETS:
         root = str(mnist) if dataset == "mnist" else None
@@ -80,7 +79,7 @@ def train(cache: ArtifactCache, mnist: Path, kinds: Collection[str]) -> Iterator
         runner.prepare()
         runner.run(Console(stderr=True))
         for stage in plan.stages:
-            if stage.kind in kinds:
+            if stage.kind in KINDS:
                 if not cache.has(stage):
                     raise SystemExit(f"{stage} could not be trained")
                 yield stage

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
+LARGEST_MEAN = 0.99  # of a colour at which tanh still has a slope
+
 
 class SpatialSettings(Protocol):
     """What both networks need to know."""
@@ -53,6 +55,17 @@ class SpatialDecoder(nn.Module):
         layers += [nn.ConvTranspose2d(widths[-1], image.channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.inference = inference
+
+    @torch.no_grad()
+    def start_at_mean(self, images: Tensor) -> None:
+        """Let the untrained decoder draw the mean colour of images (N, C, H, W).
+
+        Where most pixels are black, the first steps of a training otherwise drive all of them
+        there, and a saturated tanh has no slope to return by.
+        """
+        last = self.layers[-2]
+        mean = images.mean((0, 2, 3)).clamp(-LARGEST_MEAN, LARGEST_MEAN)
+        last.bias.copy_(mean.atanh())  # type: ignore[union-attr, operator]
 
     def forward(self, z: Tensor) -> Tensor:
         maps = z.unflatten(1, self.latent_shape).contiguous(memory_format=torch.channels_last)

@@ -12,6 +12,8 @@ import gvr_bench.api as gvr
 
 from .spatial import SpatialDecoder, SpatialInference
 
+MEAN_OF = 1000  # images
+
 
 class AutoencoderSettings(gvr.Settings):
     """Training of an autoencoder, which the papers do not specify."""
@@ -34,6 +36,7 @@ class Vae(gvr.Generator):
     moves from patient to patient is still drawn. Its own inference network is the encoder.
     """
 
+    version = "2"
     encoder = "inference"
     head = "conv"
 
@@ -54,6 +57,8 @@ class Vae(gvr.Generator):
         """Train decoder and inference network together."""
         s = self.settings
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        some = torch.linspace(0, len(images) - 1, min(len(images), MEAN_OF)).long()
+        net.start_at_mean(images[some])  # type: ignore[operator]
         weights = list(net.parameters())
         adam = torch.optim.Adam(weights, s.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
