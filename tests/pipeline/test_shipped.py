@@ -127,3 +127,16 @@ def last_loss(cache: ArtifactCache, stage: Stage) -> float:
     rows = json.loads((cache.folder(stage) / "history.json").read_text())
     name = next(name for name in rows[0] if name != "step")
     return float(np.mean([row[name] for row in rows[-5:]]))
+
+
+@pytest.mark.parametrize(
+    ("networks", "loss"),
+    [("generator/vae", "reconstruction"), ("head/conv", "validation_loss")],
+)
+def test_shipped_networks_have_learned(networks: str, loss: str) -> None:
+    histories = [
+        json.loads(path.read_text()) for path in PRETRAINED.glob(f"{networks}-*/history.json")
+    ]
+    learned = [rows[-1][loss] / rows[0][loss] for rows in histories if loss in rows[-1]]
+    assert len(learned) == 3  # phantom, digits, MNIST
+    assert max(learned) < 0.8
