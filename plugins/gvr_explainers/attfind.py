@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import Field
@@ -42,6 +43,9 @@ class Directions(NamedTuple):
         return share * distance[..., None] * along.T
 
 
+Basis = tuple[Tensor, Tensor, dict[tuple[float, ...], Directions]]
+
+
 class AttFind(CounterfactualExplainer):
     """Moves the latent along the few directions that flip most training images.
 
@@ -67,6 +71,20 @@ class AttFind(CounterfactualExplainer):
     profiles = {"quick": {"axes": 16, "images": 16}}
     settings: Settings
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        # A reference belongs to one model, and is the same for all batches of a run's stage.
+        self.known: WeakKeyDictionary[gvr.Reference, Basis] = WeakKeyDictionary()
+
+    def basis(self, reference: gvr.Reference) -> Basis:
+        """Return mean (D,) and principal axes (D, A) of training latents, and the tables so far."""
+        if reference not in self.known:
+            latents = reference.latents
+            mean = latents.mean(dim=0)
+            axes = torch.linalg.svd(latents - mean, full_matrices=False).Vh[: self.settings.axes].T
+            self.known[reference] = mean, axes, {}
+        return self.known[reference]
+
     @torch.no_grad()
     def search(
         self, model: gvr.Model, start: Start, target: gvr.ExplanationTarget, ctx: gvr.Context
@@ -75,9 +93,7 @@ class AttFind(CounterfactualExplainer):
 
         Raises `Unsupported` where the model predicts no decoded training image as the source.
         """
-        latents = ctx.reference.latents
-        mean = latents.mean(dim=0)
-        axes = torch.linalg.svd(latents - mean, full_matrices=False).Vh[: self.settings.axes].T
+        mean, axes, tables = self.basis(ctx.reference)
         z, reached = start.latent.clone(), torch.zeros_like(target.source_class, dtype=torch.bool)
         steps = torch.zeros_like(target.source_class)
         classes = torch.stack([target.source_class, target.target_class], dim=1)
@@ -85,7 +101,11 @@ class AttFind(CounterfactualExplainer):
         notes = []
         for i in range(len(pairs)):
             rows = torch.nonzero(pair == i)[:, 0]
-            table = self.table(model, mean, axes, target[rows[:1]], ctx)
+            first = target[rows[:1]]
+            key = *pairs[i].tolist(), first.threshold.item()
+            if key not in tables:
+                tables[key] = self.table(model, mean, axes, first, ctx)
+            table = tables[key]
             notes.append(listed(table, target.task.outputs[int(pairs[i, 0])]))
             z[rows], steps[rows], reached[rows] = self.move(
                 model, start.at(rows), target[rows], table, (mean, axes)

@@ -94,16 +94,19 @@ class CounterfactualExplainer(gvr.Explainer):
             start = Start.of(model, x[part])
             result = self.search(model, start, target[part], ctx)
             with torch.no_grad():
-                decoded = model.generator(result.latent)
-                after = picture(start, decoded, self.settings.residual)
+                decoded = result.decoded
+                if decoded is None:
+                    decoded = model.generator(result.latent)[:, None]
+                images = self.pictures(start, decoded)
+                after = images[:, 0]
                 success, reason = self.outcome(model, result, after, target[part])
-            attribution = (start.decoded - decoded).mean(dim=1)
+            attribution = (start.decoded - decoded[:, 0]).mean(dim=1)
             latent, trajectory, steps = result.latent, result.trajectory, result.steps
             parts.append((attribution, after, latent, trajectory, steps, success))
             reasons.append(reason)
             note = note or result.note
-            if result.others is not None:
-                alternatives.append(self.pictures(model, start, result.others))
+            if self.count > 1:
+                alternatives.append(images[:, 1:])
         columns = map(torch.cat, zip(*parts, strict=True))
         return gvr.Explanation(
             *columns,
@@ -113,13 +116,12 @@ class CounterfactualExplainer(gvr.Explainer):
             alternatives=torch.cat(alternatives) if alternatives else None,
         )
 
-    @torch.no_grad()
-    def pictures(self, model: gvr.Model, start: Start, others: Tensor) -> Tensor:
-        """Decode more latents of each image: (N, K, D) -> (N, K, C, H, W)."""
-        index = torch.arange(len(others), device=others.device).repeat_interleave(others.shape[1])
-        decoded = model.generator(others.flatten(0, 1))
-        images = picture(start.at(index), decoded, self.settings.residual)
-        return images.unflatten(0, others.shape[:2])
+    def pictures(self, start: Start, decoded: Tensor) -> Tensor:
+        """Return the counterfactuals of K decoded latents of each image, both (N, K, C, H, W)."""
+        n, k = decoded.shape[:2]
+        copies = start.at(torch.arange(n, device=decoded.device).repeat_interleave(k))
+        images = picture(copies, decoded.flatten(0, 1), self.settings.residual)
+        return images.unflatten(0, (n, k))
 
     @abstractmethod
     def search(

@@ -13,7 +13,6 @@ from gvr_explainers.counterfactual_base import (
     CounterfactualSettings,
     Start,
     picture,
-    reaching,
 )
 from gvr_explainers.goals import target_loss
 from gvr_explainers.latent_optimizer import (
@@ -76,21 +75,17 @@ class Dive(CounterfactualExplainer):
             steps=s.steps,
             learning_rate=s.learning_rate,
         )
-        z = result.latent.view(n, k, d)
-        order, flips = self.order(model, start, z, target)
-        z = z.gather(1, order[..., None].expand_as(z))
-        trajectory = straight_trajectory(start.latent, z[:, 0])
-        return SearchResult(z[:, 0], trajectory, result.steps[::k], flips, z[:, 1:])
-
-    @torch.no_grad()
-    def order(
-        self, model: gvr.Model, start: Start, z: Tensor, target: gvr.ExplanationTarget
-    ) -> tuple[Tensor, Tensor]:
-        """Order latents (N, K, D): flips first, the nearest image first: (N, K), any flip (N,)."""
-        flips, _ = reaching(model, start, z, target, self.settings.residual)
-        change = self.pictures(model, start, z) - start.decoded[:, None]
-        distance = change.abs().flatten(2).mean(2) + 4 * ~flips  # pixels differ by 2 at most
-        return distance.argsort(dim=1), flips.any(dim=1)
+        with torch.no_grad():
+            decoded = model.generator(result.latent).unflatten(0, (n, k))
+            images = self.pictures(start, decoded)
+            flips = targets.reached_target(model(images.flatten(0, 1))).view(n, k)
+        distance = (images - start.decoded[:, None]).abs().flatten(2).mean(2)
+        order = (distance + 4 * ~flips).argsort(dim=1)  # flips first: pixels differ by 2 at most
+        row = torch.arange(n, device=order.device)[:, None]
+        latent = result.latent.view(n, k, d)[row[:, 0], order[:, 0]]
+        trajectory = straight_trajectory(start.latent, latent)
+        steps, reached = result.steps[::k], flips.any(dim=1)
+        return SearchResult(latent, trajectory, steps, reached, decoded[row, order])
 
     def failure(self) -> str:
         """Say that none of them got there."""

@@ -25,14 +25,15 @@ class Evaluation(NamedTuple):
 class SearchResult(NamedTuple):
     """Final latents (N, D), their trajectories (N, P, D), steps (N,) int64, reached (N,) bool.
 
-    `others` (N, K, D) are more counterfactuals of each image; `note` is that of the explanation.
+    `decoded` (N, K, C, H, W) are the decoded latents, and behind them more of each image, where the
+    search knows them; `note` is that of the explanation.
     """
 
     latent: Tensor
     trajectory: Tensor
     steps: Tensor
     reached: Tensor
-    others: Tensor | None = None
+    decoded: Tensor | None = None
     note: str = ""
 
 

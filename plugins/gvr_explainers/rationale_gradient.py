@@ -51,13 +51,13 @@ class RationaleGradient(gvr.Explainer):
     def base(self) -> gvr.Explainer:
         """The explainer. Raises `UsageError` where it makes no counterfactuals."""
         s = self.settings
-        base = gvr.open_explainer(s.explainer, s.base, s.profile)
+        base = gvr.open_explainer(s.explainer, {}, s.profile)  # `base` fits other explainers only
         if not base.returns_counterfactuals() or isinstance(base, RationaleGradient):
             raise gvr.UsageError(
                 f"rationale-gradient:{s.explainer}: name an explainer that makes counterfactuals, "
                 "e.g. rationale-gradient:gvr"
             )
-        return base
+        return gvr.open_explainer(s.explainer, s.base, s.profile)
 
     @property
     def completeness_baseline(self) -> gvr.CompletenessBaseline:

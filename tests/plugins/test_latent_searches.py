@@ -209,6 +209,17 @@ class TestAttFind:
         with pytest.raises(gvr.Unsupported, match="predicts no decoded training image"):
             explain(AttFind, model(DOWN), [[0.7, 0, 0]], ask(DENSITY), self.TRAINING * 0)
 
+    def test_table_is_made_once_for_all_batches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made, table = [], AttFind.table
+        monkeypatch.setattr(AttFind, "table", lambda *a: made.append(1) or table(*a))
+        images, labels = Stripes()(self.TRAINING), np.arange(len(self.TRAINING))[:, None] % 2
+        known = Reference(model(DOWN), DENSITY, labels.astype(np.float32), lambda i: images[i])
+        ctx = dataclasses.replace(context(), _reference=known)
+        explainer = AttFind(AttFind.Settings())
+        for z in ([[0.7, 0.1, 0.2]], [[0.6, 0.2, 0.2]]):
+            explainer.explain(model(DOWN), Stripes()(Tensor(z)), ask(DENSITY), ctx)
+        assert len(made) == 1
+
 
 class TestDive:
     # Either of two rows lowers the output.
@@ -241,6 +252,15 @@ class TestDive:
         assert flips[0]
         assert lengths[0] == min(of for of, flip in zip(lengths, flips, strict=True) if flip)
 
+    def test_final_latents_are_decoded_once(self) -> None:
+        decoded = []
+        hook = self.NETWORK.generator.register_forward_hook(lambda *a: decoded.append(len(a[2])))
+        try:
+            self.dive(counterfactuals=4, steps=1)
+        finally:
+            hook.remove()
+        assert decoded == [1, 4, 4, 4]  # the image, before and after one step, the end
+
 
 class TestRationaleGradient:
     def test_linear_model_shares_the_change(self) -> None:
@@ -266,7 +286,7 @@ class TestRationaleGradient:
         with pytest.raises(gvr.UsageError, match="name an explainer that makes counterfactuals"):
             explain(
                 RationaleGradient, model(DOWN), [[1.0, 0, 0]], ask(DENSITY),
-                explainer="saliency", base={},
+                explainer="saliency",
             )  # fmt: skip
 
     def test_claim_needs_residual_composition(self) -> None:
