@@ -8,7 +8,7 @@ from pathlib import Path
 import pydantic
 from pydantic import Field
 
-from gvr_bench.core.errors import DataError, did_you_mean
+from gvr_bench.core.errors import DataError, first_fault
 
 FILE = "experiment.toml"
 
@@ -55,37 +55,9 @@ def read_experiment(folder: Path) -> Experiment | None:
     if not path.exists():
         return None
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Experiment.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except pydantic.ValidationError as error:  # which is a ValueError
+        where, what, value = first_fault(error)
+        raise DataError(f"{path}: {where} = {value!r}: {what}; correct or remove it") from error
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}; correct or remove it") from error
-    try:
-        experiment = Experiment.model_validate(table)
-    except pydantic.ValidationError as error:
-        raise DataError(f"{path}: {_first(error)}; correct or remove it") from error
-    _check_duplicates(path, experiment)
-    return experiment
-
-
-def _first(error: pydantic.ValidationError) -> str:
-    """The first problem with its key, counted from 1: `published[1].value`."""
-    problem = error.errors()[0]
-    place = problem["loc"]
-    parts = (f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
-    key = "".join(parts).removeprefix(".")
-    if problem["type"] == "extra_forbidden":
-        known = Published if len(place) > 1 else Experiment
-        return f"unknown key '{key}'{did_you_mean(str(place[-1]), known.model_fields)}"
-    if problem["type"] == "missing":
-        return f"the key '{key}' is missing"
-    return f"{key} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
-
-
-def _check_duplicates(path: Path, experiment: Experiment) -> None:
-    numbers: dict[tuple[object, ...], int] = {}
-    for number, item in enumerate(experiment.published, start=1):
-        first = numbers.setdefault((*item.row_key, item.column), number)
-        if first != number:
-            raise DataError(
-                f"{path}: published[{number}] repeats published[{first}], "
-                f"'{item.row}' of '{item.column}'; remove one of them"
-            )

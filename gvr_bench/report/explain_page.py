@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from gvr_bench.cache.hdf5 import SLASH, read_arrays
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import CacheError, DataError
-from gvr_bench.report.cases import pictures
-from gvr_bench.report.cases.gallery import Gallery, galleries
-from gvr_bench.report.cases.maps import Maps, maps
+from gvr_bench.report.cases import maps, pictures
+from gvr_bench.report.cases.gallery import Case, galleries
 from gvr_bench.report.cases.reading import Combination, read_cases
-from gvr_bench.report.cases.views import Tile, absent, change_scale, heat_scale, shown
+from gvr_bench.report.cases.views import Tile, absent, change_scale, heat_scale, map_tile, shown
 from gvr_bench.report.formatting import clean
 from gvr_bench.report.page import Section, make_page
 from gvr_bench.report.rationale_picture import (
@@ -160,29 +159,24 @@ def _page(explained: ExplainedImages, c: Combination, images: Arrays) -> str:
         "rows": list(_rows(explained, c, images)),
         "decoded": "reconstruction" in images,
         "absent": absent(c),
-        "galleries": [_warned(g, explained) for g in galleries([c], RunValues())],
-        "maps": [_noted(m, explained) for m in maps([c], _ROWS, all_cases=True)],
+        "galleries": [
+            replace(g, cases=_noted(g.cases, explained)) for g in galleries([c], RunValues())
+        ],
+        "maps": [
+            replace(m, rows=_noted(m.rows, explained))
+            for m in maps.maps([c], _ROWS, all_cases=True)
+        ],
     }
     version = explained.gvr_bench
     return make_page("explained.html.j2", _SECTIONS, content, version=version, explained=explained)
 
 
-def _warned(gallery: Gallery, explained: ExplainedImages) -> Gallery:
-    """A gallery whose cases say which images are unlike those of the run."""
-    cases = [
-        replace(case, view=replace(case.view, label="", note=note))
-        for case, note in zip(gallery.cases, _warnings(explained), strict=False)
-    ]
-    return replace(gallery, cases=tuple(cases))
-
-
-def _noted(shown_maps: Maps, explained: ExplainedImages) -> Maps:
-    """Maps of the first cases that say which images are unlike those of the run."""
-    rows = [
-        replace(row, label="", note=warning or row.note)
-        for row, warning in zip(shown_maps.rows, _warnings(explained), strict=False)
-    ]
-    return replace(shown_maps, rows=tuple(rows))
+def _noted(items: Iterable[Case | maps.Row], explained: ExplainedImages) -> tuple[Any, ...]:
+    """Cases or rows that say which images are unlike those of the run."""
+    return tuple(
+        replace(item, view=replace(item.view, label="", note=warning or item.view.note))
+        for item, warning in zip(items, _warnings(explained), strict=False)
+    )
 
 
 def _warnings(explained: ExplainedImages) -> list[str]:
@@ -225,10 +219,7 @@ def _tiles(
         yield None
         return
     (e,) = first
-    assert e.attribution is not None
-    scale = heat_scale(e, change_scale(c))
-    over = pictures.overlay(c.input[case], e.attribution[case], scale, _EDGE)
-    yield Tile(pictures.uri(over), f"Map of {e.name} over image {name}", e.name)
+    yield map_tile(c, e, case, heat_scale(e, change_scale(c)), _EDGE, e.name)
 
 
 def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:

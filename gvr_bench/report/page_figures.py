@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination
-from gvr_bench.report.explainer_comparison import agreement, tradeoffs
-from gvr_bench.report.figure_data import Chart, model_name, training
-from gvr_bench.report.figures import Picture, model_charts, picture
-from gvr_bench.report.overview_figure import overview
+from gvr_bench.report.figure_data import Chart, model_name
+from gvr_bench.report.figures import Picture, picture
 from gvr_bench.report.tables import Table
-from gvr_bench.results.records import Record
 
 MAX_PAIRS, EDGE = 8, 128
 
@@ -59,40 +56,17 @@ def _uri(image: pictures.Bytes) -> str:
     return pictures.uri(pictures.plain(image, EDGE))
 
 
-Titled = list[tuple[str, list[Picture]]]
-
-
-def model_pictures(combinations: Sequence[Combination], records: Sequence[Record]) -> Titled:
-    """How well each model predicts."""
-    return _drawn("model", (chart for c in combinations for chart in model_charts(c, records)))
-
-
-def training_pictures(combinations: Sequence[Combination]) -> Titled:
-    """Losses by model."""
-    return _drawn("training", training(combinations))
-
-
-def tradeoff_pictures(boards: Sequence[Table]) -> Titled:
-    """Trade-offs by scoreboard."""
-    charts = (replace(chart, model=board.title) for board in boards for chart in tradeoffs(board))
-    return _drawn("tradeoff", charts)
-
-
-def _drawn(name: str, charts: Iterable[Chart]) -> Titled:
-    """Pictures by the model that they are about."""
+def drawn(name: str, charts: Iterable[Chart | None]) -> list[tuple[str, list[Picture]]]:
+    """Pictures by the model or scoreboard that they are about."""
     by_model: dict[str, list[Picture]] = {}
-    for number, chart in enumerate(charts):
+    for number, chart in enumerate(filter(None, charts)):
         by_model.setdefault(chart.model, []).append(picture(chart, f"{name}-{number}"))
     return list(by_model.items())
 
 
-def overview_pictures(boards: Sequence[Table]) -> list[tuple[str, Picture]]:
-    """The overview of each scoreboard."""
-    charts = [(board.title, chart) for board in boards if (chart := overview(board))]
-    return [(title, picture(chart, f"overview-{n}")) for n, (title, chart) in enumerate(charts)]
-
-
-def agreement_pictures(combinations: Sequence[Combination]) -> list[tuple[str, Picture]]:
-    """Agreement between the explainers of each model."""
-    charts = filter(None, map(agreement, combinations))
-    return [(chart.model, picture(chart, f"agreement-{n}")) for n, chart in enumerate(charts)]
+def of_boards(
+    boards: Iterable[Table], charts: Callable[[Table], Iterable[Chart | None]]
+) -> Iterator[Chart]:
+    """Charts of scoreboards that go by their titles."""
+    for board in boards:
+        yield from (replace(chart, model=board.title) for chart in charts(board) if chart)

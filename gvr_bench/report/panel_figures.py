@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.explainer_comparison import Agreement
 from gvr_bench.report.figure_data import Chart, Float, model_name, signed
+from gvr_bench.report.grouping import model_of
 from gvr_bench.report.overview_figure import Overview, Panel, axis_of, described, dot_of
 from gvr_bench.report.questions import questions
 from gvr_bench.report.tables import Table
-from gvr_bench.results.records import Record, model_label
+from gvr_bench.results.records import Record
 
 THIRDS = 3
 RANDOM = {
@@ -127,28 +129,28 @@ def outputs(board: Table, records: Sequence[Record]) -> Chart | None:
     question = next(iter(questions(board)), None)
     if question is None:
         return None
-    rows, metric = (*question.explainers, *question.controls), question.column.metric
-    cells: dict[tuple[str, str], list[float]] = {}
-    counts: dict[str, int] = {}
-    for r in records:
-        model = r.dataset, model_label(r.generator, r.encoder, r.head), r.metric
-        if model == (board.dataset, board.model, metric) and r.output != "all" and r.explainer:
-            counts[r.output] = max(counts.get(r.output, 0), r.n)
-            cells.setdefault((r.explainer, r.output), []).append(
-                np.nan if r.value is None else r.value
-            )
-    if len(counts) < 2:
-        return None
+    rows = (*question.explainers, *question.controls)
     names = tuple(row.names[0] for row in rows)
-    means = np.array([[np.mean(cells.get((n, o), np.nan)) for o in counts] for n in names])
-    facts = zip(names, means.tolist(), strict=True)
+    mine = pd.DataFrame(
+        vars(r)
+        for r in records
+        if (r.dataset, model_of(r)) == (board.dataset, board.model)
+        and (r.metric, r.output == "all") == (question.column.metric, False)
+        and r.explainer in names
+    )
+    if mine.empty or mine["output"].nunique() < 2:
+        return None
+    counts = mine.groupby("output", sort=False)["n"].max()
+    means = mine.groupby(["explainer", "output"])["value"].mean().unstack()
+    means = means.reindex(index=list(names), columns=counts.index).astype(float)
+    facts = zip(names, means.to_numpy().tolist(), strict=True)
     return Chart(
         "outputs",
         f"{question.column.title} by output",
         board.title,
         f"{', '.join(f'{output}: {n}' for output, n in counts.items())} cases",
         "; ".join(f"{name}: {', '.join(map(signed, of))}" for name, of in facts),
-        Agreement(names, tuple(row.control for row in rows), means, tuple(counts)),
+        Agreement(names, tuple(r.control for r in rows), means.to_numpy(), tuple(counts.index)),
     )
 
 

@@ -112,30 +112,18 @@ def area(record: Record | None) -> str:
 
 def roc_curve(prediction: Float, positive: Bool) -> tuple[Float, Float]:
     """False and true positive rates (m,) from (0, 0) to (1, 1); ties are one step."""
-    fpr, tpr = _rates(prediction, positive, np.ones((1, len(prediction))))
-    return fpr[0], tpr[0]
+    from sklearn import metrics
 
-
-def _rates(prediction: Float, positive: Bool, weights: Float) -> tuple[Float, Float]:
-    """Rates (r, m) with the images weighted by each row of `weights` (r, n)."""
-    order = np.argsort(-prediction, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(prediction[order]) != 0, True))  # of runs of ties
-    rates = []
-    for counted in (~positive, positive):
-        total = np.cumsum(weights[:, order] * counted[order], axis=1)[:, ends]
-        rates.append(np.pad(total, ((0, 0), (1, 0))) / total[:, -1:])
-    return rates[0], rates[1]
+    fpr, tpr, _ = metrics.roc_curve(positive, prediction, drop_intermediate=False)
+    return fpr, tpr
 
 
 def roc_band(prediction: Float, positive: Bool) -> tuple[Float, Float] | None:
     """Lower and upper end (101,) of 95 % of the curves of resampled images, on `GRID`."""
     n, rng, heights = len(prediction), np.random.default_rng(0), []
-    for _ in range(RESAMPLES // 50):
-        weights = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(50)])
-        hits = (weights * positive).sum(axis=1)
-        weights = weights[(hits > 0) & (hits < n)]  # a curve needs both classes
-        rates = _rates(prediction, positive, weights)
-        heights += [np.interp(GRID, x, y) for x, y in zip(*rates, strict=True)]
+    for drawn in rng.integers(0, n, (RESAMPLES, n)):
+        if 0 < positive[drawn].sum() < n:  # a curve needs both classes
+            heights.append(np.interp(GRID, *roc_curve(prediction[drawn], positive[drawn])))
     if not heights:
         return None
     low, high = np.quantile(np.stack(heights), [0.025, 0.975], axis=0)

@@ -8,23 +8,20 @@ from gvr_bench.config.metric_choice import declaration_of
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
 from gvr_bench.report.data import ReportData
+from gvr_bench.report.explainer_comparison import agreement, tradeoffs
+from gvr_bench.report.figure_data import training
+from gvr_bench.report.figures import model_charts
 from gvr_bench.report.metric_info import in_order
+from gvr_bench.report.overview_figure import overview
 from gvr_bench.report.page import Section
-from gvr_bench.report.page_figures import (
-    agreement_pictures,
-    model_pictures,
-    model_views,
-    overview_pictures,
-    tradeoff_pictures,
-    training_pictures,
-)
+from gvr_bench.report.page_figures import drawn, model_views, of_boards
 
 CASES_SHOWN = 3
 
 
 def _overview(data: ReportData) -> Mapping[str, object]:
     warnings = data.warnings if len(data.runs) == 1 else []
-    overviews = overview_pictures(data.boards)
+    overviews = drawn("overview", of_boards(data.boards, lambda board: [overview(board)]))
     return {"runs": data.runs, "overviews": overviews, "warnings": warnings}
 
 
@@ -34,21 +31,21 @@ def _maps(data: ReportData) -> Mapping[str, object]:
 
 
 def _models(data: ReportData) -> Mapping[str, object]:
-    if len(data.runs) > 1:
-        return {"models": data.models, "model_views": [], "model_figures": [], "training": []}
+    alone = data.combinations if len(data.runs) == 1 else []
+    charts = (chart for c in alone for chart in model_charts(c, data.run.records))
     return {
         "models": data.models,
-        "model_views": model_views(data.combinations),
-        "model_figures": model_pictures(data.combinations, data.run.records),
-        "training": training_pictures(data.combinations),
+        "model_views": model_views(alone),
+        "model_figures": drawn("model", charts),
+        "training": drawn("training", training(alone)),
     }
 
 
 def _tradeoffs(data: ReportData) -> Mapping[str, object]:
-    alone = len(data.runs) == 1
+    alone = data.combinations if len(data.runs) == 1 else []
     return {
-        "tradeoffs": tradeoff_pictures(data.boards),
-        "agreements": agreement_pictures(data.combinations) if alone else [],
+        "tradeoffs": drawn("tradeoff", of_boards(data.boards, tradeoffs)),
+        "agreements": drawn("agreement", map(agreement, alone)),
     }
 
 

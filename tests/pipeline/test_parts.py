@@ -182,7 +182,7 @@ SOURCE: Any = None  # read by metrics that compare cases alone
 def test_metric_failing_once_has_no_score() -> None:
     parts: list[Any] = [
         (slice(0, 2), {}),
-        (slice(2, 4), {"failed:pixel_ap": np.array(["no mask"])}),
+        (slice(2, 4), {"failed:pixel_ap": np.array(["pixel_ap: no mask"])}),
     ]
     assert case_values(metric("pixel_ap"), SOURCE, parts) == (None, "pixel_ap: no mask")
     assert case_values(metric("pointing_hit"), SOURCE, parts) == (None, "")

@@ -113,10 +113,10 @@ def test_predicted_cases_come_first(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
         file["0/predicts_source"] = np.array([False, True, True])
     (view,) = views(small)
-    assert [row.title for row in view.rows] == ["test-0001", "test-0002"]
+    assert [row.view.title for row in view.rows] == ["test-0001", "test-0002"]
     assert view.choice == "the first predicted 2 of 3 cases"
     (every,) = maps(read_cases(small), 3, all_cases=True)
-    assert "the model does not predict this output" in every.rows[0].note
+    assert "the model does not predict this output" in every.rows[0].view.note
 
 
 def test_explainers_follow_the_scoreboard(small: Path) -> None:

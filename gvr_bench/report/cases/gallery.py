@@ -23,6 +23,7 @@ from gvr_bench.report.cases.views import (
     change_scale,
     heat_scale,
     known,
+    map_tile,
     moving,
     outcome,
     shown,
@@ -143,10 +144,7 @@ def _known(c: Combination, i: int, scale: float) -> Iterator[Tile]:
 
 
 def _map(c: Combination, e: Explained, i: int, scale: float, caption: str = "") -> Tile:
-    assert e.attribution is not None
-    source = pictures.uri(pictures.overlay(c.input[i], e.attribution[i], scale, _EDGE))
-    alt = f"Map of {e.name} over image {c.sample_id[i]}"
-    return Tile(source, alt, caption or e.name, scale=f"{scale:.2g}")
+    return map_tile(c, e, i, scale, _EDGE, caption or e.name, f"{scale:.2g}")
 
 
 def _search(c: Combination, e: Explained, i: int, scale: float) -> Search:

@@ -10,6 +10,7 @@ from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.cases.views import (
     UNSEEN,
+    CaseView,
     Tile,
     absent,
     amount,
@@ -17,12 +18,11 @@ from gvr_bench.report.cases.views import (
     change_scale,
     heat_scale,
     known,
-    label_of,
-    named,
+    map_tile,
     outcome,
-    predicted,
     question,
     shown,
+    view_case,
 )
 
 EDGE = 128
@@ -40,10 +40,7 @@ class Column:
 class Row:
     """One case with a picture per column; the image itself comes first."""
 
-    title: str
-    label: str
-    prediction: str
-    note: str
+    view: CaseView
     tiles: tuple[Tile, ...]
 
 
@@ -92,7 +89,10 @@ def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> M
     rows = []
     for i, truth in zip(indices, truths, strict=True):
         tiles = [replace(truth or Tile("", "", ""), caption="")] if any(truths) else []
-        tiles += [_map(c, e, i, s) for e, s in zip(explainers, scales, strict=True)]
+        tiles += [
+            map_tile(c, e, i, s, EDGE, _result(c, e, i))
+            for e, s in zip(explainers, scales, strict=True)
+        ]
         rows.append(_row(c, i, tiles))
     mask = c.mask is not None and bool(c.mask.any())
     title = f"{c.model}, seed {c.seed}"
@@ -114,21 +114,13 @@ def _choice(c: Combination, indices: Sequence[int]) -> str:
 
 
 def _row(c: Combination, i: int, tiles: Sequence[Tile]) -> Row:
-    title = c.sample_id[i]
-    image = Tile(pictures.uri(pictures.plain(c.input[i], EDGE)), f"Input image {title}", "")
-    return Row(
-        title=title,
-        label=label_of(c, i),
-        prediction=f"{named(c, i)}{predicted(c, i)}",
-        note=UNSEEN if c.predicts_source is not None and not c.predicts_source[i] else "",
-        tiles=(image, *tiles),
+    described = view_case(c, i)
+    if c.predicts_source is not None and not c.predicts_source[i]:
+        described = replace(described, note=UNSEEN)
+    image = Tile(
+        pictures.uri(pictures.plain(c.input[i], EDGE)), f"Input image {c.sample_id[i]}", ""
     )
-
-
-def _map(c: Combination, e: Explained, i: int, scale: float) -> Tile:
-    assert e.attribution is not None
-    over = pictures.overlay(c.input[i], e.attribution[i], scale, EDGE)
-    return Tile(pictures.uri(over), f"Map of {e.name} over {c.sample_id[i]}", _result(c, e, i))
+    return Row(described, (image, *tiles))
 
 
 def _result(c: Combination, e: Explained, i: int) -> str:

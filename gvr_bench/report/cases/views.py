@@ -166,6 +166,15 @@ def _steps(e: Explained, i: int) -> str:
     return f"{e.steps[i]} step{'' if e.steps[i] == 1 else 's'}"
 
 
+def map_tile(
+    c: Combination, e: Explained, i: int, scale: float, edge: int, caption: str, shown: str = ""
+) -> Tile:
+    """The map of an explainer over case `i`; full colour is `scale`."""
+    assert e.attribution is not None
+    source = pictures.uri(pictures.overlay(c.input[i], e.attribution[i], scale, edge))
+    return Tile(source, f"Map of {e.name} over image {c.sample_id[i]}", caption, shown)
+
+
 def known(c: Combination, i: int, scale: float, edge: int) -> Tile | None:
     """What is known to be true of case `i`; full colour is `scale`."""
     caption = truth_of(c, i)
