@@ -128,7 +128,7 @@ def test_alternative_texts_name_the_map(small: Path) -> None:
     images = [image for image in Page(table_of(render(small))).all("img") if image["alt"]]
     assert len(images) == 3 * (1 + 6)
     assert len({image["alt"] for image in images}) == len(images)
-    assert "Map of saliency over test-0001" in {image["alt"] for image in images}
+    assert "Map of saliency over image test-0001" in {image["alt"] for image in images}
 
 
 def test_each_model_has_its_table(small: Path, tmp_path: Path) -> None:
