@@ -73,6 +73,7 @@ class DeepLift(gvr.Explainer):
 
         baseline: Literal["black", "grey"] = Field("black", description="the empty image")
 
+    version = "2"
     settings: Settings
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -30,6 +31,7 @@ PASSED = frozenset(  # linear in what depends on the image, or no more than anot
      "getitem", "to", "float", "expand", "unflatten", "chunk", "split", "gather"]
 )  # fmt: skip
 SCALED = frozenset(["mul", "mul_", "rmul", "div", "truediv"])  # linear if by a constant
+PLACES = (2, 3)  # a maximum over them pools whole maps
 QUERIES = frozenset(  # they compute nothing
     ["get", "dim", "size", "len", "numel", "stride", "is_floating_point", "is_contiguous",
      "register_hook", "detach"]
@@ -113,6 +115,8 @@ class Propagation(TorchFunctionMode):
             return self.layer(function, x, *rest, **kwargs)
         if name == "max_pool2d":
             return self.pool(function, x, *rest, **kwargs)
+        if name == "amax" and rest == [PLACES] and not kwargs:
+            return self.pool(F.max_pool2d, x, x.shape[2:]).flatten(1)
         raise gvr.Unsupported(f"{self.method} has no rule for {name}, which this network calls")
 
 

@@ -10,6 +10,7 @@ from captum.attr._utils.lrp_rules import GammaRule
 from gvr_explainers.deep_lift import DeepLift, Rescale
 from gvr_explainers.guided_backprop import GuidedBackprop
 from gvr_explainers.lrp import Lrp, Relevance
+from gvr_heads.conv import Pool
 from networks_of_images import SIZE, TASK, cnn, model_of, pictures
 from small_parts import context, frozen, seeded
 from test_explainers import make_query
@@ -118,6 +119,18 @@ class Convolutions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten(1)
+
+
+def test_deep_lift_adds_up_behind_the_maximum_of_a_map() -> None:
+    """As the head `conv` pools its maps."""
+    layers = nn.Conv2d(1, 4, 3), nn.SiLU(), nn.Conv2d(4, 4, 3), nn.SiLU(), Pool()
+    model, x = model_with(*layers), pictures()
+    target = make_query(model, x, TASK)
+    black = torch.full_like(x, -1)
+    expected = target.source_output(model(x)) - target.source_output(model(black))
+    made = explain(DeepLift, model, x).flatten(1).sum(1)
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_lrp_equals_captums_gamma_rule() -> None:
