@@ -1,4 +1,4 @@
-"""Make the reference reports: the page, tables, spec and main picture of three runs.
+"""Make the reference reports: the page, tables, spec and main picture of four runs.
 
     scripts/reference_reports.py --mnist DIR [--cache-dir DIR] [NAME...]
 
@@ -25,11 +25,12 @@ from gvr_bench.report.exports import export
 
 REPORTS = Path(__file__).parents[1] / "reports"
 RUNS = {
-    "phantom": (),
-    "mnist": ("--dataset", "mnist"),
-    "digits": ("--dataset", "digits"),
+    "phantom": ("run",),
+    "mnist": ("run", "--dataset", "mnist"),
+    "digits": ("run", "--dataset", "digits"),
+    "findings": ("experiments", "run", "findings"),
 }
-CASES = 3  # rows of the picture
+CASES = 5  # rows of the picture
 TILE, GAP, LINE = 128, 8, 20  # pixels
 
 
@@ -54,7 +55,7 @@ def run(folder: Path, name: str, mnist: Path | None, cache: Path | None) -> Path
         (folder / "mnist").symlink_to(mnist.resolve())
         more = ["--data-root", "mnist"]
     environment = os.environ | ({"GVR_BENCH_CACHE": str(cache.resolve())} if cache else {})
-    command = ["gvr_bench", "run", *RUNS[name], *more, "--out", "run"]
+    command = ["gvr_bench", *RUNS[name], *more, "--out", "run"]
     subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", *command], check=True, cwd=folder, env=environment
     )

@@ -3,8 +3,9 @@
     scripts/train_pretrained.py --cache-dir DIR --mnist DIR
 
 What is shipped already stays, unless its version or settings have changed; delete its folder to
-train it again. Everything is trained by an ordinary run of the default specs, or read from the
-cache if it is there; what is shipped is a copy of the stages' values with their provenance.
+train it again. Everything is trained by an ordinary run of the default specs and of the experiment
+`findings`, or read from the cache if it is there; what is shipped is a copy of the stages' values
+with their provenance.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from rich.console import Console
 from gvr_bench.cache.artifacts import ERROR, PRETRAINED, WORK, ArtifactCache, subfolder
 from gvr_bench.cache.integrity import seal
 from gvr_bench.cache.serialization import read_json
-from gvr_bench.config.spec import build_spec
+from gvr_bench.config.experiments import experiment
+from gvr_bench.config.spec import Spec, build_spec, check_table, spec_of_table
 from gvr_bench.core.stage import Stage, StageKind, canonical
 from gvr_bench.pipeline.options import RunOptions
 from gvr_bench.pipeline.plan import Plan, make_plan
@@ -30,6 +32,7 @@ from gvr_bench.registry.registry import installed
 
 KINDS: tuple[StageKind, ...] = ("generator", "encoder", "head", "oracle")
 DATASETS = ("phantom", "digits", "mnist")
+EXPERIMENT = "findings"
 LIMIT = 25 * 2**20  # bytes of all networks together
 
 
@@ -68,13 +71,20 @@ def networks_of(plan: Plan) -> Plan:
     return dataclasses.replace(plan, combinations=(), stages=stages)
 
 
-def train(cache: ArtifactCache, mnist: Path) -> Iterator[Stage]:
-    """Yield the finished stages that are shipped."""
+def specs(mnist: Path) -> Iterator[Spec]:
+    """Yield the specs whose networks are shipped."""
     for dataset in DATASETS:
         root = str(mnist) if dataset == "mnist" else None
         flags = {"controls": False, "data_root": root}
-        choices = {"dataset": [dataset], "explainer": ["edge"]}
-        plan = networks_of(make_plan(build_spec(None, flags, choices), installed()))
+        yield build_spec(None, flags, {"dataset": [dataset], "explainer": ["edge"]})
+    table = experiment(EXPERIMENT).spec
+    yield spec_of_table(check_table(EXPERIMENT, table), {})
+
+
+def train(cache: ArtifactCache, mnist: Path) -> Iterator[Stage]:
+    """Yield the finished stages that are shipped."""
+    for spec in specs(mnist):
+        plan = networks_of(make_plan(spec, installed()))
         runner = Runner(plan, cache, installed(), RunOptions(torch.device("cpu")))
         runner.prepare()
         runner.run(Console(stderr=True))
