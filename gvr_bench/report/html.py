@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,7 +82,8 @@ def _facts(data: ReportData) -> Iterator[str]:
         yield f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     if count := len(_distinct(r.explainer for r in run.records if r.explainer)):
         yield f"{count} explainer{'s' * (count > 1)}"
-    yield from filter(None, (_date(where.started), text.duration(where.seconds), where.device))
+    started = where.started[:16].replace("T", " ")
+    yield from filter(None, (started, text.duration(where.seconds), where.device))
 
 
 def render_shared(
@@ -106,11 +106,3 @@ def render_shared(
 
 def _distinct(names: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(names))
-
-
-def _date(iso: str) -> str:
-    try:
-        moment = datetime.fromisoformat(iso)
-    except ValueError:
-        return iso
-    return f"{moment.day} {moment:%B %Y, %H:%M}"

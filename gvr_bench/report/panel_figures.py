@@ -146,7 +146,7 @@ def outputs(board: Table, records: Sequence[Record]) -> Chart | None:
     facts = zip(names, means.to_numpy().tolist(), strict=True)
     return Chart(
         "outputs",
-        f"{question.column.title} by output",
+        f"Scores by output: {question.column.title}",
         board.title,
         f"{', '.join(f'{output}: {n}' for output, n in counts.items())} cases",
         "; ".join(f"{name}: {', '.join(map(signed, of))}" for name, of in facts),
