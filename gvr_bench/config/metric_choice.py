@@ -43,8 +43,8 @@ class MetricChoice:
 
 def choose_metrics(typed: Sequence[str], registry: Registry) -> MetricChoice:
     """Tell what each text stands for. Raises `UsageError` where it is nothing."""
-    groups = {plain(group.name): group.name for group in GROUPS if group.name != ALWAYS}
-    metrics = {plain(n): n for n, known in DECLARED.items() if known.group != ALWAYS}
+    groups = {plain(group.name): group.name for group in GROUPS}
+    metrics = {plain(name): name for name in DECLARED}
     whole, single = {ALWAYS}, set()
     plugins: list[ComponentSpec] = []
     for text in typed:
@@ -65,7 +65,7 @@ def _of_plugin(text: str, registry: Registry) -> ComponentSpec:
     name = registry.canonical("metric", choice.name)
     plugins = [row.name for row in registry.plugins("metric")]
     if name not in plugins:
-        groups = [group.name for group in GROUPS if group.name != ALWAYS]
+        groups = [group.name for group in GROUPS]
         hint = did_you_mean(name, [DEFAULT, ALL, *groups, *DECLARED, *plugins])
         if "did you mean" not in hint:
             hint = f"; groups: {', '.join([DEFAULT, ALL, *groups, *plugins])}"
