@@ -34,8 +34,15 @@ def show_plan(
         print_json(("kind", "name", "key", "state", "seconds"), rows)
         return
     columns = ("stage", "component", "key", "state", "took before")
+    names = [str(stage).removeprefix(f"{stage.kind} ") for stage in plan.stages]
     times = ["" if seconds is None else duration(seconds) for *_, seconds in rows]
-    print_table(columns, [(*row[:-1], time) for row, time in zip(rows, times, strict=True)])
+    print_table(
+        columns,
+        [
+            (kind, name, key, state, time)
+            for (kind, _, key, state, _), name, time in zip(rows, names, times, strict=True)
+        ],
+    )
     missing = [seconds for *_, state, seconds in rows if not state]
     known = [seconds for seconds in missing if seconds is not None]
     line = f"{len(missing)} of {len(rows)} stages to compute in {cache.root}"

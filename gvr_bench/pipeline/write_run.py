@@ -182,11 +182,14 @@ class Gallery:
         if c.encoder_stage is not None and c.head_stage.inputs.get("latents") is c.latents:
             supervised = cast(Encoder, c.encoder_stage.component).supervised
             yield f"The encoder was trained {'with' if supervised else 'without'} labels."
+        explainers: dict[str, list[str]] = {}  # by their note
         for label, stage in c.explanations.items():
             if self.has(stage):
                 path = self.cache.file(stage, "explanations.h5")
                 if has_array(path, "note"):
-                    yield f"{label}: {read_arrays(path, 'note')['note'][0]}."
+                    note = str(read_arrays(path, "note")["note"][0])
+                    explainers.setdefault(note, []).append(label)
+        yield from (f"{', '.join(labels)}: {note}." for note, labels in explainers.items())
 
     def copy(
         self,

@@ -91,5 +91,5 @@ def require_places(slope: Tensor) -> None:
     if slope.any() and bool(spread.abs().amax() <= FLAT * slope.abs().amax()):
         raise gvr.Unsupported(
             "global average pooling follows the layer, so that every pixel weighs the same, as in "
-            "grad-cam; name an earlier layer, e.g. layer=layer3"
+            "grad-cam; name an earlier layer with layer="
         )
