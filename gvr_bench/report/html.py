@@ -13,7 +13,7 @@ from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.page import Section, make_page, seeds_of
 from gvr_bench.report.sections import OF_ONE_RUN, OF_SEVERAL_RUNS
 from gvr_bench.report.tables import Cell
-from gvr_bench.results.records import model_label
+from gvr_bench.results.records import NO_DECODER, model_label
 
 T = TypeVar("T")
 
@@ -68,7 +68,8 @@ def _models(data: ReportData) -> Iterator[tuple[list[tuple[str, str]], str]]:
                 own = [s for s in table.scored("auroc") if model in (table.model, s[0].names[0])]
                 facts += [_auroc(cell, value) for _, cell, value in own[:1]]
         facts += [f"{max(counts)} case{'s' * (max(counts) > 1)}"] if any(counts) else []
-        yield list(zip(kinds, parts, strict=True)), ", ".join(facts)
+        named = [pair for pair in zip(kinds, parts, strict=True) if pair[1] != NO_DECODER]
+        yield named, ", ".join(facts)
 
 
 def _auroc(cell: Cell, value: float) -> str:
