@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.exports import export
+from gvr_bench.report.table_formats import export
 
 REPORTS = Path(__file__).parents[1] / "reports"
 RUNS = {

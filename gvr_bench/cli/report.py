@@ -58,7 +58,7 @@ def report(
         folders = [] if new else [check_run(folder) for folder in runs]
         if format != "html":
             from gvr_bench.report.choice import Choice
-            from gvr_bench.report.exports import export as printed
+            from gvr_bench.report.table_formats import export as printed
 
             choice = Choice(names_in(columns), names_in(explainer))
             print(

@@ -196,7 +196,7 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
     with output_to_stderr():
         result.notify_plugins()
     if as_json:
-        from gvr_bench.report.exports import named, written
+        from gvr_bench.report.table_formats import named, written
 
         print(written(named(data.tables), "json"), end="")
     else:

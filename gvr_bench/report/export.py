@@ -16,11 +16,11 @@ from gvr_bench.core.errors import DataError, UsageError, did_you_mean
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
-from gvr_bench.report.exports import Format, named, written
 from gvr_bench.report.figure_data import Chart, model_name
 from gvr_bench.report.figures import FORMATS, all_charts, draw, to_bytes
 from gvr_bench.report.file_names import file_names
 from gvr_bench.report.rationale_files import RationaleFiles, write_case
+from gvr_bench.report.table_formats import Format, named, written
 from gvr_bench.report.tables import scoreboards
 
 PARTS = ("tables", "figures", "rationales")

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from gvr_bench.core.errors import DataError, GvrError
 from gvr_bench.report.data import load_report
-from gvr_bench.report.exports import export
 from gvr_bench.report.html import render
+from gvr_bench.report.table_formats import export
 from gvr_bench.report.terminal import show
 
 FILES = ("records.jsonl", "spec.toml", "environment.json", "cases.h5", "values.h5",

@@ -10,9 +10,9 @@ import pytest
 
 from gvr_bench.cli.report import show_runs
 from gvr_bench.core.errors import DataError, UsageError
-from gvr_bench.report.exports import export
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import write_html
+from gvr_bench.report.table_formats import export
 from gvr_bench.results.run_folder import check_run
 
 Make = Callable[..., Path]
@@ -94,7 +94,7 @@ def test_without_cases_tables_remain(make_run: Make) -> None:
 def test_a_report_loads_no_torch() -> None:
     code = (
         "import sys, gvr_bench.report.html, gvr_bench.report.terminal;"
-        "import gvr_bench.report.exports;"
+        "import gvr_bench.report.table_formats;"
         "print('torch' in sys.modules)"
     )
     answer = subprocess.run(

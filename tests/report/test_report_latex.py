@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_up_run import missing, record, whole_scoreboard, write_whole_run
 
-from gvr_bench.report.exports import MAX_COLUMNS, export, tex
+from gvr_bench.report.table_formats import MAX_COLUMNS, export, tex
 
 Make = Callable[..., Path]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_up_run import SOME, record
 
-from gvr_bench.report.exports import export
+from gvr_bench.report.table_formats import export
 
 Make = Callable[..., Path]
 HOSTILE = (
