@@ -82,7 +82,7 @@ class RunState:
                 )
         if meta := self.cache.value(stage):
             self.cache.touch(stage)
-            if self.watching:
+            if self.watching and self.cache.is_own(stage):
                 return Outcome("done", meta.seconds, meta.note)
             return Outcome("cached", meta.seconds)
         if failure := self.cache.failure(stage):

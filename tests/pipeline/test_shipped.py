@@ -17,6 +17,7 @@ from gvr_bench.cache.artifacts import META, PRETRAINED, ArtifactCache, subfolder
 from gvr_bench.cache.integrity import write_meta
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage
+from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.options import RunOptions
 from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.runner import Runner
@@ -127,6 +128,17 @@ def last_loss(cache: ArtifactCache, stage: Stage) -> float:
     rows = json.loads((cache.folder(stage) / "history.json").read_text())
     name = next(name for name in rows[0] if name != "step")
     return float(np.mean([row[name] for row in rows[-5:]]))
+
+
+def test_watched_run_calls_shipped_networks_cached(registry: Registry, two) -> None:
+    cache, plan = two
+    state = Runner(plan, cache, registry, RunOptions(torch.device("cpu"))).state
+    state.watching = True
+    generator = next(stage for stage in plan.stages if stage.kind == "generator")
+    state.outcomes = {stage.key: Outcome("done", 0.0) for stage in generator.inputs.values()}
+    outcome = state.resolve(generator)
+    assert outcome is not None
+    assert outcome.status == "cached"
 
 
 @pytest.mark.parametrize(
