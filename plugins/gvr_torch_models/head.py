@@ -17,6 +17,7 @@ from .settings import File, Several
 from .wrapped_network import TorchModel, WrappedNetwork, shape_text, shuffled
 
 EPSILON = 1e-6  # smallest distance of a probability from 0 and 1
+TINY = 1e-30  # smallest probability of several that add up to 1
 
 
 class Classifier(WrappedNetwork):
@@ -55,8 +56,11 @@ class Classifier(WrappedNetwork):
                 f"{'+'.join(map(str, range(expected)))}"
             )
         if self.settings.probabilities:
-            p = out.clamp(EPSILON, 1 - EPSILON)
-            out = p.log() if two or (task.kind == "multiclass" and not single) else p.logit()
+            exclusive = two or (task.kind == "multiclass" and not single)
+            # A softmax keeps small probabilities, and their slope is lost where they are clamped.
+            out = (
+                out.clamp_min(TINY).log() if exclusive else out.clamp(EPSILON, 1 - EPSILON).logit()
+            )
         if single:
             return torch.cat([-out / 2, out / 2], 1)
         return (out[:, 1] - out[:, 0])[:, None] if two else out
@@ -82,6 +86,7 @@ class TorchHead(TorchModel, gvr.Head):
     ln(BNP)/10, set factor=0.2302585.
     """
 
+    version = "2"
     sees = "images"
 
     class Settings(ImageSettings):

@@ -113,6 +113,7 @@ def test_output_is_a_position(outputs_: str) -> None:
         (BINARY, (1, 4), {"outputs": "1+0"}, [-3]),
         (BINARY, (0.2, 0.8), {"probabilities": True}, [math.log(4)]),
         (BINARY, (0.8,), {"probabilities": "true"}, [math.log(4)]),
+        (BINARY, (1e-9, 1.0), {"probabilities": True}, [math.log(1e9)]),
         (TWO, (0.5, 1.0), {"probabilities": True}, [0, math.log(1e6 - 1)]),
         (THREE, (0.5, 0.25, 0.25), {"probabilities": True}, [-math.log(x) for x in (2, 4, 4)]),
         (CLASSES, (3,), {}, [-1.5, 1.5]),  # whose softmax is the sigmoid of 3
