@@ -35,8 +35,8 @@ GROUP = Group(
     "how much does the map point at?",
     case_input=ComplexityInput,
     cost="no pass of the model",
-    criticism="The simplest map says nothing: complexity is to be weighed against "
-    "faithfulness (Bhatt et al. 2020, arXiv 2005.00631).",
+    criticism="The simplest map is a single pixel: those who ask for low complexity ask for high "
+    "faithfulness, too (Bhatt et al. 2020, arXiv 2005.00631).",
 )
 
 

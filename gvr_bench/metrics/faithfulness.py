@@ -99,8 +99,9 @@ GROUP = Group(
     case_input=FaithfulnessInput,
     cost="about 100 passes of each image, and 33 of the decoder",
     criticism="Images with deleted pixels are unlike any that the model was trained on "
-    "(Hooker et al. 2019, arXiv 1806.10758); scores depend on what replaces a pixel "
-    "and are unreliable for single maps (Tomsett et al. 2020, arXiv 1912.01451).",
+    "(Hooker et al. 2019, arXiv 1806.10758); rankings depend on what replaces a pixel "
+    "(Bluecher et al. 2024, arXiv 2401.06654), and scores can be unreliable for single maps "
+    "(Tomsett et al. 2020, arXiv 1912.01451).",
 )
 
 

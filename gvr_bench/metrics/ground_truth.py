@@ -70,8 +70,8 @@ TEXT = "does the map show what is truly there?"
 GROUP = Group(
     "truth", "Ground truth", TEXT, case_input=GroundTruthInput, comparison_input=ComparisonInput,
     cost="no pass of the model",
-    criticism="A model may need other pixels to cancel noise, and a map is right to show them "
-    "(Haufe et al. 2014; Wilming et al. 2022, arXiv 2111.07473).",
+    criticism="A model may use other pixels to cancel noise (Haufe et al. 2014; Wilming et al. "
+    "2022, arXiv 2111.07473): a map that shows them is counted as wrong.",
 )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def pixel_ap(data: GroundTruthInput) -> Tensor | None:
     formula="share of pairs of a pixel in m and one outside with the larger |a| in m, ties half",
     fooled_by="The large background: a small finding among many wrong pixels still gets 0.9; "
     "pixel AP tells them apart.",
-    source="Arras et al. 2022 (CLEVR-XAI); scikit-learn, roc_auc_score",
+    source="scikit-learn, roc_auc_score",
     needs=NO_MASKS,
 )
 def pixel_roc_auc(data: GroundTruthInput) -> Tensor | None:

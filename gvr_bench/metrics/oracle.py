@@ -227,7 +227,7 @@ def domain_fid(data: FeaturesInput) -> Score | None:
     "neither source nor target, scaled to sum to 1, or the mean over all findings but the source",
     fooled_by="Changing nothing gets 0: read it beside oracle validity. Findings that truly go "
     "together change together. An oracle that never predicts a finding sees no change of it.",
-    source="EvaluatingCounterfactuals (label variation score)",
+    source="Hvilshoj et al. 2021 (label variation score)",
     needs=f"{NO_COUNTERFACTUAL}, or the oracle has no other outputs",
 )
 def other_outputs_changed(data: OracleInput) -> Tensor | None:

@@ -35,8 +35,8 @@ GROUP = Group(
     stages=("other_seed",),
     case_input=RepeatabilityInput,
     cost="the training of all networks and the explanations with another seed",
-    criticism="Two trainings that predict alike may use different pixels, and right maps then "
-    "differ (D'Amour et al. 2022, arXiv 2011.03395).",
+    criticism="Trainings that predict alike on test data may behave differently on other data "
+    "(D'Amour et al. 2022, arXiv 2011.03395): right maps of such models may differ.",
 )
 
 

@@ -51,8 +51,8 @@ GROUP = Group(
     stages=("perturbed",),
     case_input=RobustnessInput,
     cost="five more explanations of each of 25 cases",
-    criticism="The model's own reaction changes with the noise, and a faithful map has to "
-    "follow it (Agarwal et al. 2022, arXiv 2203.06877).",
+    criticism="The map's change is not held against the model's own reaction to the noise "
+    "(Agarwal et al. 2022, arXiv 2203.06877).",
 )
 
 

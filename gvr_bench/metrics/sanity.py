@@ -104,7 +104,7 @@ GROUP = Group(
     comparison_input=OtherImagesInput,
     cost="up to four more explanations of each of 25 cases",
     criticism="Whether a map changes depends on the task (Yona and Greenfeld 2021, arXiv "
-    "2110.14297), and noise changes most (Binder et al. 2023, arXiv 2211.12486).",
+    "2110.14297), and maps of noise pass with ease (Binder et al. 2023, arXiv 2211.12486).",
 )
 
 
@@ -151,7 +151,7 @@ def randomised_generator(data: SanityInput) -> Tensor | None:
     "another patient",
     fooled_by="A map that is the same for all images gets 1, noise gets 0: it says nothing about "
     "whether maps are right. It is the level that a randomised map must not exceed.",
-    source="after Binder et al. 2023, who show that similarity needs a level to compare with",
+    source="this project",
     needs="no two patients are explained for the same output",
     over="comparison",
 )

@@ -55,8 +55,8 @@ GROUP = Group(
     stages=(WITH_MAPS, WITHOUT_MAPS),
     overall_input=SimulatabilityInput,
     cost="explanations of up to 320 training images, and the training of 30 small networks",
-    criticism="A student is a network; with people, few methods help to predict a model (Hase "
-    "and Bansal 2020, arXiv 2005.01831).",
+    criticism="A student is a network; with people, few methods help to predict a model of text or "
+    "tables (Hase and Bansal 2020, arXiv 2005.01831).",
 )
 
 

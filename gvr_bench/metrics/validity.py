@@ -66,7 +66,8 @@ GROUP = Group(
     "does the counterfactual flip the model?",
     case_input=ValidityInput,
     cost="one pass of each counterfactual",
-    criticism="Adversarial examples are valid, too (Freiesleben 2022, arXiv 2009.05487).",
+    criticism="Adversarial examples are valid, too: the same methods make them (Freiesleben 2022, "
+    "arXiv 2009.05487).",
 )
 
 
@@ -173,7 +174,7 @@ def optimizer_steps(data: ValidityInput) -> Tensor | None:
     "those with f on the target side, on the [-1, 1] scale",
     fooled_by="Counterfactuals that each change something else that has nothing to do with the "
     "output: read it beside proximity.",
-    source="Mothilal et al. 2020 (DiCE), section 5.1, for pixels",
+    source="after Mothilal et al. 2020 (DiCE), for pixels",
     needs="returns one counterfactual per image",
 )
 def diversity(data: ValidityInput) -> Tensor | None:
