@@ -130,11 +130,11 @@ class Run:
     @cached_property
     def cases(self) -> Mapping[str, Case]:
         """The cases whose images the run keeps, by name. Raises `DataError` for damaged ones."""
-        found: dict[str, list[tuple[Combination, int]]] = {}
+        models_of: dict[str, list[tuple[Combination, int]]] = {}
         for c in self._report.combinations:
             for i, name in enumerate(c.sample_id):
-                found.setdefault(name, []).append((c, i))
-        return {name: Case(name, tuple(models)) for name, models in found.items()}
+                models_of.setdefault(name, []).append((c, i))
+        return {name: Case(name, tuple(models)) for name, models in models_of.items()}
 
     @cached_property
     def model(self) -> Trained:

@@ -23,41 +23,41 @@ class MetricChoice:
     """The metrics of a run: groups to compute, and what is shown of them.
 
     A metric is computed with its group, so that a run with more of them finds it in the cache.
-    `single` are the metrics shown of groups that are not in `whole`; `plugins` are those of
+    `single` are the metrics shown of groups that are not in `complete`; `plugins` are those of
     plugins, with their labels.
     """
 
-    whole: frozenset[str]
+    complete: frozenset[str]
     single: frozenset[str]
     plugins: tuple[tuple[ComponentSpec, str], ...]
 
     @property
     def groups(self) -> tuple[str, ...]:
-        computed = self.whole | {DECLARED[name].group for name in self.single}
+        computed = self.complete | {DECLARED[name].group for name in self.single}
         return tuple(group.name for group in GROUPS if group.name in computed)
 
     def shows(self, metric: str) -> bool:
         known = DECLARED.get(metric)
-        return known is None or known.group in self.whole or metric in self.single
+        return known is None or known.group in self.complete or metric in self.single
 
 
 def choose_metrics(typed: Sequence[str], registry: Registry) -> MetricChoice:
     """Tell what each text stands for. Raises `UsageError` where it is nothing."""
     groups = {plain(group.name): group.name for group in GROUPS}
     metrics = {plain(name): name for name in DECLARED}
-    whole, single = {ALWAYS}, set()
+    complete, single = {ALWAYS}, set()
     plugins: list[ComponentSpec] = []
     for text in typed:
-        word = plain(text)
-        if word in (ALL, DEFAULT):
-            whole |= {group.name for group in GROUPS if group.default or word == ALL}
-        elif word in groups:
-            whole.add(groups[word])
-        elif word in metrics:
-            single.add(metrics[word])
+        name = plain(text)
+        if name in (ALL, DEFAULT):
+            complete |= {group.name for group in GROUPS if group.default or name == ALL}
+        elif name in groups:
+            complete.add(groups[name])
+        elif name in metrics:
+            single.add(metrics[name])
         elif (choice := _of_plugin(text, registry)) not in plugins:
             plugins.append(choice)
-    return MetricChoice(frozenset(whole), frozenset(single), tuple(labelled(plugins)))
+    return MetricChoice(frozenset(complete), frozenset(single), tuple(labelled(plugins)))
 
 
 def _of_plugin(text: str, registry: Registry) -> ComponentSpec:

@@ -73,7 +73,7 @@ def group_of(label: str, component: Metric) -> Group:
             fooled_by=component.fooled_by,
             source=component.source,
             version=component.version,
-            function=lambda given: scored(component, given.data),
+            function=lambda source: scored(component, source.data),
         )
     )
     return group

@@ -154,11 +154,11 @@ def check_case(
 
 
 def row(data: MetricInput, i: int) -> MetricInput:
-    one = slice(i, i + 1)
+    at = slice(i, i + 1)
     tensors: dict[str, Any] = {
-        n: None if (v := getattr(data, n)) is None else v[one] for n in TENSORS
+        n: None if (v := getattr(data, n)) is None else v[at] for n in TENSORS
     }
-    return dataclasses.replace(data, target=data.target[one], **tensors)
+    return dataclasses.replace(data, target=data.target[at], **tensors)
 
 
 def same(a: Tensor | None, b: Tensor | None) -> bool:
