@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import json
 from typing import Any, cast
@@ -42,11 +41,12 @@ BETTER: dict[str, gvr.Better] = {"HIGHER": "up", "LOWER": "down"}
 def library() -> Any:
     """Import Quantus, which takes seconds. Raises `PluginError` where it is not installed."""
     try:
-        return importlib.import_module("quantus")
+        import quantus
     except ModuleNotFoundError as error:
         raise gvr.PluginError(
             "metric 'quantus' needs Quantus: pip install 'gvr-bench[quantus]'"
         ) from error
+    return quantus
 
 
 @functools.cache
