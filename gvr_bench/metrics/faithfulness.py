@@ -72,6 +72,11 @@ class FaithfulnessInput(CaseInput):
         )
 
     @functools.cached_property
+    def order(self) -> Tensor:
+        """Ranks of pixels, the hottest at 0: (N, H, W)."""
+        return ranks(self.attribution, self.image)
+
+    @functools.cached_property
     def deletion(self) -> Tensor:
         """How much of the finding is predicted as the hottest pixels turn black: (S, N)."""
         return self.curve(self.image, black(self.image))
@@ -87,8 +92,7 @@ class FaithfulnessInput(CaseInput):
 
     def curve(self, start: Tensor, end: Tensor) -> Tensor:
         """Return the same as pixels of one image (N, C, H, W) replace those of another."""
-        order = ranks(self.attribution, self.image)
-        steps = exchange(self.model, self.target.task, start, end, order)
+        steps = exchange(self.model, self.target.task, start, end, self.order)
         return presence(self.target, steps, steps[0] if start is self.image else steps[-1])
 
 
@@ -169,7 +173,7 @@ def deletion_in_distribution(data: FaithfulnessInput) -> Tensor | None:
         return None
     steps = torch.stack([
         activated(data.model, target.task, redrawn(data.model, image, hot))
-        for hot in growing(ranks(data.attribution, image), REDRAWN_STEPS)
+        for hot in growing(data.order, REDRAWN_STEPS)
     ])  # fmt: skip
     return area(presence(target, steps, steps[0]))
 

@@ -19,7 +19,7 @@ from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import ALL, read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights, write_json
 from gvr_bench.core.components import Dataset, Encoder, Explainer, Generator, Head
-from gvr_bench.core.context import Context
+from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import DataError, PluginError
 from gvr_bench.core.reference import Reference, spread
 from gvr_bench.core.stage import Stage, StageKind, depends_on
@@ -218,6 +218,11 @@ def read_targets(
 
 
 @torch.no_grad()
+def seeded_by(stage_ctx: StageContext, stage: Stage) -> Context:
+    """Return the context with the random numbers of another stage."""
+    return dataclasses.replace(stage_ctx.ctx, seed=seed_from(stage.key))
+
+
 def batched(function: Callable[[Tensor], Tensor], x: Tensor, ctx: Context) -> Tensor:
     """Apply a function to images (N, C, H, W) on any device, a batch at a time."""
     parts = torch.split(x, ctx.batch_size)

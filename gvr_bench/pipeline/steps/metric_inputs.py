@@ -15,7 +15,6 @@ from torch import Tensor
 
 from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
 from gvr_bench.core.components import CompletenessBaseline, Explainer
-from gvr_bench.core.context import seed_from
 from gvr_bench.core.metric import Metric
 from gvr_bench.core.types import ExplanationTarget, Ints, Model, Task
 from gvr_bench.data.stored_images import to_float
@@ -25,6 +24,7 @@ from gvr_bench.pipeline.stage_context import (
     batched,
     load_model,
     read_targets,
+    seeded_by,
     with_reference,
 )
 from gvr_bench.pipeline.steps.class_autoencoders import reconstruction_errors
@@ -63,8 +63,8 @@ class Networks:
 
     @functools.cached_property
     def explaining(self) -> StageContext:
-        stage, ctx = self.stage_ctx.stage.inputs["explanations"], self.stage_ctx.ctx
-        own = dataclasses.replace(ctx, seed=seed_from(stage.key))
+        stage = self.stage_ctx.stage.inputs["explanations"]
+        own = seeded_by(self.stage_ctx, stage)
         explaining = dataclasses.replace(self.stage_ctx, stage=stage, ctx=own)
         return with_reference(explaining, cast(Explainer, stage.component), self.model)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -13,8 +12,7 @@ from torch import Tensor, nn
 
 from gvr_bench.cache.hdf5 import put_rows, writing_arrays
 from gvr_bench.core.components import Encoder, Explainer, Generator, Head
-from gvr_bench.core.context import Context, seed_from
-from gvr_bench.core.stage import Stage
+from gvr_bench.core.context import Context
 from gvr_bench.core.types import ExplanationTarget, Floats, Model
 from gvr_bench.pipeline.stage_context import (
     StageContext,
@@ -24,6 +22,7 @@ from gvr_bench.pipeline.stage_context import (
     load_model,
     model_of,
     read_targets,
+    seeded_by,
     with_reference,
 )
 from gvr_bench.pipeline.steps.explanations import explain, read_cases
@@ -86,11 +85,6 @@ def prepare(stage_ctx: StageContext) -> Work:
         return {"attribution": np.concatenate(maps)}
 
     return work
-
-
-def seeded_by(stage_ctx: StageContext, stage: Stage) -> Context:
-    """Return the context with the random numbers of another stage, the same for all explainers."""
-    return dataclasses.replace(stage_ctx.ctx, seed=seed_from(stage.key))
 
 
 def other_target(stage_ctx: StageContext, target: ExplanationTarget) -> ExplanationTarget:
