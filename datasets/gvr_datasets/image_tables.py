@@ -148,8 +148,8 @@ def check_patient(patient: str, name: str, where: str) -> str:
 def find_sizes(names: Iterable[str], table: Path, root: Path) -> dict[str, int]:
     """Sizes in bytes of all files that a table names. Raises `DataError` where some are absent."""
     names = list(names)
-    for folder in {(root / name).parent for name in names}:
-        stay_inside(folder, root)
+    for folder in {name.rpartition("/")[0] for name in names}:
+        stay_inside(root / folder, root)
     sizes = {name: _size(root / name, root) for name in names}
     absent = [name for name, size in sizes.items() if size is None]
     if absent:

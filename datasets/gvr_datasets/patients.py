@@ -1,13 +1,16 @@
-"""Identifiers of patients that are spelt in several ways."""
+"""Identifiers of patients: spelt in several ways, or part of the names of files."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
 # A prefix, digits, and what a spreadsheet adds to a number: P003, 3, 3.0.
 _NUMBERED = re.compile(r"(.*[^\d.])?0*(\d+)(?:\.0+)?")
+
+UNKNOWN = "patients are not known, so that each image counts as one; "
 
 
 class Patients(NamedTuple):
@@ -59,3 +62,29 @@ def _prefixes(first: dict[tuple[str, str], str]) -> Iterable[str]:
             f"{' and '.join(map(repr, pairs[0][:2]))}, and count as different patients; give each "
             "patient one identifier in the table if they are not"
         )
+
+
+def patient_of_file(name: str, separator: str) -> str:
+    """What comes before a sign in a file's name, or the whole path where it does not occur."""
+    first, sign, _ = name.rpartition("/")[2].partition(separator)
+    return first if sign and first else name
+
+
+def shared_beginnings(names: Iterable[str]) -> str:
+    """Say that beginnings of names with a number occur several times, empty if they do not."""
+    names = list(names)
+    for separator in "_-":
+        shared = Counter(patient_of_file(name, separator) for name in names)
+        several = {
+            first: n
+            for first, n in shared.items()
+            if n > 1 and any(sign.isdigit() for sign in first)
+        }
+        if len(several) > 1:
+            first = next(iter(several))
+            return (
+                f"{UNKNOWN}{sum(several.values()):,} of {len(names):,} names begin alike, such as "
+                f"{several[first]} with {first + separator!r}; if that is the patient, add "
+                f"patient_separator={separator} to the settings"
+            )
+    return ""

@@ -81,25 +81,25 @@ def read_picture(path: Path, channels: int, bits: int = 16) -> Bytes:
 def read_pictures(files: Sequence[Path], image: ImageSpec, bits: int = 16) -> Bytes:
     """Read image files, letterboxed: (n, C, size, size). Raises `DataError` with all unreadable."""
     out = np.empty((len(files), image.channels, image.size, image.size), dtype=np.uint8)
+    unreadable: dict[int, str] = {}
 
-    def read(position: int) -> str:
-        try:
-            out[position] = letterbox(
-                read_picture(files[position], image.channels, bits), image.size
-            )
-        except DataError as error:
-            if not error.unreadable:
-                raise
-            return error.unreadable[0]
-        return ""
+    def read(positions: range) -> None:
+        for position in positions:
+            try:
+                picture = read_picture(files[position], image.channels, bits)
+                out[position] = letterbox(picture, image.size)
+            except DataError as error:
+                if not error.unreadable:
+                    raise
+                unreadable[position] = error.unreadable[0]
 
-    # Pillow decodes without the interpreter's lock.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        reasons = list(pool.map(read, range(len(files))))
-    unreadable = {position: reason for position, reason in enumerate(reasons) if reason}
+    # Pillow decodes without the interpreter's lock; small ones take less than a task.
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(read, (range(k, len(files), threads) for k in range(threads))))
     if unreadable:
         first = min(unreadable)
-        raise _fault(files[first], unreadable[first], unreadable)
+        raise _fault(files[first], unreadable[first], dict(sorted(unreadable.items())))
     return out
 
 

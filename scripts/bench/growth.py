@@ -1,8 +1,8 @@
 """How time and memory of reading a folder grow with its files: `python scripts/bench/growth.py`.
 
-Makes small grey PNGs in each layout that `folder` reads, and for each number of files reads them in
-a process of its own: lists them, splits them, and looks at all pixels, as a run does. Prints
-processor seconds (free of the load of the machine) and peak memory.
+Makes small grey PNGs once, links them into each layout that `folder` reads, and for each number of
+files reads them in a process of its own: lists them, splits them, and looks at all pixels, as a run
+does. Prints processor seconds (free of the load of the machine) and peak memory, a row at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -26,12 +27,39 @@ from gvr_bench.data.verification import PixelChecks
 
 BATCH = 512  # images
 EDGE = 16  # pixels
+STEP = 10_000  # files
 LAYOUTS = ("table", "classes", "splits above classes", "splits below classes")
+ROW = "{:<22}{:>9}{:>10}{:>10}{:>18}{:>18}{:>20}"
+HEADS = (
+    "layout", "files", "list (s)", "read (s)", "list, µs a file", "read, µs a file",
+    "peak memory (MiB)",
+)  # fmt: skip
 
 
-def make_files(root: Path, count: int, layout: str) -> None:
+def say(line: str) -> None:
+    """Say on stderr how far it is; stdout holds the table alone."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def make_files(pool: Path, count: int) -> None:
     """Write PNGs that differ in their noise."""
     rng = np.random.default_rng(0)
+    for i in range(count):
+        content = io.BytesIO()
+        pixels = rng.integers(0, 256, (EDGE, EDGE), np.uint8)
+        Image.fromarray(pixels).save(content, "PNG", compress_level=0)
+        (pool / name(i)).write_bytes(content.getvalue())
+        if (i + 1) % STEP == 0:
+            say(f"{i + 1:,} of {count:,} files are made")
+
+
+def name(i: int) -> str:
+    """Name a file."""
+    return f"{i:06d}.png"
+
+
+def lay_out(pool: Path, root: Path, count: int, layout: str) -> None:
+    """Link files into the folders of a layout, with their table if it has one."""
     lines = ["file,patient,finding"]
     for i in range(count):
         split, label = ("train", "valid", "train", "test")[i % 4], ("sick", "well")[i // 4 % 2]
@@ -41,13 +69,10 @@ def make_files(root: Path, count: int, layout: str) -> None:
             "splits above classes": f"{split}/{label}",
             "splits below classes": f"{label}/{split}",
         }[layout]
-        path = root / folder / f"{i:06d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        pixels = rng.integers(0, 256, (EDGE, EDGE), np.uint8)
-        Image.fromarray(pixels).save(content, "PNG", compress_level=0)
-        path.write_bytes(content.getvalue())
-        lines.append(f"{folder}/{path.name},p{i // 2},{i // 4 % 2}")
+        if i < 8:  # both classes in all splits
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        os.link(pool / name(i), root / folder / name(i))
+        lines.append(f"{folder}/{name(i)},p{i // 2},{i // 4 % 2}")
     if layout == "table":
         (root / "table.csv").write_text("\n".join(lines) + "\n")
 
@@ -72,10 +97,11 @@ def read(root: Path) -> dict[str, float]:
     }
 
 
-def measure(count: int, layout: str) -> dict[str, float]:
-    """Make a folder, and read it in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        make_files(Path(folder), count, layout)
+def measure(pool: Path, count: int, layout: str) -> dict[str, float]:
+    """Link files into a folder, and read it in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=pool) as folder:
+        lay_out(pool, Path(folder), count, layout)
+        say(f"{layout}: {count:,} files are read")
         command = [sys.executable, __file__, "--read", folder]
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     result: dict[str, float] = json.loads(done.stdout)
@@ -83,7 +109,7 @@ def measure(count: int, layout: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measure, and print a row of the table at a time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, nargs="+", default=[12_500, 25_000, 50_000, 100_000])
     parser.add_argument("--layouts", nargs="+", default=LAYOUTS, choices=LAYOUTS)
@@ -92,24 +118,18 @@ def main() -> None:
     if args.read:
         print(json.dumps(read(args.read)))
         return
-    from timing import say, table  # which loads torch, and would be measured
-
-    rows = []
-    for layout in args.layouts:
-        for count in args.files:
-            took = measure(count, layout)
-            rows.append(
-                (
-                    layout,
-                    f"{count:,}",
-                    f"{took['list']:.2f}",
-                    f"{took['read']:.2f}",
-                    f"{1e6 * (took['list'] + took['read']) / count:.0f}",
-                    f"{took['memory']:.0f}",
-                )
-            )
-    heads = ("layout", "files", "list (s)", "read (s)", "per file (µs)", "peak memory (MiB)")
-    say(table(heads, rows))
+    with tempfile.TemporaryDirectory() as folder:
+        pool = Path(folder)
+        make_files(pool, max(args.files))
+        print(ROW.format(*HEADS), flush=True)
+        for layout in args.layouts:
+            for count in args.files:
+                took = measure(pool, count, layout)
+                listed, looked = took["list"], took["read"]
+                per_file = (f"{1e6 * seconds / count:.0f}" for seconds in (listed, looked))
+                times = (f"{listed:.2f}", f"{looked:.2f}", *per_file)
+                row = ROW.format(layout, f"{count:,}", *times, f"{took['memory']:.0f}")
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

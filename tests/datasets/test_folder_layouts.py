@@ -179,3 +179,39 @@ def test_linked_class_is_read(own, tmp_path: Path) -> None:
 def test_unknown_patients_are_said(own) -> None:
     fill(own, ["{}"])
     assert "each image counts as one" in cautions(own)
+
+
+def persons(own, n: int = 8) -> None:
+    """Three images of each person, of both classes in turn."""
+    for k in range(n):
+        for view in ("bacteria_1.png", "bacteria_2.tif", "virus_1.jpeg"):
+            own.image(f"{KINDS[k % 2]}/person{k}_{view}")
+
+
+def test_patients_in_file_names_are_said(own) -> None:
+    persons(own)
+    own.image("cat/IM-0115.png")
+    said = cautions(own)
+    assert "24 of 25 names begin alike, such as 3 with 'person0_'" in said
+    assert "add patient_separator=_ to the settings" in said
+    assert "patients" not in cautions(own, patient_separator="_")
+
+
+def test_file_names_give_patients(own) -> None:
+    persons(own)
+    own.image("cat/IM-0115.png")
+    people = [set(part.patient_ids) for part in own.splits(patient_separator="_").values()]
+    assert set.union(*people) == {*(f"person{k}" for k in range(8)), "cat/IM-0115.png"}
+    assert sum(map(len, people)) == 9
+
+
+def test_names_that_begin_alike_without_number(own) -> None:
+    for k in range(12):
+        own.image(f"{KINDS[k % 2]}/scan_{k}.png")
+        own.image(f"{KINDS[k % 2]}/ward2_{k}.png")
+    assert "write a table with a column patient" in cautions(own)
+
+
+def test_separator_beside_patients_is_refused(own) -> None:
+    own.text("file,patient,finding", *(f"{k}.png,p{k},{k % 2}" for k in range(9)))
+    assert "has a column of patients; leave out one" in own.fault(patient_separator="_")

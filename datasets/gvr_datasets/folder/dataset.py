@@ -53,7 +53,8 @@ class ImageFolder(gvr.Dataset):
         is a share of the patients and `validation` of those not used for testing; `seed` decides
         which. `skip` is the share of the images that may be left out because their files cannot
         be read. `lung_masks` is a folder with masks of the lungs, named like the images, for those
-        without one in the table.
+        without one in the table. Where there is no column of patients, `patient_separator` ends the
+        patient in a file's name: `_` in `person1_virus_6.jpeg`.
         """
 
         table: str = "table.csv"
@@ -71,6 +72,7 @@ class ImageFolder(gvr.Dataset):
         validation: float = Field(default=0.1, gt=0, lt=1)
         skip: float = Field(default=0.01, ge=0, lt=1)
         lung_masks: str = ""
+        patient_separator: str = ""
 
     settings: Settings
 
@@ -163,7 +165,7 @@ class ImageFolder(gvr.Dataset):
         try:
             s = self.settings
             columns = Columns(s.file, s.patient, s.split, s.mask)
-            source = Source(s.table, columns, s.images, s.lung_masks)
+            source = Source(s.table, columns, s.images, s.lung_masks, s.patient_separator)
             return open_listing(self.root, source, s.targets, labelled=s.task != "none")
         except OSError as error:
             raise gvr.DataError(f"cannot read {self.root}: {error}") from error

@@ -21,7 +21,7 @@ from gvr_datasets.image_tables import (
     read_header,
     read_records,
 )
-from gvr_datasets.patients import unify_patients
+from gvr_datasets.patients import UNKNOWN, patient_of_file, shared_beginnings, unify_patients
 
 CLASS = "class"  # the one column of a folder without a table
 _FILE_COLUMNS = ("filename", "file_name", "image", "image_path", "path", "image_id", "image_index")
@@ -40,13 +40,15 @@ class Columns(NamedTuple):
 class Source(NamedTuple):
     """The table of a folder: its file, its columns, and the folder of the images that it names.
 
-    `lung_masks` is a folder with masks named like the images, for those without one in the table.
+    `lung_masks` is a folder with masks named like the images, for those without one in the table;
+    `separator` ends the patient in the names of files.
     """
 
     table: str = "table.csv"
     columns: Columns = Columns()
     images: str = ""
     lung_masks: str = ""
+    separator: str = ""
 
 
 def open_listing(
@@ -76,9 +78,8 @@ def open_listing(
         )
     if targets not in ((), (CLASS,)):
         raise gvr.DataError(f"no {source.table} in {root}, and targets name columns of it; {needs}")
-    cautions = (*layout.cautions, _NO_PATIENTS)
-    listing = Listing(root, root, (CLASS,) if labelled else (), layout.rows, "", cautions)
-    return _complete(listing, masks)
+    listing = Listing(root, root, (CLASS,) if labelled else (), layout.rows, "", layout.cautions)
+    return _complete(_name_patients(listing, source.separator), masks)
 
 
 def _mask_folder(root: Path, name: str) -> Path | None:
@@ -111,10 +112,17 @@ def _mask_of(row: Row, root: Path, masks: Path) -> str:
     return ""
 
 
-_NO_PATIENTS = (
-    "patients are not known, so that each image counts as one; where a patient has several images, "
-    "write a table with a column patient"
-)
+def _name_patients(listing: Listing, separator: str) -> Listing:
+    """Take patients from the names of files, or say that they are not known."""
+    names = [row.name for row in listing.rows]
+    patients = [patient_of_file(name, separator) if separator else name for name in names]
+    rows = [replace(r, patient=patient) for r, patient in zip(listing.rows, patients, strict=True)]
+    if patients != names:
+        return replace(listing, rows=rows)
+    line = shared_beginnings(names) or (
+        f"{UNKNOWN}where a patient has several images, write a table with a column patient"
+    )
+    return replace(listing, cautions=(*listing.cautions, line))
 
 
 def _open_table(path: Path, root: Path, source: Source, targets: tuple[str, ...] | None) -> Listing:
@@ -133,8 +141,14 @@ def _open_table(path: Path, root: Path, source: Source, targets: tuple[str, ...]
     if odd:
         raise gvr.DataError(f"{path}: the column {odd[0]!r} cannot be a target")
     rows, words = _read_rows(path, root, source, columns)
-    unknown = () if source.columns.patient in header else (_NO_PATIENTS,)
-    listing = Listing(root, path, columns, rows, "", (*_missing_words(words), *unknown))
+    listing = Listing(root, path, columns, rows, "", tuple(_missing_words(words)))
+    if source.columns.patient not in header:
+        listing = _name_patients(listing, source.separator)
+    elif source.separator:
+        raise gvr.UsageError(
+            f"patient_separator={source.separator}, and {path} has a column of patients; leave out "
+            "one of them"
+        )
     return _complete(listing, _mask_folder(root, source.lung_masks))
 
 

@@ -13,7 +13,7 @@ import gvr_bench.api as gvr
 from gvr_datasets.folder.rows import SPLIT_NAMES, Row
 from gvr_datasets.image_tables import check_name, is_plain, stay_inside
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"}
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm")
 _NO_CLASSES = {"images", "imgs", "masks", "labels", "annotations", "segmentations"}
 _MASK = re.compile(r"(.+)_mask(_\d+)?")
 _MAX_KINDS = 4  # of files, in one line
@@ -104,7 +104,7 @@ def _walk(root: Path, left_out: Path | None) -> Files:
         top = prefix.split("/")[0]
         for name in names:
             if not name.startswith("."):
-                group = files.images if _is_image(Path(at, name)) else files.others
+                group = files.images if _is_image(at, name) else files.others
                 group.setdefault(top, []).append(prefix + name)
     return files
 
@@ -121,8 +121,11 @@ def _is_entered(folder: Path, root: Path, followed: set[str]) -> bool:
     return not known
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES or (path.is_file() and gvr.is_image(path))
+def _is_image(folder: str, name: str) -> bool:
+    if name.lower().endswith(_SUFFIXES):
+        return True
+    path = Path(folder, name)
+    return path.is_file() and gvr.is_image(path)
 
 
 def _splits_of(files: Files) -> dict[str, str]:
@@ -207,7 +210,7 @@ def _row(root: Path, path: str, label: str, split: str) -> Row:
     if not is_plain(label):
         raise gvr.DataError(f"{root}: {label!r} holds signs that cannot be shown")
     name = check_name(path, str(root))
-    return Row(str(root / path), name, name, (label,), split)
+    return Row(f"{root}/{path}", name, name, (label,), split)
 
 
 def _pair_masks(rows: list[Row]) -> tuple[list[Row], list[str]]:
@@ -232,7 +235,8 @@ def _pair_masks(rows: list[Row]) -> tuple[list[Row], list[str]]:
 
 
 def _stem(row: Row) -> str:
-    return str(Path(row.name).with_suffix(""))
+    folder, slash, name = row.name.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
 
 
 def _left_out(files: Files) -> Iterator[str]:
