@@ -201,7 +201,7 @@ class ArtifactCache:
                 self.lock_file(stage.key).touch()
 
     def lock_file(self, key: str) -> Path:
-        return self.root / LOCKS / f"{key[:16]}.lock"
+        return lock_file(self.root, key)
 
     @contextlib.contextmanager
     def lock(self, stage: Stage) -> Iterator[Path | None]:
@@ -317,6 +317,10 @@ class ArtifactCache:
                 if not value_fault(folder, read_meta(folder)[0]):
                     return
             self.forget(stage)
+
+
+def lock_file(root: Path, key: str) -> Path:
+    return root / LOCKS / f"{key[:16]}.lock"
 
 
 def subfolder(stage: Stage) -> Path:

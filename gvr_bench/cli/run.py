@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +16,10 @@ from gvr_bench.cli import options as opt
 from gvr_bench.cli.shell import SOME_FAILED, STOP, errors_in_one_line, print_table
 from gvr_bench.core.process_group import follows
 from gvr_bench.pipeline.run import RunRequest
+
+if TYPE_CHECKING:
+    from gvr_bench.pipeline.repeat import FinishedRun
+    from gvr_bench.report.data import ReportData
 
 experiments_app = typer.Typer(help="The papers' experiments, by name.", no_args_is_help=True)
 
@@ -169,23 +173,22 @@ def experiments_run(
 
 def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics: bool) -> None:
     """Run a request, write its page and show it; exit 1 where some stage failed."""
-    from gvr_bench.pipeline.run import plan_request, run_request
+    if dry_run:
+        show_dry_run(request, as_json=as_json)
+        return
+    from gvr_bench.pipeline import repeat
+
+    form = Form(Console(), as_json, all_metrics)
+    key = repeat.request_key(request)
+    if run := repeat.find_finished(request, key):
+        show_again(run, request, form)
+        return
+    from gvr_bench.pipeline.run import run_request
     from gvr_bench.registry.registry import output_to_stderr
 
-    if dry_run:
-        if follows():
-            return
-        from gvr_bench.cli.plan import show_plan
-        from gvr_bench.pipeline.options import choose_device
-
-        plan, cache = plan_request(request)
-        device = choose_device(request.device).type
-        show_plan(plan, cache, device, request.recompute, as_json=as_json)
-        return
-    console = Console(stderr=True)
     request = replace(request, command=shlex.join(["gvr-bench", *sys.argv[1:]]))
     with output_to_stderr():
-        result = run_request(request, STOP, console)
+        result = run_request(request, STOP, Console(stderr=True))
     if result is None:  # this process helped the first one of torchrun
         return
     from gvr_bench.report.data import load_report
@@ -195,13 +198,68 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
     write_html(result.folder, data)
     with output_to_stderr():
         result.notify_plugins()
-    if as_json:
-        from gvr_bench.report.table_formats import named, written
-
-        print(written(named(data.tables), "json"), end="")
-    else:
-        from gvr_bench.report import terminal
-
-        terminal.show(data, Console(), all_metrics)
+    text = form.text(data)
+    print(text, end="", flush=True)
+    if run := repeat.finished_run(result, request, key):
+        run.show(form.look, text)
     if result.failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def show_dry_run(request: RunRequest, *, as_json: bool) -> None:
+    from gvr_bench.cli.plan import show_plan
+    from gvr_bench.pipeline.options import choose_device
+    from gvr_bench.pipeline.run import plan_request
+
+    if not follows():
+        plan, cache = plan_request(request)
+        device = choose_device(request.device).type
+        show_plan(plan, cache, device, request.recompute, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the result of a run is printed."""
+
+    console: Console
+    as_json: bool
+    all_metrics: bool
+
+    @property
+    def look(self) -> str:
+        """All that the text depends on beside the run."""
+        c = self.console
+        return (
+            "json"
+            if self.as_json
+            else f"{c.width} {c.color_system} {c.encoding} {self.all_metrics}"
+        )
+
+    def text(self, data: ReportData) -> str:
+        if self.as_json:
+            from gvr_bench.report.table_formats import named, written
+
+            return written(named(data.tables), "json")
+        from gvr_bench.report import terminal
+
+        with self.console.capture() as captured:
+            terminal.show(data, self.console, self.all_metrics)
+        return captured.get()
+
+
+def show_again(run: FinishedRun, request: RunRequest, form: Form) -> None:
+    """Show a run of which nothing has to be computed again."""
+    from gvr_bench.registry.registry import output_to_stderr
+
+    console = Console(stderr=True)
+    with output_to_stderr():
+        for warning in run.use(request.cache_root):
+            console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    console.print(f"all {len(run.stages)} stages and the page are as they were")
+    text = run.shown.get(form.look)
+    if text is None:
+        from gvr_bench.report.data import load_report
+
+        text = form.text(load_report([run.folder]))
+        run.show(form.look, text)
+    print(text, end="")

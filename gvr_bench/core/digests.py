@@ -6,11 +6,14 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import os
+import sys
 import sysconfig
 from collections.abc import Iterator
-from importlib.metadata import distributions
+from importlib.metadata import distributions, entry_points
 from pathlib import Path
 
+from gvr_bench.core.dependencies import CACHED, state_of
 from gvr_bench.core.errors import UsageError
 
 OURS = "gvr-bench"  # its components carry versions instead
@@ -45,6 +48,32 @@ def source_digest(module: str) -> str:
             content.update(f"{top} {file.name} {len(text)}\n".encode() + text)
             waiting += sorted(set(imports(text)) - known)
     return content.hexdigest()
+
+
+def code_digest() -> str:
+    """Return a digest of all code that a run can use: ours, that of plugins, and what is installed.
+
+    It knows files by size and time, installed packages by the time of their installation.
+    """
+    parts = [sys.version]
+    for folder in filter(os.path.isdir, sys.path):
+        with os.scandir(folder) as entries:
+            records = [e for e in entries if e.name.endswith((".dist-info", ".egg-info"))]
+            parts += sorted(f"{entry.name} {entry.stat().st_mtime_ns}" for entry in records)
+    for top in sorted(our_packages()):
+        parts += [f"{folder} {state_of(f'{folder}/')}" for folder in folders_of(top)]
+    tops = {point.value.partition(".")[0] for point in entry_points(group="gvr_bench")}
+    own = [top for top in sorted(tops) if not any(map(is_installed, files_of(top)[:1]))]
+    parts += map(source_digest, own)
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def folders_of(top: str) -> list[Path]:
+    """Return the folder of a package and those below it."""
+    spec = importlib.util.find_spec(top)
+    roots = map(Path, (spec and spec.submodule_search_locations) or ())
+    paths = [path for root in roots for path in (root, *sorted(root.rglob("*")))]
+    return [path for path in paths if path.is_dir() and path.name != CACHED]
 
 
 def files_of(top: str) -> list[Path]:

@@ -54,9 +54,18 @@ class RunRequest:
     experiment: Experiment | None = None
     command: str = ""
 
+    @property
+    def name(self) -> str:
+        return self.experiment.name if self.experiment else self.spec.dataset[0].name
+
     def folder(self, plan: Plan) -> Path:
-        name = self.experiment.name if self.experiment else self.spec.dataset[0].name
-        return self.out or Path("reports") / f"{name}-{plan.key[:8]}"
+        return self.out or Path("reports") / f"{self.name}-{plan.key[:8]}"
+
+    @property
+    def cache_root(self) -> Path:
+        from gvr_bench.cache.artifacts import default_cache_dir
+
+        return (self.cache_dir or default_cache_dir()).resolve()
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class RunResult:
 
 def plan_request(request: RunRequest) -> tuple[Plan, ArtifactCache]:
     """Plan a run and open its cache; computes nothing. Raises `GvrError`."""
-    from gvr_bench.cache.artifacts import ArtifactCache, default_cache_dir
+    from gvr_bench.cache.artifacts import ArtifactCache
     from gvr_bench.pipeline.plan import make_plan
     from gvr_bench.registry.registry import installed
 
@@ -91,8 +100,7 @@ def plan_request(request: RunRequest) -> tuple[Plan, ArtifactCache]:
         raise UsageError(
             "--recompute computes again and --cached-only computes nothing; leave one out"
         )
-    root = request.cache_dir or default_cache_dir()
-    return plan, ArtifactCache(root, run_id=request.run_id)
+    return plan, ArtifactCache(request.cache_root, run_id=request.run_id)
 
 
 def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult | None:
