@@ -1,8 +1,9 @@
-"""Make the reference reports: the page, tables, spec and main picture of four runs.
+"""Make the reference reports, and a site of them: tables, spec and main picture of each run.
 
-    scripts/reference_reports.py --mnist DIR [--cache-dir DIR] [NAME...]
+    scripts/reference_reports.py --mnist DIR [--cache-dir DIR] [--site DIR] [NAME...]
 
-The runs use the networks that come with the package, so that anybody gets the same reports.
+The runs use the networks that come with the package, or train a small one in a minute or two, so
+that anybody gets the same reports.
 """
 
 from __future__ import annotations
@@ -23,52 +24,70 @@ from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.table_formats import export
 
-REPORTS = Path(__file__).parents[1] / "reports"
+ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "reports"
+PLANTED = "planted:phantom,plant=nodule,base.size=64"
 RUNS = {
     "phantom": ("run",),
     "mnist": ("run", "--dataset", "mnist"),
     "digits": ("run", "--dataset", "digits"),
     "findings": ("experiments", "run", "findings"),
-}
+    "morpho": ("experiments", "run", "morpho"),
+    "planted": ("run", "--dataset", PLANTED, "--head", "cnn", "--explainer", "attribution",
+                "--metrics", "truth", "--metrics", "intervention"),
+}  # fmt: skip
+PAGES = "phantom", "mnist", "digits"  # that are in Git; the site has all
 CASES = 5  # rows of the picture
 TILE, GAP, LINE = 128, 8, 20  # pixels
 
 
 def main() -> None:
-    """Run those that are named, all by default, and keep what people look at."""
+    """Run those that are named, all by default, keep what people look at, and write the site."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RUNS)}")
     parser.add_argument("--mnist", type=Path, help="folder with MNIST's files")
     parser.add_argument("--cache-dir", type=Path, help="where results are kept")
+    parser.add_argument(
+        "--site", type=Path, default=ROOT / "build" / "reports", help="folder of the site"
+    )
     options = parser.parse_args()
-    for name in options.names or RUNS:
+    names = options.names or list(RUNS)
+    for name in names:
         if name not in RUNS:
             parser.error(f"no report '{name}'; choose of {', '.join(RUNS)}")
-        with tempfile.TemporaryDirectory() as folder:
-            keep(run(Path(folder), name, options.mnist, options.cache_dir), name)
+    if options.cache_dir:
+        os.environ["GVR_BENCH_CACHE"] = str(options.cache_dir.resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            run(Path(folder), name, options.mnist)
+            keep(Path(folder) / name)
+        type_in(Path(folder), "site", *names, "--out", str(options.site.resolve()))
 
 
-def run(folder: Path, name: str, mnist: Path | None, cache: Path | None) -> Path:
+def run(folder: Path, name: str, mnist: Path | None) -> None:
     """Run in a folder, so that the report names no other place of this machine."""
     more = []
     if name == "mnist" and mnist:
-        (folder / "mnist").symlink_to(mnist.resolve())
-        more = ["--data-root", "mnist"]
-    environment = os.environ | ({"GVR_BENCH_CACHE": str(cache.resolve())} if cache else {})
-    command = ["gvr_bench", *RUNS[name], *more, "--out", "run"]
-    subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", *command], check=True, cwd=folder, env=environment
-    )
-    return folder / "run"
+        (folder / "data").mkdir()
+        (folder / "data" / "mnist").symlink_to(mnist.resolve())
+        more = ["--data-root", "data/mnist"]
+    type_in(folder, *RUNS[name], *more, "--out", name)
 
 
-def keep(run: Path, name: str) -> None:
-    """Copy a run's page and spec, and write its tables and picture."""
-    shutil.copy(run / "index.html", REPORTS / f"{name}.html")
+def type_in(folder: Path, *words: str) -> None:
+    command = [sys.executable, "-m", "gvr_bench", *words]
+    subprocess.run(command, check=True, cwd=folder)  # noqa: S603 - our own command
+
+
+def keep(run: Path) -> None:
+    """Copy a run's spec and, where Git has it, its page; write its tables and picture."""
+    name = run.name
+    if name in PAGES:
+        shutil.copy(run / "index.html", REPORTS / f"{name}.html")
     shutil.copy(run / "spec.toml", REPORTS / f"{name}.toml")
     (REPORTS / f"{name}.md").write_text(export([run], "markdown"), encoding="utf-8")
     view = maps(read_cases(run), CASES)[-1]  # of the last model
-    picture(view).save(REPORTS / f"{name}.png", optimize=True)
+    picture(view).quantize(256).save(REPORTS / f"{name}.png", optimize=True)
 
 
 def picture(view: Maps) -> Image.Image:

@@ -12,35 +12,19 @@ _ROWS = (
         "phantom.dataset:Phantom",
         "synthetic chest radiographs; heart failure as BNP, a blood marker, with ground truth",
     ),
-    ("digits", "digits:Digits", "1,797 handwritten digits; come with scikit-learn"),
-    ("mnist", "mnist:Mnist", "70,000 handwritten digits; 11 MB, downloaded or --data-root"),
-    ("chestxray8", "chestxray8.dataset:ChestXray8", "NIH chest radiographs; needs --data-root"),
-    (
-        "radiographs",
-        "radiographs:Radiographs",
-        "your own radiographs with a table of BNP; needs --data-root",
-    ),
+    ("digits", "digits:Digits", "1,797 handwritten digits, from scikit-learn"),
+    ("mnist", "mnist:Mnist", "70,000 handwritten digits"),
+    ("chestxray8", "chestxray8.dataset:ChestXray8", "NIH chest radiographs"),
+    ("radiographs", "radiographs:Radiographs", "your own radiographs with a table of BNP"),
     (
         "folder",
         "folder.dataset:ImageFolder",
-        "your own images with a table, or one subfolder per class; needs --data-root",
+        "your own images with a table, or one subfolder per class",
     ),
-    ("npz", "npz:Npz", "arrays in one file, laid out as MedMNIST's; npz:FILE"),
-    (
-        "torchvision",
-        "torchvision_dataset:Torchvision",
-        "torchvision's, by name: torchvision:CIFAR10",
-    ),
-    (
-        "planted",
-        "planted.dataset:Planted",
-        "findings planted in images of any data set: planted:folder,plant=nodule",
-    ),
-    (
-        "morpho",
-        "morpho.dataset:Morpho",
-        "digits with changed strokes: morpho:mnist,change=swelling",
-    ),
+    ("npz", "npz:Npz", "arrays in one file, laid out as MedMNIST's"),
+    ("torchvision", "torchvision_dataset:Torchvision", "a data set of torchvision"),
+    ("planted", "planted.dataset:Planted", "findings planted in images of another data set"),
+    ("morpho", "morpho.dataset:Morpho", "digits of another data set with changed strokes"),
 )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAX_WIDTH = 11.6  # inches, which fit the page
 EDGE = 0.08  # of an axis, for dots at its ends
 NARROW, ROW, FRAME = 1.0, 0.25, 0.95  # inches
+THIRD = 1 / 3  # of an axis, in which labels of ticks keep to its end
 
 
 def draw_overview(figure: Figure, data: Overview) -> None:
@@ -24,7 +25,7 @@ def draw_overview(figure: Figure, data: Overview) -> None:
     figure.set_size_inches(margin + width * len(data.panels), FRAME + ROW * max(3, len(names)))
     row_of_axes = figure.subplots(1, len(data.panels), sharey=True, squeeze=False)[0]
     for axes, panel in zip(row_of_axes, data.panels, strict=True):
-        _draw_panel(axes, panel)
+        _draw_panel(axes, panel, width)
         lines = textwrap.wrap(panel.title, round(11 * width), break_long_words=False)
         axes.set_title("\n".join(lines), loc="left", fontsize=9, color=INK)
     row_of_axes[0].set_yticks(range(len(names)), names)
@@ -33,9 +34,7 @@ def draw_overview(figure: Figure, data: Overview) -> None:
         label.set_color(INK)
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
+def _draw_panel(axes: Axes, panel: Panel, width: float) -> None:
     if panel.controls is not None:
         axes.axvspan(*panel.controls, color=MUTED, alpha=0.25, linewidth=0)
         for end in panel.controls:  # seen where the range is narrow, too
@@ -47,14 +46,29 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             axes.text(0.5, y, dot, ha="center", va="center", fontsize=7, color=MUTED,
                       transform=axes.get_yaxis_transform())  # fmt: skip
     words = panel.score.rpartition(" ")
-    lines = textwrap.wrap("\N{NO-BREAK SPACE}".join(filter(None, words[::2])), 16)
+    lines = textwrap.wrap("\N{NO-BREAK SPACE}".join(filter(None, words[::2])), round(15 * width))
     axes.set_xlabel("\n".join(lines), fontsize=7.5, color=MUTED)
     axes.grid(visible=False, axis="x")
     worse, better = panel.axis
     edge = EDGE * (better - worse)
     axes.set_xlim(worse - edge, better + edge)
-    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+    _set_ticks(axes, worse, better)
+
+
+def _set_ticks(axes: Axes, worse: float, better: float) -> None:
+    """At most two ticks whose labels stay below their own panel."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = sorted((worse, better))
+    values = MaxNLocator(2, steps=[1, 2, 5, 10]).tick_values(low, high)
+    inside = [value for value in values.tolist() if low <= value <= high]
+    ticks = inside[:: max(1, len(inside) - 1)]
+    axes.set_xticks(ticks, [tick_label(value) for value in ticks])
+    for label, value in zip(axes.get_xticklabels(), ticks, strict=True):
+        place = (value - worse) / (better - worse)
+        label.set_horizontalalignment(
+            "left" if place < THIRD else "right" if place > 1 - THIRD else "center"
+        )
 
 
 def _draw_dot(axes: Axes, dot: Dot, y: int) -> None:

@@ -32,7 +32,7 @@ def draw_ranks(figure: Figure, data: Ranks) -> None:
         x = right + (column + 1.5) * step
         axes.plot([x, x], [first - 0.25, last + 0.25], color=INK, linewidth=2.2)
     axes.plot([1, 1 + data.difference], [-1, -1], color=INK, linewidth=1.2, marker="|")
-    axes.text(1 + data.difference / 2, -1.2, "critical difference", ha="center", fontsize=7)
+    axes.text(1, -1.3, "critical difference", fontsize=7)
     axes.set(xlabel="mean rank", ylim=(n - 0.5, -1.9))
     axes.set_yticks(range(n), [short(name, 24) for name in data.names])
     for label, control in zip(axes.get_yticklabels(), data.controls, strict=True):
