@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 
+from gvr_bench.report.figure_style import PAPER
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
@@ -68,7 +70,7 @@ def film(strip: Locator) -> Iterator[Image.Image]:
     for step in (*range(last + 1), *range(last - 1, 0, -1)):
         slider.evaluate(MOVE, step)
         shot = Image.open(io.BytesIO(strip.screenshot())).convert("RGB")
-        yield ImageOps.expand(shot, MARGIN, shot.getpixel((shot.width - 1, 0)))
+        yield ImageOps.expand(shot, MARGIN, PAPER)
 
 
 if __name__ == "__main__":

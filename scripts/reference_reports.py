@@ -26,15 +26,16 @@ from gvr_bench.report.table_formats import export
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
-PLANTED = "planted:phantom,plant=nodule,base.size=64"
+PLANTED = "planted:phantom,plant=nodule,copies=4,base.size=64,base.train=2000,base.test=500"
 RUNS = {
     "phantom": ("run",),
     "mnist": ("run", "--dataset", "mnist"),
     "digits": ("run", "--dataset", "digits"),
     "findings": ("experiments", "run", "findings"),
     "morpho": ("experiments", "run", "morpho"),
-    "planted": ("run", "--dataset", PLANTED, "--head", "cnn", "--explainer", "attribution",
-                "--metrics", "truth", "--metrics", "intervention"),
+    "planted": ("run", "--dataset", PLANTED, "--head", "cnn", "--explainer", "saliency",
+                "--explainer", "integrated-gradients", "--explainer", "occlusion",
+                "--explainer", "grad-cam", "--metrics", "truth", "--metrics", "cost"),
 }  # fmt: skip
 PAGES = "phantom", "mnist", "digits"  # that are in Git; the site has all
 CASES = 5  # rows of the picture

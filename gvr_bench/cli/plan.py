@@ -1,11 +1,11 @@
-"""What `run --dry-run` shows: every stage, whether it is cached, and what a like one took."""
+"""What `run --dry-run` shows: what is cached, and what like stages took, a row per explainer."""
 
 from __future__ import annotations
 
 import contextlib
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gvr_bench.cli.shell import print_json, print_table
@@ -22,7 +22,7 @@ def show_plan(
     plan: Plan, cache: ArtifactCache, device: str, recompute: Collection[str], *, as_json: bool
 ) -> None:
     again, measured = plan.stages_to_recompute(recompute), measured_seconds(cache, device)
-    rows = []
+    rows, parts = [], defaultdict(list)
     for stage in plan.stages:
         cached = stage.key not in again and cache.has(stage)
         above = {s.kind: s.settings for s in stage.lineage()}
@@ -30,25 +30,24 @@ def show_plan(
         state = "cached" if cached else ""
         seconds = statistics.median(alike) if alike else None
         rows.append((stage.kind, stage.name, stage.key[:16], state, seconds))
+        kind = "explainer" if "explanations" in above else stage.kind
+        parts[kind, stage.name].append(rows[-1])
     if as_json:
         print_json(("kind", "name", "key", "state", "seconds"), rows)
         return
-    columns = ("stage", "component", "key", "state", "took before")
-    names = [str(stage).removeprefix(f"{stage.kind} ") for stage in plan.stages]
-    times = ["" if seconds is None else duration(seconds) for *_, seconds in rows]
-    print_table(
-        columns,
-        [
-            (kind, name, key, state, time)
-            for (kind, _, key, state, _), name, time in zip(rows, names, times, strict=True)
-        ],
-    )
+    table = [(*names, *_missing(stages)) for names, stages in parts.items()]
+    count, took = _missing(rows)
+    print_table(("part", "component", "to compute", "took before"), table)
+    like = f"; like ones took {took} here" if took else ""
+    print(f"{count} stages to compute in {cache.root}{like}")
+
+
+def _missing(rows: Sequence[tuple[str, str, str, str, float | None]]) -> tuple[str, str]:
+    """How many of these stages are not cached, and what like ones took."""
     missing = [seconds for *_, state, seconds in rows if not state]
     known = [seconds for seconds in missing if seconds is not None]
-    line = f"{len(missing)} of {len(rows)} stages to compute in {cache.root}"
-    if known:
-        line += f"; like ones of {len(known)} of them took {duration(sum(known))} here"
-    print(line)
+    of = f" ({len(known)} of them)" if 0 < len(known) < len(missing) else ""
+    return f"{len(missing)} of {len(rows)}", duration(sum(known)) + of if known else ""
 
 
 def measured_seconds(cache: ArtifactCache, device: str) -> Mapping[str, list[float]]:

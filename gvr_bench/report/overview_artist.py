@@ -61,7 +61,7 @@ def _set_ticks(axes: Axes, worse: float, better: float) -> None:
 
     low, high = sorted((worse, better))
     values = MaxNLocator(2, steps=[1, 2, 5, 10]).tick_values(low, high)
-    inside = [value for value in values.tolist() if low <= value <= high]
+    inside = [float(value) for value in values if low <= value <= high]
     ticks = inside[:: max(1, len(inside) - 1)]
     axes.set_xticks(ticks, [tick_label(value) for value in ticks])
     for label, value in zip(axes.get_xticklabels(), ticks, strict=True):

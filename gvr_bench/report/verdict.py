@@ -107,6 +107,8 @@ def _lost(question: Question) -> str:
     )
     gap = question.gap(control, best)
     margin = f", {_margin(gap, places)} worse" if (gap.low or 0.0) > 0 else ""
+    if (gap.value or 0.0) < 0:
+        margin = ", which may be chance"
     return (
         f"No explainer beats the control {control.names[0]} on {question.title}: "
         f"{column.title} {theirs}; the best explainer, {best.names[0]}, has {mine}{margin}."

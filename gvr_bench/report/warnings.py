@@ -48,10 +48,11 @@ def warnings(
     stated = {(c.table, c.metric, c.names) for c in caveats}
     stages = [stage for run in runs for stage in run.environment.stages]
     failed = {stage.name for stage in stages if stage.status == "failed"}
+    inapplicable = {stage.reason for stage in stages if stage.status == "n/a"}  # as tables say
     lines = [
         f"{stage.kind} {stage.name} {stage.status}: {stage.reason or NO_REASON}"
         for stage in stages
-        if stage.status in ("failed", "skipped")
+        if stage.status in ("failed", "skipped") and stage.reason not in inapplicable
     ]
     for tables in (models, boards):
         for table in tables:

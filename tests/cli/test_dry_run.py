@@ -43,6 +43,12 @@ def test_dry_run_after_a_run(cli, plan) -> None:
     assert {row["seconds"] for row in larger.values()} == {None}
 
 
+def test_explainers_have_one_row_each(cli) -> None:
+    lines = cli(*command("--dry-run", explainer=["saliency", "random"])).out.splitlines()
+    rows = [line.split()[1:] for line in lines if line.split()[:1] == ["explainer"]]
+    assert rows == [["saliency", "4", "of", "4"], ["random", "4", "of", "4"]]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.02, "0.1 s"), (3.21, "3.2 s"), (59.6, "60 s"), (600, "10 min"), (1e6, "12 days")],

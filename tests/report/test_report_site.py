@@ -10,7 +10,8 @@ import pytest
 from made_up_run import ENVIRONMENT, SOME, whole_scoreboard, write_whole_run
 
 from gvr_bench.core.errors import UsageError
-from gvr_bench.report.site import write_site
+from gvr_bench.report.data import load_report
+from gvr_bench.report.site import check, write_site
 
 
 def make(folder: Path, *stages: dict[str, str], seed: int = 0, limit: int = 100) -> Path:
@@ -52,6 +53,13 @@ def test_run_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     (run / "values.h5").unlink()
     with pytest.raises(UsageError, match=r"not whole: it has no values\.h5"):
         write_site([run], tmp_path / "out")
+
+
+def test_explainer_that_does_not_apply_is_accepted(tmp_path: Path) -> None:
+    about = {"name": "lrp", "reason": "no rule for silu"}
+    stages = [{"kind": "explanations", "status": "n/a"}, {"kind": "scores", "status": "skipped"}]
+    run = make(tmp_path / "run", *(about | stage for stage in stages))
+    check(load_report([run]))
 
 
 def test_several_protocols_are_refused(tmp_path: Path) -> None:
