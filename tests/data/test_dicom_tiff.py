@@ -338,6 +338,39 @@ def test_overlay_in_unused_bits_is_not_shown(tmp_path: Path, window: dict[str, i
     assert np.abs(grey(path).astype(int) - SHOWN).max() <= 1
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"WindowCenter": 2048},
+        {"RescaleIntercept": -1024},
+        {"WindowCenter": [2048, 500], "WindowWidth": [4096, 100]},
+        {"PixelData": DEEP.tobytes() + bytes(64)},
+    ],
+    ids=["centre alone", "intercept alone", "second window", "trailing bytes"],
+)
+def test_header_that_shows_the_same(tmp_path: Path, header: dict[str, object]) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, **TWELVE, **header)
+    assert np.abs(grey(path).astype(int) - SHOWN).max() <= 1
+
+
+def test_sigmoid_window_is_applied(tmp_path: Path) -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 1500, "VOILUTFunction": "SIGMOID"}
+    path = write(tmp_path / "a.dcm", DEEP, **TWELVE, **window)
+    expected = 255 / (1 + np.exp(-4 * (DEEP.astype(float) - 2048) / 1500))
+    assert np.abs(grey(path) - expected).max() <= 1
+
+
+def test_colour_planes_may_follow_each_other(tmp_path: Path) -> None:
+    planes = COLOUR.transpose(2, 0, 1).tobytes()
+    path = write(tmp_path / "a.dcm", COLOUR, PlanarConfiguration=1, PixelData=planes)
+    np.testing.assert_array_equal(read_picture(path, 3), COLOUR.transpose(2, 0, 1))
+
+
+def test_short_pixel_data_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", DEEP, PixelData=DEEP.tobytes()[:-128], **TWELVE)
+    assert "bytes of pixel data is less than expected" in fault(path)
+
+
 def test_unknown_presentation_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", DEEP, PresentationLUTShape="LIN OD", **TWELVE)
     assert "its PresentationLUTShape is LIN OD" in fault(path)
