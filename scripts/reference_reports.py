@@ -26,7 +26,7 @@ from gvr_bench.report.table_formats import export
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
-PLANTED = "planted:phantom,plant=nodule,copies=4,base.size=64,base.train=2000,base.test=500"
+PLANTED = "planted:phantom,plant=consolidation,copies=4,base.size=32,base.train=2000,base.test=500"
 RUNS = {
     "phantom": ("run",),
     "mnist": ("run", "--dataset", "mnist"),
