@@ -16,6 +16,7 @@ import typer
 from code_blocks import Block, blocks_of
 
 from gvr_bench.cli.main import app
+from gvr_bench.cli.report import names_in
 from gvr_bench.config.spec import parse_choice
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.types import KINDS
@@ -89,7 +90,7 @@ def check(arguments: list[str]) -> None:
     options = parse(arguments)
     for kind in KINDS:
         typed = options.get(kind) or ()
-        for text in [typed] if isinstance(typed, str) else typed:  # `explain` takes one of each
+        for text in names_in(typed) if isinstance(typed, str) else typed:  # of `explain`, `report`
             choice = parse_choice(text)
             if choice.name != "all":
                 installed().settings(kind, choice.name, "quick", choice.settings)
