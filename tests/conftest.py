@@ -7,12 +7,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tiny import Packages
 from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
 from gvr_bench.registry.registry import Registry, installed
+
+# No test times what it does: the machine may be busy.
+UNTIMED = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=UNTIMED)
+hypothesis.settings.load_profile("untimed")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,6 @@ from gvr_bench.results.run_folder import open_cases
 
 FUZZ = settings(
     max_examples=150,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

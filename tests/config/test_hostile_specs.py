@@ -17,7 +17,6 @@ from gvr_bench.registry.registry import installed
 
 FUZZ = settings(
     max_examples=150,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -24,7 +24,6 @@ GREY = np.random.default_rng(3).integers(0, 256, (24, 20), np.uint8)
 COLOUR = np.random.default_rng(4).integers(0, 256, (24, 20, 3), np.uint8)
 FUZZ = settings(
     max_examples=150,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -22,7 +22,6 @@ from gvr_bench.data.image_io import read_extent, read_picture, read_pictures
 GREY = np.random.default_rng(3).integers(0, 256, (24, 24), np.uint8)
 FUZZ = settings(
     max_examples=150,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -18,7 +18,6 @@ import gvr_bench.api as gvr
 
 FUZZ = settings(
     max_examples=200,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -17,7 +17,6 @@ import gvr_bench.api as gvr
 COLUMNS = ("file", "patient", "bnp")
 FUZZ = settings(
     max_examples=200,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

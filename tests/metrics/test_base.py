@@ -93,7 +93,7 @@ def known(values: Tensor | Score | None) -> Tensor:
 
 
 @every
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1))
 def test_values_lie_in_the_declared_range(metric, seed):
     values = metric(random_input(metric, seed))
@@ -112,7 +112,7 @@ def test_values_lie_in_the_declared_range(metric, seed):
 @pytest.mark.parametrize(
     "metric", [m for m in GROUP.metrics if m.over == "case"], ids=lambda m: m.name
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1))
 def test_perfect_maps_stay_in_range(metric, seed):
     change = np.random.default_rng(seed).normal(size=(4, 8, 8)).astype(np.float32)

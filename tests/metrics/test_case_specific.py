@@ -54,7 +54,7 @@ def test_case_specific_scores_lead_the_truth():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_both_equal_their_written_definition(seed):
     rng = np.random.default_rng(seed)
     truth = changes(7, seed)

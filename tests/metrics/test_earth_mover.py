@@ -61,7 +61,7 @@ def test_shared_mass_does_not_travel():
     assert transport_cost(shared, moved) == pytest.approx(3 / 4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_cost_has_known_bounds(seed):
     a, b = np.random.default_rng(seed).random((2, 9, 9)) ** 8

@@ -244,7 +244,6 @@ def test_infidelity_matches_captum():
     assert (ours < 1).all()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(-30, 30))
 def test_infidelity_ignores_the_map_scale(seed, power):
     rng = torch.Generator().manual_seed(seed)
@@ -305,7 +304,7 @@ def test_images_are_scored_independently(task):
 
 
 @pytest.mark.parametrize("task", [BNP, BINARY, CLASSES], ids=lambda task: task.kind)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_scores_lie_in_the_declared_range(task, seed):
     seen = convolving(4, 8, task, seed=seed)

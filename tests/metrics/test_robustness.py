@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.metrics import sensitivity_max
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_up_inputs import BINARY, DIGITS, robustness_input
 from made_up_model import about, sum_of
@@ -35,7 +35,6 @@ def test_empty_maps_have_no_sensitivity():
     assert sensitivity([0, 0], [1, 0]) != sensitivity([0, 0], [1, 0])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_sensitivity_is_captums(seed):
     rng = torch.Generator().manual_seed(seed)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_up_inputs import sanity_input
 from skimage.metrics import structural_similarity
@@ -90,7 +90,6 @@ def test_map_similarity_matches_scikit_image():
     assert map_similarity(one[None], other[None]).item() == pytest.approx(expected, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 10_000), st.floats(0, 1))
 def test_likeness_lies_in_the_declared_range(a, b, share):
     mixed = share * noise(a) + (1 - share) * noise(b)
