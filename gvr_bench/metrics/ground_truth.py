@@ -281,14 +281,37 @@ def true_change_mae(data: GroundTruthInput) -> Tensor | None:
 @GROUP.metric(
     "true-change amplitude",
     better="-",
+    lowest=-INFINITE,
+    highest=INFINITE,
+    formula="sum of (r - x')(x - x*) over sum of (x - x*)^2, channels averaged first; 1 is right",
+    fooled_by="Change in the wrong place does not count: see true-change total.",
+    source="this project",
+    version="2",
+    needs=NO_CHANGE,
+)
+def true_change_amplitude(data: GroundTruthInput) -> Tensor | None:
+    """How much of the true change the counterfactual makes: its projection on the true change."""
+    import torch
+
+    if data.counterfactual is None or data.true_change is None:
+        return None
+    change = (data.base - data.counterfactual).double().mean(1)
+    true = data.true_change.double()
+    size = true.square().flatten(1).sum(1)
+    return torch.where(size > 0, (change * true).flatten(1).sum(1) / size, torch.nan)
+
+
+@GROUP.metric(
+    "true-change total",
+    better="-",
     highest=INFINITE,
     formula="sum of |r - x'| over sum of |x - x*|, channels averaged first; 1 is right",
     fooled_by="Change in the wrong place counts too. Faint findings divide by little.",
     source="this project",
     needs=NO_CHANGE,
 )
-def true_change_amplitude(data: GroundTruthInput) -> Tensor | None:
-    """Size of the counterfactual's change, divided by the size of the true change."""
+def true_change_total(data: GroundTruthInput) -> Tensor | None:
+    """Size of the counterfactual's change anywhere, divided by the size of the true change."""
     import torch
 
     if data.counterfactual is None or data.true_change is None:

@@ -127,8 +127,10 @@ def _unconvincing(board: Table, leader: Row) -> Iterator[Caveat]:
 
 
 def _wrong_amplitude(board: Table, leader: Row) -> Iterator[Caveat]:
-    for row, _, value in board.scored("true_change_amplitude"):
+    for row, _, value in board.scored("true_change_total"):
         if row is leader and value >= MAX_AMPLITUDE:
-            yield Caveat(f"{row.names[0]} overstates the change {text.number(value, 1)} times.")
-        elif row is leader and value <= 1 / MAX_AMPLITUDE:
-            yield Caveat(f"{row.names[0]} shows only {100 * value:.0f} % of the change's size.")
+            times = text.number(value, 1)
+            yield Caveat(f"{row.names[0]} changes {times} times as much as the disease does.")
+    for row, _, value in board.scored("true_change_amplitude"):
+        if row is leader and value <= 1 / MAX_AMPLITUDE:
+            yield Caveat(f"{row.names[0]} shows only {100 * value:.0f} % of the true change.")

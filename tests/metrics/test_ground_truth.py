@@ -25,6 +25,7 @@ from gvr_bench.metrics.ground_truth import (
     true_change_amplitude,
     true_change_correlation,
     true_change_mae,
+    true_change_total,
 )
 
 OF_MASKS = (
@@ -328,13 +329,13 @@ def test_random_maps_have_half_the_signs():
     assert found.mean() == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("metric", [sign_accuracy, true_change_amplitude])
+@pytest.mark.parametrize("metric", [sign_accuracy, true_change_amplitude, true_change_total])
 def test_no_true_change_is_nan(metric):
     seen = ground_truth(1, true_change=np.zeros((1, 2, 2)), counterfactual=np.ones((1, 1, 2, 2)))
     assert metric(seen).isnan().all()
 
 
-@pytest.mark.parametrize("metric", [true_change_mae, true_change_amplitude])
+@pytest.mark.parametrize("metric", [true_change_mae, true_change_amplitude, true_change_total])
 def test_a_map_alone_has_no_amplitude(metric):
     seen = ground_truth(true_change=np.ones((2, 2, 2)), decoded_truth=np.ones((2, 1, 2, 2)))
     assert metric(seen) is None
@@ -346,18 +347,31 @@ def test_true_change_mae_by_hand():
     assert true_change_mae(seen).tolist() == pytest.approx([0.0, 0.5])
 
 
-def test_the_amplitude_by_hand():
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [(true_change_amplitude, [1.0, 0.5, 0.0, -1.0]), (true_change_total, [1.0, 0.5, 0.0, 1.0])],
+)
+def test_the_size_of_change_by_hand(metric, expected):
     change = np.array([[[0.4, -0.2], [0.0, 0.0]]], np.float32)
     x = np.array([[[[0.9, 0.1], [-0.5, 0.2]]]], np.float32)
-    made = [x - share * change[:, None] for share in (1.0, 0.5, 0.0, -1.0)]
-    found = [
-        float(true_change_amplitude(ground_truth(1, base=x, counterfactual=m, true_change=change)))
-        for m in made
+    images = [x - share * change[:, None] for share in (1.0, 0.5, 0.0, -1.0)]
+    values = [
+        float(metric(ground_truth(1, base=x, counterfactual=image, true_change=change)))
+        for image in images
     ]
-    assert found == pytest.approx([1.0, 0.5, 0.0, 1.0], abs=1e-6)
+    assert values == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_amplitude_averages_colours():
+def test_change_elsewhere_has_no_amplitude():
+    change = np.array([[[0.4, 0.0], [0.0, 0.0]]], np.float32)
+    base = np.zeros((1, 1, 2, 2), np.float32)
+    elsewhere = -np.array([[[[0.4, 0.3], [0.0, 0.5]]]], np.float32)
+    seen = ground_truth(1, base=base, counterfactual=elsewhere, true_change=change)
+    assert float(true_change_amplitude(seen)) == pytest.approx(1.0)
+    assert float(true_change_total(seen)) == pytest.approx(3.0)
+
+
+def test_the_size_of_change_averages_colours():
     made = np.zeros((1, 3, 2, 2), np.float32)
     made[0, :, 0, 0] = [-0.3, -0.6, 0.0]
     change = np.array([[[0.3, 0.0], [0.0, 0.0]]], np.float32)

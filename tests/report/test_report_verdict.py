@@ -226,12 +226,12 @@ def test_control_of_any_name_counts(make_run: Callable[..., Path]) -> None:
     [
         ("oracle_validity", 0.16, "The independent network believes 16 % of gvr's"),
         ("validity", 0.3, "Only 30 % of gvr's counterfactuals flip the model."),
-        ("true_change_amplitude", 2.1, "gvr overstates the change 2.1 times."),
-        ("true_change_amplitude", 0.23, "gvr shows only 23 % of the change's size."),
+        ("true_change_total", 2.1, "gvr changes 2.1 times as much as the disease does."),
+        ("true_change_amplitude", 0.23, "gvr shows only 23 % of the true change."),
     ],
 )
 def test_caveats_of_the_leader(judged: Judge, metric: str, value: float, sentence: str) -> None:
-    better = "-" if metric == "true_change_amplitude" else "up"
+    better = "-" if metric.startswith("true_change") else "up"
     lead = scored("pixel_ap", gvr=0.9, lime=0.5, edge=0.1)
     harmless = judged(lead, scored(metric, better, gvr=0.9))
     text = judged(lead, scored(metric, better, gvr=value))
@@ -250,10 +250,10 @@ def test_caveat_of_another_explainer_stays_out(judged: Judge) -> None:
 def test_weak_model_comes_before_all(judged: Judge, value: float, words: str) -> None:
     model = record(explainer=None, metric="auroc", value=value, low=value - 0.05, high=value + 0.05)
     lead = scored("pixel_ap", gvr=0.9, lime=0.5, edge=0.1)
-    text = judged([model], lead, scored("true_change_amplitude", "-", gvr=2.1))
+    text = judged([model], lead, scored("true_change_total", "-", gvr=2.1))
     assert ("The model " in text) == bool(words)
     assert f"{words} (AUROC {value:.2f})" in text or not words
-    assert ("overstates" in text) == (not words)
+    assert ("as much as the disease" in text) == (not words)
 
 
 @pytest.mark.parametrize("passed", [True, False, None])
