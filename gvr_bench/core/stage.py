@@ -2,7 +2,7 @@
 
 data -> generator -> encoder -> latents -> head -> prediction
   |-> cases                                  |-> explanations -> perturbed_explanations -> scores
-  |-> oracle, class_autoencoders -> scores   |-> structure_effects -> scores
+  |-> oracle, class_autoencoders -> scores   |-> structure_effects, noise_response -> scores
                                              |-> student_training_set -> student -> scores
 """
 
@@ -25,7 +25,7 @@ REVISIONS = {  # of kinds whose files have changed since the first version
     "decoding": 2,
     "explanations": 5,
     "head": 3,
-    "perturbed_explanations": 3,
+    "perturbed_explanations": 4,
     "prediction": 2,
     "scores": 3,
     "student": 2,

@@ -50,7 +50,7 @@ GROUP = Group(
     "does a slightly different input change the explanation?",
     stages=("perturbed",),
     case_input=RobustnessInput,
-    cost="five more explanations of each of 25 cases",
+    cost="three more explanations of each of 25 cases",
     criticism="The map's change is not held against the model's own reaction to the noise "
     "(Agarwal et al. 2022, arXiv 2203.06877).",
 )
@@ -60,9 +60,10 @@ GROUP = Group(
     "max sensitivity",
     better="down",
     highest=INFINITE,
-    formula="largest ||a_p - a||_2 / ||a||_2 over inputs x_p with |x_p - x| <= 0.02 in each pixel",
+    formula="largest ||a_p - a||_2 / ||a||_2 over 3 inputs x_p, |x_p - x| <= 0.02 in each pixel",
     fooled_by="A map that ignores the image: a constant one scores 0.",
     source="Yeh et al. 2019 (as captum computes it)",
+    version="2",
 )
 def max_sensitivity(data: RobustnessInput) -> Tensor:
     """Largest relative change of the map as the input changes imperceptibly.

@@ -274,6 +274,9 @@ class ModelBranch:
                 return graph.add(name, "autoencoders", inputs, seed)
             case "structure_effects":
                 return self.structure_effects(seed)
+            case "noise_response":
+                inputs = {"head": self.head(seed), "cases": self.cases}
+                return graph.add(name, self.head_choice.name, inputs)
             case "contaminated":
                 head = self.contaminated(seed)
                 return self.explanations(choice, head, seed) if head else None

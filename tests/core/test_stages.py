@@ -19,7 +19,7 @@ from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.registry.registry import Registry
 
 EXPLAINED = {"explanations", "perturbed_explanations", "scores"}
-AFTER_LATENTS = {"head", "prediction", "structure_effects", *EXPLAINED}
+AFTER_LATENTS = {"head", "prediction", "structure_effects", "noise_response", *EXPLAINED}
 AFTER_DATA = {"generator", "encoder", "decoding", "latents", *AFTER_LATENTS}
 OF_DATA = {"data", "cases", "oracle"}
 DIGITS = "digits:size=16"
@@ -81,7 +81,7 @@ def test_another_head_changes_no_key(registry: Registry) -> None:
     ("flags", "kinds"),
     [
         ({"seeds": [1]}, AFTER_DATA | {"oracle"}),
-        ({"max_cases": 5}, {"cases", "structure_effects", *EXPLAINED}),
+        ({"max_cases": 5}, {"cases", "structure_effects", "noise_response", *EXPLAINED}),
         ({"data_root": "/another/folder"}, set()),
         ({"latents": {"copies": 1}}, {"latents", *AFTER_LATENTS}),
         ({"profile": "paper"}, AFTER_DATA),  # the data's settings are all given
@@ -101,6 +101,7 @@ def test_asking_for_other_digits_retrains_nothing(registry: Registry, asked: str
     assert changed(before, after) == {
         "cases",
         "structure_effects",
+        "noise_response",
         *EXPLAINED,
     }
 
@@ -169,6 +170,7 @@ def test_only_chosen_groups_are_planned(registry: Registry) -> None:
         "perturbed_explanations",
         "decoding",
         "structure_effects",
+        "noise_response",
     } | {
         "data",
         "cases",

@@ -31,7 +31,7 @@ from gvr_bench.pipeline.steps.train_networks import seeded
 
 PERTURBED = "perturbed"  # the change that is noise on the images
 OTHER_TARGET = "other_target"  # the change that is another output to explain
-DRAWS = 5  # perturbed copies of each image
+DRAWS = 3  # perturbed copies of each image
 RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 
 
