@@ -25,6 +25,7 @@ from gvr_bench.metrics.faithfulness import (
     deletion_in_distribution,
     infidelity,
     insertion_auc,
+    response_to_noise,
     symmetric_relevance_gain,
     unexplained,
 )
@@ -218,6 +219,15 @@ def test_only_slopes_predict_linear_models():
     assert (infidelity(about(weights, image, noise)) > 0.7).all()
 
 
+def test_infidelity_takes_known_responses():
+    seen = convolving(3, 16)
+    response = response_to_noise(seen.model, seen.target, seen.image)
+    known = dataclasses.replace(seen, response=response)
+    assert infidelity(known).tolist() == infidelity(seen).tolist()
+    noise = dataclasses.replace(seen, response=response.flip(1))
+    assert infidelity(noise).tolist() != infidelity(seen).tolist()
+
+
 def test_infidelity_matches_captum():
     seen = convolving(3, 16, channels=3)
     image, target = seen.image, seen.target
@@ -240,6 +250,7 @@ def test_infidelity_matches_captum():
         *(infidelity(dataclasses.replace(seen, attribution=h)) for h in (attribution, -attribution))
     )
     theirs = captums / change.square().mean(dim=1)
+    assert torch.allclose(response_to_noise(seen.model, target, image), change, atol=1e-6)
     assert ours.tolist() == pytest.approx(theirs.tolist(), abs=1e-6)
     assert (ours < 1).all()
 
