@@ -30,7 +30,7 @@ from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.runner import Runner
 from gvr_bench.registry.registry import installed
 
-KINDS: tuple[StageKind, ...] = ("generator", "encoder", "head", "oracle")
+KINDS: tuple[StageKind, ...] = ("generator", "encoder", "head", "oracle", "class_autoencoders")
 DATASETS = ("phantom", "digits", "mnist")
 EXPERIMENT = "findings"
 LIMIT = 25 * 2**20  # bytes of all networks together
@@ -76,7 +76,7 @@ def specs(mnist: Path) -> Iterator[Spec]:
     for dataset in DATASETS:
         root = str(mnist) if dataset == "mnist" else None
         flags = {"controls": False, "data_root": root}
-        yield build_spec(None, flags, {"dataset": [dataset], "explainer": ["edge"]})
+        yield build_spec(None, flags, {"dataset": [dataset], "explainer": ["latent-shift"]})
     table = experiment(EXPERIMENT).spec
     yield spec_of_table(check_table(EXPERIMENT, table), {})
 

@@ -60,10 +60,11 @@ class LatentSettings(Settings):
     """How images become the latents a head is fitted on.
 
     `copies` translated copies of each training image are encoded beside the image itself (the
-    papers augment the labelled images, without saying how often), after the split by patient.
+    papers augment the labelled images, without saying how often), after the split by patient; the
+    data set says how many where none are named.
     """
 
-    copies: int = Field(4, ge=0)
+    copies: int | None = Field(None, ge=0)
     shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest translation, of the size")
 
 

@@ -186,8 +186,10 @@ class ModelBranch:
         images = self.data if cls.supervised else self.images
         encoder = graph.component("encoder", self.encoder, seed, generator=generator, images=images)
         inputs = {"data": self.data, "encoder": encoder}
-        copies = graph.spec.latents.model_dump(mode="json")
-        return graph.add("latents", self.encoder.name, inputs, seed, copies)
+        settings = graph.spec.latents.model_dump(mode="json")
+        if settings["copies"] is None:
+            settings["copies"] = cast(Dataset, self.data.component).copies
+        return graph.add("latents", self.encoder.name, inputs, seed, settings)
 
     def head(self, seed: int) -> Stage:
         return self.fitted(self.head_choice, seed)

@@ -55,9 +55,10 @@ class Phantom(gvr.Dataset):
         institution: patients.Institution = "a"
         seed: int = Field(default=0, ge=0, lt=2**63)
 
+    copies = 0  # drawing another image costs no more than encoding a copy of one
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"size": 32, "train": 6_000, "validation": 500, "test": 1_000},
-        "standard": {"size": 64, "train": 20_000, "validation": 2_000, "test": 2_000},
+        "quick": {"size": 32, "train": 24_000, "validation": 500, "test": 1_000},
+        "standard": {"size": 64, "train": 24_000, "validation": 2_000, "test": 2_000},
         "paper": {"size": 128, "train": 96_000, "validation": 2_000, "test": 2_000},
     }
     settings: Settings
