@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 
+from .folding import Folding
 from .loading import describe, make_network, shuffle, source_of, working_directory
 from .settings import NetworkSettings
 
@@ -23,6 +24,7 @@ class WrappedNetwork(nn.Module):
     def __init__(self, net: nn.Module, settings: NetworkSettings) -> None:
         super().__init__()
         self.net = net
+        self.folding = Folding()
         self.part = settings.part
         self.training = False
         self.register_state_dict_post_hook(_unshare)  # type: ignore[no-untyped-call]
@@ -36,7 +38,7 @@ class WrappedNetwork(nn.Module):
 
         Raises `UsageError` if that is not a tensor.
         """
-        out: Any = self.net(x)
+        out: Any = self.folding.of(self.net, x)(x)
         if self.part:
             try:
                 out = select(out, self.part)
