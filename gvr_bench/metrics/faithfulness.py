@@ -227,10 +227,9 @@ def infidelity(data: FaithfulnessInput) -> Tensor:
     response = data.response
     if response is None:
         response = response_to_noise(data.model, data.target, data.image)
-    maps = data.attribution.double()
     predicted = [  # one at a time: the noise of all cases would be as large as DRAWS images of each
-        torch.einsum("hw,dhw->d", one, noise[0].double())
-        for one, noise in zip(maps, map(smooth_noise, data.image.split(1)), strict=True)
+        torch.einsum("hw,dhw->d", one.double(), smooth_noise(image[None])[0].double())
+        for one, image in zip(data.attribution, data.image, strict=True)
     ]
     return unexplained(torch.stack(predicted), response.double())
 
