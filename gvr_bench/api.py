@@ -48,9 +48,9 @@ from gvr_bench.core.errors import (
     TrainingError,
     Unsupported,
     UsageError,
-    did_you_mean,
 )
 from gvr_bench.core.metric import Better, Metric, MetricInput
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
 from gvr_bench.core.types import (

@@ -154,7 +154,8 @@ def plugins_check(
 
 def kind_of(name: str, registry: Registry) -> Kind:
     """Return the only kind with a plugin of that name. Raises `UsageError`."""
-    from gvr_bench.core.errors import UsageError, did_you_mean
+    from gvr_bench.core.errors import UsageError
+    from gvr_bench.core.near_names import did_you_mean
 
     names = [row.plugin.name for row in registry.rows]
     meant = [(row.plugin, registry.canonical(row.plugin.kind, name)) for row in registry.rows]

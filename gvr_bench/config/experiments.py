@@ -14,7 +14,8 @@ from typing import Any
 import tomli_w
 
 from gvr_bench.cache.serialization import replacing
-from gvr_bench.core.errors import UsageError, did_you_mean
+from gvr_bench.core.errors import UsageError
+from gvr_bench.core.near_names import did_you_mean
 
 FILE = "experiment.toml"
 

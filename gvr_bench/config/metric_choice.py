@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from gvr_bench.config.spec import ComponentSpec, labelled, parse_choice
-from gvr_bench.core.errors import GvrError, UsageError, did_you_mean
+from gvr_bench.core.errors import GvrError, UsageError
 from gvr_bench.core.metric import Metric
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.metrics import DECLARED, GROUPS, Declaration, Group
 from gvr_bench.registry.metric_plugins import group_of
 from gvr_bench.registry.names import ALL, DEFAULT, plain

@@ -12,7 +12,8 @@ import tomli_w
 from pydantic import Field
 
 from gvr_bench.core.components import Settings
-from gvr_bench.core.errors import UsageError, did_you_mean, first_fault
+from gvr_bench.core.errors import UsageError, first_fault
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.types import Kind
 from gvr_bench.registry.names import DEFAULT, collective
 from gvr_bench.registry.registry import PROFILES, Registry

@@ -19,8 +19,7 @@ A message is one line: what is wrong, where, and what to type next.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,15 +83,6 @@ class ProcessError(GvrError):
 
 class Unsupported(GvrError):  # noqa: N818 - it is an answer, not a fault
     """This component does not apply here; raise it with the reason and the cell reads n/a."""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?`, or the list of known names, to end an error message."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(names)}" if names else ""
 
 
 def first_fault(error: pydantic.ValidationError) -> tuple[str, str, Any]:

@@ -14,8 +14,8 @@ from gvr_bench.core.errors import (
     CorruptStageError,
     PluginError,
     UsageError,
-    did_you_mean,
 )
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.stage import StageKind, depends_on
 from gvr_bench.explain.model import Trained
 from gvr_bench.pipeline.graph import StageGraph

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvr_bench.core.errors import UsageError, did_you_mean
+from gvr_bench.core.errors import UsageError
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.types import Bools, Bytes, Floats, Ints, Task
 from gvr_bench.data.stored_images import to_float
 

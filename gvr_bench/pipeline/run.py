@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gvr_bench.core.errors import UsageError, did_you_mean
+from gvr_bench.core.errors import UsageError
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.process_group import are_several
 
 if TYPE_CHECKING:

@@ -29,11 +29,11 @@ from gvr_bench.core.errors import (
     GvrError,
     PluginError,
     UsageError,
-    did_you_mean,
     first_fault,
     one_line,
 )
 from gvr_bench.core.metric import Metric
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.types import Kind
 from gvr_bench.registry import hookspecs
 from gvr_bench.registry.names import canonical

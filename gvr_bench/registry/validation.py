@@ -9,7 +9,8 @@ import json
 from typing import Any, get_args
 
 from gvr_bench.core.components import API_VERSION, Component, Plugin, Selection, Settings
-from gvr_bench.core.errors import PluginError, did_you_mean
+from gvr_bench.core.errors import PluginError
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.types import KINDS
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from gvr_bench.core.errors import UsageError, did_you_mean
+from gvr_bench.core.errors import UsageError
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.report.tables import Cell, Row, Table
 
 

@@ -12,7 +12,8 @@ from rich.progress import track
 
 from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.cache.serialization import replacing
-from gvr_bench.core.errors import DataError, UsageError, did_you_mean
+from gvr_bench.core.errors import DataError, UsageError
+from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
