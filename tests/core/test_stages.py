@@ -83,7 +83,7 @@ def test_another_head_changes_no_key(registry: Registry) -> None:
         ({"seeds": [1]}, AFTER_DATA | {"oracle"}),
         ({"max_cases": 5}, {"cases", "structure_effects", "noise_response", *EXPLAINED}),
         ({"data_root": "/another/folder"}, set()),
-        ({"latents": {"copies": 1}}, {"latents", *AFTER_LATENTS}),
+        ({"latents": {"copies": 2}}, {"latents", *AFTER_LATENTS}),
         ({"profile": "paper"}, AFTER_DATA),  # the data's settings are all given
     ],
 )
