@@ -117,7 +117,7 @@ class Dataset(Component, ABC):
     - `generators`: those used by default. `vae` alone trains in minutes; data sets whose networks
       come with the package show the papers' beside it.
     - `head`: the head used by default, for generators that have none of their own.
-    - `copies`: translated copies of each training image that heads are fitted on beside it; a
+    - `latent_copies`: translated copies of each training image that heads are fitted on beside it; a
       spec's `[latents] copies` comes before it.
     - `case_settings`: settings that choose which test images and outputs are explained and do not
       change the images: changing one retrains nothing.
@@ -127,7 +127,7 @@ class Dataset(Component, ABC):
 
     generators: ClassVar[tuple[str, ...]] = ("vae",)
     head: ClassVar[str] = "linear"
-    copies: ClassVar[int] = 4
+    latent_copies: ClassVar[int] = 4
     case_settings: ClassVar[frozenset[str]] = frozenset()
     least_auroc: ClassVar[float | None] = None
 

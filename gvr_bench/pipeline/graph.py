@@ -188,7 +188,7 @@ class ModelBranch:
         inputs = {"data": self.data, "encoder": encoder}
         settings = graph.spec.latents.model_dump(mode="json")
         if settings["copies"] is None:
-            settings["copies"] = cast(Dataset, self.data.component).copies
+            settings["copies"] = cast(Dataset, self.data.component).latent_copies
         return graph.add("latents", self.encoder.name, inputs, seed, settings)
 
     def head(self, seed: int) -> Stage:

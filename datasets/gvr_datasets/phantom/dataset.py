@@ -55,7 +55,7 @@ class Phantom(gvr.Dataset):
         institution: patients.Institution = "a"
         seed: int = Field(default=0, ge=0, lt=2**63)
 
-    copies = 1  # another image costs no more than another copy
+    latent_copies = 1  # another image costs no more than another copy
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"size": 32, "train": 24_000, "validation": 500, "test": 1_000},
         "standard": {"size": 64, "train": 24_000, "validation": 2_000, "test": 2_000},
