@@ -117,8 +117,8 @@ class Dataset(Component, ABC):
     - `generators`: those used by default. `vae` alone trains in minutes; data sets whose networks
       come with the package show the papers' beside it.
     - `head`: the head used by default, for generators that have none of their own.
-    - `latent_copies`: translated copies of each training image that heads are fitted on beside it; a
-      spec's `[latents] copies` comes before it.
+    - `latent_copies`: translated copies of each training image, which heads of latents are fitted
+      on beside it; a spec's `[latents] copies` comes before it.
     - `case_settings`: settings that choose which test images and outputs are explained and do not
       change the images: changing one retrains nothing.
     - `least_auroc`: the AUROC on test images from which on a model has learnt the labels well
