@@ -65,9 +65,19 @@ def compact(folder: Path) -> None:
     seal(folder)
 
 
-def networks_of(plan: Plan) -> Plan:
-    """Return the part of a plan that trains what is shipped."""
-    stages = tuple(s for s in plan.stages if s.kind in ("data", "cases", "latents", *KINDS))
+def missing_networks(plan: Plan, cache: ArtifactCache) -> Plan:
+    """Return the part of a plan that trains what is shipped and is not there yet."""
+    needed: set[str] = set()
+
+    def need(stage: Stage) -> None:
+        needed.add(stage.key)
+        for other in stage.inputs.values():
+            need(other)
+
+    for stage in plan.stages:
+        if stage.kind in KINDS and not cache.has(stage):
+            need(stage)
+    stages = tuple(stage for stage in plan.stages if stage.key in needed)
     return dataclasses.replace(plan, combinations=(), stages=stages)
 
 
@@ -84,8 +94,9 @@ def specs(mnist: Path) -> Iterator[Spec]:
 def train(cache: ArtifactCache, mnist: Path) -> Iterator[Stage]:
     """Yield the finished stages that are shipped."""
     for spec in specs(mnist):
-        plan = networks_of(make_plan(spec, installed()))
-        runner = Runner(plan, cache, installed(), RunOptions(torch.device("cpu")))
+        plan = make_plan(spec, installed())
+        missing = missing_networks(plan, cache)
+        runner = Runner(missing, cache, installed(), RunOptions(torch.device("cpu")))
         runner.prepare()
         runner.run(Console(stderr=True))
         for stage in plan.stages:
