@@ -19,7 +19,7 @@ from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.registry.registry import GROUP, Registry
 
 CHOICES = {
-    "dataset": ["phantom:size=32,train=64,validation=16,test=32"],
+    "dataset": ["phantom:size=32,train=160,validation=16,test=32"],
     "generator": ["wgan-gp:iterations=3,width=4,batch=8"],
     "encoder": ["conv:steps=3,width=4"],
     "head": ["linear:steps=20"],
