@@ -228,8 +228,8 @@ def infidelity(data: FaithfulnessInput) -> Tensor:
     if response is None:
         response = response_to_noise(data.model, data.target, data.image)
     predicted = [  # one at a time: the noise of all cases would be as large as DRAWS images of each
-        torch.einsum("hw,dhw->d", one.double(), smooth_noise(image[None])[0].double())
-        for one, image in zip(data.attribution, data.image, strict=True)
+        torch.einsum("hw,dhw->d", pixels.double(), smooth_noise(image[None])[0].double())
+        for pixels, image in zip(data.attribution, data.image, strict=True)
     ]
     return unexplained(torch.stack(predicted), response.double())
 
