@@ -13,7 +13,7 @@ from torchrun import end_lines, start
 pytestmark = pytest.mark.slow
 STEPS = 40
 PARTS = {
-    "--dataset": "phantom:size=32,train=64,validation=16,test=32",
+    "--dataset": "phantom:size=32,train=160,validation=16,test=32",
     "--generator": f"wgan-gp:iterations={STEPS},width=4,batch=9",
     "--encoder": f"conv:steps={STEPS},width=4,batch=9",
     "--head": "linear:steps=20",

@@ -139,7 +139,7 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "target_error": rng.exponential(1, n), "source_error": rng.exponential(1, n),
         **{f"randomised_{part}": maps(n) for part in PARTS},
         "perturbed": maps(n, 3), "other_seed": maps(n), "other_target": maps(n),
-        "others_changed": rng.random(n), "baseline": -1.0,
+        "others_changed": rng.random(n), "baseline": -1.0, "response": rng.normal(size=(n, 32)),
         "other": np.roll(np.arange(n), 1),
         "patients": np.arange(n) // 2, "index": np.arange(n), "cases": n,
         "contaminated": maps(n), "predicts_source": np.arange(n) % 4 > 0,

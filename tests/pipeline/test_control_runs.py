@@ -204,7 +204,7 @@ def test_reference_is_of_the_explained_model(cli, extra, tmp_path: Path) -> None
     assert cli(*typed).code == 0
     run = gvr_bench.load("run", cache=cache, device="cpu")
     with h5py.File(run.cache.file(run.combination.data, "data.h5")) as file:
-        pixels = torch.from_numpy(file["train/images"][:])  # 64 of them: all are in the reference
+        pixels = torch.from_numpy(file["train/images"][:])  # so few that all are in the reference
     x = pixels.float() / 127.5 - 1
     z = run.model.encoder(x)
     expected = [value.item() for value in (z.mean(), run.model.head(z).mean(), x[:5].mean())]
@@ -219,8 +219,8 @@ def test_reference_is_of_the_explained_model(cli, extra, tmp_path: Path) -> None
         np.testing.assert_allclose(rows, np.tile(expected, (len(rows), 1)), atol=1e-4)
     head, encoder = random["randomised_head"][0], random["randomised_encoder"][0]
     assert head[[0, 2]] == pytest.approx([expected[0], expected[2]], abs=1e-4)
-    assert abs(head[1] - expected[1]) > 1e-3
-    assert abs(encoder[0] - expected[0]) > 1e-3
+    assert abs(head[1] - expected[1]) > 2e-4
+    assert abs(encoder[0] - expected[0]) > 2e-4
     assert encoder[2] == pytest.approx(expected[2], abs=1e-4)
 
 
@@ -233,7 +233,7 @@ def test_new_image_has_the_same_reference(cli) -> None:
     np.testing.assert_allclose(made.attribution, expected, atol=1e-3)
 
 
-def test_failed_control_is_named_in_the_verdict(cli, extra: Callable[..., Registry]) -> None:
+def test_failed_control_is_named_beside_scores(cli, extra: Callable[..., Registry]) -> None:
     extra("Broken")
     done = cli(*command("--out", "run", "--controls", metrics=["truth"]))
     assert done.code == 1
@@ -241,8 +241,6 @@ def test_failed_control_is_named_in_the_verdict(cli, extra: Callable[..., Regist
     (board,) = data.boards
     assert {column.failed_controls for column in board.columns} == {("broken",)}
     assert {row.names[0] for row in board.rows if row.control} == {"broken", *OF_MAPS}
-    (verdict,) = data.verdicts
-    assert verdict.text.endswith("The control broken is missing because it failed.")
     line = "No comparison with the control broken, which failed, on any score."
     assert line in " ".join(done.out.split())
 

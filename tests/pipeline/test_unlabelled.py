@@ -8,7 +8,7 @@ from tiny import plan_of
 from gvr_bench.core.errors import UsageError
 from gvr_bench.registry.registry import installed
 
-OTHER = "phantom:size=32,train=64,validation=16,test=32,institution=b"
+OTHER = "phantom:size=32,train=160,validation=16,test=32,institution=b"
 
 
 def test_other_image_sizes_are_refused() -> None:
@@ -32,13 +32,13 @@ def test_label_names_the_pretraining_data() -> None:
     (single,) = plan_of(installed(), pretraining_dataset=OTHER).combinations
     assert single.generator == "wgan-gp on phantom"
     (same,) = plan_of(
-        installed(), pretraining_dataset="phantom:size=32,train=64,validation=16,test=32"
+        installed(), pretraining_dataset="phantom:size=32,train=160,validation=16,test=32"
     ).combinations
     assert same.generator == "wgan-gp"
 
 
 def test_generator_is_shared_by_data_sets() -> None:
-    labelled = [f"phantom:size=32,train=64,validation=16,test=32,labelled={s}" for s in (0.1, 0.5)]
+    labelled = [f"phantom:size=32,train=160,validation=16,test=32,labelled={s}" for s in (0.1, 0.5)]
     first, second = plan_of(installed(), dataset=labelled, pretraining_dataset=OTHER).combinations
     assert first.encoder_stage.key == second.encoder_stage.key
     assert first.head_stage.key != second.head_stage.key

@@ -18,7 +18,7 @@ from gvr_bench.cli.main import app
 from gvr_bench.registry.registry import installed
 
 TINY = (
-    "run", "--dataset", "phantom:size=32,train=64,validation=16,test=32", "--max-cases", "4",
+    "run", "--dataset", "phantom:size=32,train=160,validation=16,test=32", "--max-cases", "4",
     "--generator", "wgan-gp:iterations=3,width=4,batch=8", "--encoder", "conv:steps=3,width=4",
     "--head", "linear:steps=20", "--explainer", "saliency", "--explainer", "edge",
     "--metrics", "truth", "--device", "cpu",
@@ -158,7 +158,7 @@ def test_mlflow_has_params_metrics_and_files(again: Again, run: Path, tmp_path: 
     assert logged.info.status == "FINISHED"
     assert logged.data.params["head"] == "linear:steps=20"
     assert logged.data.params["explainer"] == "saliency edge"
-    assert logged.data.params["latents.copies"] == "4"
+    assert logged.data.params["latents.shift"] == "0.0625"
     scores = {f"{r['explainer'] or 'model'}/{r['metric']}": r["value"] for r in records_of(run)}
     scores = {name: value for name, value in scores.items() if value is not None}
     assert {"saliency/pixel_ap", "model/auroc"} <= scores.keys()
