@@ -65,6 +65,14 @@ class GroundTruthInput(CaseInput):
             counterfactual=source.read_optional("explanations", "counterfactual"),
         )
 
+    @property
+    def changes(self) -> tuple[Tensor, Tensor] | None:
+        """The counterfactual's change and the true one (N, H * W) float64, None where unknown."""
+        if self.counterfactual is None or self.true_change is None:
+            return None
+        change = (self.base - self.counterfactual).double().mean(1)
+        return change.flatten(1), self.true_change.double().flatten(1)
+
 
 TEXT = "does the map show what is truly there?"
 GROUP = Group(
@@ -291,14 +299,10 @@ def true_change_mae(data: GroundTruthInput) -> Tensor | None:
 )
 def true_change_amplitude(data: GroundTruthInput) -> Tensor | None:
     """How much of the true change the counterfactual makes: its projection on the true change."""
-    import torch
-
-    if data.counterfactual is None or data.true_change is None:
+    if (changes := data.changes) is None:
         return None
-    change = (data.base - data.counterfactual).double().mean(1)
-    true = data.true_change.double()
-    size = true.square().flatten(1).sum(1)
-    return torch.where(size > 0, (change * true).flatten(1).sum(1) / size, torch.nan)
+    change, true = changes
+    return ratio((change * true).sum(1), true.square().sum(1))
 
 
 @GROUP.metric(
@@ -312,10 +316,14 @@ def true_change_amplitude(data: GroundTruthInput) -> Tensor | None:
 )
 def true_change_total(data: GroundTruthInput) -> Tensor | None:
     """Size of the counterfactual's change anywhere, divided by the size of the true change."""
+    if (changes := data.changes) is None:
+        return None
+    change, true = changes
+    return ratio(change.abs().sum(1), true.abs().sum(1))
+
+
+def ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """Divide (N,) by (N,), NaN where the whole is 0."""
     import torch
 
-    if data.counterfactual is None or data.true_change is None:
-        return None
-    change = (data.base - data.counterfactual).double().mean(1)
-    total, true = (t.double().abs().flatten(1).sum(1) for t in (change, data.true_change))
-    return torch.where(true > 0, total / true, torch.nan)
+    return torch.where(whole > 0, part / whole, torch.nan)

@@ -14,7 +14,7 @@ from gvr_bench.core.errors import PluginError
 from gvr_bench.core.metric import Metric
 from gvr_bench.core.stage import Stage, StageKind, depends_on, fingerprint_of
 from gvr_bench.core.types import Kind
-from gvr_bench.metrics import GROUPS, decoding, intervention, oracle
+from gvr_bench.metrics import GROUPS, decoding, faithfulness, intervention, oracle
 from gvr_bench.metrics.base import versions
 from gvr_bench.metrics.prediction import PREDICTION_VERSION
 from gvr_bench.registry.metric_plugins import group_of
@@ -278,7 +278,8 @@ class ModelBranch:
                 return self.structure_effects(seed)
             case "noise_response":
                 inputs = {"head": self.head(seed), "cases": self.cases}
-                return graph.add(name, self.head_choice.name, inputs)
+                settings = {"metrics": versions([faithfulness.infidelity])}
+                return graph.add(name, self.head_choice.name, inputs, None, settings)
             case "contaminated":
                 head = self.contaminated(seed)
                 return self.explanations(choice, head, seed) if head else None
