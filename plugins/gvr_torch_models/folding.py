@@ -6,7 +6,8 @@ Most passes of a run need no gradient, and a third to a half of their time is no
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 TOLERANCE = 1e-4  # of outputs, relative or absolute, beyond which it is no rounding
@@ -43,8 +44,26 @@ def foldable(net: nn.Module) -> bool:
 def folded(net: nn.Module, x: Tensor) -> nn.Module | None:
     """Return a folded copy of a network; None where it has other outputs, or cannot be traced."""
     try:
-        copy = fuse(net).requires_grad_(False)
+        copy = overwriting(fuse(net)).requires_grad_(False)
         torch.testing.assert_close(copy(x), net(x), rtol=TOLERANCE, atol=TOLERANCE)
     except Exception:  # a user's code may raise anything
         return None
     return copy
+
+
+def overwriting(net: fx.GraphModule) -> fx.GraphModule:
+    """Let each ReLU behind a convolution, which nothing else reads, write over its input.
+
+    New memory for each takes a fifth of the time of a small network.
+    """
+    modules = dict(net.named_modules())
+    for node in net.graph.nodes:
+        if node.op == "call_module" and isinstance(modules[node.target], nn.ReLU):
+            before = node.args[0]
+            convolved = before.op == "call_module" and isinstance(
+                modules[before.target], nn.Conv2d
+            )
+            if convolved and len(before.users) == 1:
+                node.op, node.target, node.kwargs = "call_function", F.relu, {"inplace": True}
+    net.recompile()
+    return net

@@ -63,6 +63,31 @@ def test_folded_network_has_the_same_outputs(x: Tensor) -> None:
     assert folding.of(net, x) is copy
 
 
+class Forking(nn.Module):
+    """A convolution whose outputs are read before and behind the activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(1, 4, 3), nn.ReLU()
+        (self.norm,) = normalisations(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.norm(self.conv(x))
+        return (maps - self.relu(maps)).mean((2, 3))
+
+
+@torch.no_grad()
+def test_activation_overwrites_only_what_nothing_else_reads(x: Tensor) -> None:
+    net = small()
+    before = x.clone()
+    assert "inplace = True" in Folding().of(net, x).code
+    forking = Forking().eval().requires_grad_(False)
+    copy = Folding().of(forking, x)
+    assert copy is not forking and "inplace" not in copy.code
+    assert torch.allclose(copy(x), forking(x), atol=1e-5)
+    assert torch.equal(x, before)
+
+
 def test_gradients_come_from_the_network_itself(x: Tensor) -> None:
     net = small()
     assert Folding().of(net, x) is net
