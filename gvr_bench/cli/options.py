@@ -151,8 +151,8 @@ WorkerCount = Annotated[
     str,
     typer.Option(
         metavar="N|auto", envvar="GVR_BENCH_WORKERS", show_envvar=False,
-        help="Processes that compute in parallel. auto: one per GPU, or one per OMP_NUM_THREADS "
-        "cores; without that variable one.",
+        help="Processes that compute in parallel. auto: one per GPU, or one per core (per "
+        "OMP_NUM_THREADS cores), up to 8.",
     ),
 ]  # fmt: skip
 Executor = Annotated[

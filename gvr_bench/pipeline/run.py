@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gvr_bench.pipeline.plan import Plan
     from gvr_bench.pipeline.runner import Runner
 
+MAX_WORKERS = 8  # by default: each takes about 1 GB of memory
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -35,7 +37,8 @@ class RunRequest:
 
     `out` is the run's folder, by default one in `reports`; `recompute` names kinds of stages or
     components to compute again, or `all`. `workers` is the number of processes that compute, by
-    default one for each GPU, or for as many cores as OMP_NUM_THREADS says. Workers with the same
+    default one for each GPU, or one for each core (for as many as OMP_NUM_THREADS says), up to 8;
+    networks are then trained before they start, with all cores. Workers with the same
     `run_id` try a stage that fails once. `experiment` is written beside the records, and `command`,
     by default the one that repeats the run.
     """
@@ -125,6 +128,8 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
     group = options.process_group
     workers = workers_for(request, plan, cache, options, stop)
     runner = Runner(plan, cache, installed(), options, stop, workers)
+    shares_cores = options.device.type == "cpu" and request.executor == "local"
+    runner.trains_first = shares_cores and request.workers is None
     if group and group.rank:
         follow(group, runner)
         return None
@@ -189,25 +194,35 @@ def workers_for(
     """Return the workers of a run, None where this process alone computes."""
     from gvr_bench.pipeline.executors.request import make_request
 
-    count, text = request.workers or 0, os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(text) if text.isdigit() and int(text) else max(1, cores() // (count or 1))
     if request.executor == "ray":
         from gvr_bench.pipeline.executors.ray import RayWorkers
 
+        count = request.workers or 0
+        _, threads = workers_and_threads(count or 1)
         sent = make_request(plan, cache, options)
         return RayWorkers(sent, count, threads, request.ray_address, stop)
     from gvr_bench.pipeline.executors.processes import WorkerProcesses, visible_gpus
 
-    cuda = options.device.type == "cuda"
-    count = count or (len(visible_gpus()) if cuda else cores() // threads)
+    gpus = len(visible_gpus()) if options.device.type == "cuda" else 0
+    count, threads = workers_and_threads(request.workers or gpus)
     if count < 2 or request.cached_only or are_several():
         return None
     return WorkerProcesses(make_request(plan, cache, options), count, threads)
 
 
+def workers_and_threads(count: int) -> tuple[int, int]:
+    """Return how many workers to start, by default where `count` is 0, and the threads of each."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(text) if text.isdigit() else 0
+    count = count or min(MAX_WORKERS, cores() // (threads or 1))
+    return count, threads or max(1, cores() // max(1, count))
+
+
 def cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    """Return how many cores this process may use, by its affinity and its container's quota."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def follow(group: ProcessGroup, runner: Runner) -> None:

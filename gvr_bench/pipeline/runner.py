@@ -11,7 +11,7 @@ from rich.console import Console
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.core.errors import CorruptStageError
 from gvr_bench.core.interrupts import Stop
-from gvr_bench.core.stage import Stage
+from gvr_bench.core.stage import Stage, depends_on
 from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.executors.watch import Workers, watch
 from gvr_bench.pipeline.options import RunOptions
@@ -19,17 +19,23 @@ from gvr_bench.pipeline.plan import Plan
 from gvr_bench.pipeline.preflight import refuse_misfits
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.run_state import RunState
+from gvr_bench.pipeline.steps import STEPS
 from gvr_bench.pipeline.worker import Worker
 from gvr_bench.pipeline.write_run import write_run
 from gvr_bench.registry.registry import Registry
 from gvr_bench.results.records import Record
 
+MIN_STAGES = 40  # that are worth the seconds in which workers start
+
 
 class Runner:
     """Runs one plan in one cache; `stop` is set when the user ends it early.
 
-    Without `workers` it computes in this process; with them it watches.
+    Without `workers` it computes in this process; with them it watches. With `trains_first` it
+    trains networks itself, with all cores, and takes workers only for many stages.
     """
+
+    trains_first = False
 
     def __init__(
         self,
@@ -78,7 +84,10 @@ class Runner:
             if stage.key in again:
                 self.cache.invalidate(stage)
         self.state.update()
-        if self.workers and not self.state.complete:
+        if self.workers and self.trains_first:
+            self.worker.work(trainings(self.plan))
+        missing = len(self.plan.stages) - len(self.state.outcomes)
+        if self.workers and missing >= (MIN_STAGES if self.trains_first else 1):
             self.state.watching = True
             watch(self.workers, self.state, self.display)
         self.worker.work()
@@ -132,3 +141,13 @@ class Runner:
 
     def warn(self, line: str) -> None:
         self.display.warn(line)
+
+
+def trainings(plan: Plan) -> set[str]:
+    """Return the keys of the trainings of a plan, students aside, and of what they need."""
+    trained = [
+        stage
+        for stage in plan.stages
+        if STEPS[stage.kind].trains and not depends_on(stage, "student_training_set")
+    ]
+    return {needed.key for stage in trained for needed in stage.lineage()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -56,14 +56,16 @@ class Worker:
     display: Display
     announced: set[str] = field(default_factory=set)
 
-    def work(self) -> None:
-        """Compute stages until each of the run has an outcome.
+    def work(self, keys: Set[str] | None = None) -> None:
+        """Compute stages until each of the run, or of those with such `keys`, has an outcome.
 
         Raises `GvrError` where the run cannot go on: `DataError` or `UsageError` for unsuitable
         data and settings, `CacheError` for a full disk.
         """
-        while not self.state.complete:
-            busy = [stage for stage in self.state.ready() if not self.take(stage)]
+        keys = {stage.key for stage in self.state.plan.stages} if keys is None else keys
+        while not keys <= self.state.outcomes.keys():
+            ready = (stage for stage in self.state.ready() if stage.key in keys)
+            busy = [stage for stage in ready if not self.take(stage)]
             if busy and not any(map(self.help, busy)):
                 self.wait(busy)
 

@@ -60,9 +60,7 @@ def overwriting(net: fx.GraphModule) -> fx.GraphModule:
     for node in net.graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], nn.ReLU):
             before = node.args[0]
-            convolved = before.op == "call_module" and isinstance(
-                modules[before.target], nn.Conv2d
-            )
+            convolved = before.op == "call_module" and isinstance(modules[before.target], nn.Conv2d)
             if convolved and len(before.users) == 1:
                 node.op, node.target, node.kwargs = "call_function", F.relu, {"inplace": True}
     net.recompile()

@@ -22,8 +22,11 @@ from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cli.main import app
 from gvr_bench.core.errors import DataError, GvrError
 from gvr_bench.core.stage import Stage
+from gvr_bench.pipeline import run as pipeline_run
+from gvr_bench.pipeline import runner
 from gvr_bench.pipeline.executors import request as requests
 from gvr_bench.pipeline.executors.request import WorkerReply, make_request, work
+from gvr_bench.pipeline.executors.watch import Workers, watch
 from gvr_bench.pipeline.options import RunOptions
 from gvr_bench.pipeline.plan import Plan
 from gvr_bench.pipeline.progress import Display
@@ -219,6 +222,47 @@ def test_worker_command_leaves_a_run_nothing(tmp_path: Path) -> None:
     alone(tmp_path)
     assert set(outcomes_of(tmp_path / "run")) == {"cached"}
     assert comparable(tmp_path / "run") == comparable(tmp_path / "first/run")
+
+
+def test_default_run_trains_here_and_leaves_the_rest_to_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = comparable(alone(tmp_path / "alone", **CHOICES))
+    monkeypatch.delenv("GVR_BENCH_WORKERS")
+    monkeypatch.setattr(pipeline_run, "cores", lambda: 2)
+    monkeypatch.setattr(runner, "MIN_STAGES", 3)
+    left: list[set[str]] = []
+
+    def watching(workers: Workers, state: RunState, display: Display) -> None:
+        left.append({s.kind for s in state.plan.stages if s.key not in state.outcomes})
+        watch(workers, state, display)
+
+    monkeypatch.setattr(runner, "watch", watching)
+    home = tmp_path / "default"
+    done = CliRunner().invoke(app, typed(home, **CHOICES), catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert left == [{"cases", "prediction", "explanations", "scores"}]
+    assert comparable(home / "run") == reference
+
+
+@pytest.mark.parametrize(
+    ("machine", "variable", "count", "expected"),
+    [
+        (1, "", 0, (1, 1)),
+        (2, "", 0, (2, 1)),
+        (16, "", 0, (8, 2)),
+        (16, "4", 0, (4, 4)),
+        (16, "32", 0, (0, 32)),
+        (16, "", 3, (3, 5)),
+    ],
+)
+def test_workers_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    machine: int, variable: str, count: int, expected: tuple[int, int],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    monkeypatch.setattr(pipeline_run, "cores", lambda: machine)
+    assert pipeline_run.workers_and_threads(count) == expected
 
 
 def test_number_of_workers_is_checked(cli) -> None:
