@@ -6,7 +6,7 @@ import pydantic
 import pytest
 import torch
 from gvr_explainers import batching, robust
-from gvr_explainers.robust import GvrRobust, jitter, shorten_by_place
+from gvr_explainers.robust import GvrRobust, jitter, shifted, shorten_by_place
 from small_parts import context, frozen, same, weights
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model
 from torch import Tensor
@@ -140,6 +140,54 @@ def test_places_shorten_as_groups():
     z[0, 0], z[0, 4], z[0, 1] = 3.0, 4.0, 0.5  # (2, 2, 2): two numbers of one place, and another
     short = shorten_by_place(z, start, (2, 2, 2), 1.0)
     assert short[0].tolist() == pytest.approx([2.4, 0, 0, 0, 3.2, 0, 0, 0])
+
+
+class Blocks(torch.nn.Module):
+    """A decoder that draws each of 4 x 4 numbers as a block of 4 x 4 pixels."""
+
+    latent_dim, latent_shape = 16, (1, 4, 4)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z.view(-1, 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+def blocks_model() -> gvr.Model:
+    pooled = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten())
+    head = torch.nn.Linear(16, 1)
+    torch.nn.init.constant_(head.weight, 0.5)
+    return gvr.Model(frozen(pooled), frozen(Blocks()), frozen(head))
+
+
+def test_map_is_the_mean_over_shifted_copies():
+    x = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    seen, target = blocks_model(), ask(DENSITY, 2)
+
+    def explained(views: int, image: Tensor) -> gvr.Explanation:
+        settings = GvrRobust.Settings(views=views, noise=0.0, shift=0.0)
+        return GvrRobust(settings).explain(seen, image, target, context())
+
+    alone, averaged = explained(1, x), explained(3, x)
+    others = [explained(1, shifted(x, by, by)) for by in (1, -1)]
+    back = [
+        shifted(o.attribution[:, None], -by, -by)[:, 0]
+        for o, by in zip(others, (1, -1), strict=True)
+    ]
+    expected = torch.stack([alone.attribution, *back]).mean(0)
+    torch.testing.assert_close(averaged.attribution, expected)
+    assert not torch.allclose(averaged.attribution, alone.attribution)
+    assert torch.equal(averaged.counterfactual, alone.counterfactual)
+    assert torch.equal(averaged.steps, alone.steps + others[0].steps + others[1].steps)
+
+
+def test_latents_without_places_have_one_view():
+    seen, z = model([[1.0, 0.0, 0.0]]), [[1.0, 0.2, 0.2]]
+    one, many = (explain(seen, z, ask(DENSITY), views=n).attribution for n in (1, 5))
+    assert torch.equal(one, many)
+
+
+def test_shift_repeats_the_border():
+    image = torch.arange(9.0).view(1, 1, 3, 3)
+    assert shifted(image, 1, -1)[0, 0].tolist() == [[1, 2, 2], [1, 2, 2], [4, 5, 5]]
 
 
 @pytest.mark.parametrize("residual", [False, True])
