@@ -39,7 +39,8 @@ class GvrRobust(CounterfactualExplainer):
 
     A decoder of places draws a finding differently where it lies differently on their grid.
     Therefore the map is the mean over copies of the image that are shifted by a quarter of a place,
-    each shifted back. The counterfactual is that of the image itself.
+    each shifted back, and smaller where they disagree. The counterfactual is that of the image
+    itself.
     """
 
     class Settings(CounterfactualSettings):
@@ -64,8 +65,8 @@ class GvrRobust(CounterfactualExplainer):
             5,
             ge=1,
             le=1 + len(DIAGONALS),
-            description="the image and shifted copies, over which the map is averaged where "
-            "latents have places",
+            description="the image and shifted copies, whose maps are averaged where latents have "
+            "places",
         )
         shift: float = Field(1 / 16, ge=0, lt=0.5, description="largest jitter, of the size")
         noise: float = Field(
@@ -89,8 +90,7 @@ class GvrRobust(CounterfactualExplainer):
             other = super().explain(model, copy, target, replace(ctx, seed=ctx.seed + view))
             maps.append(shifted(other.attribution[:, None], -down, -right)[:, 0])
             steps.append(other.steps)
-        attribution, total = torch.stack(maps).mean(0), torch.stack(steps).sum(0)
-        return replace(explanation, attribution=attribution, steps=total)
+        return replace(explanation, attribution=agreement(maps), steps=torch.stack(steps).sum(0))
 
     def search(
         self, model: gvr.Model, start: Start, target: gvr.ExplanationTarget, ctx: gvr.Context
@@ -194,6 +194,14 @@ def shifted(image: Tensor, down: int, right: int) -> Tensor:
     by = max(abs(down), abs(right))
     padded = F.pad(image, (by,) * 4, mode="replicate")
     return padded[:, :, by - down : by - down + h, by - right : by - right + w]
+
+
+def agreement(maps: list[Tensor]) -> Tensor:
+    """Return the mean m of V maps (N, H, W) times |m| / (|m| + s), s their standard deviation."""
+    if len(maps) == 1:
+        return maps[0]
+    spread, mean = torch.std_mean(torch.stack(maps), dim=0)
+    return mean * mean.abs() / (mean.abs() + spread).clamp_min(1e-12)
 
 
 def quarter_of_place(model: gvr.Model, x: Tensor) -> int:

@@ -6,7 +6,7 @@ import pydantic
 import pytest
 import torch
 from gvr_explainers import batching, robust
-from gvr_explainers.robust import GvrRobust, jitter, shifted, shorten_by_place
+from gvr_explainers.robust import GvrRobust, agreement, jitter, shifted, shorten_by_place
 from small_parts import context, frozen, same, weights
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model
 from torch import Tensor
@@ -172,11 +172,17 @@ def test_map_is_the_mean_over_shifted_copies():
         shifted(o.attribution[:, None], -by, -by)[:, 0]
         for o, by in zip(others, (1, -1), strict=True)
     ]
-    expected = torch.stack([alone.attribution, *back]).mean(0)
+    expected = agreement([alone.attribution, *back])
     torch.testing.assert_close(averaged.attribution, expected)
     assert not torch.allclose(averaged.attribution, alone.attribution)
     assert torch.equal(averaged.counterfactual, alone.counterfactual)
     assert torch.equal(averaged.steps, alone.steps + others[0].steps + others[1].steps)
+
+
+def test_disagreement_lowers_a_map():
+    maps = [torch.tensor([[[2.0, 3.0, 1.0]]]), torch.tensor([[[2.0, 1.0, -1.0]]])]
+    expected = [2.0, 2 * 2 / (2 + math.sqrt(2)), 0.0]
+    assert agreement(maps)[0, 0].tolist() == pytest.approx(expected)
 
 
 def test_latents_without_places_have_one_view():
