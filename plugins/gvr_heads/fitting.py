@@ -94,6 +94,7 @@ class FittedHead(gvr.Head):
             "best": best,
         }
         every = max(1, s.steps // s.checks)
+        net.train()
         for step in ctx.loop(s.steps, state, batch=s.batch, images=len(labelled)):
             rng = ctx.rng(step)
             index = labelled[torch.randint(len(labelled), (s.batch,), generator=rng)]
@@ -114,7 +115,7 @@ class FittedHead(gvr.Head):
                 # A contaminated head is validated on its own training images.
                 ctx.log(loss=loss.item(), **({} if s.contaminated else {"validation_loss": value}))
         best.restore(net)
-        calibrate(net, validation, held_out, task)
+        calibrate(net.eval(), validation, held_out, task)
 
     def augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Return the inputs (N, ...) of a step as they are trained on."""
@@ -142,10 +143,12 @@ class FittedHead(gvr.Head):
     ) -> float:
         """Return the mean loss over the rows `index` of `data`, as at the end of the training."""
         total = 0.0
+        net.eval()
         for part in torch.split(index, SAMPLE):
             with torch.no_grad():
                 loss = self.loss(net, inputs(data, part), targets_of(data, part), task, 1.0)
             total += loss.item() * len(part)
+        net.train()
         return total / len(index)
 
 

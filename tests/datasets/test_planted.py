@@ -162,7 +162,9 @@ def test_every_second_copy_has_the_finding(planted: Plant) -> None:
     np.testing.assert_array_equal(turns[:, 0], turns[:, 2])
     np.testing.assert_array_equal(turns[:, 0], 1 - turns[:, 1])
     assert len(set(split.sample_ids)) == len(split)
-    assert len(planted(copies=4).split("test")) == len(planted(copies=1).split("test"))
+    sizes = {name: [len(planted(copies=n).split(name)) for n in (1, 4)] for name in SPLITS[1:]}
+    assert sizes["validation"][1] == 4 * sizes["validation"][0]
+    assert sizes["test"][1] == sizes["test"][0]
 
 
 def test_copies_differ_in_place(planted: Plant) -> None:

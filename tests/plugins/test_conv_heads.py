@@ -76,6 +76,24 @@ def test_adversarial_training_resists_its_adversary():
     assert losses[1] < losses[0]
 
 
+def test_differences_between_images_reach_the_output():
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 1, 32, 32, generator=rng) + 0.1 * torch.rand(64, 1, 32, 32, generator=rng)
+    net = seeded(lambda: Cnn(Cnn.Settings()).build(0, BINARY))
+    net[0].fit(x)
+    with torch.no_grad():
+        assert net(x).std() > 0.1
+
+
+def test_fitted_cnn_predicts_each_image_alone():
+    train = Rack(torch.rand(40, 1, 16, 16), targets=(torch.arange(40) % 2)[:, None].float())
+    head = Cnn(Cnn.Settings(width=4, steps=4, batch=8, checks=2))
+    net = seeded(lambda: head.build(0, BINARY))
+    head.fit(net, train, train, BINARY, context())
+    with torch.no_grad():
+        torch.testing.assert_close(net(train.pixels)[:1], net(train.pixels[:1]))
+
+
 def test_cnn_learns_from_labelled_images():
     rng = torch.Generator().manual_seed(0)
     targets = torch.bernoulli(torch.full((300, 2), 0.5), generator=rng)
@@ -87,7 +105,7 @@ def test_cnn_learns_from_labelled_images():
         Rack(pixels[:200], targets=targets[:200]),
         Rack(pixels[200:], targets=targets[200:]),
     )
-    settings = {"width": 4, "steps": 120, "batch": 32, "shift": 0.0, "checks": 3}
+    settings = {"width": 4, "steps": 60, "batch": 32, "shift": 0.0, "checks": 3}
     head = Cnn(Cnn.Settings(**settings))
     net = seeded(lambda: head.build(0, TWO))
     head.fit(net, train, test, TWO, context())

@@ -25,10 +25,10 @@ class TwinSettings(gvr.Settings):
 
     `dataset` names another data set and `base` holds its settings, as in `base.size=64`. `label`
     chooses its images: those of a class or finding, or `all`; by default those without any finding,
-    of a task with classes those of its target. `copies` is how often each training image comes,
-    every second time with a finding, each time in another place or shape. `seed` decides which
-    image has one. `skip` is the share of the images that may be left out because they cannot be
-    read or the finding does not fit. `profile` is that of the other data set.
+    of a task with classes those of its target. `copies` is how often each image of training and
+    validation comes, every second time with a finding, each time in another place or shape. `seed`
+    decides which image has one. `skip` is the share of the images that may be left out because they
+    cannot be read or the finding does not fit. `profile` is that of the other data set.
     """
 
     dataset: str = ""
@@ -135,7 +135,7 @@ class Twins(gvr.Dataset):
     def selection(self, name: str) -> Selection:
         """Return the images of a split, and which have the finding. Raises `DataError`."""
         splits, rows = self._chosen
-        copies = self.settings.copies if name == "train" else 1
+        copies = 1 if name == "test" else self.settings.copies
         return select(splits[name], rows[name], self.settings.seed, copies)
 
     @functools.cached_property
