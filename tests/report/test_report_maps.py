@@ -136,7 +136,7 @@ def test_each_model_has_its_table(small: Path, tmp_path: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file, h5py.File(tmp_path / "other.h5") as other:
         other.copy("0", file, "1")
     assert [view.title for view in views(small)] == [
-        f"wgan_gp · conv · {head}, seed 0" for head in ("linear", "mlp")
+        f"wgan_gp · conv · {head} on phantom, seed 0" for head in ("linear", "mlp")
     ]
     folds = Page(table_of(render(small))).all("details")
     assert ["open" in item for item in folds] == [True, False]

@@ -29,6 +29,7 @@ from gvr_bench.report.cases.views import (
     shown,
     view_case,
 )
+from gvr_bench.report.figure_data import model_name
 from gvr_bench.report.metric_info import entry, per_case
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.records import model_label
@@ -111,7 +112,7 @@ def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
     change = change_scale(c)
     scales = {e.name: heat_scale(e, change) for e in shown(c)}
     return Gallery(
-        title=f"{c.model}, seed {c.seed}",
+        title=model_name(c),
         cases=tuple(_case(c, i, change, scales) for i in range(k)),
         total=c.total,
         data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),

@@ -24,6 +24,7 @@ from gvr_bench.report.cases.views import (
     shown,
     view_case,
 )
+from gvr_bench.report.figure_data import model_name
 
 EDGE = 128
 
@@ -95,7 +96,7 @@ def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> M
         ]
         rows.append(_row(c, i, tiles))
     mask = c.mask is not None and bool(c.mask.any())
-    title = f"{c.model}, seed {c.seed}"
+    title = model_name(c)
     choice = _choice(c, indices)
     return Maps(title, question(c), choice, tuple(columns), tuple(rows), absent(c), mask)
 
