@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 
-from gvr_bench.report.figure_style import PAPER
+from gvr_bench.report.figures.style import PAPER
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

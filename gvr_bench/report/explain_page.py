@@ -39,7 +39,6 @@ from gvr_bench.results.explained_images import (
 from gvr_bench.results.records import CASES
 
 Arrays = Mapping[str, NDArray[Any]]
-_EDGE = 128
 _OUTPUTS = 3  # predictions in a row of the table
 _NAMED = 2  # attribution maps that a terminal lists by name
 _ROWS = 12  # cases in the table of maps
@@ -214,12 +213,12 @@ def _tiles(
     """Draw image `i`, its reconstruction, and the map of the first explainer over it."""
     for kind, text in (("image", "Image"), ("reconstruction", "Reconstruction of image")):
         if kind in images:
-            yield Tile(pictures.uri(pictures.plain(images[kind][i], _EDGE)), f"{text} {name}", "")
+            yield Tile(pictures.uri(pictures.plain(images[kind][i])), f"{text} {name}", "")
     if case is None or not (first := shown(c)[:1]):
         yield None
         return
     (e,) = first
-    yield map_tile(c, e, case, heat_scale(e, change_scale(c)), _EDGE, e.name)
+    yield map_tile(c, e, case, heat_scale(e, change_scale(c)), e.name)
 
 
 def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:

@@ -17,8 +17,8 @@ from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.reading import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
-from gvr_bench.report.figure_data import Chart, model_name
-from gvr_bench.report.figures import FORMATS, all_charts, draw, to_bytes
+from gvr_bench.report.figures import Chart, Source, charts, model_name
+from gvr_bench.report.figures.svg import FORMATS, draw, to_bytes
 from gvr_bench.report.file_names import file_names
 from gvr_bench.report.rationale_files import RationaleFiles, write_case
 from gvr_bench.report.table_formats import Format, named, written
@@ -90,10 +90,8 @@ def export(runs: Sequence[Path], out: Path, selection: Selection) -> Summary:
         if "figures" in selection.parts:
             boards = loaded.boards if len(loaded.runs) == 1 else scoreboards([run])
             names = [name.replace("/", SLASH) for name in selection.explainers]
-            charts = all_charts(
-                combinations, run.records, boards, run.values, selection.cases, names
-            )
-            _write_figures(list(charts), out / "figures" / name, summary)
+            source = Source(combinations, boards, run.records, run.values, selection.cases, names)
+            _write_figures(list(charts(source)), out / "figures" / name, summary)
         if "rationales" in selection.parts:
             _write_rationales(combinations, out / "rationales" / name, selection, summary)
     return summary
@@ -121,17 +119,17 @@ def _write_tables(loaded: ReportData, folder: Path, summary: Summary) -> None:
     summary.tables += len(tables)
 
 
-def _write_figures(charts: Sequence[Chart], folder: Path, summary: Summary) -> None:
+def _write_figures(drawn: Sequence[Chart], folder: Path, summary: Summary) -> None:
     """Write each figure in all formats; names tell models apart where there are several."""
-    several = len({chart.model for chart in charts if chart.model}) > 1
+    several = len({chart.about for chart in drawn if chart.about}) > 1
     names = file_names(
-        [(f"{chart.kind} {chart.model}" if several else chart.kind).lower() for chart in charts]
+        [(f"{chart.name} {chart.about}" if several else chart.name).lower() for chart in drawn]
     )
-    for chart, name in zip(charts, names, strict=True):
+    for chart, name in zip(drawn, names, strict=True):
         figure = draw(chart, titled=True)
         for ending in FORMATS:
             summary.add(write(folder / f"{name}.{ending}", to_bytes(figure, ending)))
-    summary.figures += len(charts)
+    summary.figures += len(drawn)
 
 
 def _write_rationales(

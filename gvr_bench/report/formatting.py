@@ -144,6 +144,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
+def spread(low: int, high: int) -> str:
+    """`12` or `3 to 12`."""
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def listed(items: Sequence[str], limit: int = 4) -> str:
     """`a, b, c and 3 more`."""
     shown = ", ".join(items[:limit])

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Bytes, Float
-from gvr_bench.report.figure_style import INK, MUTED
+from gvr_bench.report.figures.style import INK, MUTED
 from gvr_bench.report.file_names import printable
 from gvr_bench.results.explained_images import NOT_PREDICTED
 

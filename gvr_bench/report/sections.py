@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
 
 from gvr_bench.config.metric_choice import declaration_of
+from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
+from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.data import ReportData
-from gvr_bench.report.explainer_comparison import agreement, tradeoffs
-from gvr_bench.report.figure_data import training
-from gvr_bench.report.figures import model_charts
+from gvr_bench.report.figures import Chart, Source, charts, model_name
+from gvr_bench.report.figures.svg import on_page
 from gvr_bench.report.metric_info import in_order
-from gvr_bench.report.overview_figure import overview
 from gvr_bench.report.page import Section
-from gvr_bench.report.page_figures import drawn, model_views, of_boards
 
-CASES_SHOWN = 3
+CASES_SHOWN, MAX_PAIRS = 3, 8
 
 
 def _overview(data: ReportData) -> Mapping[str, object]:
     warnings = data.warnings if len(data.runs) == 1 else []
-    overviews = drawn("overview", of_boards(data.boards, lambda board: [overview(board)]))
-    return {"runs": data.runs, "overviews": overviews, "warnings": warnings}
+    return {"runs": data.runs, "overviews": drawn(data, "overview"), "warnings": warnings}
 
 
 def _maps(data: ReportData) -> Mapping[str, object]:
@@ -31,22 +31,55 @@ def _maps(data: ReportData) -> Mapping[str, object]:
 
 
 def _models(data: ReportData) -> Mapping[str, object]:
-    alone = data.combinations if len(data.runs) == 1 else []
-    charts = (chart for c in alone for chart in model_charts(c, data.run.records))
     return {
         "models": data.models,
-        "model_views": model_views(alone),
-        "model_figures": drawn("model", charts),
-        "training": drawn("training", training(alone)),
+        "model_views": _model_views(_source(data).models),
+        "model_figures": drawn(data, "models"),
+        "training": drawn(data, "training"),
     }
+
+
+def _model_views(models: Sequence[Combination]) -> list[Mapping[str, object]]:
+    """What else is known of each model; images that an earlier one has shown are left out.
+
+    `pairs` are names of images, inputs and reconstructions.
+    """
+    views: list[Mapping[str, object]] = []
+    shown: set[object] = set()
+    for c in models:
+        decoded = () if c.reconstruction is None else c.reconstruction[:MAX_PAIRS]
+        images = zip(c.sample_id, c.input, decoded, strict=False)
+        pictures = {
+            "pairs": tuple((name, _uri(image), _uri(other)) for name, image, other in images),
+            "samples": tuple(map(_uri, () if c.samples is None else c.samples)),
+        }
+        fresh = {kind: () if of in shown else of for kind, of in pictures.items()}
+        views.append({"title": model_name(c), "notes": c.notes, **fresh})
+        shown |= set(pictures.values())
+    return views
+
+
+def _uri(image: pictures.Bytes) -> str:
+    return pictures.uri(pictures.plain(image))
+
+
+def _source(data: ReportData) -> Source:
+    """What figures are drawn from: of several runs they compare explainers alone."""
+    if len(data.runs) > 1:
+        return Source((), data.boards)
+    return Source(data.combinations, data.boards, data.run.records, data.run.values)
+
+
+def drawn(data: ReportData, section: str) -> list[tuple[str, list[tuple[Chart, Markup]]]]:
+    """The figures of a section by the model or scoreboard that they are about."""
+    groups: dict[str, list[tuple[Chart, Markup]]] = {}
+    for number, chart in enumerate(charts(_source(data), section)):
+        groups.setdefault(chart.about, []).append((chart, on_page(chart, f"{section}-{number}")))
+    return list(groups.items())
 
 
 def _tradeoffs(data: ReportData) -> Mapping[str, object]:
-    alone = data.combinations if len(data.runs) == 1 else []
-    return {
-        "tradeoffs": drawn("tradeoff", of_boards(data.boards, tradeoffs)),
-        "agreements": drawn("agreement", map(agreement, alone)),
-    }
+    return {section: drawn(data, section) for section in ("tradeoffs", "agreement")}
 
 
 def _metrics(data: ReportData) -> Mapping[str, object]:

@@ -105,9 +105,13 @@ class Table:
 
     def scored(self, metric: str) -> list[tuple[Row, Cell, float]]:
         """The rows that have a value of a metric, with its cell and the value."""
-        at = [i for i, column in enumerate(self.columns) if column.metric == metric]
-        pairs = [(row, row.cells[i]) for i in at for row in self.rows]
+        i = self.position(metric)
+        pairs = [] if i is None else [(row, row.cells[i]) for row in self.rows]
         return [(row, cell, cell.value) for row, cell in pairs if cell.value is not None]
+
+    def position(self, metric: str) -> int | None:
+        """Where the column of a metric stands."""
+        return next((i for i, c in enumerate(self.columns) if c.metric == metric), None)
 
     def with_columns(self, indices: Sequence[int]) -> Table:
         """The table with some of its columns."""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData
-from gvr_bench.report.figure_data import model_name
+from gvr_bench.report.figures import model_name
 from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import blocks, legend, not_shown, reasons
 from gvr_bench.report.questions import leading_scores

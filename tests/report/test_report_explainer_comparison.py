@@ -9,13 +9,12 @@ import pytest
 from scipy.stats import spearmanr
 
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.explainer_comparison import (
-    agreement,
-    rank_correlations,
-    similar_order,
-    tradeoffs,
+from gvr_bench.report.figures import Chart
+from gvr_bench.report.figures.agreement import agreement, rank_correlations, similar_order
+from gvr_bench.report.figures.oracle_validity_against_change import (
+    oracle_validity_against_change,
 )
-from gvr_bench.report.figure_data import Chart
+from gvr_bench.report.figures.quality_against_time import quality_against_time
 from gvr_bench.report.html import render
 from gvr_bench.report.tables import Cell, Column, Row, Table
 
@@ -117,11 +116,12 @@ def board(*scores: tuple[str, float | None, float | None]) -> Table:
 def test_tradeoff_needs_two_explainers(
     scores: list[tuple[str, float | None, float | None]],
 ) -> None:
-    assert list(tradeoffs(board(*scores))) == []
+    assert quality_against_time(board(*scores)) is None
 
 
 def test_tradeoff_holds_scores_and_controls() -> None:
-    (chart,) = tradeoffs(board(("gvr", 0.9, 2.0), ("random", 0.1, 0.02)))
+    chart = quality_against_time(board(("gvr", 0.9, 2.0), ("random", 0.1, 0.02)))
+    assert chart is not None
     assert chart.data.log
     points = [(p.name, p.control, p.x, p.y, p.x_interval) for p in chart.data.points]
     assert points == [("gvr", False, 2.0, 0.9, None), ("random", True, 0.02, 0.1, None)]
@@ -136,7 +136,9 @@ def test_oracle_validity_is_set_against_change() -> None:
         Row((name,), (Cell(a, a - 0.1, a + 0.1, 94, status="ok"), Cell(b, n=90, status="ok")))
         for name, a, b in (("gvr", 0.9, 0.1), ("latent-shift", 0.6, 0.3))
     )
-    (chart,) = tradeoffs(Table("scoreboard", "", "d", "", ("explainer",), columns, rows))
+    table = Table("scoreboard", "", "d", "", ("explainer",), columns, rows)
+    chart = oracle_validity_against_change(table)
+    assert chart is not None
     assert (chart.data.y_title, chart.data.x_title) == ("oracle validity ↑", "rationale L1 ↓")
     assert chart.caption == "2 explainers, 90 to 94 images"
     assert chart.data.points[0].y_interval == pytest.approx((0.8, 1.0))

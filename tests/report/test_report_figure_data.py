@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gvr_bench.report.cases.reading import Curve
-from gvr_bench.report.figure_data import Chart, losses
+from gvr_bench.report.figures import Chart
+from gvr_bench.report.figures.training import losses
 
 
 def curve(loss: str, *values: float, stage: str = "head") -> Curve:

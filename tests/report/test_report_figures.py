@@ -19,17 +19,17 @@ from made_up_run import EXPLAINERS, record
 from PIL import Image
 
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.explainer_comparison import (
-    Agreement,
-    Point,
-    Scatter,
-)
-from gvr_bench.report.figure_data import Chart, Losses
-from gvr_bench.report.figure_style import COLOURS, tick_label
-from gvr_bench.report.figures import FORMATS, all_charts, draw, picture, to_bytes
+from gvr_bench.report.figures import Chart, Source, charts
+from gvr_bench.report.figures.agreement import Agreement
+from gvr_bench.report.figures.calibration import Bin, Calibration
+from gvr_bench.report.figures.predicted_against_true import Regression
+from gvr_bench.report.figures.quality_against_time import Point, Scatter
+from gvr_bench.report.figures.roc import Roc
+from gvr_bench.report.figures.style import COLOURS, tick_label
+from gvr_bench.report.figures.svg import FORMATS, draw, on_page, to_bytes
+from gvr_bench.report.figures.training import Losses
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
-from gvr_bench.report.prediction_quality import Bin, Calibration, Regression, Roc
 from gvr_bench.report.tables import scoreboards
 
 Make = Callable[..., Path]
@@ -37,14 +37,14 @@ HOSTILE = "<b>\"$x_1\"</b> & ]]> '$' \x07\ufffe\ud800 \u202eאב 🫁 " + "long"
 
 
 def chart(data: object, **changes: str) -> Chart:
-    words = {"kind": "x", "title": "title", "model": "m", "caption": "c", "description": "d"}
+    words = {"name": "x", "title": "title", "caption": "c", "description": "d"}
     return Chart(**{**words, **changes}, data=data)
 
 
 def charts_of(folder: Path) -> list[Chart]:
     run = load(folder)
     boards = scoreboards([run])
-    return list(all_charts(read_cases(folder), run.records, boards, run.values))
+    return list(charts(Source(read_cases(folder), boards, run.records, run.values)))
 
 
 def axes_of(data: object) -> Any:
@@ -79,21 +79,20 @@ def test_hostile_names_can_be_drawn(kind: str, file_format: str) -> None:
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_hostile_names_stay_text_on_pages(kind: str) -> None:
-    shown = picture(chart(EXAMPLES[kind](HOSTILE), title=HOSTILE), "a")
-    root = ET.fromstring(shown.svg)
+    shown = on_page(chart(EXAMPLES[kind](HOSTILE), title=HOSTILE), "a")
+    root = ET.fromstring(shown)
     assert {element.tag for element in root.iter()} <= {
         "svg", "g", "defs", "path", "use", "text", "clipPath", "rect", "tspan",
     }  # fmt: skip
 
 
 def test_every_chart_is_a_figure(ranked: Path) -> None:
-    kinds = [item.kind for item in charts_of(ranked)]
-    assert kinds == [
+    assert {item.name for item in charts_of(ranked)} == {
         "roc", "predicted", "training generator: critic",
         "training generator: wasserstein", "training encoder: mse", "overview",
         "critical difference", "Quality against time", "Oracle validity against change",
         "agreement", "funnel", "cases",
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 def test_run_without_cases_has_no_figures(make_run: Make) -> None:
@@ -118,12 +117,12 @@ def test_png_is_large_enough_for_print() -> None:
 
 
 def test_page_figures_need_no_styles(run: Path) -> None:
-    drawn = [item for item in charts_of(run) if item.kind != "cases"]  # a page has its own
+    drawn = [item for item in charts_of(run) if item.name != "cases"]  # a page has its own
     for number, item in enumerate(drawn):
-        svg = str(picture(item, f"f{number}").svg)
+        svg = str(on_page(item, f"f{number}"))
         assert "style" not in svg
         assert "http" not in svg
-        assert not re.search(r'"#[0-9a-f]{6}"', svg), item.kind  # all colours follow the theme
+        assert not re.search(r'"#[0-9a-f]{6}"', svg), item.name  # all colours follow the theme
         assert 'role="img"' in svg
         assert item.caption.replace("&", "&amp;") in svg
 
@@ -143,7 +142,7 @@ def test_colours_are_those_of_the_page() -> None:
 def test_many_points_stay_small() -> None:
     values = np.random.default_rng(0).random(1500)
     data = Regression("BNP", values, values[::-1], False, ())
-    assert len(picture(chart(data), "a").svg) < 90_000
+    assert len(on_page(chart(data), "a")) < 90_000
 
 
 def test_roc_draws_each_curve() -> None:
@@ -219,7 +218,7 @@ def test_classes_have_a_calibration_chart(make_run: Make) -> None:
                       unit="", threshold=np.nan)  # fmt: skip
     with h5py.File(folder / "cases.h5", "a") as file:
         file["0/test/prediction"][:] = 0.5
-    kinds = [item.kind for item in charts_of(folder)]
+    kinds = [item.name for item in charts_of(folder)]
     assert "calibration" in kinds
     assert "predicted" not in kinds
 

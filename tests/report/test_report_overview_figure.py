@@ -10,8 +10,8 @@ import pytest
 from made_up_run import CONTROLS, missing, scored
 
 from gvr_bench.report.data import load_report
-from gvr_bench.report.figures import draw, picture
-from gvr_bench.report.overview_figure import Overview, overview
+from gvr_bench.report.figures.overview import Overview, overview
+from gvr_bench.report.figures.svg import draw, on_page
 from gvr_bench.results.records import Record
 
 Make = Callable[..., Path]
@@ -114,11 +114,11 @@ def test_overview_is_described_in_words(make_run: Make) -> None:
         "Ground truth, pixel AP ↑: gvr 0.90, lime 0.20, controls 0.10 to 0.30; "
         "Validity, validity ↑: gvr 0.70, lime n/a, no control"
     )
-    drawing = picture(chart, "overview-0")
-    assert drawing.wide
-    assert ">n/a<" in drawing.svg
-    assert "var(--purple)" in drawing.svg
-    assert not re.search(r"#[0-9a-f]{6}", drawing.svg)
+    drawing = on_page(chart, "overview-0")
+    assert chart.wide
+    assert ">n/a<" in drawing
+    assert "var(--purple)" in drawing
+    assert not re.search(r"#[0-9a-f]{6}", drawing)
 
 
 def test_many_questions_fit_the_page(ranked: Path) -> None:

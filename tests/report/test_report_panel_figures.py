@@ -12,10 +12,13 @@ import pytest
 from made_up_run import record
 
 from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.figure_data import Chart
-from gvr_bench.report.figures import draw, to_bytes
-from gvr_bench.report.overview_figure import Dot
-from gvr_bench.report.panel_figures import curves, outputs, random_weights, sizes
+from gvr_bench.report.figures import Chart
+from gvr_bench.report.figures.deletion_and_insertion import curves
+from gvr_bench.report.figures.overview import Dot
+from gvr_bench.report.figures.random_weights import random_weights
+from gvr_bench.report.figures.scores_by_output import outputs
+from gvr_bench.report.figures.size_of_the_finding import sizes
+from gvr_bench.report.figures.svg import draw, to_bytes
 from gvr_bench.report.tables import Cell, Column, Row, Table
 
 Make = Callable[..., Path]

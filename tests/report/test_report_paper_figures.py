@@ -11,14 +11,10 @@ import pytest
 from made_up_run import MODEL, add_trajectories
 
 from gvr_bench.report.cases.reading import Combination, read_cases
-from gvr_bench.report.figures import FORMATS, draw, to_bytes
-from gvr_bench.report.paper_figures import (
-    STAGES,
-    Ranks,
-    case_grid,
-    critical_difference,
-    funnel,
-)
+from gvr_bench.report.figures.case_grid import case_grid
+from gvr_bench.report.figures.critical_difference import Ranks, critical_difference
+from gvr_bench.report.figures.funnel import STAGES, funnel
+from gvr_bench.report.figures.svg import FORMATS, draw, to_bytes
 from gvr_bench.report.tables import Cell, Column, Row, Table
 from gvr_bench.results.case_scores import RunValues, Whose
 

@@ -7,17 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.metrics import DECLARED
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.reading import Combination, Explained
 from gvr_bench.report.cases.views import (
     CaseView,
+    Scores,
     Tile,
     amount,
     change_scale,
@@ -26,18 +25,17 @@ from gvr_bench.report.cases.views import (
     map_tile,
     moving,
     outcome,
+    scores_of,
     shown,
     view_case,
 )
-from gvr_bench.report.figure_data import model_name
-from gvr_bench.report.metric_info import entry, per_case
+from gvr_bench.report.figures import model_name
+from gvr_bench.report.metric_info import entry
 from gvr_bench.results.case_scores import RunValues
-from gvr_bench.results.records import model_label
 
 MAX_CASES = 100
 """Cases of one page; `gvr-bench export` writes the pictures of all."""
 
-_EDGE = 128  # pixels of the largest picture
 _CONVINCED = "oracle_validity"
 _SHOWN_BESIDE = frozenset({"steps", "optimizer_steps", "validity"})  # with the case already
 _OUTCOMES = {
@@ -48,8 +46,6 @@ _OUTCOMES = {
     "unconvinced": "oracle not convinced",
     "abstains": "oracle abstains",
 }
-
-Scores = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def galleries(combinations: Sequence[Combination], values: RunValues) -> list[Ga
 
 
 def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
-    scores = _scores(c, values)
+    scores = scores_of(c, values)
     outcomes = {e.name: [_outcomes(c, e, i, scores) for i in range(k)] for e in moving(c)}
     sorts = dict(_sorts(c, k, scores))
     present = {key for cases in outcomes.values() for keys in cases for key in keys}
@@ -136,16 +132,16 @@ def _case(c: Combination, i: int, change: float, scales: Mapping[str, float]) ->
 def _known(c: Combination, i: int, scale: float) -> Iterator[Tile]:
     """Input, reconstruction, and what is known to be true."""
     name = c.sample_id[i]
-    yield Tile(pictures.uri(pictures.plain(c.input[i], _EDGE)), f"Input image {name}", "input")
+    yield Tile(pictures.uri(pictures.plain(c.input[i])), f"Input image {name}", "input")
     if c.reconstruction is not None:
-        source = pictures.uri(pictures.plain(c.reconstruction[i], _EDGE))
+        source = pictures.uri(pictures.plain(c.reconstruction[i]))
         yield Tile(source, f"Reconstruction of image {name}", "reconstruction")
-    if truth := known(c, i, scale, _EDGE):
+    if truth := known(c, i, scale):
         yield truth
 
 
 def _map(c: Combination, e: Explained, i: int, scale: float, caption: str = "") -> Tile:
-    return map_tile(c, e, i, scale, _EDGE, caption or e.name, f"{scale:.2g}")
+    return map_tile(c, e, i, scale, caption or e.name, f"{scale:.2g}")
 
 
 def _search(c: Combination, e: Explained, i: int, scale: float) -> Search:
@@ -164,7 +160,7 @@ def _frames(c: Combination, e: Explained, i: int) -> Iterator[Frame]:
         text = f"step {round(t / last * steps)} of {steps}" if last and steps else ""
         if e.trajectory_prediction is not None and math.isfinite(e.trajectory_prediction[i, t]):
             text += f" · prediction {amount(c, e.trajectory_prediction[i, t])}"
-        yield Frame(pictures.uri(pictures.plain(image, _EDGE)), text)
+        yield Frame(pictures.uri(pictures.plain(image)), text)
 
 
 def _output(c: Combination, i: int) -> str:
@@ -197,20 +193,6 @@ def _sorts(
     for metric in [*(n for n in DECLARED if n in names), *sorted(names - set(DECLARED))]:
         known_of = [e.name for e in shown(c) if metric in scores.get(e.name, {})]
         yield entry(metric).title, {n: _numbers(scores[n][metric][:k]) for n in known_of}
-
-
-def _scores(c: Combination, values: RunValues) -> Mapping[str, Scores]:
-    """By explainer and metric the values of the cases, where any is known."""
-    scores: dict[str, dict[str, NDArray[Any]]] = {}
-    for (whose, metric), every in values.values.items():
-        model = model_label(whose.generator, whose.encoder, whose.head)
-        same = (whose.dataset, model, whose.seed) == (c.dataset, c.model, c.seed)
-        if not (same and whose.explainer and per_case(metric) and len(every) >= len(c)):
-            continue
-        if np.isfinite(every[: len(c)]).any():
-            name = whose.explainer.replace("/", SLASH)
-            scores.setdefault(name, {})[metric] = every[: len(c)]
-    return scores
 
 
 def _numbers(values: NDArray[Any]) -> list[float | None]:

@@ -24,9 +24,7 @@ from gvr_bench.report.cases.views import (
     shown,
     view_case,
 )
-from gvr_bench.report.figure_data import model_name
-
-EDGE = 128
+from gvr_bench.report.figures import model_name
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> M
     explainers.sort(key=lambda e: place.get(e.name, len(place)))
     change = change_scale(c)
     scales = [heat_scale(e, change) for e in explainers]
-    truths = [known(c, i, change, EDGE) for i in indices]
+    truths = [known(c, i, change) for i in indices]
     columns = [Column(e.name, f"{s:.2g}") for e, s in zip(explainers, scales, strict=True)]
     if any(truths):
         heading = "true change" if c.true_change is not None else "finding"
@@ -91,8 +89,7 @@ def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> M
     for i, truth in zip(indices, truths, strict=True):
         tiles = [replace(truth or Tile("", "", ""), caption="")] if any(truths) else []
         tiles += [
-            map_tile(c, e, i, s, EDGE, _result(c, e, i))
-            for e, s in zip(explainers, scales, strict=True)
+            map_tile(c, e, i, s, _result(c, e, i)) for e, s in zip(explainers, scales, strict=True)
         ]
         rows.append(_row(c, i, tiles))
     mask = c.mask is not None and bool(c.mask.any())
@@ -118,9 +115,7 @@ def _row(c: Combination, i: int, tiles: Sequence[Tile]) -> Row:
     described = view_case(c, i)
     if c.predicts_source is not None and not c.predicts_source[i]:
         described = replace(described, note=UNSEEN)
-    image = Tile(
-        pictures.uri(pictures.plain(c.input[i], EDGE)), f"Input image {c.sample_id[i]}", ""
-    )
+    image = Tile(pictures.uri(pictures.plain(c.input[i])), f"Input image {c.sample_id[i]}", "")
     return Row(described, (image, *tiles))
 
 

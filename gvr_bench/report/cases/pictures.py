@@ -15,6 +15,7 @@ Bytes = NDArray[np.uint8]
 MORE = np.array((148, 70, 250), dtype=np.float32)  # purple: density added
 LESS = np.array((255, 138, 12), dtype=np.float32)  # orange: density removed
 _CONTOUR = np.array((20, 214, 190), dtype=np.float32)
+EDGE = 128  # pixels of a picture on a page
 _OPACITY = 0.85  # of full colour over an image
 _EXPONENT = 0.8  # below 1, weak values stay visible
 _QUALITY = 75  # of WebP
@@ -29,7 +30,7 @@ def symmetric_scale(values: Float) -> float:
     return float(finite.max()) if finite.size and finite.max() > 0 else 1.0
 
 
-def plain(image: Bytes, edge: int) -> Image.Image:
+def plain(image: Bytes, edge: int = EDGE) -> Image.Image:
     """An image (C, H, W) as it is, at most `edge` pixels wide."""
     picture = _pillow(_channels_last(image))
     size = min(picture.width, edge)
@@ -37,7 +38,7 @@ def plain(image: Bytes, edge: int) -> Image.Image:
     return picture.resize((size, height), Image.Resampling.LANCZOS)
 
 
-def overlay(image: Bytes, attribution: Float, scale: float, edge: int) -> Image.Image:
+def overlay(image: Bytes, attribution: Float, scale: float, edge: int = EDGE) -> Image.Image:
     """An attribution (H, W) over the grey image (C, H, W), more opaque where it is stronger."""
     size = min(image.shape[-1], edge)
     grey = _resized(_channels_last(image).reshape(*image.shape[-2:], -1).mean(2), size)[..., None]

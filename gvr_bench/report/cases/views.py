@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gvr_bench.cache.hdf5 import SLASH
 from gvr_bench.report.cases import pictures
 from gvr_bench.report.cases.pictures import Float
 from gvr_bench.report.cases.reading import Combination, Explained
+from gvr_bench.report.metric_info import per_case
+from gvr_bench.results.case_scores import RunValues
+from gvr_bench.results.records import model_label
 
+Scores = Mapping[str, NDArray[Any]]
 UNSEEN = "the model does not predict this output: nothing to explain, not scored"
 
 
@@ -105,6 +113,20 @@ def outcome(c: Combination, e: Explained, i: int) -> str:
     return "found" if e.success is None or e.success[i] else "lost"
 
 
+def scores_of(c: Combination, values: RunValues) -> Mapping[str, Scores]:
+    """By explainer and metric the values of the cases, where any is known."""
+    scores: dict[str, dict[str, NDArray[Any]]] = {}
+    for (whose, metric), every in values.values.items():
+        model = model_label(whose.generator, whose.encoder, whose.head)
+        same = (whose.dataset, model, whose.seed) == (c.dataset, c.model, c.seed)
+        if not (same and whose.explainer and per_case(metric) and len(every) >= len(c)):
+            continue
+        if np.isfinite(every[: len(c)]).any():
+            name = whose.explainer.replace("/", SLASH)
+            scores.setdefault(name, {})[metric] = every[: len(c)]
+    return scores
+
+
 def view_case(c: Combination, i: int) -> CaseView:
     """Describe case `i`."""
     return CaseView(
@@ -167,29 +189,29 @@ def _steps(e: Explained, i: int) -> str:
 
 
 def map_tile(
-    c: Combination, e: Explained, i: int, scale: float, edge: int, caption: str, shown: str = ""
+    c: Combination, e: Explained, i: int, scale: float, caption: str, shown: str = ""
 ) -> Tile:
     """The map of an explainer over case `i`; full colour is `scale`."""
     assert e.attribution is not None
-    source = pictures.uri(pictures.overlay(c.input[i], e.attribution[i], scale, edge))
+    source = pictures.uri(pictures.overlay(c.input[i], e.attribution[i], scale))
     return Tile(source, f"Map of {e.name} over image {c.sample_id[i]}", caption, shown)
 
 
-def known(c: Combination, i: int, scale: float, edge: int) -> Tile | None:
+def known(c: Combination, i: int, scale: float) -> Tile | None:
     """What is known to be true of case `i`; full colour is `scale`."""
     caption = truth_of(c, i)
     if not caption:
         return None
     image = c.input[i]
-    picture = pictures.plain(image, edge)
+    picture = pictures.plain(image)
     if c.true_change is not None:
-        picture = pictures.overlay(image, c.true_change[i], scale, edge)
+        picture = pictures.overlay(image, c.true_change[i], scale)
     line = c.mask is not None and c.mask[i].any()
     return Tile(
         pictures.uri(picture),
         f"{caption} of {c.sample_id[i]}".capitalize(),
         caption,
-        contour=pictures.uri(pictures.contour(c.mask[i], 2 * edge))
+        contour=pictures.uri(pictures.contour(c.mask[i], 2 * pictures.EDGE))
         if line and c.mask is not None
         else "",
     )

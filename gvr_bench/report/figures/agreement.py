@@ -1,4 +1,4 @@
-"""Explainers compared, as the data of figures: scores against each other, and similar maps.
+"""How alike the maps of explainers are.
 
 Maps are compared by |attribution|: some explainers give no sign (the size of a gradient, an edge),
 others give it their own meaning, but all claim that pixels of more |attribution| matter more.
@@ -6,42 +6,34 @@ others give it their own meaning, but all claim that pixels of more |attribution
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.report import formatting as text
-from gvr_bench.report.cases.reading import Combination
-from gvr_bench.report.figure_data import Chart, Float, model_name, signed
-from gvr_bench.report.tables import Cell, Row, Table, leading_column
+from gvr_bench.report.cases.reading import Combination, Float
+from gvr_bench.report.figures import Chart, Figure
+from gvr_bench.report.figures.style import (
+    ACCENT,
+    INK,
+    LETTER,
+    MUTED,
+    SECOND,
+    WIDTH,
+    axes_of,
+    explainer_rows,
+    short,
+    signed,
+)  # fmt: skip
+from gvr_bench.report.formatting import spread
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 MAX_CASES = 100
-COST, CHANGE, ORACLE = "seconds_per_image", "rationale_l1", "oracle_validity"
-
-
-@dataclass(frozen=True)
-class Point:
-    """An explainer with two scores; `x_interval` and `y_interval` where they are known."""
-
-    name: str
-    control: bool
-    x: float
-    y: float
-    x_interval: tuple[float, float] | None
-    y_interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Two scores of the explainers that have both."""
-
-    x_title: str
-    y_title: str
-    log: bool
-    points: tuple[Point, ...]
+CELL = 0.34  # inches
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,56 +48,36 @@ class Agreement:
     means: NDArray[np.float64]
     columns: tuple[str, ...] = ()
 
+    def draw(self, figure: matplotlib.figure.Figure) -> None:
+        from matplotlib.patches import Rectangle
 
-def tradeoffs(board: Table) -> Iterator[Chart]:
-    """Quality against time, and validity for the oracle against the size of the change."""
-    columns = {column.metric: index for index, column in enumerate(board.columns)}
-    leading = leading_column(board.rows, board.columns)
-    pairs = []
-    if leading is not None and COST in columns:
-        pairs.append(("Quality against time", columns[COST], leading, True))
-    if ORACLE in columns and CHANGE in columns:
-        pairs.append(("Oracle validity against change", columns[CHANGE], columns[ORACLE], False))
-    for title, x, y, log in pairs:
-        rows = [
-            row
-            for row in board.rows
-            if _drawable(row.cells[x], log) and _drawable(row.cells[y], False)
-        ]
-        if len(rows) < 2:
-            continue
-        x_title, y_title = text.heading(board.columns[x]), text.heading(board.columns[y])
-        counts = [row.cells[column].n for row in rows for column in (x, y) if row.cells[column].n]
-        images = f", {_range(min(counts), max(counts))} images" if counts else ""
-        points = tuple(_point(row, row.cells[x], row.cells[y]) for row in rows)
-        yield Chart(
-            title,
-            title,
-            "",
-            f"{len(rows)} explainers{images}",
-            "; ".join(f"{p.name}: {x_title} {p.x:.3g}, {y_title} {p.y:.3g}" for p in points),
-            Scatter(x_title + (", logarithmic" if log else ""), y_title, log, points),
+        columns = [short(name, 24) for name in self.columns or self.names]
+        margin, below = (
+            0.25 + LETTER * max(len(short(name, 24)) for name in of) for of in (self.names, columns)
         )
-
-
-def _point(row: Row, x: Cell, y: Cell) -> Point:
-    assert x.value is not None
-    assert y.value is not None
-    return Point(row.names[0], row.control, x.value, y.value, _interval(x), _interval(y))
-
-
-def _drawable(cell: Cell, log: bool) -> bool:
-    return cell.value is not None and math.isfinite(cell.value) and (cell.value > 0 or not log)
-
-
-def _interval(cell: Cell) -> tuple[float, float] | None:
-    if cell.low is None or cell.high is None or cell.low == cell.high:
-        return None
-    return cell.low, cell.high
-
-
-def _range(low: int, high: int) -> str:
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        width = max(WIDTH, margin + CELL * len(columns))
+        figure.set_size_inches(width, below + CELL * len(self.names))
+        axes = axes_of(figure, "", "")
+        for (row, column), value in np.ndenumerate(self.means):
+            if row == column and not self.columns:
+                continue
+            if not np.isfinite(value):
+                axes.text(column, row, "–", ha="center", va="center", color=MUTED)
+                continue
+            tile = Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, linewidth=0,
+                             facecolor=ACCENT if value >= 0 else SECOND,
+                             alpha=0.5 * min(1.0, abs(value)))  # fmt: skip
+            axes.add_patch(tile)
+            axes.text(column, row, signed(value), ha="center", va="center", fontsize=7.5)
+        axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(self.names) - 0.5, -0.5),
+                 aspect="equal", frame_on=False)  # fmt: skip
+        axes.grid(visible=False)
+        axes.xaxis.tick_top()
+        axes.set_xticks(range(len(columns)), columns, rotation=90)
+        explainer_rows(axes, self.names, self.controls)
+        if not self.columns:
+            for label, control in zip(axes.get_xticklabels(), self.controls, strict=True):
+                label.set_color(MUTED if control else INK)
 
 
 def agreement(c: Combination) -> Chart | None:
@@ -122,19 +94,18 @@ def agreement(c: Combination) -> Chart | None:
     counts = np.isfinite(per_case).sum(axis=0)
     means = np.nansum(per_case, axis=0) / np.where(counts, counts, np.nan)
     order = similar_order(means)
-    pairs = [counts[i, j] for i in range(len(names)) for j in range(i)]
+    pairs = list(zip(*np.tril_indices(len(names), -1), strict=True))
+    of_pairs = [int(counts[pair]) for pair in pairs]
     values = "; ".join(
         f"{names[i]} and {names[j]} {signed(means[i, j])}"
-        for i in range(len(names))
-        for j in range(i)
+        for i, j in pairs
         if np.isfinite(means[i, j])
     )
     return Chart(
         "agreement",
         "Agreement between explainers",
-        model_name(c),
         "Mean Spearman correlation of |attribution| over the pixels, "
-        f"{_range(min(pairs), max(pairs))} cases",
+        f"{spread(min(of_pairs), max(of_pairs))} cases",
         values,
         Agreement(
             tuple(names[i] for i in order),
@@ -143,6 +114,7 @@ def agreement(c: Combination) -> Chart | None:
         ),
         "1: they rank all pixels alike; 0: their orders are unrelated. Signs are ignored, and an "
         "empty background makes all maps agree.",
+        wide=True,
     )
 
 
@@ -175,3 +147,6 @@ def similar_order(means: NDArray[np.float64]) -> list[int]:
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
     return [int(leaf) for leaf in leaves_list(tree)]
+
+
+FIGURE = Figure("model", lambda c, _: [agreement(c)], section="agreement")

@@ -1,0 +1,90 @@
+"""What becomes of the cases with each explainer that makes counterfactuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gvr_bench.report.cases.reading import Combination
+from gvr_bench.report.cases.views import moving, outcome, scores_of
+from gvr_bench.report.figures import Chart, Figure
+from gvr_bench.report.figures.style import (
+    ACCENT,
+    INK,
+    PAPER,
+    ROW,
+    RULE,
+    SECOND,
+    WIDTH,
+    explainer_rows,
+)  # fmt: skip
+from gvr_bench.results.case_scores import RunValues
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+STAGES = {
+    "not predicted": (RULE, 1.0),
+    "decision not changed": (SECOND, 0.6),
+    "changed": (ACCENT, 0.25),
+    "holds re-encoded": (ACCENT, 0.55),
+    "convinces oracle": (ACCENT, 1.0),
+}
+"""What becomes of a case, each but the first a success over the one before; colour, opacity."""
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """How many cases end at each of `STAGES`, by explainer."""
+
+    names: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    def draw(self, figure: matplotlib.figure.Figure) -> None:
+        """A bar per explainer."""
+        n = len(self.names)
+        figure.set_size_inches(WIDTH, 1.3 + 1.5 * ROW * n)
+        axes = figure.add_subplot()
+        left = np.zeros(n)
+        stages = zip(STAGES.items(), np.transpose(self.counts), strict=True)
+        for (stage, (colour, alpha)), counts in reversed(list(stages)):
+            bars = axes.barh(range(n), counts, left=left, height=0.7, color=colour, alpha=alpha,
+                             label=stage)  # fmt: skip
+            dark = (colour, alpha) == (ACCENT, 1.0)
+            axes.bar_label(bars, [str(count) if count else "" for count in counts], fontsize=7,
+                           label_type="center", color=PAPER if dark else INK)  # fmt: skip
+            left += counts
+        axes.set(xlabel="cases", ylim=(n - 0.5, -0.5), xlim=(0, left.max()))
+        explainer_rows(axes, self.names)
+        axes.locator_params(axis="x", integer=True)
+        axes.grid(visible=False)
+        figure.legend(loc="outside lower left", ncols=2)
+
+
+def funnel(c: Combination, values: RunValues) -> Chart | None:
+    explainers, scores = moving(c), scores_of(c, values)
+    if not explainers or not len(c):
+        return None
+    counts = []
+    for e in explainers:
+        mine, last = scores.get(e.name, {}), {"unseen": 0, "lost": 1, "found": 2}
+        ends = np.array([last[outcome(c, e, i)] for i in range(len(c))])
+        for stage, metric in ((3, "reencoded_validity"), (4, "oracle_validity")):
+            ends[(ends == stage - 1) & (mine.get(metric, np.zeros(len(c))) == 1)] = stage
+        counts.append(tuple(np.bincount(ends, minlength=len(STAGES)).tolist()))
+    names = tuple(e.name for e in explainers)
+    return Chart(
+        "funnel",
+        "What becomes of the cases",
+        f"{len(c)} cases",
+        "; ".join(
+            f"{name}: {', '.join(f'{n} {stage}' for n, stage in zip(of, STAGES, strict=True))}"
+            for name, of in zip(names, counts, strict=True)
+        ),
+        Funnel(names, tuple(counts)),
+    )
+
+
+FIGURE = Figure("model", lambda c, source: [funnel(c, source.values)])
