@@ -19,8 +19,8 @@ from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.process_group import are_several
 from gvr_bench.pipeline.run import RunRequest, run_request
 from gvr_bench.report.cases import maps
-from gvr_bench.report.cases.reading import Combination
-from gvr_bench.report.cases.views import view_case
+from gvr_bench.report.cases.case_view import view_case
+from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.choice import Choice, chosen
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.html import write_html
@@ -48,7 +48,7 @@ class Case:
 def _shown(c: Combination, i: int) -> str:
     """The maps of case `i`, and a line for each explainer that makes counterfactuals."""
     case, of = view_case(c, i), maps.view(c, [i])
-    columns = ["image", *(column.name for column in of.columns)]
+    columns = ["image", *of.columns]
     images = [f'<img src="{tile.source}" alt="" width="128">' for tile in of.rows[0].tiles]
     lines = [
         f"{of.title}: {case.title} predicted {case.prediction}, label {case.label}",

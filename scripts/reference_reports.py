@@ -20,8 +20,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.cases.maps import Maps, maps
-from gvr_bench.report.cases.reading import read_cases
 from gvr_bench.report.table_formats import export
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +93,7 @@ def keep(run: Path) -> None:
 
 def picture(view: Maps) -> Image.Image:
     """Draw a row per case: the input, what truly differs where it is known, every explainer."""
-    names = ["input", *(column.name for column in view.columns)]
+    names = ["input", *view.columns]
     width = len(names) * (TILE + GAP) - GAP
     whole = Image.new("RGB", (width, LINE + len(view.rows) * (TILE + GAP) - GAP), "white")
     draw, font = ImageDraw.Draw(whole), ImageFont.load_default(11)

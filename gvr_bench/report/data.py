@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gvr_bench.report.cases.reading import Combination, read_cases
+from gvr_bench.report.cases.cases_file import Combination, read_cases
 from gvr_bench.report.folder import Run, load
 from gvr_bench.report.nested_cases import share_cases
 from gvr_bench.report.published import published_tables

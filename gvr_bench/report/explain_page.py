@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from gvr_bench.cache.hdf5 import SLASH, read_arrays
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import CacheError, DataError
-from gvr_bench.report.cases import maps, pictures
+from gvr_bench.report.cases import maps
+from gvr_bench.report.cases.case_view import (
+    Tile,
+    absent,
+    change_scale,
+    heat_scale,
+    image_tile,
+    map_tile,
+    shown,
+)
+from gvr_bench.report.cases.cases_file import Combination, read_cases
 from gvr_bench.report.cases.gallery import Case, galleries
-from gvr_bench.report.cases.reading import Combination, read_cases
-from gvr_bench.report.cases.views import Tile, absent, change_scale, heat_scale, map_tile, shown
 from gvr_bench.report.formatting import clean
 from gvr_bench.report.page import Section, make_page
 from gvr_bench.report.rationale_picture import (
@@ -213,7 +221,7 @@ def _tiles(
     """Draw image `i`, its reconstruction, and the map of the first explainer over it."""
     for kind, text in (("image", "Image"), ("reconstruction", "Reconstruction of image")):
         if kind in images:
-            yield Tile(pictures.uri(pictures.plain(images[kind][i])), f"{text} {name}", "")
+            yield image_tile(images[kind][i], f"{text} {name}")
     if case is None or not (first := shown(c)[:1]):
         yield None
         return

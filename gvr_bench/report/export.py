@@ -15,7 +15,7 @@ from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import DataError, UsageError
 from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.report import formatting as text
-from gvr_bench.report.cases.reading import Combination, Explained, read_cases
+from gvr_bench.report.cases.cases_file import Combination, Explained, read_cases
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.figures import Chart, Source, charts, model_name
 from gvr_bench.report.figures.svg import FORMATS, draw, to_bytes

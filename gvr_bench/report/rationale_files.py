@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gvr_bench.cache.hdf5 import SLASH
-from gvr_bench.report.cases import pictures
-from gvr_bench.report.cases.pictures import Float
-from gvr_bench.report.cases.reading import Combination, Explained
-from gvr_bench.report.cases.views import change_scale, heat_scale, outcome, shown
+from gvr_bench.report.cases import map_colours
+from gvr_bench.report.cases.case_view import change_scale, heat_scale, outcome, shown
+from gvr_bench.report.cases.cases_file import Combination, Explained
+from gvr_bench.report.cases.map_colours import Float
 from gvr_bench.report.file_names import file_names
 
 EDGE = 512  # pixels, about: small images are enlarged by a factor that is an integer
@@ -71,19 +71,19 @@ def pictures_of(files: RationaleFiles, i: int) -> Iterator[tuple[str, bytes]]:
         large.save(buffer, "PNG")
         return buffer.getvalue()
 
-    yield "input", png(pictures.plain(image, edge))
+    yield "input", png(map_colours.plain(image, edge))
     if c.reconstruction is not None:
-        yield "reconstruction", png(pictures.plain(c.reconstruction[i], edge))
+        yield "reconstruction", png(map_colours.plain(c.reconstruction[i], edge))
     if c.true_change is not None:
-        yield "true-change", png(pictures.overlay(image, c.true_change[i], files.change, edge))
+        yield "true-change", png(map_colours.overlay(image, c.true_change[i], files.change, edge))
     if c.mask is not None and c.mask[i].any():
-        yield "outline", png(pictures.plain(image, edge), pictures.contour(c.mask[i], edge))
+        yield "outline", png(map_colours.plain(image, edge), map_colours.contour(c.mask[i], edge))
     for name, e in files.explainers:
         assert e.attribution is not None
         scale = heat_scale(e, files.change)
-        yield name, png(pictures.overlay(image, e.attribution[i], scale, edge))
+        yield name, png(map_colours.overlay(image, e.attribution[i], scale, edge))
         if e.counterfactual is not None:
-            yield f"{name}-counterfactual", png(pictures.plain(e.counterfactual[i], edge))
+            yield f"{name}-counterfactual", png(map_colours.plain(e.counterfactual[i], edge))
 
 
 def arrays_of(files: RationaleFiles, i: int) -> bytes:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gvr_bench.report.cases import pictures
-from gvr_bench.report.cases.pictures import Bytes, Float
+from gvr_bench.report.cases import map_colours
+from gvr_bench.report.cases.map_colours import Bytes, Float
 from gvr_bench.report.figures.style import INK, MUTED
 from gvr_bench.report.file_names import printable
 from gvr_bench.results.explained_images import NOT_PREDICTED
@@ -72,7 +72,7 @@ def draw_rationale(picture: RationalePicture) -> bytes:
     """Draw a PNG: three images side by side, 512 pixels each, on white."""
     scale = picture.scale
     if scale is None:
-        scale = pictures.symmetric_scale(picture.attribution)
+        scale = map_colours.symmetric_scale(picture.attribution)
     tiles = _tiles(picture, scale)
     top = 68 + 30 * len(picture.lines)
     foot = top + EDGE + 52
@@ -103,17 +103,17 @@ def _tiles(picture: RationalePicture, scale: float) -> list[tuple[Image.Image, s
     """Pictures with their captions."""
     image, attribution = picture.image, picture.attribution
     tiles = [
-        (pictures.plain(image, EDGE), f"image: {picture.before}"),
-        (pictures.overlay(image, attribution, scale, EDGE), "map over the image"),
+        (map_colours.plain(image, EDGE), f"image: {picture.before}"),
+        (map_colours.overlay(image, attribution, scale, EDGE), "map over the image"),
     ]
     if picture.counterfactual is None:
-        return [*tiles, (pictures.difference(attribution, scale, EDGE), "map alone")]
-    after = pictures.plain(picture.counterfactual, EDGE)
+        return [*tiles, (map_colours.difference(attribution, scale, EDGE), "map alone")]
+    after = map_colours.plain(picture.counterfactual, EDGE)
     return [*tiles, (after, f"counterfactual: {picture.after}")]
 
 
 def _colour_bar(width: int) -> Image.Image:
-    ends = np.array([pictures.LESS, (138, 138, 138), pictures.MORE], float)
+    ends = np.array([map_colours.LESS, (138, 138, 138), map_colours.MORE], float)
     places = np.linspace(0, 2, width)
     row = np.stack([np.interp(places, range(3), channel) for channel in ends.T], axis=1)
     return Image.fromarray(row.round().astype(np.uint8)[None].repeat(12, axis=0))

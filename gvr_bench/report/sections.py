@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from gvr_bench.config.metric_choice import declaration_of
-from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases import map_colours
+from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.cases.gallery import galleries
 from gvr_bench.report.cases.maps import maps
-from gvr_bench.report.cases.reading import Combination
 from gvr_bench.report.data import ReportData
 from gvr_bench.report.figures import Chart, Source, charts, model_name
 from gvr_bench.report.figures.svg import on_page
@@ -59,8 +59,8 @@ def _model_views(models: Sequence[Combination]) -> list[Mapping[str, object]]:
     return views
 
 
-def _uri(image: pictures.Bytes) -> str:
-    return pictures.uri(pictures.plain(image))
+def _uri(image: map_colours.Bytes) -> str:
+    return map_colours.uri(map_colours.plain(image))
 
 
 def _source(data: ReportData) -> Source:

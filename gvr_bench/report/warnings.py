@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.cases.reading import Combination, Curve
+from gvr_bench.report.cases.cases_file import Combination, Curve
 from gvr_bench.report.caveats import (
     CASES,
     CHANCE,

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from tiny import command, records_of
 
-from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.cases_file import read_cases
 
 
 def test_explainers_keep_the_requested_order(cli) -> None:

@@ -13,10 +13,10 @@ from test_report_html import HOSTILE, Page, cases_of, words
 from test_report_pictures import pixels
 
 from gvr_bench.core.errors import DataError
+from gvr_bench.report.cases.case_view import UNSEEN, Line, view_case
+from gvr_bench.report.cases.cases_file import Combination, read_cases
 from gvr_bench.report.cases.gallery import Gallery, galleries
 from gvr_bench.report.cases.maps import maps
-from gvr_bench.report.cases.reading import Combination, read_cases
-from gvr_bench.report.cases.views import UNSEEN, Line, view_case
 from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
 
@@ -174,7 +174,7 @@ def test_pictures_are_those_of_the_arrays(make_run: Make) -> None:
         image, end = file["0/input"][1], file["0/explainers/gvr/counterfactual"][1]
         start = file["0/reconstruction"][1]
     shown = drawn(folder).cases[1]
-    frames = shown.searches["gvr"].frames
+    frames = shown.searches["gvr"][1]
     for source, array in (
         (shown.known[0].source, image),
         (shown.known[1].source, start),
@@ -188,8 +188,8 @@ def test_frames_name_step_and_prediction(make_run: Make) -> None:
     folder = add_trajectories(make_run(n=2, size=8))
     replace(folder, "0/explainers/gvr/steps", np.array([14, 0]))
     replace(folder, "0/explainers/gvr/trajectory_prediction", np.full((2, 8), 400, np.float32))
-    first, unmoved = (p.searches["gvr"].frames for p in drawn(folder).cases)
-    assert [frame.text for frame in first] == [
+    first, unmoved = (p.searches["gvr"][1] for p in drawn(folder).cases)
+    assert [frame.caption for frame in first] == [
         f"step {step} of 14 · prediction 400 ng/L" for step in range(0, 15, 2)
     ]
     assert len(unmoved) == 1
@@ -197,7 +197,7 @@ def test_frames_name_step_and_prediction(make_run: Make) -> None:
 
 def test_older_runs_have_one_frame(make_run: Make) -> None:
     gallery = drawn(make_run(n=1, size=8))
-    assert len(gallery.cases[0].searches["gvr"].frames) == 1
+    assert len(gallery.cases[0].searches["gvr"][1]) == 1
 
 
 def test_names_cannot_end_the_script(make_run: Make) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.figures import Chart
 from gvr_bench.report.figures.agreement import agreement, rank_correlations, similar_order
 from gvr_bench.report.figures.oracle_validity_against_change import (

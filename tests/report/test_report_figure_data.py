@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gvr_bench.report.cases.reading import Curve
+from gvr_bench.report.cases.cases_file import Curve
 from gvr_bench.report.figures import Chart
 from gvr_bench.report.figures.training import losses
 

@@ -18,7 +18,7 @@ import pytest
 from made_up_run import EXPLAINERS, record
 from PIL import Image
 
-from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.figures import Chart, Source, charts
 from gvr_bench.report.figures.agreement import Agreement
 from gvr_bench.report.figures.calibration import Bin, Calibration

@@ -9,10 +9,10 @@ import pytest
 from made_up_run import write_cases
 from test_report_html import Page
 
-from gvr_bench.report.cases import pictures
+from gvr_bench.report.cases import map_colours
+from gvr_bench.report.cases.case_view import change_scale
+from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.cases.maps import Maps, maps
-from gvr_bench.report.cases.reading import read_cases
-from gvr_bench.report.cases.views import change_scale
 from gvr_bench.report.html import render
 
 Make = Callable[..., Path]
@@ -42,7 +42,7 @@ def test_run_without_cases_has_no_table(make_run: Make) -> None:
 
 def test_failed_explainer_is_named_without_column(small: Path) -> None:
     (view,) = views(small)
-    assert [column.name for column in view.columns[1:]] == NAMES
+    assert list(view.columns)[1:] == NAMES
     assert view.absent == ("lime: failed: captum is not installed",)
     assert "lime: failed: captum is not installed" in table_of(render(small))
 
@@ -56,14 +56,14 @@ def test_counterfactuals_come_first(small: Path) -> None:
             file.move(f"0/old/{name}", f"0/explainers/{name}")
     (view,) = views(small)
     shown = ["gvr", "saliency", "occlusion", "integrated_gradients"]
-    assert [column.name for column in view.columns[1:]] == shown
+    assert list(view.columns)[1:] == shown
 
 
 def test_unknown_truth_has_no_column(small: Path) -> None:
     with h5py.File(small / "cases.h5", "a") as file:
         del file["0/true_change"], file["0/mask"]
     (view,) = views(small)
-    assert [column.name for column in view.columns] == NAMES
+    assert list(view.columns) == NAMES
     assert not view.mask
     assert "true change" not in table_of(render(small)).partition("<tbody>")[0]
 
@@ -77,27 +77,27 @@ def test_scale_covers_all_cases(make_run: Make) -> None:
     (some,), (every,) = maps(combinations, 2), maps(combinations, 6)
     assert (len(some.rows), len(every.rows)) == (2, 6)
     assert some.columns == every.columns
-    assert some.columns[0].scale == f"{change_scale(combinations[0]):.2g}"
+    assert next(iter(some.columns.values())) == f"{change_scale(combinations[0]):.2g}"
 
 
 def test_tiles_are_maps_over_the_image(small: Path) -> None:
     with h5py.File(small / "cases.h5") as file:
         attribution, image = file["0/explainers/occlusion/attribution"][:], file["0/input"][1]
-    scale = pictures.symmetric_scale(attribution)
+    scale = map_colours.symmetric_scale(attribution)
     (view,) = views(small)
     assert {len(row.tiles) for row in view.rows} == {1 + len(view.columns)}
     column = 1 + NAMES.index("occlusion")
-    over = pictures.uri(pictures.overlay(image, attribution[1], scale, 8))
+    over = map_colours.uri(map_colours.overlay(image, attribution[1], scale, 8))
     assert view.rows[1].tiles[1 + column].source == over
-    assert view.columns[column].scale == f"{scale:.2g}"
+    assert list(view.columns.values())[column] == f"{scale:.2g}"
 
 
 def test_changes_share_the_true_scale(small: Path) -> None:
     with h5py.File(small / "cases.h5") as file:
-        scale = pictures.symmetric_scale(file["0/true_change"][:])
-    truth, gvr, *_ = views(small)[0].columns
+        scale = map_colours.symmetric_scale(file["0/true_change"][:])
+    truth, gvr, *_ = views(small)[0].columns.values()
     assert truth.name == "true change"
-    assert truth.scale == gvr.scale == f"{scale:.2g}"
+    assert truth == gvr == f"{scale:.2g}"
 
 
 def test_outline_is_a_layer_of_its_own(small: Path) -> None:
@@ -105,7 +105,7 @@ def test_outline_is_a_layer_of_its_own(small: Path) -> None:
         del file["0/true_change"]
         file["0/mask"][1] = False
     (view,) = views(small)
-    assert (view.columns[0].name, view.columns[0].scale) == ("finding", "")
+    assert next(iter(view.columns.items())) == ("finding", "")
     assert [bool(row.tiles[1].contour) for row in view.rows] == [True, False, True]
 
 
@@ -121,7 +121,7 @@ def test_predicted_cases_come_first(small: Path) -> None:
 
 def test_explainers_follow_the_scoreboard(small: Path) -> None:
     (view,) = maps(read_cases(small), 1, ["saliency", "occlusion", "random"])
-    assert [column.name for column in view.columns[1:3]] == ["saliency", "occlusion"]
+    assert list(view.columns)[1:3] == ["saliency", "occlusion"]
 
 
 def test_alternative_texts_name_the_map(small: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from made_up_run import record
 
-from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.figures import Chart
 from gvr_bench.report.figures.deletion_and_insertion import curves
 from gvr_bench.report.figures.overview import Dot

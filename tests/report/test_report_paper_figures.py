@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up_run import MODEL, add_trajectories
 
-from gvr_bench.report.cases.reading import Combination, read_cases
+from gvr_bench.report.cases.cases_file import Combination, read_cases
 from gvr_bench.report.figures.case_grid import case_grid
 from gvr_bench.report.figures.critical_difference import Ranks, critical_difference
 from gvr_bench.report.figures.funnel import STAGES, funnel

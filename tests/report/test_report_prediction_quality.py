@@ -13,7 +13,7 @@ from made_up_run import record
 from sklearn.metrics import brier_score_loss, r2_score
 
 from gvr_bench.core.errors import DataError
-from gvr_bench.report.cases.reading import read_cases
+from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.figures import Chart
 from gvr_bench.report.figures.calibration import binned, calibration, calibration_error
 from gvr_bench.report.figures.predicted_against_true import MAX_POINTS, regressions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up_run import missing, record
 
-from gvr_bench.report.cases.reading import Curve, read_cases
+from gvr_bench.report.cases.cases_file import Curve, read_cases
 from gvr_bench.report.data import load_report
 from gvr_bench.report.warnings import warnings
 from gvr_bench.results.records import Record

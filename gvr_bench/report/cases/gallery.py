@@ -12,31 +12,30 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from gvr_bench.metrics import DECLARED
-from gvr_bench.report.cases import pictures
-from gvr_bench.report.cases.reading import Combination, Explained
-from gvr_bench.report.cases.views import (
+from gvr_bench.report.cases.case_view import (
     CaseView,
     Scores,
     Tile,
     amount,
     change_scale,
     heat_scale,
-    known,
+    image_tile,
     map_tile,
     moving,
     outcome,
     scores_of,
     shown,
+    truth_tile,
     view_case,
 )
 from gvr_bench.report.figures import model_name
+from gvr_bench.report.cases.cases_file import Combination, Explained
 from gvr_bench.report.metric_info import entry
 from gvr_bench.results.case_scores import RunValues
 
 MAX_CASES = 100
 """Cases of one page; `gvr-bench export` writes the pictures of all."""
 
-_CONVINCED = "oracle_validity"
 _SHOWN_BESIDE = frozenset({"steps", "optimizer_steps", "validity"})  # with the case already
 _OUTCOMES = {
     "found": "decision changed",
@@ -49,29 +48,16 @@ _OUTCOMES = {
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A recorded moment of the search, with the step and the prediction there."""
-
-    source: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Search:
-    """What one explainer did to reach its counterfactual; the last frame is the counterfactual."""
-
-    explainer: str
-    rationale: Tile
-    frames: tuple[Frame, ...]
-
-
-@dataclass(frozen=True)
 class Case:
-    """One case: words, what is known of it, searches by explainer, and maps."""
+    """One case: words, what is known of it, and maps.
+
+    `searches` holds by explainer its rationale, and moments of its search, of which the last is the
+    counterfactual.
+    """
 
     view: CaseView
     known: tuple[Tile, ...]
-    searches: Mapping[str, Search]
+    searches: Mapping[str, tuple[Tile, tuple[Tile, ...]]]
     maps: tuple[Tile, ...]
     controls: tuple[Tile, ...]
 
@@ -119,36 +105,27 @@ def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
 
 
 def _case(c: Combination, i: int, change: float, scales: Mapping[str, float]) -> Case:
+    def drawn(e: Explained, caption: str) -> Tile:
+        return map_tile(c, e, i, scales[e.name], caption, f"{scales[e.name]:.2g}")
+
+    name = c.sample_id[i]
+    known = [image_tile(c.input[i], f"Input image {name}", "input")]
+    if c.reconstruction is not None:
+        alt = f"Reconstruction of image {name}"
+        known.append(image_tile(c.reconstruction[i], alt, "reconstruction"))
+    if truth := truth_tile(c, i, change):
+        known.append(truth)
     maps = [e for e in shown(c) if e.control or e.counterfactual is None]
     return Case(
         view=view_case(c, i),
-        known=tuple(_known(c, i, change)),
-        searches={e.name: _search(c, e, i, scales[e.name]) for e in moving(c)},
-        maps=tuple(_map(c, e, i, scales[e.name]) for e in maps if not e.control),
-        controls=tuple(_map(c, e, i, scales[e.name]) for e in maps if e.control),
+        known=tuple(known),
+        searches={e.name: (drawn(e, "rationale"), tuple(_frames(c, e, i))) for e in moving(c)},
+        maps=tuple(drawn(e, e.name) for e in maps if not e.control),
+        controls=tuple(drawn(e, e.name) for e in maps if e.control),
     )
 
 
-def _known(c: Combination, i: int, scale: float) -> Iterator[Tile]:
-    """Input, reconstruction, and what is known to be true."""
-    name = c.sample_id[i]
-    yield Tile(pictures.uri(pictures.plain(c.input[i])), f"Input image {name}", "input")
-    if c.reconstruction is not None:
-        source = pictures.uri(pictures.plain(c.reconstruction[i]))
-        yield Tile(source, f"Reconstruction of image {name}", "reconstruction")
-    if truth := known(c, i, scale):
-        yield truth
-
-
-def _map(c: Combination, e: Explained, i: int, scale: float, caption: str = "") -> Tile:
-    return map_tile(c, e, i, scale, caption or e.name, f"{scale:.2g}")
-
-
-def _search(c: Combination, e: Explained, i: int, scale: float) -> Search:
-    return Search(e.name, _map(c, e, i, scale, "rationale"), tuple(_frames(c, e, i)))
-
-
-def _frames(c: Combination, e: Explained, i: int) -> Iterator[Frame]:
+def _frames(c: Combination, e: Explained, i: int) -> Iterator[Tile]:
     """From the reconstruction to the counterfactual; the counterfactual alone if not recorded."""
     assert e.counterfactual is not None
     moments = e.counterfactual[i][None] if e.trajectory is None else e.trajectory[i]
@@ -160,7 +137,8 @@ def _frames(c: Combination, e: Explained, i: int) -> Iterator[Frame]:
         text = f"step {round(t / last * steps)} of {steps}" if last and steps else ""
         if e.trajectory_prediction is not None and math.isfinite(e.trajectory_prediction[i, t]):
             text += f" · prediction {amount(c, e.trajectory_prediction[i, t])}"
-        yield Frame(pictures.uri(pictures.plain(image)), text)
+        what = "Counterfactual" if t == last else "Step towards the counterfactual"
+        yield image_tile(image, f"{what} of image {c.sample_id[i]} by {e.name}", text)
 
 
 def _output(c: Combination, i: int) -> str:
@@ -171,7 +149,7 @@ def _output(c: Combination, i: int) -> str:
 def _outcomes(c: Combination, e: Explained, i: int, scores: Mapping[str, Scores]) -> list[str]:
     """What came of a case, and what the oracle makes of it where there is one."""
     result = outcome(c, e, i)
-    judged = scores.get(e.name, {}).get(_CONVINCED)
+    judged = scores.get(e.name, {}).get("oracle_validity")
     if judged is None:
         return [result]
     if math.isfinite(judged[i]):

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from gvr_bench.report.cases.reading import Combination
+from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.tables import Table
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.records import Record

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from gvr_bench.report.cases import pictures
-from gvr_bench.report.cases.reading import Combination
-from gvr_bench.report.cases.views import change_scale, heat_scale, shown
+from gvr_bench.report.cases import map_colours
+from gvr_bench.report.cases.case_view import change_scale, heat_scale, shown
+from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
 from gvr_bench.report.figures.style import INK, MUTED, short
 
@@ -56,8 +56,8 @@ def case_grid(c: Combination, cases: Sequence[str] = (), names: Sequence[str] = 
         maps.insert(0, (c.true_change, change))
     rows = tuple(
         (
-            pictures.plain(c.input[i]),
-            *(pictures.overlay(c.input[i], m[i], s) for m, s in maps if m is not None),
+            map_colours.plain(c.input[i]),
+            *(map_colours.overlay(c.input[i], m[i], s) for m, s in maps if m is not None),
         )
         for i in chosen
     )

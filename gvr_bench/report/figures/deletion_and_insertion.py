@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.report.cases.reading import Combination
+from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
 from gvr_bench.report.figures.style import ACCENT, INK, MUTED, SECOND, WIDTH, short, signed
 

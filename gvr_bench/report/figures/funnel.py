@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvr_bench.report.cases.reading import Combination
-from gvr_bench.report.cases.views import moving, outcome, scores_of
+from gvr_bench.report.cases.case_view import moving, outcome, scores_of
+from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
 from gvr_bench.report.figures.style import (
     ACCENT,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.report.cases.reading import Combination, Float
+from gvr_bench.report.cases.cases_file import Combination, Float
 from gvr_bench.report.figures import Chart, Figure
 from gvr_bench.report.figures.style import ACCENT, COLOURS, axes_of, short, unit_square
 from gvr_bench.results.records import Record, model_label

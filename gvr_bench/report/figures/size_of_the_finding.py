@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.cases.reading import Combination
+from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
 from gvr_bench.report.figures.deletion_and_insertion import Line, Panels
 from gvr_bench.report.figures.style import signed

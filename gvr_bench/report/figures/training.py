@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.report.cases.reading import Combination, Curve
+from gvr_bench.report.cases.cases_file import Combination, Curve
 from gvr_bench.report.figures import Chart, Figure, Source
 from gvr_bench.report.figures.style import ACCENT, FLAT, SECOND, axes_of, round_ticks, signed
 

@@ -1,11 +1,13 @@
-"""Reads the pictures of a run from `cases.h5`."""
+"""Reads the cases of a run from `cases.h5`."""
+
+# ruff: noqa: RUF009 - `_array` returns a field
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,24 +17,27 @@ from numpy.typing import NDArray
 
 from gvr_bench.core.components import Role
 from gvr_bench.core.types import KINDS
-from gvr_bench.report.cases.layouts import (
-    ANY,
-    FLAGS,
-    INTEGERS,
-    NUMBERS,
-    OF_EXPLAINER,
-    OF_MODEL,
-    Layout,
-    expect,
-    read_arrays,
-)
-from gvr_bench.results.records import CASES, model_label
+from gvr_bench.results.records import CASES, Status, model_label
 from gvr_bench.results.run_folder import open_cases, reading
 
 Float = NDArray[np.float32]
+ANY = -1  # a length that nothing else has to match
+BYTES, FLAGS, INTEGERS, NUMBERS = "u", "b", "iu", "fiu"  # kinds of number
+NEEDED = {"input": np.uint8, "source": np.int64, "target": np.int64, "label": np.float32}
+"""Arrays that exist wherever there are cases."""
+
+_TASKS = ("regression", "binary", "multilabel", "multiclass")
 
 
-@dataclass(frozen=True)
+def _array(axes: str, kinds: str, name: str = "") -> Any:
+    """An array of the file: axes of equal names have equal lengths, `*` may have any.
+
+    `name` is that in the file, where it differs from the field's.
+    """
+    return field(default=None, metadata={"array": (axes, kinds, name)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explained:
     """One explainer's answers for the cases that are shown, k of them.
 
@@ -48,20 +53,20 @@ class Explained:
     role: Role | None
     status: str
     reason: str
-    attribution: Float | None = None
-    counterfactual: NDArray[np.uint8] | None = None
-    residual: bool = False
-    success: NDArray[np.bool_] | None = None
-    steps: NDArray[np.int64] | None = None
     reasons: tuple[str, ...] | None = None
-    after: Float | None = None
-    reencoded: Float | None = None
-    trajectory: NDArray[np.uint8] | None = None
-    trajectory_prediction: Float | None = None
-    oracle_after: Float | None = None
-    oracle_target_after: Float | None = None
-    deletion: Float | None = None
-    insertion: Float | None = None
+    residual: bool = False
+    attribution: Float | None = _array("khw", NUMBERS)
+    counterfactual: NDArray[np.uint8] | None = _array("kchw", BYTES)
+    success: NDArray[np.bool_] | None = _array("k", FLAGS)
+    steps: NDArray[np.int64] | None = _array("k", INTEGERS)
+    after: Float | None = _array("k", NUMBERS, "prediction_after")
+    reencoded: Float | None = _array("k", NUMBERS, "prediction_reencoded")
+    oracle_after: Float | None = _array("k", NUMBERS)
+    oracle_target_after: Float | None = _array("k", NUMBERS)
+    deletion: Float | None = _array("ks", NUMBERS)
+    insertion: Float | None = _array("ks", NUMBERS)
+    trajectory: NDArray[np.uint8] | None = _array("ktchw", BYTES)
+    trajectory_prediction: Float | None = _array("kt", NUMBERS)
 
     @property
     def control(self) -> bool:
@@ -77,9 +82,9 @@ class Test:
     (n, columns), in the unit and NaN where not labelled, None in runs that did not keep it.
     """
 
-    prediction: Float
-    positive: NDArray[np.bool_]
-    target: Float | None = None
+    prediction: Float = _array("no", NUMBERS)
+    positive: NDArray[np.bool_] = _array("no", FLAGS + INTEGERS)
+    target: Float | None = _array("n*", NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,15 @@ class Curve:
     value: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Combination:
     """One explained model with the first k of its `total` cases.
 
-    Arrays are as in `cases.h5`; `threshold` is None where the task has none. There are no cases
-    where the data failed, and no reconstruction or prediction where every explainer did. `oracle`
-    and `oracle_target` (k,) are what an independent judge says of the input, for the output to be
-    lowered and, among classes, for the one to be reached. `notes` are sentences about the model
-    and about how explainers look into it.
+    `threshold` is None where the task has none. There are no cases where the data failed, and no
+    reconstruction or prediction where every explainer did. `oracle` and `oracle_target` (k,) are
+    what an independent judge says of the input, for the output to be lowered and, among classes,
+    for the one to be reached. `notes` are sentences about the model and about how explainers look
+    into it.
     """
 
     dataset: str
@@ -111,24 +116,24 @@ class Combination:
     unit: str
     threshold: float | None
     total: int
-    input: NDArray[np.uint8]
-    reconstruction: NDArray[np.uint8] | None
     sample_id: tuple[str, ...]
     patient_id: tuple[str, ...]
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    label: Float
-    prediction: Float | None
-    predicts_source: NDArray[np.bool_] | None
-    mask: NDArray[np.bool_] | None
-    true_change: Float | None
-    samples: NDArray[np.uint8] | None
     test: Test | None
     explainers: tuple[Explained, ...]
     curves: tuple[Curve, ...]
-    oracle: Float | None = None
-    oracle_target: Float | None = None
     notes: tuple[str, ...] = ()
+    input: NDArray[np.uint8] = _array("kchw", BYTES)
+    reconstruction: NDArray[np.uint8] | None = _array("kchw", BYTES)
+    samples: NDArray[np.uint8] | None = _array("*chw", BYTES)
+    mask: NDArray[np.bool_] | None = _array("khw", FLAGS)
+    true_change: Float | None = _array("khw", NUMBERS)
+    source: NDArray[np.int64] = _array("k", INTEGERS, "source_class")
+    target: NDArray[np.int64] = _array("k", INTEGERS, "target_class")
+    label: Float = _array("k", NUMBERS)
+    prediction: Float | None = _array("k", NUMBERS)
+    predicts_source: NDArray[np.bool_] | None = _array("k", FLAGS)
+    oracle: Float | None = _array("k", NUMBERS)
+    oracle_target: Float | None = _array("k", NUMBERS)
 
     def __len__(self) -> int:
         return len(self.input)
@@ -147,17 +152,32 @@ def read_cases(path: Path) -> list[Combination]:
     if not (path / CASES).is_file():
         return []
     with open_cases(path) as file, reading(path, CASES, "the cases"):
-        names = sorted(file, key=_position)
+        names = sorted(file, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n))
         return [_combination(file[name]) for name in names]
 
 
-def _position(name: str) -> tuple[bool, int, str]:
-    return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+def _read_arrays(kind: type, group: h5py.Group, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The arrays of a dataclass, None where one does not exist. Raises `ValueError`."""
+    read: dict[str, Any] = {}
+    for f in fields(kind):
+        if "array" in f.metadata:
+            axes, kinds, name = f.metadata["array"]
+            name = name or f.name
+            read[f.name] = array = group[name][:] if name in group else None
+            if array is not None:
+                shape = [sizes.get(axis, ANY) for axis in axes]
+                _expect(f"{group.name}/{name}", array, shape, kinds)
+    return read
 
 
-NEEDED = ("input", "source", "target", "label")  # wherever there are cases
-_KINDS = ("regression", "binary", "multilabel", "multiclass")
-_STATUSES = ("ok", "n/a", "failed", "skipped")
+def _expect(name: str, array: NDArray[Any], shape: Sequence[int], kinds: str) -> None:
+    """Raise `ValueError` unless an array has a shape and a kind of number."""
+    lengths = zip(array.shape, shape, strict=False)
+    if array.ndim != len(shape) or any(here != there != ANY for here, there in lengths):
+        expected = " x ".join("any" if length == ANY else str(length) for length in shape)
+        raise ValueError(f"{name} has shape {array.shape}, not {expected}")
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{name} holds {array.dtype}")
 
 
 def _combination(group: h5py.Group) -> Combination:
@@ -165,18 +185,19 @@ def _combination(group: h5py.Group) -> Combination:
     outputs = tuple(json.loads(attrs["outputs"]))
     if not outputs or not all(isinstance(name, str) for name in outputs):
         raise ValueError(f"the outputs are {outputs!r}")
-    if str(attrs["kind"]) not in _KINDS:
-        raise ValueError(f"unknown kind of task {attrs['kind']!r}; known: {', '.join(_KINDS)}")
+    if str(attrs["kind"]) not in _TASKS:
+        raise ValueError(f"unknown kind of task {attrs['kind']!r}; known: {', '.join(_TASKS)}")
     threshold = float(attrs["threshold"])
     shape = group["input"].shape if "input" in group else (0, 1, 1, 1)
     if len(shape) != 4 or 0 in shape[1:]:
         raise ValueError(f"input has shape {shape}")
     sizes = dict(zip("kchw", shape if shape[0] else (0, *[ANY] * 3), strict=True))
-    arrays = read_arrays(group, OF_MODEL, sizes)
-    if k := sizes["k"]:
-        for name in NEEDED:
-            group[OF_MODEL[name][0]]  # raises where it is missing
-    arrays |= {name: _nothing(name) for name in NEEDED if arrays[name] is None}
+    arrays, k = _read_arrays(Combination, group, sizes), sizes["k"]
+    for name, dtype in NEEDED.items():
+        if arrays[name] is None:
+            if k:
+                raise ValueError(f"{group.name} has no {name}")
+            arrays[name] = np.zeros((0, 1, 1, 1) if name == "input" else 0, dtype)
     combination = Combination(
         dataset=str(attrs["dataset"]),
         model=model_label(*(str(attrs[part]) for part in ("generator", "encoder", "head"))),
@@ -198,13 +219,6 @@ def _combination(group: h5py.Group) -> Combination:
     return combination
 
 
-def _nothing(name: str) -> NDArray[Any]:
-    """An array of no cases."""
-    if name == "input":
-        return np.zeros((0, 1, 1, 1), np.uint8)
-    return np.zeros(0, np.float32 if name == "label" else np.int64)
-
-
 def _check(c: Combination) -> None:
     """Whether names, classes and labels fit each other. Raises `ValueError`."""
     texts = (text for e in c.explainers for text in (e.name, e.reason, *(e.reasons or ())))
@@ -221,13 +235,7 @@ def _check(c: Combination) -> None:
 
 
 def _test(group: h5py.Group, outputs: int) -> Test:
-    layout: Layout = {
-        "prediction": ("prediction", "nk", NUMBERS),
-        "positive": ("positive", "nk", FLAGS + INTEGERS),
-        "target": ("target", "n*", NUMBERS),
-    }
-    sizes = {"n": len(group["prediction"]), "k": outputs}
-    arrays = read_arrays(group, layout, sizes)
+    arrays = _read_arrays(Test, group, {"n": len(group["prediction"]), "o": outputs})
     return Test(arrays["prediction"], arrays["positive"].astype(bool), arrays["target"])
 
 
@@ -236,9 +244,9 @@ def _explained(name: str, group: h5py.Group, sizes: Mapping[str, int]) -> Explai
     moments = group["trajectory"].shape[1:2] if "trajectory" in group else (ANY,)
     if moments != (ANY,) and (group["trajectory"].ndim != 5 or moments[0] < 2):
         raise ValueError(f"the trajectory of {name} has shape {group['trajectory'].shape}")
-    arrays = read_arrays(group, OF_EXPLAINER, {**sizes, "t": moments[0]})
+    arrays = _read_arrays(Explained, group, {**sizes, "t": moments[0]})
     reasons = _strings(group["reason"], None) if "reason" in group else None
-    if status not in _STATUSES:
+    if status not in get_args(Status):
         raise ValueError(f"the status of {name} is {status!r}")
     if role not in get_args(Role) and not (role is None and arrays["attribution"] is None):
         raise ValueError(f"the role of {name} is {role!r}")
@@ -264,7 +272,7 @@ def _history(group: Mapping[str, h5py.Group]) -> tuple[Curve, ...]:
         if loss != "step"
     )
     for curve in curves:
-        expect(f"{curve.stage}/{curve.loss}", curve.value, curve.step.shape, NUMBERS)
+        _expect(f"{curve.stage}/{curve.loss}", curve.value, curve.step.shape, NUMBERS)
     return curves
 
 

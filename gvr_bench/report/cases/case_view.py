@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.cache.hdf5 import SLASH
-from gvr_bench.report.cases import pictures
-from gvr_bench.report.cases.pictures import Float
-from gvr_bench.report.cases.reading import Combination, Explained
+from gvr_bench.report.cases import map_colours
+from gvr_bench.report.cases.cases_file import Combination, Explained, Float
 from gvr_bench.report.metric_info import per_case
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.records import model_label
 
-Scores = Mapping[str, NDArray[Any]]
 UNSEEN = "the model does not predict this output: nothing to explain, not scored"
+Scores = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Tile:
 
     source: str
     alt: str
-    caption: str
+    caption: str = ""
     scale: str = ""
     contour: str = ""
 
@@ -73,12 +72,28 @@ def shown(c: Combination) -> list[Explained]:
     return sorted(usable, key=lambda e: (e.control, e.counterfactual is None))
 
 
+def moving(c: Combination) -> list[Explained]:
+    """The explainers whose counterfactuals are shown, in their order; controls show maps."""
+    return [e for e in shown(c) if e.counterfactual is not None and not e.control]
+
+
 def change_scale(c: Combination) -> float:
     """One scale for all that is measured in intensity: the true change, where it is known."""
     if c.true_change is not None and np.any(c.true_change):
-        return pictures.symmetric_scale(c.true_change)
-    changes = [reconstruction_change(c, e) for e in moving(c) if len(c)]
-    return pictures.symmetric_scale(np.stack(changes)) if changes else 1.0
+        return map_colours.symmetric_scale(c.true_change)
+    changes = [_change(c, e) for e in moving(c) if len(c)]
+    return map_colours.symmetric_scale(np.stack(changes)) if changes else 1.0
+
+
+def _change(c: Combination, e: Explained) -> Float:
+    """Reconstruction - counterfactual on [-1, 1], mean over channels: (k, H, W).
+
+    Without a decoder, or with residual composition, it is the input that has changed.
+    """
+    assert e.counterfactual is not None
+    before = c.input if e.residual or c.reconstruction is None else c.reconstruction
+    change = before.astype(np.float32) - e.counterfactual
+    return np.asarray(change.mean(axis=1) / 127.5, dtype=np.float32)
 
 
 def heat_scale(explainer: Explained, change: float) -> float:
@@ -86,24 +101,7 @@ def heat_scale(explainer: Explained, change: float) -> float:
     moves = explainer.counterfactual is not None and not explainer.control
     if moves or explainer.attribution is None:
         return change
-    return pictures.symmetric_scale(explainer.attribution)
-
-
-def reconstruction_change(c: Combination, explainer: Explained) -> Float:
-    """Reconstruction - counterfactual on [-1, 1], mean over channels: (k, H, W).
-
-    Without a decoder, or with residual composition, it is the input that has changed.
-    """
-    assert explainer.counterfactual is not None
-    decoded = None if explainer.residual else c.reconstruction
-    before = (c.input if decoded is None else decoded).astype(np.float32)
-    after = explainer.counterfactual.astype(np.float32)
-    return np.asarray((before - after).mean(axis=1) / 127.5, dtype=np.float32)
-
-
-def moving(c: Combination) -> list[Explained]:
-    """The explainers whose counterfactuals are shown, in their order; controls show maps."""
-    return [e for e in shown(c) if e.counterfactual is not None and not e.control]
+    return map_colours.symmetric_scale(explainer.attribution)
 
 
 def outcome(c: Combination, e: Explained, i: int) -> str:
@@ -129,130 +127,20 @@ def scores_of(c: Combination, values: RunValues) -> Mapping[str, Scores]:
 
 def view_case(c: Combination, i: int) -> CaseView:
     """Describe case `i`."""
+    whose = f"{c.outputs[int(c.source[i])]}: " if len(c.outputs) > 1 else ""
     return CaseView(
         title=c.sample_id[i],
         patient="" if c.patient_id[i] == c.sample_id[i] else c.patient_id[i],
-        label=label_of(c, i),
-        prediction=f"{named(c, i)}{predicted(c, i)}",
-        oracle=_judged(c, i),
+        label=_label(c, i),
+        prediction=f"{whose}{predicted(c, i)}",
+        oracle=""
+        if c.oracle is None or not math.isfinite(c.oracle[i])
+        else whose + amount(c, c.oracle[i]),
         lines=tuple(_line(c, e, i) for e in moving(c)),
     )
 
 
-def _judged(c: Combination, i: int) -> str:
-    if c.oracle is None or not math.isfinite(c.oracle[i]):
-        return ""
-    return f"{named(c, i)}{amount(c, c.oracle[i])}"
-
-
-def _line(c: Combination, e: Explained, i: int) -> Line:
-    came = outcome(c, e, i)
-    if came == "unseen":
-        return Line(e.name, UNSEEN)
-    text = " · ".join(part for part in (_head(c, e, i), _oracle(c, e, i), _steps(e, i)) if part)
-    if came == "found":
-        return Line(e.name, text)
-    why = e.reasons[i] if e.reasons is not None else ""
-    return Line(e.name, f"{text} · decision not changed: {why or 'no reason given'}", good=False)
-
-
-def _head(c: Combination, e: Explained, i: int) -> str:
-    """Predictions of the model before, after, and for the re-encoded counterfactual."""
-    path = [predicted(c, i)]
-    if e.after is not None and math.isfinite(e.after[i]):
-        path.append(amount(c, e.after[i]))
-    line = _of_class(c, i) + " → ".join(path)
-    if e.reencoded is not None and math.isfinite(e.reencoded[i]):
-        line += f", re-encoded {amount(c, e.reencoded[i])}"
-    return line
-
-
-def _oracle(c: Combination, e: Explained, i: int) -> str:
-    """Predictions of the oracle before and after; among classes, of the target as well."""
-    if c.oracle is None or e.oracle_after is None or not math.isfinite(e.oracle_after[i]):
-        return ""
-    line = f"oracle {_of_class(c, i)}{amount(c, c.oracle[i])} → {amount(c, e.oracle_after[i])}"
-    if c.kind != "multiclass" or c.oracle_target is None or e.oracle_target_after is None:
-        return line
-    reached = f"{amount(c, c.oracle_target[i])} → {amount(c, e.oracle_target_after[i])}"
-    return f"{line}, {c.outputs[int(c.target[i])]}: {reached}"
-
-
-def _of_class(c: Combination, i: int) -> str:
-    return f"{c.outputs[int(c.source[i])]}: " if c.kind == "multiclass" else ""
-
-
-def _steps(e: Explained, i: int) -> str:
-    if e.steps is None:
-        return ""
-    return f"{e.steps[i]} step{'' if e.steps[i] == 1 else 's'}"
-
-
-def map_tile(
-    c: Combination, e: Explained, i: int, scale: float, caption: str, shown: str = ""
-) -> Tile:
-    """The map of an explainer over case `i`; full colour is `scale`."""
-    assert e.attribution is not None
-    source = pictures.uri(pictures.overlay(c.input[i], e.attribution[i], scale))
-    return Tile(source, f"Map of {e.name} over image {c.sample_id[i]}", caption, shown)
-
-
-def known(c: Combination, i: int, scale: float) -> Tile | None:
-    """What is known to be true of case `i`; full colour is `scale`."""
-    caption = truth_of(c, i)
-    if not caption:
-        return None
-    image = c.input[i]
-    picture = pictures.plain(image)
-    if c.true_change is not None:
-        picture = pictures.overlay(image, c.true_change[i], scale)
-    line = c.mask is not None and c.mask[i].any()
-    return Tile(
-        pictures.uri(picture),
-        f"{caption} of {c.sample_id[i]}".capitalize(),
-        caption,
-        contour=pictures.uri(pictures.contour(c.mask[i], 2 * pictures.EDGE))
-        if line and c.mask is not None
-        else "",
-    )
-
-
-def truth_of(c: Combination, i: int) -> str:
-    """What is known to be true of case `i`, in words, or nothing."""
-    parts = (
-        "true change" if c.true_change is not None else "",
-        "outline of the finding" if c.mask is not None and c.mask[i].any() else "",
-    )
-    return " and ".join(part for part in parts if part)
-
-
-def amount(c: Combination, value: float) -> str:
-    """A prediction with its unit, or as a probability."""
-    known_unit = c.unit if c.kind == "regression" and math.isfinite(value) else ""
-    return f"{bare(c, value)} {known_unit}".strip()
-
-
-def bare(c: Combination, value: float) -> str:
-    """A prediction without its unit."""
-    if not math.isfinite(value):
-        return "–"
-    if c.kind != "regression":
-        return f"{value:.2f}"
-    size = abs(value)
-    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-
-
-def predicted(c: Combination, i: int) -> str:
-    """What the model says of case `i` before anything is changed."""
-    return "–" if c.prediction is None else amount(c, c.prediction[i])
-
-
-def named(c: Combination, i: int) -> str:
-    """Which output it is, where there are several."""
-    return f"{c.outputs[int(c.source[i])]}: " if len(c.outputs) > 1 else ""
-
-
-def label_of(c: Combination, i: int) -> str:
+def _label(c: Combination, i: int) -> str:
     """The label of case `i` in words or with its unit."""
     value = float(c.label[i])
     if not math.isfinite(value):
@@ -262,6 +150,86 @@ def label_of(c: Combination, i: int) -> str:
     if c.kind == "multiclass":
         return c.outputs[int(value)]
     return f"{c.outputs[int(c.source[i])]} {'present' if value >= 0.5 else 'absent'}"
+
+
+def _line(c: Combination, e: Explained, i: int) -> Line:
+    came = outcome(c, e, i)
+    if came == "unseen":
+        return Line(e.name, UNSEEN)
+    steps = "" if e.steps is None else f"{e.steps[i]} step{'' if e.steps[i] == 1 else 's'}"
+    text = " · ".join(filter(None, (_model(c, e, i), _oracle(c, e, i), steps)))
+    if came == "found":
+        return Line(e.name, text)
+    why = e.reasons[i] if e.reasons is not None else ""
+    return Line(e.name, f"{text} · decision not changed: {why or 'no reason given'}", good=False)
+
+
+def _model(c: Combination, e: Explained, i: int) -> str:
+    """Predictions of the model before, after, and for the re-encoded counterfactual."""
+    line = _class(c, i) + predicted(c, i)
+    if e.after is not None and math.isfinite(e.after[i]):
+        line += f" → {amount(c, e.after[i])}"
+    if e.reencoded is not None and math.isfinite(e.reencoded[i]):
+        line += f", re-encoded {amount(c, e.reencoded[i])}"
+    return line
+
+
+def _oracle(c: Combination, e: Explained, i: int) -> str:
+    """Predictions of the oracle before and after; among classes, of the target as well."""
+    if c.oracle is None or e.oracle_after is None or not math.isfinite(e.oracle_after[i]):
+        return ""
+    line = f"oracle {_class(c, i)}{amount(c, c.oracle[i])} → {amount(c, e.oracle_after[i])}"
+    if c.kind != "multiclass" or c.oracle_target is None or e.oracle_target_after is None:
+        return line
+    reached = f"{amount(c, c.oracle_target[i])} → {amount(c, e.oracle_target_after[i])}"
+    return f"{line}, {c.outputs[int(c.target[i])]}: {reached}"
+
+
+def _class(c: Combination, i: int) -> str:
+    return f"{c.outputs[int(c.source[i])]}: " if c.kind == "multiclass" else ""
+
+
+def image_tile(image: map_colours.Bytes, alt: str, caption: str = "") -> Tile:
+    return Tile(map_colours.uri(map_colours.plain(image)), alt, caption)
+
+
+def map_tile(
+    c: Combination, e: Explained, i: int, scale: float, caption: str, shown_scale: str = ""
+) -> Tile:
+    """The map of an explainer over case `i`; full colour is `scale`."""
+    assert e.attribution is not None
+    source = map_colours.uri(map_colours.overlay(c.input[i], e.attribution[i], scale))
+    return Tile(source, f"Map of {e.name} over image {c.sample_id[i]}", caption, shown_scale)
+
+
+def truth_tile(c: Combination, i: int, scale: float) -> Tile | None:
+    """What is known to be true of case `i`; full colour is `scale`."""
+    image, picture, parts, contour = c.input[i], map_colours.plain(c.input[i]), [], ""
+    if c.true_change is not None:
+        parts.append("true change")
+        picture = map_colours.overlay(image, c.true_change[i], scale)
+    if c.mask is not None and c.mask[i].any():
+        parts.append("outline of the finding")
+        contour = map_colours.uri(map_colours.contour(c.mask[i], 2 * map_colours.EDGE))
+    caption = " and ".join(parts)
+    alt = f"{caption} of {c.sample_id[i]}".capitalize()
+    return Tile(map_colours.uri(picture), alt, caption, contour=contour) if parts else None
+
+
+def amount(c: Combination, value: float, unit: bool = True) -> str:
+    """A prediction with its unit, or as a probability."""
+    if not math.isfinite(value):
+        return "–"
+    if c.kind != "regression":
+        return f"{value:.2f}"
+    size = abs(value)
+    text = f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    return f"{text} {c.unit}".strip() if unit else text
+
+
+def predicted(c: Combination, i: int) -> str:
+    """What the model says of case `i` before anything is changed."""
+    return "–" if c.prediction is None else amount(c, c.prediction[i])
 
 
 def question(c: Combination) -> str:
