@@ -25,7 +25,7 @@ from gvr_bench.report.cases.case_view import (
 )
 from gvr_bench.report.cases.cases_file import Combination, read_cases
 from gvr_bench.report.cases.gallery import Case, galleries
-from gvr_bench.report.formatting import clean
+from gvr_bench.report.formatting import clean, count
 from gvr_bench.report.page import Section, make_page
 from gvr_bench.report.rationale_picture import (
     Line,
@@ -33,6 +33,7 @@ from gvr_bench.report.rationale_picture import (
     draw_rationale,
     lines_about,
 )
+from gvr_bench.report.verdict import Verdict
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.explained_images import (
     EXPLANATIONS,
@@ -174,8 +175,15 @@ def _page(explained: ExplainedImages, c: Combination, images: Arrays) -> str:
             for m in maps.maps([c], _ROWS, all_cases=True)
         ],
     }
-    version = explained.gvr_bench
-    return make_page("explained.html.j2", _SECTIONS, content, version=version, explained=explained)
+    where = f"{explained.dataset}, {explained.model}"
+    return make_page(
+        _SECTIONS,
+        content,
+        version=explained.gvr_bench,
+        title=f"New images, {explained.dataset}",
+        heading=count(len(explained.images), "new image"),
+        verdicts=[Verdict("", f"Explained with the model of {explained.run}: {where}")],
+    )
 
 
 def _noted(items: Iterable[Case | maps.Row], explained: ExplainedImages) -> tuple[Any, ...]:

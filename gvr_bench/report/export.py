@@ -53,18 +53,14 @@ class Summary:
 
     def line(self, folder: Path) -> str:
         parts = [
-            _count(self.tables, "table") if self.tables else "",
-            _count(self.figures, "figure") if self.figures else "",
-            f"the rationales of {_count(self.cases, 'case')}" if self.cases else "",
+            text.count(self.tables, "table") if self.tables else "",
+            text.count(self.figures, "figure") if self.figures else "",
+            f"the rationales of {text.count(self.cases, 'case')}" if self.cases else "",
         ]
         content = ", ".join(filter(None, parts)) or "nothing: the run has nothing to export"
         size = f"{self.bytes / 1e6:.1f} MB" if self.bytes >= 1e6 else f"{self.bytes / 1e3:.1f} kB"
-        files = f"{_count(self.files, 'file')}, {size}"
+        files = f"{text.count(self.files, 'file')}, {size}"
         return f"Exported {content} ({files}) to {text.clean(str(folder))}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def export(runs: Sequence[Path], out: Path, selection: Selection) -> Summary:

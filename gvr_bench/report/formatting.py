@@ -144,6 +144,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
+def count(number: int, noun: str) -> str:
+    """`1 case`, `3 cases`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def spread(low: int, high: int) -> str:
     """`12` or `3 to 12`."""
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -17,8 +17,8 @@ from gvr_bench.report.folder import Run
 from gvr_bench.report.layout import UNINFORMATIVE, blocks, legend, not_shown, reasons
 from gvr_bench.report.metric_info import group_of
 from gvr_bench.report.questions import leading_scores
-from gvr_bench.report.tables import Column, Table
 from gvr_bench.report.terms import Popovers, about
+from gvr_bench.report.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -35,43 +35,53 @@ class Section:
     content: Callable[[Any], Mapping[str, object]] = lambda _: {}
     folded: bool = False
     summary: str = ""
-    body: str = ""
 
 
-@dataclass(frozen=True)
-class Inlined:
-    """A file of our own inside the page, and the hash by which the page lets it alone act."""
+def make_page(
+    sections: Sequence[Section],
+    data: object,
+    *,
+    version: str,
+    title: str,
+    heading: str = "",
+    subtitles: Sequence[str] = (),
+    verdicts: Sequence[Verdict] = (),
+    models: Sequence[tuple[Sequence[tuple[str, str]], str]] = (),
+    facts: Sequence[str] = (),
+    back: str = "",
+) -> str:
+    """Put a page together of the sections whose templates make anything of the content.
 
-    name: str
-    text: Markup
-    hash: str
-
-
-def make_page(template: str, sections: Sequence[Section], data: object, **masthead: object) -> str:
-    """Put a page together of the sections whose templates make anything of the content."""
-    templates = environment()
-    shown = []
-    for section in sections:
-        content = templates.get_template(f"sections/{section.template}")
-        body = content.render(section.content(data))
-        if body.strip():
-            shown.append(replace(section, body=Markup(body)))  # noqa: S704 - its template escaped
-    return templates.get_template(template).render(
-        masthead, sections=shown, styles=_inlined(".css"), scripts=_inlined(".js")
-    )
-
-
-def _inlined(suffix: str) -> list[Inlined]:
-    """The assets of a kind in the order of their names."""
-    files = sorted((resources.files(__package__) / "assets").iterdir(), key=lambda file: file.name)
-    texts = [(file.name, file.read_text("utf-8")) for file in files if file.name.endswith(suffix)]
-    return [
-        Inlined(
-            name,
-            Markup(text),  # noqa: S704 - our own
-            base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+    `models` are the kinds and labels of their components, and what is known of them; `back` is the
+    address of the page that leads here.
+    """
+    templates = _environment()
+    bodies = [
+        (
+            section,
+            templates.get_template(f"sections/{section.template}").render(section.content(data)),
         )
-        for name, text in texts
+        for section in sections
+    ]
+    return templates.get_template("base.html.j2").render(
+        sections=[(section, Markup(body)) for section, body in bodies if body.strip()],  # noqa: S704
+        styles=_inlined(".css"), scripts=_inlined(".js"), version=version, title=title,
+        heading=heading or title, subtitles=subtitles, verdicts=verdicts, models=models,
+        facts=facts, back=back,
+    )  # fmt: skip
+
+
+def _inlined(suffix: str) -> list[dict[str, str]]:
+    """Our files of a kind by name, with the hash by which the page lets them act."""
+    files = sorted((resources.files(__package__) / "assets").iterdir(), key=lambda file: file.name)
+    texts = {file.name: file.read_text("utf-8") for file in files if file.name.endswith(suffix)}
+    return [
+        {
+            "name": name,
+            "text": Markup(content),  # noqa: S704 - our own
+            "hash": base64.b64encode(hashlib.sha256(content.encode()).digest()).decode(),
+        }
+        for name, content in texts.items()
     ]
 
 
@@ -80,7 +90,7 @@ def seeds_of(run: Run) -> list[int]:
     return sorted({record.seed for record in run.records})
 
 
-def environment() -> jinja2.Environment:
+def _environment() -> jinja2.Environment:
     """The templates of this package, with the filters and functions that they call."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("gvr_bench.report", "templates"),
@@ -97,33 +107,22 @@ def environment() -> jinja2.Environment:
         "seeds": seeds_of,
         "sentence": text.sentence,
     }
+    marks = ("below each value", "bold", "raised figures", text.DAGGER)
     popovers = Popovers()
     templates.globals |= {
         "about": about,
         "blocks": blocks,
         "component": popovers.component,
-        "group_title": _group_title,
-        "interval": text.interval,
+        "group_title": lambda column: group_of(column.group).title,
         "leading": leading_scores,
         "metric": popovers.metric,
         "not_shown": not_shown,
-        "notes": _notes,
-        "number": text.number,
-        "outcome": text.outcome,
-        "places": text.places,
+        "notes": lambda table: " ".join(legend([table], *marks)),
         "popovers": popovers,
         "reasons": reasons,
-        "status": text.status,
         "term": popovers.term,
+        "text": text,
         "uninformative": text.sentence(UNINFORMATIVE),
         "zip": lambda *lists: list(zip(*lists, strict=True)),
     }
     return templates
-
-
-def _group_title(column: Column) -> str:
-    return group_of(column.group).title
-
-
-def _notes(table: Table) -> str:
-    return " ".join(legend([table], "below each value", "bold", "raised figures", text.DAGGER))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gvr_bench import __version__
-from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import GvrError, UsageError
 from gvr_bench.registry.description import describe
 from gvr_bench.registry.registry import installed
@@ -15,10 +14,12 @@ from gvr_bench.report.choice import Choice, chosen
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.file_names import file_names
 from gvr_bench.report.folder import Run
+from gvr_bench.report.formatting import sentence
 from gvr_bench.report.grouping import model_of
-from gvr_bench.report.html import render, render_shared
+from gvr_bench.report.html import render, render_shared, write_page
 from gvr_bench.report.page import Section, make_page, seeds_of
 from gvr_bench.report.sections import OF_SEVERAL_RUNS, SCOREBOARD
+from gvr_bench.report.verdict import Verdict
 from gvr_bench.results.records import CASES, VALUES, run_names
 
 
@@ -102,9 +103,9 @@ def _method(name: str, labels: Sequence[str], data: ReportData) -> str:
         Section("method.html.j2", "method", "Method", lambda _: {"info": info}),
         Section(SCOREBOARD.template, "scores", "Scores", lambda _: {"boards": boards}),
     )
-    summary = info.summary if info else ""
+    verdicts = [Verdict("", sentence(info.summary))] if info and info.summary else []
     return make_page(
-        "method.html.j2", sections, data, version=__version__, name=name, summary=summary
+        sections, data, version=__version__, title=name, verdicts=verdicts, back="../index.html"
     )
 
 
@@ -117,6 +118,5 @@ def _write(out: Path, texts: Mapping[str, str]) -> Path:
             raise UsageError(
                 f"cannot write into {out}: {error.strerror}; choose another folder with --out DIR"
             ) from error
-        with replacing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_page(path, text)
     return out / "index.html"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +21,13 @@ from gvr_bench.report.figures.style import (
     MUTED,
     SECOND,
     WIDTH,
+    Canvas,
     axes_of,
     explainer_rows,
     short,
     signed,
 )  # fmt: skip
 from gvr_bench.report.formatting import spread
-
-if TYPE_CHECKING:
-    import matplotlib.figure
 
 MAX_CASES = 100
 CELL = 0.34  # inches
@@ -48,7 +45,7 @@ class Agreement:
     means: NDArray[np.float64]
     columns: tuple[str, ...] = ()
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         from matplotlib.patches import Rectangle
 
         columns = [short(name, 24) for name in self.columns or self.names]

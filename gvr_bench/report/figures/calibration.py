@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import ACCENT, MUTED, SQUARE, unit_square
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from gvr_bench.report.figures.style import ACCENT, MUTED, SQUARE, Canvas, unit_square
 
 BINS = 10
 
@@ -42,7 +38,7 @@ class Bin:
 class Calibration:
     bins: tuple[Bin, ...]
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         figure.set_figheight(SQUARE + 0.6)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(6, 1))
         unit_square(upper)

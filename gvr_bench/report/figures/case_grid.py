@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,10 +13,7 @@ from gvr_bench.report.cases import map_colours
 from gvr_bench.report.cases.case_view import change_scale, heat_scale, shown
 from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import INK, MUTED, short
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from gvr_bench.report.figures.style import INK, MUTED, Canvas, short
 
 CASES = 3
 TILE = 0.85  # inches
@@ -28,7 +25,7 @@ class Grid:
     columns: tuple[str, ...]
     pictures: tuple[tuple[Image.Image, ...], ...]
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         rows, columns = len(self.rows), len(self.columns)
         figure.set_size_inches(TILE * columns + 0.3, TILE * rows + 0.4)
         grid: Any = figure.subplots(rows, columns, squeeze=False)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import ACCENT, INK, MUTED, ROW, RULE, WIDTH, explainer_rows
+from gvr_bench.report.figures.style import (
+    ACCENT,
+    INK,
+    MUTED,
+    ROW,
+    RULE,
+    WIDTH,
+    Canvas,
+    explainer_rows,
+)
 from gvr_bench.report.questions import questions
 from gvr_bench.report.tables import Table
-
-if TYPE_CHECKING:
-    import matplotlib.figure
 
 LARGE = 1e5  # degrees of freedom, for the limit of infinitely many
 
@@ -36,7 +41,7 @@ class Ranks:
         ]
         return [(i, j) for i, j in enumerate(ends) if j > i and (i == 0 or ends[i - 1] < j)]
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         """A row per explainer at its mean rank; bars join those that are not apart."""
         n, right = len(self.names), max(self.means)
         figure.set_size_inches(WIDTH, 0.9 + ROW * n)

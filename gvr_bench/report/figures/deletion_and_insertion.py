@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import ACCENT, INK, MUTED, SECOND, WIDTH, short, signed
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from gvr_bench.report.figures.style import ACCENT, INK, MUTED, SECOND, WIDTH, Canvas, short, signed
 
 ACROSS = 3  # panels
 Points = tuple[NDArray[np.floating], NDArray[np.floating]]
@@ -39,7 +36,7 @@ class Panels:
     x_title: str
     y_title: str
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         """Three panels beside each other."""
         rows = -(-len(self.titles) // ACROSS)
         figure.set_size_inches(WIDTH, 0.9 + 1.05 * rows)

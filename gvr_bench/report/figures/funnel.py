@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +17,10 @@ from gvr_bench.report.figures.style import (
     RULE,
     SECOND,
     WIDTH,
+    Canvas,
     explainer_rows,
 )  # fmt: skip
 from gvr_bench.results.case_scores import RunValues
-
-if TYPE_CHECKING:
-    import matplotlib.figure
 
 STAGES = {
     "not predicted": (RULE, 1.0),
@@ -42,7 +39,7 @@ class Funnel:
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         """A bar per explainer."""
         n = len(self.names)
         figure.set_size_inches(WIDTH, 1.3 + 1.5 * ROW * n)

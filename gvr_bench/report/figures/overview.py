@@ -15,6 +15,7 @@ from gvr_bench.report.figures.style import (
     LETTER,
     MUTED,
     PAPER,
+    Canvas,
     explainer_rows,
     short,
     signed,
@@ -24,7 +25,6 @@ from gvr_bench.report.questions import Question, questions
 from gvr_bench.report.tables import Cell, Row, Table, beats
 
 if TYPE_CHECKING:
-    import matplotlib.figure
     from matplotlib.axes import Axes
 
 MAX_WIDTH = 11.6  # inches, which fit the page
@@ -107,7 +107,7 @@ class Overview:
     panels: tuple[Panel, ...]
     width: float = 1.3
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         n, rows = len(self.panels), len(self.names)
         margin = 0.3 + LETTER * max(len(short(name, 24)) for name in self.names)
         width = min(self.width, max(NARROW, (MAX_WIDTH - margin) / n))

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import ACCENT, INK, SECOND, axes_of, round_ticks, short, signed
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from gvr_bench.report.figures.style import (
+    ACCENT,
+    INK,
+    SECOND,
+    Canvas,
+    axes_of,
+    round_ticks,
+    short,
+    signed,
+)
 
 MAX_POINTS = 1500
 LOG_RATIO = 100  # labels that span this ratio are drawn on logarithmic axes
@@ -30,7 +35,7 @@ class Regression:
     log: bool
     thresholds: tuple[float, ...]
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         scale = ", logarithmic" if self.log else ""
         name = short(self.name, 36)
         axes = axes_of(figure, f"true {name}{scale}", f"predicted {name}{scale}")

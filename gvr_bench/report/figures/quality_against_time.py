@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 
 from gvr_bench.report import formatting as text
 from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import ACCENT, INK, MUTED, PAPER, axes_of, round_ticks, short
+from gvr_bench.report.figures.style import (
+    ACCENT,
+    INK,
+    MUTED,
+    PAPER,
+    Canvas,
+    axes_of,
+    round_ticks,
+    short,
+)
 from gvr_bench.report.tables import Cell, Row, Table, leading_column
 
 if TYPE_CHECKING:
-    import matplotlib.figure
     from matplotlib.axes import Axes
 
 MAX_LABEL_DISTANCE = 16  # points from which a name needs a line to its point
@@ -40,7 +48,7 @@ class Scatter:
     log: bool
     points: tuple[Point, ...]
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         axes = axes_of(figure, short(self.x_title, 50), short(self.y_title, 44))
         for point in self.points:
             colour = MUTED if point.control else ACCENT

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination, Float
 from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import ACCENT, COLOURS, axes_of, short, unit_square
+from gvr_bench.report.figures.style import ACCENT, COLOURS, Canvas, axes_of, short, unit_square
 from gvr_bench.results.records import Record, model_label
-
-if TYPE_CHECKING:
-    import matplotlib.figure
 
 Line = tuple[NDArray[np.floating], NDArray[np.floating]]
 Bool = NDArray[np.bool_]
@@ -31,7 +27,7 @@ class Roc:
     curves: tuple[tuple[str, *Line], ...]
     band: Line | None
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         axes = axes_of(figure, "false positive rate", "true positive rate")
         unit_square(axes)
         several = len(self.curves) > 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gvr_bench.report import formatting as text
 from gvr_bench.report.file_names import printable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Canvas: TypeAlias = "Figure"
 WIDTH, SQUARE, FLAT, ROW = 3.8, 3.7, 2.1, 0.24  # inches
 LETTER = 0.072  # inches, about
 COLOURS = {

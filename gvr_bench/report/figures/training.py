@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination, Curve
 from gvr_bench.report.figures import Chart, Figure, Source
-from gvr_bench.report.figures.style import ACCENT, FLAT, SECOND, axes_of, round_ticks, signed
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from gvr_bench.report.figures.style import (
+    ACCENT,
+    FLAT,
+    SECOND,
+    Canvas,
+    axes_of,
+    round_ticks,
+    signed,
+)
 
 Steps = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Optimizer steps, and the loss at each."""
@@ -26,7 +30,7 @@ class Losses:
     training: Steps
     held_out: Steps | None
 
-    def draw(self, figure: matplotlib.figure.Figure) -> None:
+    def draw(self, figure: Canvas) -> None:
         figure.set_figheight(FLAT)
         axes = axes_of(figure, "steps", "")
         axes.plot(*self.training, color=ACCENT, label="training")
