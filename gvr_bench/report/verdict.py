@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from gvr_bench.metrics import Score
 from gvr_bench.report import formatting as text
-from gvr_bench.report.caveats import Caveat, strongest
 from gvr_bench.report.questions import Question, questions
 from gvr_bench.report.tables import Row, Table
+from gvr_bench.report.warnings import Caveat, strongest
 
 
 @dataclass(frozen=True)
