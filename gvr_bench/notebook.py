@@ -21,7 +21,7 @@ from gvr_bench.pipeline.run import RunRequest, run_request
 from gvr_bench.report.cases import maps
 from gvr_bench.report.cases.case_view import view_case
 from gvr_bench.report.cases.cases_file import Combination
-from gvr_bench.report.choice import Choice, chosen
+from gvr_bench.report.chosen_table import Choice, chosen
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.html import write_html
 from gvr_bench.results.case_scores import MODEL

@@ -57,7 +57,7 @@ def report(
         new = len(runs) == 1 and format == "html" and out is None and is_explained(runs[0])
         folders = [] if new else [check_run(folder) for folder in runs]
         if format != "html":
-            from gvr_bench.report.choice import Choice
+            from gvr_bench.report.chosen_table import Choice
             from gvr_bench.report.table_formats import export as printed
 
             choice = Choice(names_in(columns), names_in(explainer))

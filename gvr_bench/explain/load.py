@@ -23,7 +23,7 @@ from gvr_bench.pipeline.options import choose_device
 from gvr_bench.pipeline.plan import Combination, plan_graph
 from gvr_bench.registry import registry as plugins
 from gvr_bench.registry.names import collective
-from gvr_bench.report.folder import load as read_run
+from gvr_bench.report.run import load as read_run
 from gvr_bench.results.records import SPEC, rerun_command
 from gvr_bench.results.run_folder import check_run
 

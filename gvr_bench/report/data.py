@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from gvr_bench.report.cases.cases_file import Combination, read_cases
-from gvr_bench.report.folder import Run, load
-from gvr_bench.report.nested_cases import share_cases
-from gvr_bench.report.published import published_tables
-from gvr_bench.report.tables import Table, model_tables, scoreboards
+from gvr_bench.report.published_numbers import published_tables
+from gvr_bench.report.run import Run, load
+from gvr_bench.report.scoreboards import model_tables, scoreboards
+from gvr_bench.report.shared_cases import share_cases
+from gvr_bench.report.tables import Table
 from gvr_bench.report.verdict import Verdict, verdicts
 from gvr_bench.report.warnings import warnings
 

@@ -21,8 +21,8 @@ from gvr_bench.report.figures import Chart, Source, charts, model_name
 from gvr_bench.report.figures.svg import FORMATS, draw, to_bytes
 from gvr_bench.report.file_names import file_names
 from gvr_bench.report.rationale_files import RationaleFiles, write_case
+from gvr_bench.report.scoreboards import scoreboards
 from gvr_bench.report.table_formats import Format, named, written
-from gvr_bench.report.tables import scoreboards
 
 PARTS = ("tables", "figures", "rationales")
 _ENDINGS: dict[str, Format] = {"csv": "csv", "json": "json", "md": "markdown", "tex": "latex"}

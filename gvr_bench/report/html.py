@@ -10,8 +10,8 @@ from gvr_bench.cache.serialization import replacing
 from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.page import Section, make_page, seeds_of
+from gvr_bench.report.popovers import about
 from gvr_bench.report.sections import OF_ONE_RUN, OF_SEVERAL_RUNS
-from gvr_bench.report.terms import about
 from gvr_bench.results.records import NO_DECODER, model_label
 
 

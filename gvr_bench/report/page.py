@@ -13,11 +13,11 @@ import jinja2
 from markupsafe import Markup
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.folder import Run
-from gvr_bench.report.layout import UNINFORMATIVE, blocks, legend, not_shown, reasons
 from gvr_bench.report.metric_info import group_of
+from gvr_bench.report.popovers import Popovers, about
 from gvr_bench.report.questions import leading_scores
-from gvr_bench.report.terms import Popovers, about
+from gvr_bench.report.run import Run
+from gvr_bench.report.table_blocks import UNINFORMATIVE, blocks, legend, not_shown, reasons
 from gvr_bench.report.verdict import Verdict
 
 

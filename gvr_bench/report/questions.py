@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gvr_bench.metrics import Group, Score, score
-from gvr_bench.report.layout import by_standing
 from gvr_bench.report.metric_info import group_of, in_order, is_cost, is_question
+from gvr_bench.report.table_blocks import by_standing
 from gvr_bench.report.tables import Column, Row, Table, beats, leading_column
 
 

@@ -10,14 +10,14 @@ from gvr_bench import __version__
 from gvr_bench.core.errors import GvrError, UsageError
 from gvr_bench.registry.description import describe
 from gvr_bench.registry.registry import installed
-from gvr_bench.report.choice import Choice, chosen
+from gvr_bench.report.chosen_table import Choice, chosen
+from gvr_bench.report.comparable_runs import model_of
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.file_names import file_names
-from gvr_bench.report.folder import Run
 from gvr_bench.report.formatting import sentence
-from gvr_bench.report.grouping import model_of
 from gvr_bench.report.html import render, render_shared, write_page
 from gvr_bench.report.page import Section, make_page, seeds_of
+from gvr_bench.report.run import Run
 from gvr_bench.report.sections import OF_SEVERAL_RUNS, SCOREBOARD
 from gvr_bench.report.verdict import Verdict
 from gvr_bench.results.records import CASES, VALUES, run_names

@@ -14,11 +14,11 @@ from typing import Literal
 import pandas as pd
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.choice import Choice, chosen
+from gvr_bench.report.chosen_table import Choice, chosen
 from gvr_bench.report.data import load_report
 from gvr_bench.report.file_names import slug
-from gvr_bench.report.layout import Block, blocks, legend, not_shown, reasons
 from gvr_bench.report.metric_info import OTHER
+from gvr_bench.report.table_blocks import Block, blocks, legend, not_shown, reasons
 from gvr_bench.report.tables import Cell, Row, Table
 
 Format = Literal["markdown", "csv", "json", "latex"]

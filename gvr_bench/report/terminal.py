@@ -14,9 +14,9 @@ from rich.text import Text
 from gvr_bench.report import formatting as text
 from gvr_bench.report.data import ReportData
 from gvr_bench.report.figures import model_name
-from gvr_bench.report.folder import Run
-from gvr_bench.report.layout import blocks, legend, not_shown, reasons
 from gvr_bench.report.questions import leading_scores
+from gvr_bench.report.run import Run
+from gvr_bench.report.table_blocks import blocks, legend, not_shown, reasons
 from gvr_bench.report.tables import Row, Table
 from gvr_bench.results.records import model_label
 

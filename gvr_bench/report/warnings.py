@@ -11,10 +11,10 @@ import numpy as np
 from gvr_bench.metrics.statistics import ALPHA
 from gvr_bench.report import formatting as text
 from gvr_bench.report.cases.cases_file import Combination, Curve
-from gvr_bench.report.folder import Run
-from gvr_bench.report.layout import NO_REASON
 from gvr_bench.report.metric_info import entry
 from gvr_bench.report.questions import Question
+from gvr_bench.report.run import Run
+from gvr_bench.report.table_blocks import NO_REASON
 from gvr_bench.report.tables import Cell, Row, Table, leading_column
 
 MOST = 0.5  # of the counterfactuals

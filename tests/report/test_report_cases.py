@@ -17,8 +17,8 @@ from gvr_bench.report.cases.case_view import UNSEEN, Line, view_case
 from gvr_bench.report.cases.cases_file import Combination, read_cases
 from gvr_bench.report.cases.gallery import Gallery, galleries
 from gvr_bench.report.cases.maps import maps
-from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
+from gvr_bench.report.run import load
 
 Make = Callable[..., Path]
 

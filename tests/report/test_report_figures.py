@@ -28,9 +28,9 @@ from gvr_bench.report.figures.roc import Roc
 from gvr_bench.report.figures.style import COLOURS, tick_label
 from gvr_bench.report.figures.svg import FORMATS, draw, on_page, to_bytes
 from gvr_bench.report.figures.training import Losses
-from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
-from gvr_bench.report.tables import scoreboards
+from gvr_bench.report.run import load
+from gvr_bench.report.scoreboards import scoreboards
 
 Make = Callable[..., Path]
 HOSTILE = "<b>\"$x_1\"</b> & ]]> '$' \x07\ufffe\ud800 \u202eאב 🫁 " + "long" * 100

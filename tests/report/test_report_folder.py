@@ -10,8 +10,8 @@ import pytest
 
 from gvr_bench.cli.report import show_runs
 from gvr_bench.core.errors import DataError, UsageError
-from gvr_bench.report.folder import load
 from gvr_bench.report.html import write_html
+from gvr_bench.report.run import load
 from gvr_bench.report.table_formats import export
 from gvr_bench.results.run_folder import check_run
 

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from gvr_bench.core.errors import DataError
 from gvr_bench.report.data import load_report
-from gvr_bench.report.folder import load
 from gvr_bench.report.html import render
-from gvr_bench.report.published import published_tables
+from gvr_bench.report.published_numbers import published_tables
+from gvr_bench.report.run import load
 from gvr_bench.report.table_formats import export
 from gvr_bench.report.terminal import show
 

@@ -10,10 +10,10 @@ import pytest
 from made_up_run import SOME, Board, record, whole_scoreboard, write_whole_run
 
 from gvr_bench.core.errors import DataError
-from gvr_bench.report.folder import Run, load
-from gvr_bench.report.layout import blocks
-from gvr_bench.report.ranks import case_means, ranking
-from gvr_bench.report.tables import Cell, Table, scoreboards
+from gvr_bench.report.run import Run, load
+from gvr_bench.report.scoreboards import case_means, ranking, scoreboards
+from gvr_bench.report.table_blocks import blocks
+from gvr_bench.report.tables import Cell, Table
 from gvr_bench.results.case_scores import RunValues
 
 Make = Callable[..., Run]

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from made_up_run import missing, record
 
-from gvr_bench.report.folder import Run, load
-from gvr_bench.report.layout import blocks, legend, not_shown, reasons
 from gvr_bench.report.metric_info import entry
-from gvr_bench.report.tables import Table, model_tables, scoreboards
+from gvr_bench.report.run import Run, load
+from gvr_bench.report.scoreboards import model_tables, scoreboards
+from gvr_bench.report.table_blocks import blocks, legend, not_shown, reasons
+from gvr_bench.report.tables import Table
 from gvr_bench.results.records import Record
 
 Make = Callable[..., Path]

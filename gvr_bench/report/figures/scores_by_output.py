@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from gvr_bench.report.comparable_runs import model_of
 from gvr_bench.report.figures import Chart, Figure
 from gvr_bench.report.figures.agreement import Agreement
 from gvr_bench.report.figures.style import signed
-from gvr_bench.report.grouping import model_of
 from gvr_bench.report.questions import questions
 from gvr_bench.report.tables import Table
 from gvr_bench.results.records import Record

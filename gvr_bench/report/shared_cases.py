@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gvr_bench.config.metric_choice import declaration_of
 from gvr_bench.metrics import Metric, score
 from gvr_bench.metrics.statistics import not_above
-from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import is_cost, per_case
+from gvr_bench.report.run import Run
 from gvr_bench.results.case_scores import Whose
 from gvr_bench.results.records import Record
 

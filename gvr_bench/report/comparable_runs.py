@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from gvr_bench.report.folder import Run
 from gvr_bench.report.metric_info import entry
+from gvr_bench.report.run import Run
 from gvr_bench.results.case_scores import EXPLANATIONS, Whose
 from gvr_bench.results.records import Fact, Record, model_label, run_names
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from gvr_bench.report.experiment import Published
-from gvr_bench.report.folder import Run
+from gvr_bench.report.comparable_runs import lines, scores_of
 from gvr_bench.report.formatting import decimals_of, significant_decimals
-from gvr_bench.report.grouping import lines, scores_of
-from gvr_bench.report.tables import Cell, Column, Row, Table, cell_of
+from gvr_bench.report.run import Published, Run
+from gvr_bench.report.scoreboards import cell_of
+from gvr_bench.report.tables import Cell, Column, Row, Table
 
 OURS = "this run"
 

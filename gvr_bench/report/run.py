@@ -1,14 +1,16 @@
-"""Reads `experiment.toml`: which published experiment a run repeats, and its numbers."""
+"""A run as the report shows it: its folder, and the published experiment that it repeats."""
 
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
 from pydantic import Field
 
 from gvr_bench.core.errors import DataError, first_fault
+from gvr_bench.results.run_folder import RunFolder, read_run_folder
 
 FILE = "experiment.toml"
 
@@ -61,3 +63,15 @@ def read_experiment(folder: Path) -> Experiment | None:
         raise DataError(f"{path}: {where} = {value!r}: {what}; correct or remove it") from error
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}; correct or remove it") from error
+
+
+@dataclass(frozen=True)
+class Run(RunFolder):
+    """A finished run; `experiment` is the published one that it repeats, if any."""
+
+    experiment: Experiment | None
+
+
+def load(path: Path) -> Run:
+    """Read a run without its images. Raises `DataError` for what is missing or damaged."""
+    return Run(**vars(read_run_folder(path)), experiment=read_experiment(path))
