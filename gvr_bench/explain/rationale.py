@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.types import Floats
 from gvr_bench.data.image_io import to_eight_bits
-from gvr_bench.report.rationale_picture import RationalePicture, draw_rationale, lines_about
-from gvr_bench.results.explained_images import format_prediction
+from gvr_bench.report.rationale_picture import RationalePicture
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,21 +58,8 @@ class Rationale:
     def _repr_png_(self) -> bytes:
         """The picture that a notebook shows."""
         after = self.counterfactual
-        picture = RationalePicture(
-            title=self.name,
-            lines=lines_about(
-                self.explainer,
-                self.output,
-                self.target_class,
-                predicted=self.predicted,
-                success=self.success,
-                reason=self.reason,
-                warning=self.warning,
-            ),
-            before=f"{self.output} {format_prediction(self.prediction, self.unit)}",
-            after=format_prediction(self.prediction_after, self.unit),
-            image=to_eight_bits(self.image),
-            attribution=self.attribution,
-            counterfactual=None if after is None else to_eight_bits(after),
-        )
-        return draw_rationale(picture)
+        names = (f.name for f in fields(RationalePicture))
+        drawn: dict[str, Any] = {name: getattr(self, name, None) for name in names}
+        drawn["image"] = to_eight_bits(self.image)
+        drawn["counterfactual"] = None if after is None else to_eight_bits(after)
+        return RationalePicture(**drawn).png()

@@ -13,26 +13,13 @@ from numpy.typing import NDArray
 from gvr_bench.cache.hdf5 import SLASH, read_arrays
 from gvr_bench.cache.serialization import replacing
 from gvr_bench.core.errors import CacheError, DataError
-from gvr_bench.report.cases import maps
-from gvr_bench.report.cases.case_view import (
-    Tile,
-    absent,
-    change_scale,
-    heat_scale,
-    image_tile,
-    map_tile,
-    shown,
-)
+from gvr_bench.report.cases import case_view, maps
+from gvr_bench.report.cases.case_view import Tile
 from gvr_bench.report.cases.cases_file import Combination, read_cases
 from gvr_bench.report.cases.gallery import Case, galleries
 from gvr_bench.report.formatting import clean, count
 from gvr_bench.report.page import Section, make_page
-from gvr_bench.report.rationale_picture import (
-    Line,
-    RationalePicture,
-    draw_rationale,
-    lines_about,
-)
+from gvr_bench.report.rationale_picture import Line, RationalePicture
 from gvr_bench.report.verdict import Verdict
 from gvr_bench.results.case_scores import RunValues
 from gvr_bench.results.explained_images import (
@@ -116,41 +103,28 @@ def read_images(folder: Path) -> Arrays:
 
 def _write(path: Path, picture: RationalePicture) -> None:
     with replacing(path) as partial:
-        partial.write_bytes(draw_rationale(picture))
+        partial.write_bytes(picture.png())
 
 
 def _pictures(
     folder: Path, explained: ExplainedImages, c: Combination
 ) -> Iterator[tuple[Path, RationalePicture]]:
-    change, unit = change_scale(c), explained.unit
-    explainers = {e.name.replace(SLASH, "/"): e for e in shown(c)}
+    change = case_view.change_scale(c)
+    explainers = {e.name.replace(SLASH, "/"): e for e in case_view.shown(c)}
     cases = ((image, case) for image in explained.images for case in image.explanations)
     for i, (image, case) in enumerate(cases):
         for result in case.results:
             e = explainers.get(result.explainer)
             if e is None or e.attribution is None:
                 continue
-            yield (
-                _inside(folder, result.picture),
-                RationalePicture(
-                    title=image.name,
-                    lines=lines_about(
-                        result.explainer,
-                        case.output,
-                        case.target_class,
-                        predicted=case.predicted,
-                        success=result.success,
-                        reason=result.reason,
-                        warning=image.warning,
-                    ),
-                    before=f"{case.output} {format_prediction(case.prediction, unit)}",
-                    after=format_prediction(result.prediction_after, unit),
-                    image=c.input[i],
-                    attribution=e.attribution[i],
-                    counterfactual=None if e.counterfactual is None else e.counterfactual[i],
-                    scale=heat_scale(e, change),
-                ),
-            )
+            moved = e.counterfactual
+            picture = RationalePicture(
+                image.name, result.explainer, case.output, case.target_class, explained.unit,
+                c.input[i], e.attribution[i], None if moved is None else moved[i], case.prediction,
+                result.prediction_after, case.predicted, result.success, result.reason,
+                image.warning, case_view.heat_scale(e, change),
+            )  # fmt: skip
+            yield _inside(folder, result.picture), picture
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -166,7 +140,7 @@ def _page(explained: ExplainedImages, c: Combination, images: Arrays) -> str:
         "explained": explained,
         "rows": list(_rows(explained, c, images)),
         "decoded": "reconstruction" in images,
-        "absent": absent(c),
+        "absent": case_view.absent(c),
         "galleries": [
             replace(g, cases=_noted(g.cases, explained)) for g in galleries([c], RunValues())
         ],
@@ -229,12 +203,12 @@ def _tiles(
     """Draw image `i`, its reconstruction, and the map of the first explainer over it."""
     for kind, text in (("image", "Image"), ("reconstruction", "Reconstruction of image")):
         if kind in images:
-            yield image_tile(images[kind][i], f"{text} {name}")
-    if case is None or not (first := shown(c)[:1]):
+            yield case_view.image_tile(images[kind][i], f"{text} {name}")
+    if case is None or not (first := case_view.shown(c)[:1]):
         yield None
         return
     (e,) = first
-    yield map_tile(c, e, case, heat_scale(e, change_scale(c)), e.name)
+    yield case_view.map_tile(c, e, case, case_view.heat_scale(e, case_view.change_scale(c)), e.name)
 
 
 def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:

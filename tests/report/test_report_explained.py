@@ -16,7 +16,7 @@ from PIL import Image
 from gvr_bench.cache.hdf5 import write_arrays
 from gvr_bench.core.errors import DataError
 from gvr_bench.report.explain_page import table, write_explained
-from gvr_bench.report.rationale_picture import EDGE, Line, RationalePicture, draw_rationale
+from gvr_bench.report.rationale_picture import EDGE, Bytes, Float, RationalePicture
 from gvr_bench.results.explained_images import (
     ExplainedImage,
     ExplainedImages,
@@ -212,14 +212,21 @@ def test_second_page_has_equal_bytes(tmp_path: Path) -> None:
     assert (page(folder), (folder / "pictures/a/gvr.png").read_bytes()) == first
 
 
+def drawing_of(
+    name: str, image: Bytes, attribution: Float, counterfactual: Bytes | None
+) -> RationalePicture:
+    return RationalePicture(
+        name, name, name, None, "", image, attribution, counterfactual, prediction=0.9,
+        prediction_after=None, predicted=True, success=None, reason="", warning="", scale=1.0,
+    )  # fmt: skip
+
+
 def test_rationale_picture_has_its_colours() -> None:
     grey = np.full((1, 4, 4), 100, np.uint8)
     attribution = np.zeros((4, 4), np.float32)
     attribution[0, 0], attribution[3, 3] = 1, -1
-    drawing = RationalePicture(
-        "a", (Line("x"),), "", "", grey, attribution, np.full((1, 4, 4), 200, np.uint8), 1.0
-    )
-    with Image.open(io.BytesIO(draw_rationale(drawing))) as picture:
+    drawing = drawing_of("a", grey, attribution, np.full((1, 4, 4), 200, np.uint8))
+    with Image.open(io.BytesIO(drawing.png())) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     top, first, second, third = 98, 24, 24 + EDGE + 16, 24 + 2 * (EDGE + 16)
     cell = EDGE // 4
@@ -235,10 +242,8 @@ def test_rationale_picture_has_its_colours() -> None:
 @pytest.mark.parametrize("title", [HOSTILE, "\x00\ud800 \x1b[31m", "x" * 5000, ""])
 def test_hostile_title_can_be_drawn(title: str) -> None:
     plain = np.zeros((3, 40, 40), np.uint8)
-    drawing = RationalePicture(
-        title, (Line(title, bad=True),), "", "", plain, np.zeros((40, 40), np.float32), None
-    )
-    with Image.open(io.BytesIO(draw_rationale(drawing))) as picture:
+    drawing = drawing_of(title, plain, np.zeros((40, 40), np.float32), None)
+    with Image.open(io.BytesIO(drawing.png())) as picture:
         assert picture.size[0] == 3 * EDGE + 2 * 16 + 2 * 24
 
 

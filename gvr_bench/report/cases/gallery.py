@@ -12,22 +12,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from gvr_bench.metrics import DECLARED
-from gvr_bench.report.cases.case_view import (
-    CaseView,
-    Scores,
-    Tile,
-    amount,
-    change_scale,
-    heat_scale,
-    image_tile,
-    map_tile,
-    moving,
-    outcome,
-    scores_of,
-    shown,
-    truth_tile,
-    view_case,
-)
+from gvr_bench.report.cases import case_view
+from gvr_bench.report.cases.case_view import CaseView, Scores, Tile
 from gvr_bench.report.figures import model_name
 from gvr_bench.report.cases.cases_file import Combination, Explained
 from gvr_bench.report.metric_info import entry
@@ -83,16 +69,16 @@ def galleries(combinations: Sequence[Combination], values: RunValues) -> list[Ga
 
 
 def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
-    scores = scores_of(c, values)
-    outcomes = {e.name: [_outcomes(c, e, i, scores) for i in range(k)] for e in moving(c)}
+    scores = case_view.scores_of(c, values)
+    outcomes = {e.name: [_outcomes(c, e, i, scores) for i in range(k)] for e in case_view.moving(c)}
     sorts = dict(_sorts(c, k, scores))
     present = {key for cases in outcomes.values() for keys in cases for key in keys}
     for pair in ({"found", "lost"}, {"convinced", "unconvinced"}):
         present |= pair if present & pair else set()
     outputs = [_output(c, i) for i in range(k)]
     data = {"names": c.sample_id[:k], "outputs": outputs, "outcomes": outcomes, "sorts": sorts}
-    change = change_scale(c)
-    scales = {e.name: heat_scale(e, change) for e in shown(c)}
+    change = case_view.change_scale(c)
+    scales = {e.name: case_view.heat_scale(e, change) for e in case_view.shown(c)}
     return Gallery(
         title=model_name(c),
         cases=tuple(_case(c, i, change, scales) for i in range(k)),
@@ -106,20 +92,22 @@ def _gallery(c: Combination, k: int, values: RunValues) -> Gallery:
 
 def _case(c: Combination, i: int, change: float, scales: Mapping[str, float]) -> Case:
     def drawn(e: Explained, caption: str) -> Tile:
-        return map_tile(c, e, i, scales[e.name], caption, f"{scales[e.name]:.2g}")
+        return case_view.map_tile(c, e, i, scales[e.name], caption, f"{scales[e.name]:.2g}")
 
     name = c.sample_id[i]
-    known = [image_tile(c.input[i], f"Input image {name}", "input")]
+    known = [case_view.image_tile(c.input[i], f"Input image {name}", "input")]
     if c.reconstruction is not None:
         alt = f"Reconstruction of image {name}"
-        known.append(image_tile(c.reconstruction[i], alt, "reconstruction"))
-    if truth := truth_tile(c, i, change):
+        known.append(case_view.image_tile(c.reconstruction[i], alt, "reconstruction"))
+    if truth := case_view.truth_tile(c, i, change):
         known.append(truth)
-    maps = [e for e in shown(c) if e.control or e.counterfactual is None]
+    maps = [e for e in case_view.shown(c) if e.control or e.counterfactual is None]
     return Case(
-        view=view_case(c, i),
+        view=case_view.view_case(c, i),
         known=tuple(known),
-        searches={e.name: (drawn(e, "rationale"), tuple(_frames(c, e, i))) for e in moving(c)},
+        searches={
+            e.name: (drawn(e, "rationale"), tuple(_frames(c, e, i))) for e in case_view.moving(c)
+        },
         maps=tuple(drawn(e, e.name) for e in maps if not e.control),
         controls=tuple(drawn(e, e.name) for e in maps if e.control),
     )
@@ -136,9 +124,9 @@ def _frames(c: Combination, e: Explained, i: int) -> Iterator[Tile]:
     for t, image in enumerate(moments):
         text = f"step {round(t / last * steps)} of {steps}" if last and steps else ""
         if e.trajectory_prediction is not None and math.isfinite(e.trajectory_prediction[i, t]):
-            text += f" · prediction {amount(c, e.trajectory_prediction[i, t])}"
+            text += f" · prediction {case_view.amount(c, e.trajectory_prediction[i, t])}"
         what = "Counterfactual" if t == last else "Step towards the counterfactual"
-        yield image_tile(image, f"{what} of image {c.sample_id[i]} by {e.name}", text)
+        yield case_view.image_tile(image, f"{what} of image {c.sample_id[i]} by {e.name}", text)
 
 
 def _output(c: Combination, i: int) -> str:
@@ -148,7 +136,7 @@ def _output(c: Combination, i: int) -> str:
 
 def _outcomes(c: Combination, e: Explained, i: int, scores: Mapping[str, Scores]) -> list[str]:
     """What came of a case, and what the oracle makes of it where there is one."""
-    result = outcome(c, e, i)
+    result = case_view.outcome(c, e, i)
     judged = scores.get(e.name, {}).get("oracle_validity")
     if judged is None:
         return [result]
@@ -164,12 +152,12 @@ def _sorts(
     for title, own in (("label", c.label), ("prediction", c.prediction), ("oracle", c.oracle)):
         if own is not None:
             yield title, {"": _numbers(own[:k])}
-    steps = {e.name: _numbers(e.steps[:k]) for e in moving(c) if e.steps is not None}
+    steps = {e.name: _numbers(e.steps[:k]) for e in case_view.moving(c) if e.steps is not None}
     if steps:
         yield "steps", steps
     names = {name for of in scores.values() for name in of} - _SHOWN_BESIDE
     for metric in [*(n for n in DECLARED if n in names), *sorted(names - set(DECLARED))]:
-        known_of = [e.name for e in shown(c) if metric in scores.get(e.name, {})]
+        known_of = [e.name for e in case_view.shown(c) if metric in scores.get(e.name, {})]
         yield entry(metric).title, {n: _numbers(scores[n][metric][:k]) for n in known_of}
 
 

@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gvr_bench.report.cases.case_view import (
-    UNSEEN,
-    CaseView,
-    Tile,
-    absent,
-    amount,
-    change_scale,
-    heat_scale,
-    image_tile,
-    map_tile,
-    outcome,
-    question,
-    shown,
-    truth_tile,
-    view_case,
-)
+from gvr_bench.report.cases import case_view
+from gvr_bench.report.cases.case_view import CaseView, Tile
 from gvr_bench.report.figures import model_name
 from gvr_bench.report.cases.cases_file import Combination, Explained
 
@@ -70,12 +56,12 @@ def maps(
 
 def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> Maps:
     """The maps of some cases of one model."""
-    explainers = [e for e in shown(c) if not e.control] or shown(c)
+    explainers = [e for e in case_view.shown(c) if not e.control] or case_view.shown(c)
     place = {name: i for i, name in enumerate(order)}
     explainers.sort(key=lambda e: place.get(e.name, len(place)))
-    change = change_scale(c)
-    scales = [heat_scale(e, change) for e in explainers]
-    truths = [truth_tile(c, i, change) for i in indices]
+    change = case_view.change_scale(c)
+    scales = [case_view.heat_scale(e, change) for e in explainers]
+    truths = [case_view.truth_tile(c, i, change) for i in indices]
     columns = {}
     if any(truths):
         moves = c.true_change is not None
@@ -83,28 +69,29 @@ def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> M
     columns |= {e.name: f"{s:.2g}" for e, s in zip(explainers, scales, strict=True)}
     rows = []
     for i, truth in zip(indices, truths, strict=True):
-        case, image = view_case(c, i), image_tile(c.input[i], f"Input image {c.sample_id[i]}")
+        case = case_view.view_case(c, i)
+        image = case_view.image_tile(c.input[i], f"Input image {c.sample_id[i]}")
         if c.predicts_source is not None and not c.predicts_source[i]:
-            case = replace(case, note=UNSEEN)
+            case = replace(case, note=case_view.UNSEEN)
         known = [replace(truth or Tile("", ""), caption="")] if any(truths) else []
         drawn = zip(explainers, scales, strict=True)
-        tiles = [map_tile(c, e, i, scale, _result(c, e, i)) for e, scale in drawn]
+        tiles = [case_view.map_tile(c, e, i, scale, _result(c, e, i)) for e, scale in drawn]
         rows.append(Row(case, (image, *known, *tiles)))
     first = "first" if list(indices) == list(range(len(indices))) else "first predicted"
     return Maps(
         title=model_name(c),
-        question=question(c),
+        question=case_view.question(c),
         choice=f"the {first} {len(indices)} of {c.total} cases",
         columns=columns,
         rows=tuple(rows),
-        absent=absent(c),
+        absent=case_view.absent(c),
         mask=c.mask is not None and bool(c.mask.any()),
     )
 
 
 def _result(c: Combination, e: Explained, i: int) -> str:
     """The prediction before and after, where there is a counterfactual."""
-    if e.after is None or c.prediction is None or (after := amount(c, e.after[i])) == "–":
+    if e.after is None or c.prediction is None or (after := case_view.amount(c, e.after[i])) == "–":
         return ""
-    line = f"{amount(c, c.prediction[i], unit=False)} → {after}"
-    return f"{line}, decision not changed" if outcome(c, e, i) == "lost" else line
+    line = f"{case_view.amount(c, c.prediction[i], unit=False)} → {after}"
+    return f"{line}, decision not changed" if case_view.outcome(c, e, i) == "lost" else line

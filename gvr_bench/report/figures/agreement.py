@@ -13,20 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination, Float
-from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import (
-    ACCENT,
-    INK,
-    LETTER,
-    MUTED,
-    SECOND,
-    WIDTH,
-    Canvas,
-    axes_of,
-    explainer_rows,
-    short,
-    signed,
-)  # fmt: skip
+from gvr_bench.report.figures import Chart, Figure, style
 from gvr_bench.report.formatting import spread
 
 MAX_CASES = 100
@@ -45,36 +32,37 @@ class Agreement:
     means: NDArray[np.float64]
     columns: tuple[str, ...] = ()
 
-    def draw(self, figure: Canvas) -> None:
+    def draw(self, figure: style.Canvas) -> None:
         from matplotlib.patches import Rectangle
 
-        columns = [short(name, 24) for name in self.columns or self.names]
+        columns = [style.short(name, 24) for name in self.columns or self.names]
         margin, below = (
-            0.25 + LETTER * max(len(short(name, 24)) for name in of) for of in (self.names, columns)
+            0.25 + style.LETTER * max(len(style.short(name, 24)) for name in of)
+            for of in (self.names, columns)
         )
-        width = max(WIDTH, margin + CELL * len(columns))
+        width = max(style.WIDTH, margin + CELL * len(columns))
         figure.set_size_inches(width, below + CELL * len(self.names))
-        axes = axes_of(figure, "", "")
+        axes = style.axes_of(figure, "", "")
         for (row, column), value in np.ndenumerate(self.means):
             if row == column and not self.columns:
                 continue
             if not np.isfinite(value):
-                axes.text(column, row, "–", ha="center", va="center", color=MUTED)
+                axes.text(column, row, "–", ha="center", va="center", color=style.MUTED)
                 continue
             tile = Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, linewidth=0,
-                             facecolor=ACCENT if value >= 0 else SECOND,
+                             facecolor=style.ACCENT if value >= 0 else style.SECOND,
                              alpha=0.5 * min(1.0, abs(value)))  # fmt: skip
             axes.add_patch(tile)
-            axes.text(column, row, signed(value), ha="center", va="center", fontsize=7.5)
+            axes.text(column, row, style.signed(value), ha="center", va="center", fontsize=7.5)
         axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(self.names) - 0.5, -0.5),
                  aspect="equal", frame_on=False)  # fmt: skip
         axes.grid(visible=False)
         axes.xaxis.tick_top()
         axes.set_xticks(range(len(columns)), columns, rotation=90)
-        explainer_rows(axes, self.names, self.controls)
+        style.explainer_rows(axes, self.names, self.controls)
         if not self.columns:
             for label, control in zip(axes.get_xticklabels(), self.controls, strict=True):
-                label.set_color(MUTED if control else INK)
+                label.set_color(style.MUTED if control else style.INK)
 
 
 def agreement(c: Combination) -> Chart | None:
@@ -94,7 +82,7 @@ def agreement(c: Combination) -> Chart | None:
     pairs = list(zip(*np.tril_indices(len(names), -1), strict=True))
     of_pairs = [int(counts[pair]) for pair in pairs]
     values = "; ".join(
-        f"{names[i]} and {names[j]} {signed(means[i, j])}"
+        f"{names[i]} and {names[j]} {style.signed(means[i, j])}"
         for i, j in pairs
         if np.isfinite(means[i, j])
     )

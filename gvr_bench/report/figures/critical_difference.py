@@ -6,17 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import (
-    ACCENT,
-    INK,
-    MUTED,
-    ROW,
-    RULE,
-    WIDTH,
-    Canvas,
-    explainer_rows,
-)
+from gvr_bench.report.figures import Chart, Figure, style
 from gvr_bench.report.questions import questions
 from gvr_bench.report.tables import Table
 
@@ -41,22 +31,22 @@ class Ranks:
         ]
         return [(i, j) for i, j in enumerate(ends) if j > i and (i == 0 or ends[i - 1] < j)]
 
-    def draw(self, figure: Canvas) -> None:
+    def draw(self, figure: style.Canvas) -> None:
         """A row per explainer at its mean rank; bars join those that are not apart."""
         n, right = len(self.names), max(self.means)
-        figure.set_size_inches(WIDTH, 0.9 + ROW * n)
+        figure.set_size_inches(style.WIDTH, 0.9 + style.ROW * n)
         axes = figure.add_subplot()
-        axes.hlines(range(n), 1, self.means, color=RULE, linewidth=0.8)
+        axes.hlines(range(n), 1, self.means, color=style.RULE, linewidth=0.8)
         for y, (mean, control) in enumerate(zip(self.means, self.controls, strict=True)):
-            axes.plot(mean, y, "o", markersize=4.5, color=MUTED if control else ACCENT)
+            axes.plot(mean, y, "o", markersize=4.5, color=style.MUTED if control else style.ACCENT)
         step = 0.035 * (right - 1 or 1)
         for column, (first, last) in enumerate(self.cliques):
             x = right + (column + 1.5) * step
-            axes.plot([x, x], [first - 0.25, last + 0.25], color=INK, linewidth=2.2)
-        axes.plot([1, 1 + self.difference], [-1, -1], color=INK, linewidth=1.2, marker="|")
+            axes.plot([x, x], [first - 0.25, last + 0.25], color=style.INK, linewidth=2.2)
+        axes.plot([1, 1 + self.difference], [-1, -1], color=style.INK, linewidth=1.2, marker="|")
         axes.text(1, -1.3, "critical difference", fontsize=7)
         axes.set(xlabel="mean rank", ylim=(n - 0.5, -1.9))
-        explainer_rows(axes, self.names, self.controls)
+        style.explainer_rows(axes, self.names, self.controls)
 
 
 def critical_difference(board: Table) -> Chart | None:

@@ -8,26 +8,15 @@ import numpy as np
 
 from gvr_bench.report.cases.case_view import moving, outcome, scores_of
 from gvr_bench.report.cases.cases_file import Combination
-from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import (
-    ACCENT,
-    INK,
-    PAPER,
-    ROW,
-    RULE,
-    SECOND,
-    WIDTH,
-    Canvas,
-    explainer_rows,
-)  # fmt: skip
+from gvr_bench.report.figures import Chart, Figure, style
 from gvr_bench.results.case_scores import RunValues
 
 STAGES = {
-    "not predicted": (RULE, 1.0),
-    "decision not changed": (SECOND, 0.6),
-    "changed": (ACCENT, 0.25),
-    "holds re-encoded": (ACCENT, 0.55),
-    "convinces oracle": (ACCENT, 1.0),
+    "not predicted": (style.RULE, 1.0),
+    "decision not changed": (style.SECOND, 0.6),
+    "changed": (style.ACCENT, 0.25),
+    "holds re-encoded": (style.ACCENT, 0.55),
+    "convinces oracle": (style.ACCENT, 1.0),
 }
 """What becomes of a case, each but the first a success over the one before; colour, opacity."""
 
@@ -39,22 +28,22 @@ class Funnel:
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
-    def draw(self, figure: Canvas) -> None:
+    def draw(self, figure: style.Canvas) -> None:
         """A bar per explainer."""
         n = len(self.names)
-        figure.set_size_inches(WIDTH, 1.3 + 1.5 * ROW * n)
+        figure.set_size_inches(style.WIDTH, 1.3 + 1.5 * style.ROW * n)
         axes = figure.add_subplot()
         left = np.zeros(n)
         stages = zip(STAGES.items(), np.transpose(self.counts), strict=True)
         for (stage, (colour, alpha)), counts in reversed(list(stages)):
             bars = axes.barh(range(n), counts, left=left, height=0.7, color=colour, alpha=alpha,
                              label=stage)  # fmt: skip
-            dark = (colour, alpha) == (ACCENT, 1.0)
+            ink = style.PAPER if (colour, alpha) == (style.ACCENT, 1.0) else style.INK
             axes.bar_label(bars, [str(count) if count else "" for count in counts], fontsize=7,
-                           label_type="center", color=PAPER if dark else INK)  # fmt: skip
+                           label_type="center", color=ink)  # fmt: skip
             left += counts
         axes.set(xlabel="cases", ylim=(n - 0.5, -0.5), xlim=(0, left.max()))
-        explainer_rows(axes, self.names)
+        style.explainer_rows(axes, self.names)
         axes.locator_params(axis="x", integer=True)
         axes.grid(visible=False)
         figure.legend(loc="outside lower left", ncols=2)

@@ -8,19 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import (
-    ACCENT,
-    INK,
-    LETTER,
-    MUTED,
-    PAPER,
-    Canvas,
-    explainer_rows,
-    short,
-    signed,
-    tick_label,
-)  # fmt: skip
+from gvr_bench.report.figures import Chart, Figure, style
 from gvr_bench.report.questions import Question, questions
 from gvr_bench.report.tables import Cell, Row, Table, beats
 
@@ -57,25 +45,26 @@ class Panel:
 
     def draw(self, axes: Axes, width: float) -> None:
         lines = textwrap.wrap(self.title, round(11 * width), break_long_words=False)
-        axes.set_title("\n".join(lines), loc="left", fontsize=9, color=INK)
+        axes.set_title("\n".join(lines), loc="left", fontsize=9, color=style.INK)
         if self.controls is not None:
-            axes.axvspan(*self.controls, color=MUTED, alpha=0.25, linewidth=0)
+            axes.axvspan(*self.controls, color=style.MUTED, alpha=0.25, linewidth=0)
             for end in self.controls:  # seen where the range is narrow, too
-                axes.axvline(end, color=MUTED, alpha=0.5, linewidth=0.8)
+                axes.axvline(end, color=style.MUTED, alpha=0.5, linewidth=0.8)
         for y, dot in enumerate(self.dots):
             if isinstance(dot, str):
-                axes.text(0.5, y, dot, ha="center", va="center", fontsize=7, color=MUTED,
+                axes.text(0.5, y, dot, ha="center", va="center", fontsize=7, color=style.MUTED,
                           transform=axes.get_yaxis_transform())  # fmt: skip
                 continue
             if dot.interval is not None:
-                axes.plot(dot.interval, (y, y), color=ACCENT, alpha=0.4, linewidth=2.4,
+                axes.plot(dot.interval, (y, y), color=style.ACCENT, alpha=0.4, linewidth=2.4,
                           solid_capstyle="butt")  # fmt: skip
-            axes.plot(dot.value, y, "o", markersize=5, color=ACCENT if dot.clear else PAPER,
-                      markeredgecolor=ACCENT, markeredgewidth=1.2)  # fmt: skip
+            fill = style.ACCENT if dot.clear else style.PAPER
+            axes.plot(dot.value, y, "o", markersize=5, color=fill,
+                      markeredgecolor=style.ACCENT, markeredgewidth=1.2)  # fmt: skip
         words = self.score.rpartition(" ")
         score = "\N{NO-BREAK SPACE}".join(filter(None, words[::2]))
         lines = textwrap.wrap(score, round(15 * width))
-        axes.set_xlabel("\n".join(lines), fontsize=7.5, color=MUTED)
+        axes.set_xlabel("\n".join(lines), fontsize=7.5, color=style.MUTED)
         axes.grid(visible=False, axis="x")
         worse, better = self.axis
         edge = EDGE * (better - worse)
@@ -91,7 +80,7 @@ def _set_ticks(axes: Axes, worse: float, better: float) -> None:
     values = MaxNLocator(2, steps=[1, 2, 5, 10]).tick_values(low, high)
     inside = [float(value) for value in values if low <= value <= high]
     ticks = inside[:: max(1, len(inside) - 1)]
-    axes.set_xticks(ticks, [tick_label(value) for value in ticks])
+    axes.set_xticks(ticks, [style.tick_label(value) for value in ticks])
     for label, value in zip(axes.get_xticklabels(), ticks, strict=True):
         place = (value - worse) / (better - worse)
         label.set_horizontalalignment(
@@ -107,16 +96,16 @@ class Overview:
     panels: tuple[Panel, ...]
     width: float = 1.3
 
-    def draw(self, figure: Canvas) -> None:
+    def draw(self, figure: style.Canvas) -> None:
         n, rows = len(self.panels), len(self.names)
-        margin = 0.3 + LETTER * max(len(short(name, 24)) for name in self.names)
+        margin = 0.3 + style.LETTER * max(len(style.short(name, 24)) for name in self.names)
         width = min(self.width, max(NARROW, (MAX_WIDTH - margin) / n))
         figure.set_size_inches(margin + width * n, FRAME + HEIGHT * max(3, rows))
         row_of_axes = figure.subplots(1, n, sharey=True, squeeze=False)[0]
         for axes, panel in zip(row_of_axes, self.panels, strict=True):
             panel.draw(axes, width)
         row_of_axes[0].set_ylim(rows - 0.5, -0.5)
-        explainer_rows(row_of_axes[0], self.names, [False] * rows)
+        style.explainer_rows(row_of_axes[0], self.names, [False] * rows)
 
 
 def overview(board: Table) -> Chart | None:
@@ -178,11 +167,13 @@ def described(panels: Iterable[Panel], names: Sequence[str]) -> str:
     lines = []
     for panel in panels:
         dots = [
-            f"{name} {dot if isinstance(dot, str) else signed(dot.value)}"
+            f"{name} {dot if isinstance(dot, str) else style.signed(dot.value)}"
             for name, dot in zip(names, panel.dots, strict=True)
         ]
         ends = panel.controls
-        dots.append(f"controls {signed(ends[0])} to {signed(ends[1])}" if ends else "no control")
+        dots.append(
+            f"controls {style.signed(ends[0])} to {style.signed(ends[1])}" if ends else "no control"
+        )
         lines.append(f"{panel.title}, {panel.score}: {', '.join(dots)}")
     return "; ".join(lines)
 

@@ -9,17 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination
-from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import (
-    ACCENT,
-    INK,
-    SECOND,
-    Canvas,
-    axes_of,
-    round_ticks,
-    short,
-    signed,
-)
+from gvr_bench.report.figures import Chart, Figure, style
 
 MAX_POINTS = 1500
 LOG_RATIO = 100  # labels that span this ratio are drawn on logarithmic axes
@@ -35,25 +25,25 @@ class Regression:
     log: bool
     thresholds: tuple[float, ...]
 
-    def draw(self, figure: Canvas) -> None:
+    def draw(self, figure: style.Canvas) -> None:
         scale = ", logarithmic" if self.log else ""
-        name = short(self.name, 36)
-        axes = axes_of(figure, f"true {name}{scale}", f"predicted {name}{scale}")
+        name = style.short(self.name, 36)
+        axes = style.axes_of(figure, f"true {name}{scale}", f"predicted {name}{scale}")
         both = np.concatenate([self.true, self.predicted])
         low, high = float(both.min()), float(both.max())
         if self.log:
             low, high = low / 1.15, high * 1.15
         else:
             low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
-        axes.plot(self.true, self.predicted, "o", color=ACCENT, alpha=0.5, markersize=2.6,
+        axes.plot(self.true, self.predicted, "o", color=style.ACCENT, alpha=0.5, markersize=2.6,
                   markeredgewidth=0)  # fmt: skip
-        axes.plot([low, high], [low, high], color=INK, linewidth=0.8)
+        axes.plot([low, high], [low, high], color=style.INK, linewidth=0.8)
         for threshold in self.thresholds:
             if low < threshold < high:
                 for line in (axes.axvline, axes.axhline):
-                    line(threshold, color=SECOND, linewidth=0.9, linestyle=(0, (4, 3)))
+                    line(threshold, color=style.SECOND, linewidth=0.9, linestyle=(0, (4, 3)))
         for axis, limit in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
-            round_ticks(axis, self.log, low, high)
+            style.round_ticks(axis, self.log, low, high)
             limit(low, high)
         axes.set_box_aspect(1)
 
@@ -76,7 +66,7 @@ def regressions(c: Combination) -> Iterator[Chart]:
         r2 = r2_score(np.log(true), np.log(predicted)) if log else r2_score(true, predicted)
         error = f"{float(np.median(np.abs(predicted - true))):.3g} {c.unit}".strip()
         of_log = " of the logarithms" if log else ""
-        facts = f"R² {signed(float(r2), 3)}{of_log}, median absolute error {error}"
+        facts = f"R² {style.signed(float(r2), 3)}{of_log}, median absolute error {error}"
         n = min(len(true), MAX_POINTS)
         shown = np.linspace(0, len(true) - 1, n).round().astype(int)
         unit, thresholds = f" ({c.unit})" if c.unit else "", (c.threshold,) if c.threshold else ()

@@ -8,17 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.figures import Chart, Figure
-from gvr_bench.report.figures.style import (
-    ACCENT,
-    INK,
-    MUTED,
-    PAPER,
-    Canvas,
-    axes_of,
-    round_ticks,
-    short,
-)
+from gvr_bench.report.figures import Chart, Figure, style
 from gvr_bench.report.tables import Cell, Row, Table, leading_column
 
 if TYPE_CHECKING:
@@ -48,22 +38,23 @@ class Scatter:
     log: bool
     points: tuple[Point, ...]
 
-    def draw(self, figure: Canvas) -> None:
-        axes = axes_of(figure, short(self.x_title, 50), short(self.y_title, 44))
+    def draw(self, figure: style.Canvas) -> None:
+        axes = style.axes_of(figure, style.short(self.x_title, 50), style.short(self.y_title, 44))
         for point in self.points:
-            colour = MUTED if point.control else ACCENT
+            colour = style.MUTED if point.control else style.ACCENT
             for x, y in ((point.x_interval, (point.y,) * 2), ((point.x,) * 2, point.y_interval)):
                 if x is not None and y is not None:
                     axes.plot(x, y, color=colour, alpha=0.4, linewidth=2.4, solid_capstyle="butt")
+            fill = style.PAPER if point.control else colour
             axes.plot(point.x, point.y, "o", markersize=5, markeredgecolor=colour,
-                      color=PAPER if point.control else colour, markeredgewidth=1.2)  # fmt: skip
+                      color=fill, markeredgewidth=1.2)  # fmt: skip
         axes.margins(0.12)
         if self.log:
             axes.set_xscale("log")
             low, high = axes.get_xlim()
             axes.set_xlim(low / 1.3, high * 1.3)
-        round_ticks(axes.xaxis, self.log, *axes.get_xlim())
-        round_ticks(axes.yaxis, False, *axes.get_ylim())
+        style.round_ticks(axes.xaxis, self.log, *axes.get_xlim())
+        style.round_ticks(axes.yaxis, False, *axes.get_ylim())
         figure.draw_without_rendering()
         _label_points(axes, self.points)
 
@@ -86,9 +77,9 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         return float(sum(b.width * b.height for b in shared if b is not None) + outside)
 
     for point in points:
-        label = axes.annotate(short(point.name), (point.x, point.y), xytext=(0, 0),
+        label = axes.annotate(style.short(point.name), (point.x, point.y), xytext=(0, 0),
                               textcoords="offset points",
-                              color=MUTED if point.control else INK)  # fmt: skip
+                              color=style.MUTED if point.control else style.INK)  # fmt: skip
         label.set_in_layout(False)
         best: tuple[float, tuple[float, float, str]] = (math.inf, (0, 0, "left"))
         for reach in (0, 9, 18, 28, 40):
@@ -103,7 +94,7 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         label.set(position=(dx, dy), ha=ha)
         if math.hypot(dx, dy) > MAX_LABEL_DISTANCE:
             near = (dx, dy if dy > 0 else dy + 7)  # the edge of the name that faces its point
-            line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4}
+            line = {"arrowstyle": "-", "color": style.MUTED, "lw": 0.6, "shrinkA": 1, "shrinkB": 4}
             axes.annotate("", (point.x, point.y), near, textcoords="offset points",
                           arrowprops=line).set_in_layout(False)  # fmt: skip
         taken.append(label.get_window_extent())

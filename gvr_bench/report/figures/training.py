@@ -10,16 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.report.cases.cases_file import Combination, Curve
-from gvr_bench.report.figures import Chart, Figure, Source
-from gvr_bench.report.figures.style import (
-    ACCENT,
-    FLAT,
-    SECOND,
-    Canvas,
-    axes_of,
-    round_ticks,
-    signed,
-)
+from gvr_bench.report.figures import Chart, Figure, Source, style
 
 Steps = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Optimizer steps, and the loss at each."""
@@ -30,16 +21,16 @@ class Losses:
     training: Steps
     held_out: Steps | None
 
-    def draw(self, figure: Canvas) -> None:
-        figure.set_figheight(FLAT)
-        axes = axes_of(figure, "steps", "")
-        axes.plot(*self.training, color=ACCENT, label="training")
+    def draw(self, figure: style.Canvas) -> None:
+        figure.set_figheight(style.FLAT)
+        axes = style.axes_of(figure, "steps", "")
+        axes.plot(*self.training, color=style.ACCENT, label="training")
         if self.held_out is not None:
-            axes.plot(*self.held_out, color=SECOND, linestyle=(0, (4, 2)), label="held out")
+            axes.plot(*self.held_out, color=style.SECOND, linestyle=(0, (4, 2)), label="held out")
             axes.legend(loc="upper right")
         axes.margins(x=0)
         axes.locator_params(nbins=4)
-        round_ticks(axes.yaxis, False, *axes.get_ylim())
+        style.round_ticks(axes.yaxis, False, *axes.get_ylim())
 
 
 def losses(curves: Sequence[Curve]) -> Iterator[Chart]:
@@ -76,7 +67,7 @@ def gap(training: Curve, held_out: Curve) -> str:
     means = f"training {mean:.3g}, held out {unseen:.3g}".replace("-", "−")
     if mean == 0:
         return means
-    share = signed(100 * (unseen - mean) / abs(mean), 1)
+    share = style.signed(100 * (unseen - mean) / abs(mean), 1)
     return f"{means}: gap {'+' if unseen > mean and share != '0.0' else ''}{share} %"
 
 
