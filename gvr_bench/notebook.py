@@ -21,7 +21,7 @@ from gvr_bench.pipeline.run import RunRequest, run_request
 from gvr_bench.report.cases import maps
 from gvr_bench.report.cases.case_view import view_case
 from gvr_bench.report.cases.cases_file import Combination
-from gvr_bench.report.chosen_table import Choice, chosen
+from gvr_bench.report.chosen_table import chosen
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.html import write_html
 from gvr_bench.results.case_scores import MODEL
@@ -121,7 +121,7 @@ class Run:
         also name data set and model where there are several. Raises `UsageError` for what the run
         does not have, and `DataError` for a damaged run.
         """
-        table = chosen(self._report.boards, Choice(columns, explainers))
+        table = chosen(self._report.boards, columns, explainers)
         metrics = [column.metric for column in table.columns]
         rows = [(*row.names, *(cell.value for cell in row.cells)) for row in table.rows]
         frame = pd.DataFrame(rows, columns=[*table.headings, *metrics])

@@ -57,14 +57,10 @@ def report(
         new = len(runs) == 1 and format == "html" and out is None and is_explained(runs[0])
         folders = [] if new else [check_run(folder) for folder in runs]
         if format != "html":
-            from gvr_bench.report.chosen_table import Choice
             from gvr_bench.report.table_formats import export as printed
 
-            choice = Choice(names_in(columns), names_in(explainer))
-            print(
-                printed(folders, format, choice if any((columns, explainer)) else None, interval),
-                end="",
-            )
+            chosen = names_in(columns), names_in(explainer)
+            print(printed(folders, format, *chosen, interval), end="")
             return
         page = show_again(runs[0]) if new else show_runs(folders, out, all_metrics)
         if open_page:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.report.tables import Cell, Row, Table
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Names of metrics and explainers in the order of the table; none stands for all."""
+def chosen(
+    boards: Sequence[Table], columns: Sequence[str] = (), explainers: Sequence[str] = ()
+) -> Table:
+    """All boards in one table with the columns of these metrics and the rows of these explainers.
 
-    columns: Sequence[str] = ()
-    explainers: Sequence[str] = ()
-
-
-def chosen(boards: Sequence[Table], choice: Choice) -> Table:
-    """All boards in one table with the chosen columns and rows; ranks hold within a board.
-
+    Both come in the order of their names; none stands for all. Ranks hold within a board.
     Raises `UsageError` for a score or an explainer that no board has.
     """
-    columns = {column.metric: column for board in boards for column in board.columns}
+    known = {column.metric: column for board in boards for column in board.columns}
     names = list(dict.fromkeys(row.names[0] for board in boards for row in board.rows))
-    for metric in choice.columns:
-        _check("score", metric, columns)
-    for name in choice.explainers:
-        _check("explainer", name, {_label(known) for known in names} | set(names))
-    metrics = list(choice.columns) or list(columns)
-    order = list(choice.explainers) or names
+    for metric in columns:
+        _check("score", metric, known)
+    for name in explainers:
+        _check("explainer", name, {*names, *map(_label, names)})
+    metrics = list(columns) or list(known)
+    order = list(explainers) or names
     several = {
         "data set": len({board.dataset for board in boards}) > 1,
         "model": len({board.model for board in boards}) > 1,
@@ -50,7 +45,7 @@ def chosen(boards: Sequence[Table], choice: Choice) -> Table:
     separated = [_separated(boards, m) for m in metrics]
     return Table(
         "scoreboard", title, "", "", headings,
-        tuple(replace(columns[m], separated=s) for m, s in zip(metrics, separated, strict=True)),
+        tuple(replace(known[m], separated=s) for m, s in zip(metrics, separated, strict=True)),
         tuple(rows), tuple(line for board in boards for line in board.apart),
     )  # fmt: skip
 
@@ -61,7 +56,6 @@ def _in_order(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
 
 
 def _label(name: str) -> str:
-    """The explainer of a row that also names its run."""
     return name.partition(" [")[0]
 
 

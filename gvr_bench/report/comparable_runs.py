@@ -22,7 +22,6 @@ _MAX_FACT = 24  # characters
 
 
 def model_of(record: Record) -> str:
-    """How a model is called."""
     return model_label(record.generator, record.encoder, record.head)
 
 
@@ -44,7 +43,6 @@ def scores_of(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def lines(scores: pd.DataFrame) -> list[Any]:
-    """The rows of a frame, each with the columns as attributes."""
     return list(scores.itertuples())
 
 

@@ -28,12 +28,10 @@ class ReportData:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """All tables in the order of a report."""
         return (*self.published, *self.models, *self.boards)
 
     @property
     def run(self) -> Run:
-        """The run of a report on one run."""
         (run,) = self.runs
         return run
 
@@ -44,7 +42,6 @@ class ReportData:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """What each scoreboard shows, in one paragraph."""
         return verdicts(self.models, self.boards)
 
     @cached_property

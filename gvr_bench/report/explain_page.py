@@ -39,10 +39,10 @@ _OUTPUTS = 3  # predictions in a row of the table
 _NAMED = 2  # attribution maps that a terminal lists by name
 _ROWS = 12  # cases in the table of maps
 _SECTIONS = (
-    Section("explained.html.j2", "images", "Images", lambda page: page),
-    Section("maps.html.j2", "maps", "Maps", lambda page: page),
-    Section("cases.html.j2", "cases", "Cases", lambda page: page),
-    Section("explained_with.html.j2", "provenance", "Provenance", lambda page: page, folded=True),
+    Section("images", "Images"),
+    Section("maps", "Maps"),
+    Section("cases", "Cases"),
+    Section("provenance", "Provenance", summary="keys and limits", template="explained_with"),
 )
 
 
@@ -136,18 +136,22 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _page(explained: ExplainedImages, c: Combination, images: Arrays) -> str:
+    warnings = [image.warning for image in explained.images for _ in image.explanations]
+
+    def noted(items: Iterable[Case | maps.Row]) -> tuple[Any, ...]:
+        """Cases or rows that say which images are unlike those of the run."""
+        return tuple(
+            replace(item, view=replace(item.view, label="", note=warning or item.view.note))
+            for item, warning in zip(items, warnings, strict=False)
+        )
+
     content = {
         "explained": explained,
         "rows": list(_rows(explained, c, images)),
         "decoded": "reconstruction" in images,
         "absent": case_view.absent(c),
-        "galleries": [
-            replace(g, cases=_noted(g.cases, explained)) for g in galleries([c], RunValues())
-        ],
-        "maps": [
-            replace(m, rows=_noted(m.rows, explained))
-            for m in maps.maps([c], _ROWS, all_cases=True)
-        ],
+        "galleries": [replace(g, cases=noted(g.cases)) for g in galleries([c], RunValues())],
+        "maps": [replace(m, rows=noted(m.rows)) for m in maps.maps([c], _ROWS, all_cases=True)],
     }
     where = f"{explained.dataset}, {explained.model}"
     return make_page(
@@ -158,19 +162,6 @@ def _page(explained: ExplainedImages, c: Combination, images: Arrays) -> str:
         heading=count(len(explained.images), "new image"),
         verdicts=[Verdict("", f"Explained with the model of {explained.run}: {where}")],
     )
-
-
-def _noted(items: Iterable[Case | maps.Row], explained: ExplainedImages) -> tuple[Any, ...]:
-    """Cases or rows that say which images are unlike those of the run."""
-    return tuple(
-        replace(item, view=replace(item.view, label="", note=warning or item.view.note))
-        for item, warning in zip(items, _warnings(explained), strict=False)
-    )
-
-
-def _warnings(explained: ExplainedImages) -> list[str]:
-    """The warning about the image of each case."""
-    return [image.warning for image in explained.images for _ in image.explanations]
 
 
 def _rows(explained: ExplainedImages, c: Combination, images: Arrays) -> Iterator[Row]:
@@ -188,7 +179,6 @@ def _rows(explained: ExplainedImages, c: Combination, images: Arrays) -> Iterato
 
 
 def predicted(explained: ExplainedImages, image: ExplainedImage) -> str:
-    """Predictions for an image, the highest first."""
     ordered = sorted(image.predictions.items(), key=lambda output: -(output[1] or 0.0))
     parts = [
         f"{name} {format_prediction(value, explained.unit)}" for name, value in ordered[:_OUTPUTS]
@@ -212,7 +202,6 @@ def _tiles(
 
 
 def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:
-    """Warnings, and a line for each explainer that makes counterfactuals."""
     if image.warning:
         yield Line(image.warning, bad=True)
     if image.note:
@@ -227,7 +216,6 @@ def _lines(explained: ExplainedImages, image: ExplainedImage) -> Iterator[Line]:
 
 
 def outcome(explanation: OutputExplanation, result: ExplainerResult) -> tuple[str, bool]:
-    """The outcome in words, and whether it is a failure."""
     if result.status != "ok":
         return f"{result.status}: {result.reason or 'no reason given'}", result.status == "failed"
     if not explanation.predicted:

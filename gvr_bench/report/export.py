@@ -39,8 +39,6 @@ class Selection:
 
 @dataclass
 class Summary:
-    """How much was written."""
-
     tables: int = 0
     figures: int = 0
     cases: int = 0
@@ -94,7 +92,6 @@ def export(runs: Sequence[Path], out: Path, selection: Selection) -> Summary:
 
 
 def _folders(names: Sequence[str]) -> list[str]:
-    """A folder for each of several."""
     return [""] if len(names) == 1 else file_names(names)
 
 
@@ -107,7 +104,6 @@ def write(path: Path, data: str | bytes) -> int:
 
 
 def _write_tables(loaded: ReportData, folder: Path, summary: Summary) -> None:
-    """Write each table in all formats."""
     tables = named(loaded.tables)
     for name, table in tables.items():
         for ending, file_format in _ENDINGS.items():

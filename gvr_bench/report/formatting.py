@@ -84,12 +84,10 @@ def interval(cell: Cell, decimals: int, between: str) -> str:
 
 
 def outcome(cell: Cell) -> str:
-    """What a test says, in words; empty where the score is no test."""
     return {None: "", True: "passed", False: "not passed"}[cell.passed]
 
 
 def status(cell: Cell) -> str:
-    """What stands in a cell without a number."""
     return cell.status or "–"
 
 
@@ -102,7 +100,6 @@ def heading(column: Column) -> str:
 
 
 def raised(rank: int) -> str:
-    """A rank as it follows a number: `¹`."""
     return str(rank).translate(_RAISED)
 
 
@@ -125,7 +122,6 @@ def value_range(metric: Declaration) -> str:
 
 
 def hover(metric: str) -> str:
-    """The declaration of a metric as a tooltip."""
     it = entry(metric)
     fooled = f"Fooled by: {it.fooled_by}" if it.fooled_by else ""
     source = f"Source: {it.source}" if it.source else ""

@@ -54,7 +54,6 @@ def render(folder: Path, loaded: ReportData | None = None) -> str:
 
 
 def _models(data: ReportData) -> Iterator[tuple[list[tuple[str, str]], str]]:
-    """The components of each model by kind, and how good it is and how many cases it has."""
     kinds = ("generator", "encoder", "head")
     several = len(_datasets(data)) > 1
     labels = [(r.dataset, *(getattr(r, kind) for kind in kinds)) for r in data.run.records]

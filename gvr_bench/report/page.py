@@ -23,18 +23,18 @@ from gvr_bench.report.verdict import Verdict
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: its template, its id and its title in the navigation.
+    """A part of a page: its id and its title in the navigation.
 
-    `content` makes what the template shows from the data of the page. A `folded` section shows its
-    title and `summary` until it is opened.
+    `content` makes what its template shows from the data of the page; the template is named as the
+    id, unless `template` names it. A section with a `summary` is folded: it shows title and summary
+    until it is opened.
     """
 
-    template: str
     id: str
     title: str
-    content: Callable[[Any], Mapping[str, object]] = lambda _: {}
-    folded: bool = False
+    content: Callable[[Any], Mapping[str, object]] = lambda page: page
     summary: str = ""
+    template: str = ""
 
 
 def make_page(
@@ -56,13 +56,10 @@ def make_page(
     address of the page that leads here.
     """
     templates = _environment()
-    bodies = [
-        (
-            section,
-            templates.get_template(f"sections/{section.template}").render(section.content(data)),
-        )
-        for section in sections
-    ]
+    bodies = []
+    for section in sections:
+        template = templates.get_template(f"sections/{section.template or section.id}.html.j2")
+        bodies.append((section, template.render(section.content(data))))
     return templates.get_template("base.html.j2").render(
         sections=[(section, Markup(body)) for section, body in bodies if body.strip()],  # noqa: S704
         styles=_inlined(".css"), scripts=_inlined(".js"), version=version, title=title,
@@ -86,12 +83,10 @@ def _inlined(suffix: str) -> list[dict[str, str]]:
 
 
 def seeds_of(run: Run) -> list[int]:
-    """The seeds of a run, in order."""
     return sorted({record.seed for record in run.records})
 
 
 def _environment() -> jinja2.Environment:
-    """The templates of this package, with the filters and functions that they call."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("gvr_bench.report", "templates"),
         autoescape=True,

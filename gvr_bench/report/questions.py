@@ -25,12 +25,10 @@ class Question:
 
     @property
     def column(self) -> Column:
-        """The leading score."""
         return self.board.columns[self.index]
 
     @property
     def title(self) -> str:
-        """How a sentence calls it."""
         return self.group.title.lower()
 
     @property

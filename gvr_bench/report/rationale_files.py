@@ -38,7 +38,6 @@ class RationaleFiles:
 
     @classmethod
     def of(cls, c: Combination, names: Sequence[str]) -> RationaleFiles:
-        """The explainers of these names, or all."""
         explainers = shown(c)
         labels = [e.name for e in explainers]
         after = [f"{name}-counterfactual" for name in file_names(labels)]
@@ -49,7 +48,6 @@ class RationaleFiles:
 
 
 def write_case(files: RationaleFiles, i: int, folder: Path) -> Iterator[tuple[Path, str | bytes]]:
-    """The files of case `i` with their content."""
     facts = json.dumps(facts_of(files, i), ensure_ascii=False, indent=1, allow_nan=False)
     yield folder / "case.json", f"{facts}\n"
     yield folder / "rationales.npz", arrays_of(files, i)

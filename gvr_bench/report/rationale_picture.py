@@ -23,8 +23,6 @@ WARNING = "#a3321f"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text, and whether it warns."""
-
     text: str
     bad: bool = False
 
@@ -94,7 +92,6 @@ class RationalePicture:
 
 
 def _tiles(picture: RationalePicture, scale: float) -> list[tuple[Image.Image, str]]:
-    """Pictures with their captions."""
     image, attribution = picture.image, picture.attribution
     tiles = [
         (

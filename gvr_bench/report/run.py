@@ -37,7 +37,6 @@ class Published(_Part):
 
     @property
     def row_key(self) -> tuple[object, ...]:
-        """What numbers in one row of the table have in common."""
         return self.row, self.metric, self.output, self.explainer, self.unit, self.factor
 
 

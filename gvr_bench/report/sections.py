@@ -10,7 +10,7 @@ from gvr_bench.config.metric_choice import declaration_of
 from gvr_bench.report.cases import map_colours
 from gvr_bench.report.cases.cases_file import Combination
 from gvr_bench.report.cases.gallery import galleries
-from gvr_bench.report.cases.maps import maps
+from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.data import ReportData
 from gvr_bench.report.figures import Chart, Source, charts, model_name
 from gvr_bench.report.figures.svg import on_page
@@ -23,11 +23,6 @@ CASES_SHOWN, MAX_PAIRS = 3, 8
 def _overview(data: ReportData) -> Mapping[str, object]:
     warnings = data.warnings if len(data.runs) == 1 else []
     return {"runs": data.runs, "overviews": drawn(data, "overview"), "warnings": warnings}
-
-
-def _maps(data: ReportData) -> Mapping[str, object]:
-    order = list(dict.fromkeys(row.names[0] for board in data.boards for row in board.rows))
-    return {"maps": maps(data.combinations, CASES_SHOWN, order)}
 
 
 def _models(data: ReportData) -> Mapping[str, object]:
@@ -78,12 +73,7 @@ def drawn(data: ReportData, section: str) -> list[tuple[str, list[tuple[Chart, M
     return list(groups.items())
 
 
-def _tradeoffs(data: ReportData) -> Mapping[str, object]:
-    return {section: drawn(data, section) for section in ("tradeoffs", "agreement")}
-
-
 def _metrics(data: ReportData) -> Mapping[str, object]:
-    """The declared metrics of all columns, by group."""
     tables = (*data.models, *data.boards)
     names = dict.fromkeys(column.metric for table in tables for column in table.columns)
     metrics = [known for name in names if (known := declaration_of(name))]
@@ -91,43 +81,37 @@ def _metrics(data: ReportData) -> Mapping[str, object]:
     return {"declared": [(g, [m for m in metrics if m.group == g.name]) for g in groups]}
 
 
-OVERVIEW = Section("overview.html.j2", "overview", "Overview", _overview)
-SCOREBOARD = Section(
-    "scoreboard.html.j2", "scoreboard", "Scoreboard", lambda data: {"boards": data.boards}
-)
-PUBLISHED = Section(
-    "published.html.j2",
-    "published",
-    "Published numbers",
-    lambda data: {"published": data.published},
-)
+def _maps(data: ReportData) -> list[Maps]:
+    order = list(dict.fromkeys(row.names[0] for board in data.boards for row in board.rows))
+    return maps(data.combinations, CASES_SHOWN, order)
+
+
+OVERVIEW = Section("overview", "Overview", _overview)
+PUBLISHED = Section("published", "Published numbers", lambda data: {"published": data.published})
+SCOREBOARD = Section("scoreboard", "Scoreboard", lambda data: {"boards": data.boards})
 MODELS = Section(
-    "models.html.j2", "models", "Models", _models, folded=True,
-    summary="how well the explained model predicts, and how it was trained",
-)  # fmt: skip
+    "models", "Models", _models, "how well the explained model predicts, and how it was trained"
+)
 TRADEOFFS = Section(
-    "tradeoffs.html.j2", "tradeoffs", "Trade-offs", _tradeoffs, folded=True,
-    summary="quality against time, and how far explainers agree",
+    "tradeoffs", "Trade-offs",
+    lambda data: {section: drawn(data, section) for section in ("tradeoffs", "agreement")},
+    "quality against time, and how far explainers agree",
 )  # fmt: skip
-SCORES = Section(
-    "metrics.html.j2", "scores", "Glossary", _metrics, folded=True,
-    summary="what each score means, and what fools it",
-)  # fmt: skip
+SCORES = Section("scores", "Glossary", _metrics, "what each score means, and what fools it")
 OF_ONE_RUN = (
     OVERVIEW,
     PUBLISHED,
-    Section("maps.html.j2", "maps", "Maps", _maps),
+    Section("maps", "Maps", lambda data: {"maps": _maps(data)}),
     SCOREBOARD,
-    Section("cases.html.j2", "cases", "Cases",
-            lambda data: {"galleries": galleries(data.combinations, data.run.values)}),
+    Section(
+        "cases", "Cases", lambda data: {"galleries": galleries(data.combinations, data.run.values)}
+    ),
     MODELS,
     TRADEOFFS,
     SCORES,
-    Section(
-        "datasets.html.j2", "data", "Data", lambda data: {"summaries": data.run.data}, folded=True,
-        summary="how many images there are, and some of each class",
-    ),
-    Section("provenance.html.j2", "provenance", "Provenance", lambda data: {"run": data.run},
-            folded=True, summary="spec, environment and stages"),
+    Section("data", "Data", lambda data: {"summaries": data.run.data},
+            "how many images there are, and some of each class"),
+    Section("provenance", "Provenance", lambda data: {"run": data.run},
+            "spec, environment and stages"),
 )  # fmt: skip
 OF_SEVERAL_RUNS = (OVERVIEW, PUBLISHED, SCOREBOARD, MODELS, TRADEOFFS, SCORES)

@@ -124,7 +124,6 @@ def _without(record: Record) -> Record:
 
 
 def _first(record: Record, values: Values, limit: int) -> Record:
-    """The score of the first `limit` cases."""
     metric, whose = declaration_of(record.metric), Whose.of(record)
     column = values.get((whose, record.metric))
     if is_cost(record.metric):

@@ -10,7 +10,7 @@ from gvr_bench import __version__
 from gvr_bench.core.errors import GvrError, UsageError
 from gvr_bench.registry.description import describe
 from gvr_bench.registry.registry import installed
-from gvr_bench.report.chosen_table import Choice, chosen
+from gvr_bench.report.chosen_table import chosen
 from gvr_bench.report.comparable_runs import model_of
 from gvr_bench.report.data import ReportData, load_report
 from gvr_bench.report.file_names import file_names
@@ -53,7 +53,7 @@ def write_site(folders: Sequence[Path], out: Path) -> Path:
         for name, file in zip(names, file_names(names), strict=True)
     ]
     content = {"runs": runs, "methods": methods}
-    pages = Section("pages.html.j2", "pages", "Pages", lambda _: content)
+    pages = Section("pages", "Pages", lambda _: content)
     texts = {"index.html": render_shared(folders, data, (pages, *OF_SEVERAL_RUNS))}
     texts |= {link.address: render(folder) for link, folder in zip(runs, folders, strict=True)}
     texts |= {link.address: _method(link.title, list(labels[link.title]), data) for link in methods}
@@ -84,7 +84,6 @@ def check(data: ReportData) -> None:
 
 
 def _facts(run: Run) -> tuple[str, ...]:
-    """Data sets, models, seeds and the number of explainers."""
     datasets = dict.fromkeys(r.dataset for r in run.records)
     models = dict.fromkeys(map(model_of, run.records))
     explainers = {r.explainer for r in run.records if r.explainer}
@@ -93,15 +92,14 @@ def _facts(run: Run) -> tuple[str, ...]:
 
 
 def _method(name: str, labels: Sequence[str], data: ReportData) -> str:
-    """The page of an explainer: what it is, and its scores in all runs."""
     try:
         info = describe(installed(), "explainer", name)
     except GvrError:  # it is not installed here
         info = None
-    boards = [chosen(data.boards, Choice((), labels))]
+    boards = [chosen(data.boards, explainers=labels)]
     sections = (
-        Section("method.html.j2", "method", "Method", lambda _: {"info": info}),
-        Section(SCOREBOARD.template, "scores", "Scores", lambda _: {"boards": boards}),
+        Section("method", "Method", lambda _: {"info": info}),
+        Section("scores", "Scores", lambda _: {"boards": boards}, template=SCOREBOARD.id),
     )
     verdicts = [Verdict("", sentence(info.summary))] if info and info.summary else []
     return make_page(

@@ -74,7 +74,6 @@ def _scored(row: Row) -> bool:
 
 
 def _applies(row: Row) -> bool:
-    """Whether a row has a score, or something failed."""
     return any(cell.status not in (None, "n/a") for cell in row.cells)
 
 
@@ -185,7 +184,6 @@ def legend(
 
 
 def _spans(cells: Sequence[Cell], interval: str) -> list[str]:
-    """What the intervals of cells span; `interval` says where they stand."""
     counts = sorted({len(cell.seeds) for cell in cells if cell.seeds}) or [0]
     means = f"means of {' to '.join(map(str, sorted({counts[0], counts[-1]})))} seeds"
     spans = {cell.spans for cell in cells if cell.low is not None}

@@ -14,7 +14,7 @@ from typing import Literal
 import pandas as pd
 
 from gvr_bench.report import formatting as text
-from gvr_bench.report.chosen_table import Choice, chosen
+from gvr_bench.report.chosen_table import chosen
 from gvr_bench.report.data import load_report
 from gvr_bench.report.file_names import slug
 from gvr_bench.report.metric_info import OTHER
@@ -48,7 +48,8 @@ _FIELDS = (
 def export(
     runs: Sequence[Path],
     format: Format,  # noqa: A002 - the option's name
-    choice: Choice | None = None,
+    columns: Sequence[str] = (),
+    explainers: Sequence[str] = (),
     interval: Interval = "brackets",
 ) -> str:
     """Return the tables of the runs, or one table of a choice; the same runs give the same bytes.
@@ -59,9 +60,9 @@ def export(
     not there.
     """
     data = load_report(runs)
-    if choice is None:
+    if not (columns or explainers):
         return written(named(data.tables), format, interval)
-    table = chosen(data.boards, choice)
+    table = chosen(data.boards, columns, explainers)
     if format == "csv":
         return _wide_csv(table)
     if format == "latex":
@@ -95,7 +96,6 @@ def written(
     format: Format,  # noqa: A002
     interval: Interval = "brackets",
 ) -> str:
-    """Tables in one text of a format."""
     if format == "csv":
         return _csv(tables.values())
     if format == "json":

@@ -35,7 +35,6 @@ class Column:
 
     @property
     def title(self) -> str:
-        """How people call it."""
         return self.source or entry(self.metric).title
 
 
@@ -78,7 +77,6 @@ class Row:
 
     @property
     def control(self) -> bool:
-        """Whether the other rows have to beat it."""
         return self.role == "control"
 
 
@@ -106,11 +104,9 @@ class Table:
         return [(row, cell, cell.value) for row, cell in pairs if cell.value is not None]
 
     def position(self, metric: str) -> int | None:
-        """Where the column of a metric stands."""
         return next((i for i, c in enumerate(self.columns) if c.metric == metric), None)
 
     def with_columns(self, indices: Sequence[int]) -> Table:
-        """The table with some of its columns."""
         rows = [replace(row, cells=tuple(row.cells[i] for i in indices)) for row in self.rows]
         return replace(self, columns=tuple(self.columns[i] for i in indices), rows=tuple(rows))
 

@@ -101,7 +101,6 @@ class Screen:
         self.console.print(Text(shown, style=style, overflow="fold"))
 
     def show_leading(self, table: Table) -> None:
-        """Print as many leading scores as fit side by side."""
         self._title(table)
         first = next(self._pieces(leading_scores(table)))
         self.console.print(self._drawn(first))
@@ -110,7 +109,6 @@ class Screen:
             self.print(f"{more} more scores: see the report, or add --all-metrics", "dim")
 
     def show(self, table: Table) -> None:
-        """Print all scores by groups of metrics, with notes."""
         self._title(table)
         shown = blocks(table)
         for block in shown:
@@ -196,7 +194,6 @@ class Screen:
         return [self._cell(table, row, index) for index in range(len(row.cells))]
 
     def _cell(self, table: Table, row: Row, index: int) -> Text:
-        """A value with its mark and, below, its interval."""
         cell, level = row.cells[index], table.columns[index].separated is False
         style = "dim" if level else "bold green" if cell.best else _STYLES[cell.status]
         if cell.value is None:

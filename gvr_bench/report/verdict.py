@@ -27,7 +27,6 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """All of it in one paragraph."""
         return " ".join(filter(None, (self.alert, self.headline, self.rest)))
 
 
@@ -99,7 +98,6 @@ def _unsure(question: Question, rows: Sequence[Row], places: int) -> str:
 
 
 def _lost(question: Question) -> str:
-    """No explainer beats the controls."""
     column, places = question.column, text.digits(question.board, question.index, 2)
     best, control = question.explainers[0], question.controls[0]
     mine, theirs = (
@@ -181,6 +179,5 @@ def _without_control(board: Table, of_board: Iterable[Question]) -> Iterator[str
 
 
 def _and(items: Sequence[str]) -> str:
-    """`a, b and c`."""
     *most, last = items
     return f"{', '.join(most)} and {last}" if most else last

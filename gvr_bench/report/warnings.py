@@ -273,5 +273,4 @@ def _fall(curve: Curve) -> float:
 
 
 def _span(cell: Cell) -> str:
-    """An interval, else the number itself."""
     return text.interval(cell, 2, " to ") or text.number(cell.value or 0.0, 2)

@@ -126,7 +126,6 @@ def scores_of(c: Combination, values: RunValues) -> Mapping[str, Scores]:
 
 
 def view_case(c: Combination, i: int) -> CaseView:
-    """Describe case `i`."""
     whose = f"{c.outputs[int(c.source[i])]}: " if len(c.outputs) > 1 else ""
     return CaseView(
         title=c.sample_id[i],
@@ -141,7 +140,6 @@ def view_case(c: Combination, i: int) -> CaseView:
 
 
 def _label(c: Combination, i: int) -> str:
-    """The label of case `i` in words or with its unit."""
     value = float(c.label[i])
     if not math.isfinite(value):
         return "not labelled"
@@ -165,7 +163,6 @@ def _line(c: Combination, e: Explained, i: int) -> Line:
 
 
 def _model(c: Combination, e: Explained, i: int) -> str:
-    """Predictions of the model before, after, and for the re-encoded counterfactual."""
     line = _class(c, i) + predicted(c, i)
     if e.after is not None and math.isfinite(e.after[i]):
         line += f" → {amount(c, e.after[i])}"
@@ -228,12 +225,10 @@ def amount(c: Combination, value: float, unit: bool = True) -> str:
 
 
 def predicted(c: Combination, i: int) -> str:
-    """What the model says of case `i` before anything is changed."""
     return "–" if c.prediction is None else amount(c, c.prediction[i])
 
 
 def question(c: Combination) -> str:
-    """What each explainer had to answer."""
     if c.kind == "multiclass":
         pairs = dict.fromkeys(zip(c.source.tolist(), c.target.tolist(), strict=True))
         names = ", ".join(f"{c.outputs[a]} into {c.outputs[b]}" for a, b in pairs)

@@ -70,7 +70,6 @@ class Explained:
 
     @property
     def control(self) -> bool:
-        """Whether it only sets a baseline."""
         return self.role == "control"
 
 
@@ -140,7 +139,6 @@ class Combination:
 
     @property
     def size(self) -> int:
-        """Width of the images in pixels."""
         return int((self.input if self.samples is None else self.samples).shape[-1])
 
 
@@ -263,7 +261,6 @@ def _explained(name: str, group: h5py.Group, sizes: Mapping[str, int]) -> Explai
 
 
 def _history(group: Mapping[str, h5py.Group]) -> tuple[Curve, ...]:
-    """Curves in the order in which the stages were trained."""
     order = [*(kind for kind in KINDS if kind in group), *(n for n in group if n not in KINDS)]
     curves = tuple(
         Curve(stage, loss, *(np.asarray(group[stage][x][:], np.float64) for x in ("step", loss)))

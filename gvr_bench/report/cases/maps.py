@@ -55,7 +55,6 @@ def maps(
 
 
 def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> Maps:
-    """The maps of some cases of one model."""
     explainers = [e for e in case_view.shown(c) if not e.control] or case_view.shown(c)
     place = {name: i for i, name in enumerate(order)}
     explainers.sort(key=lambda e: place.get(e.name, len(place)))
@@ -90,7 +89,6 @@ def view(c: Combination, indices: Sequence[int], order: Sequence[str] = ()) -> M
 
 
 def _result(c: Combination, e: Explained, i: int) -> str:
-    """The prediction before and after, where there is a counterfactual."""
     if e.after is None or c.prediction is None or (after := case_view.amount(c, e.after[i])) == "–":
         return ""
     line = f"{case_view.amount(c, c.prediction[i], unit=False)} → {after}"

@@ -32,7 +32,6 @@ class Ranks:
         return [(i, j) for i, j in enumerate(ends) if j > i and (i == 0 or ends[i - 1] < j)]
 
     def draw(self, figure: style.Canvas) -> None:
-        """A row per explainer at its mean rank; bars join those that are not apart."""
         n, right = len(self.names), max(self.means)
         figure.set_size_inches(style.WIDTH, 0.9 + style.ROW * n)
         axes = figure.add_subplot()

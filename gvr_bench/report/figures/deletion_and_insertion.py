@@ -37,7 +37,6 @@ class Panels:
     y_title: str
 
     def draw(self, figure: Canvas) -> None:
-        """Three panels beside each other."""
         rows = -(-len(self.titles) // ACROSS)
         figure.set_size_inches(WIDTH, 0.9 + 1.05 * rows)
         grid: Any = figure.subplots(rows, ACROSS, sharex=True, sharey=True, squeeze=False)

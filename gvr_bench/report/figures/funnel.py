@@ -29,7 +29,6 @@ class Funnel:
     counts: tuple[tuple[int, ...], ...]
 
     def draw(self, figure: style.Canvas) -> None:
-        """A bar per explainer."""
         n = len(self.names)
         figure.set_size_inches(style.WIDTH, 1.3 + 1.5 * style.ROW * n)
         axes = figure.add_subplot()

@@ -31,8 +31,6 @@ class Point:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Two scores of the explainers that have both."""
-
     x_title: str
     y_title: str
     log: bool

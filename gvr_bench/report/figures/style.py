@@ -68,12 +68,10 @@ def style(salt: str = "gvr-bench") -> Iterator[None]:
 
 
 def short(name: str, length: int = 28) -> str:
-    """A name that a figure has room for and can draw."""
     return text.short(printable(name), length)
 
 
 def signed(value: float, decimals: int = 2) -> str:
-    """A number with a minus sign that is not a hyphen."""
     return text.number(value, decimals).replace("-", "−")
 
 
@@ -84,7 +82,6 @@ def axes_of(figure: Figure, x_title: str, y_title: str) -> Axes:
 
 
 def unit_square(axes: Axes) -> None:
-    """Both axes from 0 to 1, with their diagonal."""
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.set_box_aspect(1)

@@ -72,7 +72,6 @@ def gap(training: Curve, held_out: Curve) -> str:
 
 
 def training(c: Combination, source: Source) -> Iterator[Chart]:
-    """The losses of a model that no model before it shares."""
     before = takewhile(lambda other: other is not c, source.models)
     drawn = {_content(chart) for other in before for chart in losses(other.curves)}
     return (chart for chart in losses(c.curves) if _content(chart) not in drawn)
