@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 from markupsafe import Markup, escape
 
@@ -13,6 +14,8 @@ from gvr_bench.metrics import Declaration
 from gvr_bench.report.metric_info import entry
 from gvr_bench.report.tables import Cell, Column, Row, Table
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 _BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 UP, DOWN = "↑", "↓"
 ARROWS = {"up": UP, "down": DOWN, "-": ""}
@@ -150,7 +153,21 @@ def spread(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """What has one key together, in the order in which the keys appear."""
+    groups: dict[K, list[V]] = {}
+    for key, item in pairs:
+        groups.setdefault(key, []).append(item)
+    return groups
+
+
 def listed(items: Sequence[str], limit: int = 4) -> str:
     """`a, b, c and 3 more`."""
     shown = ", ".join(items[:limit])
     return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"
+
+
+def both(items: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *most, last = items
+    return f"{', '.join(most)} and {last}" if most else last

@@ -14,6 +14,7 @@ from gvr_bench.report.cases.maps import Maps, maps
 from gvr_bench.report.data import ReportData
 from gvr_bench.report.figures import Chart, Source, charts, model_name
 from gvr_bench.report.figures.svg import on_page
+from gvr_bench.report.formatting import grouped
 from gvr_bench.report.metric_info import in_order
 from gvr_bench.report.page import Section
 
@@ -67,10 +68,11 @@ def _source(data: ReportData) -> Source:
 
 def drawn(data: ReportData, section: str) -> list[tuple[str, list[tuple[Chart, Markup]]]]:
     """The figures of a section by the model or scoreboard that they are about."""
-    groups: dict[str, list[tuple[Chart, Markup]]] = {}
-    for number, chart in enumerate(charts(_source(data), section)):
-        groups.setdefault(chart.about, []).append((chart, on_page(chart, f"{section}-{number}")))
-    return list(groups.items())
+    pictures = [
+        (chart.about, (chart, on_page(chart, f"{section}-{number}")))
+        for number, chart in enumerate(charts(_source(data), section))
+    ]
+    return list(grouped(pictures).items())
 
 
 def _metrics(data: ReportData) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gvr_bench.metrics import Group
+from gvr_bench.report import formatting as text
 from gvr_bench.report.metric_info import OTHER, group_of, in_order, standing
 from gvr_bench.report.tables import Cell, Row, Table, leading_column
 
@@ -79,9 +80,7 @@ def _applies(row: Row) -> bool:
 
 def _left_out(rows: Sequence[Row]) -> tuple[str, ...]:
     """`makes no counterfactual: saliency, lime`; one line per reason."""
-    names: dict[str, list[str]] = {}
-    for row in rows:
-        names.setdefault(_reasons_of(row.cells), []).append(" ".join(row.names))
+    names = text.grouped((_reasons_of(row.cells), " ".join(row.names)) for row in rows)
     return tuple(f"{reason}: {', '.join(of)}" for reason, of in names.items())
 
 
@@ -103,44 +102,41 @@ def hidden_columns(table: Table) -> list[int]:
 
 def reasons(table: Table) -> list[str]:
     """Why cells hold no number: one line per status and reason, with its rows and columns."""
-    names: dict[tuple[str, str, str], list[str]] = {}
+    rows = []
     for row in table.rows:
-        titles: dict[tuple[str, str], list[str]] = {}
-        for column, cell in zip(table.columns, row.cells, strict=True):
-            if cell.status is not None and (cell.status != "ok" or cell.reason):
-                status: str = "in part" if cell.status == "ok" else cell.status
-                titles.setdefault((status, cell.reason or NO_REASON), []).append(column.title)
+        titles = text.grouped(
+            (("in part" if cell.status == "ok" else cell.status, cell.reason), column.title)
+            for column, cell in zip(table.columns, row.cells, strict=True)
+            if cell.status is not None and (cell.status != "ok" or cell.reason)
+        )
         for (status, reason), of in titles.items():
             everywhere = len(of) == len(table.columns) or table.kind == "published"
             scope = "" if everywhere else f" ({', '.join(of)})"
-            names.setdefault((status, reason, scope), []).append(" ".join(row.names))
+            rows.append(((status, reason or NO_REASON, scope), " ".join(row.names)))
     return [
         f"{status}: {', '.join(of)}{scope}: {reason}"
-        for (status, reason, scope), of in names.items()
+        for (status, reason, scope), of in text.grouped(rows).items()
     ]
 
 
 def not_shown(table: Table) -> list[str]:
     """Why columns are hidden: `Not shown: pixel AP, IoU, Otsu (no masks)`; one line or none."""
-    titles: dict[str, list[str]] = {}
     rows = [row for row in table.rows if _scored(row)]
-    for index in hidden_columns(table):
-        reason = _reasons_of([row.cells[index] for row in rows])
-        titles.setdefault(reason, []).append(table.columns[index].title)
+    titles = text.grouped(
+        (_reasons_of([row.cells[i] for row in rows]), table.columns[i].title)
+        for i in hidden_columns(table)
+    )
     line = "; ".join(f"{', '.join(of)} ({reason})" for reason, of in titles.items())
     return [f"Not shown: {line}"] if line else []
 
 
 def without_controls(table: Table) -> list[str]:
     """Which verdicts lack a control that failed: one line per control."""
-    titles: dict[str, list[str]] = {}
-    for column in table.columns:
-        for name in column.failed_controls:
-            titles.setdefault(name, []).append(column.title)
+    titles = [(name, column.title) for column in table.columns for name in column.failed_controls]
     return [
         f"no comparison with the control {name}, which failed, on "
         + ("any score" if len(of) == len(table.columns) else ", ".join(of))
-        for name, of in titles.items()
+        for name, of in text.grouped(titles).items()
     ]
 
 
@@ -157,7 +153,7 @@ def legend(
         return []
     counts = [cell.n for cell in cells if cell.n]
     low, high = min(counts, default=0), max(counts, default=0)
-    n = f"{low} to {high} cases" if low < high else f"{high} case{'s' * (high != 1)}"
+    n = text.count(high, "case") if low == high else f"{low} to {high} cases"
     spans = _spans(cells, interval)
     over_seeds = any(cell.spans == "seeds and cases" for cell in cells)
     tests = "paired Wilcoxon" + (", and t with the seed as a random effect" if over_seeds else "")
@@ -195,4 +191,4 @@ def _spans(cells: Sequence[Cell], interval: str) -> list[str]:
         if "seeds and cases" in spans
         else f"{means}, with their lowest and highest value {interval}",
     }
-    return [text for span, text in texts.items() if span in spans]
+    return [line for span, line in texts.items() if span in spans]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gvr_bench.metrics import Score
@@ -127,32 +127,29 @@ def _margin(gap: Score, places: int) -> str:
 
 def _rest(others: Sequence[Question]) -> Iterator[str]:
     """Who leads on the other questions, and on which no explainer beats the controls."""
-    leads: dict[str, list[str]] = {}
-    alone: dict[str, list[str]] = {}
-    lost: dict[str, list[str]] = {}
-    shared: list[str] = []
+    found: list[tuple[tuple[str, str], str]] = []
     for question in others:
         compared = len(question.explainers) > 1 or bool(question.controls)
         if not compared or _lacks_its_control(question):
             continue
         winner = question.winner
         if winner is None:
-            lost.setdefault(question.controls[0].names[0], []).append(question.title)
+            result = "lost", question.controls[0].names[0]
         elif len(question.explainers) == 1:
-            alone.setdefault(winner.names[0], []).append(question.title)
+            result = "alone beats the controls on", winner.names[0]
         elif question.level_with(winner):
-            shared.append(question.title)
+            result = "shared", ""
         else:
-            leads.setdefault(winner.names[0], []).append(question.title)
-    if leads:
-        yield f"{'; '.join(_each(leads, 'leads on'))}."
-    if alone:
-        yield f"{'; '.join(_each(alone, 'alone beats the controls on'))}."
-    if shared:
-        yield f"The lead is shared on {_and(shared)}."
-    if lost:
-        controls = [f"{control} on {_and(titles)}" for control, titles in lost.items()]
-        yield f"No explainer beats the control{'s' * (len(lost) > 1)} {', '.join(controls)}."
+            result = "leads on", winner.names[0]
+        found.append((result, question.title))
+    titles = {key: text.both(of) for key, of in text.grouped(found).items()}
+    for verb in ("leads on", "alone beats the controls on"):
+        if each := [f"{name} {verb} {of}" for (kind, name), of in titles.items() if kind == verb]:
+            yield f"{'; '.join(each)}."
+    if ("shared", "") in titles:
+        yield f"The lead is shared on {titles['shared', '']}."
+    if lost := [f"{name} on {of}" for (kind, name), of in titles.items() if kind == "lost"]:
+        yield f"No explainer beats the control{'s' * (len(lost) > 1)} {', '.join(lost)}."
 
 
 def _lacks_its_control(question: Question) -> bool:
@@ -160,24 +157,15 @@ def _lacks_its_control(question: Question) -> bool:
     return not question.controls and any(row.control for row in question.board.rows)
 
 
-def _each(titles: Mapping[str, Sequence[str]], verb: str) -> Iterator[str]:
-    return (f"{name} {verb} {_and(of)}" for name, of in titles.items())
-
-
 def _without_control(board: Table, of_board: Iterable[Question]) -> Iterator[str]:
     """On which questions nothing shows that any explainer is good."""
     if not any(row.control for row in board.rows):
         yield "No control ran, so no score shows that an explainer is good."
         return
-    missing: dict[bool, list[str]] = {}
-    for question in of_board:
-        if _lacks_its_control(question):
-            missing.setdefault(bool(question.column.failed_controls), []).append(question.title)
-    for failed, titles in missing.items():
-        reason = "Controls failed" if failed else "No control of this kind ran"
-        yield f"{reason} for {_and(titles)}."
-
-
-def _and(items: Sequence[str]) -> str:
-    *most, last = items
-    return f"{', '.join(most)} and {last}" if most else last
+    missing = text.grouped(
+        ("Controls failed" if q.column.failed_controls else "No control of this kind ran", q.title)
+        for q in of_board
+        if _lacks_its_control(q)
+    )
+    for reason, titles in missing.items():
+        yield f"{reason} for {text.both(titles)}."

@@ -182,12 +182,13 @@ def warnings(
 
 
 def _failures(table: Table, failed_stages: set[str]) -> Iterator[str]:
-    names: dict[str, list[str]] = {}
-    for row in table.rows:
-        reasons = [cell.reason for cell in row.cells if cell.status == "failed"]
-        if reasons and row.names[0] not in failed_stages:
-            names.setdefault(reasons[0] or NO_REASON, []).append(row.names[0])
-    for reason, of in names.items():
+    failed = [
+        (cell.reason or NO_REASON, row.names[0])
+        for row in table.rows
+        for cell in [cell for cell in row.cells if cell.status == "failed"][:1]
+        if row.names[0] not in failed_stages
+    ]
+    for reason, of in text.grouped(failed).items():
         yield f"Scores of {text.listed(of)} failed: {reason}"
 
 
@@ -198,13 +199,13 @@ Stated = Collection[tuple[str, tuple[str, ...]]]
 def _low_values(table: Table, stated: Stated) -> Iterator[str]:
     """Scores below their limit; models that share a decoder share a line."""
     for metric, (limit, meaning) in LIMITS.items():
-        names: dict[tuple[str, str], list[str]] = {}
+        low = []
         for row, cell, value in table.scored(metric):
             if value < limit and (metric, row.names) not in stated:
                 opposite = metric == "auroc" and cell.high is not None and cell.high < CHANCE
                 key = _span(cell), OPPOSITE if opposite else meaning
-                names.setdefault(key, []).append(" ".join(row.names))
-        for (span, means), of in names.items():
+                low.append((key, " ".join(row.names)))
+        for (span, means), of in text.grouped(low).items():
             title = text.sentence(entry(metric).title).rstrip(".")
             yield f"{title} of {text.listed(of)} is {span}, below {limit}: {means}."
 
@@ -227,12 +228,12 @@ def _lower_than(table: Table, stated: Stated) -> Iterator[str]:
 
 def _drift(table: Table) -> Iterator[str]:
     errors = {row.names: value for row, _, value in table.scored("reconstruction_l1")}
-    ratios: dict[str, list[str]] = {}
-    for row, _, error in table.scored("composition_10"):
-        if error > MAX_DRIFT * errors.get(row.names, math.inf):
-            ratio = f"{error / errors[row.names]:.1f}"
-            ratios.setdefault(ratio, []).append(" ".join(row.names))
-    for ratio, names in ratios.items():
+    ratios = [
+        (f"{error / errors[row.names]:.1f}", " ".join(row.names))
+        for row, _, error in table.scored("composition_10")
+        if error > MAX_DRIFT * errors.get(row.names, math.inf)
+    ]
+    for ratio, names in text.grouped(ratios).items():
         yield (
             f"After ten encode/decode rounds the error of {text.listed(names)} is {ratio} times "
             "that of one round; the decoder may be under-trained."
