@@ -121,7 +121,8 @@ Metrics = Annotated[
     option(
         metavar=COMPONENT, autocompletion=metric_names,
         help="Metrics, groups of them, default or all; plugins' metrics by name. Repeatable.  "
-        "\\[default: default, i.e. all except repeatability and simulatability]",
+        "\\[default: default, i.e. all except cascade, repeatability and "
+        "simulatability]",
     ),
 ]  # fmt: skip
 DataRoot = Annotated[

@@ -83,7 +83,7 @@ class Spec(pydantic.BaseModel):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     max_cases: int = Field(100, ge=1, description="test images that are explained, at most")
     perturbed_cases: int = Field(
-        25, ge=1, description="cases that sanity and robustness explain again, at most"
+        25, ge=1, description="cases that sanity, cascade and robustness explain again, at most"
     )
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()

@@ -8,6 +8,7 @@ A new group of metrics is one module with its input, its `GROUP` and its metrics
 from __future__ import annotations
 
 from gvr_bench.metrics import (
+    cascade,
     complexity,
     contamination,
     cost,
@@ -51,7 +52,7 @@ from gvr_bench.metrics.statistics import Score, score
 GROUPS: tuple[Group, ...] = (
     prediction.GROUP, decoding.GROUP, ground_truth.GROUP, intervention.GROUP, validity.GROUP,
     oracle.GROUP, proximity.GROUP, realism.GROUP, faithfulness.GROUP, robustness.GROUP,
-    sanity.GROUP, complexity.GROUP, contamination.GROUP, repeatability.GROUP,
+    sanity.GROUP, cascade.GROUP, complexity.GROUP, contamination.GROUP, repeatability.GROUP,
     simulatability.GROUP, cost.GROUP,
 )  # fmt: skip
 METRICS: tuple[Metric, ...] = tuple(metric for group in GROUPS for metric in group.metrics)

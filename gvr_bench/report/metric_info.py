@@ -16,7 +16,7 @@ _LEADING = (
     "oracle",
     "validity",
 )
-_CHECKS = frozenset({"prediction", "decoding", "sanity", "contamination"})
+_CHECKS = frozenset({"prediction", "decoding", "sanity", "cascade", "contamination"})
 _UNREADABLE = frozenset({"optimizer_steps"})  # a cost, neither good nor bad
 
 

@@ -184,7 +184,7 @@ def test_expensive_groups_are_opt_in(registry: Registry) -> None:
     (usual,) = plan_of(registry).combinations
     (every,) = plan_of(registry, {"metrics": ["all"]}).combinations
     more = set(every.scores["saliency"]) - set(usual.scores["saliency"])
-    assert more == {"repeatability", "simulatability"}
+    assert more == {"cascade", "repeatability", "simulatability"}
 
 
 def test_other_seed_is_the_next_one(registry: Registry) -> None:

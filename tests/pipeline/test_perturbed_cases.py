@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 from tiny import command, records_of
 
+from gvr_bench.metrics.cascade import DEPTHS
+
 
 def maps(cache: Path, kind: str) -> dict[str, np.ndarray]:
     """Return maps of the explainer, by what was changed."""
@@ -24,11 +26,11 @@ def test_every_second_case_is_explained_again(cli, tmp_path: Path) -> None:
     Path("spec.toml").write_text("perturbed_cases = 2\n")
     for cache, spec in (("all", []), ("some", ["spec.toml"])):
         typed = command(*spec, "--out", cache + "-run", "--cache-dir", tmp_path / cache,
-                        metrics=["sanity", "robustness"])  # fmt: skip
+                        metrics=["sanity", "cascade", "robustness"])  # fmt: skip
         assert cli(*typed).code == 0
     complete, sample = (maps(tmp_path / c, "perturbed_explanations") for c in ("all", "some"))
     assert set(sample) == {
-        "randomised_head", "randomised_encoder", "randomised_generator", "perturbed"
+        "randomised_head", "randomised_encoder", "randomised_generator", "perturbed", *DEPTHS,
     }  # fmt: skip
     for changed, rows in sample.items():
         assert np.isnan(rows[1::2]).all()

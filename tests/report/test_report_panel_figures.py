@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from made_up_run import record
 
+from gvr_bench.metrics.cascade import DEPTHS
 from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.figures import Chart
+from gvr_bench.report.figures.cascade import cascade
 from gvr_bench.report.figures.deletion_and_insertion import curves
 from gvr_bench.report.figures.overview import Dot
 from gvr_bench.report.figures.random_weights import random_weights
@@ -91,3 +93,19 @@ def test_random_weights_fill_what_passes() -> None:
     assert head.dots == (Dot(0.2, (0.1, 0.3), clear=True),)
     assert other.dots == (Dot(0.4, None, clear=False),)
     assert random_weights(board("pixel_ap", a=(Cell(0.1),))) is None
+
+
+def test_cascade_begins_at_the_map_itself() -> None:
+    depths = (0.8, 0.6, 0.4, 0.2)
+    fast = tuple(Cell(y, cases=np.array([y - 0.2, y + 0.2, np.nan])) for y in depths)
+    slow = tuple(Cell(1.0, cases=np.array([1.0, 1.0, np.nan])) for _ in depths)
+    table = board(*DEPTHS, slow=slow, fast=fast, absent=tuple(Cell() for _ in depths))
+    chart = drawn(cascade(table))
+    assert chart.data.titles == ("fast", "slow")
+    ((line,), (flat,)) = chart.data.lines
+    assert line.x.tolist() == [0, 25, 50, 75, 100]
+    assert line.y == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+    assert line.band[0] == pytest.approx([1, 0.7, 0.5, 0.3, 0.1])
+    assert flat.y.tolist() == [1] * 5
+    assert "2 cases" in chart.caption
+    assert cascade(board("pixel_ap", a=(Cell(0.1),))) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -31,12 +32,13 @@ from gvr_bench.pipeline.steps.train_networks import seeded
 
 PERTURBED = "perturbed"  # the change that is noise on the images
 OTHER_TARGET = "other_target"  # the change that is another output to explain
+CASCADE = "cascade_"  # random weights in so many % of the modules, from the output down
 DRAWS = 3  # perturbed copies of each image
 RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 
 
 def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
-    """Explain with random weights in one network, with noise on the images, or another output.
+    """Explain with random weights, with noise on the images, or another output.
 
     The explainer draws the same random numbers as before, so that nothing else changes. Of many
     cases every second, third, ... is explained; maps of the others are NaN.
@@ -59,10 +61,14 @@ def prepare(stage_ctx: StageContext) -> Work:
     model = load_model(stage_ctx)
     every = math.ceil(count_cases(stage_ctx.cache, stage_ctx.stage) / settings["cases"])
     noise = Noise(seeded_by(stage_ctx, stage_ctx.stage.input("cases")))
+    encode = False
     if changed not in (PERTURBED, OTHER_TARGET):
-        weights = seeded_by(stage_ctx, stage_ctx.stage.input("head"))
-        model = randomised(model, changed.removeprefix("randomised_"), stage_ctx, weights)
-    working = with_reference(working, explainer, model, encode=changed == "randomised_encoder")
+        changed_model = cascaded if changed.startswith(CASCADE) else randomised
+        part = changed.removeprefix(CASCADE).removeprefix("randomised_")
+        trained = model.encoder
+        model = changed_model(model, part, stage_ctx)
+        encode = model.encoder is not trained
+    working = with_reference(working, explainer, model, encode=encode)
 
     def attribution(x: Tensor, target: ExplanationTarget) -> Floats:
         explanation = explain(explainer, model, x, target, working)
@@ -79,8 +85,8 @@ def prepare(stage_ctx: StageContext) -> Work:
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
             out = np.full((len(x), len(copies), *x.shape[2:]), np.nan, np.float32)
-            for copy, images in enumerate(copies if chosen.any() else ()):
-                out[chosen, copy] = attribution(images[chosen], target[chosen])
+            for number, images in enumerate(copies if chosen.any() else ()):
+                out[chosen, number] = attribution(images[chosen], target[chosen])
             maps.append(out if changed == PERTURBED else out[:, 0])
         return {"attribution": np.concatenate(maps)}
 
@@ -121,7 +127,51 @@ def perturbed(x: Tensor, noise: Tensor) -> Tensor:
     return (x + noise.to(x.device)).clamp(-1, 1)
 
 
-def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -> Model:
+def randomised(model: Model, part: str, stage_ctx: StageContext) -> Model:
+    """Give random weights to the head, the encoder or the generator."""
+    fresh = fresh_network(part, model, stage_ctx)
+    return with_networks(model, stage_ctx, **{"net" if part == "head" else part: fresh})
+
+
+def cascaded(model: Model, percent: str, stage_ctx: StageContext) -> Model:
+    """Give random weights to so many % of the modules of the explained network, the last first."""
+    networks = {"net": model.classifier or model.head}
+    if model.classifier is None:
+        networks = {"encoder": model.encoder, **networks}
+    fresh = [
+        fresh_network("head" if name == "net" else name, model, stage_ctx) for name in networks
+    ]
+    changed = randomised_from_output(list(networks.values()), fresh, int(percent) / 100)
+    return with_networks(model, stage_ctx, **dict(zip(networks, changed, strict=True)))
+
+
+def randomised_from_output(
+    networks: Sequence[nn.Module], fresh: Sequence[nn.Module], share: float
+) -> list[nn.Module]:
+    """Copy networks that follow each other, the last modules with the weights of `fresh` ones.
+
+    `share` is that of the modules that have weights of their own, in the order in which a network
+    registers them, rounded up. A network without such a module is returned as it is.
+    """
+    copies = [copy.deepcopy(network) for network in networks]
+    pairs = [
+        (number, mine, theirs)
+        for number, (network, other) in enumerate(zip(copies, fresh, strict=True))
+        for mine, theirs in zip(network.modules(), other.modules(), strict=True)
+        if next(mine.parameters(recurse=False), None) is not None
+    ]
+    chosen = pairs[len(pairs) - math.ceil(share * len(pairs)) :]
+    for _, mine, theirs in chosen:
+        for of in (nn.Module.named_parameters, nn.Module.named_buffers):
+            weights = dict(of(theirs, recurse=False))
+            for name, weight in of(mine, recurse=False):
+                weight.data.copy_(weights[name])
+    changed = {number for number, *_ in chosen}
+    return [copies[i] if i in changed else network for i, network in enumerate(networks)]
+
+
+def fresh_network(part: str, model: Model, stage_ctx: StageContext) -> nn.Module:
+    """Build the head, the encoder or the generator of a model with random weights."""
     image, task = stage_ctx.dataset().image, stage_ctx.dataset().task
     head = cast(Head, stage_ctx.stage.input("head").component)
 
@@ -136,15 +186,17 @@ def randomised(model: Model, part: str, stage_ctx: StageContext, ctx: Context) -
             case _:
                 return head.build(cast(int, model.generator.latent_dim), task)
 
-    fresh = freeze(seeded(build, ctx))
-    if part == "head" and head.sees == "images":
-        fresh = in_fast_layout(fresh, image)
+    fresh = freeze(seeded(build, seeded_by(stage_ctx, stage_ctx.stage.input("head"))))
+    return in_fast_layout(fresh, image) if part == "head" and head.sees == "images" else fresh
+
+
+def with_networks(model: Model, stage_ctx: StageContext, **changed: nn.Module) -> Model:
     networks = {
         "net": model.classifier or model.head,
         "encoder": model.encoder,
         "generator": model.generator,
     }
-    return model_of(head, **networks | {"net" if part == "head" else part: fresh})
+    return model_of(cast(Head, stage_ctx.stage.input("head").component), **networks | changed)
 
 
 STEPS = (
