@@ -165,7 +165,7 @@ def randomised_from_output(
         for of in (nn.Module.named_parameters, nn.Module.named_buffers):
             weights = dict(of(theirs, recurse=False))
             for name, weight in of(mine, recurse=False):
-                weight.data.copy_(weights[name])
+                weight.copy_(weights[name])
     changed = {number for number, *_ in chosen}
     return [copies[i] if i in changed else network for i, network in enumerate(networks)]
 
