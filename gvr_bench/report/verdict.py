@@ -127,7 +127,7 @@ def _margin(gap: Score, places: int) -> str:
 
 def _rest(others: Sequence[Question]) -> Iterator[str]:
     """Who leads on the other questions, and on which no explainer beats the controls."""
-    found: list[tuple[tuple[str, str], str]] = []
+    results: list[tuple[tuple[str, str], str]] = []
     for question in others:
         compared = len(question.explainers) > 1 or bool(question.controls)
         if not compared or _lacks_its_control(question):
@@ -141,8 +141,8 @@ def _rest(others: Sequence[Question]) -> Iterator[str]:
             result = "shared", ""
         else:
             result = "leads on", winner.names[0]
-        found.append((result, question.title))
-    titles = {key: text.both(of) for key, of in text.grouped(found).items()}
+        results.append((result, question.title))
+    titles = {key: text.both(of) for key, of in text.grouped(results).items()}
     for verb in ("leads on", "alone beats the controls on"):
         if each := [f"{name} {verb} {of}" for (kind, name), of in titles.items() if kind == verb]:
             yield f"{'; '.join(each)}."

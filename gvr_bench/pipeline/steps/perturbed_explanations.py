@@ -141,17 +141,22 @@ def cascaded(model: Model, percent: str, stage_ctx: StageContext) -> Model:
     fresh = [
         fresh_network("head" if name == "net" else name, model, stage_ctx) for name in networks
     ]
-    changed = randomised_from_output(list(networks.values()), fresh, int(percent) / 100)
+    rng = seeded_by(stage_ctx, stage_ctx.stage.input("head")).rng(0)
+    changed = randomised_from_output(list(networks.values()), fresh, int(percent) / 100, rng)
     return with_networks(model, stage_ctx, **dict(zip(networks, changed, strict=True)))
 
 
 def randomised_from_output(
-    networks: Sequence[nn.Module], fresh: Sequence[nn.Module], share: float
+    networks: Sequence[nn.Module],
+    fresh: Sequence[nn.Module],
+    share: float,
+    rng: torch.Generator,
 ) -> list[nn.Module]:
     """Copy networks that follow each other, the last modules with the weights of `fresh` ones.
 
     `share` is that of the modules that have weights of their own, in the order in which a network
-    registers them, rounded up. A network without such a module is returned as it is.
+    registers them, rounded up. Weights that start at a constant, as zero, are shuffled instead. A
+    network without a changed module is returned as it is.
     """
     copies = [copy.deepcopy(network) for network in networks]
     pairs = [
@@ -165,7 +170,11 @@ def randomised_from_output(
         for of in (nn.Module.named_parameters, nn.Module.named_buffers):
             weights = dict(of(theirs, recurse=False))
             for name, weight in of(mine, recurse=False):
-                weight.copy_(weights[name])
+                new = weights[name]
+                if weight.ndim > 1 and weight.numel() > 1 and bool((new == new.ravel()[0]).all()):
+                    order = torch.randperm(weight.numel(), generator=rng).to(weight.device)
+                    new = weight.ravel()[order].view(weight.shape)
+                weight.copy_(new)
     changed = {number for number, *_ in chosen}
     return [copies[i] if i in changed else network for i, network in enumerate(networks)]
 

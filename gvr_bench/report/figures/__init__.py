@@ -85,8 +85,8 @@ def charts(source: Source, section: str | None = None) -> Iterator[Chart]:
                 about = model_name(subject) if isinstance(subject, Combination) else subject.title
                 if figure.of == "board" and len(source.boards) < 2:
                     about = ""
-                made = filter(None, figure.charts(subject, source))
-                yield from (replace(chart, about=about) for chart in made)
+                of_subject = filter(None, figure.charts(subject, source))
+                yield from (replace(chart, about=about) for chart in of_subject)
 
 
 def model_name(c: Combination) -> str:
