@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from made_up_run import EXPLAINERS, record
 from PIL import Image
 
+from gvr_bench.report import figures
 from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.figures import Chart, Source, charts
 from gvr_bench.report.figures.agreement import Agreement
@@ -92,6 +94,15 @@ def test_every_chart_is_a_figure(ranked: Path) -> None:
         "training generator: wasserstein", "training encoder: mse", "overview",
         "critical difference", "Quality against time", "Oracle validity against change",
         "agreement", "funnel", "cases",
+    }  # fmt: skip
+
+
+def test_each_module_declares_its_figure() -> None:
+    names = {module.name for module in pkgutil.iter_modules(figures.__path__)}
+    shared = {"style", "svg"}
+    assert len(figures.all_figures()) == len(names - shared)
+    assert {figure.section for figure in figures.all_figures()} == {
+        "", "overview", "models", "training", "tradeoffs", "agreement",
     }  # fmt: skip
 
 
