@@ -95,9 +95,8 @@ def test_tiles_are_maps_over_the_image(small: Path) -> None:
 def test_changes_share_the_true_scale(small: Path) -> None:
     with h5py.File(small / "cases.h5") as file:
         scale = map_colours.symmetric_scale(file["0/true_change"][:])
-    truth, gvr, *_ = views(small)[0].columns.values()
-    assert truth.name == "true change"
-    assert truth == gvr == f"{scale:.2g}"
+    columns = views(small)[0].columns
+    assert columns["true change"] == columns["gvr"] == f"{scale:.2g}"
 
 
 def test_outline_is_a_layer_of_its_own(small: Path) -> None:
