@@ -32,6 +32,7 @@ KEYWORDS = {"shell", "allow_pickle"}  # true ones
 NETWORKS = "plugins/gvr_torch_models/loading.py"
 OWN_MODULES = (  # look up the modules of their own package
     "gvr_bench/pipeline/steps/__init__.py",
+    "gvr_bench/report/figures/__init__.py",
 )
 CLUSTER = "gvr_bench/pipeline/executors/ray_cluster.py"  # starts Ray
 IMPORTS = {

@@ -5,11 +5,11 @@ To add a figure, add a module.
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from gvr_bench.report.cases.cases_file import Combination
@@ -71,7 +71,7 @@ class Figure:
 @cache
 def all_figures() -> tuple[Figure, ...]:
     names = [module.name for module in pkgutil.iter_modules(__path__)]
-    modules = [import_module(f"{__name__}.{name}") for name in names]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     figures = [module.FIGURE for module in modules if hasattr(module, "FIGURE")]
     return tuple(sorted(figures, key=lambda figure: figure.place))
 
