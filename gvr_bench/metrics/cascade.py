@@ -17,21 +17,21 @@ DEPTHS = {f"cascade_{percent}": percent for percent in (25, 50, 75, 100)}
 
 @dataclass(frozen=True)
 class CascadeInput(CaseInput):
-    """Maps (N, H, W) for the model, and by name in `DEPTHS` for the partly randomised model.
+    """Maps (N, H, W) for the model, and for the model with so many % of its modules randomised.
 
     The latter are NaN for cases that are not explained again.
     """
 
     attribution: Tensor
-    randomised: dict[str, Tensor]
+    cascade_25: Tensor
+    cascade_50: Tensor
+    cascade_75: Tensor
+    cascade_100: Tensor
 
     @classmethod
     def build(cls, source: Source) -> Self:
         """Read them."""
-        return cls(
-            source.read("explanations", "attribution"),
-            {name: source.read(name, "attribution") for name in DEPTHS},
-        )
+        return cls(*(source.read(stage, "attribution") for stage in ("explanations", *DEPTHS)))
 
 
 GROUP = Group(
@@ -49,7 +49,7 @@ GROUP = Group(
 
 def _declare(name: str, percent: int) -> Metric:
     def similarity(data: CascadeInput) -> Tensor:
-        return remaining(data.attribution, data.randomised[name])
+        return remaining(data.attribution, getattr(data, name))
 
     part = "all" if percent == 100 else f"the last {percent} % of the"
     similarity.__name__ = name

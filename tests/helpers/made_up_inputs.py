@@ -14,6 +14,7 @@ from torch import nn
 from gvr_bench.core.types import ExplanationTarget, Model, Task
 from gvr_bench.metrics import GROUPS, Metric
 from gvr_bench.metrics.base import Input
+from gvr_bench.metrics.cascade import DEPTHS
 from gvr_bench.metrics.case_specific import ComparisonInput, standardised
 from gvr_bench.metrics.complexity import ComplexityInput
 from gvr_bench.metrics.ground_truth import GroundTruthInput
@@ -36,7 +37,7 @@ def blank(cls: type[T], n: int = 2, size: int = 2, **known: Any) -> T:
     defaults: dict[str, Any] = {
         "attribution": maps, "image": black, "base": black,
         "perturbed": torch.zeros(n, 1, size, size), "other_seed": maps,
-        **{f"randomised_{part}": maps for part in PARTS},
+        **{f"randomised_{part}": maps for part in PARTS}, **dict.fromkeys(DEPTHS, maps),
         "start": torch.zeros(n, 2), "norm": 1.0, "alike": torch.zeros(n, dtype=torch.int64),
         "model": model_of_pixels(size * size, 1), "target": question(BINARY, n),
     }  # fmt: skip
@@ -150,6 +151,7 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
         "alternatives": rng.uniform(-1, 1, (n, 3, 1, size, size)).astype(np.float32),
         "steps": rng.integers(0, 500, n), "seconds": rng.exponential(1, n),
         "evaluations": rng.integers(1, 500, n), "memory": rng.exponential(1, n),
+        **{name: maps(n) for name in DEPTHS},
     }  # fmt: skip
     cls = input_of(metric)
     if cls is ComparisonInput:

@@ -79,7 +79,9 @@ def test_known_cascade_of_similarities() -> None:
     other = torch.zeros(1, 16, 16)
     other[0, 9:15, 9:15] = 1
     maps = dict(zip(DEPTHS, (a, -2 * a, other, torch.full_like(a, torch.nan)), strict=True))
-    same, negated, different, missing = (metric(CascadeInput(a, maps)).item() for metric in METRICS)
+    same, negated, different, missing = (
+        metric(CascadeInput(a, **maps)).item() for metric in METRICS
+    )
     assert (same, negated) == (pytest.approx(1), pytest.approx(1))
     assert different < 0.8
     assert missing != missing

@@ -61,14 +61,11 @@ def prepare(stage_ctx: StageContext) -> Work:
     model = load_model(stage_ctx)
     every = math.ceil(count_cases(stage_ctx.cache, stage_ctx.stage) / settings["cases"])
     noise = Noise(seeded_by(stage_ctx, stage_ctx.stage.input("cases")))
-    encode = False
+    trained = model.encoder
     if changed not in (PERTURBED, OTHER_TARGET):
-        changed_model = cascaded if changed.startswith(CASCADE) else randomised
-        part = changed.removeprefix(CASCADE).removeprefix("randomised_")
-        trained = model.encoder
-        model = changed_model(model, part, stage_ctx)
-        encode = model.encoder is not trained
-    working = with_reference(working, explainer, model, encode=encode)
+        change = cascaded if changed.startswith(CASCADE) else randomised
+        model = change(model, changed.partition("_")[2], stage_ctx)
+    working = with_reference(working, explainer, model, encode=model.encoder is not trained)
 
     def attribution(x: Tensor, target: ExplanationTarget) -> Floats:
         explanation = explain(explainer, model, x, target, working)

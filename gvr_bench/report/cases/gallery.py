@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from gvr_bench.metrics import DECLARED
 from gvr_bench.report.cases import case_view
 from gvr_bench.report.cases.case_view import CaseView, Scores, Tile
-from gvr_bench.report.figures import model_name
 from gvr_bench.report.cases.cases_file import Combination, Explained
+from gvr_bench.report.figures import model_name
 from gvr_bench.report.metric_info import entry
 from gvr_bench.results.case_scores import RunValues
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from gvr_bench.report.cases import case_view
 from gvr_bench.report.cases.case_view import CaseView, Tile
-from gvr_bench.report.figures import model_name
 from gvr_bench.report.cases.cases_file import Combination, Explained
+from gvr_bench.report.figures import model_name
 
 
 @dataclass(frozen=True)
