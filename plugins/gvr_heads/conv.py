@@ -14,6 +14,8 @@ import gvr_bench.api as gvr
 from .fitting import Standardise
 from .robust import RobustHead, RobustSettings
 
+LARGEST = 64  # pixels that images have behind `Shrink`, by the nearest whole factor
+
 
 class ConvSettings(RobustSettings):
     """Settings of adversarial training, chosen on validation images of the phantom's findings."""
@@ -93,6 +95,16 @@ class Conv(RobustHead):
         return x + self.settings.noise * torch.randn(x.shape, generator=rng).to(x.device)
 
 
+class Shrink(nn.Module):
+    """Average images that are larger, to about `LARGEST` pixels: (N, C, H, W) -> (N, C, h, w).
+
+    Findings of more pixels are not learned in as many steps, which are slower, too.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, max(1, round(x.shape[-1] / LARGEST)))
+
+
 def halving(channels: int, wider: int) -> tuple[nn.Module, ...]:
     """Layers that halve maps: (N, channels, H, W) -> (N, wider, H / 2, W / 2).
 
@@ -141,6 +153,7 @@ class Cnn(RobustHead):
         w = self.settings.width
         return nn.Sequential(
             Standardise(self.settings.channels, 1, 1),
+            Shrink(),
             *halving(self.settings.channels, w),
             *halving(w, 2 * w),
             *halving(2 * w, 4 * w),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from gvr_heads.conv import Cnn, Conv
 from small_parts import Rack, context, same, seeded, weights
 from torch import Tensor, nn
@@ -83,6 +84,13 @@ def test_differences_between_images_reach_the_output():
     net[0].fit(x)
     with torch.no_grad():
         assert net(x).std() > 0.1
+
+
+@pytest.mark.parametrize(("size", "smaller"), [(8, 8), (64, 64), (95, 95), (128, 64), (256, 64)])
+def test_large_images_are_averaged(size, smaller):
+    x = torch.rand(2, 1, size, size)
+    net = Cnn(Cnn.Settings(width=4)).build(0, BINARY)
+    torch.testing.assert_close(net[1](x), F.adaptive_avg_pool2d(x, smaller))
 
 
 def test_fitted_cnn_predicts_each_image_alone():
