@@ -117,9 +117,12 @@ def remaining(attribution: Tensor, randomised: Tensor) -> Tensor:
     )
 
 
-@GROUP.metric("randomised head", **DECLARED)
+@GROUP.metric("randomised head", **DECLARED, version="2")
 def randomised_head(data: SanityInput) -> Tensor:
-    """Similarity of maps before and after randomising the head's weights."""
+    """Similarity of maps before and after randomising the head's weights.
+
+    Weights that start from zeros, as those of `linear`, are put in random order instead.
+    """
     return remaining(data.attribution, data.randomised_head)
 
 

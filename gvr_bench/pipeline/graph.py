@@ -119,7 +119,7 @@ class StageGraph:
         """Add the same explanations with one thing changed, for a sample of the cases."""
         settings = {"changed": change, "cases": self.spec.perturbed_cases}
         stage = Stage(
-            "perturbed_explanations", explanations.name, "1", settings,
+            "perturbed_explanations", explanations.name, "2", settings,
             {"explanations": explanations}, explanations.seed,
             component=explanations.component, problem=explanations.problem,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gvr_bench.pipeline.plan import Plan
     from gvr_bench.pipeline.runner import Runner
 
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time in a period, or max
 MAX_WORKERS = 8  # by default: each takes about 1 GB of memory
 
 
@@ -220,9 +222,12 @@ def workers_and_threads(count: int) -> tuple[int, int]:
 
 def cores() -> int:
     """Return how many cores this process may use, by its affinity and its container's quota."""
-    from joblib import cpu_count
-
-    return int(cpu_count())
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no quota
+        quota, period = map(int, QUOTA.read_text().split())
+        count = min(count, max(1, quota // period))
+    return count
 
 
 def follow(group: ProcessGroup, runner: Runner) -> None:

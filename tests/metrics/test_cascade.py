@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from gvr_bench.metrics.cascade import DEPTHS, METRICS, CascadeInput
-from gvr_bench.pipeline.steps.perturbed_explanations import randomised_from_output
+from gvr_bench.pipeline.steps.perturbed_explanations import (
+    randomised_from_output,
+    shuffle_constant_weights,
+)
 
 
 def network(*weights: float) -> nn.Module:
@@ -39,7 +42,7 @@ def rng() -> torch.Generator:
 )
 def test_modules_change_from_the_output(share: float, expected: list[float]) -> None:
     trained = [network(2, 3), network(5, 7)]  # an encoder, and a head behind it
-    changed = randomised_from_output(trained, [network(10, 10), network(10, 10)], share, rng())
+    changed = randomised_from_output(trained, [network(10, 10), network(10, 10)], share)
     assert weights_of(changed) == expected
     assert weights_of(trained) == [2, 3, 5, 7]
     assert (changed[0] is trained[0]) == (share <= 0.5)
@@ -48,26 +51,30 @@ def test_modules_change_from_the_output(share: float, expected: list[float]) -> 
 def test_running_statistics_are_randomised() -> None:
     trained, fresh = (nn.BatchNorm2d(2).requires_grad_(False) for _ in "ab")
     trained.running_mean += 5
-    (changed,) = randomised_from_output([trained], [fresh], 1, rng())
+    (changed,) = randomised_from_output([trained], [fresh], 1)
     assert changed.running_mean.tolist() == [0, 0]
     assert trained.running_mean.tolist() == [5, 5]
 
 
 def test_weights_from_zero_are_shuffled() -> None:
-    trained, zeros = nn.Linear(16, 1).requires_grad_(False), nn.Linear(16, 1).requires_grad_(False)
+    trained, fresh = nn.Linear(16, 1).requires_grad_(False), nn.Linear(16, 1).requires_grad_(False)
     trained.weight.copy_(torch.arange(16.0)[None])
-    nn.init.zeros_(zeros.weight)
-    (changed,) = randomised_from_output([trained], [zeros], 1, rng())
-    assert changed.weight.ravel().tolist() != trained.weight.ravel().tolist()
-    assert sorted(changed.weight.ravel().tolist()) == list(range(16))
-    assert changed.bias.tolist() == zeros.bias.tolist()
+    drawn = fresh.weight.clone()
+    shuffle_constant_weights(fresh, trained, rng())
+    assert torch.equal(fresh.weight, drawn)
+    nn.init.zeros_(fresh.weight)
+    bias = fresh.bias.clone()
+    shuffle_constant_weights(fresh, trained, rng())
+    assert fresh.weight.ravel().tolist() != trained.weight.ravel().tolist()
+    assert sorted(fresh.weight.ravel().tolist()) == list(range(16))
+    assert torch.equal(fresh.bias, bias)
 
 
 @pytest.mark.parametrize(("share", "slope"), [(0.25, 30), (0.5, 6), (0.75, 20), (1, 100)])
 def test_gradients_follow_the_random_weights(share: float, slope: float) -> None:
     trained, fresh = [network(2, 3, 5), network(7)], [network(10, 10, 1), network(1)]
     x = torch.ones(1, 1, requires_grad=True)
-    net = nn.Sequential(*randomised_from_output(trained, fresh, share, rng()))
+    net = nn.Sequential(*randomised_from_output(trained, fresh, share))
     (gradient,) = torch.autograd.grad(net(x).sum(), x)
     assert gradient.item() == slope
 

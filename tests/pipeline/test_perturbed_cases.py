@@ -35,5 +35,6 @@ def test_every_second_case_is_explained_again(cli, tmp_path: Path) -> None:
     for changed, rows in sample.items():
         assert np.isnan(rows[1::2]).all()
         np.testing.assert_allclose(rows[::2], complete[changed][::2], rtol=1e-4, atol=1e-7)
+    assert sample["randomised_head"][0].any()  # though the linear head starts from zeros
     rows = [row for row in records_of(Path("some-run")) if row["metric"] == "max_sensitivity"]
     assert [row["n"] for row in rows if row["explainer"] == "saliency"] in ([0], [1], [2])

@@ -265,6 +265,17 @@ def test_workers_share_the_cores(
     assert pipeline_run.workers_and_threads(count) == expected
 
 
+def test_a_containers_quota_bounds_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    monkeypatch.setattr(pipeline_run, "QUOTA", tmp_path / "cpu.max")
+    assert pipeline_run.cores() == 12
+    for text, expected in (("max 100000", 12), ("350000 100000", 3), ("50000 100000", 1)):
+        (tmp_path / "cpu.max").write_text(f"{text}\n")
+        assert pipeline_run.cores() == expected
+
+
 def test_number_of_workers_is_checked(cli) -> None:
     assert cli(*command("--workers", "none")).fault.endswith("write auto or a number from 1 on")
 

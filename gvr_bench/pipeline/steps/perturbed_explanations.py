@@ -138,8 +138,7 @@ def cascaded(model: Model, percent: str, stage_ctx: StageContext) -> Model:
     fresh = [
         fresh_network("head" if name == "net" else name, model, stage_ctx) for name in networks
     ]
-    rng = seeded_by(stage_ctx, stage_ctx.stage.input("head")).rng(0)
-    changed = randomised_from_output(list(networks.values()), fresh, int(percent) / 100, rng)
+    changed = randomised_from_output(list(networks.values()), fresh, int(percent) / 100)
     return with_networks(model, stage_ctx, **dict(zip(networks, changed, strict=True)))
 
 
@@ -147,13 +146,11 @@ def randomised_from_output(
     networks: Sequence[nn.Module],
     fresh: Sequence[nn.Module],
     share: float,
-    rng: torch.Generator,
 ) -> list[nn.Module]:
     """Copy networks that follow each other, the last modules with the weights of `fresh` ones.
 
     `share` is that of the modules that have weights of their own, in the order in which a network
-    registers them, rounded up. Weights that start at a constant, as zero, are shuffled instead. A
-    network without a changed module is returned as it is.
+    registers them, rounded up. A network without a changed module is returned as it is.
     """
     copies = [copy.deepcopy(network) for network in networks]
     pairs = [
@@ -167,11 +164,7 @@ def randomised_from_output(
         for of in (nn.Module.named_parameters, nn.Module.named_buffers):
             weights = dict(of(theirs, recurse=False))
             for name, weight in of(mine, recurse=False):
-                new = weights[name]
-                if weight.ndim > 1 and weight.numel() > 1 and bool((new == new.ravel()[0]).all()):
-                    order = torch.randperm(weight.numel(), generator=rng).to(weight.device)
-                    new = weight.ravel()[order].view(weight.shape)
-                weight.copy_(new)
+                weight.copy_(weights[name])
     changed = {number for number, *_ in chosen}
     return [copies[i] if i in changed else network for i, network in enumerate(networks)]
 
@@ -192,8 +185,22 @@ def fresh_network(part: str, model: Model, stage_ctx: StageContext) -> nn.Module
             case _:
                 return head.build(cast(int, model.generator.latent_dim), task)
 
-    fresh = freeze(seeded(build, seeded_by(stage_ctx, stage_ctx.stage.input("head"))))
+    ctx = seeded_by(stage_ctx, stage_ctx.stage.input("head"))
+    fresh = freeze(seeded(build, ctx))
+    trained = (model.classifier or model.head) if part == "head" else getattr(model, part)
+    shuffle_constant_weights(fresh, trained, ctx.rng(0))
     return in_fast_layout(fresh, image) if part == "head" and head.sees == "images" else fresh
+
+
+@torch.no_grad()
+def shuffle_constant_weights(fresh: nn.Module, trained: nn.Module, rng: torch.Generator) -> None:
+    """Put the trained weights in random order where fresh ones are all alike, as the zeros that a
+    linear head starts from: its map would be 0 everywhere, unlike any other for nothing.
+    """
+    for mine, theirs in zip(fresh.parameters(), trained.parameters(), strict=True):
+        if mine.ndim > 1 and mine.numel() > 1 and bool((mine == mine.ravel()[0]).all()):
+            order = torch.randperm(mine.numel(), generator=rng).to(mine.device)
+            mine.copy_(theirs.ravel()[order].view(mine.shape))
 
 
 def with_networks(model: Model, stage_ctx: StageContext, **changed: nn.Module) -> Model:
