@@ -18,7 +18,7 @@ from gvr_bench.core.process_group import follows
 from gvr_bench.pipeline.run import RunRequest
 
 if TYPE_CHECKING:
-    from gvr_bench.pipeline.repeat import FinishedRun
+    from gvr_bench.pipeline.repeated_run import FinishedRun
     from gvr_bench.report.data import ReportData
 
 experiments_app = typer.Typer(help="The papers' experiments, by name.", no_args_is_help=True)
@@ -176,11 +176,11 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
     if dry_run:
         show_dry_run(request, as_json=as_json)
         return
-    from gvr_bench.pipeline import repeat
+    from gvr_bench.pipeline import repeated_run
 
     form = Form(Console(), as_json, all_metrics)
-    key = repeat.request_key(request)
-    if run := repeat.find_finished(request, key):
+    key = repeated_run.request_key(request)
+    if run := repeated_run.find_finished(request, key):
         show_again(run, request, form)
         return
     from gvr_bench.pipeline.run import run_request
@@ -200,7 +200,7 @@ def carry_out(request: RunRequest, *, dry_run: bool, as_json: bool, all_metrics:
         result.notify_plugins()
     text = form.text(data)
     print(text, end="", flush=True)
-    if run := repeat.finished_run(result, request, key):
+    if run := repeated_run.finished_run(result, request, key):
         run.show(form.look, text)
     if result.failed:
         raise typer.Exit(SOME_FAILED)
