@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from gvr_bench.core.errors import UsageError
 from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.process_group import are_several
+from gvr_bench.pipeline.worker_count import workers_and_threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from gvr_bench.pipeline.options import RunOptions
     from gvr_bench.pipeline.plan import Plan
     from gvr_bench.pipeline.runner import Runner
-
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time in a period, or max
-MAX_WORKERS = 8  # by default: each takes about 1 GB of memory
 
 
 @dataclass(frozen=True)
@@ -210,24 +206,6 @@ def workers_for(
     if count < 2 or request.cached_only or are_several():
         return None
     return WorkerProcesses(make_request(plan, cache, options), count, threads)
-
-
-def workers_and_threads(count: int) -> tuple[int, int]:
-    """Return how many workers to start, by default where `count` is 0, and the threads of each."""
-    text = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(text) if text.isdigit() else 0
-    count = count or min(MAX_WORKERS, cores() // (threads or 1))
-    return count, threads or max(1, cores() // max(1, count))
-
-
-def cores() -> int:
-    """Return how many cores this process may use, by its affinity and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # no quota
-        quota, period = map(int, QUOTA.read_text().split())
-        count = min(count, max(1, quota // period))
-    return count
 
 
 def follow(group: ProcessGroup, runner: Runner) -> None:

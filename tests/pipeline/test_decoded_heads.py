@@ -258,7 +258,7 @@ def test_randomised_part_changes_image_head(bank: Bank, part: str) -> None:
     fit = fitted(bank, Sees(gvr.Settings()), Squares(BINARY))
     stage_ctx = bank.stage_ctx(bank.stage("explanations", fit.head, fit.encoder))
     model, z = load_model(stage_ctx), torch.ones(1, 4)
-    fresh = randomised(model, part, stage_ctx, stage_ctx.ctx)
+    fresh = randomised(model, part, stage_ctx)
     assert not torch.equal(fresh.head(z), model.head(z))
     assert isinstance(fresh.head, Decoded)
     assert fresh.head.generator is fresh.generator

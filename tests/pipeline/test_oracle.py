@@ -219,7 +219,7 @@ def test_spread_positions_are_evenly_spaced(n: int, count: int, expected: list[i
 def test_oracle_sees_heart_failure_in_phantom(tmp_path: Path) -> None:
     registry = Registry(list(entry_points(group=GROUP)))
     cls, settings = registry.settings(
-        "dataset", "phantom", "quick", {"train": 300, "validation": 100, "test": 200}
+        "dataset", "phantom", "quick", {"train": 600, "validation": 100, "test": 200}
     )
     built = train(Bank(tmp_path), cls(settings))
     assert scores_of(built)["oracle_auroc", "all"]["score"]["value"] > 0.9

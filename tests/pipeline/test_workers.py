@@ -22,8 +22,7 @@ from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cli.main import app
 from gvr_bench.core.errors import DataError, GvrError
 from gvr_bench.core.stage import Stage
-from gvr_bench.pipeline import run as pipeline_run
-from gvr_bench.pipeline import runner
+from gvr_bench.pipeline import runner, worker_count
 from gvr_bench.pipeline.executors import request as requests
 from gvr_bench.pipeline.executors.request import WorkerReply, make_request, work
 from gvr_bench.pipeline.executors.watch import Workers, watch
@@ -229,7 +228,7 @@ def test_default_run_trains_here_and_leaves_the_rest_to_workers(
 ) -> None:
     reference = comparable(alone(tmp_path / "alone", **CHOICES))
     monkeypatch.delenv("GVR_BENCH_WORKERS")
-    monkeypatch.setattr(pipeline_run, "cores", lambda: 2)
+    monkeypatch.setattr(worker_count, "cores", lambda: 2)
     monkeypatch.setattr(runner, "MIN_STAGES", 3)
     left: list[set[str]] = []
 
@@ -261,19 +260,19 @@ def test_workers_share_the_cores(
     machine: int, variable: str, count: int, expected: tuple[int, int],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    monkeypatch.setattr(pipeline_run, "cores", lambda: machine)
-    assert pipeline_run.workers_and_threads(count) == expected
+    monkeypatch.setattr(worker_count, "cores", lambda: machine)
+    assert worker_count.workers_and_threads(count) == expected
 
 
 def test_a_containers_quota_bounds_the_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
-    monkeypatch.setattr(pipeline_run, "QUOTA", tmp_path / "cpu.max")
-    assert pipeline_run.cores() == 12
+    monkeypatch.setattr(worker_count, "QUOTA", tmp_path / "cpu.max")
+    assert worker_count.cores() == 12
     for text, expected in (("max 100000", 12), ("350000 100000", 3), ("50000 100000", 1)):
         (tmp_path / "cpu.max").write_text(f"{text}\n")
-        assert pipeline_run.cores() == expected
+        assert worker_count.cores() == expected
 
 
 def test_number_of_workers_is_checked(cli) -> None:

@@ -21,6 +21,7 @@ from gvr_bench.core.reference import even_positions
 from gvr_bench.core.types import ExplanationTarget, Floats, ImageSpec, Ints, Task
 from gvr_bench.data.stored_images import StoredImages
 from gvr_bench.metrics import oracle
+from gvr_bench.pipeline.decision_threshold import decide
 from gvr_bench.pipeline.stage_context import (
     Decision,
     StageContext,
@@ -32,7 +33,7 @@ from gvr_bench.pipeline.stage_context import (
     read_decision,
     write_scores,
 )
-from gvr_bench.pipeline.steps.heads import decide, score_outputs
+from gvr_bench.pipeline.steps.heads import score_outputs
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 
 WIDTH = 16  # channels of the largest maps; the features are four times as many
