@@ -145,7 +145,7 @@ def test_it_learns_every_kind_of_task(tmp_path: Path, task: gvr.Task) -> None:
     scores = scores_of(built)
     declared = {declaration.name for declaration in oracle.GROUP.declarations}
     assert {metric for metric, _ in scores} <= declared
-    assert scores["oracle_auroc", "all"]["score"]["value"] > 0.9
+    assert scores["oracle_auroc", "all"]["score"]["value"] > 0.85
     assert scores["oracle_accuracy", "all"]["score"]["value"] > 0.7
     assert (("oracle_mae", "all") in scores) == (task.kind == "regression")
 
@@ -222,4 +222,4 @@ def test_oracle_sees_heart_failure_in_phantom(tmp_path: Path) -> None:
         "dataset", "phantom", "quick", {"train": 600, "validation": 100, "test": 200}
     )
     built = train(Bank(tmp_path), cls(settings))
-    assert scores_of(built)["oracle_auroc", "all"]["score"]["value"] > 0.9
+    assert scores_of(built)["oracle_auroc", "all"]["score"]["value"] > 0.85
