@@ -125,9 +125,9 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
         process_group().connect(options.device, stop)
     group = options.process_group
     workers = workers_for(request, plan, cache, options, stop)
-    runner = Runner(plan, cache, installed(), options, stop, workers)
     shares_cores = options.device.type == "cpu" and request.executor == "local"
-    runner.trains_first = shares_cores and request.workers is None
+    first = shares_cores and request.workers is None
+    runner = Runner(plan, cache, installed(), options, stop, workers, trains_first=first)
     if group and group.rank:
         follow(group, runner)
         return None

@@ -35,8 +35,6 @@ class Runner:
     trains networks itself, with all cores, and takes workers only for many stages.
     """
 
-    trains_first = False
-
     def __init__(
         self,
         plan: Plan,
@@ -45,6 +43,8 @@ class Runner:
         options: RunOptions,
         stop: Stop | None = None,
         workers: Workers | None = None,
+        *,
+        trains_first: bool = False,
     ) -> None:
         self.plan = plan
         self.cache = cache
@@ -52,6 +52,7 @@ class Runner:
         self.options = options
         self.stop = stop or Stop()
         self.workers = workers
+        self.trains_first = trains_first
         self.display = Display(Console(quiet=True), len(plan.stages))
         self.state = RunState(
             plan, cache, self.warn, self.on_stage_end, cached_only=options.cached_only

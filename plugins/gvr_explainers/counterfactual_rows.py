@@ -11,7 +11,7 @@ COUNTERFACTUAL = (
     row("gvr-robust", "robust:GvrRobust",
          "generative visual rationale that also holds for the jittered, re-encoded image",
          selection="default", access="gradient", source="this project",
-        passes=f"{_SEARCH}; {{views}} times where latents have places"),
+         passes=f"{_SEARCH}; {{views}} times where latents have places"),
     row("latent-shift", "latent_shift:LatentShift",
          "counterfactual along one gradient in latent space (gifsplanation)",
          aliases=("gifsplanation",), selection="default", access="gradient",
