@@ -152,7 +152,7 @@ class ArtifactCache:
 
         Inputs that were computed again with another result make it stale; inputs that are gone do
         not. A value that came with the package holds while all networks that it was computed from
-        came with it too: images and latents differ by rounding from machine to machine.
+        came with it too: images, cases and latents are computed again on each machine.
         """
         return self.value(stage) is not None
 
@@ -162,7 +162,7 @@ class ArtifactCache:
         if meta is None:
             return None
         if not self.is_own(stage):
-            networks = [i for i in stage.lineage() if i.kind not in ("data", "latents")]
+            networks = [i for i in stage.lineage() if i.kind not in ("data", "cases", "latents")]
             return None if any(map(self.is_own, networks)) else meta
         now = self.digests(stage.inputs.values())
         same = all(meta.made_from.get(key, digest) == digest for key, digest in now.items())

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import gvr_bench.api as gvr
 from gvr_explainers.batching import batches, max_batch_size
+from gvr_explainers.shifted_copies import MOST, over_copies
 
 
 class Adversarial(gvr.Explainer):
@@ -18,6 +19,9 @@ class Adversarial(gvr.Explainer):
     descent (Madry et al. 2018): it looks like the image itself. Validity, proximity and COUT reward
     it (Hvilshoj et al. 2021), and an explainer that does no better on them shows nothing. Each
     image stops at the first step that reaches its target.
+
+    Its map is averaged over shifted copies of the image as that of `gvr-robust` is: averaging alone
+    makes a map more like the truth, so the control has it too.
     """
 
     role = "control"
@@ -31,11 +35,32 @@ class Adversarial(gvr.Explainer):
             0.05, gt=0, description="of the L2 ball: root mean square change of a pixel in [-1, 1]"
         )
         steps: int = Field(40, ge=1, description="cap on the steps; 10 reach the ball's surface")
+        views: int = Field(
+            MOST,
+            ge=1,
+            le=MOST,
+            description="the image and shifted copies, whose maps are averaged",
+        )
+        shift: float = Field(
+            1 / 32, gt=0, lt=0.5, description="of a copy, of the size; one pixel at least"
+        )
 
     settings: Settings
 
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
+    ) -> gvr.Explanation:
+        """Perturb the images, and average their maps with those of shifted copies."""
+        return over_copies(
+            lambda images, _: self.perturbation(model, images, target),
+            x,
+            ctx,
+            views=self.settings.views,
+            by=max(1, round(self.settings.shift * x.shape[-1])),
+        )
+
+    def perturbation(
+        self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget
     ) -> gvr.Explanation:
         """Perturb as many images together as fit in memory."""
         parts = [

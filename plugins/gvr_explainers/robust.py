@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -19,9 +16,9 @@ from gvr_explainers.counterfactual_base import (
 )
 from gvr_explainers.goals import gap
 from gvr_explainers.latent_optimizer import Evaluation, SearchResult, minimise
+from gvr_explainers.shifted_copies import MOST, over_copies, shifted
 
 EPSILON = 1e-4  # smallest distance of the start from the goal
-DIAGONALS = (1, 1), (-1, -1), (1, -1), (-1, 1)  # where the copies of an image are shifted to
 
 
 class GvrRobust(CounterfactualExplainer):
@@ -64,7 +61,7 @@ class GvrRobust(CounterfactualExplainer):
         views: int = Field(
             5,
             ge=1,
-            le=1 + len(DIAGONALS),
+            le=MOST,
             description="the image and shifted copies, whose maps are averaged where latents have "
             "places",
         )
@@ -81,16 +78,14 @@ class GvrRobust(CounterfactualExplainer):
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Explain the images, and average their maps with those of shifted copies."""
-        explanation = super().explain(model, x, target, ctx)
-        by = quarter_of_place(model, x)
-        maps, steps = [explanation.attribution], [explanation.steps]
-        for view, place in enumerate(DIAGONALS[: self.settings.views - 1] if by else (), 1):
-            down, right = (by * pixels for pixels in place)
-            copy = shifted(x, down, right)
-            other = super().explain(model, copy, target, replace(ctx, seed=ctx.seed + view))
-            maps.append(shifted(other.attribution[:, None], -down, -right)[:, 0])
-            steps.append(other.steps)
-        return replace(explanation, attribution=agreement(maps), steps=torch.stack(steps).sum(0))
+        explain = super().explain
+        return over_copies(
+            lambda images, own: explain(model, images, target, own),
+            x,
+            ctx,
+            views=self.settings.views,
+            by=quarter_of_place(model, x),
+        )
 
     def search(
         self, model: gvr.Model, start: Start, target: gvr.ExplanationTarget, ctx: gvr.Context
@@ -186,22 +181,6 @@ def jitter(image: Tensor, max_shift: int, noise: float, rng: torch.Generator) ->
     if noise:
         image = image + noise * torch.randn(c, h, w, generator=rng).to(image)
     return image
-
-
-def shifted(image: Tensor, down: int, right: int) -> Tensor:
-    """Shift images (N, C, H, W) by pixels; what comes in repeats the border."""
-    _, _, h, w = image.shape
-    by = max(abs(down), abs(right))
-    padded = F.pad(image, (by,) * 4, mode="replicate")
-    return padded[:, :, by - down : by - down + h, by - right : by - right + w]
-
-
-def agreement(maps: list[Tensor]) -> Tensor:
-    """Return the mean m of V maps (N, H, W) times |m| / (|m| + s), s their standard deviation."""
-    if len(maps) == 1:
-        return maps[0]
-    spread, mean = torch.std_mean(torch.stack(maps), dim=0)
-    return mean * mean.abs() / (mean.abs() + spread).clamp_min(1e-12)
 
 
 def quarter_of_place(model: gvr.Model, x: Tensor) -> int:

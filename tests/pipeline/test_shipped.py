@@ -24,8 +24,8 @@ from gvr_bench.pipeline.runner import Runner
 from gvr_bench.registry.registry import Registry
 
 MNIST = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
-LIMIT = 25 * 2**20
-NETWORKS = ("generator", "encoder", "head", "oracle")
+LIMIT = 40 * 2**20
+NETWORKS = ("generator", "encoder", "head", "oracle", "class_autoencoders")
 
 
 def default_plan(registry: Registry, dataset: str, generator: str, *groups: str) -> Plan:

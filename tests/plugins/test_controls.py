@@ -9,6 +9,7 @@ from gvr_explainers import batching
 from gvr_explainers.adversarial import Adversarial
 from gvr_explainers.class_shift import ClassShift
 from gvr_explainers.nearest_unlike import LOST, NONE, NearestUnlike
+from gvr_explainers.shifted_copies import agreement, shifted
 from gvr_explainers.template import Template
 from small_parts import frozen
 from test_gvr import BINARY, DENSITY, THREE, Brightness, Stripes, ask, model
@@ -101,6 +102,8 @@ class TestTemplate:
 
 class TestAdversarial:
     def attack(self, network: gvr.Model, z, target: gvr.ExplanationTarget, **settings: float):
+        """Without shifted copies, unless chosen."""
+        settings = {"views": 1, **settings}
         return explain(Adversarial(Adversarial.Settings(**settings)), network, z, target)
 
     def test_linear_model_is_flipped_in_the_ball(self) -> None:
@@ -120,6 +123,19 @@ class TestAdversarial:
         change = made.attribution.flatten(1).square().mean(1).sqrt()
         assert change.max() <= 0.02 + 1e-6
         assert made.reason[0] == "not reached within a root mean square change of 0.02 in 40 steps"
+
+    def test_map_is_the_mean_over_shifted_copies(self) -> None:
+        network, z, target = model(DOWN), torch.tensor([[0.53, 0.1, 0.2]]), ask(DENSITY)
+        alone = self.attack(network, z, target)
+        averaged = self.attack(network, z, target, views=2, shift=0.25)
+        attack = Adversarial(Adversarial.Settings(views=1))
+        image = shifted(Stripes()(z), 1, 1)
+        copy = attack.explain(network, image, target, gvr.Context(torch.device("cpu")))
+        back = shifted(copy.attribution[:, None], -1, -1)[:, 0]
+        torch.testing.assert_close(averaged.attribution, agreement([alone.attribution, back]))
+        assert not torch.allclose(averaged.attribution, alone.attribution)
+        assert torch.equal(averaged.counterfactual, alone.counterfactual)
+        assert torch.equal(averaged.steps, alone.steps + copy.steps)
 
     def test_image_stays_in_range(self) -> None:
         made = self.attack(model(DOWN), [[-0.99, 0.0, 0.0]], ask(DENSITY, threshold=-2.0))

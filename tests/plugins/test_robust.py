@@ -6,7 +6,8 @@ import pydantic
 import pytest
 import torch
 from gvr_explainers import batching, robust
-from gvr_explainers.robust import GvrRobust, agreement, jitter, shifted, shorten_by_place
+from gvr_explainers.robust import GvrRobust, jitter, shorten_by_place
+from gvr_explainers.shifted_copies import agreement, shifted
 from small_parts import context, frozen, same, weights
 from test_gvr import BINARY, BNP, DENSITY, THREE, Brightness, Stripes, ask, model
 from torch import Tensor
