@@ -330,6 +330,16 @@ class Explainer(Component, ABC):
         return cls.returns_counterfactuals() if cls.needs_decoder is None else cls.needs_decoder
 
     @property
+    def maps_show_change(self) -> bool:
+        """Whether the sign of a map is that of a change in brightness, as of a rationale.
+
+        By default it is if counterfactuals are returned. Other maps show evidence: positive where
+        the image speaks for the output, be it brighter or darker there than without the finding. A
+        class attribute of this name will do.
+        """
+        return self.returns_counterfactuals()
+
+    @property
     def completeness_baseline(self) -> CompletenessBaseline:
         """What a map sums up to the difference to: output of the image minus that of the baseline.
 

@@ -65,6 +65,10 @@ class Source(Protocol):
         """The ground truth (N, C, H, W), None where the data set has none."""
 
     @property
+    def maps_show_change(self) -> bool:
+        """Whether the explainer's maps have the sign of a change in brightness, see `Explainer`."""
+
+    @property
     def completeness_baseline(self) -> CompletenessBaseline:
         """What the explainer's maps claim to explain the difference to, see `Explainer`."""
 

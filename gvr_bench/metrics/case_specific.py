@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from gvr_bench.metrics.base import Input, Source
+from gvr_bench.metrics.true_change import true_map
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,11 +61,9 @@ def alike_of(source: Source) -> Tensor:
 
 
 def truth_of(source: Source) -> Tensor | None:
-    """The true change (N, H, W) of cases, else their masks; None where neither is known."""
-    counterfactual = source.true_counterfactual
-    if counterfactual is None:
-        return source.read_optional("cases", "mask")
-    return (source.image - counterfactual).mean(dim=1)
+    """What a perfect map shows (N, H, W), else the masks; None where neither is known."""
+    perfect = true_map(source)
+    return source.read_optional("cases", "mask") if perfect is None else perfect
 
 
 def map_of(source: Source) -> Tensor:

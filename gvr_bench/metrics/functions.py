@@ -70,7 +70,8 @@ def distractor_mass(
 def true_change_correlation(attribution: ArrayLike, change: ArrayLike) -> Values:
     """Pearson's r of signed attribution with the true change, both (N, H, W): -1 to 1.
 
-    The change is the image minus its true counterfactual; 0 for a constant map.
+    The change is the image minus its true counterfactual; give its size for maps of evidence,
+    which are positive where a finding is dark. 0 for a constant map.
     """
     return _truth(ground_truth.true_change_correlation, attribution, change=change)
 
@@ -83,8 +84,8 @@ def sign_accuracy(attribution: ArrayLike, change: ArrayLike) -> Values:
 def case_specific_correlation(attribution: ArrayLike, change: ArrayLike) -> Values:
     """Correlation of attribution and true change (N, H, W) without what all cases share: -1 to 1.
 
-    Cases are compared with one another, so give all at once; a constant map gets 0. With masks
-    instead of changes, give |attribution|.
+    Cases are compared with one another, so give all at once; a constant map gets 0. For maps of
+    evidence give |change|; with masks instead of changes, |attribution|.
     """
     return _comparison(ground_truth.case_specific_correlation, attribution, change)
 
@@ -192,6 +193,7 @@ def _truth(
     data = ground_truth.GroundTruthInput(
         attribution=maps,
         true_change=known["change"],
+        true_map=known["change"],
         decoded_truth=None,
         base=maps[:, None],
         counterfactual=None,

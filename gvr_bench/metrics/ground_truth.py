@@ -24,7 +24,7 @@ from gvr_bench.metrics.pixel_overlap import (
     where_known,
 )
 from gvr_bench.metrics.proximity import CHANGED
-from gvr_bench.metrics.true_change import correlation, same_sign
+from gvr_bench.metrics.true_change import correlation, same_sign, true_change, true_map
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,8 @@ class GroundTruthInput(CaseInput):
     """Maps and counterfactuals, and what the data set knows about each image.
 
     `attribution` (N, H, W) is signed; `mask` and `distractor` (N, H, W) are bool; `true_change`
-    (N, H, W) is the image minus its true counterfactual. `base`, `counterfactual` and
+    (N, H, W) is the image minus its true counterfactual, `true_map` (N, H, W) what a perfect map
+    shows: that change, or its size where maps show evidence. `base`, `counterfactual` and
     `decoded_truth`, the true counterfactual encoded and decoded, are (N, C, H, W).
     """
 
@@ -47,6 +48,7 @@ class GroundTruthInput(CaseInput):
     mask: Tensor | None
     distractor: Tensor | None
     true_change: Tensor | None
+    true_map: Tensor | None
     decoded_truth: Tensor | None
     base: Tensor
     counterfactual: Tensor | None
@@ -59,7 +61,8 @@ class GroundTruthInput(CaseInput):
             attribution=source.read("explanations", "attribution"),
             mask=source.read_optional("cases", "mask"),
             distractor=source.read_optional("cases", "distractor"),
-            true_change=None if truth is None else (source.image - truth).mean(dim=1),
+            true_change=true_change(source),
+            true_map=true_map(source),
             decoded_truth=None if truth is None else source.decode(truth),
             base=source.base,
             counterfactual=source.read_optional("explanations", "counterfactual"),
@@ -86,9 +89,9 @@ GROUP = Group(
 @GROUP.metric(
     "case-specific correlation",
     lowest=-1,
-    formula="cosine of u(a_i) and u(d_i); d is x - x*, or m where x* is not known and then a is "
-    "|a|; maps at mean 0 and length 1; u(v_i) is v_i minus its projection on the mean of v_j over "
-    "the other cases j of the same output; 0 where u(a_i) is 0",
+    formula="cosine of u(a_i) and u(d_i); d is x - x*, |x - x*| where maps show evidence, or m "
+    "where x* is not known and then a is |a|; maps at mean 0 and length 1; u(v_i) is v_i minus its "
+    "projection on the mean of v_j over the other cases j of the same output; 0 where u(a_i) is 0",
     fooled_by="Edges and other detail of the image itself, where the finding's shape follows the "
     "anatomy: read it beside the controls. With few cases the mean of the others is uncertain.",
     source="this project",
@@ -109,7 +112,8 @@ def case_specific_correlation(data: ComparisonInput) -> Tensor | None:
 @GROUP.metric(
     "case identification",
     formula="share of the other cases j of the same output with r(a_i, d_i) > r(a_i, d_j), ties "
-    "half; d is x - x*, or m where x* is not known and then a is |a|; r is Pearson's",
+    "half; d is x - x*, |x - x*| where maps show evidence, or m where x* is not known and then a "
+    "is |a|; r is Pearson's",
     fooled_by="Any trace of the image in the map: an edge map, which ignores the model, tells "
     "cases apart too. Read it beside the controls.",
     source="this project",
@@ -246,28 +250,30 @@ def distractor_mass(data: GroundTruthInput) -> Tensor | None:
 @GROUP.metric(
     "true-change correlation",
     lowest=-1,
-    formula="Pearson's r of a with x - x*, over the pixels of an image; 0 for a constant map",
+    formula="Pearson's r of a with x - x*, or |x - x*| where maps show evidence, over the pixels "
+    "of an image; 0 for a constant map",
     fooled_by="Amplitude: a faint map of the right shape scores as well as one of the right size.",
     source="this project",
     needs=NO_TRUTH,
 )
 def true_change_correlation(data: GroundTruthInput) -> Tensor | None:
-    """Correlation of the signed attribution with the true change that the finding makes."""
-    return None if data.true_change is None else correlation(data.attribution, data.true_change)
+    """Correlation of the signed attribution with what a perfect map shows of the finding."""
+    return None if data.true_map is None else correlation(data.attribution, data.true_map)
 
 
 @GROUP.metric(
     "sign accuracy",
-    formula="share of the truly changed pixels where a has the sign of x - x*; a = 0 and constant "
-    f"maps count half; changed is |x - x*| > {CHANGED}, or half its maximum where that is less",
-    fooled_by="Maps without a sign, where the finding adds density only; attribution beside "
-    "the finding.",
+    formula="share of the truly changed pixels where a has the sign of x - x*, or is positive "
+    "where maps show evidence; a = 0 and constant maps count half; changed is "
+    f"|x - x*| > {CHANGED}, or half its maximum where that is less",
+    fooled_by="Maps without a sign, where maps show evidence or the finding adds density only; "
+    "attribution beside the finding.",
     source="this project",
     needs=NO_TRUTH,
 )
 def sign_accuracy(data: GroundTruthInput) -> Tensor | None:
-    """Share of the truly changed pixels where the map has the sign of the change in density."""
-    return None if data.true_change is None else same_sign(data.attribution, data.true_change)
+    """Share of the truly changed pixels where the map has the sign of a perfect one."""
+    return None if data.true_map is None else same_sign(data.attribution, data.true_map)
 
 
 @GROUP.metric(

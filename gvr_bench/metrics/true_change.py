@@ -9,6 +9,23 @@ from gvr_bench.metrics.proximity import CHANGED
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gvr_bench.metrics.base import Source
+
+
+def true_change(source: Source) -> Tensor | None:
+    """Return the image minus its true counterfactual (N, H, W), None where that is not known."""
+    truth = source.true_counterfactual
+    return None if truth is None else (source.image - truth).mean(dim=1)
+
+
+def true_map(source: Source) -> Tensor | None:
+    """Return what a perfect map shows: the true change, or its size where maps show evidence.
+
+    A finding that takes brightness away is a negative change, and evidence for itself.
+    """
+    change = true_change(source)
+    return change if change is None or source.maps_show_change else change.abs()
+
 
 def correlation(attribution: Tensor, change: Tensor) -> Tensor:
     """Pearson's r over the pixels: (N, H, W) twice -> (N,) float64.

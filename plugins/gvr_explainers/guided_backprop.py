@@ -27,6 +27,8 @@ class GuidedBackprop(gvr.Explainer):
     those without. The map is the sum over channels.
     """
 
+    maps_show_change = True
+
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:

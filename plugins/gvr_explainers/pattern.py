@@ -19,6 +19,7 @@ class Pattern(gvr.Explainer):
     """
 
     uses_reference = True
+    maps_show_change = True
 
     class Settings(gvr.Settings):
         """As in the authors' code: the nearest tenth, by a kernel as wide as their median."""

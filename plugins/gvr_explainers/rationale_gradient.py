@@ -29,6 +29,7 @@ class RationaleGradient(gvr.Explainer):
     role = "counterfactual"
     uses_reference = True
     argument = "explainer"
+    maps_show_change = False  # its share of the output
 
     class Settings(gvr.Settings):
         """A map is complete only if the path begins at the image, as residual composition does."""

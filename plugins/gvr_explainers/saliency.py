@@ -19,6 +19,11 @@ class Saliency(gvr.Explainer):
 
     settings: Settings
 
+    @property
+    def maps_show_change(self) -> bool:
+        """With its sign, a gradient says whether to be brighter or darker."""
+        return not self.settings.absolute
+
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:

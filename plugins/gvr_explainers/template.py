@@ -20,6 +20,7 @@ class Template(gvr.Explainer):
 
     role = "control"
     uses_reference = True
+    maps_show_change = True
 
     def explain(
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context

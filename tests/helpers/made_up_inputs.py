@@ -57,7 +57,12 @@ def comparison(attribution: Any, truth: Any, alike: Sequence[int] | None = None)
     )
 
 
-ground_truth = partial(blank, GroundTruthInput)
+def ground_truth(n: int = 2, size: int = 2, **known: Any) -> GroundTruthInput:
+    """Maps with the sign of the change, unless `true_map` says otherwise."""
+    known = {"true_map": known.get("true_change"), **known}
+    return blank(GroundTruthInput, n, size, **known)
+
+
 intervention_input = partial(blank, InterventionInput)
 validity_input = partial(blank, ValidityInput)
 identity_input = partial(blank, IdentityInput)
@@ -128,7 +133,7 @@ def random_input(metric: Metric, seed: int, n: int = 12, size: int = 8) -> Any:
     known: dict[str, Any] = {
         "attribution": maps(n), "image": images[0], "base": images[1],
         "counterfactual": images[2], "true_change": (images[0] - images[3])[:, 0],
-        "decoded_truth": images[4],
+        "true_map": (images[0] - images[3])[:, 0], "decoded_truth": images[4],
         "mask": rng.random((n, size, size)) < rng.random((n, 1, 1)),
         "distractor": rng.random((n, size, size)) < rng.random((n, 1, 1)),
         "structure_mask": rng.integers(0, 256, (n, 1, size, size), np.uint8),

@@ -135,10 +135,18 @@ class CaseSource:
         return None if pixels is None else to_float(pixels)
 
     @property
+    def explainer(self) -> Explainer:
+        return cast(Explainer, self.stage_ctx.stage.inputs["explanations"].component)
+
+    @property
+    def maps_show_change(self) -> bool:
+        """Whether the explainer's maps have the sign of a change, not that of evidence."""
+        return self.explainer.maps_show_change
+
+    @property
     def completeness_baseline(self) -> CompletenessBaseline:
         """What the explainer's maps claim to explain the difference to."""
-        explainer = cast(Explainer, self.stage_ctx.stage.inputs["explanations"].component)
-        return explainer.completeness_baseline
+        return self.explainer.completeness_baseline
 
     @property
     def patients(self) -> Tensor:
