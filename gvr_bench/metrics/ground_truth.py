@@ -88,6 +88,7 @@ GROUP = Group(
 
 @GROUP.metric(
     "case-specific correlation",
+    version="2",
     lowest=-1,
     formula="cosine of u(a_i) and u(d_i); d is x - x*, |x - x*| where maps show evidence, or m "
     "where x* is not known and then a is |a|; maps at mean 0 and length 1; u(v_i) is v_i minus its "
@@ -111,6 +112,7 @@ def case_specific_correlation(data: ComparisonInput) -> Tensor | None:
 
 @GROUP.metric(
     "case identification",
+    version="2",
     formula="share of the other cases j of the same output with r(a_i, d_i) > r(a_i, d_j), ties "
     "half; d is x - x*, |x - x*| where maps show evidence, or m where x* is not known and then a "
     "is |a|; r is Pearson's",
@@ -249,6 +251,7 @@ def distractor_mass(data: GroundTruthInput) -> Tensor | None:
 
 @GROUP.metric(
     "true-change correlation",
+    version="2",
     lowest=-1,
     formula="Pearson's r of a with x - x*, or |x - x*| where maps show evidence, over the pixels "
     "of an image; 0 for a constant map",
@@ -263,6 +266,7 @@ def true_change_correlation(data: GroundTruthInput) -> Tensor | None:
 
 @GROUP.metric(
     "sign accuracy",
+    version="2",
     formula="share of the truly changed pixels where a has the sign of x - x*, or is positive "
     "where maps show evidence; a = 0 and constant maps count half; changed is "
     f"|x - x*| > {CHANGED}, or half its maximum where that is less",
