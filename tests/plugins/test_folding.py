@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from gvr_torch_models.folding import Folding
-from torch import Tensor, nn
+import torch.nn.functional as F
+from gvr_torch_models.folding import Folding, is_maximum, is_relu, slope
+from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
 
 
 class Shared(nn.Module):
@@ -89,23 +94,94 @@ def test_activation_overwrites_only_what_nothing_else_reads(x: Tensor) -> None:
     assert torch.equal(x, before)
 
 
-def test_gradients_come_from_the_network_itself(x: Tensor) -> None:
+def test_gradients_of_the_copy_are_those_of_the_network(x: Tensor) -> None:
     net = small()
+    copy = Folding().of(net, x)
+    assert copy is not net
+    assert torch.allclose(slope(copy, x), slope(net, x), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_in_training_stay_unfolded(x: Tensor) -> None:
+    net = small().requires_grad_(True)
     assert Folding().of(net, x) is net
+    with torch.no_grad():
+        assert Folding().of(net, x) is not net
 
 
 @torch.no_grad()
-def test_hooks_see_the_network_itself(x: Tensor) -> None:
+@pytest.mark.parametrize("hook", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
+def test_hooks_see_the_network_itself(hook: str, x: Tensor) -> None:
     net, folding = small(), Folding()
-    folding.of(net, x)
-    maps: list[Tensor] = []
-    net[0].register_forward_hook(lambda *call: maps.append(call[2]))
-    folding.of(net, x)(x)
-    assert len(maps) == 1
+    assert folding.of(net, x) is not net
+    getattr(net[0], f"register_{hook}_hook")(lambda *call: None)
+    assert folding.of(net, x) is net
+
+
+def test_rules_for_functions_see_the_network_itself(x: Tensor) -> None:
+    class Rules(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            return function(*args, **(kwargs or {}))
+
+    net, folding = small(), Folding()
+    assert folding.of(net, x) is not net
+    with Rules():
+        assert folding.of(net, x) is net
+
+
+class Functional(nn.Module):
+    """Maxima of a ReLU, both called as functions, and once with a second reader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 2)
+        (self.norm,) = normalisations(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = F.max_pool2d(F.relu(self.norm(self.first(x))), 2)
+        maps = torch.relu(self.second(maps))
+        return F.max_pool2d(maps, 2).mean((2, 3)) + maps.mean((2, 3))
+
+
+def pooled() -> nn.Module:
+    return nn.Sequential(small()[:3], nn.MaxPool2d(3), nn.Flatten())
+
+
+def order(copy: fx.GraphModule) -> str:
+    """Its maxima (m) and its ReLUs (r), in the order in which they are computed."""
+    modules, nodes = dict(copy.named_modules()), copy.graph.nodes
+    kinds = ["m" * is_maximum(node, modules) + "r" * is_relu(node, modules) for node in nodes]
+    return "".join(kinds)
+
+
+@pytest.mark.parametrize(("network", "expected"), [(pooled, "mr"), (Functional, "mrrm")])
+def test_maxima_come_before_the_activation(
+    network: Callable[[], nn.Module], expected: str, x: Tensor
+) -> None:
+    net = network().eval().requires_grad_(False)
+    copy = Folding().of(net, x)
+    assert order(copy) == expected
+    assert torch.allclose(copy(x), net(x), atol=1e-5)
+    assert torch.allclose(slope(copy, x), slope(net, x), rtol=1e-4, atol=1e-5)
+
+
+class WithoutSlope(nn.Module):
+    """A part that passes no gradient, which a trace does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small()
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            scale = x.abs().mean((1, 2, 3))
+        out: Tensor = self.net(x) * scale[:, None]
+        return out
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("network", [Shared, Branching])
+@pytest.mark.parametrize("network", [Shared, Branching, WithoutSlope])
 def test_unfoldable_network_stays_as_it_is(network: type[nn.Module], x: Tensor) -> None:
     net = network().eval().requires_grad_(False)
     assert Folding().of(net, x) is net
