@@ -31,6 +31,7 @@ from gvr_bench.core.errors import (
     UsageError,
     one_line,
 )
+from gvr_bench.core.freed_memory import keep_freed_memory
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
@@ -62,6 +63,7 @@ class Worker:
         Raises `GvrError` where the run cannot go on: `DataError` or `UsageError` for unsuitable
         data and settings, `CacheError` for a full disk.
         """
+        keep_freed_memory()
         keys = {stage.key for stage in self.state.plan.stages} if keys is None else keys
         while not keys <= self.state.outcomes.keys():
             ready = (stage for stage in self.state.ready() if stage.key in keys)

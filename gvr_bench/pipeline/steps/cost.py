@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gvr_bench.core.freed_memory import give_back_freed_memory
 from gvr_bench.core.types import Model
 
 MEBI = 2**20
@@ -70,6 +71,7 @@ def reset_peak(device: torch.device) -> float | None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return float(torch.cuda.memory_allocated(device))
+    give_back_freed_memory()
     try:
         (PROCESS / "clear_refs").write_text("5")  # resets the peak of resident memory
     except OSError:
