@@ -51,6 +51,15 @@ def picture(start: Start, decoded: Tensor, residual: bool) -> Tensor:
     return gvr.compose(start.image, start.decoded, decoded) if residual else decoded
 
 
+def decode(model: gvr.Model, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the images of latents (N, D) and the head's outputs (N, K), decoding once.
+
+    The head of a network of images sees these very images.
+    """
+    decoded = model.generator(z)
+    return decoded, model.head(z) if model.classifier is None else model(decoded)
+
+
 @torch.no_grad()
 def reaching(
     model: gvr.Model, start: Start, z: Tensor, target: gvr.ExplanationTarget, residual: bool

@@ -13,6 +13,7 @@ from gvr_explainers.counterfactual_base import (
     CounterfactualExplainer,
     CounterfactualSettings,
     Start,
+    decode,
 )
 from gvr_explainers.latent_optimizer import Evaluation, SearchResult, minimise
 
@@ -25,6 +26,9 @@ class Gvr(CounterfactualExplainer):
     The attribution is positive where the finding adds density. Source: generative visual rationales
     (2018), section 2, algorithm 1, and algorithm 2 for classes.
     """
+
+    costly = True
+    version = "2"
 
     class Settings(CounterfactualSettings):
         """Symbols in the descriptions are those of the papers."""
@@ -53,10 +57,10 @@ class Gvr(CounterfactualExplainer):
         cutoff = self.cutoff(target)
 
         def objective(z: Tensor, positions: Tensor, _: int) -> Evaluation:
-            own = target[positions]
-            prediction = own.task.activate(model.head(z))
+            own, (decoded, outputs) = target[positions], decode(model, z)
+            prediction = own.task.activate(outputs)
             reached = own.source_output(prediction) <= cutoff[positions]
-            change = (model.generator(z) - start.decoded[positions]).square().flatten(1).mean(1)
+            change = (decoded - start.decoded[positions]).square().flatten(1).mean(1)
             return Evaluation(self.objective(prediction, change, own), reached)
 
         return minimise(start.latent, objective, steps=s.steps, learning_rate=s.learning_rate)

@@ -12,6 +12,7 @@ from gvr_explainers.counterfactual_base import (
     CounterfactualExplainer,
     CounterfactualSettings,
     Start,
+    decode,
     picture,
 )
 from gvr_explainers.goals import gap
@@ -39,6 +40,9 @@ class GvrRobust(CounterfactualExplainer):
     each shifted back, and smaller where they disagree. The counterfactual is that of the image
     itself.
     """
+
+    costly = True
+    version = "2"
 
     class Settings(CounterfactualSettings):
         """The goal is the reference value, for a class at most `confidence`."""
@@ -98,12 +102,16 @@ class GvrRobust(CounterfactualExplainer):
             scale = self.distance(model, start.latent, first, target).clamp_min(EPSILON)
 
         def objective(z: Tensor, positions: Tensor, step: int) -> Evaluation:
-            own, decoded = target[positions], model.generator(z)
+            own, (decoded, outputs) = target[positions], decode(model, z)
             image = picture(start.at(positions), decoded, s.residual)
-            with torch.no_grad():
-                reached = self.distance(model, z, image, own) <= 0
+            distance = self.gap(outputs, own)
+            reached = distance.detach() <= 0
+            near = torch.nonzero(reached)[:, 0]
+            if len(near) and (model.classifier is None or s.residual):  # else the head has seen it
+                with torch.no_grad():
+                    reached[near] = self.gap(model(image[near]), own[near]) <= 0
             jittered = jitter(image, self.max_shift(image), s.noise, ctx.rng("jitter", step))
-            hinge = self.gap(model.head(z), own).relu() + self.gap(model(jittered), own).relu()
+            hinge = distance.relu() + self.gap(model(jittered), own).relu()
             value = hinge / scale[positions]
             if shape is None:
                 change = (decoded - start.decoded[positions]).square().flatten(1).mean(1)

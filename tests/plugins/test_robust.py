@@ -292,3 +292,48 @@ def test_model_is_unchanged_without_gradients():
 def test_invalid_settings_are_refused(wrong):
     with pytest.raises(pydantic.ValidationError, match=next(iter(wrong))):
         GvrRobust.Settings(**wrong)
+
+
+class Calls(torch.nn.Module):
+    """A network that notes of how many inputs it was asked each time."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net, self.counts = net, []
+        self.latent_dim = getattr(net, "latent_dim", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.counts.append(len(x))
+        return self.net(x)
+
+
+def watched(*, of_images: bool) -> gvr.Model:
+    """A model whose networks are `Calls`; its head sees latents, or images."""
+    parts = model([[1.0, 0.0, 0.0]])
+    generator, encoder = Calls(parts.generator), Calls(parts.encoder)
+    if not of_images:
+        return gvr.Model(encoder, generator, parts.head)
+    classifier = Calls(torch.nn.Sequential(parts.encoder, parts.head))
+    return gvr.Model(encoder, generator, torch.nn.Sequential(generator, classifier), classifier)
+
+
+def test_network_of_images_is_asked_twice_a_step():
+    asked = watched(of_images=True)
+    explain(asked, [[0.9, 0, 0]], ask(DENSITY, reference_value=-5.0), steps=10)
+    few = [len(net.counts) for net in (asked.generator, asked.classifier)]
+    explain(asked, [[0.9, 0, 0]], ask(DENSITY, reference_value=-5.0), steps=20)
+    more = [len(net.counts) for net in (asked.generator, asked.classifier)]
+    assert [b - 2 * a for a, b in zip(few, more, strict=True)] == [10, 20]
+
+
+def test_image_is_encoded_cleanly_once_its_latent_is_there():
+    asked = watched(of_images=False)
+    explain(asked, [[0.9, 0, 0]], ask(DENSITY, reference_value=-5.0), steps=10)
+    few = len(asked.encoder.counts)
+    explain(asked, [[0.9, 0, 0]], ask(DENSITY, reference_value=-5.0), steps=20)
+    assert len(asked.encoder.counts) - 2 * few == 10  # the jittered images alone
+    asked.encoder.counts.clear()
+    made = explain(asked, [[0.9, 0, 0]], ask(DENSITY), steps=20)
+    assert made.success.tolist() == [True]
+    beside = few - 11  # of the start, the distance there, and the end
+    assert len(asked.encoder.counts) == beside + made.steps.item() + 1 + 1
