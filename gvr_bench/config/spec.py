@@ -85,6 +85,9 @@ class Spec(pydantic.BaseModel):
     perturbed_cases: int = Field(
         25, ge=1, description="cases that sanity, cascade and robustness explain again, at most"
     )
+    perturbed_costly_cases: int = Field(
+        10, ge=1, description="the same for explainers that are costly, as searches are"
+    )
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()
     metrics: tuple[str, ...] = Field(

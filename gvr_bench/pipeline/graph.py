@@ -117,7 +117,10 @@ class StageGraph:
 
     def perturbed(self, explanations: Stage, change: str) -> Stage:
         """Add the same explanations with one thing changed, for a sample of the cases."""
-        settings = {"changed": change, "cases": self.spec.perturbed_cases}
+        cases = self.spec.perturbed_cases
+        if explanations.component and cast(Explainer, explanations.component).costly:
+            cases = min(cases, self.spec.perturbed_costly_cases)
+        settings = {"changed": change, "cases": cases}
         stage = Stage(
             "perturbed_explanations", explanations.name, "2", settings,
             {"explanations": explanations}, explanations.seed,

@@ -33,6 +33,8 @@ class Dive(CounterfactualExplainer):
     out. Source: Rodríguez et al. 2021, arXiv 2103.10226, equations 2 to 5.
     """
 
+    costly = True
+
     class Settings(CounterfactualSettings):
         """Weights are those of means, so that they do not depend on the sizes."""
 

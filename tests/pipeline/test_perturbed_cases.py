@@ -9,7 +9,10 @@ import h5py
 import numpy as np
 from tiny import command, records_of
 
+from gvr_bench.config.spec import build_spec
 from gvr_bench.metrics.cascade import DEPTHS
+from gvr_bench.pipeline.plan import make_plan
+from gvr_bench.registry.registry import Registry
 
 
 def maps(cache: Path, kind: str) -> dict[str, np.ndarray]:
@@ -20,6 +23,18 @@ def maps(cache: Path, kind: str) -> dict[str, np.ndarray]:
         of.get("changed", ""): h5py.File(folder / f"{kind}.h5")["attribution"][:]
         for of, folder in zip(settings, folders, strict=True)
     }
+
+
+def test_costly_explainers_get_a_smaller_sample(registry: Registry) -> None:
+    choices = {"dataset": ["digits"], "explainer": ["gvr", "saliency"], "generator": ["vae"]}
+    for flags, expected in (
+        ({}, {"gvr": 10, "saliency": 25}),
+        ({"perturbed_cases": 5}, {"gvr": 5, "saliency": 5}),
+        ({"perturbed_costly_cases": 40}, {"gvr": 25, "saliency": 25}),
+    ):
+        plan = make_plan(build_spec(None, {**flags, "controls": False}, choices), registry)
+        again = [s for s in plan.stages if s.kind == "perturbed_explanations"]
+        assert {stage.name: stage.settings["cases"] for stage in again} == expected
 
 
 def test_every_second_case_is_explained_again(cli, tmp_path: Path) -> None:
