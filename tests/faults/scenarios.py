@@ -29,6 +29,7 @@ from harness import (
     stages,
     written,
 )
+from killed_workers import kill_local_workers, kill_ray_workers
 from moments import stop_at_any_moment
 
 LONGEST_PAUSE = 2.0  # seconds into a stage
@@ -261,6 +262,14 @@ SCENARIOS = {
         "One of eight processes is killed", "SIGKILL while eight runs share a cache",
         "Its locks die with it; another process takes its stage over.",
         partial(share_cache, "kill"),
+    ),
+    "workers": Scenario(
+        "A worker of a run is killed", "SIGKILL of one of two processes in random stages",
+        "The run warns and goes on with another worker.", kill_local_workers,
+    ),
+    "ray": Scenario(
+        "A worker of a Ray cluster is killed", "SIGKILL of a worker on one of two nodes",
+        "The run warns and goes on with another worker.", kill_ray_workers,
     ),
     "locks": Scenario(
         "Locks are lost", "all lock files removed every 50 ms while eight runs share a cache",
