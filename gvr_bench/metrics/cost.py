@@ -44,7 +44,7 @@ GROUP = Group(
     better="down",
     highest=INFINITE,
     unit="s",
-    formula="wall time of a batch after a warm-up, over its images",
+    formula="wall time of a batch, over its images; after a warm-up, but for costly explainers",
     fooled_by="Another machine, thread count or batch size: compare within one run only.",
     source="generative visual rationales (2018)",
 )
@@ -72,8 +72,9 @@ def model_evaluations(data: CostInput) -> Tensor:
     highest=INFINITE,
     unit="MB",
     formula="largest memory in use while explaining, beyond what was in use before",
-    fooled_by="Batch size, and what the allocator keeps from earlier work.",
+    fooled_by="Batch size, and on a GPU what the allocator keeps from earlier work.",
     source="this project",
+    version="2",
     needs="not measured",
 )
 def peak_memory_mb(data: CostInput) -> Tensor | None:

@@ -221,20 +221,23 @@ def redundancy(data: ValidityInput) -> Tensor | None:
 
     if data.counterfactual is None:
         return None
-    current, target = data.counterfactual.clone(), data.target
-    flips = target.reached_target(outputs(data.model, current))
-    change = (current - data.base).double().abs().sum(1)  # (N, H, W)
+    change = (data.counterfactual - data.base).double().abs().sum(1)  # (N, H, W)
     regions = grid(*change.shape[1:]).to(change.device)
     sizes = change.new_zeros(len(change), GRID**2)
     sizes.index_add_(1, regions.flatten(), change.flatten(1))
-    undone = change.new_zeros(len(change))
-    for region in sizes.argsort(dim=1, stable=True).unbind(1):
-        inside = (regions == region[:, None, None])[:, None]  # (N, 1, H, W)
-        trial = data.base.where(inside, current)
-        keep = flips & target.reached_target(outputs(data.model, trial))
-        current = trial.where(keep[:, None, None, None], current)
-        undone += keep * sizes.gather(1, region[:, None])[:, 0]
-    total = sizes.sum(1)
+    flips = data.target.reached_target(outputs(data.model, data.counterfactual))
+    total, undone = sizes.sum(1), change.new_zeros(len(change))
+    current = data.counterfactual.clone()
+    for place in sizes.argsort(dim=1, stable=True).unbind(1):
+        size = sizes.gather(1, place[:, None])[:, 0]
+        rows = torch.nonzero(flips & (size > 0))[:, 0]  # of the others nothing can be undone
+        if not len(rows):
+            continue
+        inside = (regions == place[rows, None, None])[:, None]  # (M, 1, H, W)
+        trial = data.base[rows].where(inside, current[rows])
+        keep = data.target[rows].reached_target(outputs(data.model, trial))
+        current[rows[keep]] = trial[keep]
+        undone[rows] += keep * size[rows]
     return torch.where(flips & (total > 0), (undone / total).clamp(0, 1), torch.nan)
 
 

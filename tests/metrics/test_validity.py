@@ -160,6 +160,22 @@ def test_only_flips_can_be_redundant():
     assert np.isnan(redundant([0.0], level=-0.5))
 
 
+def test_redundancy_asks_only_of_flips_and_changes():
+    before = torch.full((3, 1, 8, 8), 1.0)
+    after = before.clone()
+    after[0, 0, 0, :2] -= torch.tensor([1.5, 0.5])  # flips by two regions
+    after[1, 0, 0, :2] -= 0.1  # does not
+    after[2, 0, 0, 0] -= 1.5  # flips by one
+    asked: list[int] = []
+    corner = Corner(1)
+    corner.register_forward_hook(lambda _net, inputs, _out: asked.append(len(inputs[0])))
+    model = Model(corner, nn.Identity(), nn.Identity())
+    known = {"model": model, "base": before, "counterfactual": after}
+    values = redundancy(validity_input(3, 8, **known, target=question(BINARY, 3)))
+    assert values.tolist() == pytest.approx([0.25, np.nan, 0.0], nan_ok=True)
+    assert sum(asked) == 3 + 3  # all once, then each region of a flip
+
+
 def test_redundancy_is_per_image():
     rng = np.random.default_rng(0)
     before, after = rng.uniform(-1, 1, (2, 9, 1, 20, 20)).astype(np.float32)
