@@ -86,7 +86,7 @@ class Spec(pydantic.BaseModel):
         25, ge=1, description="cases that sanity, cascade and robustness explain again, at most"
     )
     perturbed_costly_cases: int = Field(
-        10, ge=1, description="the same for explainers that are costly, as searches are"
+        10, ge=1, description="the same for explainers of hundreds of passes an image"
     )
     data_root: str | None = None
     latents: LatentSettings = LatentSettings()

@@ -312,8 +312,8 @@ class Explainer(Component, ABC):
     `uses_reference` says that it reads `ctx.reference`, the training images.
     `needs_decoder` says that it calls the model's encoder or generator; None, the default, that it
     does if it makes counterfactuals. A network of images has neither for explainers without it.
-    `costly` is for one that takes hundreds of passes of an image, with gradients: where the same
-    cases are explained again with one change, it gets a smaller sample of them.
+    `costly` is for one that takes hundreds of passes of an image: where cases are explained again
+    with one change, it gets a smaller sample of them.
     """
 
     role: ClassVar[Role] = "attribution"

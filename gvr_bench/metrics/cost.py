@@ -44,7 +44,7 @@ GROUP = Group(
     better="down",
     highest=INFINITE,
     unit="s",
-    formula="wall time of a batch, over its images; after a warm-up, but for costly explainers",
+    formula="wall time of a batch after a warm-up, over its images",
     fooled_by="Another machine, thread count or batch size: compare within one run only.",
     source="generative visual rationales (2018)",
 )

@@ -27,6 +27,8 @@ class GrowingSpheres(CounterfactualExplainer):
     1 and 2.
     """
 
+    costly = True
+
     class Settings(CounterfactualSettings):
         """The radius is a share of the latent's own length."""
 

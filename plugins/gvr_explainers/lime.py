@@ -20,6 +20,8 @@ class Lime(gvr.Explainer):
     superpixel is replaced by its mean.
     """
 
+    costly = True
+
     class Settings(gvr.Settings):
         """The authors' superpixels are for large photographs; those here are smaller."""
 

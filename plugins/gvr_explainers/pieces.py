@@ -60,6 +60,7 @@ class KernelShap(PieceExplainer):
 
     attribution = "captum.attr:KernelShap"
     draws = True
+    costly = True
 
     class Settings(PieceExplainer.Settings):
         """The authors' code takes 2,048 samples and twice the number of superpixels."""

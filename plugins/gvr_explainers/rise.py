@@ -18,6 +18,8 @@ class Rise(gvr.Explainer):
     sign. All images get the same masks.
     """
 
+    costly = True
+
     class Settings(gvr.Settings):
         """Masks as in the paper: a coarse random grid, upsampled and shifted."""
 

@@ -43,15 +43,12 @@ def compute_explanations(stage_ctx: StageContext) -> None:
 
 
 def explaining(stage_ctx: StageContext) -> Work:
-    """Load the model, and explain two cases so that what comes first is not timed.
-
-    A costly explainer does not notice what comes first, but two more cases.
-    """
+    """Load the model, and explain a case or two so that what comes first is not timed."""
     explainer = cast(Explainer, stage_ctx.stage.component)
     model = load_model(stage_ctx)
     stage_ctx = with_reference(stage_ctx, explainer, model)
-    if not explainer.costly:
-        explain(explainer, model, *read_cases(stage_ctx, slice(0, 2)), stage_ctx)
+    first = slice(0, 1 if explainer.costly else 2)
+    explain(explainer, model, *read_cases(stage_ctx, first), stage_ctx)
 
     def work(rows: slice) -> Arrays:
         results, trajectories = [], []
