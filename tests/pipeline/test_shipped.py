@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,9 +29,12 @@ LIMIT = 40 * 2**20
 NETWORKS = ("generator", "encoder", "head", "oracle", "class_autoencoders")
 
 
-def default_plan(registry: Registry, dataset: str, generator: str, *groups: str) -> Plan:
+def default_plan(
+    registry: Registry, dataset: str, generator: str, *groups: str, **flags: Any
+) -> Plan:
     """What `gvr-bench run --dataset ... --generator ...` comes to."""
-    flags = {"metrics": groups or None, "data_root": str(MNIST) if dataset == "mnist" else None}
+    root = str(MNIST) if dataset == "mnist" else None
+    flags |= {"metrics": groups or None, "data_root": root}
     return make_plan(
         build_spec(None, flags, {"dataset": [dataset], "generator": [generator]}), registry
     )
@@ -111,6 +115,14 @@ def test_the_defaults_find_their_networks(
     assert {stage.kind for stage in networks} == set(NETWORKS)
 
 
+def test_a_second_seed_finds_its_networks(registry: Registry, tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    plan = default_plan(registry, "phantom", "vae", seeds=[0, 1])
+    networks = [stage for stage in plan.stages if stage.kind in NETWORKS]
+    assert [str(stage) for stage in networks if not cache.has(stage)] == []
+    assert {stage.seed for stage in networks} == {0, 1}
+
+
 @pytest.mark.slow
 def test_pretrained_generator_is_reproducible(registry: Registry, tmp_path: Path) -> None:
     plan = default_plan(registry, "digits", "vae", "truth")
@@ -150,5 +162,5 @@ def test_shipped_networks_have_learned(networks: str, loss: str) -> None:
         json.loads(path.read_text()) for path in PRETRAINED.glob(f"{networks}-*/history.json")
     ]
     learned = [rows[-1][loss] / rows[0][loss] for rows in histories if loss in rows[-1]]
-    assert len(learned) == 4  # phantom, digits, MNIST, findings
+    assert len(learned) == 5  # phantom with two seeds, digits, MNIST, findings
     assert max(learned) < 0.8
