@@ -20,11 +20,9 @@ from __future__ import annotations
 
 from gvr_bench.core.components import (
     API_VERSION,
-    CompletenessBaseline,
     Component,
     Dataset,
     Encoder,
-    Explainer,
     Generator,
     Head,
     Images,
@@ -49,6 +47,7 @@ from gvr_bench.core.errors import (
     Unsupported,
     UsageError,
 )
+from gvr_bench.core.explainer import CompletenessBaseline, Explainer
 from gvr_bench.core.metric import Better, Metric, MetricInput
 from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.reference import Reference

@@ -10,16 +10,16 @@ import contextlib
 import ctypes
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names of the two, in malloc.h
-KEPT = 256 * 2**20  # bytes that a process keeps at most at the end of its memory
-LARGEST_KEPT = 32 * 2**20  # bytes in one piece; the most that glibc takes
+RESERVE = 256 * 2**20  # bytes that a process keeps at most at the end of its memory
+LARGEST_PIECE = 32 * 2**20  # bytes in one piece; the most that glibc takes
 
 
 def keep_freed_memory() -> None:
     """Keep freed memory in this process; without glibc, as on macOS, nothing changes."""
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
-        library.mallopt(TRIM_THRESHOLD, KEPT)
+        library.mallopt(MMAP_THRESHOLD, LARGEST_PIECE)
+        library.mallopt(TRIM_THRESHOLD, RESERVE)
 
 
 def give_back_freed_memory() -> None:

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gvr_bench.core.components import Component, Explainer, Role
+from gvr_bench.core.components import Component
 from gvr_bench.core.digests import source_digest
+from gvr_bench.core.explainer import Explainer, Role
 
 SCHEMA = 1
 REVISIONS = {  # of kinds whose files have changed since the first version

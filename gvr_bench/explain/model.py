@@ -12,9 +12,10 @@ from torch import Tensor
 
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.config.spec import parse_choice
-from gvr_bench.core.components import Dataset, Explainer
+from gvr_bench.core.components import Dataset
 from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.errors import PluginError, UsageError
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.stage import Stage
 from gvr_bench.core.types import Bytes, ExplanationTarget, Floats, Task
 from gvr_bench.data.stored_images import to_float

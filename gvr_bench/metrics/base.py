@@ -14,7 +14,7 @@ from gvr_bench.metrics.statistics import Score
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.core.components import CompletenessBaseline
+    from gvr_bench.core.explainer import CompletenessBaseline
     from gvr_bench.core.types import ExplanationTarget, Model
 
 INFINITE = float("inf")

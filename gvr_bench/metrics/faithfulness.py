@@ -26,7 +26,7 @@ from gvr_bench.metrics.model_queries import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvr_bench.core.components import CompletenessBaseline
+    from gvr_bench.core.explainer import CompletenessBaseline
     from gvr_bench.core.types import ExplanationTarget, Model
 
 # Black has no density, so that a pixel can only lose what its attribution speaks for. Blurring does

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 from gvr_bench.config.metric_choice import choose_metrics
 from gvr_bench.config.spec import ComponentSpec, Spec, canonical_spec
-from gvr_bench.core.components import Component, Dataset, Encoder, Explainer, Head
+from gvr_bench.core.components import Component, Dataset, Encoder, Head
 from gvr_bench.core.errors import PluginError
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.metric import Metric
 from gvr_bench.core.stage import Stage, StageKind, depends_on, fingerprint_of
 from gvr_bench.core.types import Kind

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.hdf5 import ALL, read_arrays
 from gvr_bench.cache.serialization import read_json, read_weights, write_json
-from gvr_bench.core.components import Dataset, Encoder, Explainer, Generator, Head
+from gvr_bench.core.components import Dataset, Encoder, Generator, Head
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import DataError, PluginError
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.reference import Reference, spread
 from gvr_bench.core.stage import Stage, StageKind, depends_on
 from gvr_bench.core.types import Bools, ExplanationTarget, Floats, ImageSpec, Ints, Model, Task

@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import PluginError
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.types import Explanation, ExplanationTarget, Model
 from gvr_bench.registry.global_rng import seeded
 

@@ -12,7 +12,8 @@ from typing import Any, cast
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gvr_bench.core.components import Component, Explainer, Plugin
+from gvr_bench.core.components import Component, Plugin
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.metric import Metric
 from gvr_bench.core.types import Kind
 from gvr_bench.registry.names import option_of

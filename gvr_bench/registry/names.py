@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gvr_bench.core.components import Plugin, Role
+from gvr_bench.core.components import Plugin
 from gvr_bench.core.errors import UsageError
+from gvr_bench.core.explainer import Role
 from gvr_bench.core.types import Kind
 
 ALL = "all"  # every explainer

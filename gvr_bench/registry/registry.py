@@ -15,16 +15,7 @@ from typing import Any, TextIO, cast
 import pluggy
 import pydantic
 
-from gvr_bench.core.components import (
-    Component,
-    Dataset,
-    Encoder,
-    Explainer,
-    Generator,
-    Head,
-    Plugin,
-    Settings,
-)
+from gvr_bench.core.components import Component, Dataset, Encoder, Generator, Head, Plugin, Settings
 from gvr_bench.core.errors import (
     GvrError,
     PluginError,
@@ -32,6 +23,7 @@ from gvr_bench.core.errors import (
     first_fault,
     one_line,
 )
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.metric import Metric
 from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.types import Kind

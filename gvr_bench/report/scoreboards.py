@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gvr_bench.core.components import Role
+from gvr_bench.core.explainer import Role
 from gvr_bench.core.metric import Better
 from gvr_bench.metrics.seeds import seed_mean, seed_p_value
 from gvr_bench.metrics.statistics import Ranking, rank

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from gvr_bench.core.components import Role
+from gvr_bench.core.explainer import Role
 from gvr_bench.core.metric import Better
 from gvr_bench.report.metric_info import entry, standing
 from gvr_bench.results.records import Status

@@ -17,8 +17,8 @@ from typing import Literal
 import pydantic
 
 from gvr_bench.cache.serialization import reading, replacing, write_json
-from gvr_bench.core.components import Role
 from gvr_bench.core.errors import CacheError, DataError, first_fault
+from gvr_bench.core.explainer import Role
 from gvr_bench.core.metric import Better
 
 RECORDS, SPEC, ENVIRONMENT = "records.jsonl", "spec.toml", "environment.json"

@@ -9,8 +9,8 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from gvr_bench.core.components import Explainer, Role
 from gvr_bench.core.context import Context
+from gvr_bench.core.explainer import Explainer, Role
 from gvr_bench.core.types import Explanation, Model, compose
 from gvr_bench.registry.explainer_contract import (
     NETWORKS,

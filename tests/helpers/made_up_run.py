@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvr_bench.cache.serialization import write_json
-from gvr_bench.core.components import Role
+from gvr_bench.core.explainer import Role
 from gvr_bench.metrics import METRICS, Metric, score
 from gvr_bench.results.case_scores import EXPLANATIONS, RunValues, Whose, write_values
 from gvr_bench.results.records import Record, write_records

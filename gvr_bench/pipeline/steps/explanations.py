@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gvr_bench.cache.hdf5 import put_rows, write_arrays, writing_arrays
-from gvr_bench.core.components import Explainer
 from gvr_bench.core.errors import PluginError
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.types import Explanation, ExplanationTarget, Model, compose
 from gvr_bench.data.stored_images import to_bytes, to_float
 from gvr_bench.pipeline.stage_context import (

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
-from gvr_bench.core.components import CompletenessBaseline, Explainer
+from gvr_bench.core.explainer import CompletenessBaseline, Explainer
 from gvr_bench.core.metric import Metric
 from gvr_bench.core.types import ExplanationTarget, Ints, Model, Task
 from gvr_bench.data.stored_images import to_float

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gvr_bench.cache.hdf5 import put_rows, writing_arrays
-from gvr_bench.core.components import Encoder, Explainer, Generator, Head
+from gvr_bench.core.components import Encoder, Generator, Head
 from gvr_bench.core.context import Context
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.types import ExplanationTarget, Floats, Model
 from gvr_bench.pipeline.stage_context import (
     StageContext,

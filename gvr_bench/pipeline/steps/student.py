@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvr_bench.cache.hdf5 import write_arrays
-from gvr_bench.core.components import Explainer
 from gvr_bench.core.context import Context, seed_from
 from gvr_bench.core.errors import Unsupported
+from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.types import Bools, ExplanationTarget, Floats, Ints
 from gvr_bench.pipeline.stage_context import (
     StageContext,

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.core.components import Role
+from gvr_bench.core.explainer import Role
 from gvr_bench.core.types import KINDS
 from gvr_bench.results.records import CASES, Status, model_label
 from gvr_bench.results.run_folder import open_cases, reading
