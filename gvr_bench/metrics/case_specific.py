@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from gvr_bench.metrics.base import Input, Source
-from gvr_bench.metrics.true_change import true_map
+from gvr_bench.metrics.true_change import true_change, true_map
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,7 @@ def alike_of(source: Source) -> Tensor:
 
 def truth_of(source: Source) -> Tensor | None:
     """What a perfect map shows (N, H, W), else the masks; None where neither is known."""
-    perfect = true_map(source)
+    perfect = true_map(true_change(source), source)
     return source.read_optional("cases", "mask") if perfect is None else perfect
 
 

@@ -56,13 +56,13 @@ class GroundTruthInput(CaseInput):
     @classmethod
     def build(cls, source: Source) -> Self:
         """Read it, and decode the true counterfactuals."""
-        truth = source.true_counterfactual
+        truth, change = source.true_counterfactual, true_change(source)
         return cls(
             attribution=source.read("explanations", "attribution"),
             mask=source.read_optional("cases", "mask"),
             distractor=source.read_optional("cases", "distractor"),
-            true_change=true_change(source),
-            true_map=true_map(source),
+            true_change=change,
+            true_map=true_map(change, source),
             decoded_truth=None if truth is None else source.decode(truth),
             base=source.base,
             counterfactual=source.read_optional("explanations", "counterfactual"),

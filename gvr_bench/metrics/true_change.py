@@ -18,12 +18,11 @@ def true_change(source: Source) -> Tensor | None:
     return None if truth is None else (source.image - truth).mean(dim=1)
 
 
-def true_map(source: Source) -> Tensor | None:
+def true_map(change: Tensor | None, source: Source) -> Tensor | None:
     """Return what a perfect map shows: the true change, or its size where maps show evidence.
 
     A finding that takes brightness away is a negative change, and evidence for itself.
     """
-    change = true_change(source)
     return change if change is None or source.maps_show_change else change.abs()
 
 

@@ -24,19 +24,23 @@ def source(shows_change: bool, known: bool = True) -> Any:
     )
 
 
+def perfect(known: Any) -> Any:
+    return true_map(true_change(known), known)
+
+
 def test_rationales_have_the_sign_of_the_change():
-    assert true_map(source(True)).tolist() == [[[0.5, -0.5, 0.0]]]
+    assert perfect(source(True)).tolist() == [[[0.5, -0.5, 0.0]]]
     assert truth_of(source(True)).tolist() == [[[0.5, -0.5, 0.0]]]
 
 
 def test_evidence_is_positive_for_a_dark_finding():
-    assert true_map(source(False)).tolist() == [[[0.5, 0.5, 0.0]]]
+    assert perfect(source(False)).tolist() == [[[0.5, 0.5, 0.0]]]
     assert truth_of(source(False)).tolist() == [[[0.5, 0.5, 0.0]]]
     assert true_change(source(False)).tolist() == [[[0.5, -0.5, 0.0]]]
 
 
 def test_masks_have_no_sign():
-    assert true_map(source(False, known=False)) is None
+    assert perfect(source(False, known=False)) is None
     assert truth_of(source(True, known=False)).tolist() == [[[True, True, False]]]
 
 
