@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-import torch
-
-from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.cache.integrity import ERROR, WORK
+from gvr_bench.core.allocator import keep_freed_memory
 from gvr_bench.core.components import Encoder, Generator
 from gvr_bench.core.context import Context, Progress, seed_from
 from gvr_bench.core.errors import (
@@ -24,17 +22,15 @@ from gvr_bench.core.errors import (
     DataError,
     GvrError,
     MemoryShortage,
-    PluginError,
     ProcessError,
-    TrainingError,
     Unsupported,
     UsageError,
     one_line,
 )
-from gvr_bench.core.freed_memory import keep_freed_memory
 from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
+from gvr_bench.pipeline.memory_shortage import compute
 from gvr_bench.pipeline.options import RunOptions, gains_from_bfloat16, versions
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.run_state import RunState
@@ -196,66 +192,4 @@ def is_data_parallel(stage: Stage) -> bool:
         STEPS[stage.kind].data_parallel is not None
         and isinstance(component, Generator | Encoder)
         and component.data_parallel
-    )
-
-
-BATCH_FACTOR = 4  # by which the batch size falls where memory runs out
-
-
-def compute(stage: Stage, cache: ArtifactCache, ctx: Context) -> tuple[str, float]:
-    """Compute a stage and write its files; return a note and the seconds that stored parts took.
-
-    Where memory runs out it is tried again with a smaller batch, which changes a result by rounding
-    only. Raises what plugins raise, and `MemoryShortage`.
-    """
-    if stage.problem:
-        raise PluginError(stage.problem)
-    step, batch_size = STEPS[stage.kind], ctx.batch_size
-    while True:
-        stage_ctx = StageContext(stage, cache, ctx)
-        try:
-            note = step.run(stage_ctx) or ""
-            break
-        except TrainingError as error:
-            raise TrainingError(
-                f"{error}; {checkpoint_left(ctx)}; try other settings of {stage.name}"
-            ) from error
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if step.trains or ctx.batch_size == 1:
-                raise MemoryShortage(shortage(stage, ctx)) from error
-        if ctx.device.type == "cuda":
-            torch.cuda.empty_cache()
-        ctx = replace(ctx, batch_size=max(1, ctx.batch_size // BATCH_FACTOR))
-    if ctx.batch_size < batch_size:
-        smaller = f"out of memory with batches of {batch_size}; computed with {ctx.batch_size}"
-        note = "; ".join(filter(None, (note, smaller)))
-    return note, stage_ctx.earlier
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out. Torch has an exception of its own for GPUs only."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "DefaultCPUAllocator" in str(error)  # a bare RuntimeError that names the allocator
-
-
-def checkpoint_left(ctx: Context) -> str:
-    checkpoint = ctx.checkpoints.load() if ctx.checkpoints else None
-    return f"{f'a checkpoint of step {checkpoint[0]}' if checkpoint else 'no checkpoint'} is left"
-
-
-def shortage(stage: Stage, ctx: Context) -> str:
-    """Say which memory is too small, and what helps."""
-    cpu = ctx.device.type == "cpu"
-    where, other = ("this machine", "") if cpu else (str(ctx.device), ", or --device cpu")
-    if STEPS[stage.kind].trains:
-        return (
-            f"{where} has too little memory to train {stage}; {checkpoint_left(ctx)}; give it a "
-            f"smaller batch or width in its settings, smaller images{other}"
-        )
-    return (
-        f"{where} has too little memory for {stage}, even one image at a time; use smaller "
-        f"images{other}"
     )

@@ -1,103 +1,129 @@
-"""Occlusion and LIME compared with captum: `python scripts/bench/explainers.py`.
+"""Explainers and scores compared with other packages: `python scripts/bench/explainers.py`.
 
-Both explain the same 64 images of 32 pixels with the same model, windows, superpixels and number of
-samples; captum is called once per image.
+Both sides explain or score the same images of 64 pixels with the same network, in one process, turn
+by turn. Others are called as their documentation shows: those marked so one image at a time. It
+needs `pip install grad-cam lime quantus`.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
+from typing import Any
 
 import captum.attr
+import numpy as np
+import quantus
 import torch
-from gvr_encoders.conv import Conv
+from gvr_explainers.cam import GradCam
+from gvr_explainers.integrated_gradients import IntegratedGradients
 from gvr_explainers.lime import Lime, segment_means, superpixels
 from gvr_explainers.occlusion import Occlusion
-from gvr_generators.wgan_gp import WganGp
-from gvr_heads.networks import Linear
-from timing import seconds_of
-from torch import nn
+from gvr_heads.conv import Cnn
+from lime.lime_image import LimeImageExplainer
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import RawScoresOutputTarget
+from timing import ratio, seconds_of, spread, table
+from torch import Tensor, nn
 
 import gvr_bench.api as gvr
+from gvr_bench import metrics
 
 IMAGES = 64
-SPEC = gvr.ImageSpec(channels=1, size=32)
+SPEC = gvr.ImageSpec(channels=1, size=64)
 TASK = gvr.Task("binary", ("finding",))
-WIDTHS = (16, 32)  # of the encoder; 32 is the quick profile's
-SAMPLES = (25, 300)  # of LIME: captum's default, and the quick profile's
-REPEATS = 3
+ROUNDS = 3
+CPU = torch.device("cpu")
 
-
-def untrained(width: int) -> gvr.Model:
-    """A model with random weights."""
-    torch.manual_seed(0)
-    generator = WganGp(WganGp.Settings(width=16)).build(SPEC)
-    encoder = Conv(Conv.Settings(width=width)).build(SPEC, generator)
-    latent_dim = generator.latent_dim
-    assert isinstance(latent_dim, int)
-    head = Linear(Linear.Settings()).build(latent_dim, TASK)
-    nets: list[nn.Module] = [encoder, generator, head]
-    return gvr.Model(*(net.eval().requires_grad_(False) for net in nets))
+Maps = Callable[[], Any]
 
 
 class Comparison:
-    """One model, the images, and their targets."""
+    """The network with random weights, the images, and the rows of the table."""
 
-    def __init__(self, width: int) -> None:
-        self.name = f"encoder width {width}"
-        self.model = untrained(width)
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.net = Cnn(Cnn.Settings()).build(0, TASK).eval().requires_grad_(False)
+        self.model = gvr.Model(self.net, self.net, self.net, self.net, has_decoder=False)
         self.x = torch.rand(IMAGES, 1, SPEC.size, SPEC.size) * 2 - 1
-        zeros = torch.zeros(IMAGES, dtype=torch.int64)
-        self.target = gvr.ExplanationTarget(TASK, zeros, zeros, zeros.float(), zeros.float())
+        self.rows: list[tuple[object, ...]] = []
 
     def compare(
-        self, name: str, explainer: gvr.Explainer, captum_once: Callable[[slice], object]
+        self, what: str, package: str, ours: Maps, theirs: Maps, exact: bool = True
     ) -> None:
-        """Time both alternately and print medians and their ratio."""
-        ctx = gvr.Context(torch.device("cpu"))
-        seconds: tuple[list[float], list[float]] = ([], [])
-
-        def explain_all() -> None:
-            explainer.explain(self.model, self.x, self.target, ctx)
-
-        def captum_all() -> None:
-            for i in range(IMAGES):
-                captum_once(slice(i, i + 1))
-
-        explain_all()
-        for _ in range(REPEATS):
-            seconds[0].append(seconds_of(explain_all, ctx.device))
-            seconds[1].append(seconds_of(captum_all, ctx.device))
-        ours, captums = (statistics.median(taken) for taken in seconds)
-        print(
-            f"{self.name}, {name:17s} ours {ours:6.3f} s  captum {captums:6.3f} s  "
-            f"{captums / ours:4.1f} times",
-            flush=True,
+        """Time both in turn; say how far they agree: (N, ...) each."""
+        first, second = (
+            np.asarray(maps(), np.float64).reshape(IMAGES, -1) for maps in (ours, theirs)
         )
+        rounds = [(seconds_of(ours, CPU), seconds_of(theirs, CPU)) for _ in range(ROUNDS)]
+        a, b = zip(*rounds, strict=True)
+        if exact:
+            gap = np.abs(first - second).max() / np.abs(second).max()
+            agreement = f"largest difference {gap:.1g} of the largest value"
+        else:
+            mean = np.mean([np.corrcoef(*both)[0, 1] for both in zip(first, second, strict=True)])
+            agreement = f"correlation {mean:.2f}"
+        ms = [spread(1000 * s / IMAGES for s in seconds) for seconds in (a, b)]
+        self.rows.append((what, package, *ms, ratio(b, a), agreement))
 
-    def occlusion(self) -> None:
-        """Compare occlusion."""
-        explainer = Occlusion(Occlusion.Settings())
-        s = explainer.settings
-        captums = captum.attr.Occlusion(self.model)
+    def explain(self, explainer: gvr.Explainer) -> Maps:
+        zeros = torch.zeros(IMAGES, dtype=torch.int64)
+        target = gvr.ExplanationTarget(TASK, zeros, zeros, zeros.float(), zeros.float())
 
-        def once(part: slice) -> object:
-            window, stride = (1, s.window, s.window), (1, s.stride, s.stride)
-            return captums.attribute(self.x[part], window, stride, s.replacement, target=0)
+        def maps() -> Tensor:
+            return explainer.explain(self.model, self.x, target, gvr.Context(CPU)).attribution
 
-        self.compare("occlusion", explainer, once)
+        return maps
+
+    def each(self, once: Callable[[int], Any]) -> Maps:
+        return lambda: np.stack([np.asarray(once(i)) for i in range(IMAGES)])
+
+    def captum_and_gradcam(self) -> None:
+        occlusion = Occlusion(Occlusion.Settings())
+        s = occlusion.settings
+        method = captum.attr.Occlusion(self.net)
+
+        def occlude(x: Tensor) -> Any:
+            window = (1, s.window, s.window)
+            return method.attribute(x, window, (1, s.stride, s.stride), s.replacement, target=0)
+
+        ours = self.explain(occlusion)
+        self.compare("occlusion", "captum", ours, lambda: occlude(self.x))
+        once = self.each(lambda i: occlude(self.x[i : i + 1]))
+        self.compare("occlusion", "captum, one by one", ours, once)
+
+        integrated = IntegratedGradients(IntegratedGradients.Settings())
+        path = captum.attr.IntegratedGradients(self.net)
+        steps = integrated.settings.steps
+
+        def integrate(x: Tensor) -> Tensor:
+            return path.attribute(x, -1.0, target=0, n_steps=steps)
+
+        ours = self.explain(integrated)
+        self.compare("integrated gradients", "captum", ours, lambda: integrate(self.x))
+        once = self.each(lambda i: integrate(self.x[i : i + 1]))
+        self.compare("integrated gradients", "captum, one by one", ours, once)
+
+        layer = next(m for m in reversed(self.net) if isinstance(m, nn.ReLU))
+        cam = GradCAM(self.net.requires_grad_(True), [layer])
+        outputs = [RawScoresOutputTarget()] * IMAGES
+        ours = self.explain(GradCam(GradCam.Settings()))
+        self.compare(
+            "Grad-CAM", "pytorch-grad-cam", ours, lambda: cam(self.x, outputs), exact=False
+        )
+        cam.activations_and_grads.release()
+        self.net.requires_grad_(False)
 
     def lime(self, samples: int) -> None:
-        """Compare LIME; captum's time excludes the superpixels."""
         explainer = Lime(Lime.Settings(samples=samples))
         s = explainer.settings
         segments = superpixels(self.x, s.segments, s.compactness, s.smoothing)
         removed = segment_means(self.x, segments)
-        captums = captum.attr.Lime(self.model)
+        method = captum.attr.Lime(self.net)
+        ours = self.explain(explainer)
 
-        def once(part: slice) -> object:
-            return captums.attribute(
+        def of_captum(i: int) -> Any:
+            part = slice(i, i + 1)
+            return method.attribute(
                 self.x[part],
                 baselines=removed[part],
                 target=0,
@@ -105,13 +131,72 @@ class Comparison:
                 n_samples=samples,
             )
 
-        self.compare(f"LIME, {samples} samples", explainer, once)
+        what = f"LIME, {samples} samples"
+        package = "captum, one by one, superpixels not counted"
+        self.compare(what, package, ours, self.each(of_captum), exact=False)
+
+        def predict(images: Any) -> Any:
+            x = torch.from_numpy(images[..., :1]).permute(0, 3, 1, 2).float()
+            return self.net(x).numpy()
+
+        authors = LimeImageExplainer(random_state=0)
+
+        def of_authors(i: int) -> Any:
+            grid = segments[i].numpy()
+            found = authors.explain_instance(
+                self.x[i, 0].double().numpy(),
+                predict,
+                labels=(0,),
+                top_labels=None,
+                num_samples=samples,
+                segmentation_fn=lambda _: grid,
+                batch_size=128,
+                progress_bar=False,
+            )
+            weights = dict(found.local_exp[0])
+            return np.vectorize(weights.get)(grid)
+
+        package = "lime, one by one, superpixels not counted"
+        self.compare(what, package, ours, self.each(of_authors), exact=False)
+
+    def scores(self) -> None:
+        """Compare scores that Quantus has, too."""
+        maps = self.x[:, 0].abs() * torch.linspace(0, 1, SPEC.size)
+        mask = torch.zeros(IMAGES, SPEC.size, SPEC.size, dtype=torch.bool)
+        mask[:, 20:40, 30:50] = True
+        arguments = {
+            "x_batch": self.x.numpy(),
+            "y_batch": np.zeros(IMAGES, np.int64),
+            "a_batch": maps[:, None].numpy(),
+            "s_batch": mask[:, None].numpy().astype(int),
+        }
+        quiet = {"disable_warnings": True, "display_progressbar": False}
+        for what, ours, name in (
+            ("pointing hit", lambda: metrics.pointing_hit(maps, mask), "PointingGame"),
+            (
+                "mass in the mask",
+                lambda: metrics.mass_accuracy(maps, mask),
+                "RelevanceMassAccuracy",
+            ),
+            ("pixel ROC AUC", lambda: metrics.pixel_roc_auc(maps, mask), "AUC"),
+            ("sparseness", lambda: metrics.sparseness(maps), "Sparseness"),
+            ("entropy", lambda: metrics.entropy(maps), "Complexity"),
+        ):
+            theirs = getattr(quantus, name)(**quiet)
+            self.compare(what, "Quantus", ours, lambda m=theirs: m(model=self.net, **arguments))  # type: ignore[misc]
+
+
+def main() -> None:
+    """Print one table."""
+    comparison = Comparison()
+    comparison.captum_and_gradcam()
+    for samples in (25, 300):  # captum's default, and the quick profile's
+        comparison.lime(samples)
+    comparison.scores()
+    print(f"{IMAGES} images of {SPEC.size} pixels, {torch.get_num_threads()} threads.\n")
+    head = ("", "package", "ours, ms per image", "theirs", "times faster", "agreement")
+    print(table(head, comparison.rows))
 
 
 if __name__ == "__main__":
-    print(f"{IMAGES} images, {torch.get_num_threads()} threads")
-    for width in WIDTHS:
-        comparison = Comparison(width)
-        comparison.occlusion()
-        for samples in SAMPLES:
-            comparison.lime(samples)
+    main()

@@ -50,7 +50,7 @@ IMPORTS = {
 DOWNLOAD = {"gvr_bench/data/download.py"}
 NETWORK = {"requests": DOWNLOAD, "requests.adapters": DOWNLOAD}
 ALLOWED = {
-    "ctypes": {"gvr_bench/core/freed_memory.py"},  # the process's own C library
+    "ctypes": {"gvr_bench/core/allocator.py"},  # the process's own C library
     "socket": {CLUSTER},
     "subprocess": {CLUSTER, "gvr_bench/pipeline/executors/processes.py"},
     "tarfile": {"gvr_bench/data/fetch.py"},

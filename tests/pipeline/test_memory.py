@@ -11,9 +11,9 @@ import torch
 from made_up_stages import BINARY, Bank, Squares
 
 from gvr_bench.core.errors import MemoryShortage
+from gvr_bench.pipeline.memory_shortage import compute
 from gvr_bench.pipeline.stage_context import StageContext
 from gvr_bench.pipeline.steps import STEPS
-from gvr_bench.pipeline.worker import compute
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from torch import nn
 import gvr_bench.api as gvr
 from gvr_bench.cache.checkpoints import FileCheckpoints
 from gvr_bench.core.errors import TrainingError
+from gvr_bench.pipeline.memory_shortage import compute
 from gvr_bench.pipeline.steps import class_autoencoders as class_autoencoders
 from gvr_bench.pipeline.steps import heads, oracle
 from gvr_bench.pipeline.steps import train_networks as networks
-from gvr_bench.pipeline.worker import compute
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from PIL import Image
 import gvr_bench.api as gvr
 from gvr_bench.cache.hdf5 import read_arrays
 from gvr_bench.core.stage import Stage
+from gvr_bench.pipeline.memory_shortage import compute
 from gvr_bench.pipeline.steps import data as data_module
 from gvr_bench.pipeline.steps.data import compute_cases, compute_data
-from gvr_bench.pipeline.worker import compute
 
 
 class Tolerant(gvr.Settings):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gvr_datasets.phantom.counter_rng import Draws, Floats
-from gvr_datasets.phantom.noise_fields import SIDES, Grid, bell, blobs, gauss, smooth_max, step
 from gvr_datasets.phantom.patients import (
     ATELECTASIS,
     EFFUSION,
@@ -17,6 +16,7 @@ from gvr_datasets.phantom.patients import (
     State,
     Study,
 )
+from gvr_datasets.phantom.soft_shapes import SIDES, Grid, bell, blobs, gauss, smooth_max, step
 
 LUNG_BASE = 0.58  # where the costophrenic angle lies
 HILUM = (0.165, -0.06)

@@ -6,7 +6,6 @@ import numpy as np
 
 from gvr_datasets.phantom.anatomy import LUNG_BASE, Lungs, lung_edges
 from gvr_datasets.phantom.counter_rng import Draws, Floats
-from gvr_datasets.phantom.noise_fields import SIDES, Grid, bell, blobs, smooth_max, step
 from gvr_datasets.phantom.patients import (
     ATELECTASIS,
     HAZE_LEFT,
@@ -20,6 +19,7 @@ from gvr_datasets.phantom.patients import (
     State,
     Study,
 )
+from gvr_datasets.phantom.soft_shapes import SIDES, Grid, bell, blobs, smooth_max, step
 
 
 def place(study: Study, side: Floats, across: Floats, down: Floats) -> tuple[Floats, Floats]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gvr_datasets.phantom.counter_rng import Draws, Floats
-from gvr_datasets.phantom.noise_fields import Grid, gauss, smooth_max, step
 from gvr_datasets.phantom.patients import CARDIOMEGALY, HEART_LEFT, HEART_RIGHT, State, Study
+from gvr_datasets.phantom.soft_shapes import Grid, gauss, smooth_max, step
 
 
 def bulge(study: Study, state: State, side: int, row: Floats) -> Floats:

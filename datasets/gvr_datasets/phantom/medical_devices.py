@@ -6,8 +6,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from gvr_datasets.phantom.counter_rng import Draws, Floats
-from gvr_datasets.phantom.noise_fields import Grid, blobs, pixel_centres, step
 from gvr_datasets.phantom.patients import DEVICES, SIDE_MARKER, Study
+from gvr_datasets.phantom.soft_shapes import Grid, blobs, pixel_centres, step
 
 ELECTRODES = {
     "electrode, left chest": (0.48, -0.42), "electrode, right chest": (-0.48, -0.42),

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from gvr_datasets.phantom import anatomy, findings, heart
 from gvr_datasets.phantom.counter_rng import Draws, Floats
 from gvr_datasets.phantom.medical_devices import draw_devices
-from gvr_datasets.phantom.noise_fields import Grid, blobs, make_grid, step
 from gvr_datasets.phantom.patients import State, Study
+from gvr_datasets.phantom.soft_shapes import Grid, blobs, make_grid, step
 
 RENDERER = "2"
 TILE = 1024  # side of the noise that all images are cut from

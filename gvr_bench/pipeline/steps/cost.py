@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gvr_bench.core.freed_memory import give_back_freed_memory
+from gvr_bench.core.allocator import give_back_freed_memory
 from gvr_bench.core.types import Model
 
 MEBI = 2**20

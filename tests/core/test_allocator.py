@@ -10,7 +10,7 @@ import pytest
 PIECE = 8 * 2**20  # bytes, which the C library gives back by itself
 COUNT = """
 import resource, sys, torch
-from gvr_bench.core.freed_memory import give_back_freed_memory, keep_freed_memory
+from gvr_bench.core.allocator import give_back_freed_memory, keep_freed_memory
 keep_freed_memory()
 
 def faults():
