@@ -52,8 +52,9 @@ class Adversarial(gvr.Explainer):
     ) -> gvr.Explanation:
         """Perturb the images, and average their maps with those of shifted copies."""
         return over_copies(
-            lambda images, _: self.perturbation(model, images, target),
+            lambda images, own, _: self.perturbation(model, images, own),
             x,
+            target,
             ctx,
             views=self.settings.views,
             by=max(1, round(self.settings.shift * x.shape[-1])),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -38,11 +40,11 @@ class GvrRobust(CounterfactualExplainer):
     A decoder of places draws a finding differently where it lies differently on their grid.
     Therefore the map is the mean over copies of the image that are shifted by a quarter of a place,
     each shifted back, and smaller where they disagree. The counterfactual is that of the image
-    itself.
+    itself. Where its search fails, that of no copy is tried.
     """
 
     costly = True
-    version = "2"
+    version = "3"
 
     class Settings(CounterfactualSettings):
         """The goal is the reference value, for a class at most `confidence`."""
@@ -82,13 +84,14 @@ class GvrRobust(CounterfactualExplainer):
         self, model: gvr.Model, x: Tensor, target: gvr.ExplanationTarget, ctx: gvr.Context
     ) -> gvr.Explanation:
         """Explain the images, and average their maps with those of shifted copies."""
-        explain = super().explain
         return over_copies(
-            lambda images, own: explain(model, images, target, own),
+            partial(super().explain, model),
             x,
+            target,
             ctx,
             views=self.settings.views,
             by=quarter_of_place(model, x),
+            after_failure=False,
         )
 
     def search(

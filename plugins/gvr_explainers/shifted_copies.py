@@ -16,26 +16,41 @@ MOST = 1 + len(DIAGONALS)
 
 
 def over_copies(
-    explain: Callable[[Tensor, gvr.Context], gvr.Explanation],
+    explain: Callable[[Tensor, gvr.ExplanationTarget, gvr.Context], gvr.Explanation],
     x: Tensor,
+    target: gvr.ExplanationTarget,
     ctx: gvr.Context,
     *,
     views: int,
     by: int,
+    after_failure: bool = True,
 ) -> gvr.Explanation:
     """Explain images (N, C, H, W), and average their maps with those of shifted copies.
 
     A copy is shifted by pixels along a diagonal, and its map is shifted back. All else is of the
-    image itself, and steps are added. Where `by` is 0 the image alone is explained.
+    image itself, and steps are added. Where `by` is 0 the image alone is explained, and unless
+    `after_failure` each image whose search fails, too.
     """
-    explanation = explain(x, ctx)
-    maps, steps = [explanation.attribution], [explanation.steps]
-    for view, place in enumerate(DIAGONALS[: views - 1] if by else (), 1):
+    explanation = explain(x, target, ctx)
+    attribution, steps, success = explanation.attribution, explanation.steps, explanation.success
+    rows = torch.arange(len(x), device=x.device)
+    if not after_failure and success is not None:
+        rows = rows[success]
+    if not by or views == 1 or not len(rows):
+        return explanation
+    assert steps is not None
+    maps, counts = [attribution[rows]], [steps[rows]]
+    for view, place in enumerate(DIAGONALS[: views - 1], 1):
         down, right = (by * pixels for pixels in place)
-        other = explain(shifted(x, down, right), replace(ctx, seed=ctx.seed + view))
+        copies, own = shifted(x[rows], down, right), replace(ctx, seed=ctx.seed + view)
+        other = explain(copies, target[rows], own)
         maps.append(shifted(other.attribution[:, None], -down, -right)[:, 0])
-        steps.append(other.steps)
-    return replace(explanation, attribution=agreement(maps), steps=torch.stack(steps).sum(0))
+        counts.append(other.steps)
+    return replace(
+        explanation,
+        attribution=attribution.index_copy(0, rows, agreement(maps)),
+        steps=steps.index_copy(0, rows, torch.stack(counts).sum(0)),
+    )
 
 
 def shifted(image: Tensor, down: int, right: int) -> Tensor:
@@ -48,7 +63,5 @@ def shifted(image: Tensor, down: int, right: int) -> Tensor:
 
 def agreement(maps: list[Tensor]) -> Tensor:
     """Return the mean m of V maps (N, H, W) times |m| / (|m| + s), s their standard deviation."""
-    if len(maps) == 1:
-        return maps[0]
     spread, mean = torch.std_mean(torch.stack(maps), dim=0)
     return mean * mean.abs() / (mean.abs() + spread).clamp_min(1e-12)

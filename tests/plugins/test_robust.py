@@ -180,6 +180,20 @@ def test_map_is_the_mean_over_shifted_copies():
     assert torch.equal(averaged.steps, alone.steps + others[0].steps + others[1].steps)
 
 
+def test_copies_of_a_failed_search_are_not_tried():
+    noise = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([noise - 0.9, noise])
+
+    def explained(views: int) -> gvr.Explanation:
+        settings = GvrRobust.Settings(views=views, steps=4)
+        return GvrRobust(settings).explain(blocks_model(), x, ask(DENSITY, 2), context())
+
+    alone, averaged = explained(1), explained(5)
+    assert alone.success.tolist() == averaged.success.tolist() == [True, False]
+    assert torch.equal(averaged.attribution[1], alone.attribution[1])
+    assert averaged.steps[1] == alone.steps[1] == 4
+
+
 def test_disagreement_lowers_a_map():
     maps = [torch.tensor([[[2.0, 3.0, 1.0]]]), torch.tensor([[[2.0, 1.0, -1.0]]])]
     expected = [2.0, 2 * 2 / (2 + math.sqrt(2)), 0.0]
