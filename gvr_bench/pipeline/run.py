@@ -36,9 +36,9 @@ class RunRequest:
     `out` is the run's folder, by default one in `reports`; `recompute` names kinds of stages or
     components to compute again, or `all`. `workers` is the number of processes that compute, by
     default one for each GPU, or one for each core (for as many as OMP_NUM_THREADS says), up to 8;
-    networks are then trained before they start, with all cores. Workers with the same
-    `run_id` try a stage that fails once. `experiment` is written beside the records, and `command`,
-    by default the one that repeats the run.
+    what explanations wait for is then trained before they start, with all cores. Workers with the
+    same `run_id` try a stage that fails once. `experiment` is written beside the records, and
+    `command`, by default the one that repeats the run.
     """
 
     spec: Spec

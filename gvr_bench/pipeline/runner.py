@@ -11,7 +11,7 @@ from rich.console import Console
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.core.errors import CorruptStageError
 from gvr_bench.core.interrupts import Stop
-from gvr_bench.core.stage import Stage, depends_on
+from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.executors.watch import Workers, watch
 from gvr_bench.pipeline.options import RunOptions
@@ -32,7 +32,7 @@ class Runner:
     """Runs one plan in one cache; `stop` is set when the user ends it early.
 
     Without `workers` it computes in this process; with them it watches. With `trains_first` it
-    trains networks itself, with all cores, and takes workers only for many stages.
+    trains itself what explanations wait for, with all cores, and takes workers for many stages.
     """
 
     def __init__(
@@ -145,10 +145,16 @@ class Runner:
 
 
 def trainings(plan: Plan) -> set[str]:
-    """Return the keys of the trainings of a plan, students aside, and of what they need."""
+    """Return the keys of the trainings that explanations wait for, and of what they need.
+
+    Other networks, such as the oracle, are left to the workers: each of them trains one while the
+    others explain, and two trainings with one thread each end before one after the other with two.
+    """
     trained = [
-        stage
+        part
         for stage in plan.stages
-        if STEPS[stage.kind].trains and not depends_on(stage, "student_training_set")
+        if stage.kind == "explanations"
+        for part in stage.lineage()
+        if STEPS[part.kind].trains
     ]
     return {needed.key for stage in trained for needed in stage.lineage()}

@@ -244,6 +244,13 @@ def test_default_run_trains_here_and_leaves_the_rest_to_workers(
     assert comparable(home / "run") == reference
 
 
+def test_networks_that_only_scores_need_are_left_to_workers(registry: Registry) -> None:
+    plan = plan_of(registry, {"metrics": ["oracle", "realism"]}, explainer="gvr")
+    first = {stage.kind for stage in plan.stages if stage.key in runner.trainings(plan)}
+    assert first == {"data", "generator", "encoder", "latents", "head"}
+    assert {"oracle", "class_autoencoders"} <= {stage.kind for stage in plan.stages}
+
+
 @pytest.mark.parametrize(
     ("machine", "variable", "count", "expected"),
     [
