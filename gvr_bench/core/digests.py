@@ -35,15 +35,15 @@ def source_digest(module: str) -> str:
         if top in known or top in our_packages():
             continue
         known.add(top)
-        files = files_of(top)
-        if not files:
+        place = next(iter(places_of(top)), None)
+        if place is None:
             continue
-        if is_installed(files[0]):
+        if is_installed(place):
             # What the user's own code imports from there is not theirs.
             if top == module.partition(".")[0]:
-                content.update(record_of(top, files).encode())
+                content.update(record_of(top).encode())
             continue
-        for file in files:
+        for file in files_of(top):
             text = file.read_bytes()
             content.update(f"{top} {file.name} {len(text)}\n".encode() + text)
             waiting += sorted(set(imports(text)) - known)
@@ -63,30 +63,36 @@ def code_digest() -> str:
     for top in sorted(our_packages()):
         parts += [f"{folder} {state_of(f'{folder}/')}" for folder in folders_of(top)]
     tops = {point.value.partition(".")[0] for point in entry_points(group="gvr_bench")}
-    own = [top for top in sorted(tops) if not any(map(is_installed, files_of(top)[:1]))]
+    own = [top for top in sorted(tops) if not any(map(is_installed, places_of(top)))]
     parts += map(source_digest, own)
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def folders_of(top: str) -> list[Path]:
     """Return the folder of a package and those below it."""
-    spec = importlib.util.find_spec(top)
-    roots = map(Path, (spec and spec.submodule_search_locations) or ())
+    roots = [place for place in places_of(top) if place.is_dir()]
     paths = [path for root in roots for path in (root, *sorted(root.rglob("*")))]
     return [path for path in paths if path.is_dir() and path.name != CACHED]
 
 
 def files_of(top: str) -> list[Path]:
     """Return the Python files of a top-level module or package; none of one without files."""
+    places = places_of(top)
+    return sorted(
+        file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])
+    )
+
+
+def places_of(top: str) -> list[Path]:
+    """Return the folders of a top-level package, or the file of a module; none of one without."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):  # __main__, and modules that a test made up
         return []
     if spec is None:
         return []
-    folders = spec.submodule_search_locations
-    if folders is not None:
-        return sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+    if spec.submodule_search_locations is not None:
+        return [Path(folder) for folder in spec.submodule_search_locations]
     return [Path(spec.origin)] if spec.has_location and spec.origin else []
 
 
@@ -103,11 +109,11 @@ def imports(text: bytes) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def is_installed(file: Path) -> bool:
-    """Whether a file belongs to Python or to an installed package."""
-    if {"site-packages", "dist-packages"} & set(file.parts):
+def is_installed(path: Path) -> bool:
+    """Whether a file or folder belongs to Python or to an installed package."""
+    if {"site-packages", "dist-packages"} & set(path.parts):
         return True
-    return file.is_relative_to(Path(sysconfig.get_path("stdlib")))
+    return path.is_relative_to(Path(sysconfig.get_path("stdlib")))
 
 
 @functools.cache
@@ -119,12 +125,12 @@ def our_packages() -> frozenset[str]:
     return frozenset({"gvr_bench"})
 
 
-def record_of(top: str, files: list[Path]) -> str:
+def record_of(top: str) -> str:
     """Return the digests that an installer recorded of a package, or else its files' names."""
     for distribution in distributions():
         if any(part.parts[:1] in ((top,), (f"{top}.py",)) for part in distribution.files or ()):
             return distribution.read_text("RECORD") or distribution.version
-    return " ".join(file.name for file in files)
+    return " ".join(file.name for file in files_of(top))
 
 
 def digest_of(path: Path) -> str:
