@@ -27,6 +27,7 @@ class Adversarial(gvr.Explainer):
     role = "control"
     makes_counterfactuals = True
     needs_decoder = False
+    costly = True
 
     class Settings(gvr.Settings):
         """The radius is per pixel, so that it does not depend on the size of the images."""

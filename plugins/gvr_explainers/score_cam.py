@@ -18,6 +18,8 @@ class ScoreCam(LayerExplainer):
     It needs no gradient, and one prediction per channel.
     """
 
+    costly = True
+
     class Settings(LayerExplainer.Settings):
         """What is hidden is grey, the mean of normalised images as in the paper."""
 
