@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from tiny import Packages
+from tiny import Packages, shorten_trainings
 from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
@@ -58,6 +58,12 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
         return Typed(result.exit_code, result.stdout, result.stderr)
 
     return type_in
+
+
+@pytest.fixture
+def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train networks that only scores need for a few steps: the test does not look at them."""
+    shorten_trainings(monkeypatch)
 
 
 @pytest.fixture

@@ -34,7 +34,9 @@ def make_run(folder: Path, metrics: str = "validity", **choices: str | list[str]
     typed = tiny.command(
         "--cache-dir", folder / "cache", "--out", out, metrics=[metrics], **choices
     )
-    done = CliRunner().invoke(app, [str(word) for word in typed], catch_exceptions=False)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        tiny.shorten_trainings(monkeypatch)
+        done = CliRunner().invoke(app, [str(word) for word in typed], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return out
 

@@ -16,6 +16,7 @@ import pytest
 from gvr_bench.config.spec import build_spec
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.plan import Plan, make_plan
+from gvr_bench.pipeline.steps import class_autoencoders, oracle, student
 from gvr_bench.registry.registry import GROUP, Registry
 
 CHOICES = {
@@ -64,6 +65,13 @@ def plan_of(
 def stage_of(registry: Registry, kind: str = "head") -> Stage:
     """The stage of a kind in a tiny run."""
     return next(stage for stage in plan_of(registry).stages if stage.kind == kind)
+
+
+def shorten_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train networks that only scores need for a few steps."""
+    for module in (oracle, class_autoencoders, student):
+        monkeypatch.setattr(module, "OPTIMIZER_STEPS", 3)
+    monkeypatch.setattr(student, "STUDENTS", 2)
 
 
 class Packages:

@@ -196,6 +196,7 @@ def first_rows(cache: Path, kind: str, name: str) -> dict[str, np.ndarray]:
     return {change: np.concatenate(rows) for change, rows in found.items()}
 
 
+@pytest.mark.usefixtures("short_trainings")
 def test_reference_is_of_the_explained_model(cli, extra, tmp_path: Path) -> None:
     """With random weights latents and predictions are those of the random networks."""
     extra("Echo")
@@ -245,6 +246,7 @@ def test_failed_control_is_named_beside_scores(cli, extra: Callable[..., Registr
     assert line in " ".join(done.out.split())
 
 
+@pytest.mark.usefixtures("short_trainings")
 def test_counterfactual_columns_have_controls(cli) -> None:
     metrics = ["validity", "proximity", "faithfulness", "oracle", "realism"]
     typed = command("--controls", "--out", "run", metrics=metrics, explainer="latent-shift:steps=3")

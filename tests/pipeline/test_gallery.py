@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 from tiny import command, records_of
 
 from gvr_bench.report.cases.cases_file import read_cases
@@ -18,6 +19,7 @@ def test_explainers_keep_the_requested_order(cli) -> None:
     assert [explained.name for explained in combination.explainers] == calls
 
 
+@pytest.mark.usefixtures("short_trainings")
 def test_trajectory_starts_at_the_reconstruction(cli) -> None:
     calls = ["gvr:steps=7", "latent-shift:steps=3", "saliency"]
     assert cli(*command("--out", "run", "--metrics", "oracle", explainer=calls)).code == 0
