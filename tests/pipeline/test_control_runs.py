@@ -15,6 +15,7 @@ from tiny import ROWS, Packages, command, plan_of, records_of
 import gvr_bench
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.steps import class_autoencoders
 from gvr_bench.registry.registry import Registry
 from gvr_bench.report.data import load_report
 
@@ -246,8 +247,8 @@ def test_failed_control_is_named_beside_scores(cli, extra: Callable[..., Registr
     assert line in " ".join(done.out.split())
 
 
-@pytest.mark.usefixtures("short_trainings")
-def test_counterfactual_columns_have_controls(cli) -> None:
+def test_counterfactual_columns_have_controls(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(class_autoencoders, "OPTIMIZER_STEPS", 3)
     metrics = ["validity", "proximity", "faithfulness", "oracle", "realism"]
     typed = command("--controls", "--out", "run", metrics=metrics, explainer="latent-shift:steps=3")
     assert cli(*typed).code == 0
