@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from markupsafe import Markup
 from tiny import Packages, shorten_trainings
 from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
 from gvr_bench.registry.registry import Registry, installed
+from gvr_bench.report import sections
 
 # No test times what it does: the machine may be busy.
 UNTIMED = [hypothesis.HealthCheck.too_slow]
@@ -43,6 +45,16 @@ os.environ["GVR_BENCH_WORKERS"] = "1"  # for a test replaces parts of its own pr
 pytest_plugins = ["dataset_fixtures", "report_fixtures"]
 
 Cli = Callable[..., Typed]
+LOOK_AT_FIGURES = {"browser", "docs", "report"}  # folders of tests
+
+
+@pytest.fixture(autouse=True, scope="module")
+def blank_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave the page's figures undrawn, half of the time of a tiny run, where no test looks."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if request.path.parent.name not in LOOK_AT_FIGURES:
+            monkeypatch.setattr(sections, "on_page", lambda chart, name: Markup(""))
+        yield
 
 
 @pytest.fixture
