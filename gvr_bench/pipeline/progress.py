@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -15,19 +16,25 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 LOG_INTERVAL = 10.0  # seconds between plain lines
+FEW = 0.1  # of uneven steps, from which the time that is left cannot be guessed
 STYLES = {"done": "[green]done[/]", "cached": "[dim]cached[/]", "failed": "[red]failed[/]"}
 
 
 class TaskProgress:
-    """Progress of one task after the other; a context that is called from their loops."""
+    """Progress of one task after the other; a context that is called from their loops.
 
-    def __init__(self, console: Console, title: str = "", *, in_bytes: bool = False) -> None:
+    Unless steps are `even`, the time that is left is not guessed before a tenth of them is done.
+    """
+
+    def __init__(
+        self, console: Console, title: str = "", *, in_bytes: bool = False, even: bool = True
+    ) -> None:
         self.console = console
         self.in_bytes = in_bytes
+        self.even = even
         self.bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -35,13 +42,12 @@ class TaskProgress:
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[detail]}", style="dim", markup=False),
             TimeElapsedColumn(),
-            TextColumn("ETA", style="dim"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", style="dim"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.bars.add_task("", total=None, detail="")
+        self.task = self.bars.add_task("", total=None, detail="", left="")
         self.start(title)
 
     def __enter__(self) -> Self:
@@ -60,7 +66,7 @@ class TaskProgress:
         self.title = title
         self.first: int | None = None
         self.began = self.logged = time.monotonic()
-        self.bars.reset(self.task, description=escape(title), detail="")
+        self.bars.reset(self.task, description=escape(title), detail="", left="")
 
     def __call__(self, done: int, total: int, detail: str = "") -> None:
         now = time.monotonic()
@@ -70,11 +76,12 @@ class TaskProgress:
         counts = f"{self.count(done)}/{self.count(total)}"
         speed = f"{self.count(rate, digits=1)}/s" if rate else ""
         text = "  ".join(filter(None, (counts, detail, speed)))
-        self.bars.update(self.task, completed=done, total=total, detail=text)
+        known = rate and (self.even or done - self.first >= total * FEW)
+        left = f"ETA {timedelta(seconds=round((total - done) / rate))}" if known else ""
+        self.bars.update(self.task, completed=done, total=total, detail=text, left=left)
         if not self.console.is_terminal and now - self.logged >= LOG_INTERVAL:
             self.logged = now
-            left = f"  ETA {(total - done) / rate:.0f} s" if rate else ""
-            self.log(f"{self.title}  {text}{left}")
+            self.log("  ".join(filter(None, (self.title, text, left))))
 
     def update(self, title: str, done: int, total: int) -> None:
         """Show progress of a task that begins with another title; elsewhere each is a line."""

@@ -49,7 +49,8 @@ def watch(workers: Workers, state: RunState, display: Display) -> None:
     """
     lost = ended = 0
     complete_at = math.inf
-    with workers.request.marked(), workers, TaskProgress(display.console, "stages") as progress:
+    stages = TaskProgress(display.console, "stages", even=False)
+    with workers.request.marked(), workers, stages as progress:
         while workers.running and time.monotonic() < complete_at + PATIENCE:
             for number, reply in workers.ended(POLL):
                 if check_reply(reply, state):
