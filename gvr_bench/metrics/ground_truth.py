@@ -332,8 +332,8 @@ def true_change_total(data: GroundTruthInput) -> Tensor | None:
     return ratio(change.abs().sum(1), true.abs().sum(1))
 
 
-def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Divide (N,) by (N,), NaN where the whole is 0."""
+def ratio(part: Tensor, total: Tensor) -> Tensor:
+    """Divide (N,) by (N,), NaN where the total is 0."""
     import torch
 
-    return torch.where(whole > 0, part / whole, torch.nan)
+    return torch.where(total > 0, part / total, torch.nan)

@@ -17,13 +17,13 @@ def bulge(study: Study, state: State, side: int, row: Floats) -> Floats:
     person, visit = Draws(study.patients), Draws(study.visits)
     name, component = ("right", HEART_RIGHT) if side < 0 else ("left", HEART_LEFT)
     where = visit.uniform("cardiomegaly.side")
-    one = where < 0.65 if side < 0 else where > 0.35
+    present = where < 0.65 if side < 0 else where > 0.35
     large = visit.between(f"cardiomegaly.{name}", 0.15, 0.25) * state.findings[:, [CARDIOMEGALY]]
     most = 0.30 if side < 0 else 0.38
     out = np.zeros_like(row)
     for draws, cause, amount in (
         (person, "failure", most * state.components[:, [component]]),
-        (visit, "cardiomegaly", large * one),
+        (visit, "cardiomegaly", large * present),
     ):
         height = study.body["heart_y"] + draws.between(f"{cause}.{name}.y", -0.20, 0.18)[:, :, None]
         length = draws.between(f"{cause}.{name}.length", 0.13, 0.24)[:, :, None]
