@@ -253,6 +253,16 @@ def test_page_shows_many_combinations(make_run: Make, tmp_path: Path) -> None:
     assert len(cases_of(Page(render(folder)))) == 6 * 12
 
 
+@pytest.mark.parametrize(("models", "opened"), [(2, []), (3, [True, False, False])])
+def test_boards_of_many_models_are_folded(make_run: Make, models: int, opened: list[bool]) -> None:
+    heads = [f"head-{i}" for i in range(models)]
+    records = [record(head=h, explainer=e) for h in heads for e in ("gvr", "lime")]
+    text = render(make_run(records=records, n=1, size=8))
+    boards = re.findall(r'<details class="board"( open)?>\n<summary><h3 id="e', text)
+    assert [bool(opened) for opened in boards] == opened
+    assert all(f'<h3 id="e{i + 1}">' in text for i in range(models))
+
+
 def test_same_run_gives_same_page(run: Path) -> None:
     assert render(run) == render(run)
 
