@@ -88,7 +88,7 @@ class Command:
                 return True
             if self.process.poll() is not None:
                 return False
-            time.sleep(0.001)
+            time.sleep(0.02)  # conditions read folders, and the process needs the core
         raise TimeoutError(f"{self.log} waits for {condition}")
 
 
