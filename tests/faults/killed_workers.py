@@ -58,13 +58,14 @@ def kill_workers(lab: Lab, outcome: Outcome, rng: random.Random, *options: str) 
     command = lab.start(cache, out, "--checkpoint-every", "0.5", *options)
     before: dict[str, int] = {}
     killed: Counter[str] = Counter()  # workers by the stage that they were at
+    dead: set[int] = set()  # processes, whose drafts stay until another takes them
     while killed.total() < KILLS:
         wanted = len(before) + rng.randrange(4)  # stages that end before the next is killed
         if not command.wait_for(partial(further, cache, wanted)):
             break
         time.sleep(rng.uniform(0, LONGEST_PAUSE))
         before = {**written(cache), **before}
-        killed.update(kill_one(command, cache, killed, rng))
+        killed.update(kill_one(command, cache, killed, dead, rng))
     kills = killed.total()
     outcome.injections += kills
     outcome.runs += 1
@@ -80,15 +81,19 @@ def further(cache: Path, count: int) -> bool:
     return len(written(cache)) >= count and bool(drafts(cache))
 
 
-def kill_one(command: Command, cache: Path, killed: Counter[str], rng: random.Random) -> list[str]:
+def kill_one(
+    command: Command, cache: Path, killed: Counter[str], dead: set[int], rng: random.Random
+) -> list[str]:
     """Kill a process that writes a stage, unless it is the run itself or has just ended.
 
     Returns the key of the stage. One that has lost two workers is spared: with a third it fails.
     """
     writers = [name.split("-")[0::2][:2] for name in sorted(drafts(cache))]
-    for key, process in rng.sample(writers, len(writers)):
-        if killed[key] < MOST_OF_A_STAGE and int(process) != command.process.pid:
+    for key, name in rng.sample(writers, len(writers)):
+        process = int(name)
+        if killed[key] < MOST_OF_A_STAGE and process not in {command.process.pid, *dead}:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process), signal.SIGKILL)
+                os.kill(process, signal.SIGKILL)
+                dead.add(process)
                 return [key]
     return []
