@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from gvr_bench.cli.main import app
 from gvr_bench.registry.registry import Registry, installed
 from gvr_bench.report import sections
+from gvr_bench.report.figures.svg import on_page
 
 # No test times what it does: the machine may be busy.
 UNTIMED = [hypothesis.HealthCheck.too_slow]
@@ -55,6 +56,12 @@ def blank_figures(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.path.parent.name not in LOOK_AT_FIGURES:
             monkeypatch.setattr(sections, "on_page", lambda chart, name: Markup(""))
         yield
+
+
+@pytest.fixture
+def drawn_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the page's figures all the same."""
+    monkeypatch.setattr(sections, "on_page", on_page)
 
 
 @pytest.fixture

@@ -357,6 +357,7 @@ def test_damaged_value_is_computed_again(cli, tmp_path: Path) -> None:
     assert weights.read_bytes() == complete
 
 
+@pytest.mark.usefixtures("drawn_figures")
 @pytest.mark.parametrize(
     ("dataset", "head"),
     [

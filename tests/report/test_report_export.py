@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from gvr_bench.cli.main import app
 from gvr_bench.report import export as module
-from gvr_bench.report.export import Selection, charts, export
+from gvr_bench.report.export import Selection, export
 
 Make = Callable[..., Path]
 RATIONALES = ("rationales",)
@@ -141,7 +141,6 @@ def test_export_writes_all_parts(make_run: Make, tmp_path: Path) -> None:
 def test_second_export_has_equal_bytes(
     make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "charts", lambda source: list(charts(source))[::3])
     run = make_run(n=2, size=16)
     export([run], tmp_path / "a", Selection())
     (tmp_path / "b" / "tables").mkdir(parents=True)
@@ -221,9 +220,6 @@ def test_run_without_cases_exports_tables(make_run: Make) -> None:
     assert line.startswith("Exported nothing")
 
 
-def test_no_partial_files_stay(
-    make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FORMATS", ("svg",))
+def test_no_partial_files_stay(make_run: Make, tmp_path: Path) -> None:
     export([make_run(n=1, size=8)], tmp_path / "out", Selection())
     assert not [name for name in files_of(tmp_path / "out") if "/." in name]
