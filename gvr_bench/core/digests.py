@@ -35,15 +35,13 @@ def source_digest(module: str) -> str:
         if top in known or top in our_packages():
             continue
         known.add(top)
-        place = next(iter(places_of(top)), None)
-        if place is None:
-            continue
-        if is_installed(place):
+        places = places_of(top)
+        if any(map(is_installed, places[:1])):
             # What the user's own code imports from there is not theirs.
             if top == module.partition(".")[0]:
                 content.update(record_of(top).encode())
             continue
-        for file in files_of(top):
+        for file in files_of(places):
             text = file.read_bytes()
             content.update(f"{top} {file.name} {len(text)}\n".encode() + text)
             waiting += sorted(set(imports(text)) - known)
@@ -63,7 +61,7 @@ def code_digest() -> str:
     for top in sorted(our_packages()):
         parts += [f"{folder} {state_of(f'{folder}/')}" for folder in folders_of(top)]
     tops = {point.value.partition(".")[0] for point in entry_points(group="gvr_bench")}
-    own = [top for top in sorted(tops) if not any(map(is_installed, places_of(top)))]
+    own = [top for top in sorted(tops) if not any(map(is_installed, places_of(top)[:1]))]
     parts += map(source_digest, own)
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -75,9 +73,8 @@ def folders_of(top: str) -> list[Path]:
     return [path for path in paths if path.is_dir() and path.name != CACHED]
 
 
-def files_of(top: str) -> list[Path]:
-    """Return the Python files of a top-level module or package; none of one without files."""
-    places = places_of(top)
+def files_of(places: list[Path]) -> list[Path]:
+    """Return the Python files of folders, and those that are named themselves."""
     return sorted(
         file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])
     )
@@ -130,7 +127,7 @@ def record_of(top: str) -> str:
     for distribution in distributions():
         if any(part.parts[:1] in ((top,), (f"{top}.py",)) for part in distribution.files or ()):
             return distribution.read_text("RECORD") or distribution.version
-    return " ".join(file.name for file in files_of(top))
+    return " ".join(file.name for file in files_of(places_of(top)))
 
 
 def digest_of(path: Path) -> str:

@@ -64,8 +64,8 @@ class Comparison:
         else:
             same = [np.corrcoef(*both)[0, 1] for both in zip(first, second, strict=True)]
             empty = int(np.isnan(same).sum())
-            agreement = f"correlation {np.nanmean(same):.2f}" if empty < IMAGES else ""
-            agreement += f" {empty} maps are constant" if empty else ""
+            known = [f"correlation {np.nanmean(same):.2f}"] if empty < IMAGES else []
+            agreement = ", ".join(known + [f"{empty} maps are constant"] * bool(empty))
         ms = [spread(1000 * s / IMAGES for s in seconds) for seconds in (a, b)]
         self.rows.append((what, package, *ms, ratio(b, a), agreement))
 
