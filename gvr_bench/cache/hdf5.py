@@ -40,8 +40,8 @@ def write_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, Any] | Non
 def writing_arrays(path: Path) -> Iterator[Any]:
     """Yield an open HDF5 file that replaces `path` when the block ends without an error.
 
-    Arrays must be written by `put_array` and `put_rows`. Raises `CacheError` where the file system
-    refuses.
+    Arrays must be made by `put_array`, `put_rows` and `empty_array`. Raises `CacheError` where the
+    file system refuses.
     """
     import h5py
 
@@ -67,6 +67,7 @@ def _reserve(group: Any, size: int) -> None:
 
     HDF5 crashes the process where a write fails, so that the space is taken before it writes.
     """
+    group.file.flush()  # blocks that are still in memory have no place in the file yet
     path, end = group.file.filename, group.file.id.get_filesize() + size + MARGIN
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:  # noqa: PTH123 - h5py has the name as text
@@ -95,6 +96,16 @@ def put_array(group: Any, name: str, array: NDArray[Any]) -> None:
             group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
         else:
             group.create_dataset(name, data=array, **_compression(array))
+
+
+def empty_array(
+    group: Any, name: str, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...]
+) -> Any:
+    """Make an uncompressed array of an open HDF5 group, with space for all its rows; return it."""
+    count = math.ceil(shape[0] / chunks[0])
+    with uninterrupted():
+        _reserve(group, count * (math.prod(chunks) * np.dtype(dtype).itemsize + 256))
+        return group.create_dataset(name, shape, dtype, chunks=chunks)
 
 
 def put_rows(group: Any, arrays: Arrays, start: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from made_up_stages import BINARY, Bank, KilledError, Squares
 from PIL import Image
+from tiny import command
 
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cache.checkpoints import FileCheckpoints
@@ -196,3 +198,22 @@ def test_large_images_come_in_small_chunks(tmp_path: Path, monkeypatch: pytest.M
     assert done[:3] == [0, 5, 10]
     for name, images in complete.items():
         np.testing.assert_array_equal(again[name], images)
+
+
+def test_images_that_find_no_space_are_refused_in_one_line(tmp_path: Path) -> None:
+    limit = 2**20  # bytes of a file; it stands for a disk, and HDF5 crashes the same
+    typed = command(
+        "--cache-dir", tmp_path / "cache", "--out", tmp_path / "run",
+        dataset="phantom:size=32,train=2000,validation=16,test=32",
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "gvr_bench", *map(str, typed)],
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    (error,) = (line for line in done.stderr.splitlines() if not line.startswith("["))
+    assert error.startswith(f"error: cannot write {tmp_path}")
+    assert "File too large" in error
+    assert done.returncode == 2

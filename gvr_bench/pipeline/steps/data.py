@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvr_bench.cache.hdf5 import put_array, put_rows, writing_arrays
+from gvr_bench.cache.hdf5 import empty_array, put_array, put_rows, writing_arrays
 from gvr_bench.cache.serialization import write_json
 from gvr_bench.core.errors import DataError
 from gvr_bench.core.types import (
@@ -72,7 +72,7 @@ def write_split(
     """Write the images of a split that can be read, with their columns."""
     shape = (len(split), image.channels, image.size, image.size)
     per_chunk = min(len(split), max(1, 2**18 // math.prod(shape[1:])))  # of about 256 KiB
-    images = group.create_dataset("images", shape, np.uint8, chunks=(per_chunk, *shape[1:]))
+    images = empty_array(group, "images", shape, np.uint8, (per_chunk, *shape[1:]))
     stored = StoredParts(stage_ctx)
     rows: list[Ints] = []
     filled = 0
