@@ -179,12 +179,13 @@ def run(
     workers: int | None = None,
     out: str | PathLike[str] | None = None,
     cache: str | PathLike[str] | None = None,
+    quiet: bool = False,
 ) -> Run:
     """Train what is missing, explain the test images, score, and write the run's folder and page.
 
     The arguments are the options of the command `gvr-bench run`; one that is repeated there is a
-    list here, as in `explainer=["gvr", "saliency"]`. Progress goes to stderr. A stage that fails
-    leaves scores of status `failed`; those that do not need it go on.
+    list here, as in `explainer=["gvr", "saliency"]`. Progress goes to stderr unless the run is
+    `quiet`. A stage that fails leaves scores of status `failed`; those that do not need it go on.
 
     Raises `GvrError` for bad input, and where the run cannot go on.
     """
@@ -210,6 +211,7 @@ def run(
         recompute=tuple(_listed(recompute) or ()),
         cached_only=cached_only,
         workers=workers,
+        quiet=quiet,
     )
     stop = Stop()
     with stop.listening():

@@ -185,6 +185,10 @@ AllMetrics = Annotated[
         "--all-metrics", help="Print all scores (default: one per question, as many as fit)."
     ),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show no progress: failures, warnings and the result only."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be computed, without computing it.")
 ]

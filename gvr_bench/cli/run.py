@@ -54,6 +54,7 @@ def run(
     out: opt.Out = None,
     cache: opt.CacheDir = None,
     all_metrics: opt.AllMetrics = False,
+    quiet: opt.Quiet = False,
     dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -71,6 +72,7 @@ def run(
         request = RunRequest(
             build_spec(spec_file, flags, choices), out, cache, device, batch_size, checkpoint_every,
             tuple(recompute or ()), cached_only, opt.count_of(workers), executor, ray_address,
+            quiet=quiet,
         )  # fmt: skip
         carry_out(request, dry_run=dry_run, as_json=as_json, all_metrics=all_metrics)
 
@@ -148,6 +150,7 @@ def experiments_run(
     executor: opt.Executor = "local",
     ray_address: opt.Address = None,
     all_metrics: opt.AllMetrics = False,
+    quiet: opt.Quiet = False,
     dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -167,6 +170,7 @@ def experiments_run(
             executor=executor,
             ray_address=ray_address,
             experiment=chosen,
+            quiet=quiet,
         )
         carry_out(request, dry_run=dry_run, as_json=as_json, all_metrics=all_metrics)
 
@@ -255,7 +259,8 @@ def show_again(run: FinishedRun, request: RunRequest, form: Form) -> None:
     with output_to_stderr():
         for warning in run.use(request.cache_root):
             console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-    console.print(f"all {len(run.stages)} stages and the page are as they were")
+    if not request.quiet:
+        console.print(f"all {len(run.stages)} stages and the page are as they were")
     text = run.shown.get(form.look)
     if text is None:
         from gvr_bench.report.data import load_report

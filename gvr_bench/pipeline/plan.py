@@ -12,12 +12,12 @@ from gvr_bench.config.metric_choice import MetricChoice
 from gvr_bench.config.spec import ComponentSpec, Spec, labelled
 from gvr_bench.core.components import Dataset, Generator, Head
 from gvr_bench.core.errors import UsageError
-from gvr_bench.core.stage import Stage, canonical
+from gvr_bench.core.stage import Stage, canonical, depends_on
 from gvr_bench.core.types import ImageSpec
 from gvr_bench.pipeline.graph import ModelBranch, StageGraph
 from gvr_bench.registry.names import stands_for
 from gvr_bench.registry.registry import Registry
-from gvr_bench.results.records import NO_DECODER
+from gvr_bench.results.records import NO_DECODER, model_label
 
 
 @dataclass(frozen=True)
@@ -228,3 +228,28 @@ def pretraining_images(graph: StageGraph, data: Stage, image: ImageSpec) -> list
             )
         sources.append((source, "" if source.key == data.key else f" on {label}"))
     return sources
+
+
+def explainer_titles(plan: Plan) -> dict[str, str]:
+    """Return by key of which explainer, on which model, a stage is, for those that explain.
+
+    The model is named where there are several.
+    """
+
+    def model(combination: Combination) -> tuple[str, ...]:
+        c = combination
+        return c.dataset, model_label(c.generator, c.encoder, c.head), f"seed {c.seed}"
+
+    several = [len(set(parts)) > 1 for parts in zip(*map(model, plan.combinations), strict=True)]
+    titles: dict[str, str] = {}
+    for c in plan.combinations:
+        parts = [part for part, differs in zip(model(c), several, strict=True) if differs]
+        for label, scores in c.scores.items():
+            title = f"{label}, {', '.join(parts)}" if parts else label
+            for stage in (c.explanations[label], *scores.values()):
+                titles.setdefault(stage.key, title)
+    for stage in reversed(plan.stages):
+        for needed in stage.inputs.values():
+            if stage.key in titles and depends_on(needed, "explanations"):
+                titles.setdefault(needed.key, titles[stage.key])
+    return titles

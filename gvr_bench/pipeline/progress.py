@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -17,10 +19,15 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
+
+from gvr_bench.core.stage import Stage
+from gvr_bench.pipeline.collect import Outcome
+from gvr_bench.pipeline.expected_time import rough_duration
 
 LOG_INTERVAL = 10.0  # seconds between plain lines
 FEW = 0.1  # of uneven steps, from which the time that is left cannot be guessed
-STYLES = {"done": "[green]done[/]", "cached": "[dim]cached[/]", "failed": "[red]failed[/]"}
+STYLES = {"failed": "red", "done": "green", "skipped": "yellow", "n/a": "yellow"}  # worst first
 
 
 class TaskProgress:
@@ -68,7 +75,9 @@ class TaskProgress:
         self.began = self.logged = time.monotonic()
         self.bars.reset(self.task, description=escape(title), detail="", left="")
 
-    def __call__(self, done: int, total: int, detail: str = "") -> None:
+    def __call__(
+        self, done: int, total: int, detail: str = "", seconds_left: float | None = None
+    ) -> None:
         now = time.monotonic()
         if self.first is None:
             self.first = done  # a resumed loop does not start at 0
@@ -76,8 +85,9 @@ class TaskProgress:
         counts = f"{self.count(done)}/{self.count(total)}"
         speed = f"{self.count(rate, digits=1)}/s" if rate else ""
         text = "  ".join(filter(None, (counts, detail, speed)))
-        known = rate and (self.even or done - self.first >= total * FEW)
-        left = f"ETA {timedelta(seconds=round((total - done) / rate))}" if known else ""
+        if seconds_left is None and rate and (self.even or done - self.first >= total * FEW):
+            seconds_left = (total - done) / rate
+        left = "" if seconds_left is None else f"ETA {timedelta(seconds=round(seconds_left))}"
         self.bars.update(self.task, completed=done, total=total, detail=text, left=left)
         if not self.console.is_terminal and now - self.logged >= LOG_INTERVAL:
             self.logged = now
@@ -99,30 +109,71 @@ class TaskProgress:
 
 
 class Display:
-    """The stages of a run: how far one is, and how each ended."""
+    """The stages of a run: how far one is, and how each ended.
 
-    def __init__(self, console: Console, total: int) -> None:
+    What an explainer computes is folded to one line for each model, printed when all of it has
+    ended; `titles` says by key of which explainer a stage is. `time_left` returns the seconds that
+    the run still takes, None where they are not known. A `quiet` one shows failures and warnings.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total: int = 0,
+        titles: Mapping[str, str] | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
         self.console = console
         self.total = total
+        self.titles = titles or {}
+        self.time_left: Callable[[], float | None] = lambda: None
+        self.details = Console(quiet=True) if quiet else console
         self.number = 0  # of stages that ended
+        self.open: dict[str, set[str]] = defaultdict(set)  # keys by title
+        self.outcomes: dict[str, list[Outcome]] = defaultdict(list)  # by title
+        for key, title in self.titles.items():
+            self.open[title].add(key)
 
     def stage(self, name: str) -> TaskProgress:
-        return TaskProgress(
-            self.console, f"[{min(self.number + 1, self.total)}/{self.total}] {name}"
-        )
+        left = self.time_left()
+        of_run = f", {rough_duration(left)} left" if left is not None else ""
+        number = min(self.number + 1, self.total)
+        return TaskProgress(self.details, f"[{number}/{self.total}{of_run}] {name}")
+
+    def say(self, text: str) -> None:
+        self.details.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
     def waits(self, name: str) -> None:
-        self.console.print(f"{name}: waiting for the process that computes it", markup=False)
+        self.say(f"{name}: waiting for the process that computes it")
 
-    def ended(self, name: str, status: str, seconds: float, reason: str) -> None:
-        """Print how a stage ended; cached ones are counted at the end instead."""
+    def ended(self, stage: Stage, outcome: Outcome) -> None:
+        """Print how a stage ended, or the last one of an explainer; cached ones are left out."""
         self.number += 1
-        if status == "cached":
+        title = self.titles.get(stage.key)
+        if title is None or outcome.status == "failed":
+            self.line(str(stage), [outcome])
+        if title is not None:
+            self.outcomes[title].append(outcome)
+            self.open[title].discard(stage.key)
+            if not self.open[title]:
+                self.line(f"explainer {title}", self.outcomes.pop(title))
+
+    def line(self, name: str, outcomes: Sequence[Outcome]) -> None:
+        """Print one line on stages that have ended, unless all are cached."""
+        by_status = Counter(o.status for o in outcomes if o.status != "cached")
+        if not by_status:
             return
-        mark = STYLES.get(status, f"[yellow]{status}[/]")
-        duration = f"{seconds:7.1f} s" if status == "done" else " " * 9
-        line = f"{mark:<6} {duration}  {escape(name)}"
-        self.console.print(line + (f": {escape(reason)}" if reason else ""), soft_wrap=True)
+        status = next(status for status in STYLES if status in by_status)
+        seconds = sum(o.seconds for o in outcomes if o.status == "done")
+        others = [f"{count} {other}" for other, count in by_status.items() if other != status]
+        reasons = dict.fromkeys(o.reason for o in outcomes if o.status == status and o.reason)
+        line = Text(f"{status:<8}", STYLES[status])
+        line.append(f"{seconds:7.1f} s" if seconds else " " * 9, "default")
+        line.append(f"  {name}" + (f" ({', '.join(others)})" if others else ""), "default")
+        line.append(f": {'; '.join(reasons)}" if reasons else "", "default")
+        console = self.console if status == "failed" else self.details
+        console.print(line, soft_wrap=True)

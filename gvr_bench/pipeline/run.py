@@ -38,7 +38,7 @@ class RunRequest:
     default one for each GPU, or one for each core (for as many as OMP_NUM_THREADS says), up to 8;
     what explanations wait for is then trained before they start, with all cores. Workers with the
     same `run_id` try a stage that fails once. `experiment` is written beside the records, and
-    `command`, by default the one that repeats the run.
+    `command`, by default the one that repeats the run. A `quiet` run shows no progress.
     """
 
     spec: Spec
@@ -55,6 +55,7 @@ class RunRequest:
     run_id: str = ""
     experiment: Experiment | None = None
     command: str = ""
+    quiet: bool = False
 
     @property
     def name(self) -> str:
@@ -140,7 +141,7 @@ def run_request(request: RunRequest, stop: Stop, console: Console) -> RunResult 
             f"cannot write the run's folder {folder}: {error.strerror}; choose another with "
             "--out DIR"
         ) from error
-    runner.run(console)
+    runner.run(console, quiet=request.quiet)
     if request.experiment:
         request.experiment.write(folder)
     runner.write(folder, began, request.command)

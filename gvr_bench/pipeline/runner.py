@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from gvr_bench.core.interrupts import Stop
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.executors.watch import Workers, watch
+from gvr_bench.pipeline.expected_time import ExpectedTime
 from gvr_bench.pipeline.options import RunOptions
-from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.plan import Plan, explainer_titles
 from gvr_bench.pipeline.preflight import refuse_misfits
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.run_state import RunState
@@ -53,7 +55,7 @@ class Runner:
         self.stop = stop or Stop()
         self.workers = workers
         self.trains_first = trains_first
-        self.display = Display(Console(quiet=True), len(plan.stages))
+        self.display = Display(Console(quiet=True))
         self.state = RunState(
             plan, cache, self.warn, self.on_stage_end, cached_only=options.cached_only
         )
@@ -72,31 +74,46 @@ class Runner:
             if not self.cache.has(combination.head_stage):
                 refuse_misfits(combination)
 
-    def run(self, console: Console) -> dict[str, Outcome]:
+    def run(self, console: Console, *, quiet: bool = False) -> dict[str, Outcome]:
         """Compute or reuse every stage, and return how each ended, by key.
 
-        If a stage fails, those that do not need it go on. Damaged stages are computed again, with
-        what depends on them. Raises `GvrError` where the run cannot go on, as for unsuitable data
-        or a full disk.
+        A `quiet` run shows failures and warnings, and no progress. If a stage fails, those that do
+        not need it go on. Damaged stages are computed again, with what depends on them. Raises
+        `GvrError` where the run cannot go on, as for unsuitable data or a full disk.
         """
-        self.display = Display(console, len(self.plan.stages))
+        total = len(self.plan.stages)
+        self.display = Display(console, total, explainer_titles(self.plan), quiet=quiet)
+        expected = ExpectedTime(self.plan, self.cache, self.options.device.type)
         again = self.plan.stages_to_recompute(self.options.recompute)
         for stage in self.plan.stages:
             if stage.key in again:
                 self.cache.invalidate(stage)
         self.state.update()
+        if self.missing:
+            if self.workers and self.is_worth_workers(self.missing):
+                alone = trainings(self.plan) if self.trains_first else set()
+                expected.share(max(1, self.workers.count), alone)
+            self.display.say(expected.sentence(self.missing))
+            self.display.time_left = lambda: expected.of(self.missing)
         if self.workers and self.trains_first:
             self.worker.work(trainings(self.plan))
-        missing = len(self.plan.stages) - len(self.state.outcomes)
-        if self.workers and missing >= (MIN_STAGES if self.trains_first else 1):
+        if self.workers and self.is_worth_workers(self.missing):
             self.state.watching = True
             watch(self.workers, self.state, self.display)
         self.worker.work()
         outcomes = self.state.outcomes
         cached = sum(outcome.status == "cached" for outcome in outcomes.values())
         if cached:
-            console.print(f"{cached} of {len(self.plan.stages)} stages were in the cache")
+            self.display.say(f"{cached} of {total} stages were in the cache")
         return outcomes
+
+    @property
+    def missing(self) -> set[str]:
+        """The keys of the stages that have not ended."""
+        return {stage.key for stage in self.plan.stages} - self.state.outcomes.keys()
+
+    def is_worth_workers(self, keys: Set[str]) -> bool:
+        return len(keys) >= (MIN_STAGES if self.trains_first else 1)
 
     @property
     def worker(self) -> Worker:
@@ -135,7 +152,7 @@ class Runner:
         }
 
     def on_stage_end(self, stage: Stage, outcome: Outcome) -> None:
-        self.display.ended(str(stage), outcome.status, outcome.seconds, outcome.reason)
+        self.display.ended(stage, outcome)
         for warning in self.registry.notify("gvr_stage_finished", self.describe_stage(stage)):
             self.warn(warning)
         self.stop.check()

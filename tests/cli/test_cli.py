@@ -110,6 +110,20 @@ def test_a_plan_computes_nothing(cli, tmp_path: Path) -> None:
     assert list(Path().iterdir()) == []
 
 
+def test_a_run_says_first_how_much_is_to_compute(cli) -> None:
+    assert cli(*command("--out", "run")).err.splitlines()[0] == (
+        "11 stages to compute, the time is not known in this cache"
+    )
+
+
+@pytest.mark.parametrize("again", [(), ("--recompute", "saliency")])
+def test_a_quiet_run_prints_its_result_alone(cli, again: tuple[str, ...]) -> None:
+    for more in ((), again):
+        done = cli(*command("--out", "run", "--quiet", *more))
+        assert (done.code, done.err) == (0, "")
+        assert "Report: run/index.html" in done.out
+
+
 def test_a_plan_is_one_json_document(cli) -> None:
     stages = json.loads(cli(*command("--dry-run", "--json")).out)
     assert [stage["kind"] for stage in stages] == [

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from tiny import command
 
-from gvr_bench.cli.plan import duration
-
 
 @pytest.fixture
 def plan(cli):
@@ -47,11 +45,3 @@ def test_explainers_have_one_row_each(cli) -> None:
     lines = cli(*command("--dry-run", explainer=["saliency", "random"])).out.splitlines()
     rows = [line.split()[1:] for line in lines if line.split()[:1] == ["explainer"]]
     assert rows == [["saliency", "4", "of", "4"], ["random", "4", "of", "4"]]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.02, "0.1 s"), (3.21, "3.2 s"), (59.6, "60 s"), (600, "10 min"), (1e6, "12 days")],
-)
-def test_durations_have_two_digits(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -125,7 +125,7 @@ def take_part(request: WorkerRequest, reply: WorkerReply, stop: Stop) -> None:
     device = torch.device(request.device)
     options = RunOptions(device, request.batch_size, request.checkpoint_seconds)
     state = RunState(plan, cache, reply.warnings.append)
-    Worker(state, options, stop, Display(Console(quiet=True), 0)).work()
+    Worker(state, options, stop, Display(Console(quiet=True))).work()
 
 
 def describe(known: dict[str, str]) -> str:

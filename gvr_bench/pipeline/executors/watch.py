@@ -18,9 +18,13 @@ MAX_IDLE_LOSSES = 10  # workers that may be lost while no stage ends
 
 
 class Workers(Protocol):
-    """Starts workers, by number; a context, which stops those that still run."""
+    """Starts workers, by number; a context, which stops those that still run.
+
+    `count` is their number, 0 where it is not known before they start.
+    """
 
     request: WorkerRequest
+    count: int
 
     def __enter__(self) -> Self:
         """Start all workers. Raises `UsageError`."""
@@ -49,7 +53,7 @@ def watch(workers: Workers, state: RunState, display: Display) -> None:
     """
     lost = ended = 0
     complete_at = math.inf
-    stages = TaskProgress(display.console, "stages", even=False)
+    stages = TaskProgress(display.details, "stages", even=False)
     with workers.request.marked(), workers, stages as progress:
         while workers.running and time.monotonic() < complete_at + PATIENCE:
             for number, reply in workers.ended(POLL):
@@ -64,7 +68,8 @@ def watch(workers: Workers, state: RunState, display: Display) -> None:
             state.update()
             if state.complete:
                 complete_at = min(complete_at, time.monotonic())
-            progress(display.number, display.total, f"running {names_of_running(state)}")
+            running = f"running {names_of_running(state)}"
+            progress(display.number, display.total, running, display.time_left())
 
 
 def check_reply(reply: WorkerReply | None, state: RunState) -> bool:
