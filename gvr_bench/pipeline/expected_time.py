@@ -76,16 +76,16 @@ class ExpectedTime:
             parts.append(f"{about} {rough_duration(self.at_least(keys))}")
         if unknown:
             of = f" of {unknown}" if unknown < len(keys) else ""
-            parts.append(f"the time{of} is not known in this cache")
+            parts.append(f"the time{of} unknown to this cache")
         return "; ".join([", ".join(parts), *self.alternatives(keys)])
 
     def alternatives(self, keys: Set[str]) -> Iterator[str]:
         """Yield what makes a run shorter."""
         if self.plan.spec.profile != "quick":
-            yield "shorter with --profile quick"
+            yield "less with --profile quick"
         if any(self.cases[key] > FEW_CASES for key in keys):
             seconds = self.of(keys, FEW_CASES)
-            takes = "shorter" if seconds is None else f"about {rough_duration(seconds)}"
+            takes = "less" if seconds is None else f"about {rough_duration(seconds)}"
             yield f"{takes} with --max-cases {FEW_CASES}"
 
 

@@ -16,9 +16,11 @@ from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from gvr_bench.core.stage import Stage
@@ -26,8 +28,21 @@ from gvr_bench.pipeline.collect import Outcome
 from gvr_bench.pipeline.expected_time import rough_duration
 
 LOG_INTERVAL = 10.0  # seconds between plain lines
+WIDE = 100  # columns from which there is room for a long bar
 FEW = 0.1  # of uneven steps, from which the time that is left cannot be guessed
 STYLES = {"failed": "red", "done": "green", "skipped": "yellow", "n/a": "yellow"}  # worst first
+
+
+class ShortenedColumn(TextColumn):
+    """A text of which the end is left out where a line has no room for it."""
+
+    def get_table_column(self) -> Column:
+        return Column(no_wrap=False)  # such columns are the first to be made narrower
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
 
 class TaskProgress:
@@ -42,13 +57,14 @@ class TaskProgress:
         self.console = console
         self.in_bytes = in_bytes
         self.even = even
+        wide = console.width >= WIDE
         self.bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=20 if wide else 8),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[detail]}", style="dim", markup=False),
-            TimeElapsedColumn(),
+            ShortenedColumn("{task.fields[detail]}", style="dim", markup=False),
+            *([TimeElapsedColumn()] if wide else []),
             TextColumn("{task.fields[left]}", style="dim"),
             console=console,
             transient=True,
@@ -83,7 +99,7 @@ class TaskProgress:
             self.first = done  # a resumed loop does not start at 0
         rate = (done - self.first) / (now - self.began) if now > self.began else 0.0
         counts = f"{self.count(done)}/{self.count(total)}"
-        speed = f"{self.count(rate, digits=1)}/s" if rate else ""
+        speed = f"{self.count(rate, digits=1)}/s" if rate and self.even else ""
         text = "  ".join(filter(None, (counts, detail, speed)))
         if seconds_left is None and rate and (self.even or done - self.first >= total * FEW):
             seconds_left = (total - done) / rate
@@ -142,7 +158,8 @@ class Display:
         return TaskProgress(self.details, f"[{number}/{self.total}{of_run}] {name}")
 
     def say(self, text: str) -> None:
-        self.details.print(text, markup=False, highlight=False, soft_wrap=True)
+        fold = self.details.is_terminal  # at spaces; a line of a log stays one
+        self.details.print(text, markup=False, highlight=False, soft_wrap=not fold)
 
     def warn(self, text: str) -> None:
         self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)

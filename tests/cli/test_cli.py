@@ -112,7 +112,7 @@ def test_a_plan_computes_nothing(cli, tmp_path: Path) -> None:
 
 def test_a_run_says_first_how_much_is_to_compute(cli) -> None:
     assert cli(*command("--out", "run")).err.splitlines()[0] == (
-        "11 stages to compute, the time is not known in this cache"
+        "11 stages to compute, the time unknown to this cache"
     )
 
 

@@ -31,11 +31,9 @@ def test_an_empty_cache_knows_no_time(plan, tmp_path: Path) -> None:
     empty = ArtifactCache(tmp_path)
     few, many = plan(4), plan(40, profile="standard")
     line = ExpectedTime(few, empty, "cpu").sentence(keys_of(few))
-    assert line.endswith(" stages to compute, the time is not known in this cache")
+    assert line.endswith(" stages to compute, the time unknown to this cache")
     line = ExpectedTime(many, empty, "cpu").sentence(keys_of(many))
-    assert line.endswith(
-        "; shorter with --profile quick; shorter with --max-cases 20",
-    )
+    assert line.endswith("; less with --profile quick; less with --max-cases 20")
 
 
 def test_time_grows_with_the_number_of_cases(cli, plan, tmp_path: Path) -> None:

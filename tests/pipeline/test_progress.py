@@ -40,7 +40,7 @@ def test_time_left_is_said_of_even_steps(passing: list[float]) -> None:
 
 def test_time_left_of_uneven_steps_is_not_guessed_early(passing: list[float]) -> None:
     first, *rest = lines_of(passing, even=False)
-    assert first == "steps  2/100  0.2/s"
+    assert first == "steps  2/100"
     assert [line.split("ETA ")[-1] for line in rest] == ["0:07:30", "0:04:10"]
 
 

@@ -68,7 +68,7 @@ def watch(workers: Workers, state: RunState, display: Display) -> None:
             state.update()
             if state.complete:
                 complete_at = min(complete_at, time.monotonic())
-            running = f"running {names_of_running(state)}"
+            running = f"running {names_of_running(state, display)}"
             progress(display.number, display.total, running, display.time_left())
 
 
@@ -83,8 +83,9 @@ def check_reply(reply: WorkerReply | None, state: RunState) -> bool:
     return not reply.stopped
 
 
-def names_of_running(state: RunState) -> str:
-    """Name up to three of the stages that are computed now."""
+def names_of_running(state: RunState, display: Display) -> str:
+    """Name up to three of the explainers and other stages that are computed now."""
     keys = state.cache.running()
-    names = [str(stage) for stage in state.plan.stages if stage.key[:16] in keys]
-    return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    stages = [stage for stage in state.plan.stages if stage.key[:16] in keys]
+    names = list(dict.fromkeys(s.name if s.key in display.titles else str(s) for s in stages))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
