@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -181,16 +181,18 @@ class Display:
 
     def line(self, name: str, outcomes: Sequence[Outcome]) -> None:
         """Print one line on stages that have ended, unless all are cached."""
-        by_status = Counter(o.status for o in outcomes if o.status != "cached")
-        if not by_status:
+        by_status: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            by_status["n/a" if outcome.not_applicable else outcome.status].append(outcome)
+        worst = next((status for status in STYLES if status in by_status), None)
+        if worst is None:
             return
-        status = next(status for status in STYLES if status in by_status)
-        seconds = sum(o.seconds for o in outcomes if o.status == "done")
-        others = [f"{count} {other}" for other, count in by_status.items() if other != status]
-        reasons = dict.fromkeys(o.reason for o in outcomes if o.status == status and o.reason)
-        line = Text(f"{status:<8}", STYLES[status])
+        seconds = sum(outcome.seconds for outcome in by_status["done"])
+        others = [f"{len(by_status[s])} {s}" for s in STYLES if s != worst and by_status[s]]
+        reasons = dict.fromkeys(o.reason for o in by_status[worst] if o.reason)
+        line = Text(f"{worst:<8}", STYLES[worst])
         line.append(f"{seconds:7.1f} s" if seconds else " " * 9, "default")
         line.append(f"  {name}" + (f" ({', '.join(others)})" if others else ""), "default")
         line.append(f": {'; '.join(reasons)}" if reasons else "", "default")
-        console = self.console if status == "failed" else self.details
+        console = self.console if worst == "failed" else self.details
         console.print(line, soft_wrap=True)

@@ -98,5 +98,6 @@ def test_cached_stages_are_no_lines(registry) -> None:
 
 
 def test_what_does_not_apply_has_its_reason(registry) -> None:
-    lines = shown_of(plan_of(registry), {"saliency": Outcome("n/a", 0.0, "it needs a GPU")})
+    left_out = Outcome("skipped", 0.0, "it needs a GPU", not_applicable=True)
+    lines = shown_of(plan_of(registry), {"saliency": left_out})
     assert "n/a                explainer saliency: it needs a GPU" in lines
