@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from killed_workers import ray_cluster
 from made_up_stages import BINARY, Bank, Squares
 from rich.console import Console
 from tiny import command, outcomes_of, plan_of, records_of
@@ -63,17 +64,9 @@ def alone(home: Path, *more: str, **choices: Any) -> Path:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A cluster of two nodes with one CPU each."""
-    cluster_utils = pytest.importorskip(
-        "ray.cluster_utils", reason="ray is not installed: gvr-bench[ray]"
-    )
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - else its workers starve
-    size = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    cluster = cluster_utils.Cluster(
-        initialize_head=True, head_node_args={**size, "include_dashboard": False}
-    )
-    cluster.add_node(**size)
-    yield cluster.address
-    cluster.shutdown()
+    pytest.importorskip("ray.cluster_utils", reason="ray is not installed: gvr-bench[ray]")
+    with ray_cluster() as address:
+        yield address
 
 
 @pytest.fixture(params=["processes", "ray"])
