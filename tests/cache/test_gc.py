@@ -80,7 +80,7 @@ def test_verify_covers_pretrained_networks(
 
 
 def test_pretrained_networks_are_intact(tmp_path: Path) -> None:
-    assert verify(ArtifactCache(tmp_path)) == (40, [])
+    assert verify(ArtifactCache(tmp_path)) == (46, [])
 
 
 def test_verify_ignores_values_being_written(cache: ArtifactCache, stage: Stage) -> None:

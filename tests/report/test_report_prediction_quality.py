@@ -17,7 +17,7 @@ from gvr_bench.report.cases.cases_file import read_cases
 from gvr_bench.report.figures import Chart
 from gvr_bench.report.figures.calibration import binned, calibration, calibration_error
 from gvr_bench.report.figures.predicted_against_true import MAX_POINTS, regressions
-from gvr_bench.report.figures.roc import GRID, roc
+from gvr_bench.report.figures.roc import GRID, RESAMPLES, roc, roc_band, roc_curve
 from gvr_bench.report.html import render
 
 Make = Callable[..., Path]
@@ -86,6 +86,22 @@ def test_outputs_of_one_class_are_named(three: Path) -> None:
     assert [name.partition(":")[0] for name, *_ in chart.data.curves] == ["Effusion", "Mass"]
     assert chart.note.endswith(": Hernia")
     assert chart.note in re.sub("<[^>]+>", "", render(three))
+
+
+@pytest.mark.parametrize("decimals", [1, 9])
+def test_roc_band_is_that_of_resampled_curves(decimals: int) -> None:
+    rng = np.random.default_rng(3)
+    positive = rng.random(40) < 0.3
+    prediction = np.round(rng.random(40) + positive / 2, decimals)  # with ties, and without
+    resamples = np.random.default_rng(0).integers(0, 40, (RESAMPLES, 40))
+    curves = [
+        np.interp(GRID, *roc_curve(prediction[drawn], positive[drawn]))
+        for drawn in resamples
+        if 0 < positive[drawn].sum() < 40
+    ]
+    band = roc_band(prediction, positive)
+    assert band is not None
+    np.testing.assert_allclose(band, np.quantile(curves, [0.025, 0.975], axis=0), atol=1e-12)
 
 
 def test_roc_areas_are_those_of_records(three: Path) -> None:

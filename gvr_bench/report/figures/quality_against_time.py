@@ -53,7 +53,9 @@ class Scatter:
             axes.set_xlim(low / 1.3, high * 1.3)
         style.round_ticks(axes.xaxis, self.log, *axes.get_xlim())
         style.round_ticks(axes.yaxis, False, *axes.get_ylim())
-        figure.draw_without_rendering()
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)  # for labels are placed in pixels
         _label_points(axes, self.points)
 
 

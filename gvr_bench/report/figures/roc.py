@@ -96,11 +96,20 @@ def roc_curve(prediction: Float, positive: Bool) -> Line:
 
 
 def roc_band(prediction: Float, positive: Bool) -> Line | None:
-    """Lower and upper end (101,) of 95 % of the curves of resampled images, on `GRID`."""
+    """Lower and upper end (101,) of 95 % of the curves of resampled images, on `GRID`.
+
+    A resample is how often each image is drawn, so that images are sorted once: scikit-learn would
+    sort and check them five hundred times, which takes a fifth of a page.
+    """
     n, rng, heights = len(prediction), np.random.default_rng(0), []
+    order = np.argsort(-prediction, kind="stable")
+    sick = positive[order]
+    ends = np.append(np.flatnonzero(np.diff(prediction[order])), n - 1)  # of equal predictions
     for drawn in rng.integers(0, n, (RESAMPLES, n)):
-        if 0 < positive[drawn].sum() < n:  # a curve needs both classes
-            heights.append(np.interp(GRID, *roc_curve(prediction[drawn], positive[drawn])))
+        times = np.bincount(drawn, minlength=n)[order]
+        true, false = (np.append(0, np.cumsum(times * of)[ends]) for of in (sick, ~sick))
+        if true[-1] and false[-1]:  # a curve needs both classes
+            heights.append(np.interp(GRID, false / false[-1], true / true[-1]))
     if not heights:
         return None
     low, high = np.quantile(np.stack(heights), [0.025, 0.975], axis=0)
