@@ -83,13 +83,14 @@ class Runner:
         """
         total = len(self.plan.stages)
         self.display = Display(console, total, explainer_titles(self.plan), quiet=quiet)
-        expected = ExpectedTime(self.plan, self.cache, self.options.device.type)
         again = self.plan.stages_to_recompute(self.options.recompute)
+        before = self.expected_time() if again else None  # they are removed, with their times
         for stage in self.plan.stages:
             if stage.key in again:
                 self.cache.invalidate(stage)
         self.state.update()
         if self.missing:
+            expected = before or self.expected_time()
             if self.workers and self.is_worth_workers(self.missing):
                 alone = trainings(self.plan) if self.trains_first else set()
                 expected.share(max(1, self.workers.count), alone)
@@ -111,6 +112,9 @@ class Runner:
     def missing(self) -> set[str]:
         """The keys of the stages that have not ended."""
         return {stage.key for stage in self.plan.stages} - self.state.outcomes.keys()
+
+    def expected_time(self) -> ExpectedTime:
+        return ExpectedTime(self.plan, self.cache, self.options.device.type)
 
     def is_worth_workers(self, keys: Set[str]) -> bool:
         return len(keys) >= (MIN_STAGES if self.trains_first else 1)
