@@ -158,11 +158,10 @@ class Display:
         return TaskProgress(self.details, f"[{number}/{self.total}{of_run}] {name}")
 
     def say(self, text: str) -> None:
-        fold = self.details.is_terminal  # at spaces; a line of a log stays one
-        self.details.print(text, markup=False, highlight=False, soft_wrap=not fold)
+        self.print(self.details, Text(text))
 
     def warn(self, text: str) -> None:
-        self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+        self.print(self.console, Text(f"warning: {text}", "yellow"))
 
     def waits(self, name: str) -> None:
         self.say(f"{name}: waiting for the process that computes it")
@@ -195,4 +194,8 @@ class Display:
         line.append(f"  {name}" + (f" ({', '.join(others)})" if others else ""), "default")
         line.append(f": {'; '.join(reasons)}" if reasons else "", "default")
         console = self.console if worst == "failed" else self.details
-        console.print(line, soft_wrap=True)
+        self.print(console, line)
+
+    def print(self, console: Console, text: Text) -> None:
+        """Print text, folded at spaces in a terminal; a line of a log stays one."""
+        console.print(text, soft_wrap=not console.is_terminal)
