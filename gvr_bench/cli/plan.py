@@ -41,9 +41,9 @@ def show_plan(
 
 def _missing(rows: Sequence[tuple[str, str, str, str, float | None]]) -> tuple[str, str]:
     """How many of these stages are not cached, and what like ones took."""
+    from gvr_bench.pipeline.expected_time import rough_duration
+
     missing = [seconds for *_, state, seconds in rows if not state]
     known = [seconds for seconds in missing if seconds is not None]
     of = f" ({len(known)} of them)" if 0 < len(known) < len(missing) else ""
-    from gvr_bench.pipeline.expected_time import rough_duration
-
     return f"{len(missing)} of {len(rows)}", rough_duration(sum(known)) + of if known else ""
