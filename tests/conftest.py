@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 from gvr_bench.cli.main import app
 from gvr_bench.registry.registry import Registry, installed
 from gvr_bench.report import sections
+from gvr_bench.report.figures import Chart
 from gvr_bench.report.figures.svg import on_page
 
 # No test times what it does: the machine may be busy.
@@ -49,12 +52,25 @@ Cli = Callable[..., Typed]
 LOOK_AT_FIGURES = {"browser", "docs", "report"}  # folders of tests
 
 
+@functools.cache
+def _drawn_once(pickled: bytes) -> Markup:
+    return on_page(*pickle.loads(pickled))
+
+
 @pytest.fixture(autouse=True, scope="module")
-def blank_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave the page's figures undrawn, half of the time of a tiny run, where no test looks."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
+def quick_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Draw equal figures of many pages once, and none where no test looks.
+
+    They are more than half of the time of a tiny run.
+    """
+
+    def quick(chart: Chart, name: str) -> Markup:
         if request.path.parent.name not in LOOK_AT_FIGURES:
-            monkeypatch.setattr(sections, "on_page", lambda chart, name: Markup(""))
+            return Markup("")
+        return _drawn_once(pickle.dumps((chart, name)))
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sections, "on_page", quick)
         yield
 
 

@@ -10,12 +10,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny import ROWS, Packages, command, plan_of, records_of
+from tiny import ROWS, Packages, command, plan_of, records_of, shorten_trainings
 
 import gvr_bench
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline.plan import Plan
-from gvr_bench.pipeline.steps import class_autoencoders
+from gvr_bench.pipeline.steps import oracle
 from gvr_bench.registry.registry import Registry
 from gvr_bench.report.data import load_report
 
@@ -248,7 +248,8 @@ def test_failed_control_is_named_beside_scores(cli, extra: Callable[..., Registr
 
 
 def test_counterfactual_columns_have_controls(cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(class_autoencoders, "OPTIMIZER_STEPS", 3)
+    shorten_trainings(monkeypatch)
+    monkeypatch.setattr(oracle, "OPTIMIZER_STEPS", 30)  # until it predicts both classes
     metrics = ["validity", "proximity", "faithfulness", "oracle", "realism"]
     typed = command("--controls", "--out", "run", metrics=metrics, explainer="latent-shift:steps=3")
     assert cli(*typed).code == 0
