@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -43,7 +45,12 @@ def scores_of(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def lines(scores: pd.DataFrame) -> list[Any]:
-    return list(scores.itertuples())
+    return list(map(_line(tuple(scores.columns))._make, scores.to_numpy()))  # not column by column
+
+
+@cache
+def _line(columns: tuple[str, ...]) -> Any:
+    return namedtuple("Line", columns)
 
 
 def _row(run: Run, name: str, record: Record) -> dict[str, object]:

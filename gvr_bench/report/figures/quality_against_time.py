@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gvr_bench.report import formatting as text
 from gvr_bench.report.figures import Chart, Figure, style
 from gvr_bench.report.tables import Cell, Row, Table, leading_column
@@ -68,13 +70,15 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         xs, ys = p.x_interval or (p.x, p.x), p.y_interval or (p.y, p.y)
         for pad, ends in ((4, [(p.x, p.y)] * 2), (1, [(x, p.y) for x in xs]),
                           (1, [(p.x, y) for y in ys])):  # fmt: skip
-            taken.append(Bbox(axes.transData.transform(ends)).padded(pad))
+            box = Bbox(axes.transData.transform(ends)).padded(pad)
+            taken.append((box.min, box.max))
 
     def covered(box: Bbox) -> float:
-        shared = [Bbox.intersection(box, other) for other in taken]
+        low, high = np.moveaxis(np.array(taken), 1, 0)  # corners (boxes, 2)
+        shared = (np.minimum(box.max, high) - np.maximum(box.min, low)).clip(0).prod(1).sum()
         outside = frame.width * (box.x0 < frame.x0 or box.x1 > frame.x1)
         outside += frame.width * (box.y0 < frame.y0 or box.y1 > frame.y1)
-        return float(sum(b.width * b.height for b in shared if b is not None) + outside)
+        return float(shared + outside)
 
     for point in points:
         label = axes.annotate(style.short(point.name), (point.x, point.y), xytext=(0, 0),
@@ -97,7 +101,8 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
             line = {"arrowstyle": "-", "color": style.MUTED, "lw": 0.6, "shrinkA": 1, "shrinkB": 4}
             axes.annotate("", (point.x, point.y), near, textcoords="offset points",
                           arrowprops=line).set_in_layout(False)  # fmt: skip
-        taken.append(label.get_window_extent())
+        box = label.get_window_extent()
+        taken.append((box.min, box.max))
 
 
 def scatter(board: Table, title: str, x: int, y: int, log: bool = False) -> Chart | None:
