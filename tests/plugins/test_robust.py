@@ -225,6 +225,14 @@ def test_residual_keeps_what_decoder_loses(residual):
     torch.testing.assert_close(explanation.attribution, (before - after).mean(1))
 
 
+@pytest.mark.parametrize(("decoder", "composed"), [(Stripes, False), (Places, True)])
+@pytest.mark.parametrize("set_to", [None, False, True])
+def test_pictures_are_composed_where_latents_have_places(decoder, composed, set_to):
+    seen = gvr.Model(frozen(Brightness()), frozen(decoder()), model([[1.0, 0.0, 0.0]]).head)
+    explanation = explain(seen, [[1.0, 0.2, 0.2]], ask(DENSITY), residual=set_to)
+    assert explanation.residual == (composed if set_to is None else set_to)
+
+
 def test_jitter_has_requested_size():
     rng = torch.Generator().manual_seed(0)
     picture = torch.zeros(2, 1, 8, 8)
