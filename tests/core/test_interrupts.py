@@ -203,7 +203,8 @@ def test_stopped_run_resumes_at_its_step(
 
 @pytest.mark.slow
 def test_second_ctrl_c_stops_immediately(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, generator="wgan-gp:iterations=150,width=4,batch=8")
+    training = "wgan-gp:iterations=150,width=4,batch=8"
+    terminal = Terminal(tmp_path / "cache", "--out", str(tmp_path / "run"), generator=training)
     terminal.until("epoch 1")
     for _ in range(2):
         terminal.process.send_signal(signal.SIGINT)
