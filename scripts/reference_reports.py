@@ -37,7 +37,8 @@ RUNS = {
                 "--explainer", "integrated-gradients", "--explainer", "occlusion",
                 "--explainer", "grad-cam", "--metrics", "truth", "--metrics", "cost"),
 }  # fmt: skip
-PAGES = "phantom", "mnist", "digits"  # that are in Git; the site has all
+PAGES = "phantom", "mnist", "digits"  # that are in Git
+NOT_ON_SITE = {"findings"}  # another protocol of the phantom than the default run's
 CASES = 5  # rows of the picture
 TILE, GAP, LINE = 128, 8, 20  # pixels
 
@@ -62,7 +63,8 @@ def main() -> None:
         for name in names:
             run(Path(folder), name, options.mnist)
             keep(Path(folder) / name)
-        type_in(Path(folder), "site", *names, "--out", str(options.site.resolve()))
+        if of_site := [name for name in names if name not in NOT_ON_SITE]:
+            type_in(Path(folder), "site", *of_site, "--out", str(options.site.resolve()))
 
 
 def run(folder: Path, name: str, mnist: Path | None) -> None:

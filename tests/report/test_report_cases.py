@@ -195,6 +195,14 @@ def test_frames_name_step_and_prediction(make_run: Make) -> None:
     assert len(unmoved) == 1
 
 
+def test_composed_search_begins_with_the_input(make_run: Make) -> None:
+    folder = add_trajectories(make_run(n=2, size=8), twins=["gvr-robust"])
+    replace(folder, "0/explainers/gvr-robust/residual", np.ones(2, np.bool_))
+    starts = {name: start for name, (*_, start) in drawn(folder).cases[0].searches.items()}
+    assert (starts["gvr"], starts["gvr-robust"]) == ("reconstruction", "input")
+    assert 'data-start="input"' in render(folder)
+
+
 def test_older_runs_have_one_frame(make_run: Make) -> None:
     gallery = drawn(make_run(n=1, size=8))
     assert len(gallery.cases[0].searches["gvr"][1]) == 1

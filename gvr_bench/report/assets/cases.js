@@ -10,7 +10,7 @@ function follow(slider) {
   function show() {
     const at = Number(range.value);
     frames.forEach((image, i) => { image.hidden = i !== at; });
-    const titles = ["reconstruction", ...Array(frames.length - 2).fill("during the search"), "counterfactual"];
+    const titles = [figure.dataset.start, ...Array(frames.length - 2).fill("during the search"), "counterfactual"];
     figure.querySelector("figcaption").textContent = titles[at];
     slider.querySelector("output").textContent = frames[at].dataset.text;
     range.setAttribute("aria-valuetext", frames[at].dataset.text);

@@ -37,13 +37,13 @@ _OUTCOMES = {
 class Case:
     """One case: words, what is known of it, and maps.
 
-    `searches` holds by explainer its rationale, and moments of its search, of which the last is the
-    counterfactual.
+    `searches` holds by explainer its rationale, moments of its search, of which the last is the
+    counterfactual, and what the first is.
     """
 
     view: CaseView
     known: tuple[Tile, ...]
-    searches: Mapping[str, tuple[Tile, tuple[Tile, ...]]]
+    searches: Mapping[str, tuple[Tile, tuple[Tile, ...], str]]
     maps: tuple[Tile, ...]
     controls: tuple[Tile, ...]
 
@@ -106,7 +106,12 @@ def _case(c: Combination, i: int, change: float, scales: Mapping[str, float]) ->
         view=case_view.view_case(c, i),
         known=tuple(known),
         searches={
-            e.name: (drawn(e, "rationale"), tuple(_frames(c, e, i))) for e in case_view.moving(c)
+            e.name: (
+                drawn(e, "rationale"),
+                tuple(_frames(c, e, i)),
+                "input" if e.residual else "reconstruction",
+            )
+            for e in case_view.moving(c)
         },
         maps=tuple(drawn(e, e.name) for e in maps if not e.control),
         controls=tuple(drawn(e, e.name) for e in maps if e.control),
@@ -114,7 +119,7 @@ def _case(c: Combination, i: int, change: float, scales: Mapping[str, float]) ->
 
 
 def _frames(c: Combination, e: Explained, i: int) -> Iterator[Tile]:
-    """From the reconstruction to the counterfactual; the counterfactual alone if not recorded."""
+    """From what a search begins with to the counterfactual, alone if the rest is not recorded."""
     assert e.counterfactual is not None
     moments = e.counterfactual[i][None] if e.trajectory is None else e.trajectory[i]
     steps = None if e.steps is None else int(e.steps[i])
