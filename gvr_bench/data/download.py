@@ -162,7 +162,9 @@ def _request(session: Session, url: str, remote: Remote, partial: Path, progress
             f"the proxy gives no connection ({_cause(error)}); check the variable https_proxy"
         ) from error
     except requests.ConnectionError as error:
-        wait = 0.0 if start else None
+        # A server may close a connection just when it is used again.
+        hung_up = isinstance(_root(error), ConnectionResetError)
+        wait = 0.0 if start or hung_up else None
         raise FailedAttempt(f"it cannot be reached ({_cause(error)})", wait) from error
     except requests.RequestException as error:
         unsafe = isinstance(error, requests.exceptions.InvalidSchema)
@@ -207,9 +209,14 @@ def _append(
         raise FailedAttempt(f"only {done:,} of {remote.size:,} bytes came", 0.0)
 
 
-def _cause(error: BaseException) -> str:
+def _root(error: BaseException) -> BaseException:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    return error
+
+
+def _cause(error: BaseException) -> str:
+    error = _root(error)
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 

@@ -184,6 +184,8 @@ def deletion_in_distribution(data: FaithfulnessInput) -> Tensor | None:
 
 def redrawn(model: Model, image: Tensor, hot: Tensor) -> Tensor:
     """Let the decoder draw the `hot` pixels (N, 1, H, W) of images (N, C, H, W) from the rest."""
+    if not hot.any():
+        return image
     drawn = black(image).where(hot, image)
     for _ in range(ROUNDS):
         drawn = decoded(model, drawn).where(hot, image)

@@ -16,6 +16,7 @@ from fetch_server import (
     announce,
     claim,
     drop,
+    hang_up,
     ignore_range,
     redirect,
     send_more,
@@ -71,6 +72,14 @@ def test_dropped_connection_is_resumed(server, progress, tmp_path) -> None:
     assert server.ranges == ["", "bytes=300-", "bytes=600-"]
     assert "300 of 1,024 bytes" in progress.lines[0]
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_connection_without_answer_is_opened_again(server, progress, tmp_path) -> None:
+    assert get(server.add("a.bin", DATA, hang_up), tmp_path, progress) == DATA
+    assert server.ranges == ["", ""]
+    assert "without response" in fault(
+        server.add("b.bin", DATA, *[hang_up] * 3), tmp_path, progress
+    )
 
 
 def test_second_command_resumes_first(server, progress, tmp_path) -> None:

@@ -139,6 +139,10 @@ def web_page(handler: Handler) -> None:
     handler.wfile.write(page)
 
 
+def hang_up(handler: Handler) -> None:
+    """Close the connection without an answer."""
+
+
 def stall(handler: Handler) -> None:
     """Send 20 bytes, then nothing for a while."""
     serve(handler, 20)
