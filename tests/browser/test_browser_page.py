@@ -82,7 +82,8 @@ def test_no_page_scrolls_sideways(
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-@pytest.mark.parametrize(("scheme", "which"), [("light", "one"), ("dark", "several")])
+@pytest.mark.parametrize("which", ["one", "several"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(
     browser: Browser, pages: dict[str, Path], which: str, scheme: str
 ) -> None:

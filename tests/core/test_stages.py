@@ -127,7 +127,10 @@ def test_new_version_changes_the_key(registry: Registry, monkeypatch: pytest.Mon
     assert changed(before, plan_of(registry)) == AFTER_DATA - {"generator"}
 
 
-def test_another_process_finds_the_same_keys(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hash_seed", ["0", "4321"])
+def test_another_process_finds_the_same_keys(
+    registry: Registry, tmp_path: Path, hash_seed: str
+) -> None:
     code = (
         "import json\nfrom tiny import plan_of\nfrom gvr_bench.registry.registry import installed\n"
         "plan = plan_of(installed(), explainer=['all'])\n"
@@ -135,7 +138,7 @@ def test_another_process_finds_the_same_keys(registry: Registry, tmp_path: Path)
     )
     environment = {
         **os.environ,
-        "PYTHONHASHSEED": "4321",
+        "PYTHONHASHSEED": hash_seed,
         "PYTHONPATH": str(Path(__file__).parent.parent / "helpers"),
     }
     done = subprocess.run(
