@@ -35,6 +35,7 @@ from gvr_bench.core.context import (
     Progress,
     Stateful,
     seed_from,
+    steps_within,
     task_loss,
     translate,
 )
@@ -142,6 +143,7 @@ __all__ = [
     "seed_from",
     "seeded",
     "source_digest",
+    "steps_within",
     "task_loss",
     "translate",
 ]

@@ -137,7 +137,7 @@ ProfileOption = Annotated[
 ]
 Seeds = Annotated[list[int] | None, option(help="Repeat for several.  \\[default: 0]")]
 MaxCases = Annotated[
-    int | None, option(help="Maximum number of test images explained.  \\[default: 100]")
+    int | None, option(help="Maximum number of test images explained.  \\[default: 50]")
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option()]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per batch.")]

@@ -81,7 +81,7 @@ class Spec(pydantic.BaseModel):
 
     profile: Literal["quick", "standard", "paper"] = "quick"
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    max_cases: int = Field(100, ge=1, description="test images that are explained, at most")
+    max_cases: int = Field(50, ge=1, description="test images that are explained, at most")
     perturbed_cases: int = Field(
         25, ge=1, description="cases that sanity, cascade and robustness explain again, at most"
     )

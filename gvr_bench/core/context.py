@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from gvr_bench.core.reference import Reference
 
 
+LEAST_STEPS = 500  # of a training with a limit of epochs
+
+
 class Stateful(Protocol):
     """What a checkpoint can hold: networks, optimisers, schedulers."""
 
@@ -81,6 +84,8 @@ class Context:
 
     - `batch_size`: images to explain in one batch; trainings have a setting of their own.
     - `history`: one dict per call of `log`, with its `step`.
+    - `note`: what reports say of a generator's training beside its settings, a sentence without
+      its full stop.
     - `process_group`: the processes that train together; None for one process.
     """
 
@@ -91,6 +96,7 @@ class Context:
     progress: Progress = lambda *_: None
     checkpoints: Checkpoints | None = None
     history: list[dict[str, float]] = field(default_factory=list)
+    note: str = ""
     process_group: ProcessGroup | None = None
     _step: int = 0
     _total: int = 0
@@ -229,6 +235,17 @@ def task_loss(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
     if task.kind == "regression":
         return F.mse_loss(outputs, targets)
     return F.binary_cross_entropy_with_logits(outputs, targets)
+
+
+def steps_within(epochs: float | None, steps: int, *, batch: int, images: int) -> int:
+    """Return `steps`, or fewer where those take more than `epochs` passes over the `images`.
+
+    A small data set is learned sooner than a large one, though not in less than 500 steps. None is
+    no limit.
+    """
+    if epochs is None:
+        return steps
+    return min(steps, max(LEAST_STEPS, math.ceil(epochs * images / batch)))
 
 
 def translate(

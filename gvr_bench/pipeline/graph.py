@@ -154,6 +154,16 @@ class StageGraph:
             Stage("cases", data.name, dataset.version, settings, {"data": data}, component=dataset)
         )
 
+    def class_autoencoders(self, data: Stage, cases: Stage, seed: int) -> Stage:
+        """Add the autoencoders of what can be explained; how many cases are does not matter."""
+        settings = {"case_settings": cases.settings["case_settings"]}
+        return self._add(
+            Stage(
+                "class_autoencoders", "autoencoders", "1", settings, {"data": data}, seed,
+                component=cases.component,
+            )
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ModelBranch:
@@ -276,8 +286,7 @@ class ModelBranch:
             case "class_autoencoders":
                 if not moving:
                     return None
-                inputs = {"data": self.data, "cases": self.cases}
-                return graph.add(name, "autoencoders", inputs, seed)
+                return graph.class_autoencoders(self.data, self.cases, seed)
             case "structure_effects":
                 return self.structure_effects(seed)
             case "noise_response":

@@ -179,6 +179,10 @@ class Gallery:
         if self.has(c.head_stage):
             decision = read_json(self.cache.file(c.head_stage, "decision.json"))
             yield f"Decision threshold: {in_words(decision, self.task)}."
+        if c.encoder_stage is not None and self.has(
+            generator := c.encoder_stage.input("generator")
+        ):
+            yield from (f"{note}." for note in [self.cache.meta(generator)["note"]] if note)
         if c.encoder_stage is not None and c.head_stage.inputs.get("latents") is c.latents:
             supervised = cast(Encoder, c.encoder_stage.component).supervised
             yield f"The encoder was trained {'with' if supervised else 'without'} labels."

@@ -57,15 +57,21 @@ class Conv(RobustHead):
     """
 
     mixed_precision = True
-    profiles = {"quick": {"steps": 3000}}
+    profiles = {"quick": {"steps": 3000, "epochs": 25}}
 
     class Settings(ConvSettings):
         """`channels` are those of the generator's latent."""
 
         channels: int = Field(8, ge=1, description="numbers per place of the map of latents")
         noise: float = Field(0.2, ge=0, description="standard deviation added to latents")
+        epochs: int | None = Field(None, ge=1, description="passes over the images, at most")
 
     settings: Settings
+
+    def steps(self, images: int) -> int:
+        """Return the number of steps: few images are learned in few."""
+        s = self.settings
+        return gvr.steps_within(s.epochs, s.steps, batch=s.batch, images=images)
 
     def build(self, latent_dim: int, task: gvr.Task) -> nn.Module:
         """Return the network. Raises `UsageError` where the latent is no square map."""

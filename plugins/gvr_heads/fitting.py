@@ -80,12 +80,13 @@ class FittedHead(gvr.Head):
         """Minimise squared error (regression) or cross-entropy."""
         s = self.settings
         labelled, held_out = labelled_rows(train), labelled_rows(validation)
+        steps = self.steps(len(labelled))
         set_scale(net, train, labelled, task)
         if self.mixed_precision:
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         precision = ctx.autocast if self.mixed_precision else contextlib.nullcontext
         adam = torch.optim.AdamW(net.parameters(), s.learning_rate, weight_decay=s.weight_decay)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, s.steps)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         best = Best(net)
         state: dict[str, gvr.Stateful] = {
             "head": net,
@@ -93,21 +94,21 @@ class FittedHead(gvr.Head):
             "schedule": schedule,
             "best": best,
         }
-        every = max(1, s.steps // s.checks)
+        every = max(1, steps // s.checks)
         net.train()
-        for step in ctx.loop(s.steps, state, batch=s.batch, images=len(labelled)):
+        for step in ctx.loop(steps, state, batch=s.batch, images=len(labelled)):
             rng = ctx.rng(step)
             index = labelled[torch.randint(len(labelled), (s.batch,), generator=rng)]
             x = self.augment(inputs(train, index), rng)
             with precision():
-                loss = self.loss(net, x, targets_of(train, index), task, step / s.steps)
+                loss = self.loss(net, x, targets_of(train, index), task, step / steps)
             adam.zero_grad(set_to_none=True)
             (loss + self.regularise(net, task)).backward()  # type: ignore[no-untyped-call]
             adam.step()
             schedule.step()
             if not math.isfinite(loss.item()):
                 ctx.log(loss=loss.item())
-            if (step + 1) % every == 0 or step + 1 == s.steps:
+            if (step + 1) % every == 0 or step + 1 == steps:
                 with precision():
                     value = self.validate(net, validation, held_out, task)
                 with torch.no_grad():
@@ -116,6 +117,10 @@ class FittedHead(gvr.Head):
                 ctx.log(loss=loss.item(), **({} if s.contaminated else {"validation_loss": value}))
         best.restore(net)
         calibrate(net.eval(), validation, held_out, task)
+
+    def steps(self, images: int) -> int:
+        """Return the number of steps of a training on so many labelled images."""
+        return self.settings.steps
 
     def augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Return the inputs (N, ...) of a step as they are trained on."""

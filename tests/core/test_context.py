@@ -132,3 +132,12 @@ def test_batches_cover_everything_once() -> None:
     ctx = gvr.Context(torch.device("cpu"), batch_size=4)
     assert list(ctx.batches(10)) == [slice(0, 4), slice(4, 8), slice(8, 10)]
     assert list(ctx.batches(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "images", "expected"),
+    [(None, 3000, 10, 3000), (150, 3000, 611, 955), (150, 3000, 24_000, 3000), (150, 3000, 9, 500),
+     (150, 60, 9, 60)],
+)  # fmt: skip
+def test_small_data_set_takes_fewer_steps(epochs, steps, images, expected):
+    assert gvr.steps_within(epochs, steps, batch=96, images=images) == expected

@@ -31,7 +31,7 @@ def train_class_autoencoders(bank: Bank, dataset: gvr.Dataset) -> StageContext:
     """A stage with trained class autoencoders."""
     data = bank.data(dataset)
     cases = bank.cases(data)
-    stage = bank.stage("class_autoencoders", data, cases)
+    stage = bank.stage("class_autoencoders", data, component=dataset)
     bank.compute(stage, compute_class_autoencoders)
     return bank.stage_ctx(bank.stage("scores", stage, cases), batch_size=10)
 
@@ -80,6 +80,30 @@ def test_cases_determine_the_sides() -> None:
         assert [str(side) for side in sides(task, 0, 0)] == ["without 0", "with 0"]
 
 
+def test_few_images_take_fewer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The side of 24 images is done when the other begins its second half."""
+    monkeypatch.setattr(module, "EPOCHS", 2)
+
+    def rare(name: str, targets: np.ndarray) -> None:
+        if name == "train":
+            targets[:] = 0
+            targets[:24] = 1
+
+    lengths, original = [], module.Training
+
+    class Recorded(original):
+        def __init__(self, net: torch.nn.Module, images: int) -> None:
+            super().__init__(net, images)
+            lengths.append((images, self.steps))
+
+    monkeypatch.setattr(module, "Training", Recorded)
+    stage_ctx = train_class_autoencoders(
+        Bank(tmp_path), Squares(BINARY, {"train": 152}, change=rare)
+    )
+    assert lengths == [(128, 4), (24, 2)]
+    assert sorted(names_of(stage_ctx)) == ["with 0", "without 0"]
+
+
 def test_each_output_has_two_autoencoders(tmp_path: Path, short: None) -> None:
     stage_ctx = train_class_autoencoders(Bank(tmp_path), Squares(TWO))
     assert sorted(names_of(stage_ctx)) == ["with 0", "with 1", "without 0", "without 1"]
@@ -118,7 +142,7 @@ def test_same_seed_gives_same_autoencoders(tmp_path: Path, short: None) -> None:
     )
     bank = Bank(tmp_path / "parts", 1)
     data = bank.data(Squares(BINARY))
-    stage = bank.stage("class_autoencoders", data, bank.cases(data))
+    stage = bank.stage("class_autoencoders", data, component=data.component)
     resumed = bank.resumed(stage, compute_class_autoencoders, killed_at=2)
     first, again, others = weights_of(complete), weights_of(resumed), weights_of(other)
     assert all(torch.equal(first[name], again[name]) for name in first)

@@ -52,7 +52,7 @@ def test_class_autoencoders_stop_at_step(bank: Bank, monkeypatch) -> None:
 
     monkeypatch.setattr(class_autoencoders, "squared_error", error)
     data = bank.data(Squares(BINARY))
-    stage = bank.stage("class_autoencoders", data, bank.cases(data))
+    stage = bank.stage("class_autoencoders", data, component=data.component)
     with pytest.raises(TrainingError, match="mse became nan at step 2 of"):
         bank.compute(stage, class_autoencoders.compute_class_autoencoders)
 

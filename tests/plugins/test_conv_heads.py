@@ -47,6 +47,13 @@ def test_same_seed_gives_equal_weights():
     assert same(first, again)
 
 
+def test_few_images_are_few_steps(monkeypatch):
+    """Two passes over 400 latents in batches of 32."""
+    monkeypatch.setattr("gvr_bench.core.context.LEAST_STEPS", 1)
+    shorter, capped = conv(steps=25), conv(steps=90, epochs=2)
+    assert same(*(weights(fitted(head)) for head in (shorter, capped)))
+
+
 @pytest.mark.parametrize("latent_dim", [100, 8 * 15, 7])
 def test_latent_without_places_is_named(latent_dim):
     with pytest.raises(gvr.UsageError, match=f"{latent_dim} numbers; use --generator vae"):

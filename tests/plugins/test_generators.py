@@ -77,6 +77,14 @@ def test_images_have_declared_shape_and_range(make, size, channels):
 
 
 @pytest.mark.parametrize("make", [vae, ae])
+def test_few_images_are_few_steps(make, monkeypatch):
+    """Two passes over 12 images in batches of 4."""
+    monkeypatch.setattr("gvr_bench.core.context.LEAST_STEPS", 1)
+    shorter, capped = make(steps=6), make(steps=90, epochs=2)
+    assert same(*(weights(train(generator, context())) for generator in (shorter, capped)))
+
+
+@pytest.mark.parametrize("make", [vae, ae])
 def test_latents_keep_their_place(make):
     net = seeded(lambda: make(width=8).build(gvr.ImageSpec(1, 64)))
     z = torch.randn(1, net.latent_dim, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvr_bench.cache.serialization import read_json, write_json
+from gvr_bench.core.components import Dataset
 from gvr_bench.core.context import Stateful
-from gvr_bench.core.types import ImageSpec, Ints, Task
+from gvr_bench.core.types import Floats, ImageSpec, Ints, Task
 from gvr_bench.pipeline.stage_context import StageContext, Step, batched, load_network
 from gvr_bench.pipeline.steps.train_networks import save_network, seeded
 
@@ -88,8 +89,10 @@ def squared_error(autoencoder: nn.Module, x: Tensor) -> Tensor:
 
 
 def compute_class_autoencoders(stage_ctx: StageContext) -> None:
-    """Train one autoencoder on the training images of each side of the cases."""
-    rows = {str(side): rows_of(stage_ctx, side) for side in sides_of_cases(stage_ctx)}
+    """Train one autoencoder on the training images of each side that cases can have."""
+    task = cast(Dataset, stage_ctx.stage.component).task
+    targets = stage_ctx.arrays("data", "train/targets")["train/targets"]
+    rows = {str(side): rows_of(side, targets, task) for side in possible_sides(task)}
     enough = {name: index for name, index in rows.items() if len(index) >= MIN_IMAGES}
     class_autoencoders = seeded(lambda: build(stage_ctx, enough), stage_ctx.ctx)
     if enough:
@@ -98,17 +101,17 @@ def compute_class_autoencoders(stage_ctx: StageContext) -> None:
     write_json(stage_ctx.out("sides.json"), list(enough))
 
 
-def sides_of_cases(stage_ctx: StageContext) -> list[Side]:
-    cases = stage_ctx.arrays("cases", "source_class", "target_class")
-    pairs = zip(cases["source_class"].tolist(), cases["target_class"].tolist(), strict=True)
-    task = stage_ctx.dataset().task
+def possible_sides(task: Task) -> list[Side]:
+    """Return the sides of all cases there can be, whichever are chosen."""
+    sources = range(len(task.outputs)) if task.source is None else [task.source]
+    targets = sources if task.target is None else [task.target] * len(sources)
+    pairs = zip(sources, targets, strict=True)
     return sorted({side for pair in pairs for side in sides(task, *pair)})
 
 
-def rows_of(stage_ctx: StageContext, side: Side) -> Tensor:
-    targets = stage_ctx.arrays("data", "train/targets")["train/targets"]
-    positive = stage_ctx.dataset().task.positives(targets)[:, side.output]
-    labelled = ~np.isnan(targets).any(axis=1)
+def rows_of(side: Side, targets: Floats, task: Task) -> Tensor:
+    """Return which images of `targets` (N, columns) are on a side, of those with all labels."""
+    positive, labelled = task.positives(targets)[:, side.output], ~np.isnan(targets).any(axis=1)
     return torch.from_numpy(np.flatnonzero(labelled & (positive == side.present)))
 
 
@@ -119,34 +122,48 @@ def build(stage_ctx: StageContext, names: Iterable[str]) -> nn.ModuleDict:
 def train_autoencoders(
     class_autoencoders: nn.Module, rows: Mapping[str, Tensor], stage_ctx: StageContext
 ) -> None:
-    """Minimise the squared error of each on its own images, all in step."""
+    """Minimise the squared error of each on its own images, of few images for fewer steps."""
     ctx, images = stage_ctx.ctx, stage_ctx.images("train")
-    longest = max(len(index) for index in rows.values())
-    steps = min(OPTIMIZER_STEPS, EPOCHS * math.ceil(longest / BATCH))
     class_autoencoders.to(memory_format=torch.channels_last)
-    adam = torch.optim.Adam(class_autoencoders.parameters(), fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, LEARNING_RATE, steps)
-    state: dict[str, Stateful] = {
-        "class_autoencoders": class_autoencoders,
-        "optimiser": adam,
-        "schedule": schedule,
+    trainings = {
+        name: Training(class_autoencoders.get_submodule(name), len(index))
+        for name, index in rows.items()
     }
-    for step in ctx.loop(steps, state, batch=BATCH, images=longest):
-        adam.zero_grad(set_to_none=True)
-        total = 0.0
-        for name, index in rows.items():
-            rng = ctx.rng(name, step)
+    total = max(training.steps for training in trainings.values())
+    state: dict[str, Stateful] = {"class_autoencoders": class_autoencoders}
+    state |= {f"optimiser {name}": training.adam for name, training in trainings.items()}
+    state |= {f"schedule {name}": training.schedule for name, training in trainings.items()}
+    for step in ctx.loop(total, state):
+        losses = []
+        for name, training in trainings.items():
+            if step >= training.steps:
+                continue
+            rng, index = ctx.rng(name, step), rows[name]
             x = images[index[torch.randint(len(index), (BATCH,), generator=rng)]]
             with ctx.autocast():
-                loss = (
-                    squared_error(class_autoencoders.get_submodule(name), x).mean() / x[0].numel()
-                )
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        adam.step()
-        schedule.step()
-        if not math.isfinite(total) or step % max(1, steps // 20) == 0 or step + 1 == steps:
-            ctx.log(mse=total / len(rows))
+                loss = squared_error(training.net, x).mean() / x[0].numel()
+            training.descend(loss)
+            losses.append(loss.item())
+        mse = sum(losses) / len(losses)
+        if not math.isfinite(mse) or step % max(1, total // 20) == 0 or step + 1 == total:
+            ctx.log(mse=mse)
+
+
+class Training:
+    """The training of a network in one cycle, whose length depends on how many images it has."""
+
+    def __init__(self, net: nn.Module, images: int) -> None:
+        self.net = net
+        self.steps = min(OPTIMIZER_STEPS, EPOCHS * math.ceil(images / BATCH))
+        self.adam = torch.optim.Adam(net.parameters(), fused=True)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.adam, LEARNING_RATE, self.steps)
+
+    def descend(self, loss: Tensor) -> None:
+        """Take one step down the slope of a loss ()."""
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.adam.step()
+        self.schedule.step()
 
 
 @torch.no_grad()
@@ -171,6 +188,4 @@ def reconstruction_errors(
     return errors[0], errors[1]
 
 
-STEPS = (
-    Step("class_autoencoders", compute_class_autoencoders, inputs=("data", "cases"), trains=True),
-)
+STEPS = (Step("class_autoencoders", compute_class_autoencoders, inputs=("data",), trains=True),)

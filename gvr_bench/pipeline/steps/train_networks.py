@@ -32,10 +32,11 @@ def save_network(stage_ctx: StageContext, net: nn.Module) -> None:
     write_json(stage_ctx.out("history.json"), stage_ctx.ctx.history)
 
 
-def compute_generator(stage_ctx: StageContext) -> None:
+def compute_generator(stage_ctx: StageContext) -> str:
     net = train_generator(stage_ctx)
     write_samples(stage_ctx, freeze(net))
     save_network(stage_ctx, net)
+    return stage_ctx.ctx.note
 
 
 def announce(stage_ctx: StageContext) -> None:
