@@ -7,9 +7,10 @@ import torch
 from gvr_generators.ae import Ae
 from gvr_generators.dcgan import Decoder, Features
 from gvr_generators.pca import Pca
-from gvr_generators.vae import Vae
+from gvr_generators.vae import WARM_START, Vae
 from gvr_generators.wgan_gp import WganGp, average, critic_loss
 from small_parts import Interrupted, Killed, Rack, context, same, seeded, weights
+from safetensors.torch import load_file
 from torch import nn
 
 import gvr_bench.api as gvr
@@ -82,6 +83,24 @@ def test_few_images_are_few_steps(make, monkeypatch):
     monkeypatch.setattr("gvr_bench.core.context.LEAST_STEPS", 1)
     shorter, capped = make(steps=6), make(steps=90, epochs=2)
     assert same(*(weights(train(generator, context())) for generator in (shorter, capped)))
+
+
+@pytest.mark.parametrize(
+    ("channels", "steps", "begins"), [(1, 90, True), (3, 90, False), (1, 6, False)]
+)
+def test_few_grey_images_begin_with_shipped_weights(channels, steps, begins, monkeypatch):
+    monkeypatch.setattr("gvr_bench.core.context.LEAST_STEPS", 1)
+    spec, ctx = gvr.ImageSpec(channels, 16), context()
+    generator = Vae(
+        Vae.Settings(steps=steps, epochs=2, batch=4, warm_start=True, learning_rate=1e-9)
+    )
+    net = seeded(lambda: generator.build(spec))
+    generator.fit(net, noise_images(spec=spec), ctx)
+    shipped, own = load_file(WARM_START), weights(net)
+    near = [torch.allclose(own[name], shipped[name].float(), atol=1e-6) for name in own
+            if own[name].shape == shipped[name].shape]  # fmt: skip
+    assert all(near) == begins
+    assert ("takes 6 steps, not 90, for it has 12 images" in ctx.note) == begins
 
 
 @pytest.mark.parametrize("make", [vae, ae])
