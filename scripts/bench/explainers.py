@@ -14,6 +14,7 @@ import captum.attr
 import numpy as np
 import quantus
 import torch
+from gvr_datasets.phantom.dataset import Phantom
 from gvr_explainers.cam import GradCam
 from gvr_explainers.integrated_gradients import IntegratedGradients
 from gvr_explainers.lime import Lime, segment_means, superpixels
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 import gvr_bench.api as gvr
 from gvr_bench import metrics
+from gvr_bench.data.stored_images import to_float
 
 IMAGES = 16
 SPEC = gvr.ImageSpec(channels=1, size=64)
@@ -37,14 +39,27 @@ CPU = torch.device("cpu")
 Maps = Callable[[], Any]
 
 
+def phantoms(split: str) -> gvr.Latents:
+    """Return the images (N, 1, H, W) of a split and whether they show heart failure (N, 1)."""
+    phantom = Phantom(Phantom.Settings(size=SPEC.size, train=2000, validation=400, test=100))
+    part = phantom.split(split)
+    pixels = torch.from_numpy(part.images(np.arange(len(part))))
+    positive = torch.from_numpy(phantom.task.positives(part.targets)).float()
+    return gvr.Latents(to_float(pixels), positive)
+
+
 class Comparison:
-    """The network with random weights, the images, and the rows of the table."""
+    """A network that sees heart failure in phantoms, such images, and the rows of the table."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)
-        self.net = Cnn(Cnn.Settings()).build(0, TASK).eval().requires_grad_(False)
+        head = Cnn(Cnn.Settings(steps=200))
+        self.net = head.build(0, TASK)
+        head.fit(self.net, phantoms("train"), phantoms("validation"), TASK, gvr.Context(CPU))
+        self.net.eval().requires_grad_(False)
         self.model = gvr.Model(self.net, self.net, self.net, self.net, has_decoder=False)
-        self.x = torch.rand(IMAGES, 1, SPEC.size, SPEC.size) * 2 - 1
+        test = phantoms("test")
+        self.x = test.z[test.targets[:, 0] == 1][:IMAGES]
         self.rows: list[tuple[object, ...]] = []
 
     def compare(

@@ -19,6 +19,15 @@ def test_explainers_keep_the_requested_order(cli) -> None:
     assert [explained.name for explained in combination.explainers] == calls
 
 
+def test_warm_start_is_named(cli, monkeypatch) -> None:
+    monkeypatch.setattr("gvr_bench.core.context.LEAST_STEPS", 1)
+    choices = {"encoder": "inference", "head": "linear:steps=3"}
+    assert cli(*command("--out", "run", generator="vae:steps=5,epochs=1", **choices)).code == 0
+    (combination,) = read_cases(Path("run"))
+    named = "begins with the phantom's weights and takes 2 steps, not 5, for it has 160 images"
+    assert any(named in note for note in combination.notes)
+
+
 @pytest.mark.usefixtures("short_trainings")
 def test_trajectory_starts_at_the_reconstruction(cli) -> None:
     calls = ["gvr:steps=7", "latent-shift:steps=3", "saliency"]
