@@ -37,6 +37,7 @@ class DigitSettings(gvr.Settings):
 class TenDigits(gvr.Dataset):
     """Grey images of ten digits; source and target choose cases and leave the images alone."""
 
+    has_networks = True
     generators = ("wgan-gp", "vae")
     case_settings = frozenset({"source", "target"})
     Settings = DigitSettings

@@ -79,6 +79,10 @@ class Component:
     - `version`: change it when the same settings give another result.
     - `profiles`: maps `quick`, `standard` and `paper` to settings that replace the defaults, which
       are the published values.
+    - `small_data`: settings that replace those of `quick` for a data set whose networks do not come
+      with the package, and which may have few images.
+    - `newer`: settings that are part of the key only where they differ from their default, so that
+      results from before they were added stay valid.
     - `argument`: the setting that may be typed without its name, as in `torchvision:CIFAR10`.
     - `files`: settings that are paths of files. The content of a file is part of the key, its path
       is not; of a folder it is the names and sizes of its files.
@@ -86,6 +90,8 @@ class Component:
 
     version: ClassVar[str] = "1"
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    small_data: ClassVar[Mapping[str, Any]] = {}
+    newer: ClassVar[frozenset[str]] = frozenset()
     argument: ClassVar[str] = ""
     files: ClassVar[frozenset[str]] = frozenset()
     Settings: ClassVar[type[Settings]] = Settings
@@ -109,6 +115,7 @@ class Dataset(Component, ABC):
     """Square images with labels, patients and, where it is known, ground truth.
 
     - `root`: the folder from `--data-root`, or None.
+    - `has_networks`: whether networks that were trained on it come with the package.
     - `generators`: those used by default. `vae` alone trains in minutes; data sets whose networks
       come with the package show the papers' beside it.
     - `head`: the head used by default, for generators that have none of their own.
@@ -120,6 +127,7 @@ class Dataset(Component, ABC):
       enough for its maps to be held against the ground truth; None where nothing is known of it.
     """
 
+    has_networks: ClassVar[bool] = False
     generators: ClassVar[tuple[str, ...]] = ("vae",)
     head: ClassVar[str] = "linear"
     latent_copies: ClassVar[int] = 4

@@ -56,21 +56,34 @@ class StageGraph:
         self, kind: Kind, choice: ComponentSpec, seed: int, as_kind: str = "", **inputs: Stage
     ) -> Stage:
         """Add a stage that is a plugin's work; `as_kind` is its kind if not the plugin's."""
-        new, values, fingerprint = self._open(kind, choice)
+        small = self.small_data(kind, choice, *inputs.values())
+        new, values, fingerprint = self._open(kind, choice, small)
         kind_of_stage, name = as_kind or kind, choice.name
         return self._add(
             Stage(kind_of_stage, name, new.version, values, inputs, seed, fingerprint, new)
         )
 
-    def _open(self, kind: Kind, choice: ComponentSpec) -> tuple[Component, dict[str, Any], str]:
+    def small_data(self, kind: Kind, choice: ComponentSpec, *inputs: Stage) -> Mapping[str, Any]:
+        """Return the settings of a component for a data set that may have few images."""
+        small = self.registry.component(kind, choice.name).small_data
+        if not small or self.spec.profile != "quick":
+            return {}
+        return {} if cast(Dataset, inputs[0].input("data").component).has_networks else small
+
+    def _open(
+        self, kind: Kind, choice: ComponentSpec, preset: Mapping[str, Any] | None = None
+    ) -> tuple[Component, dict[str, Any], str]:
         """Return a component, its settings as a key holds them, and its fingerprint."""
         cls, settings = self.registry.settings(
-            kind, choice.name, self.spec.profile, choice.settings
+            kind, choice.name, self.spec.profile, {**(preset or {}), **choice.settings}
         )
         with blaming(f"{kind} '{choice.name}'"):
             component = cls(settings)
             fingerprint = fingerprint_of(component)
-        return component, settings.model_dump(mode="json", exclude=set(cls.files)), fingerprint
+        fields = cls.Settings.model_fields
+        old = {name for name in cls.newer if getattr(settings, name) == fields[name].default}
+        values = settings.model_dump(mode="json", exclude=old | cls.files)
+        return component, values, fingerprint
 
     def scores_by_plugins(self, explainer: str, inputs: Mapping[str, Stage]) -> dict[str, Stage]:
         """Add a stage for each metric of a plugin, so that each is computed again on its own."""

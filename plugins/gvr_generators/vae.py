@@ -27,9 +27,13 @@ class AutoencoderSettings(gvr.Settings):
     reduction: int = Field(8, ge=2, description="pixels per place, along each side")
     width: int = Field(32, ge=1, description="channels at half the image size")
     steps: int = Field(100_000, ge=1)
-    epochs: int | None = Field(None, ge=1, description="passes over the images, at most")
+    epochs: int | None = Field(
+        None, ge=1, description="passes over the images, at most; 150 in quick for data of your own"
+    )
     warm_start: bool = Field(
-        False, description="begin with the phantom's weights where `epochs` shortens the training"
+        False,
+        description="begin with the phantom's weights where `epochs` shortens the training; on in "
+        "quick for data of your own",
     )
     batch: int = Field(96, ge=2)
     learning_rate: float = Field(2e-3, gt=0, description="at the start; falls to 0 as a cosine")
@@ -55,10 +59,9 @@ class Vae(gvr.Generator):
         beta: float = Field(1.0, ge=0)
         sigma: float = Field(0.06, gt=0, description="standard deviation of the pixel noise")
 
-    profiles = {
-        "quick": {"steps": 3000, "epochs": 150, "warm_start": True},
-        "standard": {"steps": 10_000},
-    }
+    profiles = {"quick": {"steps": 3000}, "standard": {"steps": 10_000}}
+    small_data = {"epochs": 150, "warm_start": True}
+    newer = frozenset(small_data)
     settings: Settings
     data_parallel = True
 

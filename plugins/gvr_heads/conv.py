@@ -57,14 +57,20 @@ class Conv(RobustHead):
     """
 
     mixed_precision = True
-    profiles = {"quick": {"steps": 3000, "epochs": 25}}
+    profiles = {"quick": {"steps": 3000}}
+    small_data = {"epochs": 25}
+    newer = frozenset(small_data)
 
     class Settings(ConvSettings):
         """`channels` are those of the generator's latent."""
 
         channels: int = Field(8, ge=1, description="numbers per place of the map of latents")
         noise: float = Field(0.2, ge=0, description="standard deviation added to latents")
-        epochs: int | None = Field(None, ge=1, description="passes over the images, at most")
+        epochs: int | None = Field(
+            None,
+            ge=1,
+            description="passes over the latents, at most; 25 in quick for your own data",
+        )
 
     settings: Settings
 

@@ -62,6 +62,7 @@ class Phantom(gvr.Dataset):
         "paper": {"size": 128, "train": 96_000, "validation": 2_000, "test": 2_000},
     }
     settings: Settings
+    has_networks = True
     generators = ("wgan-gp", "vae")
 
     @property
