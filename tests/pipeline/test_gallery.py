@@ -21,8 +21,9 @@ def test_explainers_keep_the_requested_order(cli) -> None:
 
 def test_warm_start_is_named(cli, monkeypatch) -> None:
     monkeypatch.setattr("gvr_bench.core.context.LEAST_STEPS", 1)
+    vae = "vae:steps=5,epochs=1,warm_start=true"
     choices = {"encoder": "inference", "head": "linear:steps=3"}
-    assert cli(*command("--out", "run", generator="vae:steps=5,epochs=1", **choices)).code == 0
+    assert cli(*command("--out", "run", generator=vae, **choices)).code == 0
     (combination,) = read_cases(Path("run"))
     named = "begins with the phantom's weights and takes 2 steps, not 5, for it has 160 images"
     assert any(named in note for note in combination.notes)

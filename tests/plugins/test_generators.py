@@ -9,8 +9,8 @@ from gvr_generators.dcgan import Decoder, Features
 from gvr_generators.pca import Pca
 from gvr_generators.vae import WARM_START, Vae
 from gvr_generators.wgan_gp import WganGp, average, critic_loss
-from small_parts import Interrupted, Killed, Rack, context, same, seeded, weights
 from safetensors.torch import load_file
+from small_parts import Interrupted, Killed, Rack, context, same, seeded, weights
 from torch import nn
 
 import gvr_bench.api as gvr
