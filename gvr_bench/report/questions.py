@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gvr_bench.metrics import Group, Score, score
 from gvr_bench.report.metric_info import group_of, in_order, is_cost, is_question
 from gvr_bench.report.table_blocks import by_standing
-from gvr_bench.report.tables import Column, Row, Table, beats, leading_column
+from gvr_bench.report.tables import Column, Row, Table, beats, comparable, leading_column
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def leading_scores(board: Table) -> Table:
 
 def _scored(board: Table, group: Group) -> list[Question]:
     """A question for each score of a group that any explainer has."""
-    scored = []
+    scored, known = [], set(comparable(board.rows, board.columns))
     for index in by_standing(board):
         column = board.columns[index]
-        if column.group != group.name or column.better == "-" or is_cost(column.metric):
+        if column.group != group.name or index not in known or is_cost(column.metric):
             continue
         rows = _best_first(board, index)
         explainers = tuple(row for row in rows if not row.control)

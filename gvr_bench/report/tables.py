@@ -14,6 +14,7 @@ from gvr_bench.report.metric_info import entry, standing
 from gvr_bench.results.records import Status
 
 Spans = Literal["cases", "seeds and cases", "seeds"]
+MIN_COMPARED = 6  # cases: with five no signed-rank test is significant (2^-4 > 0.05)
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,27 @@ class Table:
         return replace(self, columns=tuple(self.columns[i] for i in indices), rows=tuple(rows))
 
 
+def comparable(rows: Sequence[Row], columns: Sequence[Column]) -> list[int]:
+    """Positions of the scores that can say which row is better.
+
+    A score of hardly any case cannot, where others have more: of a data set with a mask or two,
+    those against masks.
+    """
+    counts = {}
+    for index, column in enumerate(columns):
+        cells = [row.cells[index] for row in rows]
+        if column.better != "-":
+            counts[index] = max((cell.n for cell in cells if cell.value is not None), default=0)
+    least = min(MIN_COMPARED, max(counts.values(), default=0))
+    return [index for index, n in counts.items() if n >= least]
+
+
 def leading_column(rows: Sequence[Row], columns: Sequence[Column]) -> int | None:
     """The position of the most meaningful score that any row has."""
     known = [
         (place, index)
-        for index, column in enumerate(columns)
-        if column.better != "-"
-        and (place := standing(column.metric)) is not None
+        for index in comparable(rows, columns)
+        if (place := standing(columns[index].metric)) is not None
         and any(row.cells[index].value is not None for row in rows)
     ]
     return min(known)[1] if known else None

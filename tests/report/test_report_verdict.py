@@ -62,6 +62,16 @@ def test_best_control_respects_the_direction(
     )
 
 
+@pytest.mark.parametrize(("cases", "leads"), [(1, False), (5, False), (6, True)])
+def test_score_of_hardly_any_case_says_nothing(judged: Judge, cases: int, leads: bool) -> None:
+    """One of the images has a mask, and fifty have a counterfactual."""
+    masks = [replace(r, n=cases) for r in scored("pixel_ap", gvr=0.1, saliency=0.3, edge=0.2)]
+    others = [replace(r, n=50) for r in scored("validity", gvr=0.9, adversarial=0.7)]
+    text = judged(masks, others)
+    assert ("ground truth" in text) == leads
+    assert "gvr" in text
+
+
 def test_tie_with_control_is_no_lead(judged: Judge) -> None:
     assert judged(scored("pixel_ap", gvr=0.52, edge=0.5)) == (
         "No explainer beats the control edge on ground truth: pixel AP 0.50; "
