@@ -182,7 +182,8 @@ class Gallery:
         if c.encoder_stage is not None and self.has(
             generator := c.encoder_stage.input("generator")
         ):
-            yield from (f"{note}." for note in [self.cache.meta(generator)["note"]] if note)
+            note = self.cache.meta(generator).get("note")  # which old values lack
+            yield from [f"{note}."] if note else []
         if c.encoder_stage is not None and c.head_stage.inputs.get("latents") is c.latents:
             supervised = cast(Encoder, c.encoder_stage.component).supervised
             yield f"The encoder was trained {'with' if supervised else 'without'} labels."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from tiny import command, records_of
 
+from gvr_bench.cache.integrity import read_meta, write_meta
 from gvr_bench.report.cases.cases_file import read_cases
 
 
@@ -27,6 +29,15 @@ def test_warm_start_is_named(cli, monkeypatch) -> None:
     (combination,) = read_cases(Path("run"))
     named = "begins with the phantom's weights and takes 2 steps, not 5, for it has 160 images"
     assert any(named in note for note in combination.notes)
+
+
+def test_old_generator_has_no_note(cli) -> None:
+    assert cli(*command("--out", "run")).code == 0
+    (folder,) = Path(os.environ["GVR_BENCH_CACHE"]).glob("generator/*")
+    _, content = read_meta(folder)
+    write_meta(folder, {name: value for name, value in content.items() if name != "note"})
+    assert cli(*command("--out", "again", "--seed", "0", explainer="random")).code == 0
+    assert len(read_cases(Path("again"))[0].notes) == 2
 
 
 @pytest.mark.usefixtures("short_trainings")
