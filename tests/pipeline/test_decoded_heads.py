@@ -293,6 +293,20 @@ def test_unusable_network_is_refused(answer: Any, stderr: str) -> None:
         refuse_unfit(Answers(answer), "head 'mine'", IMAGE, TWO)
 
 
+def test_random_answers_that_are_alike_once_are_refused() -> None:
+    """Its second answer is the first by chance, those to single images are not."""
+    calls: list[int] = []
+
+    def answer(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        drawn = torch.rand(len(x), 2)
+        return x[..., 0, :2].flatten(1) + (drawn if len(calls) > 2 else 0)
+
+    with pytest.raises(UsageError, match="something draws random numbers"):
+        refuse_unfit(Answers(answer), "head 'mine'", IMAGE, TWO)
+    assert calls == [3, 3, 1, 1, 1]
+
+
 def test_counting_network_is_refused() -> None:
     class Counting(nn.Module):
         def __init__(self) -> None:
