@@ -53,6 +53,7 @@ from gvr_bench.core.metric import Better, Metric, MetricInput
 from gvr_bench.core.near_names import did_you_mean
 from gvr_bench.core.reference import Reference
 from gvr_bench.core.remote_files import Archive, Remote
+from gvr_bench.core.selu import selu
 from gvr_bench.core.types import (
     Explanation,
     ExplanationTarget,
@@ -142,6 +143,7 @@ __all__ = [
     "resize",
     "seed_from",
     "seeded",
+    "selu",
     "source_digest",
     "steps_within",
     "task_loss",

@@ -40,6 +40,13 @@ def lecun_normal(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+class Selu(nn.SELU):
+    """SELU by `gvr.selu`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return gvr.selu(x)
+
+
 class Decoder(nn.Module):
     """Latent (N, D) -> image (N, C, H, W) in (-1, 1); `width` channels at half the image size."""
 
@@ -49,9 +56,9 @@ class Decoder(nn.Module):
         n = levels(image.size)
         channels = [width * 2 ** (n - 1 - i) for i in range(n)]
         self.first = nn.Linear(latent_dim, channels[0] * MIN_SIZE**2)
-        layers: list[nn.Module] = [nn.SELU()]
+        layers: list[nn.Module] = [Selu()]
         for wide, narrow in itertools.pairwise(channels):
-            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), nn.SELU()]
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), Selu()]
         layers += [nn.ConvTranspose2d(channels[-1], image.channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         lecun_normal(self)
@@ -71,7 +78,7 @@ class Features(nn.Module):
         channels = [image.channels, *(width * 2**i for i in range(n))]
         layers: list[nn.Module] = []
         for narrow, wide in itertools.pairwise(channels):
-            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.SELU()]
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), Selu()]
         self.layers = nn.Sequential(*layers)
         self.last = nn.Linear(channels[-1] * MIN_SIZE**2, outputs)
         lecun_normal(self)
