@@ -211,6 +211,8 @@ class Group:
     `text` is the question that they answer; `default` says whether a run computes them unless told
     otherwise. `cost` is what computing them takes, `criticism` what others have against them.
     `stages` are the stages that the input is built from besides explanations and cases.
+    `all_cases` says whether the input of cases has those too whose finding the model does not
+    predict; their values count for nothing.
     `declarations` are of numbers about the model itself, which stages of their own compute.
     """
 
@@ -222,6 +224,7 @@ class Group:
     case_input: type[CaseInput] | None = None
     comparison_input: type[Input] | None = None
     overall_input: type[Input] | None = None
+    all_cases: bool = False
     cost: str = ""
     criticism: str = ""
     declarations: list[Declaration] = field(default_factory=list, compare=False)

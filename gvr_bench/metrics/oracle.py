@@ -115,6 +115,7 @@ GROUP = Group(
     case_input=OracleInput,
     comparison_input=IdentityInput,
     overall_input=FeaturesInput,
+    all_cases=True,  # the report shows what the oracle predicts for each
     cost="the training of one network for each data set, and one pass of each counterfactual",
     criticism="Less open to adversarial changes than validity, but no proof against them "
     "(Hvilshoj et al. 2021, arXiv 2111.00177).",

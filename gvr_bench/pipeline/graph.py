@@ -136,7 +136,7 @@ class StageGraph:
             cases = min(cases, self.spec.perturbed_costly_cases)
         settings = {"changed": change, "cases": cases}
         stage = Stage(
-            "perturbed_explanations", explanations.name, "2", settings,
+            "perturbed_explanations", explanations.name, "3", settings,
             {"explanations": explanations}, explanations.seed,
             component=explanations.component, problem=explanations.problem,
         )  # fmt: skip

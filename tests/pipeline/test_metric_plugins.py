@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 from tiny import Packages, command, outcomes_of, records_of
 
@@ -69,10 +70,10 @@ FAULTS = {
     "raise gvr.Unsupported('needs colour')": "needs colour",
     "raise ValueError('no idea')": "made-1: ValueError: no idea",
     "return [0.5] * len(data)": "made-2: returned list, not a tensor",
-    "return data.attribution": "made-3: returned shape (4, 32, 32), not (4,); return one",
+    "return data.attribution": "made-3: returned shape (1, 32, 32), not (1,); return one",
     "return torch.full((len(data),), torch.inf)": "made-4: returned infinity",
     "return torch.full((len(data),), 2.0)": "made-5: returned 2, outside of 0 to 1; declare",
-    "data.image.mul_(0); return torch.zeros(4)": "made-6: changed x in place",
+    "data.image.mul_(0); return torch.zeros(len(data))": "made-6: changed x in place",
 }
 
 
@@ -130,3 +131,15 @@ def test_single_metrics_come_from_their_group(cli) -> None:
     assert "done" not in outcomes_of(Path("single"))
     rows = [row for row in records_of(Path("single")) if row["explainer"]]
     assert rows == of_metric("group", "pixel_ap")
+
+
+def test_metrics_see_predicted_cases_alone(cli, packages: Packages, use_packages) -> None:
+    body = "return torch.full((len(data),), len(data) / 10)"
+    packages.metric("gvr-made", "made", body)
+    use_packages()
+    assert cli(*command("--out", "run", metrics=["truth", "made"])).code == 0
+    with h5py.File("run/cases.h5") as file:
+        predicted = int(file["0/predicts_source"][:].sum())
+        assert 0 < predicted < len(file["0/predicts_source"])
+    (row,) = of_metric("run", "made")
+    assert (row["n"], row["value"]) == (predicted, pytest.approx(predicted / 10))

@@ -7,16 +7,17 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gvr_bench.cache.hdf5 import ALL, count_rows, has_array, read_arrays
 from gvr_bench.core.explainer import CompletenessBaseline, Explainer
 from gvr_bench.core.metric import Metric
-from gvr_bench.core.types import ExplanationTarget, Ints, Model, Task
+from gvr_bench.core.types import Bools, ExplanationTarget, Ints, Model, Task
 from gvr_bench.data.stored_images import to_float
 from gvr_bench.metrics import GROUPS, Group
 from gvr_bench.pipeline.stage_context import (
@@ -91,6 +92,7 @@ class CaseSource:
     stage_ctx: StageContext
     networks: Networks
     rows: slice = field(default_factory=lambda: ALL)  # slices count as mutable in Python 3.11
+    among: Bools | None = None  # which of the rows; all where there is no choice
     columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     @functools.cached_property
@@ -111,7 +113,7 @@ class CaseSource:
     @property
     def classes(self) -> tuple[Ints, Ints]:
         cases = self.stage_ctx.arrays("cases", "source_class", "target_class", rows=self.rows)
-        return cases["source_class"], cases["target_class"]
+        return self.choice(cases["source_class"]), self.choice(cases["target_class"])
 
     @property
     def target(self) -> ExplanationTarget:
@@ -152,7 +154,7 @@ class CaseSource:
     def patients(self) -> Tensor:
         patients = self.stage_ctx.arrays("cases", "patient_id")["patient_id"]
         number = np.unique(patients, return_inverse=True)[1]
-        return torch.from_numpy(number[self.rows]).to(self.stage_ctx.ctx.device)
+        return torch.from_numpy(self.choice(number[self.rows])).to(self.stage_ctx.ctx.device)
 
     def explain(self, images: Tensor, index: Tensor) -> Tensor:
         """Explain images in place of the cases at `index`, with the same random numbers."""
@@ -160,8 +162,12 @@ class CaseSource:
         rows = [slice(start, start + size) for start in range(0, len(images), size)]
         return torch.cat([self.networks.explain(images[part], target[part]) for part in rows])
 
-    def part(self, rows: slice) -> CaseSource:
-        return dataclasses.replace(self, rows=rows)
+    def part(self, rows: slice, among: Bools | None = None) -> CaseSource:
+        return dataclasses.replace(self, rows=rows, among=among)
+
+    def choice(self, of_rows: NDArray[Any]) -> NDArray[Any]:
+        """Return those of an array's rows (N, ...) that are among the chosen ones."""
+        return of_rows if self.among is None else of_rows[self.among]
 
     def has(self, stage: str) -> bool:
         return stage in self.stage_ctx.stage.inputs
@@ -169,7 +175,7 @@ class CaseSource:
     def read(self, stage: str, column: str) -> Tensor:
         """Read a column of a stage. Raises `CacheError` where it is missing."""
         arrays = read_arrays(self.path(stage), column, rows=self.rows)
-        return torch.from_numpy(arrays[column]).to(self.stage_ctx.ctx.device)
+        return torch.from_numpy(self.choice(arrays[column])).to(self.stage_ctx.ctx.device)
 
     def read_optional(self, stage: str, column: str) -> Tensor | None:
         if column not in OPTIONAL[stage]:

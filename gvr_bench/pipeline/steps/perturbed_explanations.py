@@ -41,8 +41,9 @@ RADIUS = 0.02  # of the noise, on the [-1, 1] scale (captum's default)
 def compute_perturbed_explanations(stage_ctx: StageContext) -> None:
     """Explain with random weights, with noise on the images, or another output.
 
-    The explainer draws the same random numbers as before, so that nothing else changes. Of many
-    cases every second, third, ... is explained; maps of the others are NaN.
+    The explainer draws the same random numbers as before, so that nothing else changes. Cases whose
+    finding the model does not predict are left out, for they have no scores; of many others every
+    second, third, ... is explained. Maps of the rest are NaN.
     """
     total = count_cases(stage_ctx.cache, stage_ctx.stage)
     with writing_arrays(stage_ctx.out("perturbed_explanations.h5")) as file:
@@ -60,7 +61,9 @@ def prepare(stage_ctx: StageContext) -> Work:
     )
     explainer = cast(Explainer, stage_ctx.stage.component)
     model = load_model(stage_ctx)
-    every = math.ceil(count_cases(stage_ctx.cache, stage_ctx.stage) / settings["cases"])
+    predicted = stage_ctx.arrays("explanations", "predicts_source")["predicts_source"]
+    sample = np.flatnonzero(predicted)
+    sample = sample[:: max(1, math.ceil(len(sample) / settings["cases"]))]
     noise = Noise(seeded_by(stage_ctx, stage_ctx.stage.input("cases")))
     trained = model.encoder
     if changed not in (PERTURBED, OTHER_TARGET):
@@ -78,7 +81,7 @@ def prepare(stage_ctx: StageContext) -> Work:
             x, target = read_cases(stage_ctx, batch)
             if changed == OTHER_TARGET:
                 target = other_target(stage_ctx, target)
-            chosen = np.arange(batch.start, batch.stop) % every == 0
+            chosen = np.isin(np.arange(batch.start, batch.stop), sample)
             copies = [x]
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]

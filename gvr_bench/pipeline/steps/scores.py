@@ -75,13 +75,16 @@ def scoring(stage_ctx: StageContext, source: CaseSource | None = None) -> Work:
     def work(rows: slice) -> Arrays:
         if group.case_input is None:
             return {}
-        data = group.case_input.build(source.part(rows))
+        among = stage_ctx.arrays("explanations", "predicts_source", rows=rows)["predicts_source"]
+        if group.all_cases or not among.any():
+            among = np.ones(len(among), bool)
+        data = group.case_input.build(source.part(rows, among))
         arrays: Arrays = {}
         for metric in group.metrics:
             if metric.over != "case":
                 continue
             try:
-                values = values_of(metric(data), (rows.stop - rows.start,))
+                values = values_of(metric(data), (int(among.sum()),))
             except Unsupported as reason:
                 arrays[FAILED + metric.name] = np.array([str(reason)])
                 continue
@@ -89,11 +92,21 @@ def scoring(stage_ctx: StageContext, source: CaseSource | None = None) -> Work:
                 arrays[FAILED + metric.name] = np.array([f"{metric.name}: {one_line(error)}"])
                 continue
             if values is not None:
-                arrays[VALUES + metric.name] = values
-        columns = data.columns().items()
-        return arrays | {COLUMN + name: column.cpu().numpy() for name, column in columns}
+                arrays[VALUES + metric.name] = spread(values, among)
+        for name, column in data.columns().items():
+            array = column.cpu().numpy()
+            arrays[COLUMN + name] = array if among.all() else spread(array, among)
+        return arrays
 
     return work
+
+
+def spread(values: NDArray[Any], among: Bools) -> NDArray[Any]:
+    """Put rows (M, ...) where `among` (N,) is true: (N, ...), NaN elsewhere."""
+    dtype = np.result_type(values.dtype, np.float32)  # the others have no NaN
+    everywhere = np.full((len(among), *values.shape[1:]), np.nan, dtype)
+    everywhere[among] = values
+    return everywhere
 
 
 def case_values(
