@@ -136,9 +136,7 @@ def randomised_encoder(data: SanityInput) -> Tensor | None:
     return remaining(data.attribution, data.randomised_encoder)
 
 
-@GROUP.metric(
-    "randomised generator", **DECLARED, needs="does not use the generator", version="2"
-)
+@GROUP.metric("randomised generator", **DECLARED, needs="does not use the generator", version="2")
 def randomised_generator(data: SanityInput) -> Tensor | None:
     """Similarity of maps before and after randomising the generator's weights.
 

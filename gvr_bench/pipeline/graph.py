@@ -170,12 +170,17 @@ class StageGraph:
     def class_autoencoders(self, data: Stage, cases: Stage, seed: int) -> Stage:
         """Add the autoencoders of what can be explained; how many cases are does not matter."""
         settings = {"case_settings": cases.settings["case_settings"]}
+        if not cast(Dataset, cases.component).has_networks:  # it may have few images
+            settings["batch"] = SMALL_BATCH
         return self._add(
             Stage(
                 "class_autoencoders", "autoencoders", "1", settings, {"data": data}, seed,
                 component=cases.component,
             )
         )  # fmt: skip
+
+
+SMALL_BATCH = 32  # of autoencoders of classes, for data sets that may have few images
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ def train_autoencoders(
 ) -> None:
     """Minimise the squared error of each on its own images, of few images for fewer steps."""
     ctx, images = stage_ctx.ctx, stage_ctx.images("train")
+    batch = stage_ctx.stage.settings.get("batch", BATCH)
     class_autoencoders.to(memory_format=torch.channels_last)
     trainings = {
         name: Training(class_autoencoders.get_submodule(name), len(index))
@@ -139,7 +140,7 @@ def train_autoencoders(
             if step >= training.steps:
                 continue
             rng, index = ctx.rng(name, step), rows[name]
-            x = images[index[torch.randint(len(index), (BATCH,), generator=rng)]]
+            x = images[index[torch.randint(len(index), (batch,), generator=rng)]]
             with ctx.autocast():
                 loss = squared_error(training.net, x).mean() / x[0].numel()
             training.descend(loss)

@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvr_bench.cache.serialization import write_json
@@ -70,10 +71,10 @@ class ResidualNet(nn.Module):
             nn.ReLU(),
         )
         while side > 1.5 * LARGEST_MAP:
-            self.maps.append(halving(width, width))
+            self.maps.append(Halving(width, width))
             side = math.ceil(side / 2)
         for factor, wider in ((1, 2), (2, 4), (4, 4)):
-            self.maps.append(halving(factor * width, wider * width))
+            self.maps.append(Halving(factor * width, wider * width))
         self.last = nn.Linear(4 * width, outputs)
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("deviation", torch.ones(outputs))
@@ -88,13 +89,24 @@ class ResidualNet(nn.Module):
         return outputs * self.deviation + self.mean
 
 
-def halving(channels: int, wider: int) -> nn.Module:
-    """Return a residual block that halves the map."""
-    from torchvision.models.resnet import BasicBlock  # here, for torchvision is slow to import
+class Halving(nn.Module):
+    """A residual block that halves the map, as `torchvision.models.resnet.BasicBlock`.
 
-    shortcut = nn.Sequential(nn.Conv2d(channels, wider, 1, 2, bias=False), nn.BatchNorm2d(wider))
-    block: nn.Module = BasicBlock(channels, wider, 2, shortcut)
-    return block
+    Importing torchvision would take every worker as long as an explainer does.
+    """
+
+    def __init__(self, channels: int, wider: int) -> None:
+        super().__init__()
+        shortcut = nn.Conv2d(channels, wider, 1, 2, bias=False), nn.BatchNorm2d(wider)
+        self.conv1 = nn.Conv2d(channels, wider, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(wider)
+        self.conv2 = nn.Conv2d(wider, wider, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(wider)
+        self.downsample = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(inner + self.downsample(x))
 
 
 class Best(nn.Module):
