@@ -92,12 +92,12 @@ class Runner:
         if self.missing:
             expected = before or self.expected_time()
             if self.workers and self.is_worth_workers(self.missing):
-                alone = trainings(self.plan, self.missing) if self.trains_first else set()
+                alone = trainings(self.plan, self.cache) if self.trains_first else set()
                 expected.share(max(1, self.workers.count), alone)
             self.display.say(expected.sentence(self.missing))
             self.display.time_left = lambda: expected.of(self.missing)
         if self.workers and self.trains_first:
-            self.worker.work(trainings(self.plan, self.missing))
+            self.worker.work(trainings(self.plan, self.cache))
         if self.workers and self.is_worth_workers(self.missing):
             self.state.watching = True
             watch(self.workers, self.state, self.display)
@@ -165,8 +165,10 @@ class Runner:
         self.display.warn(line)
 
 
-def trainings(plan: Plan, missing: Set[str]) -> set[str]:
-    """Return the keys of missing trainings that explanations wait for, and of what they need.
+def trainings(plan: Plan, cache: ArtifactCache) -> set[str]:
+    """Return the keys of trainings that explanations wait for, and of what they need.
+
+    Networks that are in the cache, or come with the package, are no trainings any more.
 
     Other networks, such as the oracle, are left to the workers: each of them trains one while the
     others explain, and two trainings with one thread each end before one after the other with two.
@@ -176,6 +178,6 @@ def trainings(plan: Plan, missing: Set[str]) -> set[str]:
         for stage in plan.stages
         if stage.kind == "explanations"
         for part in stage.lineage()
-        if STEPS[part.kind].trains and part.key in missing
+        if STEPS[part.kind].trains and not cache.has(part)
     ]
     return {needed.key for stage in trained for needed in stage.lineage()}

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from gvr_bench.cache.artifacts import ArtifactCache
 from gvr_bench.cli.main import app
+from gvr_bench.config.spec import build_spec
 from gvr_bench.core.errors import DataError, GvrError
 from gvr_bench.core.stage import Stage
 from gvr_bench.pipeline import runner, worker_count
@@ -28,11 +29,11 @@ from gvr_bench.pipeline.executors import request as requests
 from gvr_bench.pipeline.executors.request import WorkerReply, make_request, work
 from gvr_bench.pipeline.executors.watch import Workers, watch
 from gvr_bench.pipeline.options import RunOptions
-from gvr_bench.pipeline.plan import Plan
+from gvr_bench.pipeline.plan import Plan, make_plan
 from gvr_bench.pipeline.progress import Display
 from gvr_bench.pipeline.run_state import RunState
 from gvr_bench.pipeline.worker import Worker
-from gvr_bench.registry.registry import Registry
+from gvr_bench.registry.registry import Registry, installed
 
 CHOICES = {"explainer": ["saliency", "gvr:steps=5", "random"]}
 IN_PARTS, PARTS = ("--max-cases", "10", "--batch-size", "1"), 3
@@ -237,16 +238,21 @@ def test_default_run_trains_here_and_leaves_the_rest_to_workers(
     assert comparable(home / "run") == reference
 
 
-def test_networks_that_only_scores_need_are_left_to_workers(registry: Registry) -> None:
+def test_networks_that_only_scores_need_are_left_to_workers(
+    registry: Registry, tmp_path: Path
+) -> None:
     plan = plan_of(registry, {"metrics": ["oracle", "realism"]}, explainer="gvr")
-    missing = {stage.key for stage in plan.stages}
-    first = runner.trainings(plan, missing)
+    first = runner.trainings(plan, ArtifactCache(tmp_path))
     assert {stage.kind for stage in plan.stages if stage.key in first} == {
         "data", "generator", "encoder", "latents", "head"
     }  # fmt: skip
-    trained = {stage.key for stage in plan.stages if stage.kind in ("generator", "encoder", "head")}
-    assert not runner.trainings(plan, missing - trained)  # as for networks of the package
     assert {"oracle", "class_autoencoders"} <= {stage.kind for stage in plan.stages}
+
+
+def test_nothing_is_trained_first_where_all_networks_come_along(tmp_path: Path) -> None:
+    plan = make_plan(build_spec(None, {}, {"dataset": ["phantom"]}), installed())
+    assert any(stage.kind == "generator" for stage in plan.stages)
+    assert not runner.trainings(plan, ArtifactCache(tmp_path))
 
 
 @pytest.mark.parametrize(
