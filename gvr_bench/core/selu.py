@@ -25,7 +25,7 @@ def selu(x: Tensor) -> Tensor:
     import torch
     from torch.overrides import handle_torch_function, has_torch_function_unary
 
-    if has_torch_function_unary(x):  # type: ignore[no-untyped-call]
+    if has_torch_function_unary(x):
         result: Tensor = handle_torch_function(torch.selu, (x,), x)
     elif x.device.type != "cpu":
         result = torch.selu(x)
@@ -50,7 +50,7 @@ def _function() -> Any:
             return y.to(x.dtype)
 
         @staticmethod
-        def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
             (y,) = ctx.saved_tensors
             wide = gradient.to(y.dtype)
             slope: Tensor = torch.ops.aten.elu_backward(wide, ALPHA, SCALE, 1.0, True, y)

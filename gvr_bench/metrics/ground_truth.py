@@ -57,15 +57,16 @@ class GroundTruthInput(CaseInput):
     def build(cls, source: Source) -> Self:
         """Read it, and decode the true counterfactuals."""
         truth, change = source.true_counterfactual, true_change(source)
+        counterfactual = source.read_optional("explanations", "counterfactual")
         return cls(
             attribution=source.read("explanations", "attribution"),
             mask=source.read_optional("cases", "mask"),
             distractor=source.read_optional("cases", "distractor"),
             true_change=change,
             true_map=true_map(change, source),
-            decoded_truth=None if truth is None else source.decode(truth),
+            decoded_truth=None if truth is None or counterfactual is None else source.decode(truth),
             base=source.base,
-            counterfactual=source.read_optional("explanations", "counterfactual"),
+            counterfactual=counterfactual,
         )
 
     @property

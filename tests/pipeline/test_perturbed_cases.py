@@ -7,11 +7,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 from tiny import command, records_of
 
 from gvr_bench.config.spec import build_spec
 from gvr_bench.metrics.cascade import DEPTHS
 from gvr_bench.pipeline.plan import make_plan
+from gvr_bench.pipeline.steps.perturbed_explanations import is_changed
 from gvr_bench.registry.registry import Registry
 
 
@@ -37,19 +39,41 @@ def test_costly_explainers_get_a_smaller_sample(registry: Registry) -> None:
         assert {stage.name: stage.settings["cases"] for stage in again} == expected
 
 
-def test_every_second_case_is_explained_again(cli, tmp_path: Path) -> None:
+def test_some_predicted_cases_are_explained_again(cli, tmp_path: Path) -> None:
     Path("spec.toml").write_text("perturbed_cases = 2\n")
     for cache, spec in (("all", []), ("some", ["spec.toml"])):
         typed = command(*spec, "--out", cache + "-run", "--cache-dir", tmp_path / cache,
-                        metrics=["sanity", "cascade", "robustness"])  # fmt: skip
+                        "--max-cases", 12, metrics=["sanity", "cascade", "robustness"])  # fmt: skip
         assert cli(*typed).code == 0
     complete, sample = (maps(tmp_path / c, "perturbed_explanations") for c in ("all", "some"))
     assert set(sample) == {
         "randomised_head", "randomised_encoder", "randomised_generator", "perturbed", *DEPTHS,
     }  # fmt: skip
+    with h5py.File("all-run/cases.h5") as file:
+        predicted = np.flatnonzero(file["0/predicts_source"][:])
+    assert 2 < len(predicted) < 12
+    chosen = predicted[[0, len(predicted) // 2]]
     for changed, rows in sample.items():
-        assert np.isnan(rows[1::2]).all()
-        np.testing.assert_allclose(rows[::2], complete[changed][::2], rtol=1e-4, atol=1e-7)
-    assert sample["randomised_head"][0].any()  # though the linear head starts from zeros
+        known = ~np.isnan(rows).reshape(len(rows), -1).any(1)
+        assert np.flatnonzero(known).tolist() == chosen.tolist()
+        np.testing.assert_allclose(rows[known], complete[changed][known], rtol=1e-4, atol=1e-7)
+        is_known = ~np.isnan(complete[changed]).reshape(len(rows), -1).any(1)
+        assert np.flatnonzero(is_known).tolist() == predicted.tolist()
+    assert sample["randomised_head"][chosen[0]].any()  # though the linear head starts from zeros
     rows = [row for row in records_of(Path("some-run")) if row["metric"] == "max_sensitivity"]
     assert [row["n"] for row in rows if row["explainer"] == "saliency"] in ([0], [1], [2])
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "expected"),
+    [
+        ([1.0, 2.0], [0.0, 0.0], False),
+        ([1.0, 2.0], [1e-5, 0.0], False),
+        ([1.0, 2.0], [0.0, 0.1], True),
+        ([0.0, 2.0], [0.0, 0.0], True),  # a search that fails either way tells nothing
+    ],
+)
+def test_change_of_maps(before: list[float], change: list[float], expected: bool) -> None:
+    maps = np.ones((2, 4, 4), np.float32) * np.float32(before)[:, None, None]
+    after = maps + np.float32(change)[:, None, None]
+    assert is_changed(maps, after) is expected
