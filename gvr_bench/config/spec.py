@@ -83,7 +83,7 @@ class Spec(pydantic.BaseModel):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     max_cases: int = Field(50, ge=1, description="test images that are explained, at most")
     perturbed_cases: int = Field(
-        25, ge=1, description="cases that sanity, cascade and robustness explain again, at most"
+        20, ge=1, description="cases that sanity, cascade and robustness explain again, at most"
     )
     perturbed_costly_cases: int = Field(
         10, ge=1, description="the same for explainers of hundreds of passes an image"

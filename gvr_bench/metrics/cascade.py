@@ -41,7 +41,7 @@ GROUP = Group(
     default=False,
     stages=tuple(DEPTHS),
     case_input=CascadeInput,
-    cost="four more explanations of each of 25 cases, of 10 for costly explainers",
+    cost="four more explanations of each of 20 cases, of 10 for costly explainers",
     criticism="Upper layers pass on much of what the lower ones compute even with random weights, "
     "so a right map may stay similar for long (Binder et al. 2023, arXiv 2211.12486).",
 )

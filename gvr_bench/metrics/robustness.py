@@ -50,7 +50,7 @@ GROUP = Group(
     "does a slightly different input change the explanation?",
     stages=("perturbed",),
     case_input=RobustnessInput,
-    cost="three more explanations of each of 25 cases, of 10 for costly explainers",
+    cost="three more explanations of each of 20 cases, of 10 for costly explainers",
     criticism="The map's change is not held against the model's own reaction to the noise "
     "(Agarwal et al. 2022, arXiv 2203.06877).",
 )

@@ -103,7 +103,7 @@ GROUP = Group(
     stages=STAGES,
     case_input=SanityInput,
     comparison_input=OtherImagesInput,
-    cost="up to four more explanations of each of 25 cases, of 10 for costly explainers, "
+    cost="up to four more explanations of each of 20 cases, of 10 for costly explainers, "
     "whose wider interval passes a test more easily",
     criticism="Whether a map changes depends on the task (Yona and Greenfeld 2021, arXiv "
     "2110.14297), and maps of noise pass with ease (Binder et al. 2023, arXiv 2211.12486).",

@@ -30,9 +30,9 @@ def maps(cache: Path, kind: str) -> dict[str, np.ndarray]:
 def test_costly_explainers_get_a_smaller_sample(registry: Registry) -> None:
     choices = {"dataset": ["digits"], "explainer": ["gvr", "saliency"], "generator": ["vae"]}
     for flags, expected in (
-        ({}, {"gvr": 10, "saliency": 25}),
+        ({}, {"gvr": 10, "saliency": 20}),
         ({"perturbed_cases": 5}, {"gvr": 5, "saliency": 5}),
-        ({"perturbed_costly_cases": 40}, {"gvr": 25, "saliency": 25}),
+        ({"perturbed_costly_cases": 40}, {"gvr": 20, "saliency": 20}),
     ):
         plan = make_plan(build_spec(None, {**flags, "controls": False}, choices), registry)
         again = [s for s in plan.stages if s.kind == "perturbed_explanations"]

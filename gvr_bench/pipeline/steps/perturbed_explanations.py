@@ -82,8 +82,8 @@ def prepare(stage_ctx: StageContext) -> Work:
 
     def maps_of(x: Tensor, target: ExplanationTarget, before: Floats) -> Floats:
         """Explain images (n, ...), or return the maps `before` where they depend on nothing new."""
-        few = slice(0, PROBES)
-        if changed == RANDOMISED_GENERATOR and len(x) > PROBES:
+        few, probes = slice(0, PROBES), changed == RANDOMISED_GENERATOR
+        if probes and len(x) > PROBES and not explainer.uses_decoder():
             maps = attribution(x[few], target[few])
             if not is_changed(before[few], maps):
                 return before
