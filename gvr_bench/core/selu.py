@@ -1,8 +1,8 @@
 """SELU (Klambauer et al. 2017, arXiv 1706.02515) without a slow function of torch's.
 
-On a CPU `torch.selu` calls a library function for every sixteen numbers. On an AMD EPYC of the Zen 4
-kind a call can take seven times as long as it needs, nearly all of it at its return, and SELU twice
-as long as the convolution before it.
+On a CPU `torch.selu` calls a library function for every sixteen numbers. On an AMD EPYC (Zen 4) a
+call can take seven times as long as it needs, nearly all of it at its return, and SELU twice as
+long as the convolution before it.
 """
 
 from __future__ import annotations
