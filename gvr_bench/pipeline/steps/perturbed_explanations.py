@@ -95,14 +95,15 @@ def prepare(stage_ctx: StageContext) -> Work:
             x, target = read_cases(stage_ctx, batch)
             if changed == OTHER_TARGET:
                 target = other_target(stage_ctx, target)
-            chosen = torch.from_numpy(np.isin(np.arange(batch.start, batch.stop), sample))
+            chosen = np.isin(np.arange(batch.start, batch.stop), sample)
             copies = [x]
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
             out = np.full((len(x), len(copies), *x.shape[2:]), np.nan, np.float32)
             before = stage_ctx.arrays("explanations", "attribution", rows=batch)["attribution"]
             for number, images in enumerate(copies if chosen.any() else ()):
-                out[chosen, number] = maps_of(images[chosen], target[chosen], before[chosen])
+                own = target[torch.from_numpy(chosen)]
+                out[chosen, number] = maps_of(images[chosen], own, before[chosen])
             maps.append(out if changed == PERTURBED else out[:, 0])
         return {"attribution": np.concatenate(maps)}
 
