@@ -110,6 +110,12 @@ GROUP = Group(
 )
 
 
+def is_changed(before: Tensor, after: Tensor) -> bool:
+    """Whether any of several maps (N, H, W) has changed by more than rounding; NaN is no change."""
+    largest = before.abs().amax((1, 2), keepdim=True)
+    return bool(((after - before).abs() > ROUNDING * largest).any())
+
+
 def remaining(attribution: Tensor, randomised: Tensor) -> Tensor:
     """Similarity of maps before and after, (N,). A negated map counts as the same picture."""
     import torch
@@ -142,11 +148,10 @@ def randomised_generator(data: SanityInput) -> Tensor | None:
 
     None where all maps are equal but for rounding: the explainer does not use the generator.
     """
-    maps, before = data.randomised_generator, data.attribution
-    if maps is None:
+    maps = data.randomised_generator
+    if maps is None or not is_changed(data.attribution, maps):
         return None
-    changed = (maps - before).abs() > ROUNDING * before.abs().amax((1, 2), keepdim=True)
-    return remaining(before, maps) if bool(changed.any()) else None  # NaN is no change
+    return remaining(data.attribution, maps)
 
 
 @GROUP.metric(

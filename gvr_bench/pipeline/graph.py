@@ -23,6 +23,7 @@ from gvr_bench.registry.names import collective
 from gvr_bench.registry.registry import Registry, blaming
 
 CONTAMINATED = "contaminated"  # the setting of a head that is fitted on the test images
+SMALL_BATCH = 32  # of autoencoders of classes, for data sets that may have few images
 
 
 class StageGraph:
@@ -178,9 +179,6 @@ class StageGraph:
                 component=cases.component,
             )
         )  # fmt: skip
-
-
-SMALL_BATCH = 32  # of autoencoders of classes, for data sets that may have few images
 
 
 @dataclass(frozen=True)

@@ -89,15 +89,15 @@ class Runner:
             if stage.key in again:
                 self.cache.invalidate(stage)
         self.state.update()
+        first = trainings(self.plan, self.cache) if self.trains_first and self.missing else set()
         if self.missing:
             expected = before or self.expected_time()
             if self.workers and self.is_worth_workers(self.missing):
-                alone = trainings(self.plan, self.cache) if self.trains_first else set()
-                expected.share(max(1, self.workers.count), alone)
+                expected.share(max(1, self.workers.count), first)
             self.display.say(expected.sentence(self.missing))
             self.display.time_left = lambda: expected.of(self.missing)
         if self.workers and self.trains_first:
-            self.worker.work(trainings(self.plan, self.cache))
+            self.worker.work(first)
         if self.workers and self.is_worth_workers(self.missing):
             self.state.watching = True
             watch(self.workers, self.state, self.display)
@@ -173,11 +173,12 @@ def trainings(plan: Plan, cache: ArtifactCache) -> set[str]:
     Other networks, such as the oracle, are left to the workers: each of them trains one while the
     others explain, and two trainings with one thread each end before one after the other with two.
     """
-    trained = [
-        part
+    trained = {
+        part.key: part
         for stage in plan.stages
         if stage.kind == "explanations"
         for part in stage.lineage()
-        if STEPS[part.kind].trains and not cache.has(part)
-    ]
-    return {needed.key for stage in trained for needed in stage.lineage()}
+        if STEPS[part.kind].trains
+    }
+    missing = [stage for stage in trained.values() if not cache.has(stage)]
+    return {needed.key for stage in missing for needed in stage.lineage()}

@@ -13,7 +13,7 @@ from tiny import command, records_of
 from gvr_bench.config.spec import build_spec
 from gvr_bench.metrics.cascade import DEPTHS
 from gvr_bench.pipeline.plan import make_plan
-from gvr_bench.pipeline.steps.perturbed_explanations import is_changed
+from gvr_bench.pipeline.steps.perturbed_explanations import tell_no_change
 from gvr_bench.registry.registry import Registry
 
 
@@ -67,13 +67,13 @@ def test_some_predicted_cases_are_explained_again(cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "change", "expected"),
     [
-        ([1.0, 2.0], [0.0, 0.0], False),
-        ([1.0, 2.0], [1e-5, 0.0], False),
-        ([1.0, 2.0], [0.0, 0.1], True),
-        ([0.0, 2.0], [0.0, 0.0], True),  # a search that fails either way tells nothing
+        ([1.0, 2.0], [0.0, 0.0], True),
+        ([1.0, 2.0], [1e-5, 0.0], True),
+        ([1.0, 2.0], [0.0, 0.1], False),
+        ([0.0, 2.0], [0.0, 0.0], False),  # a search that fails either way tells nothing
     ],
 )
 def test_change_of_maps(before: list[float], change: list[float], expected: bool) -> None:
     maps = np.ones((2, 4, 4), np.float32) * np.float32(before)[:, None, None]
     after = maps + np.float32(change)[:, None, None]
-    assert is_changed(maps, after) is expected
+    assert tell_no_change(maps, after) is expected

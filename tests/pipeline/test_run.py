@@ -272,7 +272,7 @@ def broken(data: object) -> None:
         (broken, "pixel_ap: RuntimeError: no idea"),
         (
             lambda data: data.attribution,
-            "pixel_ap: ValueError: returned shape (",
+            "pixel_ap: ValueError: returned shape (1, 32, 32), not",
         ),
         (lambda data: "0.9", "pixel_ap: AttributeError"),
     ],

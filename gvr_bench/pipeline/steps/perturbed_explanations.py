@@ -17,7 +17,7 @@ from gvr_bench.core.context import Context
 from gvr_bench.core.explainer import Explainer
 from gvr_bench.core.reference import even_positions
 from gvr_bench.core.types import ExplanationTarget, Floats, Model
-from gvr_bench.metrics.sanity import ROUNDING
+from gvr_bench.metrics.sanity import is_changed
 from gvr_bench.pipeline.stage_context import (
     StageContext,
     Step,
@@ -80,14 +80,13 @@ def prepare(stage_ctx: StageContext) -> Work:
         explanation = explain(explainer, model, x, target, working)
         return explanation.attribution.detach().float().cpu().numpy()
 
-    def maps_of(x: Tensor, target: ExplanationTarget, before: Floats) -> Floats:
+    def maps_of(x: Tensor, target: ExplanationTarget, before: Floats | None) -> Floats:
         """Explain images (n, ...), or return the maps `before` where they depend on nothing new."""
-        few, probes = slice(0, PROBES), changed == RANDOMISED_GENERATOR
-        if probes and len(x) > PROBES and not explainer.uses_decoder():
-            maps = attribution(x[few], target[few])
-            if not is_changed(before[few], maps):
-                return before
-        return attribution(x, target)
+        if before is None or len(x) <= PROBES:
+            return attribution(x, target)
+        few = slice(0, PROBES)
+        stay = tell_no_change(before[few], attribution(x[few], target[few]))
+        return before if stay else attribution(x, target)
 
     def work(rows: slice) -> Arrays:
         maps = []
@@ -100,20 +99,23 @@ def prepare(stage_ctx: StageContext) -> Work:
             if changed == PERTURBED:
                 copies = [perturbed(x, drawn) for drawn in noise.of(batch, x.shape[1:])]
             out = np.full((len(x), len(copies), *x.shape[2:]), np.nan, np.float32)
-            before = stage_ctx.arrays("explanations", "attribution", rows=batch)["attribution"]
+            before = None
+            if changed == RANDOMISED_GENERATOR and not explainer.uses_decoder():
+                arrays = stage_ctx.arrays("explanations", "attribution", rows=batch)
+                before = arrays["attribution"][chosen]
             for number, images in enumerate(copies if chosen.any() else ()):
                 own = target[torch.from_numpy(chosen)]
-                out[chosen, number] = maps_of(images[chosen], own, before[chosen])
+                out[chosen, number] = maps_of(images[chosen], own, before)
             maps.append(out if changed == PERTURBED else out[:, 0])
         return {"attribution": np.concatenate(maps)}
 
     return work
 
 
-def is_changed(before: Floats, after: Floats) -> bool:
-    """Whether one of several maps (n, H, W) has changed, or is 0 and so cannot tell."""
-    size = np.abs(before).max(axis=(1, 2))
-    return bool((np.abs(after - before).max(axis=(1, 2)) > ROUNDING * size).any() or not size.all())
+def tell_no_change(before: Floats, after: Floats) -> bool:
+    """Whether maps (n, H, W) stay; a map of 0, as of a search that always fails, cannot tell."""
+    maps = torch.from_numpy(before)
+    return bool(maps.flatten(1).any(1).all()) and not is_changed(maps, torch.from_numpy(after))
 
 
 def other_target(stage_ctx: StageContext, target: ExplanationTarget) -> ExplanationTarget:

@@ -94,7 +94,7 @@ def scoring(stage_ctx: StageContext, source: CaseSource | None = None) -> Work:
             if values is not None:
                 arrays[VALUES + metric.name] = spread(values, among)
         for name, column in data.columns().items():
-            array = column.cpu().numpy()
+            array = column.cpu().numpy()  # with all cases it may have rows of its own
             arrays[COLUMN + name] = array if among.all() else spread(array, among)
         return arrays
 
